@@ -1,0 +1,37 @@
+//! # log-ingestd
+//!
+//! Every request that a Gunicorn server answered is a line in its access log; this daemon puts
+//! each line into a database once: never twice, never lost.
+//!
+//! ## How a line walks through the house
+//!
+//! ```text
+//!  file bytes ─► lines ─► record | reject ─► batch ─► one transaction ─► tables
+//!    follow      follow      parse           model        store
+//!                      app/ingest carries it from room to room    retain sweeps old rows
+//! ```
+//!
+//! ## The rooms, in reading order
+//!
+//! - [`model`]: plain values that every room shares: records, files, offsets, spans, batches.
+//! - [`follow`]: which files exist, which of them are the same, and their bytes as lines.
+//! - [`parse`]: a Gunicorn `access_log_format` compiled to a template, and lines read by it.
+//! - [`store`]: one contract, two arms, PostgreSQL and SQLite; the only room with SQL.
+//! - [`retain`]: what is older than the retention leaves, in bounded steps.
+//! - [`app`]: carries the trays from room to room; spawns, retries, logs.
+//! - [`cli`]: flags, environment and file become one configuration that can only be built valid.
+//!
+//! Allowed imports: `main → cli → app → {follow, parse, store, retain} → model`, and
+//! `retain → store`. A test reads the `use crate::…` lines and refuses any other edge.
+//!
+//! ## What always holds
+//!
+//! 1. An offset changes only in the transaction that stores its lines, by compare-and-swap.
+//! 2. If the answer to COMMIT is lost, the offset is read back before anything is sent again.
+//! 3. One writer per file: a lock, and an epoch that the transaction checks.
+//! 4. The log file is the buffer: back-pressure is waiting, never dropping.
+//! 5. A reject is data: a line that becomes no record is stored as it is, with the reason.
+//! 6. Per file, complete lines up to the committed offset = rows + rejects + excluded.
+//! 7. Nothing in a log directory is ever written, renamed or deleted.
+
+pub mod model;

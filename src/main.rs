@@ -1,0 +1,3 @@
+//! The `log-ingestd` command.
+
+fn main() {}

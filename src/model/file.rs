@@ -1,0 +1,95 @@
+//! Files as the store knows them.
+//!
+//! A *logical file* is a sequence of bytes that some server appended to: it keeps its identity
+//! when it is renamed, copied before a truncate, or compressed. Its row in `log_file` has an id,
+//! and a line is named by (file, offset of its first byte) wherever it is read from.
+
+/// Bits of a row's id that hold the line's offset; the file's id stands above them.
+const OFFSET_BITS: u32 = 38;
+
+/// No logical file may grow past this many bytes (256 GiB), so that an offset fits an id.
+pub const MAX_OFFSET: u64 = 1 << OFFSET_BITS;
+
+/// The id of a logical file: `log_file.id`. At most 2²⁵ − 1, so that it fits a row's id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct FileId(pub i32);
+
+impl FileId {
+    /// The `id` of the row of the line at `offset`: the same line always has the same id, so a
+    /// primary key refuses a second copy, and no sequence is asked.
+    pub fn row_id(self, offset: u64) -> i64 {
+        (i64::from(self.0) << OFFSET_BITS) | (offset & (MAX_OFFSET - 1)) as i64
+    }
+}
+
+/// What the file system says a file is. Inodes are used again; the birth time tells one life from
+/// the next, where the file system keeps it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FileKey {
+    /// `st_dev`.
+    pub device: u64,
+    /// `st_ino`.
+    pub inode: u64,
+    /// Birth time in microseconds since 1970, `None` where the file system has none.
+    pub birth_us: Option<i64>,
+}
+
+/// The first 16 bytes of a SHA-256.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Fingerprint(pub [u8; 16]);
+
+/// A fingerprint and the number of bytes that it covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct HeadPrint {
+    /// Covered bytes.
+    pub length: u32,
+    /// Their fingerprint.
+    pub print: Fingerprint,
+}
+
+/// A file that was seen on disk, as far as identity needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// Host whose file it is.
+    pub host: String,
+    /// Where it was seen.
+    pub path: String,
+    /// What the file system says; `None` for a stream.
+    pub key: Option<FileKey>,
+    /// The first complete line (its first 4 KiB at most), once there is one.
+    pub head: Option<HeadPrint>,
+}
+
+/// A logical file about to be written down for the first time.
+#[derive(Clone, Debug)]
+pub struct NewFile {
+    /// What was seen.
+    pub sighting: Sighting,
+    /// The format its lines are read by.
+    pub format: String,
+    /// Whether its lines carry no time, so that rows get an estimated one.
+    pub time_estimated: bool,
+}
+
+/// What the store remembers of a logical file: enough to know it again and to go on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checkpoint {
+    /// Its id.
+    pub file: FileId,
+    /// Where it was last seen.
+    pub path: String,
+    /// What the file system said, `None` for a stream.
+    pub key: Option<FileKey>,
+    /// The first line's fingerprint, `None` until a line was committed.
+    pub head: Option<HeadPrint>,
+    /// The fingerprint of the bytes just before `committed` (4 KiB at most).
+    pub guard: Option<HeadPrint>,
+    /// Every byte before this offset is stored, rejected or excluded.
+    pub committed: u64,
+    /// Raised by each claim; a commit with an older epoch is refused.
+    pub epoch: i64,
+    /// The format its lines were read by.
+    pub format: String,
+    /// Whether nothing more will come under this identity (truncated, replaced, deleted).
+    pub closed: bool,
+}

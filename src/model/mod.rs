@@ -1,0 +1,13 @@
+//! Plain values that every room shares. Nothing here does I/O or knows a database.
+
+mod batch;
+mod file;
+mod record;
+mod tuples;
+
+pub use batch::{Batch, Span};
+pub use file::{
+    Checkpoint, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, NewFile, Sighting,
+};
+pub use record::{Captured, GunicornLogModel, Micros};
+pub use tuples::{Field, Tuples};

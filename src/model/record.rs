@@ -1,0 +1,48 @@
+//! One access-log line as typed values.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+/// Microseconds since 1970-01-01 00:00:00 UTC.
+pub type Micros = i64;
+
+/// Captured headers or variables: names in lower case, in the order of the format.
+pub type Captured<'a> = Vec<(&'a str, Cow<'a, str>)>;
+
+/// A request as Gunicorn logged it; a column of `gunicorn_log` for each field. What the line does
+/// not have is `None`, never `-` or an empty text. Texts borrow from the line where they can.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GunicornLogModel<'a> {
+    /// When the request was logged; `None` if the format has no time.
+    pub timestamp: Option<Micros>,
+    /// Request method, as sent.
+    pub method: Option<Cow<'a, str>>,
+    /// Path and query, as requested.
+    pub url: Option<Cow<'a, str>>,
+    /// The Host header.
+    pub host: Option<Cow<'a, str>>,
+    /// The user's name.
+    pub user_id: Option<Cow<'a, str>>,
+    /// The client's address.
+    pub user_ip: Option<IpAddr>,
+    /// The User-Agent header.
+    pub agent: Option<Cow<'a, str>>,
+    /// The Referer header.
+    pub source: Option<Cow<'a, str>>,
+    /// Variables of the WSGI environment (`%({x}e)s`): stored as `request -> 'environ'`.
+    pub environ: Captured<'a>,
+    /// Response headers (`%({x}o)s`): stored as `response -> 'headers'`.
+    pub response_headers: Captured<'a>,
+    /// Request headers (`%({x}i)s`): stored as `headers`.
+    pub headers: Captured<'a>,
+    /// Time taken, in microseconds.
+    pub duration: Option<i64>,
+    /// Response status.
+    pub code: Option<i32>,
+    /// `HTTP/1.1`.
+    pub protocol: Option<Cow<'a, str>>,
+    /// Bytes of the response body.
+    pub response_bytes: Option<i64>,
+    /// The worker's process id.
+    pub pid: Option<i32>,
+}

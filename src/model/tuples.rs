@@ -1,0 +1,135 @@
+//! Rows flattened to bytes.
+//!
+//! Parsed fields go straight into one growing buffer, so a batch is a few large allocations and
+//! not a million small ones. The layout is the tuple of PostgreSQL's binary COPY (a count of
+//! fields, then a length and the bytes of each, big-endian, −1 for NULL;
+//! <https://www.postgresql.org/docs/current/sql-copy.html>): one arm of the store sends the bytes
+//! as they are, the other walks them with [`Tuples::rows`]. Both see the same values.
+
+use std::net::IpAddr;
+
+use super::record::Micros;
+
+/// 2000-01-01 00:00:00 UTC, from where PostgreSQL counts, in microseconds since 1970.
+const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
+
+/// Rows of one table, encoded.
+#[derive(Clone, Debug, Default)]
+pub struct Tuples {
+    bytes: Vec<u8>,
+    count: u64,
+}
+
+/// One field's bytes, `None` for NULL. Times count microseconds from 2000-01-01, json begins with
+/// the version byte 1, addresses are `family, bits, is_cidr, length, bytes…`.
+pub type Field<'a> = Option<&'a [u8]>;
+
+impl Tuples {
+    /// Rows held.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The encoded rows, without COPY's header and trailer.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Forgets the rows, keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.count = 0;
+    }
+
+    /// Begins a row of `fields` fields; exactly as many must follow.
+    pub fn begin(&mut self, fields: i16) {
+        self.bytes.extend_from_slice(&fields.to_be_bytes());
+        self.count += 1;
+    }
+
+    /// A NULL.
+    pub fn null(&mut self) {
+        self.bytes.extend_from_slice(&(-1i32).to_be_bytes());
+    }
+
+    /// A `bigint`.
+    pub fn int8(&mut self, value: i64) {
+        self.raw(&value.to_be_bytes());
+    }
+
+    /// An `integer`.
+    pub fn int4(&mut self, value: i32) {
+        self.raw(&value.to_be_bytes());
+    }
+
+    /// A `timestamptz`.
+    pub fn time(&mut self, value: Micros) {
+        self.int8(value.saturating_sub(POSTGRES_EPOCH_US));
+    }
+
+    /// A `text`; must not hold NUL, which PostgreSQL's text cannot.
+    pub fn text(&mut self, value: &str) {
+        self.raw(value.as_bytes());
+    }
+
+    /// A `bytea`.
+    pub fn raw(&mut self, value: &[u8]) {
+        let length = i32::try_from(value.len()).unwrap_or(i32::MAX); // fields are at most one line
+        self.bytes.extend_from_slice(&length.to_be_bytes());
+        self.bytes.extend_from_slice(value);
+    }
+
+    /// An `inet`.
+    pub fn inet(&mut self, value: IpAddr) {
+        match value {
+            IpAddr::V4(v4) => {
+                let mut field = [2, 32, 0, 4, 0, 0, 0, 0];
+                field[4..].copy_from_slice(&v4.octets());
+                self.raw(&field);
+            }
+            IpAddr::V6(v6) => {
+                let mut field = [0; 20];
+                field[..4].copy_from_slice(&[3, 128, 0, 16]);
+                field[4..].copy_from_slice(&v6.octets());
+                self.raw(&field);
+            }
+        }
+    }
+
+    /// A `jsonb`: `write` appends the JSON text.
+    pub fn json(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0, 0, 0, 0, 1]);
+        write(&mut self.bytes);
+        let length = i32::try_from(self.bytes.len() - at - 4).unwrap_or(i32::MAX);
+        self.bytes[at..at + 4].copy_from_slice(&length.to_be_bytes());
+    }
+
+    /// The rows again, one by one, each with its fields.
+    pub fn rows(&self) -> impl Iterator<Item = Vec<Field<'_>>> {
+        let mut rest = self.bytes.as_slice();
+        std::iter::from_fn(move || {
+            let fields = i16::from_be_bytes(*take::<2>(&mut rest)?);
+            (0..fields).map(|_| field(&mut rest)).collect()
+        })
+    }
+
+    /// A time field as microseconds since 1970.
+    pub fn micros(field: &[u8]) -> Option<Micros> {
+        Some(i64::from_be_bytes(field.try_into().ok()?).saturating_add(POSTGRES_EPOCH_US))
+    }
+}
+
+fn take<'a, const N: usize>(rest: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (head, tail) = rest.split_first_chunk::<N>()?;
+    *rest = tail;
+    Some(head)
+}
+
+fn field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
+    let length = i32::from_be_bytes(*take::<4>(rest)?);
+    let Ok(length) = usize::try_from(length) else { return Some(None) };
+    let (value, tail) = rest.split_at_checked(length)?;
+    *rest = tail;
+    Some(Some(value))
+}
