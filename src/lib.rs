@@ -34,4 +34,5 @@
 //! 6. Per file, complete lines up to the committed offset = rows + rejects + excluded.
 //! 7. Nothing in a log directory is ever written, renamed or deleted.
 
+pub mod follow;
 pub mod model;

@@ -1,0 +1,150 @@
+//! Is this the file that was read before?
+//!
+//! A name says nothing (logs are renamed), an inode says little (it is used again), and neither
+//! survives a copy or a compression. Content does: the first line, which carries a time, and the
+//! 4 KiB just before the committed offset. A file whose bytes match both at the same offsets is
+//! the same logical file, whatever it is called and wherever it lies. Everything here is a pure
+//! function of what was read.
+
+use sha2::{Digest, Sha256};
+
+use crate::model::{Checkpoint, FileKey, Fingerprint, HeadPrint};
+
+use super::lines::GUARD_LENGTH;
+
+/// Bytes of the first line that its fingerprint covers, at most (4 KiB).
+pub const HEAD_LENGTH: usize = 4096;
+
+/// The fingerprint of `bytes`.
+pub fn print(bytes: &[u8]) -> HeadPrint {
+    let mut print = [0; 16];
+    print.copy_from_slice(&Sha256::digest(bytes)[..16]);
+    HeadPrint { length: u32::try_from(bytes.len()).unwrap_or(u32::MAX), print: Fingerprint(print) }
+}
+
+/// The fingerprint of a file's first line, its end included; `None` while it has no complete one.
+pub fn head_print(first_bytes: &[u8]) -> Option<HeadPrint> {
+    let first_bytes = &first_bytes[..first_bytes.len().min(HEAD_LENGTH)];
+    match memchr::memchr(b'\n', first_bytes) {
+        Some(at) => Some(print(&first_bytes[..=at])),
+        None => (first_bytes.len() == HEAD_LENGTH).then(|| print(first_bytes)),
+    }
+}
+
+/// How much of the bytes before `offset` its guard covers.
+pub fn guard_length(offset: u64) -> usize {
+    usize::try_from(offset).map_or(GUARD_LENGTH, |offset| offset.min(GUARD_LENGTH))
+}
+
+/// What a file's bytes say about a checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// It holds what was committed, and perhaps more.
+    Same,
+    /// It begins alike and ends before the committed offset.
+    Shorter,
+    /// It holds something else.
+    Different,
+}
+
+/// Compares content: `size` and `head` of the file, and `guard_at`, the fingerprint of the bytes
+/// before an offset of it.
+pub fn compare<E>(
+    checkpoint: &Checkpoint,
+    size: u64,
+    head: Option<HeadPrint>,
+    guard_at: impl FnOnce(u64) -> Result<Option<HeadPrint>, E>,
+) -> Result<Likeness, E> {
+    if checkpoint.committed == 0 {
+        // Registered, and nothing read yet: only the head can tell.
+        let alike = checkpoint.head.is_some() && checkpoint.head == head;
+        return Ok(if alike { Likeness::Same } else { Likeness::Different });
+    }
+    if checkpoint.head.is_none() || checkpoint.head != head {
+        return Ok(Likeness::Different);
+    }
+    if size < checkpoint.committed {
+        return Ok(Likeness::Shorter);
+    }
+    let alike = guard_at(checkpoint.committed)? == checkpoint.guard;
+    Ok(if alike { Likeness::Same } else { Likeness::Different })
+}
+
+/// Whether both are the same object of the same file system. Where birth times are known they
+/// must agree: an inode that was used again was born later.
+pub fn same_object(one: FileKey, other: FileKey) -> bool {
+    one.device == other.device
+        && one.inode == other.inode
+        && (one.birth_us.is_none() || other.birth_us.is_none() || one.birth_us == other.birth_us)
+}
+
+/// Whether one name looks like a rotation of the other: `access.log` and `access.log.1`,
+/// `access-20261123.log`, `access.log.2.gz`. Only letters count.
+pub fn related_names(one: &str, other: &str) -> bool {
+    fn letters(name: &str) -> impl Iterator<Item = char> {
+        let name = name.rsplit('/').next().unwrap_or(name);
+        let name = [".gz", ".zst", ".xz", ".bz2"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix))
+            .unwrap_or(name);
+        name.chars().filter(|c| c.is_alphabetic())
+    }
+    letters(one).eq(letters(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FileId;
+
+    fn checkpoint(committed: u64, head: &[u8], guard: &[u8]) -> Checkpoint {
+        Checkpoint {
+            file: FileId(1),
+            path: "/a".into(),
+            key: None,
+            head: head_print(head),
+            guard: Some(print(guard)),
+            committed,
+            epoch: 1,
+            format: String::new(),
+            closed: false,
+        }
+    }
+
+    fn likeness(known: &Checkpoint, file: &[u8]) -> Likeness {
+        compare::<()>(known, file.len() as u64, head_print(file), |offset| {
+            let end = offset as usize;
+            Ok(Some(print(&file[end - guard_length(offset)..end])))
+        })
+        .unwrap()
+    }
+
+    #[test]
+    fn a_file_that_grew_is_the_same() {
+        let known = checkpoint(8, b"one\ntwo\n", b"one\ntwo\n");
+        assert_eq!(likeness(&known, b"one\ntwo\n"), Likeness::Same);
+        assert_eq!(likeness(&known, b"one\ntwo\nthree\n"), Likeness::Same);
+        assert_eq!(likeness(&known, b"one\nTWO\nthree\n"), Likeness::Different);
+        assert_eq!(likeness(&known, b"ONE\ntwo\nthree\n"), Likeness::Different);
+        assert_eq!(likeness(&known, b"one\n"), Likeness::Shorter);
+        assert_eq!(likeness(&known, b"on"), Likeness::Different);
+    }
+
+    #[test]
+    fn an_inode_born_again_is_another_object() {
+        let old = FileKey { device: 1, inode: 2, birth_us: Some(3) };
+        assert!(same_object(old, old));
+        assert!(!same_object(old, FileKey { birth_us: Some(4), ..old }));
+        assert!(same_object(old, FileKey { birth_us: None, ..old }));
+        assert!(!same_object(old, FileKey { inode: 9, ..old }));
+    }
+
+    #[test]
+    fn rotated_names_are_related_and_other_names_are_not() {
+        for rotated in ["access.log.1", "access-20261123.log", "access.log.2.gz", "access.1.log"] {
+            assert!(related_names("/var/log/access.log", rotated), "{rotated}");
+        }
+        assert!(!related_names("a.log", "b.log"));
+        assert!(!related_names("access.log", "error.log"));
+    }
+}

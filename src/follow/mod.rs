@@ -1,0 +1,23 @@
+//! Which files exist, which of them are the same, and their bytes as lines.
+//!
+//! This room only reads: it never writes, renames or deletes anything in a log directory, and it
+//! never believes an event: the doorbell is a hint, a look at the files is the truth.
+//!
+//! - [`Watchlist`] finds files by directory, name or pattern ([`discover`]).
+//! - [`identity`] tells by content whether a file is one that was read before.
+//! - [`Tail`] is one open file that grows; [`Compression`] opens one that does not.
+//! - [`Lines`] turns bytes into complete lines; a partial line stays unread.
+//! - [`Doorbell`] says that a look may be worth it.
+
+mod archive;
+pub mod discover;
+mod doorbell;
+pub mod identity;
+mod lines;
+mod tail;
+
+pub use archive::{Compression, open_archive};
+pub use discover::{Found, WatchError, Watchlist};
+pub use doorbell::Doorbell;
+pub use lines::{GUARD_LENGTH, Line, Lines, MAX_LINE, TOO_LONG_KEPT};
+pub use tail::{Look, Tail};

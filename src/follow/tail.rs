@@ -1,0 +1,212 @@
+//! One open file that grows.
+
+use std::fs::{File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
+
+use crate::model::{FileKey, HeadPrint};
+
+use super::archive::{Compression, compression_of};
+use super::identity::{HEAD_LENGTH, guard_length, head_print, print};
+use super::lines::Lines;
+
+/// An open file and how far it was read. What is read is not yet committed: [`Tail::rewind`] goes
+/// back to what is.
+#[derive(Debug)]
+pub struct Tail {
+    path: PathBuf,
+    file: File,
+    key: FileKey,
+    /// Offset of the first unread byte.
+    position: u64,
+    /// Fingerprint of the bytes before `position`; if they change, the file is another one.
+    guard: Option<HeadPrint>,
+    /// Size at the last look.
+    size: u64,
+}
+
+/// What a look at an open file shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// All that was there is read.
+    Quiet,
+    /// There are unread bytes.
+    Ready,
+    /// It is shorter than what was read.
+    Truncated,
+}
+
+impl Tail {
+    /// Opens a regular file for reading from its beginning; `None` if it is something else.
+    ///
+    /// # Errors
+    /// What the system says; a missing file among them.
+    pub fn open(path: &Path) -> io::Result<Option<Self>> {
+        // Looked at before it is opened: opening a FIFO would wait for its writer.
+        if !std::fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Ok(None);
+        }
+        let path = path.to_path_buf();
+        Ok(Some(Self {
+            path,
+            key: key(&metadata),
+            size: metadata.len(),
+            file,
+            position: 0,
+            guard: None,
+        }))
+    }
+
+    /// Where it was last seen.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// It was renamed.
+    pub fn moved(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
+    /// What the file system says it is.
+    pub fn key(&self) -> FileKey {
+        self.key
+    }
+
+    /// Offset of the first unread byte.
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Fingerprint of the bytes before the first unread one.
+    pub fn guard(&self) -> Option<HeadPrint> {
+        self.guard
+    }
+
+    /// Bytes in the file at the last look.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether it has no name any more.
+    pub fn is_unlinked(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+
+    /// How it is compressed; nothing that is compressed grows line by line.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn compression(&self) -> io::Result<Compression> {
+        compression_of(&self.file)
+    }
+
+    /// Its first bytes, up to `limit`.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn first_bytes(&self, limit: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.from(0).take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The fingerprint of its first line, if it has one.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn head(&self) -> io::Result<Option<HeadPrint>> {
+        Ok(head_print(&self.first_bytes(HEAD_LENGTH)?))
+    }
+
+    /// The fingerprint that guards `offset`; `None` at 0 or if the file is shorter.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn guard_at(&self, offset: u64) -> io::Result<Option<HeadPrint>> {
+        let history = self.history(offset)?;
+        Ok((!history.is_empty()).then(|| print(&history)))
+    }
+
+    fn history(&self, offset: u64) -> io::Result<Vec<u8>> {
+        let length = guard_length(offset);
+        let mut bytes = Vec::with_capacity(length);
+        self.from(offset - length as u64).take(length as u64).read_to_end(&mut bytes)?;
+        if bytes.len() < length {
+            bytes.clear();
+        }
+        Ok(bytes)
+    }
+
+    /// Looks at the open file, wherever its name is now.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn look(&mut self) -> io::Result<Look> {
+        self.size = self.file.metadata()?.len();
+        Ok(match self.size.cmp(&self.position) {
+            std::cmp::Ordering::Less => Look::Truncated,
+            std::cmp::Ordering::Equal => Look::Quiet,
+            std::cmp::Ordering::Greater => Look::Ready,
+        })
+    }
+
+    /// Sets `lines` to the first unread byte. `false` if the bytes before it are not the ones that
+    /// were read: truncated and written again, then, and everything in it is new.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn begin(&self, lines: &mut Lines) -> io::Result<bool> {
+        let history = self.history(self.position)?;
+        let found = (!history.is_empty()).then(|| print(&history));
+        lines.reset(self.position, &history);
+        Ok(found == self.guard)
+    }
+
+    /// A reader that starts at `offset`.
+    pub fn from(&self, offset: u64) -> impl Read + '_ {
+        At { file: &self.file, offset }
+    }
+
+    /// Everything before `position` was read, and `guard` covers its last bytes.
+    pub fn advance(&mut self, position: u64, guard: Option<HeadPrint>) {
+        self.position = position;
+        self.guard = guard;
+        self.size = self.size.max(position);
+    }
+
+    /// Back to `position`, whose guard is known, to read again from there.
+    pub fn rewind(&mut self, position: u64, guard: Option<HeadPrint>) {
+        self.position = position;
+        self.guard = guard;
+    }
+}
+
+struct At<'a> {
+    file: &'a File,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
+/// What the file system says a file is.
+pub(super) fn key(metadata: &Metadata) -> FileKey {
+    let birth_us = metadata
+        .created()
+        .ok()
+        .and_then(|born| born.duration_since(UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_micros()).ok());
+    FileKey { device: metadata.dev(), inode: metadata.ino(), birth_us }
+}
