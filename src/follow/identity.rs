@@ -22,11 +22,11 @@ pub fn print(bytes: &[u8]) -> HeadPrint {
     HeadPrint { length: u32::try_from(bytes.len()).unwrap_or(u32::MAX), print: Fingerprint(print) }
 }
 
-/// The fingerprint of a file's first line, its end included; `None` while it has no complete one.
+/// The fingerprint of a file's first line, without its end; `None` while it has no complete one.
 pub fn head_print(first_bytes: &[u8]) -> Option<HeadPrint> {
     let first_bytes = &first_bytes[..first_bytes.len().min(HEAD_LENGTH)];
     match memchr::memchr(b'\n', first_bytes) {
-        Some(at) => Some(print(&first_bytes[..=at])),
+        Some(at) => Some(print(&first_bytes[..at])),
         None => (first_bytes.len() == HEAD_LENGTH).then(|| print(first_bytes)),
     }
 }
@@ -105,6 +105,7 @@ mod tests {
             head: head_print(head),
             guard: Some(print(guard)),
             committed,
+            size: committed,
             epoch: 1,
             format: String::new(),
             closed: false,

@@ -86,6 +86,12 @@ impl Lines {
         self.offset + (self.filled - self.start) as u64
     }
 
+    /// Whether the first unread byte begins a line. It does not behind a last line that was taken
+    /// without its end.
+    pub fn at_line_start(&self) -> bool {
+        self.start == 0 || self.buffer[self.start - 1] == b'\n' || self.too_long.is_some()
+    }
+
     /// Bytes that were read and are no complete line yet.
     pub fn partial(&self) -> &[u8] {
         &self.buffer[self.start..self.filled]

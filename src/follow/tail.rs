@@ -25,6 +25,10 @@ pub struct Tail {
     guard: Option<HeadPrint>,
     /// Size at the last look.
     size: u64,
+    /// Largest size that was seen.
+    largest: u64,
+    /// Size when its content was last known to be the one that was read.
+    verified: u64,
 }
 
 /// What a look at an open file shows.
@@ -58,10 +62,28 @@ impl Tail {
             path,
             key: key(&metadata),
             size: metadata.len(),
+            largest: metadata.len(),
+            verified: 0,
             file,
             position: 0,
             guard: None,
         }))
+    }
+
+    /// What the file system says of a path, without opening it: what the file is, and its size.
+    /// `None` if it is no regular file.
+    ///
+    /// # Errors
+    /// What the system says; a missing file among them.
+    pub fn peek_key(path: &Path) -> io::Result<Option<(FileKey, u64)>> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(metadata.is_file().then(|| (key(&metadata), metadata.len())))
+    }
+
+    /// The same open file, to be read from its beginning as if it were new.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { position: 0, guard: None, largest: 0, verified: 0, ..self }
     }
 
     /// Where it was last seen.
@@ -92,6 +114,16 @@ impl Tail {
     /// Bytes in the file at the last look.
     pub fn size(&self) -> u64 {
         self.size
+    }
+
+    /// The most bytes that it ever had, while it was looked at.
+    pub fn largest(&self) -> u64 {
+        self.largest
+    }
+
+    /// Its size when the bytes before the read position were last seen to be those that were read.
+    pub fn verified(&self) -> u64 {
+        self.verified
     }
 
     /// Whether it has no name any more.
@@ -150,6 +182,7 @@ impl Tail {
     /// What the system says.
     pub fn look(&mut self) -> io::Result<Look> {
         self.size = self.file.metadata()?.len();
+        self.largest = self.largest.max(self.size);
         Ok(match self.size.cmp(&self.position) {
             std::cmp::Ordering::Less => Look::Truncated,
             std::cmp::Ordering::Equal => Look::Quiet,
@@ -162,11 +195,15 @@ impl Tail {
     ///
     /// # Errors
     /// A read that fails.
-    pub fn begin(&self, lines: &mut Lines) -> io::Result<bool> {
+    pub fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
         let history = self.history(self.position)?;
         let found = (!history.is_empty()).then(|| print(&history));
         lines.reset(self.position, &history);
-        Ok(found == self.guard)
+        let same = found == self.guard;
+        if same {
+            self.verified = self.size;
+        }
+        Ok(same)
     }
 
     /// A reader that starts at `offset`.

@@ -49,6 +49,10 @@ pub struct Batch {
     pub days: BTreeSet<i32>,
     /// The same for `rejected_line`.
     pub rejected_days: BTreeSet<i32>,
+    /// Rows before this time are counted in `expired`.
+    pub cutoff: Option<Micros>,
+    /// Rows that are older than `cutoff`.
+    pub expired: u64,
 }
 
 impl Batch {
@@ -95,6 +99,7 @@ impl Batch {
         self.rejected_line.clear();
         self.days.clear();
         self.rejected_days.clear();
+        self.expired = 0;
     }
 
     /// Adds the record of the line at `offset`. `estimated` is the time it gets if it has none.
@@ -107,6 +112,7 @@ impl Batch {
     ) {
         let timestamp = record.timestamp.unwrap_or(estimated);
         self.days.insert(day(timestamp));
+        self.expired += u64::from(self.cutoff.is_some_and(|cutoff| timestamp < cutoff));
         let row = &mut self.gunicorn_log;
         row.begin(Self::GUNICORN_LOG.len() as i16);
         row.int8(file.row_id(offset));

@@ -86,6 +86,8 @@ pub struct Checkpoint {
     pub guard: Option<HeadPrint>,
     /// Every byte before this offset is stored, rejected or excluded.
     pub committed: u64,
+    /// Its size when it was last seen, in bytes; what lies beyond `committed` is still to be read.
+    pub size: u64,
     /// Raised by each claim; a commit with an older epoch is refused.
     pub epoch: i64,
     /// The format its lines were read by.
