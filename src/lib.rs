@@ -36,3 +36,4 @@
 
 pub mod follow;
 pub mod model;
+pub mod parse;

@@ -1,0 +1,139 @@
+//! What each atom's value looks like, as nom parsers over bytes. All are total: a value that would
+//! not fit its column is no value.
+
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_while_m_n};
+use nom::character::complete::char;
+use nom::combinator::{map, map_opt, value};
+use nom::sequence::{delimited, separated_pair};
+use nom::{IResult, Parser};
+
+/// A number, or `None` where Gunicorn had none to write.
+pub(super) type Number = Option<i64>;
+
+/// Digits that an `i64` can hold, at most 19: a longer run is refused without reading on, which
+/// also keeps a line of nothing but digits cheap.
+pub(super) fn integer(input: &[u8]) -> IResult<&[u8], i64> {
+    let digits = take_while_m_n(1, 19, |byte: u8| byte.is_ascii_digit());
+    map_opt(digits, decimal).parse(input)
+}
+
+fn decimal(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0i64, |sum, digit| {
+        sum.checked_mul(10)?.checked_add(i64::from(digit.wrapping_sub(b'0')))
+    })
+}
+
+/// `-`, or `None` as Python writes it.
+fn nothing(input: &[u8]) -> IResult<&[u8], Number> {
+    value(None, alt((tag(&b"-"[..]), tag(&b"None"[..])))).parse(input)
+}
+
+/// An integer in units of `unit`, or nothing.
+pub(super) fn scaled(unit: i64, input: &[u8]) -> IResult<&[u8], Number> {
+    alt((map_opt(integer, |count| count.checked_mul(unit).map(Some)), nothing)).parse(input)
+}
+
+/// The digits of a status, within 32 bits, or nothing. A phrase may follow; see [`phrase`].
+pub(super) fn status(input: &[u8]) -> IResult<&[u8], Number> {
+    alt((map(small, Some), nothing)).parse(input)
+}
+
+/// `<24744>`, `24744` or nothing.
+pub(super) fn pid(input: &[u8]) -> IResult<&[u8], Number> {
+    alt((map(delimited(char('<'), small, char('>')), Some), map(small, Some), nothing)).parse(input)
+}
+
+/// `0.012345` seconds as microseconds, or nothing. Further decimals are cut off.
+pub(super) fn decimal_seconds(input: &[u8]) -> IResult<&[u8], Number> {
+    let decimals = take_while_m_n(1, 18, |byte: u8| byte.is_ascii_digit());
+    let seconds = separated_pair(integer, char('.'), decimals);
+    let micros = map_opt(seconds, |(seconds, decimals): (i64, &[u8])| {
+        let mut micros = decimal(&decimals[..decimals.len().min(6)])?;
+        for _ in decimals.len()..6 {
+            micros *= 10;
+        }
+        seconds.checked_mul(1_000_000)?.checked_add(micros).map(Some)
+    });
+    alt((micros, nothing)).parse(input)
+}
+
+fn small(input: &[u8]) -> IResult<&[u8], i64> {
+    map_opt(integer, |number| i32::try_from(number).ok().map(i64::from)).parse(input)
+}
+
+/// Bytes of a reason phrase behind a status, with the space before it (` OK`,
+/// ` Multi-Status`, ` I'm a Teapot`), at most 64: all that could belong to it.
+pub(super) fn phrase(input: &[u8]) -> usize {
+    const LONGEST: usize = 64;
+    if !matches!(input, [b' ', first, ..] if first.is_ascii_alphabetic()) {
+        return 0;
+    }
+    let within = |byte: &&u8| byte.is_ascii_alphabetic() || matches!(**byte, b' ' | b'-' | b'\'');
+    input.iter().take(LONGEST).take_while(within).count()
+}
+
+/// The three words of a request line.
+pub(super) struct RequestLine<'a> {
+    pub(super) method: &'a str,
+    pub(super) url: &'a str,
+    pub(super) protocol: &'a str,
+}
+
+/// `GET /path HTTP/1.1`. The method ends at the first space and the protocol begins at the last,
+/// so a server that lets spaces into the URL does no harm.
+pub(super) fn request_line(text: &str) -> Option<RequestLine<'_>> {
+    let (method, rest) = text.split_once(' ')?;
+    let (url, protocol) = rest.rsplit_once(' ')?;
+    let whole = !method.is_empty() && protocol.starts_with("HTTP/");
+    whole.then_some(RequestLine { method, url, protocol })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(result: IResult<&[u8], Number>) -> Option<Number> {
+        result.ok().filter(|(rest, _)| rest.is_empty()).map(|(_, number)| number)
+    }
+
+    #[test]
+    fn numbers_end_where_their_column_does() {
+        assert_eq!(all(scaled(1, b"9223372036854775807")), Some(Some(i64::MAX)));
+        assert_eq!(all(scaled(1, b"9223372036854775808")), None);
+        assert_eq!(all(scaled(1_000, b"9223372036854775807")), None);
+        assert_eq!(all(scaled(1, b"-")), Some(None));
+        assert_eq!(all(scaled(1, b"None")), Some(None));
+        assert_eq!(all(status(b"2147483647")), Some(Some(2_147_483_647)));
+        assert_eq!(all(status(b"2147483648")), None);
+        assert_eq!(all(pid(b"<1>")), Some(Some(1)));
+        assert_eq!(all(pid(b"1")), Some(Some(1)));
+        assert_eq!(all(pid(b"<1")), None);
+    }
+
+    #[test]
+    fn decimal_seconds_become_microseconds() {
+        assert_eq!(all(decimal_seconds(b"1.000205")), Some(Some(1_000_205)));
+        assert_eq!(all(decimal_seconds(b"0.005")), Some(Some(5_000)));
+        assert_eq!(all(decimal_seconds(b"0.0000019")), Some(Some(1)));
+        assert_eq!(all(decimal_seconds(b"1")), None);
+        assert_eq!(all(decimal_seconds(b"9223372036854.775808")), None);
+    }
+
+    #[test]
+    fn a_phrase_is_words_only() {
+        assert_eq!(phrase(b" OK 12"), 4);
+        assert_eq!(phrase(b" I'm a Teapot\""), 13);
+        assert_eq!(phrase(b" 12"), 0);
+        assert_eq!(phrase(b"OK"), 0);
+    }
+
+    #[test]
+    fn a_request_line_has_three_words() {
+        let line = request_line("GET /a b HTTP/1.1").unwrap();
+        assert_eq!((line.method, line.url, line.protocol), ("GET", "/a b", "HTTP/1.1"));
+        assert!(request_line("-").is_none());
+        assert!(request_line("GET / FTP/1").is_none());
+        assert!(request_line(" / HTTP/1.1").is_none());
+    }
+}

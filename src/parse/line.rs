@@ -1,0 +1,80 @@
+//! The whole way of a line: read, left out or masked.
+
+use super::exclusions::Exclusions;
+use super::mask::Mask;
+use super::reject::Reject;
+use super::template::Template;
+use crate::model::GunicornLogModel;
+
+/// What a line became.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every line is a record, and on its way")]
+pub enum Parsed<'a> {
+    /// A record to store.
+    Record(GunicornLogModel<'a>),
+    /// A record that the configuration leaves out.
+    Excluded,
+    /// No record.
+    Reject(Reject),
+}
+
+/// Reads lines of one format as the configuration wants them stored.
+#[derive(Clone, Debug)]
+pub struct LineParser {
+    template: Template,
+    mask: Mask,
+    exclusions: Exclusions,
+}
+
+impl LineParser {
+    /// Reads by `template`, leaves out by `exclusions`, masks the rest by `mask`.
+    pub fn new(template: Template, mask: Mask, exclusions: Exclusions) -> LineParser {
+        LineParser { template, mask, exclusions }
+    }
+
+    /// The format.
+    pub fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// Reads one line as [`Template::parse`] does. URL and referer are masked, the referer also
+    /// among the captured headers; exclusions see the URL as it was logged.
+    pub fn parse<'a>(&'a self, line: &'a [u8]) -> Parsed<'a> {
+        let mut record = match self.template.parse(line) {
+            Ok(record) => record,
+            Err(reject) => return Parsed::Reject(reject),
+        };
+        if record.url.as_deref().is_some_and(|url| self.exclusions.cover(url)) {
+            return Parsed::Excluded;
+        }
+        let captured = record.headers.iter_mut().filter(|(name, _)| *name == "referer");
+        for url in [&mut record.url, &mut record.source]
+            .into_iter()
+            .flatten()
+            .chain(captured.map(|(_, value)| value))
+        {
+            self.mask.apply(url);
+        }
+        Parsed::Record(record)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_masked_left_out_or_rejected() {
+        let template = Template::compile(r#""%(r)s" "%(f)s" "%({referer}i)s""#).unwrap();
+        let mask = Mask::new(&["token".into()]);
+        let exclusions = Exclusions::new(&["/static/".into()], &[]);
+        let parser = LineParser::new(template, mask, exclusions);
+        let line = br#""GET /?token=a HTTP/1.1" "/?token=b" "/?token=b""#;
+        let Parsed::Record(record) = parser.parse(line) else { panic!("no record") };
+        assert_eq!(record.url.as_deref(), Some("/?token=********"));
+        assert_eq!(record.source.as_deref(), Some("/?token=********"));
+        assert_eq!(record.headers[0].1, "/?token=********");
+        assert_eq!(parser.parse(br#""GET /static/x HTTP/1.1" "-" "-""#), Parsed::Excluded);
+        assert!(matches!(parser.parse(b"x"), Parsed::Reject(_)));
+    }
+}

@@ -1,0 +1,31 @@
+//! Lines become records.
+//!
+//! A format string, as Gunicorn takes it, is compiled once ([`Template`]) and then reads lines:
+//! each is a record ([`crate::model::GunicornLogModel`]) or a [`Reject`] with the reason. Parsing
+//! is pure and total: no input makes it fail in any other way, and no line takes more time than
+//! in proportion to its length.
+//!
+//! Gunicorn's `glogging.py` is the specification of what lines may look like
+//! (<https://github.com/benoitc/gunicorn/blob/master/gunicorn/glogging.py>).
+
+mod address;
+mod atom;
+mod detect;
+mod exclusions;
+mod fields;
+mod line;
+mod mask;
+mod preset;
+mod read;
+mod record;
+mod reject;
+mod template;
+mod time;
+
+pub use detect::{Detection, detect};
+pub use exclusions::Exclusions;
+pub use line::{LineParser, Parsed};
+pub use mask::Mask;
+pub use preset::{Preset, find, presets};
+pub use reject::Reject;
+pub use template::{FormatError, Template};

@@ -1,0 +1,368 @@
+//! Where each field of a line begins and ends.
+//!
+//! Gunicorn escapes `"` as `\"` in every value and nothing else: not the backslash, not spaces,
+//! brackets or control characters. So a field cannot be cut off at "the next unescaped quote"
+//! (a value that ends in a backslash is followed by `\"` too), and an unquoted user name may hold
+//! any separator. The end of a field is where what follows it in the format can be read to the end
+//! of the line. Three attempts, each only if the one before finds nothing:
+//!
+//! 1. *Greedy*: each field ends at the first place where it may. Nearly every line.
+//! 2. *Escaped*: all places are tried in turn, but none of the values may hold a `"` without a
+//!    backslash before it, as Gunicorn guarantees. Quotes without a backslash before them end a
+//!    value before those with one.
+//! 3. *Verbatim*: values may hold any byte, for writers that escape nothing.
+//!
+//! The search is bounded. A text that started at `p` and failed at every end up to `q` also fails
+//! from any start between them, since the same ends are left to it, or fewer: so each field scans
+//! a line about once. What this does not cover runs into a budget of steps in proportion to the
+//! line's length.
+
+use nom::{IResult, Parser};
+
+use super::atom::Atom;
+use super::fields::{Number, decimal_seconds, integer, phrase, pid, scaled, status};
+use super::reject::Reject;
+use super::template::{Field, Template};
+use super::time::time;
+
+/// One field's place in the line, and its number if it is one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Value {
+    pub(super) start: usize,
+    pub(super) end: usize,
+    pub(super) number: Number,
+}
+
+/// What is known of quotes within the values that were read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Quoting {
+    /// Every `"` has a backslash before it.
+    Escaped,
+    /// Some have none: the writer escapes nothing.
+    Verbatim,
+}
+
+/// Reads `line` by `template` into `values`, one for each field: it must be as long.
+pub(super) fn read(
+    template: &Template,
+    line: &[u8],
+    values: &mut [Value],
+) -> Result<Quoting, Reject> {
+    if !line.starts_with(&template.head) {
+        return Err(Reject::Unlike(template.no_head.clone()));
+    }
+    let at = template.head.len();
+    if greedy(&template.fields, line, at, values) {
+        return Ok(Quoting::Escaped);
+    }
+    let mut stuck = 0;
+    for quoting in [Quoting::Escaped, Quoting::Verbatim] {
+        let mut search = Search::new(&template.fields, line, quoting, values);
+        if search.rest(0, at) {
+            return Ok(quoting);
+        }
+        if search.budget == 0 {
+            return Err(Reject::TooManyReadings);
+        }
+        stuck = search.stuck;
+    }
+    // Verbatim values may be whatever escaped ones may be, so it got at least as far.
+    let field = &template.fields[stuck / 2];
+    let reason = if stuck % 2 == 0 { &field.no_value } else { &field.no_end };
+    Err(Reject::Unlike(reason.clone()))
+}
+
+/// Reads a value that tells by itself where it ends.
+fn typed(atom: Atom, input: &[u8]) -> IResult<&[u8], Number> {
+    match atom {
+        Atom::Time => time.map(Some).parse(input),
+        Atom::Status => status(input),
+        Atom::ResponseBytes | Atom::Microseconds => scaled(1, input),
+        Atom::Milliseconds => scaled(1_000, input),
+        Atom::Seconds => scaled(1_000_000, input),
+        Atom::DecimalSeconds => decimal_seconds(input),
+        Atom::Pid => pid(input),
+        _ => nom::bytes::complete::tag(&b"-"[..]).map(|_| None).parse(input),
+    }
+}
+
+fn greedy(fields: &[Field], line: &[u8], start: usize, values: &mut [Value]) -> bool {
+    let mut start = start;
+    for (nth, (field, value)) in fields.iter().zip(values).enumerate() {
+        let until = field.until.as_slice();
+        let (end, number) = if field.atom.is_text() {
+            let Some(end) = text_end(line, start, until, nth + 1 == fields.len()) else {
+                return false;
+            };
+            (end, None)
+        } else {
+            let Ok((rest, number)) = typed(field.atom, &line[start..]) else { return false };
+            let mut end = line.len() - rest.len();
+            // A phrase goes with its status where a text that begins with a letter cannot follow.
+            if field.atom == Atom::Status && fields.get(nth + 1).is_none_or(|f| !f.atom.is_text()) {
+                let phrase = &rest[..phrase(rest)];
+                end += phrase.trim_ascii_end().len();
+            }
+            (end, number)
+        };
+        if !line[end..].starts_with(until) {
+            return false;
+        }
+        *value = Value { start, end, number };
+        start = end + until.len();
+    }
+    start == line.len()
+}
+
+/// The first place where an escaped text that starts at `start` may end.
+fn text_end(line: &[u8], start: usize, until: &[u8], last: bool) -> Option<usize> {
+    let end = match until {
+        [] if last => line.len(),
+        [] => return None, // the search decides between neighbours
+        [b'"', ..] => return Some(start + unescaped_quote(&line[start..])?),
+        [b' '] => start + memchr::memchr(b' ', &line[start..])?,
+        _ => start + memchr::memmem::find(&line[start..], until)?,
+    };
+    unescaped_quote(&line[start..end]).is_none().then_some(end)
+}
+
+/// The first `"` that has no backslash before it within `text`.
+fn unescaped_quote(text: &[u8]) -> Option<usize> {
+    memchr::memchr_iter(b'"', text).find(|&at| at == 0 || text[at - 1] != b'\\')
+}
+
+struct Search<'s> {
+    fields: &'s [Field],
+    line: &'s [u8],
+    quoting: Quoting,
+    values: &'s mut [Value],
+    /// For each field: a text that starts within these bounds is known to lead nowhere.
+    dead: Vec<(usize, usize)>,
+    /// Steps left. A step is a place tried or 16 bytes passed over.
+    budget: usize,
+    /// The furthest failure: twice the field's number, and one more if its value was there but
+    /// not its end.
+    stuck: usize,
+}
+
+impl<'s> Search<'s> {
+    fn new(
+        fields: &'s [Field],
+        line: &'s [u8],
+        quoting: Quoting,
+        values: &'s mut [Value],
+    ) -> Search<'s> {
+        let dead = vec![(1, 0); fields.len()];
+        let budget = 16_384 + line.len().saturating_mul(4);
+        Search { fields, line, quoting, values, dead, budget, stuck: 0 }
+    }
+
+    /// Whether the line from `at` on can be read by the fields from the `nth` on.
+    fn rest(&mut self, nth: usize, at: usize) -> bool {
+        let Some(field) = self.fields.get(nth) else { return at == self.line.len() };
+        if self.budget == 0 {
+            return false;
+        }
+        if field.atom.is_text() {
+            self.stuck = self.stuck.max(2 * nth + 1);
+            return self.text(nth, at, &field.until);
+        }
+        self.stuck = self.stuck.max(2 * nth);
+        let input = &self.line[at..];
+        let Ok((behind, number)) = typed(field.atom, input) else {
+            self.spend(1);
+            return false;
+        };
+        self.stuck = self.stuck.max(2 * nth + 1);
+        let length = input.len() - behind.len();
+        if self.ends(nth, at, at + length, number) {
+            return true;
+        }
+        let words = if field.atom == Atom::Status { phrase(behind) } else { 0 };
+        if (1..=words).any(|more| self.ends(nth, at, at + length + more, number)) {
+            return true;
+        }
+        // Where digits may follow digits, the first number may have taken too many.
+        let shared = match field.until.first() {
+            Some(byte) => byte.is_ascii_digit(),
+            None => nth + 1 < self.fields.len(),
+        };
+        shared
+            && integer(input).is_ok()
+            && (1..length).rev().any(|fewer| match typed(field.atom, &input[..fewer]) {
+                Ok(([], number)) => self.ends(nth, at, at + fewer, number),
+                _ => false,
+            })
+    }
+
+    fn text(&mut self, nth: usize, start: usize, until: &[u8]) -> bool {
+        let (dead_from, dead_to) = self.dead[nth];
+        if dead_from <= start && start <= dead_to {
+            self.spend(1);
+            return false;
+        }
+        let wall = match self.quoting {
+            Quoting::Escaped => unescaped_quote(&self.line[start..]).map(|length| start + length),
+            Quoting::Verbatim => None,
+        };
+        let reach = wall.unwrap_or(self.line.len());
+        self.spend((reach - start) / 16);
+        let found = if nth + 1 == self.fields.len() {
+            let end = self.line.len().saturating_sub(until.len());
+            start <= end && end <= reach && self.ends(nth, start, end, None)
+        } else if until.is_empty() {
+            (start..=reach).any(|end| self.ends(nth, start, end, None))
+        } else if self.quoting == Quoting::Escaped && until[0] == b'"' {
+            wall.is_some_and(|end| self.ends(nth, start, end, None))
+                || self.each_end(nth, start, reach, until)
+        } else {
+            self.each_end(nth, start, reach, until)
+        };
+        if !found {
+            // A start before the known stretch that reaches it extends it.
+            let to =
+                if start < dead_from && dead_from <= reach { reach.max(dead_to) } else { reach };
+            self.dead[nth] = (start, to);
+        }
+        found
+    }
+
+    /// Tries every place from `start` to `reach` where `until` stands.
+    fn each_end(&mut self, nth: usize, start: usize, reach: usize, until: &[u8]) -> bool {
+        let within = &self.line[start..self.line.len().min(reach + until.len())];
+        let mut passed = 0;
+        // Not memmem's own iterator: it skips matches that overlap.
+        while let Some(length) = memchr::memmem::find(&within[passed..], until) {
+            self.spend(length / 16);
+            let end = start + passed + length;
+            if self.ends(nth, start, end, None) {
+                return true;
+            }
+            if self.budget == 0 {
+                return false;
+            }
+            passed += length + 1;
+        }
+        self.spend((within.len() - passed) / 16);
+        false
+    }
+
+    /// Whether the `nth` value can end at `end`.
+    fn ends(&mut self, nth: usize, start: usize, end: usize, number: Number) -> bool {
+        self.spend(1);
+        let until = &self.fields[nth].until;
+        if self.budget == 0 || !self.line[end..].starts_with(until) {
+            return false;
+        }
+        self.values[nth] = Value { start, end, number };
+        self.rest(nth + 1, end + until.len())
+    }
+
+    fn spend(&mut self, steps: usize) {
+        self.budget = self.budget.saturating_sub(steps);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::{Duration, Instant};
+
+    fn texts(format: &str, line: &str) -> Result<(Vec<String>, Quoting), Reject> {
+        let template = Template::compile(format).unwrap();
+        let mut values = vec![Value::default(); template.fields.len()];
+        let quoting = read(&template, line.as_bytes(), &mut values)?;
+        Ok((values.iter().map(|value| line[value.start..value.end].to_owned()).collect(), quoting))
+    }
+
+    #[track_caller]
+    fn reads(format: &str, line: &str, right: &[&str], quoting: Quoting) {
+        let (texts, found) = texts(format, line).unwrap();
+        assert_eq!(texts, right, "{line}");
+        assert_eq!(found, quoting, "{line}");
+    }
+
+    #[test]
+    fn a_value_may_end_in_a_backslash() {
+        reads(r#""%(f)s" "%(a)s""#, r#""x\" "y\""#, &[r"x\", r"y\"], Quoting::Escaped);
+        reads(r#""%(f)s" "%(a)s""#, r#""\" "\" \"""#, &[r"\", r#"\" \""#], Quoting::Escaped);
+        reads(r#""%(f)s" "%(a)s""#, r#""" """#, &["", ""], Quoting::Escaped);
+    }
+
+    #[test]
+    fn quotes_that_nobody_escaped_are_read_if_nothing_else_fits() {
+        let found = ["a\"b", "say \"hi\""];
+        reads(r#""%(f)s" "%(a)s""#, r#""a"b" "say "hi"""#, &found, Quoting::Verbatim);
+    }
+
+    #[test]
+    fn an_unquoted_name_may_hold_what_separates_it() {
+        let time = "[23/Nov/2026:14:23:17 +0530]";
+        for name in ["x - y", "a [b] c", "", "- -", "ends in space "] {
+            let line = format!("h - {name} {time}");
+            reads("%(h)s %(l)s %(u)s %(t)s", &line, &["h", "-", name, time], Quoting::Escaped);
+        }
+    }
+
+    #[test]
+    fn a_status_may_carry_its_phrase() {
+        for status in ["200", "200 OK", "418 I'm a Teapot", "207 Multi-Status", "-", "None"] {
+            reads("%(s)s %(b)s", &format!("{status} -"), &[status, "-"], Quoting::Escaped);
+            reads("%(s)s", status, &[status], Quoting::Escaped);
+        }
+        reads("%(s)s %(a)s", "200 curl", &["200", "curl"], Quoting::Escaped);
+    }
+
+    #[test]
+    fn neighbours_are_told_apart_where_their_shapes_allow() {
+        reads(
+            "%(u)s%(t)s",
+            "x[[23/Nov/2026:14:23:17 +0530]",
+            &["x[", "[23/Nov/2026:14:23:17 +0530]"],
+            Quoting::Escaped,
+        );
+        reads("%(s)s%(D)s", "200", &["20", "0"], Quoting::Escaped);
+        reads("%(s)s1%(D)s", "20012", &["200", "2"], Quoting::Escaped);
+    }
+
+    #[test]
+    fn the_reason_names_the_atom_at_which_it_got_stuck() {
+        let reason = |line| texts(r#"%(h)s %(t)s "%(r)s" %(s)s"#, line).unwrap_err().to_string();
+        assert_eq!(reason("x"), "no ` ` behind %(h)s");
+        assert_eq!(
+            reason("x y z"),
+            "no time like [23/Nov/2026:08:41:00 +0000] where the format has %(t)s"
+        );
+        assert_eq!(reason("x [23/Nov/2026:14:23:17 +0530] GET"), "no ` \"` behind %(t)s");
+        assert_eq!(
+            reason("x [23/Nov/2026:14:23:17 +0530] \"GET\" abc"),
+            "no status like 200 where the format has %(s)s"
+        );
+        assert_eq!(
+            reason("x [23/Nov/2026:14:23:17 +0530] \"GET\" 200 1"),
+            "goes on behind %(s)s, where the format ends"
+        );
+    }
+
+    #[test]
+    fn hostile_lines_take_time_in_proportion_to_their_length() {
+        let default = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
+        let free = format!("{} %(D)s", ["%({x}i)s"; 12].join(" "));
+        let close = "%(u)s%(a)s%(f)s%(D)s%(s)s";
+        let quoted = r#""%(f)s" "%(a)s" "%(u)s" "%(U)s" %(D)s"#;
+        let time = "[23/Nov/2026:14:23:17 +0530]";
+        let front = format!("1.1.1.1 - - {time} \"GET / HTTP/1.1\" 200 1 \"");
+        const LONG: usize = 64 << 10;
+        for format in [default, &free, close, quoted] {
+            for unit in ["\" \"", " ", "\"", "\\\" \"", "1", "1 ", " - ", "\\", "a", time] {
+                for head in ["", &front] {
+                    let line = format!("{head}{}x", unit.repeat(LONG / unit.len()));
+                    let begin = Instant::now();
+                    let _ = texts(format, &line);
+                    // Steps for each pair of bytes would take minutes; it takes some 50 ms, unoptimised.
+                    assert!(begin.elapsed() < Duration::from_secs(2), "{format} {unit}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! From the places of the fields to a record: which atom fills which column.
+
+use std::borrow::Cow;
+use std::net::IpAddr;
+
+use super::address::{address, first_address};
+use super::atom::Atom;
+use super::fields::request_line;
+use super::read::{Quoting, Value, read};
+use super::reject::Reject;
+use super::template::{Field, Template};
+use crate::model::{Captured, GunicornLogModel};
+
+/// Formats with no more fields than this keep their places in a small array.
+const FEW: usize = 16;
+/// The most fields that a template has.
+const MANY: usize = 64;
+
+impl Template {
+    /// Reads one line, given without its line end (a carriage return before it may stay).
+    ///
+    /// A value may hold newlines: a record that takes several physical lines is read if they are
+    /// given joined, with the newlines between them. A part of such a record is a reject by
+    /// itself, as a rule, so the caller joins lines that cannot be read alone.
+    ///
+    /// - Texts are stored as logged, but for `\"`, which Gunicorn wrote for `"`. If some value
+    ///   holds a `"` without a backslash, the writer escaped nothing and neither is undone.
+    /// - `-`, `None` for numbers, and empty texts are no value.
+    /// - `%(r)s` gives method, URL and protocol; if it is not three such words, all of it is the
+    ///   URL. Without it the URL is `%(U)s`, and `%(q)s` behind a `?`.
+    /// - The duration is that of `%(D)s`, else `%(L)s`, else `%(M)s`, else `%(T)s`.
+    /// - The address is `%(h)s`, else the first valid one in a captured X-Forwarded-For, else a
+    ///   captured X-Real-IP; ports are dropped.
+    /// - Every captured header is in `headers`, also one with a column of its own.
+    ///
+    /// # Errors
+    /// If the line is not UTF-8, does not have the format's shape, or holds NUL. A line that holds
+    /// NUL in the wrong shape is told by its shape.
+    pub fn parse<'a>(&'a self, line: &'a [u8]) -> Result<GunicornLogModel<'a>, Reject> {
+        if self.fields.len() <= FEW {
+            self.parse_with::<FEW>(line)
+        } else {
+            self.parse_with::<MANY>(line)
+        }
+    }
+
+    fn parse_with<'a, const N: usize>(
+        &'a self,
+        line: &'a [u8],
+    ) -> Result<GunicornLogModel<'a>, Reject> {
+        let text = std::str::from_utf8(line).map_err(|_| Reject::NotUtf8)?;
+        let mut values = [Value::default(); N];
+        let values = &mut values[..self.fields.len()];
+        let (text, quoting) = match (read(self, line, values), line.strip_suffix(b"\r")) {
+            (Ok(quoting), _) => (text, quoting),
+            (Err(reject), None) => return Err(reject),
+            (Err(reject), Some(shorter)) => match read(self, shorter, values) {
+                Ok(quoting) => (&text[..shorter.len()], quoting),
+                Err(_) => return Err(reject),
+            },
+        };
+        if memchr::memchr(0, line).is_some() {
+            return Err(Reject::HoldsNul);
+        }
+        let escapes = quoting == Quoting::Escaped && memchr::memchr(b'\\', line).is_some();
+        Draft::default().fill(&self.fields, values, text, escapes)
+    }
+}
+
+/// A record, and what decides between several atoms for one column.
+#[derive(Default)]
+struct Draft<'a> {
+    record: GunicornLogModel<'a>,
+    path: Option<Cow<'a, str>>,
+    query: Option<Cow<'a, str>>,
+    /// How exact the duration is: 4 for `D`, down to 1 for `T`, 0 for none yet.
+    exactness: u8,
+    forwarded_for: Option<IpAddr>,
+    real_ip: Option<IpAddr>,
+}
+
+impl<'a> Draft<'a> {
+    fn fill(
+        mut self,
+        fields: &'a [Field],
+        values: &[Value],
+        line: &'a str,
+        escapes: bool,
+    ) -> Result<GunicornLogModel<'a>, Reject> {
+        for (field, value) in fields.iter().zip(values) {
+            if field.atom.is_text() {
+                // Fields end at literals of the format, so within no character; but neighbours
+                // without a literal could.
+                let text = line.get(value.start..value.end);
+                let text = text.ok_or_else(|| Reject::Unlike(field.no_end.clone()))?;
+                if !matches!(text, "" | "-") {
+                    self.text(field, if escapes { unescape(text) } else { Cow::Borrowed(text) });
+                }
+            } else if let Some(number) = value.number {
+                self.number(field.atom, number);
+            }
+        }
+        Ok(self.finish())
+    }
+
+    fn number(&mut self, atom: Atom, number: i64) {
+        let record = &mut self.record;
+        let exactness = match atom {
+            Atom::Time => return record.timestamp = Some(number),
+            Atom::Status => return record.code = i32::try_from(number).ok(),
+            Atom::ResponseBytes => return record.response_bytes = Some(number),
+            Atom::Pid => return record.pid = i32::try_from(number).ok(),
+            Atom::Microseconds => 4,
+            Atom::DecimalSeconds => 3,
+            Atom::Milliseconds => 2,
+            _ => 1,
+        };
+        if exactness > self.exactness {
+            self.exactness = exactness;
+            record.duration = Some(number);
+        }
+    }
+
+    fn text(&mut self, field: &'a Field, text: Cow<'a, str>) {
+        let record = &mut self.record;
+        match field.atom {
+            Atom::RemoteAddress => record.user_ip = address(&text),
+            Atom::User => record.user_id = Some(text),
+            Atom::RequestLine => self.request_line(text),
+            Atom::Method => record.method = Some(text),
+            Atom::Path => self.path = Some(text),
+            Atom::Query => self.query = Some(text),
+            Atom::Protocol => record.protocol = Some(text),
+            Atom::Referer => record.source = Some(text),
+            Atom::Agent => record.agent = Some(text),
+            Atom::ResponseHeader => capture(&mut record.response_headers, &field.name, text),
+            Atom::Environ => capture(&mut record.environ, &field.name, text),
+            _ => self.request_header(&field.name, text),
+        }
+    }
+
+    fn request_line(&mut self, text: Cow<'a, str>) {
+        let record = &mut self.record;
+        let Some(words) = request_line(&text) else { return record.url = some(text) };
+        let url = words.method.len() + 1..words.method.len() + 1 + words.url.len();
+        let protocol = text.len() - words.protocol.len();
+        match &text {
+            Cow::Borrowed(text) => {
+                record.method = Some(Cow::Borrowed(&text[..url.start - 1]));
+                record.url = some(Cow::Borrowed(&text[url]));
+                record.protocol = Some(Cow::Borrowed(&text[protocol..]));
+            }
+            Cow::Owned(text) => {
+                record.method = Some(Cow::Owned(text[..url.start - 1].to_owned()));
+                record.url = some(Cow::Owned(text[url].to_owned()));
+                record.protocol = Some(Cow::Owned(text[protocol..].to_owned()));
+            }
+        }
+    }
+
+    fn request_header(&mut self, name: &'a str, text: Cow<'a, str>) {
+        let record = &mut self.record;
+        match name {
+            "host" => record.host = Some(text.clone()),
+            "user-agent" if record.agent.is_none() => record.agent = Some(text.clone()),
+            "referer" if record.source.is_none() => record.source = Some(text.clone()),
+            "x-forwarded-for" => self.forwarded_for = first_address(&text),
+            "x-real-ip" => self.real_ip = address(&text),
+            _ => {}
+        }
+        capture(&mut record.headers, name, text);
+    }
+
+    fn finish(self) -> GunicornLogModel<'a> {
+        let mut record = self.record;
+        record.user_ip = record.user_ip.or(self.forwarded_for).or(self.real_ip);
+        if record.url.is_none() {
+            record.url = match (self.path, self.query) {
+                (path, None) => path,
+                (path, Some(query)) => {
+                    Some(Cow::Owned(format!("{}?{query}", path.unwrap_or_default())))
+                }
+            };
+        }
+        record
+    }
+}
+
+fn some(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
+    (!text.is_empty()).then_some(text)
+}
+
+/// A format may name one header twice; one of them says all.
+fn capture<'a>(captured: &mut Captured<'a>, name: &'a str, text: Cow<'a, str>) {
+    if captured.iter().all(|(known, _)| *known != name) {
+        captured.push((name, text));
+    }
+}
+
+fn unescape(text: &str) -> Cow<'_, str> {
+    if memchr::memmem::find(text.as_bytes(), b"\\\"").is_none() {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.replace("\\\"", "\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEFAULT: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
+
+    #[test]
+    fn a_default_line_fills_its_columns() {
+        let template = Template::compile(DEFAULT).unwrap();
+        let line = br#"203.0.113.9 - x - y [23/Nov/2026:14:23:17 +0530] "GET /a?b=\"c\" HTTP/1.1" 304 - "-" "q\"\""#;
+        let right = GunicornLogModel {
+            timestamp: Some(1_795_423_997_000_000),
+            method: Some("GET".into()),
+            url: Some("/a?b=\"c\"".into()),
+            user_id: Some("x - y".into()),
+            user_ip: "203.0.113.9".parse().ok(),
+            agent: Some("q\"\\".into()),
+            code: Some(304),
+            protocol: Some("HTTP/1.1".into()),
+            ..GunicornLogModel::default()
+        };
+        assert_eq!(template.parse(line), Ok(right));
+        let with_return: Vec<u8> = [line.as_slice(), b"\r"].concat();
+        assert_eq!(template.parse(&with_return), template.parse(line));
+    }
+
+    #[test]
+    fn nothing_is_null() {
+        let template = Template::compile(DEFAULT).unwrap();
+        let line = br#" - - [01/Jan/1970:00:00:00 +0000] "-" - - "" "-""#;
+        let right = GunicornLogModel { timestamp: Some(0), ..GunicornLogModel::default() };
+        assert_eq!(template.parse(line), Ok(right));
+    }
+
+    #[test]
+    fn the_most_exact_duration_wins() {
+        let template = Template::compile("%(T)s %(M)s %(D)s %(L)s").unwrap();
+        let duration = |line: &'static [u8]| template.parse(line).unwrap().duration;
+        assert_eq!(duration(b"1 1234 1234567 1.234566"), Some(1_234_567));
+        assert_eq!(duration(b"1 1234 - 1.234566"), Some(1_234_566));
+        assert_eq!(duration(b"1 1234 - -"), Some(1_234_000));
+        assert_eq!(duration(b"1 - - -"), Some(1_000_000));
+        assert_eq!(duration(b"- - - -"), None);
+    }
+
+    #[test]
+    fn captured_values_are_kept_by_name_and_fill_columns() {
+        let format = r#"%(h)s "%({Host}i)s" "%({X-Forwarded-For}i)s" "%({x-a}o)s" "%({wsgi.b}e)s" "%({none}i)s""#;
+        let template = Template::compile(format).unwrap();
+        let line = br#"unix: "example.com" "unknown, [2001:db8::1]:80" "1" "2" "-""#;
+        let record = template.parse(line).unwrap();
+        assert_eq!(record.host.as_deref(), Some("example.com"));
+        assert_eq!(record.user_ip, "2001:db8::1".parse().ok());
+        assert_eq!(record.headers.len(), 2);
+        assert_eq!(record.headers[0], ("host", "example.com".into()));
+        assert_eq!(record.response_headers, [("x-a", "1".into())]);
+        assert_eq!(record.environ, [("wsgi.b", "2".into())]);
+    }
+
+    #[test]
+    fn a_request_that_is_no_request_line_is_kept_whole() {
+        let template = Template::compile("\"%(r)s\"").unwrap();
+        let record = template.parse(b"\"\\x16\\x03\"").unwrap();
+        assert_eq!(record.url.as_deref(), Some("\\x16\\x03"));
+        assert_eq!(record.method, None);
+    }
+
+    #[test]
+    fn bytes_that_no_text_column_takes_are_rejects() {
+        let template = Template::compile("%(U)s %(s)s").unwrap();
+        assert_eq!(template.parse(b"/\xff 200"), Err(Reject::NotUtf8));
+        assert_eq!(template.parse(b"/\0 200"), Err(Reject::HoldsNul));
+        assert!(matches!(template.parse(b"/\0 x"), Err(Reject::Unlike(_))));
+    }
+}

@@ -1,0 +1,160 @@
+//! The time atom: `[23/Nov/2026:14:23:17 +0530]`.
+//!
+//! Gunicorn writes it with `time.strftime('[%d/%b/%Y:%H:%M:%S %z]')` in the C locale, so every part
+//! has a fixed width and the month is one of twelve English words.
+
+use nom::IResult;
+use nom::Parser;
+use nom::bytes::complete::take;
+use nom::combinator::map_opt;
+
+use crate::model::Micros;
+
+const LENGTH: usize = 28;
+
+/// Reads a time with its brackets. Years 1970 to 9999, days that the calendar has, offsets up to
+/// ±15:59 as PostgreSQL allows them; a leap second (`:60`) is refused, since neither database
+/// could give it back.
+pub(super) fn time(input: &[u8]) -> IResult<&[u8], Micros> {
+    map_opt(take(LENGTH), value).parse(input)
+}
+
+fn value(text: &[u8]) -> Option<Micros> {
+    let text: &[u8; LENGTH] = text.try_into().ok()?;
+    let frame = [
+        (text[0], b'['),
+        (text[3], b'/'),
+        (text[7], b'/'),
+        (text[12], b':'),
+        (text[15], b':'),
+        (text[18], b':'),
+        (text[21], b' '),
+        (text[27], b']'),
+    ];
+    if frame.iter().any(|(found, right)| found != right) {
+        return None;
+    }
+    let year = two(text, 8)? * 100 + two(text, 10)?;
+    let month = month(&text[4..7])?;
+    let day = two(text, 1)?;
+    let (hour, minute, second) = (two(text, 13)?, two(text, 16)?, two(text, 19)?);
+    let (offset_hours, offset_minutes) = (two(text, 23)?, two(text, 25)?);
+    if year < 1970
+        || day < 1
+        || day > days_in(year, month)
+        || hour > 23
+        || minute > 59
+        || second > 59
+        || offset_hours > 15
+        || offset_minutes > 59
+    {
+        return None;
+    }
+    let offset = (offset_hours * 60 + offset_minutes) * 60;
+    let east = match text[22] {
+        b'+' => offset,
+        b'-' => -offset,
+        _ => return None,
+    };
+    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    Some((seconds - east) * 1_000_000)
+}
+
+fn two(text: &[u8; LENGTH], at: usize) -> Option<i64> {
+    let tens = text[at].wrapping_sub(b'0');
+    let ones = text[at + 1].wrapping_sub(b'0');
+    (tens < 10 && ones < 10).then(|| i64::from(tens * 10 + ones))
+}
+
+fn month(name: &[u8]) -> Option<i64> {
+    Some(match name {
+        b"Jan" => 1,
+        b"Feb" => 2,
+        b"Mar" => 3,
+        b"Apr" => 4,
+        b"May" => 5,
+        b"Jun" => 6,
+        b"Jul" => 7,
+        b"Aug" => 8,
+        b"Sep" => 9,
+        b"Oct" => 10,
+        b"Nov" => 11,
+        b"Dec" => 12,
+        _ => return None,
+    })
+}
+
+fn days_in(year: i64, month: i64) -> i64 {
+    match month {
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        4 | 6 | 9 | 11 => 30,
+        _ => 31,
+    }
+}
+
+/// Days from 1970-01-01 in the Gregorian calendar; `year` is at least 1970. A year is counted from
+/// March, so that the leap day is its last and month lengths follow one line: (153m + 2) / 5.
+fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    const DAYS_TO_1970: i64 = 719_468; // from 0000-03-01
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let leap_days = year / 4 - year / 100 + year / 400;
+    year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - DAYS_TO_1970
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use chrono::DateTime;
+
+    fn read(text: &str) -> Option<Micros> {
+        time(text.as_bytes()).ok().map(|(_, value)| value)
+    }
+
+    #[test]
+    fn agrees_with_chrono_on_every_day_until_2400_and_at_the_ends() {
+        let mut seconds = 0;
+        while seconds < 13_600_000_000 {
+            let then = DateTime::from_timestamp(seconds, 0).unwrap();
+            let text = then.format("[%d/%b/%Y:%H:%M:%S +0000]").to_string();
+            assert_eq!(read(&text), Some(seconds * 1_000_000), "{text}");
+            seconds += 86_400 + 3_601;
+        }
+        assert_eq!(read("[01/Jan/1970:00:00:00 +0000]"), Some(0));
+        assert_eq!(read("[31/Dec/9999:23:59:59 +0000]"), Some(253_402_300_799_000_000));
+    }
+
+    #[test]
+    fn offsets_lead_to_utc() {
+        let utc = read("[23/Nov/2026:08:53:17 +0000]");
+        assert!(utc.is_some());
+        assert_eq!(read("[23/Nov/2026:14:23:17 +0530]"), utc);
+        assert_eq!(read("[22/Nov/2026:20:53:17 -1200]"), utc);
+    }
+
+    #[test]
+    fn only_days_and_times_that_exist_are_read() {
+        assert!(read("[29/Feb/2024:00:00:00 +0000]").is_some());
+        assert!(read("[29/Feb/2000:00:00:00 +0000]").is_some());
+        for wrong in [
+            "[29/Feb/2026:00:00:00 +0000]",
+            "[29/Feb/2100:00:00:00 +0000]",
+            "[31/Apr/2026:00:00:00 +0000]",
+            "[00/Jan/2026:00:00:00 +0000]",
+            "[01/Foo/2026:00:00:00 +0000]",
+            "[01/jan/2026:00:00:00 +0000]",
+            "[01/Jan/1969:00:00:00 +0000]",
+            "[01/Jan/2026:24:00:00 +0000]",
+            "[01/Jan/2026:00:60:00 +0000]",
+            "[01/Jan/2026:00:00:60 +0000]",
+            "[01/Jan/2026:00:00:00 +1600]",
+            "[01/Jan/2026:00:00:00 +0060]",
+            "[01/Jan/2026:00:00:00  0000]",
+            "[ 1/Jan/2026:00:00:00 +0000]",
+            "[01/Jan/2026:00:00:00 +0000",
+            "",
+        ] {
+            assert_eq!(read(wrong), None, "{wrong}");
+        }
+    }
+}
