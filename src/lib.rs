@@ -34,6 +34,10 @@
 //! 6. Per file, complete lines up to the committed offset = rows + rejects + excluded.
 //! 7. Nothing in a log directory is ever written, renamed or deleted.
 
+pub mod app;
+pub mod cli;
 pub mod follow;
 pub mod model;
 pub mod parse;
+pub mod retain;
+pub mod store;

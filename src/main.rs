@@ -1,3 +1,7 @@
 //! The `log-ingestd` command.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    log_ingestd::cli::main()
+}

@@ -1,0 +1,136 @@
+//! `log-ingestd check`: what a format makes of a file, and nothing is stored.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+
+use crate::follow::Lines;
+use crate::model::GunicornLogModel;
+use crate::parse::Parsed;
+
+use super::config::Parsing;
+use super::formats::{Choice, Formats, SAMPLE};
+use super::source::Source;
+
+/// Lines whose fields are shown.
+const SHOWN: usize = 3;
+
+/// What a format makes of a file.
+#[derive(Debug, Default)]
+pub struct Report {
+    /// The format, and the preset's name if it was told from the lines.
+    pub format: String,
+    /// The preset and what it is, if it was told from the lines.
+    pub told: Option<(&'static str, &'static str)>,
+    /// Atoms that cannot be told apart for certain.
+    pub warnings: Vec<String>,
+    /// Line number and fields of the first records.
+    pub shown: Vec<(u64, Vec<(&'static str, String)>)>,
+    /// Complete lines.
+    pub lines: u64,
+    /// Lines that would become rows.
+    pub rows: u64,
+    /// Lines that the configuration leaves out.
+    pub excluded: u64,
+    /// Each distinct reason for a reject: how often, and the first line's number.
+    pub rejects: BTreeMap<String, (u64, u64)>,
+}
+
+/// Reads `path` by the configured format, or by the one that its first lines suggest.
+///
+/// # Errors
+/// A file that cannot be read, or whose format cannot be told.
+pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
+    let source = Source::open(path).with_context(|| format!("cannot read '{}'", path.display()))?;
+    let sample = source.sample(SAMPLE)?;
+    let mut report = Report::default();
+    let format = match Formats::new(parsing.clone()).choose(&sample, false) {
+        Choice::Access { format, told } => {
+            report.told = told.map(|preset| (preset.name, preset.about));
+            format
+        }
+        Choice::ErrorLog => bail!(
+            "'{}' is Gunicorn's error log; the access log is another file",
+            path.display()
+        ),
+        Choice::NotYet => bail!("'{}' holds no complete line", path.display()),
+        Choice::Unknown => bail!(
+            "no known format reads the first lines of '{}'; give the access_log_format of your \
+             Gunicorn with --format",
+            path.display()
+        ),
+    };
+    report.format.clone_from(&format.format);
+    report.warnings = format.parser.template().warnings();
+    let mut lines = Lines::default();
+    lines.reset(0, b"");
+    let mut reader = source.reader(&Arc::default())?;
+    loop {
+        while let Some(line) = lines.peek() {
+            let end = line.end;
+            report.lines += 1;
+            if line.too_long {
+                reject(&mut report, "is longer than 4 MiB".to_owned());
+            } else {
+                match format.parser.parse(line.bytes) {
+                    Parsed::Record(record) => {
+                        report.rows += 1;
+                        if report.shown.len() < SHOWN {
+                            report.shown.push((report.lines, fields(&record)));
+                        }
+                    }
+                    Parsed::Excluded => report.excluded += 1,
+                    Parsed::Reject(why) => reject(&mut report, why.to_string()),
+                }
+            }
+            lines.take(end);
+        }
+        if lines.fill(&mut reader)? == 0 {
+            return Ok(report);
+        }
+    }
+}
+
+fn reject(report: &mut Report, reason: String) {
+    report.rejects.entry(reason).or_insert((0, report.lines)).0 += 1;
+}
+
+/// The columns of a record that are not NULL, as text.
+fn fields(record: &GunicornLogModel<'_>) -> Vec<(&'static str, String)> {
+    let texts = [
+        ("method", &record.method),
+        ("url", &record.url),
+        ("protocol", &record.protocol),
+        ("host", &record.host),
+        ("user_id", &record.user_id),
+        ("agent", &record.agent),
+        ("source", &record.source),
+    ];
+    let numbers = [
+        ("code", record.code.map(i64::from)),
+        ("response_bytes", record.response_bytes),
+        ("duration", record.duration),
+        ("pid", record.pid.map(i64::from)),
+    ];
+    let captured = [
+        ("headers", &record.headers),
+        ("response", &record.response_headers),
+        ("request", &record.environ),
+    ];
+    let time = record.timestamp.and_then(chrono::DateTime::from_timestamp_micros);
+    let mut shown: Vec<(&'static str, String)> = Vec::new();
+    shown.extend(time.map(|time| ("timestamp", time.to_rfc3339())));
+    shown.extend(record.user_ip.map(|ip| ("user_ip", ip.to_string())));
+    for (name, text) in texts {
+        shown.extend(text.as_ref().map(|text| (name, text.to_string())));
+    }
+    for (name, number) in numbers {
+        shown.extend(number.map(|number| (name, number.to_string())));
+    }
+    for (name, pairs) in captured {
+        shown.extend(pairs.iter().map(|(key, value)| (name, format!("{key}: {value}"))));
+    }
+    shown
+}

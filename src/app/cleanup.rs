@@ -1,0 +1,19 @@
+//! `log-ingestd cleanup`: one sweep, now.
+
+use anyhow::Context;
+
+use crate::retain::{self, Sweep, Swept};
+
+use super::config::Config;
+use super::shutdown::Shutdown;
+use super::watch::connect;
+
+/// Sweeps once.
+///
+/// # Errors
+/// A store that cannot be used, or that fails on the way; what was removed by then stays removed.
+pub async fn cleanup(config: &Config, sweep: &Sweep) -> anyhow::Result<Swept> {
+    let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
+    let store = connect(config, &mut shutdown).await?;
+    Ok(retain::sweep(&store, sweep).await?)
+}

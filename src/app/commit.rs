@@ -1,0 +1,198 @@
+//! A batch into the store, whatever the store does meanwhile.
+//!
+//! The hard case is a connection that is lost after COMMIT was sent: the answer is lost, and
+//! nobody knows whether the rows are there. The offset knows, since it moved in the same
+//! transaction: it is read back, and says stored (it stands at the span's end), send again (it
+//! stands at its beginning), or somebody else's (anything else).
+
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use crate::model::{Batch, FileId};
+use crate::store::{Store, StoreError, Writer};
+
+use super::backoff::Backoff;
+
+/// The end of one batch.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    /// It is stored.
+    Stored,
+    /// Nothing of it is stored: these files are written by somebody else now.
+    Conflict(Vec<FileId>),
+    /// Nothing of it is stored: the store refuses one of its rows.
+    BadRow(String),
+    /// Nothing of it is known to be stored: the store was away for longer than it may.
+    GaveUp(StoreError),
+}
+
+/// Files that are claimed, with the epochs of their claims.
+pub(super) type Claims = Vec<(FileId, i64)>;
+
+/// Owns the connection that writes.
+#[derive(Debug)]
+pub(super) struct Committer {
+    store: Store,
+    /// Who writes, for people: `host:pid`.
+    owner: String,
+    writer: Option<Writer>,
+    /// For how long a store may be away; `None` is for ever.
+    patience: Option<Duration>,
+    /// Since when it is away.
+    away: Option<Instant>,
+    backoff: Backoff,
+    retry_at: Option<Instant>,
+}
+
+impl Committer {
+    pub(super) fn new(store: Store, owner: String, patience: Option<Duration>) -> Self {
+        let backoff = Backoff::default();
+        Self { store, owner, writer: None, patience, away: None, backoff, retry_at: None }
+    }
+
+    /// The connection, if there is one and the store is not known to be away; made if need be.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) async fn writer(&mut self) -> Result<Option<&mut Writer>, StoreError> {
+        if self.retry_at.is_some_and(|at| Instant::now() < at) {
+            return Ok(None);
+        }
+        if self.writer.is_none() {
+            self.writer = Some(self.store.writer(&self.owner).await?);
+        }
+        Ok(self.writer.as_mut())
+    }
+
+    /// Whether a connection is open.
+    pub(super) fn is_connected(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    /// Something failed: the connection is given up, one message tells when the store goes away,
+    /// and the next try waits.
+    pub(super) fn failed(&mut self, error: &StoreError) {
+        self.writer = None;
+        if self.away.is_none() {
+            self.away = Some(Instant::now());
+            warn!(
+                error = chain(error),
+                "the store is away; lines wait in their files until it returns"
+            );
+        }
+        self.retry_at = Some(Instant::now() + self.backoff.wait());
+    }
+
+    /// Something worked: one message tells that the store is back.
+    pub(super) fn worked(&mut self) {
+        self.retry_at = None;
+        if let Some(since) = self.away.take() {
+            self.backoff = Backoff::default();
+            info!(away_s = since.elapsed().as_secs(), "the store is back");
+        }
+    }
+
+    /// Takes the locks of files that were claimed over an older connection; gives those that
+    /// somebody else has taken over.
+    ///
+    /// # Errors
+    /// What the store says.
+    pub(super) async fn hold_again(
+        &mut self,
+        claims: &[(FileId, i64)],
+    ) -> Result<Vec<FileId>, StoreError> {
+        let Some(writer) = self.writer.as_mut() else { return Ok(Vec::new()) };
+        let mut lost = Vec::new();
+        for &(file, epoch) in claims {
+            if !writer.hold_again(file, epoch).await? {
+                lost.push(file);
+            }
+        }
+        Ok(lost)
+    }
+
+    /// Stores the batch, once. Waits for a store that is away.
+    pub(super) async fn commit(&mut self, batch: &Batch, claims: &[(FileId, i64)]) -> Outcome {
+        let mut unknown = false; // whether an earlier try may have been stored
+        loop {
+            if let Some(at) = self.retry_at {
+                tokio::time::sleep_until(at.into()).await;
+                self.retry_at = None;
+            }
+            match self.try_commit(batch, claims, unknown).await {
+                Ok(outcome) => {
+                    self.worked();
+                    return outcome;
+                }
+                Err(error) => {
+                    self.failed(&error);
+                    let away = self.away.map_or(Duration::ZERO, |since| since.elapsed());
+                    if self.patience.is_some_and(|patience| away > patience) {
+                        return Outcome::GaveUp(error);
+                    }
+                    unknown = true;
+                }
+            }
+        }
+    }
+
+    async fn try_commit(
+        &mut self,
+        batch: &Batch,
+        claims: &[(FileId, i64)],
+        unknown: bool,
+    ) -> Result<Outcome, StoreError> {
+        if self.writer.is_none() {
+            self.writer = Some(self.store.writer(&self.owner).await?);
+            // Locks first: what is read back cannot move any more while they are held.
+            let lost = self.hold_again(claims).await?;
+            if unknown && let Some(outcome) = self.read_back(batch).await? {
+                return Ok(outcome);
+            }
+            if !lost.is_empty() {
+                return Ok(Outcome::Conflict(lost));
+            }
+        }
+        let Some(writer) = self.writer.as_mut() else { return Ok(Outcome::Stored) };
+        match writer.commit(batch).await {
+            Ok(()) => Ok(Outcome::Stored),
+            Err(StoreError::Conflict { files }) => Ok(Outcome::Conflict(files)),
+            Err(error @ StoreError::BadRow { .. }) => Ok(Outcome::BadRow(chain(&error))),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What became of a batch whose COMMIT was not answered; `None` if nothing did.
+    async fn read_back(&mut self, batch: &Batch) -> Result<Option<Outcome>, StoreError> {
+        let Some(writer) = self.writer.as_mut() else { return Ok(None) };
+        let files: Vec<FileId> = batch.spans.iter().map(|span| span.file).collect();
+        let committed = writer.committed(&files).await?;
+        let offset = |file| committed.iter().find(|(id, ..)| *id == file).map(|(_, at, _)| *at);
+        if batch.spans.iter().all(|span| offset(span.file) == Some(span.to)) {
+            return Ok(Some(Outcome::Stored));
+        }
+        let elsewhere: Vec<FileId> = batch
+            .spans
+            .iter()
+            .filter(|span| offset(span.file) != Some(span.from))
+            .map(|span| span.file)
+            .collect();
+        Ok((!elsewhere.is_empty()).then_some(Outcome::Conflict(elsewhere)))
+    }
+}
+
+/// An error and what caused it, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}

@@ -1,0 +1,52 @@
+//! The configuration that the rooms work with. `cli` builds it, and can only build it valid.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::NaiveTime;
+
+use crate::follow::Watchlist;
+use crate::parse::{Exclusions, Mask, Template};
+use crate::retain::Policy;
+use crate::store::Location;
+
+/// What every command shares.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which database.
+    pub location: Location,
+    /// How long to try to reach it at the start.
+    pub connect_timeout: Duration,
+    /// The host whose files these are; a file's identity never crosses hosts.
+    pub host: String,
+    /// How lines are read.
+    pub parsing: Parsing,
+    /// How long rows stay.
+    pub retention: Policy,
+}
+
+/// How lines become records.
+#[derive(Clone, Debug)]
+pub struct Parsing {
+    /// The format that the user gave; without one it is told from each file's first lines.
+    pub template: Option<Template>,
+    /// Query parameters whose values are hidden.
+    pub mask: Mask,
+    /// Requests that are left out.
+    pub exclusions: Exclusions,
+}
+
+/// What the daemon needs besides.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// What every command shares.
+    pub config: Config,
+    /// Which files.
+    pub list: Watchlist,
+    /// What the user wrote, to be printed.
+    pub paths: Vec<PathBuf>,
+    /// Time between two looks at all files, in case no event tells of a change.
+    pub poll_interval: Duration,
+    /// Local time of the daily sweep.
+    pub sweep_at: NaiveTime,
+}

@@ -1,0 +1,345 @@
+//! New files meet what the store remembers.
+//!
+//! In two rounds. First, files that are the same object with the same content go on where they
+//! stood. Then the others: a copy of a followed file is left alone, the copy of a file that is no
+//! longer itself (truncated after it was copied, moved across file systems, restored) takes over
+//! its identity and its offset, and everything else is new and read from its beginning. What was
+//! cut off and is found nowhere is counted as lost, in the store.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use crate::follow::identity::{Likeness, compare, related_names, same_object};
+use crate::follow::{Compression, Tail};
+use crate::model::{Checkpoint, FileId, HeadPrint, NewFile, Sighting};
+use crate::store::{StoreError, Writer};
+
+use super::formats::{Choice, Format, Formats, SAMPLE};
+use super::roster::{Bystander, Followed, Roster, Why};
+
+/// Time between two tries to claim a file that another writer holds.
+const HELD_RETRY: Duration = Duration::from_secs(5);
+
+/// A new file with what there is to know about it.
+struct Applicant {
+    tail: Tail,
+    named: bool,
+    head: HeadPrint,
+    format: std::sync::Arc<Format>,
+    told: Option<&'static crate::parse::Preset>,
+    seen: Sighting,
+    known: Vec<(Checkpoint, Likeness)>,
+}
+
+/// What to do with an applicant.
+enum Verdict {
+    Resume(Checkpoint),
+    Adopt(Checkpoint),
+    CopyOf(FileId),
+    New,
+    /// Ask again when a batch that is under way has landed.
+    Wait,
+}
+
+/// Brings every new file to a verdict. A store that fails leaves the rest for the next time.
+///
+/// # Errors
+/// What the store says.
+pub(super) async fn enroll(
+    roster: &mut Roster,
+    formats: &mut Formats,
+    host: &str,
+    writer: &mut Writer,
+) -> Result<(), StoreError> {
+    let mut applicants = Vec::new();
+    let mut disowned = Vec::new();
+    for (tail, named) in take_new(roster) {
+        let bystander = |tail: &Tail, why| Bystander {
+            path: tail.path().to_path_buf(),
+            key: tail.key(),
+            named,
+            why,
+        };
+        match examine(formats, host, &tail, named) {
+            Ok(Examined::Log { head, format, told, seen }) => {
+                let known = match writer.candidates(&seen).await {
+                    Ok(known) => known,
+                    Err(error) => {
+                        give_back(roster, applicants, Some((tail, named)));
+                        return Err(error);
+                    }
+                };
+                let known = known.into_iter().filter_map(|c| liken(&tail, c, head)).collect();
+                applicants.push(Applicant { tail, named, head, format, told, seen, known });
+            }
+            Ok(Examined::NotOurs { open }) => {
+                let size = tail.size();
+                roster.bystanders.push(bystander(&tail, Why::NotOurs { size, open }));
+            }
+            Err(error) => {
+                warn!(path = %tail.path().display(), %error, "cannot read this file");
+                let size = tail.size();
+                roster.bystanders.push(bystander(&tail, Why::NotOurs { size, open: true }));
+            }
+        }
+    }
+    // Round one: the same object goes first, so that a copy cannot take its place.
+    let (same, others): (Vec<_>, Vec<_>) = applicants.into_iter().partition(|applicant| {
+        applicant.known.iter().any(|(known, likeness)| {
+            *likeness == Likeness::Same && is_object(known, &applicant.tail)
+        })
+    });
+    for applicant in &others {
+        for (known, _) in &applicant.known {
+            if is_object(known, &applicant.tail) && !known.closed {
+                disowned.push(known.clone());
+            }
+        }
+    }
+    let mut queue = same.into_iter().chain(others);
+    while let Some(applicant) = queue.next() {
+        let verdict = judge(roster, &applicant);
+        if let Err(failed) = settle(roster, writer, applicant, verdict).await {
+            let (error, tail, named) = *failed;
+            give_back(roster, queue.collect(), Some((tail, named)));
+            return Err(error);
+        }
+    }
+    for known in disowned {
+        let taken = roster.followed.iter().any(|file| file.file == known.file)
+            || roster.orphans.iter().any(|file| file.file == known.file);
+        if !taken {
+            close_disowned(writer, host, &known).await?;
+        }
+    }
+    Ok(())
+}
+
+fn is_object(known: &Checkpoint, tail: &Tail) -> bool {
+    known.key.is_some_and(|key| same_object(key, tail.key()))
+}
+
+/// Every file that awaits a verdict, out of the roster.
+fn take_new(roster: &mut Roster) -> Vec<(Tail, bool)> {
+    let now = Instant::now();
+    let mut taken = Vec::new();
+    let mut kept = Vec::new();
+    for bystander in roster.bystanders.drain(..) {
+        match bystander.why {
+            Why::New(tail) => taken.push((tail, bystander.named)),
+            Why::Held { tail, until } if until <= now => taken.push((tail, bystander.named)),
+            _ => kept.push(bystander),
+        }
+    }
+    roster.bystanders = kept;
+    taken
+}
+
+fn give_back(roster: &mut Roster, rest: Vec<Applicant>, first: Option<(Tail, bool)>) {
+    let rest = rest.into_iter().map(|applicant| (applicant.tail, applicant.named));
+    for (tail, named) in first.into_iter().chain(rest) {
+        let (path, key) = (tail.path().to_path_buf(), tail.key());
+        roster.bystanders.push(Bystander { path, key, named, why: Why::New(tail) });
+    }
+}
+
+enum Examined {
+    Log {
+        head: HeadPrint,
+        format: std::sync::Arc<Format>,
+        told: Option<&'static crate::parse::Preset>,
+        seen: Sighting,
+    },
+    NotOurs {
+        /// Whether more content may change that.
+        open: bool,
+    },
+}
+
+fn examine(formats: &mut Formats, host: &str, tail: &Tail, named: bool) -> io::Result<Examined> {
+    let path = tail.path().display();
+    if tail.compression()? != Compression::None {
+        info!(%path, "an archive: not followed; `log-ingestd import` reads it");
+        return Ok(Examined::NotOurs { open: false });
+    }
+    let sample = tail.first_bytes(SAMPLE)?;
+    let Some(head) = crate::follow::identity::head_print(&sample) else {
+        return Ok(Examined::NotOurs { open: true }); // no complete line yet
+    };
+    match formats.choose(&sample, named) {
+        Choice::Access { format, told } => {
+            let path = tail.path().to_string_lossy().into_owned();
+            let seen = Sighting {
+                host: host.to_owned(),
+                path,
+                key: Some(tail.key()),
+                head: Some(head),
+            };
+            Ok(Examined::Log { head, format, told, seen })
+        }
+        Choice::ErrorLog => {
+            info!(%path, "Gunicorn's error log: left alone");
+            Ok(Examined::NotOurs { open: false })
+        }
+        Choice::Unknown => {
+            warn!(
+                %path,
+                "no known format reads the first lines of this file: left alone; give --format, \
+                 or leave it out with --exclude"
+            );
+            Ok(Examined::NotOurs { open: true })
+        }
+        Choice::NotYet => Ok(Examined::NotOurs { open: true }),
+    }
+}
+
+fn liken(tail: &Tail, known: Checkpoint, head: HeadPrint) -> Option<(Checkpoint, Likeness)> {
+    match compare(&known, tail.size(), Some(head), |offset| tail.guard_at(offset)) {
+        Ok(likeness) => Some((known, likeness)),
+        Err(error) => {
+            warn!(path = %tail.path().display(), %error, "cannot read this file");
+            None
+        }
+    }
+}
+
+fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
+    let tail = &applicant.tail;
+    let alike = |known: &&(Checkpoint, Likeness)| known.1 == Likeness::Same;
+    if let Some((known, _)) =
+        applicant.known.iter().filter(alike).find(|(known, _)| is_object(known, tail))
+    {
+        return Verdict::Resume(known.clone());
+    }
+    // A followed file is compared with the file itself: it may hold more than is committed.
+    for file in &roster.followed {
+        if file.head == Some(applicant.head)
+            && related_names(&applicant.seen.path, &file.tail.path().to_string_lossy())
+            && same_content(tail, &file.tail)
+        {
+            return Verdict::CopyOf(file.file);
+        }
+    }
+    for (known, _) in applicant.known.iter().filter(alike) {
+        if roster.followed.iter().any(|file| file.file == known.file) {
+            continue; // another name, and both live: two logs that say the same
+        }
+        match roster.orphans.iter().find(|orphan| orphan.file == known.file) {
+            Some(orphan) if orphan.committed != orphan.position => return Verdict::Wait,
+            _ => return Verdict::Adopt(known.clone()),
+        }
+    }
+    Verdict::New
+}
+
+/// Whether the shorter of both is where the longer begins, by its last 4 KiB.
+fn same_content(one: &Tail, other: &Tail) -> bool {
+    let length = one.size().min(other.size());
+    matches!((one.guard_at(length), other.guard_at(length)), (Ok(one), Ok(other)) if one == other)
+}
+
+type Failed = Box<(StoreError, Tail, bool)>;
+
+async fn settle(
+    roster: &mut Roster,
+    writer: &mut Writer,
+    applicant: Applicant,
+    verdict: Verdict,
+) -> Result<(), Failed> {
+    let Applicant { tail, named, head, format, told, seen, .. } = applicant;
+    let path = tail.path().to_path_buf();
+    let bystander = |why, key| Bystander { path: path.clone(), key, named, why };
+    let key = tail.key();
+    let (known, new) = match verdict {
+        Verdict::CopyOf(file) => {
+            let size = tail.size();
+            roster.bystanders.push(bystander(Why::CopyOf { file, size }, key));
+            return Ok(());
+        }
+        Verdict::Wait => {
+            roster.bystanders.push(bystander(Why::New(tail), key));
+            return Ok(());
+        }
+        Verdict::Resume(known) | Verdict::Adopt(known) => (known, false),
+        Verdict::New => {
+            let new = NewFile {
+                sighting: seen.clone(),
+                format: format.format.clone(),
+                time_estimated: !format.has_time,
+            };
+            match writer.register(&new).await {
+                Ok(known) => (known, true),
+                Err(error) => return Err(Box::new((error, tail, named))),
+            }
+        }
+    };
+    match writer.claim(known.file, &seen, &format.format).await {
+        Ok(Some(claimed)) => {
+            roster.orphans.retain(|orphan| orphan.file != claimed.file);
+            if new {
+                let format = told.map_or(format.format.as_str(), |preset| preset.name);
+                info!(file = claimed.file.0, path = %path.display(), format, "following a new file");
+            } else {
+                info!(file = claimed.file.0, path = %path.display(), offset = claimed.committed,
+                    "following on");
+            }
+            roster.followed.push(followed(tail, &claimed, head, format));
+            Ok(())
+        }
+        Ok(None) => {
+            warn!(path = %path.display(), "another log-ingestd writes this file: waiting for it");
+            let until = Instant::now() + HELD_RETRY;
+            roster.bystanders.push(bystander(Why::Held { tail, until }, key));
+            Ok(())
+        }
+        Err(error) => Err(Box::new((error, tail, named))),
+    }
+}
+
+fn followed(
+    mut tail: Tail,
+    claimed: &Checkpoint,
+    head: HeadPrint,
+    format: std::sync::Arc<Format>,
+) -> Followed {
+    tail.advance(claimed.committed, claimed.guard);
+    Followed {
+        tail,
+        file: claimed.file,
+        epoch: claimed.epoch,
+        format,
+        head: Some(head),
+        committed: (claimed.committed, claimed.guard),
+        ready: true,
+        stuck_at: None,
+        nameless: None,
+        renamed: false,
+        refused: None,
+    }
+}
+
+/// A file was truncated or replaced while nobody looked, and its bytes were found nowhere.
+async fn close_disowned(
+    writer: &mut Writer,
+    host: &str,
+    known: &Checkpoint,
+) -> Result<(), StoreError> {
+    let seen = Sighting {
+        host: host.to_owned(),
+        path: known.path.clone(),
+        key: known.key,
+        head: known.head,
+    };
+    let Some(known) = writer.claim(known.file, &seen, &known.format).await? else {
+        return Ok(()); // whoever follows it will see the same, and knows more
+    };
+    let lost = known.size.saturating_sub(known.committed);
+    if lost > 0 {
+        warn!(file = known.file.0, path = known.path, bytes = lost,
+            "truncated before all of it was read: these bytes are lost");
+    }
+    writer.close(known.file, known.epoch, lost, "truncated or replaced").await?;
+    writer.release(known.file).await
+}

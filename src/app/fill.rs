@@ -1,0 +1,270 @@
+//! Lines into a batch: the middle of the production line, the same for a file that is followed
+//! and for one that is imported.
+//!
+//! A record whose value holds a newline takes several lines. When a line and the next one cannot
+//! be read by themselves and both together can, they are one record: its row stands at the first
+//! line, and each further line is a reject that says so, because every line must be accounted
+//! for. A line that can be read by itself is never swallowed.
+
+use std::io::{self, Read};
+
+use crate::follow::Lines;
+use crate::model::{Batch, FileId, HeadPrint, Micros, Span};
+use crate::parse::{LineParser, Parsed};
+
+/// Lines that may belong to one record, at most.
+const MAX_JOINED: usize = 8;
+
+/// Bytes that may belong to one record of several lines, at most (64 KiB).
+const MAX_JOINED_BYTES: u64 = 64 << 10;
+
+/// Where lines come from and what happens to them.
+#[derive(Debug)]
+pub(super) struct Reading<'a> {
+    pub(super) file: FileId,
+    pub(super) epoch: i64,
+    pub(super) parser: &'a LineParser,
+    /// The first line's fingerprint.
+    pub(super) head: Option<HeadPrint>,
+    /// The file's size, as far as it is known.
+    pub(super) size: u64,
+    /// Time for rows whose line has none.
+    pub(super) estimated: Micros,
+    /// Time at which lines are rejected.
+    pub(super) now: Micros,
+    /// Nothing will be appended any more, so what is there is complete.
+    pub(super) whole: bool,
+    /// The offset of a line that the store refuses, and why.
+    pub(super) refused: Option<(u64, &'a str)>,
+}
+
+/// How much a batch may hold.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    pub(super) lines: u64,
+    /// Bytes of encoded rows.
+    pub(super) weight: usize,
+}
+
+impl Limits {
+    /// What one transaction takes: large enough that its fixed cost is small, small enough that
+    /// two of them are a small part of the memory bound.
+    pub(super) const BATCH: Self = Self { lines: 20_000, weight: 4 << 20 };
+
+    pub(super) fn reached(&self, batch: &Batch) -> bool {
+        batch.weight() >= self.weight
+            || batch.spans.iter().map(|span| span.lines).sum::<u64>() >= self.lines
+    }
+}
+
+/// Why filling stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// The batch holds as much as it may.
+    Full,
+    /// The source has no more for now.
+    End,
+}
+
+enum Step {
+    Took,
+    NeedMore,
+}
+
+/// Reads lines from `source` into `batch` until it is full or the source ends, or `turn` bytes
+/// were read (so that one large file does not starve the others).
+///
+/// # Errors
+/// What the source says; lines before the error are in the batch.
+pub(super) fn fill(
+    lines: &mut Lines,
+    source: &mut dyn Read,
+    reading: &Reading<'_>,
+    batch: &mut Batch,
+    limits: Limits,
+    turn: u64,
+) -> io::Result<Stop> {
+    let from = lines.offset();
+    let at = span_of(batch, reading, from);
+    let mut result = Ok(Stop::End);
+    let mut ended = false;
+    'reading: loop {
+        loop {
+            if limits.reached(batch) {
+                result = Ok(Stop::Full);
+                break 'reading;
+            }
+            match step(lines, reading, batch, at, ended) {
+                Step::Took => {}
+                Step::NeedMore => break,
+            }
+        }
+        if ended {
+            break;
+        }
+        if lines.offset() - from >= turn {
+            result = Ok(Stop::Full);
+            break;
+        }
+        match lines.fill(source) {
+            Ok(read) => ended = read == 0,
+            Err(error) => {
+                result = Err(error);
+                break;
+            }
+        }
+    }
+    let span = &mut batch.spans[at];
+    span.to = lines.offset();
+    span.guard = lines.guard();
+    span.size = span.size.max(span.to);
+    if span.to == span.from {
+        batch.spans.remove(at);
+    }
+    result
+}
+
+/// The place of the file's span in the batch, made if there is none.
+fn span_of(batch: &mut Batch, reading: &Reading<'_>, from: u64) -> usize {
+    if let Some(at) = batch.spans.iter().position(|span| span.file == reading.file) {
+        batch.spans[at].size = reading.size;
+        return at;
+    }
+    batch.spans.push(Span {
+        file: reading.file,
+        epoch: reading.epoch,
+        from,
+        to: from,
+        lines: 0,
+        rows: 0,
+        rejected: 0,
+        excluded: 0,
+        head: if from == 0 { reading.head } else { None },
+        guard: None,
+        size: reading.size,
+    });
+    batch.spans.len() - 1
+}
+
+/// Takes one line, or one record of several.
+fn step(
+    lines: &mut Lines,
+    reading: &Reading<'_>,
+    batch: &mut Batch,
+    at: usize,
+    ended: bool,
+) -> Step {
+    let fresh = lines.at_line_start();
+    let Some(line) = lines.peek() else {
+        return if ended && reading.whole { last(lines, reading, batch, at) } else { Step::NeedMore };
+    };
+    let (offset, end) = (line.offset, line.end);
+    let refused = reading.refused.filter(|(refused, _)| *refused == offset);
+    let reason = if line.too_long {
+        format!("is longer than 4 MiB: {} bytes, the first 64 KiB are kept", end - offset)
+    } else if !fresh && line.bytes.is_empty() {
+        // The end of a line that was stored before its end was written.
+        lines.take(end);
+        return Step::Took;
+    } else if let Some((_, reason)) = refused {
+        reason.to_owned()
+    } else {
+        match reading.parser.parse(line.bytes) {
+            Parsed::Record(record) => {
+                batch.push_record(reading.file, offset, &record, reading.estimated);
+                batch.spans[at].rows += 1;
+                batch.spans[at].lines += 1;
+                lines.take(end);
+                return Step::Took;
+            }
+            Parsed::Excluded => {
+                batch.spans[at].excluded += 1;
+                batch.spans[at].lines += 1;
+                lines.take(end);
+                return Step::Took;
+            }
+            Parsed::Reject(reject) => match join(lines, reading, batch, at, end, ended) {
+                Some(step) => return step,
+                None => reject.to_string(),
+            },
+        }
+    };
+    if let Some(line) = lines.peek() {
+        batch.push_reject(reading.file, offset, reading.now, &reason, line.bytes);
+        batch.spans[at].rejected += 1;
+        batch.spans[at].lines += 1;
+    }
+    lines.take(end);
+    Step::Took
+}
+
+/// Tries to read the next line, which ends at `end`, together with those behind it. `None`: it
+/// stands alone.
+fn join(
+    lines: &mut Lines,
+    reading: &Reading<'_>,
+    batch: &mut Batch,
+    at: usize,
+    end: u64,
+    ended: bool,
+) -> Option<Step> {
+    let offset = lines.offset();
+    let mut next = end;
+    for _ in 1..MAX_JOINED {
+        let Some(line) = lines.line_at(next) else {
+            // The rest of the record may be on its way: a worker writes all of it at once.
+            let more_comes = !ended || (!reading.whole && lines.read_to() > next);
+            return more_comes.then_some(Step::NeedMore);
+        };
+        if line.end - offset > MAX_JOINED_BYTES
+            || !matches!(reading.parser.parse(line.bytes), Parsed::Reject(_))
+        {
+            return None;
+        }
+        next = line.end;
+        let joined = reading.parser.parse(lines.joined(next));
+        let span = &mut batch.spans[at];
+        match joined {
+            Parsed::Reject(_) => continue,
+            Parsed::Excluded => span.excluded += 1,
+            Parsed::Record(record) => {
+                span.rows += 1;
+                batch.push_record(reading.file, offset, &record, reading.estimated);
+            }
+        }
+        batch.spans[at].lines += 1;
+        let mut from = end;
+        while from < next {
+            let line = lines.line_at(from)?;
+            let reason = "continues the record of the line before it";
+            batch.push_reject(reading.file, from, reading.now, reason, line.bytes);
+            from = line.end;
+            batch.spans[at].rejected += 1;
+            batch.spans[at].lines += 1;
+        }
+        lines.take(next);
+        return Some(Step::Took);
+    }
+    None
+}
+
+/// A last line without an end, in a file that is whole: a row if it can be read as one. If it
+/// cannot, it was cut, and stays unread.
+fn last(lines: &mut Lines, reading: &Reading<'_>, batch: &mut Batch, at: usize) -> Step {
+    let (offset, end) = (lines.offset(), lines.read_to());
+    let bytes = lines.partial();
+    if bytes.is_empty() || !lines.at_line_start() {
+        return Step::NeedMore;
+    }
+    match reading.parser.parse(bytes.strip_suffix(b"\r").unwrap_or(bytes)) {
+        Parsed::Reject(_) => return Step::NeedMore,
+        Parsed::Excluded => batch.spans[at].excluded += 1,
+        Parsed::Record(record) => {
+            batch.push_record(reading.file, offset, &record, reading.estimated);
+            batch.spans[at].rows += 1;
+        }
+    }
+    batch.spans[at].lines += 1;
+    lines.take(end);
+    Step::Took
+}

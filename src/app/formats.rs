@@ -1,0 +1,111 @@
+//! Which parser reads which file.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::parse::{self, Detection, LineParser, Parsed, Template};
+
+use super::config::Parsing;
+
+/// Bytes at a file's beginning that its format is told from (64 KiB).
+pub(super) const SAMPLE: usize = 64 << 10;
+
+/// Lines of them that are looked at.
+const SAMPLE_LINES: usize = 64;
+
+/// A parser, and the format that it reads.
+#[derive(Debug)]
+pub(super) struct Format {
+    pub(super) parser: LineParser,
+    /// The format string, as it is written down with the file.
+    pub(super) format: String,
+    /// Whether lines carry their time.
+    pub(super) has_time: bool,
+}
+
+/// What a file's first lines say.
+#[derive(Debug)]
+pub(super) enum Choice {
+    /// An access log. `told` names the preset if it was told from the lines and not given.
+    Access {
+        format: Arc<Format>,
+        told: Option<&'static parse::Preset>,
+    },
+    /// Gunicorn's error log: not ours to store.
+    ErrorLog,
+    /// Lines that no preset reads.
+    Unknown,
+    /// No complete line yet.
+    NotYet,
+}
+
+/// Parsers by format; each is built once.
+#[derive(Debug)]
+pub(super) struct Formats {
+    parsing: Parsing,
+    built: HashMap<String, Arc<Format>>,
+}
+
+impl Formats {
+    pub(super) fn new(parsing: Parsing) -> Self {
+        Self { parsing, built: HashMap::new() }
+    }
+
+    /// Chooses by the user's format, else by the lines. `named` files are read in any case.
+    pub(super) fn choose(&mut self, sample: &[u8], named: bool) -> Choice {
+        let complete = memchr::memrchr(b'\n', sample).map_or(0, |at| at + 1);
+        if complete == 0 && sample.len() < SAMPLE {
+            return Choice::NotYet;
+        }
+        let lines: Vec<&[u8]> = sample[..complete]
+            .split(|&byte| byte == b'\n')
+            .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+            .take(SAMPLE_LINES)
+            .collect();
+        let detection = parse::detect(&lines);
+        if let Some(template) = self.parsing.template.clone() {
+            let format = self.build(template);
+            let reads = |line: &&[u8]| !matches!(format.parser.parse(line), Parsed::Reject(_));
+            return match detection {
+                Detection::ErrorLog if !lines.iter().any(|line| reads(line)) => Choice::ErrorLog,
+                _ => Choice::Access { format, told: None },
+            };
+        }
+        match detection {
+            Detection::Access(preset) => self.preset(preset),
+            Detection::ErrorLog => Choice::ErrorLog,
+            Detection::NotYet => Choice::NotYet,
+            Detection::Unknown if named => parse::find("gunicorn")
+                .map_or(Choice::Unknown, |preset| self.preset(preset)),
+            Detection::Unknown => Choice::Unknown,
+        }
+    }
+
+    fn preset(&mut self, preset: &'static parse::Preset) -> Choice {
+        match Template::compile(preset.format) {
+            Ok(template) => Choice::Access { format: self.build(template), told: Some(preset) },
+            Err(_) => Choice::Unknown, // every preset compiles: a test says so
+        }
+    }
+
+    /// The parser of a format that was written down with a file, unless the user gave another.
+    pub(super) fn stored(&mut self, format: &str) -> Option<Arc<Format>> {
+        let template = match &self.parsing.template {
+            Some(template) => template.clone(),
+            None => Template::compile(format).ok()?,
+        };
+        Some(self.build(template))
+    }
+
+    fn build(&mut self, template: Template) -> Arc<Format> {
+        let format = template.format().to_owned();
+        let parsing = &self.parsing;
+        let built = self.built.entry(format.clone()).or_insert_with(|| {
+            let has_time = template.has_time();
+            let parser =
+                LineParser::new(template, parsing.mask.clone(), parsing.exclusions.clone());
+            Arc::new(Format { parser, format, has_time })
+        });
+        Arc::clone(built)
+    }
+}

@@ -1,0 +1,366 @@
+//! The production line: reads what is ready while the last batch is being stored.
+//!
+//! Nobody waits for a batch to be worth its commit. What has arrived while one commit was under
+//! way is the next batch, so that a quiet server's line is stored at once and a busy server's
+//! batches grow by themselves, up to [`Limits::BATCH`]. Then reading waits: the log file is the
+//! buffer.
+
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tracing::{debug, error, info, warn};
+
+use crate::follow::{Doorbell, Lines};
+use crate::model::{Batch, FileId, Micros};
+
+use super::commit::{Committer, Outcome};
+use super::config::Watch;
+use super::enroll::enroll;
+use super::fill::{Limits, Reading, Stop, fill};
+use super::formats::Formats;
+use super::roster::{Bystander, Roster, Why};
+use super::shutdown::Shutdown;
+
+/// Bytes read of one file before the next has its turn (1 MiB).
+const TURN: u64 = 1 << 20;
+
+/// How long a stop waits for what was read to be stored.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// What a commit task gives back.
+type Landed = (Committer, Batch, Outcome);
+
+/// The production line of one daemon.
+pub(super) struct Line {
+    roster: Roster,
+    formats: Formats,
+    host: String,
+    poll_interval: Duration,
+    doorbell: Doorbell,
+    lines: Lines,
+    building: Batch,
+    /// The other batch, while it is not under way.
+    spare: Option<Batch>,
+    limits: Limits,
+    /// At home while no commit is under way.
+    committer: Option<Committer>,
+    in_flight: Option<JoinHandle<Landed>>,
+    /// Whose turn is next.
+    turn: usize,
+    /// Whether some file may be new, renamed or gone.
+    look_due: Instant,
+}
+
+impl Line {
+    pub(super) fn new(watch: Watch, committer: Committer) -> Self {
+        let (doorbell, silent) = Doorbell::new();
+        if let Some(error) = silent {
+            warn!(%error, "the system gives no file events; looking at intervals instead");
+        }
+        Self {
+            roster: Roster::new(watch.list),
+            formats: Formats::new(watch.config.parsing),
+            host: watch.config.host,
+            poll_interval: watch.poll_interval,
+            doorbell,
+            lines: Lines::default(),
+            building: Batch::default(),
+            spare: Some(Batch::default()),
+            limits: Limits::BATCH,
+            committer: Some(committer),
+            in_flight: None,
+            turn: 0,
+            look_due: Instant::now(),
+        }
+    }
+
+    /// Follows until `shutdown`, then stores what was read and stops. Gives the connection back,
+    /// unless a commit is still under way on it.
+    pub(super) async fn run(mut self, shutdown: &mut Shutdown) -> Option<Committer> {
+        while !shutdown.is_requested() {
+            if Instant::now() >= self.look_due {
+                self.look();
+            }
+            self.housekeep().await;
+            let more = tokio::task::block_in_place(|| self.fill_round());
+            self.launch();
+            if !more || self.limits.reached(&self.building) {
+                self.wait(shutdown).await;
+            } else if self.in_flight.as_ref().is_some_and(JoinHandle::is_finished) {
+                self.land().await;
+            }
+        }
+        self.drain().await;
+        self.committer
+    }
+
+    fn look(&mut self) {
+        for directory in self.roster.directories() {
+            if let Err(error) = self.doorbell.listen(&directory) {
+                warn!(directory = %directory.display(), %error,
+                    "no events from this directory; looking at intervals instead");
+            }
+        }
+        self.roster.look();
+        self.look_due = Instant::now() + self.poll_interval;
+    }
+
+    /// What needs the store and is not a commit: new files, and those that are gone.
+    async fn housekeep(&mut self) {
+        let Some(committer) = self.committer.as_mut() else { return };
+        if !self.roster.needs_store() {
+            return;
+        }
+        let fresh = !committer.is_connected();
+        let claims = self.roster.claims();
+        let result = async {
+            let Some(_) = committer.writer().await? else { return Ok(Vec::new()) };
+            let lost = if fresh { committer.hold_again(&claims).await? } else { Vec::new() };
+            if let Some(writer) = committer.writer().await? {
+                enroll(&mut self.roster, &mut self.formats, &self.host, writer).await?;
+                self.roster.settle(writer).await?;
+            }
+            Ok(lost)
+        }
+        .await;
+        match result {
+            Ok(lost) => {
+                if committer.is_connected() {
+                    committer.worked();
+                }
+                self.lose(&lost);
+            }
+            Err(error) => committer.failed(&error),
+        }
+    }
+
+    /// Gives each ready file a turn; whether any has more.
+    fn fill_round(&mut self) -> bool {
+        let mut more = false;
+        let now = now();
+        let count = self.roster.followed.len();
+        let mut replaced = Vec::new();
+        for nth in 0..count {
+            if self.limits.reached(&self.building) {
+                return true;
+            }
+            let at = (self.turn + nth) % count;
+            let file = &mut self.roster.followed[at];
+            if !file.ready {
+                continue;
+            }
+            match file.tail.begin(&mut self.lines) {
+                Ok(true) => {}
+                Ok(false) => {
+                    replaced.push((at, file.tail.verified()));
+                    continue;
+                }
+                Err(error) => {
+                    warn!(path = %file.tail.path().display(), %error, "cannot read this file");
+                    file.ready = false;
+                    continue;
+                }
+            }
+            let from = file.tail.position();
+            let reading = Reading {
+                file: file.file,
+                epoch: file.epoch,
+                parser: &file.format.parser,
+                head: file.head,
+                size: file.tail.size(),
+                estimated: now,
+                now,
+                whole: false,
+                refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
+            };
+            let mut source = file.tail.from(from);
+            let stop = fill(
+                &mut self.lines,
+                &mut source,
+                &reading,
+                &mut self.building,
+                self.limits,
+                TURN,
+            );
+            drop(source);
+            file.tail.advance(self.lines.offset(), self.lines.guard());
+            match stop {
+                Ok(Stop::Full) => more = true,
+                Ok(Stop::End) => {
+                    file.ready = false;
+                    let stuck = self.lines.read_to() > file.tail.position();
+                    file.stuck_at = stuck.then_some(self.lines.read_to());
+                }
+                Err(error) => {
+                    warn!(path = %file.tail.path().display(), %error, "cannot read this file");
+                    file.ready = false;
+                }
+            }
+        }
+        self.turn = self.turn.wrapping_add(1);
+        replaced.sort_unstable();
+        for (at, size) in replaced.into_iter().rev() {
+            self.roster.orphan(at, size);
+        }
+        more
+    }
+
+    /// Sends the batch on its way, if there is one and the way is free.
+    fn launch(&mut self) {
+        if self.building.is_empty() {
+            return;
+        }
+        let Some(mut committer) = self.committer.take() else { return };
+        let next = self.spare.take().unwrap_or_default();
+        let batch = std::mem::replace(&mut self.building, next);
+        let claims = self.roster.claims();
+        self.in_flight = Some(tokio::spawn(async move {
+            let outcome = committer.commit(&batch, &claims).await;
+            (committer, batch, outcome)
+        }));
+    }
+
+    async fn wait(&mut self, shutdown: &mut Shutdown) {
+        let in_flight = self.in_flight.is_some();
+        let flight = async {
+            match self.in_flight.as_mut() {
+                Some(flight) => flight.await.ok(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            landed = flight, if in_flight => {
+                self.in_flight = None;
+                self.landed(landed);
+            }
+            () = self.doorbell.rings() => match self.doorbell.answer() {
+                Some(changed) => {
+                    if changed.iter().any(|path| !self.roster.knows(path)) {
+                        self.look_due = Instant::now();
+                    }
+                    self.roster.glance(Some(&changed));
+                }
+                None => self.look_due = Instant::now(),
+            },
+            () = tokio::time::sleep_until(self.look_due.into()) => {}
+            () = shutdown.requested() => {}
+        }
+    }
+
+    async fn land(&mut self) {
+        if let Some(flight) = self.in_flight.take() {
+            let landed = flight.await.ok();
+            self.landed(landed);
+        }
+    }
+
+    fn landed(&mut self, landed: Option<Landed>) {
+        let Some((committer, mut batch, outcome)) = landed else {
+            // The task can only end early if the runtime goes down with it.
+            error!("a commit was cut off");
+            return;
+        };
+        self.committer = Some(committer);
+        match outcome {
+            Outcome::Stored => self.stored(&batch),
+            Outcome::Conflict(files) => {
+                self.discard();
+                self.lose(&files);
+            }
+            Outcome::BadRow(reason) => {
+                self.discard();
+                self.narrow(&batch, &reason);
+            }
+            Outcome::GaveUp(error) => {
+                error!(%error, "a commit was given up");
+                self.discard();
+            }
+        }
+        batch.clear();
+        self.spare = Some(batch);
+    }
+
+    fn stored(&mut self, batch: &Batch) {
+        for span in &batch.spans {
+            debug!(file = span.file.0, from = span.from, to = span.to, rows = span.rows,
+                rejected = span.rejected, excluded = span.excluded, "stored");
+            self.roster.stored(span);
+        }
+        self.limits.lines = (self.limits.lines * 2).min(Limits::BATCH.lines);
+    }
+
+    /// Forgets what was read and not stored; it is read again.
+    fn discard(&mut self) {
+        self.building.clear();
+        self.roster.rewind();
+    }
+
+    /// These files are somebody else's.
+    fn lose(&mut self, files: &[FileId]) {
+        for file in files {
+            self.roster.orphans.retain(|orphan| orphan.file != *file);
+            let Some(at) = self.roster.followed.iter().position(|f| f.file == *file) else {
+                continue;
+            };
+            let lost = self.roster.followed.swap_remove(at);
+            warn!(file = file.0, path = %lost.tail.path().display(),
+                "another log-ingestd took this file over; not storing it any more");
+            let (path, key) = (lost.tail.path().to_path_buf(), lost.tail.key());
+            let until = Instant::now() + Duration::from_secs(5);
+            let why = Why::Held { tail: lost.tail.again(), until };
+            self.roster.bystanders.push(Bystander { path, key, named: true, why });
+        }
+        if !files.is_empty() {
+            self.discard();
+        }
+    }
+
+    /// The store refuses a row of this batch: ever smaller batches find it, and it becomes a
+    /// reject.
+    fn narrow(&mut self, batch: &Batch, reason: &str) {
+        let lines: u64 = batch.spans.iter().map(|span| span.lines).sum();
+        if lines > 1 {
+            self.limits.lines = lines / 2;
+            return;
+        }
+        for span in &batch.spans {
+            warn!(file = span.file.0, offset = span.from, reason, "the store refuses this line");
+            self.roster.refuse(span.file, span.from, reason);
+        }
+        self.limits.lines = 1;
+    }
+
+    /// Stores what was read, for as long as a stop may take.
+    async fn drain(&mut self) {
+        let end = tokio::time::Instant::now() + DRAIN;
+        let mut stored = true;
+        loop {
+            if let Some(flight) = self.in_flight.as_mut() {
+                match tokio::time::timeout_at(end, flight).await {
+                    Ok(landed) => {
+                        self.in_flight = None;
+                        self.landed(landed.ok());
+                    }
+                    Err(_) => {
+                        stored = false;
+                        break;
+                    }
+                }
+            }
+            if self.building.is_empty() {
+                break;
+            }
+            self.launch();
+        }
+        if stored {
+            info!("stopped; everything that was read is stored");
+        } else {
+            warn!("stopping while the store is away; what is not stored is read at the next start");
+        }
+    }
+}
+
+/// Now, in microseconds since 1970.
+pub(super) fn now() -> Micros {
+    chrono::Utc::now().timestamp_micros()
+}

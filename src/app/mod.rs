@@ -1,0 +1,32 @@
+//! Carries the trays from room to room: the only place that spawns tasks, tries again and logs
+//! errors. It neither parses nor knows SQL.
+//!
+//! - [`watch()`]: the daemon. `ingest` is its production line: `roster` holds the files at hand,
+//!   `enroll` finds out what the store knows of them, `fill` turns lines into a batch, `commit`
+//!   gets it stored whatever happens.
+//! - [`import()`]: the same line for files that are whole; `source` opens them.
+//! - [`check()`], [`status()`], [`cleanup()`]: the small commands.
+
+mod backoff;
+mod check;
+mod cleanup;
+mod commit;
+mod config;
+mod enroll;
+mod fill;
+mod formats;
+mod import;
+mod ingest;
+mod roster;
+mod shutdown;
+mod source;
+mod status;
+mod watch;
+
+pub use check::{Report, check};
+pub use cleanup::cleanup;
+pub use config::{Config, Parsing, Watch};
+pub use import::{Progress, Summary, import};
+pub use shutdown::{Request, Shutdown};
+pub use status::{FileStatus, Status, status};
+pub use watch::watch;

@@ -1,0 +1,89 @@
+//! Signals: SIGTERM and SIGINT stop, SIGHUP reads the configuration again. A second SIGTERM or
+//! SIGINT ends the process at once: whoever sends it has waited long enough, and nothing is lost
+//! by it, because an offset moves only with its lines.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+use tokio::sync::watch;
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// Nothing yet.
+    Run,
+    /// Read the configuration again.
+    Reload,
+    /// Finish what is under way and exit.
+    Stop,
+}
+
+/// Listens to the process's signals.
+#[derive(Clone, Debug)]
+pub struct Shutdown {
+    request: watch::Receiver<Request>,
+    // Keeps the receiver's other end; also lets a reload be marked as done.
+    sender: Arc<watch::Sender<Request>>,
+}
+
+impl Shutdown {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn on_signals() -> io::Result<Self> {
+        use futures_core::Stream;
+        use std::pin::Pin;
+
+        let again = Arc::new(AtomicBool::new(false));
+        for signal in [SIGTERM, SIGINT] {
+            // In this order: the first signal finds the flag unset, and sets it.
+            signal_hook::flag::register_conditional_shutdown(signal, 1, Arc::clone(&again))?;
+            signal_hook::flag::register(signal, Arc::clone(&again))?;
+        }
+        let mut signals = signal_hook_tokio::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        let (sender, request) = watch::channel(Request::Run);
+        let sender = Arc::new(sender);
+        let told = Arc::clone(&sender);
+        tokio::spawn(async move {
+            while let Some(signal) =
+                std::future::poll_fn(|context| Pin::new(&mut signals).poll_next(context)).await
+            {
+                let request = if signal == SIGHUP { Request::Reload } else { Request::Stop };
+                told.send_modify(|current| {
+                    if *current != Request::Stop {
+                        *current = request;
+                    }
+                });
+            }
+        });
+        Ok(Self { request, sender })
+    }
+
+    /// What is asked for now.
+    pub fn request(&self) -> Request {
+        *self.request.borrow()
+    }
+
+    /// Whether anything is asked for.
+    pub fn is_requested(&self) -> bool {
+        self.request() != Request::Run
+    }
+
+    /// Waits until something is asked for. Cancel-safe.
+    pub async fn requested(&mut self) {
+        // The sender lives as long as `self`, so there is no error to come.
+        let _ = self.request.wait_for(|request| *request != Request::Run).await;
+    }
+
+    /// A reload is done; what came meanwhile still counts.
+    pub fn reloaded(&self) {
+        self.sender.send_modify(|current| {
+            if *current == Request::Reload {
+                *current = Request::Run;
+            }
+        });
+    }
+}

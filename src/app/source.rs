@@ -1,0 +1,183 @@
+//! A file to be imported: plain or compressed, on disk or from standard input, and read as often
+//! as need be.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::follow::identity::{guard_length, head_print, print};
+use crate::follow::{Compression, Lines, Tail, open_archive};
+use crate::model::{FileKey, HeadPrint};
+
+/// Bytes read at a time (256 KiB).
+const READ_SIZE: usize = 256 << 10;
+
+/// The name of standard input on the command line.
+const STANDARD_INPUT: &str = "-";
+
+/// A file that can be read from its beginning again and again.
+#[derive(Debug)]
+pub(super) struct Source {
+    file: File,
+    pub(super) name: String,
+    pub(super) key: Option<FileKey>,
+    pub(super) compression: Compression,
+    /// Bytes on disk.
+    pub(super) size: u64,
+    /// Last change of the file, in microseconds since 1970: the time of lines that have none.
+    pub(super) changed_us: i64,
+}
+
+/// What was found on the way to an offset.
+#[derive(Debug)]
+pub(super) struct Skipped {
+    /// Complete lines passed.
+    pub(super) lines: u64,
+    /// Bytes passed: less than asked for if the file ended.
+    pub(super) bytes: u64,
+    /// The bytes just before, as many as a guard covers.
+    pub(super) history: Vec<u8>,
+}
+
+impl Skipped {
+    /// The guard at this place.
+    pub(super) fn guard(&self) -> Option<HeadPrint> {
+        (!self.history.is_empty()).then(|| print(&self.history))
+    }
+}
+
+impl Source {
+    /// Opens a file, or takes all of standard input into a temporary file without a name.
+    ///
+    /// # Errors
+    /// What the system says; a directory is an error.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        if path.as_os_str() == STANDARD_INPUT {
+            let mut file = tempfile::tempfile()?;
+            io::copy(&mut io::stdin().lock(), &mut file)?;
+            file.flush()?;
+            return Self::of(file, "standard input".to_owned(), None);
+        }
+        let metadata = std::fs::metadata(path)?;
+        if metadata.is_dir() {
+            return Err(io::Error::new(
+                io::ErrorKind::IsADirectory,
+                "is a directory; name the files in it, or follow it with --watch",
+            ));
+        }
+        let name = std::fs::canonicalize(path)?.to_string_lossy().into_owned();
+        let key = Tail::peek_key(path)?.map(|(key, _)| key);
+        Self::of(File::open(path)?, name, key)
+    }
+
+    fn of(mut file: File, name: String, key: Option<FileKey>) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let changed_us = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+            .and_then(|since| i64::try_from(since.as_micros()).ok())
+            .unwrap_or_else(super::ingest::now);
+        let mut magic = Vec::new();
+        file.rewind()?;
+        file.by_ref().take(Compression::MAGIC_LENGTH as u64).read_to_end(&mut magic)?;
+        let compression = Compression::of(&magic);
+        // The inode of an archive is not the inode of what is in it.
+        let key = key.filter(|_| compression == Compression::None);
+        Ok(Self { file, name, key, compression, size: metadata.len(), changed_us })
+    }
+
+    /// The content from its beginning; `read` counts bytes taken from the disk.
+    ///
+    /// # Errors
+    /// What the system or the decoder says.
+    pub(super) fn reader(&self, read: &Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
+        let mut file = self.file.try_clone()?;
+        file.rewind()?;
+        read.store(0, Ordering::Relaxed);
+        let counted = Counted { file, read: Arc::clone(read) };
+        open_archive(self.compression, Vec::new(), counted)
+    }
+
+    /// The first bytes of the content, up to `limit`.
+    ///
+    /// # Errors
+    /// What the system or the decoder says.
+    pub(super) fn sample(&self, limit: usize) -> io::Result<Vec<u8>> {
+        let mut sample = Vec::new();
+        let reader = self.reader(&Arc::default())?;
+        match reader.take(limit as u64).read_to_end(&mut sample) {
+            Err(error) if sample.is_empty() => Err(error),
+            _ => Ok(sample), // an archive that breaks later still has a beginning
+        }
+    }
+
+    /// The fingerprint of the first line of a sample; a whole file may be one line without an end.
+    pub(super) fn head(sample: &[u8]) -> Option<HeadPrint> {
+        head_print(sample).or_else(|| (!sample.is_empty()).then(|| print(sample)))
+    }
+}
+
+/// Reads up to `offset`.
+///
+/// # Errors
+/// What the reader says.
+pub(super) fn skip(reader: &mut dyn Read, offset: u64) -> io::Result<Skipped> {
+    let mut skipped = Skipped { lines: 0, bytes: 0, history: Vec::new() };
+    let keep = guard_length(offset);
+    let mut buffer = vec![0; READ_SIZE];
+    while skipped.bytes < offset {
+        let want = usize::try_from(offset - skipped.bytes).map_or(READ_SIZE, |n| n.min(READ_SIZE));
+        let read = match reader.read(&mut buffer[..want]) {
+            Ok(0) => break,
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(error),
+        };
+        let bytes = &buffer[..read];
+        skipped.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
+        skipped.bytes += read as u64;
+        let known = bytes.len().min(keep);
+        let surplus = (skipped.history.len() + known).saturating_sub(keep);
+        skipped.history.drain(..surplus);
+        skipped.history.extend_from_slice(&bytes[bytes.len() - known..]);
+    }
+    Ok(skipped)
+}
+
+/// The last complete lines of what is left, at most `count`, each with its offset.
+///
+/// # Errors
+/// What the reader says.
+pub(super) fn last_lines(reader: &mut dyn Read, count: usize) -> io::Result<Vec<(u64, Vec<u8>)>> {
+    let mut lines = Lines::default();
+    let mut kept: std::collections::VecDeque<(u64, Vec<u8>)> = std::collections::VecDeque::new();
+    loop {
+        while let Some(line) = lines.peek() {
+            let end = line.end;
+            kept.push_back((line.offset, line.bytes.to_vec()));
+            lines.take(end);
+            if kept.len() > count {
+                kept.pop_front();
+            }
+        }
+        if lines.fill(reader)? == 0 {
+            return Ok(kept.into());
+        }
+    }
+}
+
+struct Counted {
+    file: File,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}

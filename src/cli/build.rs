@@ -1,0 +1,211 @@
+//! From what was typed to a configuration that works: flags and environment, then the file, then
+//! the defaults. What cannot be used is quoted, with what would be right.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use chrono::{NaiveTime, Utc};
+
+use crate::app::{Config, Parsing, Watch};
+use crate::follow::Watchlist;
+use crate::parse::{Exclusions, Mask, Template};
+use crate::retain::{self, Policy, Sweep, What};
+use crate::store::Location;
+
+use super::file::File;
+use super::flags::{Cleanup, Flags, LogFormat, LogType};
+
+/// Hidden unless said otherwise, as the Django package names them.
+const SENSITIVE_FIELDS: [&str; 4] = ["password", "token", "access_key", "secret"];
+
+/// A setting that cannot be used: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UsageError(String);
+
+fn usage(message: impl Into<String>) -> anyhow::Error {
+    UsageError(message.into()).into()
+}
+
+/// How the program's own log is written.
+pub(super) struct Settings {
+    pub(super) log_format: LogFormat,
+    pub(super) log_level: String,
+}
+
+pub(super) fn settings(flags: &Flags) -> anyhow::Result<Settings> {
+    let file = read(flags)?;
+    // Commands answer on standard output; only the daemon tells what it does as it goes.
+    let quiet = if flags.command.is_some() { "warn" } else { "info" };
+    let level = flags.common.log_level.clone().or(file.log_level);
+    let log_level = level.unwrap_or_else(|| quiet.to_owned()).to_lowercase();
+    if !["error", "warn", "info", "debug", "trace"].contains(&log_level.as_str()) {
+        return Err(usage(format!(
+            "'{log_level}' is no log level; use error, warn, info, debug or trace"
+        )));
+    }
+    let log_format = flags.common.log_format.or(file.log_format).unwrap_or_default();
+    Ok(Settings { log_format, log_level })
+}
+
+pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
+    let file = read(flags)?;
+    let common = &flags.common;
+    let retention = common.retention.clone().or(file.retention.clone());
+    Ok(Config {
+        location: location(common.database_url.clone().or(file.database_url.clone()))?,
+        connect_timeout: duration(
+            "--connect-timeout",
+            common.connect_timeout.as_deref().or(file.connect_timeout.as_deref()),
+            Duration::from_secs(10),
+        )?,
+        host: match common.host.clone().or(file.host.clone()) {
+            Some(host) if host.trim().is_empty() => {
+                return Err(usage("--host is empty; give the name of the host whose logs these are"));
+            }
+            Some(host) => host,
+            None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
+        },
+        parsing: parsing_with(flags, &file)?,
+        retention: match retention {
+            Some(text) => text.parse().map_err(|error| usage(format!("--retention: {error}")))?,
+            None => Policy::default(),
+        },
+    })
+}
+
+/// How lines are read.
+pub(super) fn parsing(flags: &Flags) -> anyhow::Result<Parsing> {
+    parsing_with(flags, &read(flags)?)
+}
+
+fn parsing_with(flags: &Flags, file: &File) -> anyhow::Result<Parsing> {
+    let common = &flags.common;
+    let template = match common.format.as_ref().or(file.format.as_ref()) {
+        Some(format) => {
+            Some(Template::named_or_format(format).map_err(|error| usage(error.to_string()))?)
+        }
+        None => None,
+    };
+    let fields = match &common.sensitive_fields {
+        Some(names) => names
+            .split(',')
+            .map(str::trim)
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect(),
+        None => file
+            .sensitive_fields
+            .clone()
+            .unwrap_or_else(|| SENSITIVE_FIELDS.map(str::to_owned).to_vec()),
+    };
+    let paths = common.exclude_path.clone().or(file.exclude_path.clone()).unwrap_or_default();
+    let extensions =
+        common.exclude_extension.clone().or(file.exclude_extension.clone()).unwrap_or_default();
+    Ok(Parsing {
+        template,
+        mask: Mask::new(&fields),
+        exclusions: Exclusions::new(&paths, &extensions),
+    })
+}
+
+pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
+    let file = read(flags)?;
+    let config = config(flags)?;
+    let paths = if flags.watch.is_empty() { file.watch } else { flags.watch.clone() };
+    if paths.is_empty() {
+        return Err(usage(
+            "nothing to do: give --watch PATH to follow logs, or a command (import, check, \
+             status, cleanup); --help tells more",
+        ));
+    }
+    let include = flags.include.clone().or(file.include).unwrap_or_default();
+    let exclude = flags.exclude.clone().or(file.exclude).unwrap_or_default();
+    let list = Watchlist::new(&paths, &include, &exclude)?;
+    let poll_interval = duration(
+        "--poll-interval",
+        flags.poll_interval.as_deref().or(file.poll_interval.as_deref()),
+        Duration::from_secs(2),
+    )?;
+    let sweep_at = match flags.sweep_at.as_deref().or(file.sweep_at.as_deref()) {
+        Some(text) => NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| {
+            usage(format!("--sweep-at '{text}' is no time of day; use HH:MM, for example 03:30"))
+        })?,
+        None => retain::DEFAULT_SWEEP_AT,
+    };
+    if let Some(template) = &config.parsing.template {
+        for warning in template.warnings() {
+            tracing::warn!("--format: {warning}");
+        }
+    }
+    Ok(Watch { config, list, paths, poll_interval, sweep_at })
+}
+
+/// What `cleanup` is to do.
+pub(super) fn sweep(cleanup: &Cleanup, config: &Config) -> anyhow::Result<Sweep> {
+    let cutoff = if let Some(days) = cleanup.days {
+        Utc::now() - chrono::TimeDelta::days(i64::from(days))
+    } else if let Some(text) = &cleanup.older_than {
+        let age = duration("--older-than", Some(text), Duration::ZERO)?;
+        let age = chrono::TimeDelta::from_std(age).ok();
+        age.and_then(|age| Utc::now().checked_sub_signed(age)).ok_or_else(|| {
+            usage(format!("--older-than '{text}' is before all time; use for example 120d"))
+        })?
+    } else {
+        retain::cutoff(config.retention, Utc::now()).ok_or_else(|| {
+            usage("the retention is off: say what to remove with --days or --older-than")
+        })?
+    };
+    let what = match cleanup.log_type {
+        LogType::All => What::All,
+        LogType::Request => What::Request,
+        LogType::Gunicorn => What::Gunicorn,
+    };
+    Ok(Sweep {
+        what,
+        dry_run: cleanup.dry_run,
+        batch_size: cleanup.batch_size,
+        ..Sweep::once(cutoff, config.host.clone())
+    })
+}
+
+fn read(flags: &Flags) -> anyhow::Result<File> {
+    File::read(flags.common.config.as_deref()).map_err(|error| usage(format!("{error:#}")))
+}
+
+fn duration(flag: &str, text: Option<&str>, default: Duration) -> anyhow::Result<Duration> {
+    let Some(text) = text else { return Ok(default) };
+    humantime::parse_duration(text).map_err(|error| {
+        usage(format!("{flag} '{text}' is no duration ({error}); use for example 500ms, 10s or 36h"))
+    })
+}
+
+fn location(url: Option<String>) -> anyhow::Result<Location> {
+    match url {
+        Some(url) if !url.trim().is_empty() => {
+            Location::parse(&url).map_err(|error| usage(error.to_string()))
+        }
+        _ => Ok(Location::Sqlite(state_directory()?.join("log-ingestd.sqlite3"))),
+    }
+}
+
+/// Where a service keeps its state: what systemd gives, else the XDG base directory
+/// (<https://specifications.freedesktop.org/basedir-spec/latest/>).
+fn state_directory() -> anyhow::Result<PathBuf> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(directories) = variable("STATE_DIRECTORY") {
+        // systemd separates several with colons.
+        if let Some(first) = std::env::split_paths(&directories).next() {
+            return Ok(first);
+        }
+    }
+    if let Some(state) = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute()) {
+        return Ok(state.join("log-ingestd"));
+    }
+    let home = variable("HOME").map(PathBuf::from);
+    let home = home.ok_or_else(|| {
+        usage("no place for the database: neither --database-url, STATE_DIRECTORY, XDG_STATE_HOME \
+               nor HOME is set")
+    })?;
+    Ok(home.join(".local/state/log-ingestd"))
+}

@@ -1,0 +1,94 @@
+//! The command line: the only room that knows clap, and the only one that prints.
+//!
+//! Two stages. [`flags`] is what was typed, [`file`] what a configuration file says, both as they
+//! are; [`build`] makes the configuration out of them, and says what would be right where it
+//! cannot.
+
+mod build;
+mod file;
+mod flags;
+mod progress;
+mod render;
+
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::app;
+
+use flags::{Command, Flags, LogFormat};
+
+/// The exit code of wrong usage.
+const USAGE: u8 = 2;
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let flags = Flags::parse();
+    let settings = match build::settings(&flags) {
+        Ok(settings) => settings,
+        Err(error) => return render::failure(&error, USAGE),
+    };
+    start_logging(settings.log_format, &settings.log_level);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime");
+    match runtime.and_then(|runtime| {
+        let result = runtime.block_on(run(&flags));
+        // A commit that waits for a store that is away must not keep the process from ending.
+        runtime.shutdown_background();
+        result
+    }) {
+        Ok(code) => code,
+        Err(error) => match error.downcast_ref::<build::UsageError>() {
+            Some(_) => render::failure(&error, USAGE),
+            None => render::failure(&error, 1),
+        },
+    }
+}
+
+async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
+    match &flags.command {
+        None => {
+            let watch = build::watch(flags)?;
+            app::watch(watch, || build::watch(&Flags::try_parse()?)).await?;
+        }
+        Some(Command::Import { files, json }) => {
+            let config = build::config(flags)?;
+            let progress = progress::Bar::new(*json);
+            let (summary, failures) = app::import(&config, files, &progress).await?;
+            progress.close();
+            render::summary(&config, &summary, *json)?;
+            for failure in &failures {
+                render::failure(failure, 1);
+            }
+            return Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Some(Command::Check { file }) => {
+            let report = app::check(&build::parsing(flags)?, file)?;
+            render::report(&report)?;
+            let bad = report.rejects.values().any(|(count, _)| *count > 0);
+            return Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+        }
+        Some(Command::Status) => render::status(&app::status(&build::config(flags)?).await?)?,
+        Some(Command::Cleanup(cleanup)) => {
+            let config = build::config(flags)?;
+            let sweep = build::sweep(cleanup, &config)?;
+            render::swept(&app::cleanup(&config, &sweep).await?, cleanup.dry_run)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn start_logging(format: LogFormat, level: &str) {
+    let filter = EnvFilter::try_new(level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
+    match format {
+        LogFormat::Human => log.with_target(false).with_ansi(terminal).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+}

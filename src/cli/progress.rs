@@ -1,0 +1,61 @@
+//! A bar for imports, on a terminal only.
+
+use std::cell::Cell;
+use std::io::IsTerminal;
+use std::time::Instant;
+
+use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+
+use crate::app::Progress;
+
+/// What the bar shows; sizes and rates are of bytes on disk.
+const TEMPLATE: &str = "{prefix:.bold} {wide_bar} {bytes}/{total_bytes} {msg} {eta} left";
+
+/// An indicatif bar, or nothing.
+pub(super) struct Bar {
+    bar: ProgressBar,
+    began: Instant,
+    /// Lines of the files before this one.
+    shown: Cell<u64>,
+}
+
+impl Bar {
+    /// Shows nothing if `quiet`, or if standard error is no terminal.
+    pub(super) fn new(quiet: bool) -> Self {
+        let bar = if quiet || !std::io::stderr().is_terminal() {
+            ProgressBar::hidden()
+        } else {
+            ProgressBar::no_length()
+        };
+        if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
+            bar.set_style(style);
+        }
+        Self { bar, began: Instant::now(), shown: Cell::new(0) }
+    }
+
+    /// Takes the bar off the screen.
+    pub(super) fn close(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl Progress for Bar {
+    fn begin(&self, name: &str, bytes: u64) {
+        let name = name.rsplit('/').next().unwrap_or(name);
+        self.bar.set_prefix(name.to_owned());
+        self.bar.reset();
+        self.bar.set_length(bytes);
+    }
+
+    fn at(&self, bytes: u64, lines: u64) {
+        self.shown.set(lines);
+        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
+        let rate = lines as f64 / seconds;
+        self.bar.set_message(format!("{} lines/s", HumanCount(rate as u64)));
+        self.bar.set_position(bytes);
+    }
+
+    fn end(&self) {
+        self.bar.set_position(self.bar.length().unwrap_or(0));
+    }
+}
