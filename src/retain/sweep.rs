@@ -1,0 +1,107 @@
+//! One sweep: bounded work in an order that ingest does not feel.
+
+use chrono::Utc;
+
+use super::policy::LogType;
+use crate::model::Micros;
+use crate::store::{DayRemoved, Store, StoreError, SweepReport, Sweeper, Table};
+
+/// What to sweep, and how.
+#[derive(Clone, Debug)]
+pub struct SweepOptions {
+    /// Rows before this time leave.
+    pub cutoff: Micros,
+    /// Which tables.
+    pub log_type: LogType,
+    /// Most rows that one transaction deletes; at least 1.
+    pub batch_size: u32,
+    /// Only count.
+    pub dry_run: bool,
+    /// Host that sweeps, for the record.
+    pub host: String,
+    /// When the next sweep is due, for the record.
+    pub next_at: Option<Micros>,
+}
+
+impl SweepOptions {
+    /// The usual [`SweepOptions::batch_size`].
+    pub const BATCH_SIZE: u32 = 5000;
+}
+
+/// What a sweep did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Swept, or counted if it was a dry run.
+    Swept(Swept),
+    /// Somebody else is sweeping this store.
+    Elsewhere,
+}
+
+/// A finished sweep.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Swept {
+    /// Rows that left, or would leave, and when.
+    pub report: SweepReport,
+    /// Days that stayed because somebody was reading the table; the next sweep takes them.
+    pub postponed: u32,
+}
+
+/// Removes what is older than the cutoff, and writes the sweep down. Sweeping twice is harmless.
+///
+/// # Errors
+///
+/// [`StoreError`]; what was removed before it stays removed.
+pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<Outcome, StoreError> {
+    let Some(mut sweeper) = store.sweeper().await? else { return Ok(Outcome::Elsewhere) };
+    let mut swept = Swept::default();
+    swept.report.host.clone_from(&options.host);
+    swept.report.started_at = Utc::now().timestamp_micros();
+    swept.report.cutoff = options.cutoff;
+    swept.report.next_at = options.next_at;
+    for table in options.log_type.tables() {
+        let removed = if options.dry_run {
+            sweeper.count(*table, options.cutoff).await?
+        } else {
+            remove(&mut sweeper, *table, options, &mut swept.postponed).await?
+        };
+        match table {
+            Table::GunicornLog => swept.report.gunicorn_removed = removed,
+            Table::RequestLog => swept.report.request_removed = removed,
+            Table::RejectedLine => swept.report.rejected_removed = removed,
+        }
+    }
+    if !options.dry_run {
+        sweeper.give_back_space().await?;
+    }
+    swept.report.finished_at = Utc::now().timestamp_micros();
+    if !options.dry_run {
+        sweeper.record(&swept.report).await?;
+    }
+    Ok(Outcome::Swept(swept))
+}
+
+/// Whole days first: they cost nothing and give the most.
+async fn remove(
+    sweeper: &mut Sweeper,
+    table: Table,
+    options: &SweepOptions,
+    postponed: &mut u32,
+) -> Result<u64, StoreError> {
+    let mut removed = 0;
+    for day in sweeper.whole_days(table, options.cutoff).await? {
+        match sweeper.remove_day(table, day).await? {
+            DayRemoved::Rows(rows) => removed += rows,
+            DayRemoved::Postponed => *postponed += 1,
+        }
+    }
+    let batch_size = options.batch_size.max(1);
+    loop {
+        let deleted = sweeper.delete(table, options.cutoff, batch_size).await?;
+        removed += deleted;
+        if deleted < u64::from(batch_size) {
+            return Ok(removed);
+        }
+        // Between two transactions, whoever waits for the database gets it.
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,150 @@
+//! Where the rows go: a database URL, read once and printable without its password.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use sqlx::postgres::PgConnectOptions;
+
+/// What a URL should look like, for messages.
+const EXPECTED: &str =
+    "expected postgres://user:password@host:5432/database, or sqlite:/path/to/file.sqlite3";
+
+/// A database. Its `Display` names host, port, database and user, or the file; never a password.
+#[derive(Clone, Debug)]
+pub enum Location {
+    /// A PostgreSQL server, 14 or newer.
+    Postgres(Box<PgConnectOptions>),
+    /// An SQLite file; made with its directories if it does not exist.
+    Sqlite(PathBuf),
+}
+
+/// A database URL that cannot be used. Quotes it without its password.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("cannot use the database URL '{shown}': {why}; {EXPECTED}")]
+pub struct LocationError {
+    shown: String,
+    why: String,
+}
+
+impl Location {
+    /// Reads `postgres://…`, `postgresql://…`, `sqlite:relative/path` or `sqlite:///absolute/path`.
+    /// What a PostgreSQL URL leaves out comes from `PGHOST`, `PGPORT`, `PGUSER` and so on.
+    ///
+    /// # Errors
+    ///
+    /// [`LocationError`] if the scheme is another one, or the rest cannot be read.
+    pub fn parse(url: &str) -> Result<Location, LocationError> {
+        let refuse = |why: &str| LocationError { shown: without_password(url), why: why.into() };
+        let url = url.trim();
+        let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+        match scheme {
+            "postgres" | "postgresql" => {
+                let options = PgConnectOptions::from_str(url).map_err(|error| {
+                    // A password with one of these inside makes its rest look like a port or path.
+                    let why = format!("{error} (write / ? # @ in a password as %2F %3F %23 %40)");
+                    refuse(&why)
+                })?;
+                Ok(Location::Postgres(Box::new(options)))
+            }
+            "sqlite" => {
+                let path = &url["sqlite:".len()..];
+                let path = path.strip_prefix("//").unwrap_or(path);
+                match path {
+                    "" => Err(refuse("it names no file")),
+                    ":memory:" => Err(refuse("rows in memory would be gone with the process")),
+                    _ if path.contains('?') => Err(refuse("an SQLite file takes no parameters")),
+                    _ => Ok(Location::Sqlite(PathBuf::from(path))),
+                }
+            }
+            "" => Err(refuse("it has no scheme")),
+            other => Err(refuse(&format!("'{other}' is no supported scheme"))),
+        }
+    }
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Location::Sqlite(path) => write!(f, "SQLite file {}", path.display()),
+            Location::Postgres(options) => {
+                let user = options.get_username();
+                let database = options.get_database().unwrap_or(user);
+                write!(f, "PostgreSQL database '{database}' at ")?;
+                match options.get_socket() {
+                    Some(socket) => write!(f, "{}:{}", socket.display(), options.get_port())?,
+                    None => write!(f, "{}:{}", options.get_host(), options.get_port())?,
+                }
+                write!(f, " as '{user}'")
+            }
+        }
+    }
+}
+
+/// The URL with `***` for whatever may be a password: all from the user's colon to the last `@`,
+/// and a `password` parameter. Rather hides too much of a broken URL than too little.
+fn without_password(url: &str) -> String {
+    let mut shown = url.to_owned();
+    if let Some(at) = shown.find("password=") {
+        let value = at + "password=".len();
+        let end = shown[value..].find(['&', ' ']).map_or(shown.len(), |end| value + end);
+        shown.replace_range(value..end, "***");
+    }
+    let authority = shown.find("://").map_or(0, |at| at + 3);
+    if let Some(end) = shown.rfind('@')
+        && let Some(colon) = shown.get(authority..end).and_then(|user| user.find(':'))
+    {
+        shown.replace_range(authority + colon + 1..end, "***");
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(url: &str) -> String {
+        Location::parse(url).unwrap().to_string()
+    }
+
+    #[test]
+    fn a_postgres_url_is_shown_without_its_password() {
+        assert_eq!(
+            shown("postgres://django:s3cret@db.example:5433/app"),
+            "PostgreSQL database 'app' at db.example:5433 as 'django'"
+        );
+        assert_eq!(
+            shown("postgresql://django:s3cret@/app?host=/var/run/postgresql&port=5433"),
+            "PostgreSQL database 'app' at /var/run/postgresql:5433 as 'django'"
+        );
+    }
+
+    #[test]
+    fn an_sqlite_path_may_be_absolute_or_relative() {
+        assert_eq!(shown("sqlite:///var/lib/log.sqlite3"), "SQLite file /var/lib/log.sqlite3");
+        assert_eq!(shown("sqlite:/var/lib/log.sqlite3"), "SQLite file /var/lib/log.sqlite3");
+        assert_eq!(shown("sqlite:log.sqlite3"), "SQLite file log.sqlite3");
+        assert_eq!(shown("sqlite://log.sqlite3"), "SQLite file log.sqlite3");
+    }
+
+    #[test]
+    fn a_refused_url_is_quoted_without_its_password_and_says_what_would_be_right() {
+        for url in [
+            "mysql://root:s3cret@db/app",
+            "postgres://django:s3cret#1@db:5432/app",
+            "postgres://django:s3cret@db:port/app",
+            "postgres://django:s3/cret@db:port/app?password=s3cret",
+            "django:s3cret@db/app",
+            "host=db password=s3cret dbname=app",
+            "/var/lib/log.sqlite3",
+            "sqlite:",
+            "sqlite::memory:",
+            "sqlite:a.sqlite3?mode=rwc",
+            "",
+        ] {
+            let error = Location::parse(url).unwrap_err().to_string();
+            assert!(!error.contains("cret"), "{error}");
+            assert!(error.contains("expected postgres://"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,283 @@
+//! Rows and offsets, stored together or not at all.
+//!
+//! One contract, two arms: [`Location`] says which. `postgres` sends binary COPY into partitions
+//! of a day each, `sqlite` runs prepared inserts on one file. This is the only room with SQL. It
+//! spawns no tasks and does nothing twice: each call is one attempt whose error says what the
+//! caller may do ([`StoreError`]).
+//!
+//! # How a line is stored once
+//!
+//! A [`Writer`] claims a file: a lock that ends with the process, and a higher epoch. Each commit
+//! moves the file's offset by compare-and-swap on offset and epoch, in the transaction that adds
+//! the rows; and a row's id is made from file and offset, so that even a fault elsewhere could not
+//! add a line twice: the primary key refuses it.
+//!
+//! # After a lost connection
+//!
+//! Make a new [`Writer`], [`Writer::hold_again`] each file, and only then read
+//! [`Writer::committed`]: the old connection's COMMIT may still be under way on the server, and
+//! the lock is free only after it. `to` → it happened; `from` → send again; anything else →
+//! somebody else owns the file.
+
+mod answers;
+mod error;
+mod location;
+mod postgres;
+mod rows;
+mod sqlite;
+mod sweeper;
+
+use std::sync::Arc;
+
+use crate::model::{Batch, Checkpoint, FileId, NewFile, Sighting};
+
+pub use answers::{Committed, FileReport, StoredLine, StoredRow, SweepReport, Table};
+pub use error::{Cause, StoreError};
+pub use location::{Location, LocationError};
+pub use sweeper::{DayRemoved, Sweeper};
+
+use postgres::{PgWriter, Postgres};
+use sqlite::{Sqlite, SqliteWriter};
+
+/// A database with its tables in place. Clones are the same store.
+#[derive(Clone, Debug)]
+pub struct Store {
+    location: Arc<Location>,
+    arm: Arm,
+}
+
+#[derive(Clone, Debug)]
+enum Arm {
+    Postgres(Arc<Postgres>),
+    Sqlite(Arc<Sqlite>),
+}
+
+/// Calls the same method on whichever arm it is.
+macro_rules! either {
+    ($arm:expr, $kind:ident, $it:ident => $call:expr) => {
+        match $arm {
+            $kind::Postgres($it) => $call,
+            $kind::Sqlite($it) => $call,
+        }
+    };
+}
+use either;
+
+impl Store {
+    /// Connects once, refuses a newer schema and makes or upgrades the tables, under a lock, so
+    /// that several daemons may start at once. An SQLite file is made with its directories,
+    /// readable by its owner only.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`], `Refused`, `Newer` or `Failed`.
+    pub async fn open(location: Location) -> Result<Store, StoreError> {
+        let name = location.to_string();
+        let arm = match &location {
+            Location::Postgres(options) => {
+                Arm::Postgres(Arc::new(Postgres::open((**options).clone(), name).await?))
+            }
+            Location::Sqlite(path) => Arm::Sqlite(Arc::new(Sqlite::open(path, name).await?)),
+        };
+        Ok(Store { location: Arc::new(location), arm })
+    }
+
+    /// Where the rows go.
+    pub fn location(&self) -> &Location {
+        &self.location
+    }
+
+    /// A connection of its own for ingest. `owner` names this process for people: `host:pid`.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn writer(&self, owner: &str) -> Result<Writer, StoreError> {
+        let arm = match &self.arm {
+            Arm::Postgres(arm) => {
+                WriterArm::Postgres(Box::new(PgWriter::connect(arm, owner).await?))
+            }
+            Arm::Sqlite(arm) => {
+                WriterArm::Sqlite(Box::new(SqliteWriter::connect(arm, owner).await?))
+            }
+        };
+        Ok(Writer { arm })
+    }
+
+    /// All files, or one host's, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
+        either!(&self.arm, Arm, arm => arm.files(host).await)
+    }
+
+    /// The sweep that finished last.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
+        either!(&self.arm, Arm, arm => arm.last_sweep().await)
+    }
+
+    /// Makes the partitions of these UTC days (since 1970) for every table, ahead of their rows,
+    /// so that midnight finds them there. SQLite has none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn prepare_days(&self, days: std::ops::Range<i32>) -> Result<(), StoreError> {
+        match &self.arm {
+            Arm::Postgres(arm) => arm.prepare_days(days).await,
+            Arm::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// The right to sweep, `None` while somebody else has it.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn sweeper(&self) -> Result<Option<Sweeper>, StoreError> {
+        match &self.arm {
+            Arm::Postgres(arm) => Ok(arm.sweeper().await?.map(Sweeper::from)),
+            Arm::Sqlite(arm) => Ok(arm.sweeper().await?.map(Sweeper::from)),
+        }
+    }
+}
+
+/// One connection that claims files and commits batches. What it claimed is free again when it is
+/// dropped, or when its process ends in whatever way.
+///
+/// After [`StoreError::Unavailable`] from any call, drop it and make another.
+#[derive(Debug)]
+pub struct Writer {
+    arm: WriterArm,
+}
+
+#[derive(Debug)]
+enum WriterArm {
+    Postgres(Box<PgWriter>),
+    Sqlite(Box<SqliteWriter>),
+}
+
+impl Writer {
+    /// How often to call [`Writer::keep_alive`] while there is nothing to commit.
+    pub const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(30);
+
+    /// Files of the same host with the same device and inode, or the same first line; open and
+    /// closed, newest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], here and below.
+    pub async fn candidates(&mut self, seen: &Sighting) -> Result<Vec<Checkpoint>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.candidates(seen).await)
+    }
+
+    /// Writes down a file that is none of the [`Writer::candidates`]; its offset is 0.
+    ///
+    /// If another daemon registered the same device, inode and birth since this writer looked for
+    /// candidates, the answer is that file: one file on disk never gets two rows.
+    pub async fn register(&mut self, new: &NewFile) -> Result<Checkpoint, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.register(new).await)
+    }
+
+    /// Takes the file: locks it, raises its epoch, writes down where it is now, and opens it again
+    /// if it was closed. `None` if another writer has it. A stream leaves device and inode as
+    /// they were.
+    pub async fn claim(
+        &mut self,
+        file: FileId,
+        seen: &Sighting,
+        format: &str,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.claim(file, seen, format).await)
+    }
+
+    /// Takes a file again that a lost writer of this process had under `epoch`. `false` if
+    /// somebody else has claimed it since.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Unavailable`] while the lost connection still holds the lock: the server
+    /// ends it within a minute or so.
+    pub async fn hold_again(&mut self, file: FileId, epoch: i64) -> Result<bool, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.hold_again(file, epoch).await)
+    }
+
+    /// Lets a file go; nothing happens if this writer does not have it.
+    pub async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.release(file).await)
+    }
+
+    /// Stores the batch in one transaction. Never put it inside `select!` or a timeout: a COPY
+    /// finishes or aborts.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if an offset or epoch is not the batch's, [`StoreError::BadRow`]
+    /// if some row cannot be stored; nothing is stored then. After [`StoreError::Unavailable`]
+    /// it may have been stored: see the module's page.
+    pub async fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.commit(batch).await)
+    }
+
+    /// Offset and epoch of files as they are stored now.
+    pub async fn committed(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.committed(files).await)
+    }
+
+    /// Writes down that nothing more comes under this identity: it was truncated, replaced or
+    /// deleted, and `lost_bytes` of it were gone before they could be read (this replaces what an
+    /// earlier close said).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if the epoch is another.
+    pub async fn close(
+        &mut self,
+        file: FileId,
+        epoch: i64,
+        lost_bytes: u64,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.close(file, epoch, lost_bytes, reason).await)
+    }
+
+    /// What the line at `offset` became, `None` if nothing is stored there (or no more): tells
+    /// whether a shorter copy of a file has the same content.
+    pub async fn line_at(
+        &mut self,
+        file: FileId,
+        offset: u64,
+    ) -> Result<Option<StoredLine>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.line_at(file, offset).await)
+    }
+
+    /// Tells the database that this process is alive, and learns whether the database is. A
+    /// PostgreSQL server ends a writer that was silent for two minutes, so that the files of a
+    /// stopped or unreachable daemon get free.
+    pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.keep_alive().await)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `app` runs them in tasks that move between threads. Never called: it compiles or not.
+    #[expect(dead_code, reason = "the types are the test")]
+    fn every_future_is_send(store: &Store, writer: &mut Writer, sweeper: &mut Sweeper) {
+        fn send(_: impl Send) {}
+        let batch = Batch::default();
+        send(Store::open(store.location().clone()));
+        send(store.writer(""));
+        send(store.prepare_days(0..1));
+        send(writer.commit(&batch));
+        send(sweeper.remove_day(Table::GunicornLog, 0));
+    }
+}

@@ -1,0 +1,194 @@
+//! The one transaction of an ingest: offsets by compare-and-swap, rows by binary COPY.
+
+use sqlx::Connection;
+use sqlx::postgres::PgConnection;
+
+use super::PgWriter;
+use crate::model::{Batch, FileId, HeadPrint, Span, Tuples};
+use crate::store::answers::Table;
+use crate::store::error::{self, StoreError};
+
+/// One file: on Citus this goes to the one worker that has it, with its rows.
+const MOVE_ONE: &str = "
+    UPDATE log_file
+       SET committed = $4, size = $5, lines = lines + $6, stored_rows = stored_rows + $7,
+           rejected = rejected + $8, excluded = excluded + $9,
+           head_length = COALESCE($10, head_length), head = COALESCE($11, head),
+           guard_length = $12, guard = $13, committed_at = now()
+     WHERE id = $1 AND epoch = $2 AND committed = $3";
+
+/// Several files in one round trip.
+const MOVE_MANY: &str = "
+    UPDATE log_file AS f
+       SET committed = s.upto, size = s.size, lines = f.lines + s.lines,
+           stored_rows = f.stored_rows + s.stored_rows, rejected = f.rejected + s.rejected,
+           excluded = f.excluded + s.excluded,
+           head_length = COALESCE(s.head_length, f.head_length), head = COALESCE(s.head, f.head),
+           guard_length = s.guard_length, guard = s.guard, committed_at = now()
+      FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[],
+                  $7::int8[], $8::int8[], $9::int8[], $10::int4[], $11::bytea[], $12::int4[],
+                  $13::bytea[])
+           AS s (id, epoch, start, upto, size, lines, stored_rows, rejected, excluded,
+                 head_length, head, guard_length, guard)
+     WHERE f.id = s.id AND f.epoch = s.epoch AND f.committed = s.start";
+
+/// Signature, no flags, no extension: <https://www.postgresql.org/docs/current/sql-copy.html>.
+const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
+/// The count of fields that no row has.
+const COPY_TRAILER: &[u8] = &[0xff, 0xff];
+/// Bytes sent at once; the driver keeps a buffer of this size.
+const COPY_CHUNK: usize = 1024 * 1024; // 1 MiB
+
+/// What ends an attempt.
+enum Trouble {
+    /// Some span's offset or epoch is another.
+    Moved,
+    Sql(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Trouble {
+    fn from(error: sqlx::Error) -> Trouble {
+        Trouble::Sql(error)
+    }
+}
+
+impl PgWriter {
+    pub(in crate::store) async fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.ensure_days(batch).await?;
+        let mut done = self.attempt(batch).await;
+        if let Err(Trouble::Sql(error)) = &done
+            && lacks_partition(error)
+        {
+            // A sweep dropped the day after we saw it. Nothing of the attempt is stored.
+            self.forget_days(batch);
+            self.ensure_days(batch).await?;
+            done = self.attempt(batch).await;
+        }
+        match done {
+            Ok(()) => Ok(()),
+            Err(Trouble::Sql(error)) => Err(error::from_sqlx(&self.arm.name, error)),
+            Err(Trouble::Moved) => Err(self.conflict(&batch.spans).await?),
+        }
+    }
+
+    async fn attempt(&mut self, batch: &Batch) -> Result<(), Trouble> {
+        let mut tx = self.connection.begin().await?;
+        let result = write(&mut tx, batch).await;
+        match result {
+            Ok(()) => Ok(tx.commit().await?),
+            Err(trouble) => {
+                // The first fault is the one to tell; if this fails too, the connection is gone,
+                // and the server rolls back by itself.
+                let _ = tx.rollback().await;
+                Err(trouble)
+            }
+        }
+    }
+
+    async fn conflict(&mut self, spans: &[Span]) -> Result<StoreError, StoreError> {
+        let files: Vec<FileId> = spans.iter().map(|span| span.file).collect();
+        let now = self.committed(&files).await?;
+        let matches = |span: &Span| {
+            now.iter()
+                .any(|it| it.file == span.file && it.offset == span.from && it.epoch == span.epoch)
+        };
+        let files = spans.iter().filter(|span| !matches(span)).map(|span| span.file).collect();
+        Ok(StoreError::Conflict { store: self.arm.name.clone(), files })
+    }
+}
+
+async fn write(connection: &mut PgConnection, batch: &Batch) -> Result<(), Trouble> {
+    let moved = match batch.spans.as_slice() {
+        [span] => move_one(connection, span).await?,
+        spans => move_many(connection, spans).await?,
+    };
+    if moved != batch.spans.len() as u64 {
+        return Err(Trouble::Moved);
+    }
+    let rows = &batch.gunicorn_log;
+    copy(connection, Table::GunicornLog, &Batch::GUNICORN_LOG, rows).await?;
+    let rejects = &batch.rejected_line;
+    copy(connection, Table::RejectedLine, &Batch::REJECTED_LINE, rejects).await?;
+    Ok(())
+}
+
+async fn move_one(connection: &mut PgConnection, span: &Span) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query(MOVE_ONE)
+        .bind(span.file.0)
+        .bind(span.epoch)
+        .bind(span.from as i64)
+        .bind(span.to as i64)
+        .bind(span.size as i64)
+        .bind(span.lines as i64)
+        .bind(span.rows as i64)
+        .bind(span.rejected as i64)
+        .bind(span.excluded as i64)
+        .bind(length(span.head))
+        .bind(bytes(span.head))
+        .bind(length(span.guard))
+        .bind(bytes(span.guard))
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+async fn move_many(connection: &mut PgConnection, spans: &[Span]) -> Result<u64, sqlx::Error> {
+    fn each<T>(spans: &[Span], field: impl Fn(&Span) -> T) -> Vec<T> {
+        spans.iter().map(field).collect()
+    }
+    let done = sqlx::query(MOVE_MANY)
+        .bind(each(spans, |span| span.file.0))
+        .bind(each(spans, |span| span.epoch))
+        .bind(each(spans, |span| span.from as i64))
+        .bind(each(spans, |span| span.to as i64))
+        .bind(each(spans, |span| span.size as i64))
+        .bind(each(spans, |span| span.lines as i64))
+        .bind(each(spans, |span| span.rows as i64))
+        .bind(each(spans, |span| span.rejected as i64))
+        .bind(each(spans, |span| span.excluded as i64))
+        .bind(each(spans, |span| length(span.head)))
+        .bind(each(spans, |span| bytes(span.head)))
+        .bind(each(spans, |span| length(span.guard)))
+        .bind(each(spans, |span| bytes(span.guard)))
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+async fn copy(
+    connection: &mut PgConnection,
+    table: Table,
+    columns: &[&str],
+    rows: &Tuples,
+) -> Result<(), sqlx::Error> {
+    if rows.count() == 0 {
+        return Ok(());
+    }
+    let statement =
+        format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name(), columns.join(", "));
+    let mut copy = connection.copy_in_raw(&statement).await?;
+    copy.send(COPY_HEADER).await?;
+    for chunk in rows.bytes().chunks(COPY_CHUNK) {
+        copy.send(chunk).await?;
+    }
+    copy.send(COPY_TRAILER).await?;
+    copy.finish().await?;
+    Ok(())
+}
+
+/// A row found no partition: a check violation that no constraint's name comes with.
+fn lacks_partition(error: &sqlx::Error) -> bool {
+    error::code(error) == "23514"
+        && error.as_database_error().is_some_and(|answer| answer.constraint().is_none())
+}
+
+fn length(print: Option<HeadPrint>) -> Option<i32> {
+    print.map(|print| print.length as i32)
+}
+
+fn bytes(print: Option<HeadPrint>) -> Option<Vec<u8>> {
+    print.map(|print| print.print.0.to_vec())
+}

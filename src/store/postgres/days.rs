@@ -1,0 +1,207 @@
+//! A partition for each UTC day, made before its first row.
+//!
+//! A day is made as a table of its own and then attached. `CREATE TABLE … PARTITION OF` would lock
+//! the parent against everybody, and a one-hour SELECT that is open on it would stall ingest at
+//! midnight; ATTACH goes along with readers and writers. There is no default partition, since each
+//! ATTACH would have to read all of it.
+//!
+//! Ten daemons may need the same day at once, and a sweep may drop another: all of them first take
+//! one advisory lock. It is held for milliseconds; ingest into days that exist does not need it.
+
+use std::ops::Range;
+
+use chrono::{DateTime, Datelike, Days};
+use sqlx::{AssertSqlSafe, PgConnection};
+
+use super::{PgWriter, Postgres, lock};
+use crate::model::Batch;
+use crate::store::answers::Table;
+use crate::store::error::{StoreError, failed};
+
+/// Days with a partition of their own: 2000-01-01 until before 2100-01-01. The others share two
+/// that are always there.
+pub(super) const OWN_PARTITION: Range<i32> = 10_957..47_482;
+
+/// How a partition's comment begins. A detached table with this comment is ours to drop; one that
+/// a person made under such a name is not.
+pub(super) const ONE_DAY: &str = "One day of";
+
+/// `gunicorn_log_20261123`.
+pub(super) fn partition(table: Table, day: i32) -> String {
+    let date = date(day);
+    format!("{}_{:04}{:02}{:02}", table.name(), date.year(), date.month(), date.day())
+}
+
+/// The first moment of a day, for a partition's bounds.
+fn midnight(day: i32) -> String {
+    date(day).format("%Y-%m-%d 00:00:00+00").to_string()
+}
+
+fn date(day: i32) -> chrono::NaiveDate {
+    let days = Days::new(u64::try_from(day).unwrap_or(0));
+    DateTime::UNIX_EPOCH.date_naive().checked_add_days(days).unwrap_or_default()
+}
+
+/// The day that a partition of `table` is named for.
+pub(super) fn day_of(table: Table, partition: &str) -> Option<i32> {
+    let digits = partition.strip_prefix(table.name())?.strip_prefix('_')?;
+    if digits.len() != 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let date = chrono::NaiveDate::parse_from_str(digits, "%Y%m%d").ok()?;
+    i32::try_from(date.signed_duration_since(DateTime::UNIX_EPOCH.date_naive()).num_days()).ok()
+}
+
+impl PgWriter {
+    pub(super) async fn ensure_days(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let wanted = wanted(batch);
+        ensure(&self.arm, &mut self.connection, wanted).await
+    }
+
+    pub(super) fn forget_days(&mut self, batch: &Batch) {
+        let mut known = self.arm.known_days();
+        for day in wanted(batch) {
+            known.remove(&day);
+        }
+    }
+}
+
+impl Postgres {
+    pub(in crate::store) async fn prepare_days(&self, days: Range<i32>) -> Result<(), StoreError> {
+        let mut connection = self.connect().await?;
+        let wanted =
+            Table::ALL.into_iter().flat_map(|table| days.clone().map(move |it| (table, it)));
+        let wanted = wanted.filter(|(_, day)| OWN_PARTITION.contains(day)).collect();
+        ensure(self, &mut connection, wanted).await
+    }
+}
+
+fn wanted(batch: &Batch) -> Vec<(Table, i32)> {
+    let rows = batch.days.iter().map(|day| (Table::GunicornLog, *day));
+    let rejects = batch.rejected_days.iter().map(|day| (Table::RejectedLine, *day));
+    rows.chain(rejects).filter(|(_, day)| OWN_PARTITION.contains(day)).collect()
+}
+
+async fn ensure(
+    arm: &Postgres,
+    connection: &mut PgConnection,
+    mut wanted: Vec<(Table, i32)>,
+) -> Result<(), StoreError> {
+    wanted.retain(|day| !arm.known_days().contains(day));
+    for (table, day) in wanted {
+        under_lock(connection, async |connection| make(connection, table, day).await)
+            .await
+            .map_err(failed(&arm.name))?;
+        arm.known_days().insert((table, day));
+    }
+    Ok(())
+}
+
+/// Runs a step while nobody else makes or drops partitions. The lock is the session's, since some
+/// steps refuse to run inside a transaction.
+pub(super) async fn under_lock<T>(
+    connection: &mut PgConnection,
+    step: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    sqlx::query("SELECT pg_advisory_lock($1, $2)")
+        .bind(lock::HOUSE)
+        .bind(lock::DAYS)
+        .execute(&mut *connection)
+        .await?;
+    let result = step(connection).await;
+    let unlocked = sqlx::query("SELECT pg_advisory_unlock($1, $2)")
+        .bind(lock::HOUSE)
+        .bind(lock::DAYS)
+        .execute(connection)
+        .await;
+    match (result, unlocked) {
+        (Ok(value), Ok(_)) => Ok(value),
+        (Err(error), _) | (Ok(_), Err(error)) => Err(error),
+    }
+}
+
+/// How a partition stands to its table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Attached {
+    Yes,
+    /// A DETACH … CONCURRENTLY was cut short; its rows are not visible any more.
+    Leaving,
+    No,
+}
+
+pub(super) async fn attached(
+    connection: &mut PgConnection,
+    table: Table,
+    name: &str,
+) -> Result<Attached, sqlx::Error> {
+    let pending: Option<bool> = sqlx::query_scalar(
+        "SELECT inhdetachpending FROM pg_inherits
+          WHERE inhparent = to_regclass($1) AND inhrelid = to_regclass($2)",
+    )
+    .bind(table.name())
+    .bind(name)
+    .fetch_optional(connection)
+    .await?;
+    Ok(match pending {
+        Some(false) => Attached::Yes,
+        Some(true) => Attached::Leaving,
+        None => Attached::No,
+    })
+}
+
+/// Also takes back a table that a sweep detached and then did not live to drop.
+async fn make(connection: &mut PgConnection, table: Table, day: i32) -> Result<(), sqlx::Error> {
+    let (parent, name) = (table.name(), partition(table, day));
+    match attached(connection, table, &name).await? {
+        Attached::Yes => return Ok(()),
+        Attached::Leaving => finalize(connection, table, &name).await?,
+        Attached::No => {}
+    }
+    let (from, to) = (midnight(day), midnight(day + 1));
+    // One simple query is one transaction: both or neither.
+    sqlx::raw_sql(AssertSqlSafe(format!(
+        "CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL);
+         COMMENT ON TABLE {name} IS '{ONE_DAY} {parent}';
+         ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');"
+    )))
+    .execute(connection)
+    .await?;
+    Ok(())
+}
+
+pub(super) async fn finalize(
+    connection: &mut PgConnection,
+    table: Table,
+    name: &str,
+) -> Result<(), sqlx::Error> {
+    let parent = table.name();
+    sqlx::raw_sql(AssertSqlSafe(format!("ALTER TABLE {parent} DETACH PARTITION {name} FINALIZE")))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_partition_is_named_for_its_day_and_tells_it_again() {
+        for (day, name) in [
+            (10_957, "gunicorn_log_20000101"),
+            (11_016, "gunicorn_log_20000229"),
+            (47_481, "gunicorn_log_20991231"),
+        ] {
+            assert_eq!(partition(Table::GunicornLog, day), name);
+            assert_eq!(day_of(Table::GunicornLog, name), Some(day));
+        }
+        assert_eq!(midnight(47_482), "2100-01-01 00:00:00+00");
+    }
+
+    #[test]
+    fn other_tables_are_no_day() {
+        for name in ["gunicorn_log_before_2000", "gunicorn_log_2026112", "request_log_20261123"] {
+            assert_eq!(day_of(Table::GunicornLog, name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! The PostgreSQL arm, for servers from version 14.
+//!
+//! Each call takes a connection of its own or has one; there is no pool, because a pool waits and
+//! tries again by itself, and that is the caller's. Session locks must outlive a transaction, so a
+//! pooler between us and the server has to pool sessions, not transactions.
+
+mod commit;
+mod days;
+mod sweeper;
+mod writer;
+
+use std::collections::HashSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+
+use super::answers::{FileReport, SweepReport, Table};
+use super::error::{Because, Kind, StoreError, failed, from_migrate};
+use super::rows::{self, report_columns};
+use crate::model::Micros;
+
+pub(super) use sweeper::PgSweeper;
+pub(super) use writer::PgWriter;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// Longest time to reach the server and be let in.
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// The oldest server: DETACH PARTITION CONCURRENTLY came with it.
+const OLDEST_SERVER: i32 = 140_000;
+
+/// What every session asks for. A stopped, unplugged or unreachable client must lose its locks in
+/// bounded time (keep-alives: 60 s; silence: 120 s), and no statement waits long for a lock that a
+/// person or a tool holds. Notices ("already exists, skipping") are of no interest.
+const SESSION: &str = "
+    SET client_min_messages = warning;
+    SET lock_timeout = '10s';
+    SET idle_session_timeout = '120s';
+    SET idle_in_transaction_session_timeout = '60s';
+    SET tcp_keepalives_idle = 30;
+    SET tcp_keepalives_interval = 10;
+    SET tcp_keepalives_count = 3;";
+
+/// Advisory locks come in two spaces, each with a number: here the space's name.
+mod lock {
+    /// The numbers below.
+    pub(super) const HOUSE: i32 = 0x6c69_6430;
+    /// The number is a file's id.
+    pub(super) const FILE: i32 = 0x6c69_6431;
+
+    /// Held while partitions come or go.
+    pub(super) const DAYS: i32 = 1;
+    /// Held while a file is registered.
+    pub(super) const REGISTER: i32 = 2;
+    /// Held by the one sweeper.
+    pub(super) const SWEEP: i32 = 3;
+}
+
+/// A server and what is known of it.
+#[derive(Debug)]
+pub(super) struct Postgres {
+    options: PgConnectOptions,
+    /// The [`super::Location`] as text, for messages.
+    name: String,
+    /// Partitions seen attached. One that a sweep has dropped since is found missing by COPY.
+    days: Mutex<HashSet<(Table, i32)>>,
+}
+
+impl Postgres {
+    pub(super) async fn open(options: PgConnectOptions, name: String) -> Result<Self, StoreError> {
+        let application = options.get_application_name().unwrap_or("log-ingestd").to_owned();
+        let options = options.application_name(&application).disable_statement_logging();
+        let this = Postgres { options, name, days: Mutex::default() };
+        let mut connection = this.connect().await?;
+        this.migrate(&mut connection).await?;
+        // The work is done; a fault while saying good-bye changes nothing.
+        let _ = connection.close().await;
+        Ok(this)
+    }
+
+    async fn connect(&self) -> Result<PgConnection, StoreError> {
+        let connecting = async {
+            let mut connection = PgConnection::connect_with(&self.options).await?;
+            sqlx::raw_sql(SESSION).execute(&mut connection).await?;
+            Ok(connection)
+        };
+        match tokio::time::timeout(CONNECT, connecting).await {
+            Ok(connected) => connected.map_err(failed(&self.name)),
+            Err(_) => {
+                let why = format!("no answer within {} s", CONNECT.as_secs());
+                Err(Kind::Unavailable.error(&self.name, Because(why)))
+            }
+        }
+    }
+
+    /// Takes the migrations' lock only if there is something to do, so that a reader needs no
+    /// right to make tables.
+    async fn migrate(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let row = sqlx::query(
+            "SELECT current_setting('server_version_num')::int4,
+                    to_regclass('_sqlx_migrations') IS NOT NULL",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed(&self.name))?;
+        let server: i32 = row.try_get(0).map_err(failed(&self.name))?;
+        if server < OLDEST_SERVER {
+            let why = format!("PostgreSQL 14 or newer is needed, this is {}", server / 10_000);
+            return Err(Kind::Failed.error(&self.name, Because(why)));
+        }
+        let known = MIGRATIONS.iter().map(|step| step.version).max().unwrap_or(0);
+        if row.try_get(1).map_err(failed(&self.name))? {
+            let found: Option<i64> =
+                sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
+                    .fetch_one(&mut *connection)
+                    .await
+                    .map_err(failed(&self.name))?;
+            match found {
+                Some(found) if found > known => return Err(self.newer(found, known)),
+                Some(found) if found == known => return Ok(()),
+                _ => {}
+            }
+        }
+        MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| match error {
+            // Another daemon, newer than this one, has upgraded since we looked.
+            sqlx::migrate::MigrateError::VersionMissing(found) => self.newer(found, known),
+            error => from_migrate(&self.name, error),
+        })
+    }
+
+    fn newer(&self, found: i64, known: i64) -> StoreError {
+        StoreError::Newer { store: self.name.clone(), found, known }
+    }
+
+    /// The cache of partitions. It is a set of facts: a panic elsewhere leaves it as true as ever.
+    fn known_days(&self) -> MutexGuard<'_, HashSet<(Table, i32)>> {
+        self.days.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
+        let mut connection = self.connect().await?;
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            report_columns!(),
+            " FROM log_file WHERE $1::text IS NULL OR host = $1 ORDER BY id"
+        ))
+        .bind(host)
+        .fetch_all(&mut connection)
+        .await
+        .map_err(failed(&self.name))?;
+        rows.iter().map(rows::report).collect::<Result<_, _>>().map_err(failed(&self.name))
+    }
+
+    pub(super) async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
+        let mut connection = self.connect().await?;
+        let row = sqlx::query("SELECT * FROM sweep ORDER BY finished_at DESC, id DESC LIMIT 1")
+            .fetch_optional(&mut connection)
+            .await
+            .map_err(failed(&self.name))?;
+        row.as_ref().map(rows::sweep).transpose().map_err(failed(&self.name))
+    }
+}
+
+/// A time for a parameter. Times out of chrono's range (year 262143) become its last.
+fn time(micros: Micros) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}

@@ -1,0 +1,259 @@
+//! Old rows leave: whole days by DETACH and DROP, the rest by small deletes.
+//!
+//! # Why a day may be postponed
+//!
+//! A plain DETACH or DROP locks the parent against everybody: with a one-hour SELECT open, it
+//! would wait for the SELECT, and ingest would wait for it. DETACH … CONCURRENTLY blocks nobody,
+//! but it waits for all who use the parent now, and until it ends, the day is neither here nor
+//! gone: its rows are invisible, and a late line of that day has no place. So we first look who
+//! uses the parent, give them a moment, and leave the day alone if they stay. The moment between
+//! the look and the DETACH can still hit; then a lock_timeout ends the wait, and the next sweep
+//! (or the next line of that day) finishes with FINALIZE.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::days::{
+    Attached, ONE_DAY, OWN_PARTITION, attached, day_of, finalize, partition, under_lock,
+};
+use super::{Postgres, lock, time};
+use crate::model::Micros;
+use crate::store::answers::{SweepReport, Table};
+use crate::store::error::{self, StoreError, failed};
+use crate::store::sweeper::DayRemoved;
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// How long a transaction that uses the table may last to count as short.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Between two looks.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// One session that holds the sweepers' lock.
+#[derive(Debug)]
+pub(in crate::store) struct PgSweeper {
+    arm: Arc<Postgres>,
+    connection: PgConnection,
+}
+
+impl Postgres {
+    pub(in crate::store) async fn sweeper(
+        self: &Arc<Self>,
+    ) -> Result<Option<PgSweeper>, StoreError> {
+        let mut connection = self.connect().await?;
+        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
+            .bind(lock::HOUSE)
+            .bind(lock::SWEEP)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed(&self.name))?;
+        Ok(locked.then(|| PgSweeper { arm: Arc::clone(self), connection }))
+    }
+}
+
+impl PgSweeper {
+    pub(in crate::store) async fn count(
+        &mut self,
+        table: Table,
+        cutoff: Micros,
+    ) -> Result<u64, StoreError> {
+        let (name, column) = (table.name(), table.time_column());
+        let sql = format!("SELECT count(*) FROM {name} WHERE {column} < $1");
+        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(time(cutoff))
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        Ok(rows as u64)
+    }
+
+    /// Attached days, days whose DETACH was cut short, and tables that were detached and not
+    /// dropped.
+    pub(in crate::store) async fn whole_days(
+        &mut self,
+        table: Table,
+        cutoff: Micros,
+    ) -> Result<Vec<i32>, StoreError> {
+        let names: Vec<String> = sqlx::query_scalar(
+            "SELECT c.relname::text FROM pg_class c JOIN pg_class p USING (relnamespace)
+              WHERE p.oid = to_regclass($1) AND c.relkind = 'r' AND starts_with(c.relname, $1)
+                AND obj_description(c.oid, 'pg_class') = $2",
+        )
+        .bind(table.name())
+        .bind(format!("{ONE_DAY} {}", table.name()))
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(failed(&self.arm.name))?;
+        let last = cutoff.div_euclid(DAY_US);
+        let mut days: Vec<i32> = names.iter().filter_map(|name| day_of(table, name)).collect();
+        days.retain(|day| i64::from(*day) < last && OWN_PARTITION.contains(day));
+        days.sort_unstable();
+        Ok(days)
+    }
+
+    pub(in crate::store) async fn remove_day(
+        &mut self,
+        table: Table,
+        day: i32,
+    ) -> Result<DayRemoved, StoreError> {
+        let name = partition(table, day);
+        let settled = settled(&mut self.connection, table).await;
+        if !settled.map_err(failed(&self.arm.name))? {
+            return Ok(DayRemoved::Postponed);
+        }
+        let removed = under_lock(&mut self.connection, async |connection| {
+            sqlx::raw_sql("SET lock_timeout = '3s'").execute(&mut *connection).await?;
+            let removed = remove(connection, table, &name).await;
+            sqlx::raw_sql("SET lock_timeout = '10s'").execute(&mut *connection).await?;
+            removed
+        });
+        let removed = removed.await;
+        self.arm.known_days().remove(&(table, day));
+        match removed {
+            Ok(rows) => Ok(DayRemoved::Rows(rows)),
+            // Locked (55P03), or another day of this table is still leaving (55000).
+            Err(error) if ["55P03", "55000"].contains(&error::code(&error).as_str()) => {
+                Ok(DayRemoved::Postponed)
+            }
+            Err(error) => Err(error::from_sqlx(&self.arm.name, error)),
+        }
+    }
+
+    /// The day that the cutoff cuts, and years before 2000; after 2100, the last partition too.
+    pub(in crate::store) async fn delete(
+        &mut self,
+        table: Table,
+        cutoff: Micros,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let column = table.time_column();
+        let mut partitions = vec![format!("{}_before_2000", table.name())];
+        let day = i32::try_from(cutoff.div_euclid(DAY_US)).unwrap_or(i32::MAX);
+        if OWN_PARTITION.contains(&day) {
+            partitions.push(partition(table, day));
+        } else if day >= OWN_PARTITION.end {
+            partitions.push(format!("{}_from_2100", table.name()));
+        }
+        let mut deleted = 0;
+        for name in partitions {
+            let there = attached(&mut self.connection, table, &name).await;
+            if there.map_err(failed(&self.arm.name))? != Attached::Yes {
+                continue;
+            }
+            // A row's place is stable within one statement, and cheaper to find than its key.
+            let sql = format!(
+                "DELETE FROM {name} WHERE ctid = ANY (ARRAY(
+                     SELECT ctid FROM {name} WHERE {column} < $1 LIMIT $2))"
+            );
+            let done = sqlx::query(AssertSqlSafe(sql))
+                .bind(time(cutoff))
+                .bind(i64::from(limit) - deleted as i64)
+                .execute(&mut self.connection)
+                .await
+                .map_err(failed(&self.arm.name))?;
+            deleted += done.rows_affected();
+        }
+        Ok(deleted)
+    }
+
+    pub(in crate::store) async fn record(
+        &mut self,
+        report: &SweepReport,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO sweep (host, started_at, finished_at, cutoff, next_at, gunicorn_removed,
+                                request_removed, rejected_removed)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+        )
+        .bind(&report.host)
+        .bind(time(report.started_at))
+        .bind(time(report.finished_at))
+        .bind(time(report.cutoff))
+        .bind(report.next_at.map(time))
+        .bind(report.gunicorn_removed as i64)
+        .bind(report.request_removed as i64)
+        .bind(report.rejected_removed as i64)
+        .execute(&mut self.connection)
+        .await
+        .map_err(failed(&self.arm.name))?;
+        Ok(())
+    }
+}
+
+/// Detaches, counts and drops. What a crash left half-way is taken up where it stands.
+async fn remove(
+    connection: &mut PgConnection,
+    table: Table,
+    name: &str,
+) -> Result<u64, sqlx::Error> {
+    let parent = table.name();
+    match attached(connection, table, name).await? {
+        Attached::Yes => {
+            // Only one day of a table may be leaving at a time.
+            if let Some(other) = leaving(connection, table).await? {
+                finalize(connection, table, &other).await?;
+            }
+            let detach = format!("ALTER TABLE {parent} DETACH PARTITION {name} CONCURRENTLY");
+            sqlx::raw_sql(AssertSqlSafe(detach)).execute(&mut *connection).await?;
+        }
+        Attached::Leaving => finalize(connection, table, name).await?,
+        Attached::No => {}
+    }
+    let mut tx = connection.begin().await?;
+    let rows: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {name}")))
+        .fetch_one(&mut *tx)
+        .await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {name}"))).execute(&mut *tx).await?;
+    tx.commit().await?;
+    Ok(rows as u64)
+}
+
+async fn leaving(
+    connection: &mut PgConnection,
+    table: Table,
+) -> Result<Option<String>, sqlx::Error> {
+    sqlx::query_scalar(
+        "SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+          WHERE i.inhparent = to_regclass($1) AND i.inhdetachpending",
+    )
+    .bind(table.name())
+    .fetch_optional(connection)
+    .await
+}
+
+/// Whether all who use the table now are gone within [`PATIENCE`]. Those who come later do not
+/// matter: a DETACH waits only for those who were there first.
+async fn settled(connection: &mut PgConnection, table: Table) -> Result<bool, sqlx::Error> {
+    let give_up = Instant::now() + PATIENCE;
+    let mut waited_for = users(connection, table).await?;
+    while !waited_for.is_empty() {
+        if Instant::now() >= give_up {
+            return Ok(false);
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let now = users(connection, table).await?;
+        waited_for.retain(|user| now.contains(user));
+    }
+    Ok(true)
+}
+
+/// Transactions of others that hold a lock on the table.
+async fn users(
+    connection: &mut PgConnection,
+    table: Table,
+) -> Result<HashSet<String>, sqlx::Error> {
+    let users: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT virtualtransaction FROM pg_locks
+          WHERE locktype = 'relation' AND relation = to_regclass($1)
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND virtualtransaction NOT IN
+                (SELECT virtualtransaction FROM pg_locks WHERE pid = pg_backend_pid())",
+    )
+    .bind(table.name())
+    .fetch_all(connection)
+    .await?;
+    Ok(users.into_iter().collect())
+}

@@ -1,0 +1,298 @@
+//! Claiming files on PostgreSQL: session locks, which end with their connection.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use sqlx::postgres::PgRow;
+use sqlx::{Connection, PgConnection};
+
+use super::{Postgres, lock, time};
+use crate::model::{Checkpoint, FileId, NewFile, Sighting};
+use crate::store::answers::{Committed, StoredLine};
+use crate::store::error::{Because, Kind, StoreError, failed};
+use crate::store::rows::{self, Columns, checkpoint_columns};
+
+const CANDIDATES: &str = concat!(
+    "SELECT ",
+    checkpoint_columns!(),
+    " FROM log_file
+      WHERE host = $1 AND ((device = $2 AND inode = $3) OR (head = $4 AND head_length = $5))
+      ORDER BY id DESC"
+);
+
+const REGISTER: &str = concat!(
+    "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated)
+     VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ",
+    checkpoint_columns!()
+);
+
+const CLAIM: &str = concat!(
+    "UPDATE log_file SET epoch = epoch + 1, path = $2, format = $6, owner = $7,
+            device = CASE WHEN $3::bigint IS NULL THEN device ELSE $3 END,
+            inode = CASE WHEN $3::bigint IS NULL THEN inode ELSE $4 END,
+            birth = CASE WHEN $3::bigint IS NULL THEN birth ELSE $5 END,
+            closed_at = NULL, closed_reason = NULL
+      WHERE id = $1 RETURNING ",
+    checkpoint_columns!()
+);
+
+const CLOSE: &str = "
+    UPDATE log_file SET closed_at = now(), closed_reason = $4, lost_bytes = $3
+     WHERE id = $1 AND epoch = $2";
+
+const ROW_AT: &str = "
+    SELECT timestamp, log_offset, duration, response_bytes, code, pid, method, url, host, user_id,
+           host(user_ip) AS user_ip, agent, source, protocol, request::text, response::text,
+           headers::text
+      FROM gunicorn_log WHERE id = $1 AND log_file = $2";
+
+const REJECT_AT: &str =
+    "SELECT reason, raw FROM rejected_line WHERE log_file = $1 AND log_offset = $2";
+
+/// One session: the locks that it holds, and what it last looked at.
+#[derive(Debug)]
+pub(in crate::store) struct PgWriter {
+    pub(super) arm: Arc<Postgres>,
+    pub(super) connection: PgConnection,
+    owner: String,
+    held: HashSet<FileId>,
+    /// The answer to the last [`PgWriter::candidates`].
+    looked: Vec<FileId>,
+}
+
+impl PgWriter {
+    pub(in crate::store) async fn connect(
+        arm: &Arc<Postgres>,
+        owner: &str,
+    ) -> Result<PgWriter, StoreError> {
+        Ok(PgWriter {
+            arm: Arc::clone(arm),
+            connection: arm.connect().await?,
+            owner: owner.to_owned(),
+            held: HashSet::new(),
+            looked: Vec::new(),
+        })
+    }
+
+    pub(in crate::store) async fn candidates(
+        &mut self,
+        seen: &Sighting,
+    ) -> Result<Vec<Checkpoint>, StoreError> {
+        let found = candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))?;
+        self.looked = found.iter().map(|it| it.file).collect();
+        Ok(found)
+    }
+
+    /// Two daemons on one directory may both have found no candidate. The second one to get the
+    /// lock looks again: a row of the same file that it has not seen is the other's work.
+    pub(in crate::store) async fn register(
+        &mut self,
+        new: &NewFile,
+    ) -> Result<Checkpoint, StoreError> {
+        let seen = &new.sighting;
+        let looked = std::mem::take(&mut self.looked);
+        let register = async {
+            let mut tx = self.connection.begin().await?;
+            sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
+                .bind(lock::HOUSE)
+                .bind(lock::REGISTER)
+                .execute(&mut *tx)
+                .await?;
+            let again = candidates(&mut tx, seen).await?;
+            let others = again.into_iter().find(|it| {
+                it.key.is_some() && it.key == seen.key && !it.closed && !looked.contains(&it.file)
+            });
+            if let Some(checkpoint) = others {
+                tx.rollback().await?;
+                return Ok(checkpoint);
+            }
+            let row = sqlx::query(REGISTER)
+                .bind(&seen.host)
+                .bind(&seen.path)
+                .bind(seen.key.map(|key| key.device as i64))
+                .bind(seen.key.map(|key| key.inode as i64))
+                .bind(seen.key.and_then(|key| key.birth_us).map(time))
+                .bind(&new.format)
+                .bind(new.time_estimated)
+                .fetch_one(&mut *tx)
+                .await?;
+            let checkpoint = rows::checkpoint(&row)?;
+            tx.commit().await?;
+            Ok(checkpoint)
+        };
+        register.await.map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn claim(
+        &mut self,
+        file: FileId,
+        seen: &Sighting,
+        format: &str,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        if !self.lock(file).await? {
+            return Ok(None);
+        }
+        let row = sqlx::query(CLAIM)
+            .bind(file.0)
+            .bind(&seen.path)
+            .bind(seen.key.map(|key| key.device as i64))
+            .bind(seen.key.map(|key| key.inode as i64))
+            .bind(seen.key.and_then(|key| key.birth_us).map(time))
+            .bind(format)
+            .bind(&self.owner)
+            .fetch_optional(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        let Some(row) = row else {
+            self.unlock(file).await?;
+            let why = format!("log_file has no row with id {}", file.0);
+            return Err(Kind::Failed.error(&self.arm.name, Because(why)));
+        };
+        rows::checkpoint(&row).map(Some).map_err(failed(&self.arm.name))
+    }
+
+    /// The lock comes first: after it, nobody else can raise the epoch that is then read.
+    pub(in crate::store) async fn hold_again(
+        &mut self,
+        file: FileId,
+        epoch: i64,
+    ) -> Result<bool, StoreError> {
+        let locked = self.lock(file).await?;
+        let now = self.committed(&[file]).await?;
+        if now.first().is_none_or(|now| now.epoch != epoch) {
+            if locked {
+                self.unlock(file).await?;
+            }
+            return Ok(false);
+        }
+        if locked {
+            return Ok(true);
+        }
+        let why = format!("file {} is still locked by a connection that is ending", file.0);
+        Err(Kind::Unavailable.error(&self.arm.name, Because(why)))
+    }
+
+    pub(in crate::store) async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
+        if !self.held.contains(&file) {
+            return Ok(());
+        }
+        sqlx::query("UPDATE log_file SET owner = NULL WHERE id = $1")
+            .bind(file.0)
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        self.unlock(file).await
+    }
+
+    pub(in crate::store) async fn committed(
+        &mut self,
+        files: &[FileId],
+    ) -> Result<Vec<Committed>, StoreError> {
+        let ids: Vec<i32> = files.iter().map(|file| file.0).collect();
+        let rows = sqlx::query("SELECT id, committed, epoch FROM log_file WHERE id = ANY($1)")
+            .bind(ids)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        rows.iter().map(rows::committed).collect::<Result<_, _>>().map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn close(
+        &mut self,
+        file: FileId,
+        epoch: i64,
+        lost_bytes: u64,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let done = sqlx::query(CLOSE)
+            .bind(file.0)
+            .bind(epoch)
+            .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
+            .bind(reason)
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        match done.rows_affected() {
+            1 => Ok(()),
+            _ => Err(StoreError::Conflict { store: self.arm.name.clone(), files: vec![file] }),
+        }
+    }
+
+    pub(in crate::store) async fn line_at(
+        &mut self,
+        file: FileId,
+        offset: u64,
+    ) -> Result<Option<StoredLine>, StoreError> {
+        let line = async {
+            let row = sqlx::query(ROW_AT)
+                .bind(file.row_id(offset))
+                .bind(file.0)
+                .fetch_optional(&mut self.connection)
+                .await?;
+            if let Some(row) = row {
+                return rows::stored(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
+            }
+            let reject = sqlx::query(REJECT_AT)
+                .bind(file.0)
+                .bind(offset as i64)
+                .fetch_optional(&mut self.connection)
+                .await?;
+            reject.as_ref().map(reject_of).transpose()
+        };
+        line.await.map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
+        self.connection.ping().await.map_err(failed(&self.arm.name))
+    }
+
+    /// A session gets a lock that it has once more; so a lock is asked for only once.
+    async fn lock(&mut self, file: FileId) -> Result<bool, StoreError> {
+        if self.held.contains(&file) {
+            return Ok(true);
+        }
+        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
+            .bind(lock::FILE)
+            .bind(file.0)
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        if locked {
+            self.held.insert(file);
+        }
+        Ok(locked)
+    }
+
+    async fn unlock(&mut self, file: FileId) -> Result<(), StoreError> {
+        self.held.remove(&file);
+        sqlx::query("SELECT pg_advisory_unlock($1, $2)")
+            .bind(lock::FILE)
+            .bind(file.0)
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        Ok(())
+    }
+}
+
+async fn candidates(
+    connection: &mut PgConnection,
+    seen: &Sighting,
+) -> Result<Vec<Checkpoint>, sqlx::Error> {
+    let rows = sqlx::query(CANDIDATES)
+        .bind(&seen.host)
+        .bind(seen.key.map(|key| key.device as i64))
+        .bind(seen.key.map(|key| key.inode as i64))
+        .bind(seen.head.map(|head| head.print.0.to_vec()))
+        .bind(seen.head.map(|head| head.length as i32))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(rows::checkpoint).collect()
+}
+
+fn reject_of(row: &PgRow) -> Result<StoredLine, sqlx::Error> {
+    Ok(StoredLine::Reject {
+        reason: row.text("reason")?.unwrap_or_default(),
+        raw: row.bytes("raw")?.unwrap_or_default(),
+    })
+}

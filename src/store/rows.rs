@@ -1,0 +1,202 @@
+//! Rows of `log_file`, `sweep` and the line tables as values, whichever arm they come from.
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::Row;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+
+use super::answers::{Committed, FileReport, StoredRow, SweepReport};
+use super::sqlite::clock;
+use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, HeadPrint, Micros};
+
+/// What [`checkpoint`] reads.
+macro_rules! checkpoint_columns {
+    () => {
+        "id, path, device, inode, birth, head_length, head, guard_length, guard, committed, \
+         epoch, format, closed_at"
+    };
+}
+pub(super) use checkpoint_columns;
+
+/// What [`report`] reads.
+macro_rules! report_columns {
+    () => {
+        "id, path, device, inode, birth, head_length, head, guard_length, guard, committed, \
+         epoch, format, closed_at, host, size, owner, time_estimated, lines, stored_rows, \
+         rejected, excluded, lost_bytes, first_seen_at, committed_at, closed_reason"
+    };
+}
+pub(super) use report_columns;
+
+/// A row whose columns are read by name. Integers may be 32 or 64 bits wide.
+pub(super) trait Columns {
+    fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error>;
+    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error>;
+    fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error>;
+    fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error>;
+    fn flag(&self, column: &str) -> Result<bool, sqlx::Error>;
+}
+
+impl Columns for PgRow {
+    fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get_unchecked(column)
+    }
+    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
+        self.try_get(column)
+    }
+    fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        self.try_get(column)
+    }
+    fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error> {
+        let time: Option<DateTime<Utc>> = self.try_get(column)?;
+        Ok(time.map(|time| time.timestamp_micros()))
+    }
+    fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
+        self.try_get(column)
+    }
+}
+
+impl Columns for SqliteRow {
+    fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
+        self.try_get(column)
+    }
+    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
+        self.try_get(column)
+    }
+    fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        self.try_get(column)
+    }
+    fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error> {
+        let text: Option<&str> = self.try_get(column)?;
+        text.map(|text| clock::read(text).ok_or_else(|| unreadable(column))).transpose()
+    }
+    fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
+        self.try_get(column)
+    }
+}
+
+/// A column that holds what this program never writes.
+fn unreadable(column: &str) -> sqlx::Error {
+    sqlx::Error::ColumnDecode {
+        index: column.to_owned(),
+        source: "not a value that log-ingestd writes".into(),
+    }
+}
+
+fn there<T>(column: &str, value: Option<T>) -> Result<T, sqlx::Error> {
+    value.ok_or_else(|| unreadable(column))
+}
+
+fn print(row: &impl Columns, length: &str, print: &str) -> Result<Option<HeadPrint>, sqlx::Error> {
+    let (Some(covered), Some(bytes)) = (row.int(length)?, row.bytes(print)?) else {
+        return Ok(None);
+    };
+    let length = u32::try_from(covered).map_err(|_| unreadable(length))?;
+    let bytes = bytes.try_into().map_err(|_| unreadable(print))?;
+    Ok(Some(HeadPrint { length, print: Fingerprint(bytes) }))
+}
+
+fn key(row: &impl Columns) -> Result<Option<FileKey>, sqlx::Error> {
+    let (Some(device), Some(inode)) = (row.int("device")?, row.int("inode")?) else {
+        return Ok(None);
+    };
+    let birth_us = row.time("birth")?;
+    // st_dev and st_ino are unsigned, the columns are signed: the same 64 bits.
+    Ok(Some(FileKey { device: device as u64, inode: inode as u64, birth_us }))
+}
+
+pub(super) fn file(row: &impl Columns, column: &str) -> Result<FileId, sqlx::Error> {
+    let id = there(column, row.int(column)?)?;
+    Ok(FileId(i32::try_from(id).map_err(|_| unreadable(column))?))
+}
+
+fn count(row: &impl Columns, column: &str) -> Result<u64, sqlx::Error> {
+    u64::try_from(there(column, row.int(column)?)?).map_err(|_| unreadable(column))
+}
+
+pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> {
+    Ok(Checkpoint {
+        file: file(row, "id")?,
+        path: there("path", row.text("path")?)?,
+        key: key(row)?,
+        head: print(row, "head_length", "head")?,
+        guard: print(row, "guard_length", "guard")?,
+        committed: count(row, "committed")?,
+        epoch: there("epoch", row.int("epoch")?)?,
+        format: there("format", row.text("format")?)?,
+        closed: row.time("closed_at")?.is_some(),
+    })
+}
+
+pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
+    Ok(FileReport {
+        checkpoint: checkpoint(row)?,
+        host: there("host", row.text("host")?)?,
+        size: count(row, "size")?,
+        owner: row.text("owner")?,
+        time_estimated: row.flag("time_estimated")?,
+        lines: count(row, "lines")?,
+        rows: count(row, "stored_rows")?,
+        rejected: count(row, "rejected")?,
+        excluded: count(row, "excluded")?,
+        lost_bytes: count(row, "lost_bytes")?,
+        first_seen_at: there("first_seen_at", row.time("first_seen_at")?)?,
+        committed_at: row.time("committed_at")?,
+        closed_at: row.time("closed_at")?,
+        closed_reason: row.text("closed_reason")?,
+    })
+}
+
+pub(super) fn committed(row: &impl Columns) -> Result<Committed, sqlx::Error> {
+    Ok(Committed {
+        file: file(row, "id")?,
+        offset: count(row, "committed")?,
+        epoch: there("epoch", row.int("epoch")?)?,
+    })
+}
+
+pub(super) fn sweep(row: &impl Columns) -> Result<SweepReport, sqlx::Error> {
+    Ok(SweepReport {
+        host: there("host", row.text("host")?)?,
+        started_at: there("started_at", row.time("started_at")?)?,
+        finished_at: there("finished_at", row.time("finished_at")?)?,
+        cutoff: there("cutoff", row.time("cutoff")?)?,
+        gunicorn_removed: count(row, "gunicorn_removed")?,
+        request_removed: count(row, "request_removed")?,
+        rejected_removed: count(row, "rejected_removed")?,
+        next_at: row.time("next_at")?,
+    })
+}
+
+/// A row of `gunicorn_log` with `user_ip` and the JSON columns as text.
+pub(super) fn stored(row: &impl Columns) -> Result<StoredRow, sqlx::Error> {
+    let json = |column: &str| -> Result<Option<Value>, sqlx::Error> {
+        let text = row.text(column)?;
+        text.map(|text| serde_json::from_str(&text).map_err(|_| unreadable(column))).transpose()
+    };
+    let int4 = |column: &str| -> Result<Option<i32>, sqlx::Error> {
+        row.int(column)?
+            .map(|value| i32::try_from(value).map_err(|_| unreadable(column)))
+            .transpose()
+    };
+    let address = row.text("user_ip")?;
+    Ok(StoredRow {
+        timestamp: there("timestamp", row.time("timestamp")?)?,
+        method: row.text("method")?,
+        url: row.text("url")?,
+        host: row.text("host")?,
+        user_id: row.text("user_id")?,
+        user_ip: address.map(|it| it.parse().map_err(|_| unreadable("user_ip"))).transpose()?,
+        agent: row.text("agent")?,
+        source: row.text("source")?,
+        protocol: row.text("protocol")?,
+        request: json("request")?,
+        response: json("response")?,
+        headers: json("headers")?,
+        duration: row.int("duration")?,
+        code: int4("code")?,
+        response_bytes: row.int("response_bytes")?,
+        pid: int4("pid")?,
+    })
+}

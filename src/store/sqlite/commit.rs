@@ -1,0 +1,70 @@
+//! The one transaction of an ingest: offsets by compare-and-swap, rows by prepared inserts.
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+
+use super::clock;
+use super::insert::{GUNICORN_LOG, REJECTED_LINE};
+use super::writer::{BEGIN, SqliteWriter};
+use crate::model::{Batch, FileId, Span};
+use crate::store::error::StoreError;
+use crate::store::error::failed;
+
+const MOVE: &str = "
+    UPDATE log_file
+       SET committed = ?4, size = ?5, lines = lines + ?6, stored_rows = stored_rows + ?7,
+           rejected = rejected + ?8, excluded = excluded + ?9,
+           head_length = COALESCE(?10, head_length), head = COALESCE(?11, head),
+           guard_length = ?12, guard = ?13, committed_at = ?14
+     WHERE id = ?1 AND epoch = ?2 AND committed = ?3";
+
+impl SqliteWriter {
+    pub(in crate::store) async fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let name = &self.arm.name;
+        let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
+        let moved = move_all(&mut tx, &batch.spans).await.map_err(failed(name))?;
+        if !moved.is_empty() {
+            tx.rollback().await.map_err(failed(name))?;
+            return Err(StoreError::Conflict { store: name.clone(), files: moved });
+        }
+        // An error drops the transaction, and that rolls it back.
+        GUNICORN_LOG.run(&mut tx, &batch.gunicorn_log, name).await?;
+        REJECTED_LINE.run(&mut tx, &batch.rejected_line, name).await?;
+        tx.commit().await.map_err(failed(name))
+    }
+}
+
+/// Moves each offset; the answer is the files whose offset or epoch was another.
+async fn move_all(
+    connection: &mut SqliteConnection,
+    spans: &[Span],
+) -> Result<Vec<FileId>, sqlx::Error> {
+    let now = clock::now();
+    let mut moved = Vec::new();
+    for span in spans {
+        let done = sqlx::query(MOVE)
+            .bind(span.file.0)
+            .bind(span.epoch)
+            .bind(span.from as i64)
+            .bind(span.to as i64)
+            .bind(span.size as i64)
+            .bind(span.lines as i64)
+            .bind(span.rows as i64)
+            .bind(span.rejected as i64)
+            .bind(span.excluded as i64)
+            .bind(span.head.map(|head| i64::from(head.length)))
+            .bind(span.head.map(|head| head.print.0.to_vec()))
+            .bind(span.guard.map(|guard| i64::from(guard.length)))
+            .bind(span.guard.map(|guard| guard.print.0.to_vec()))
+            .bind(now.clone())
+            .execute(&mut *connection)
+            .await?;
+        if done.rows_affected() != 1 {
+            moved.push(span.file);
+        }
+    }
+    Ok(moved)
+}

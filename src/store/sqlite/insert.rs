@@ -1,0 +1,127 @@
+//! Encoded rows as prepared inserts.
+//!
+//! A statement costs a walk to the connection's thread and back, so one statement carries many
+//! rows. Two lengths of statement are prepared for each table: a long one, and a single row for
+//! what remains.
+
+use std::net::IpAddr;
+use std::sync::{Arc, LazyLock};
+
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{Arguments, AssertSqlSafe};
+
+use super::clock;
+use crate::model::{Batch, Field, Tuples};
+use crate::store::error::{Because, Kind, StoreError, from_sqlx};
+
+/// Rows of a long statement; 64 × 19 parameters, SQLite takes 32,766.
+const MANY: usize = 64;
+
+pub(super) static GUNICORN_LOG: LazyLock<Insert> = LazyLock::new(|| {
+    use Column::{Inet, Int4, Int8, Json, Text, Time};
+    let columns = [
+        Int8, Time, Int8, Int8, Int8, Int4, Int4, Int4, Text, Text, Text, Text, Inet, Text, Text,
+        Text, Json, Json, Json,
+    ];
+    Insert::new("gunicorn_log", Batch::GUNICORN_LOG, columns)
+});
+
+pub(super) static REJECTED_LINE: LazyLock<Insert> = LazyLock::new(|| {
+    use Column::{Int4, Int8, Raw, Text, Time};
+    Insert::new("rejected_line", Batch::REJECTED_LINE, [Int8, Time, Int4, Text, Raw])
+});
+
+/// How a column's fields are encoded.
+#[derive(Clone, Copy, Debug)]
+enum Column {
+    Int8,
+    Int4,
+    Time,
+    Text,
+    Inet,
+    Json,
+    Raw,
+}
+
+/// A table's statements.
+pub(super) struct Insert {
+    columns: Vec<Column>,
+    many: Arc<str>,
+    one: Arc<str>,
+}
+
+impl Insert {
+    fn new<const N: usize>(table: &str, names: [&str; N], columns: [Column; N]) -> Insert {
+        let row = format!("({})", vec!["?"; N].join(", "));
+        let insert = format!("INSERT INTO {table} ({}) VALUES ", names.join(", "));
+        Insert {
+            columns: columns.to_vec(),
+            many: format!("{insert}{}", vec![row.as_str(); MANY].join(", ")).into(),
+            one: format!("{insert}{row}").into(),
+        }
+    }
+
+    pub(super) async fn run(
+        &self,
+        connection: &mut SqliteConnection,
+        rows: &Tuples,
+        store: &str,
+    ) -> Result<(), StoreError> {
+        let mut left = rows.count();
+        let mut rows = rows.rows();
+        while left > 0 {
+            let (statement, length) =
+                if left >= MANY as u64 { (&self.many, MANY) } else { (&self.one, 1) };
+            let mut arguments = SqliteArguments::default();
+            arguments.reserve(length * self.columns.len(), 0);
+            for row in rows.by_ref().take(length) {
+                self.bind(&mut arguments, &row).ok_or_else(|| unreadable(store))?;
+            }
+            // Too few rows would be bound as NULL, not refused.
+            if arguments.len() != length * self.columns.len() {
+                return Err(unreadable(store));
+            }
+            sqlx::query_with(AssertSqlSafe(Arc::clone(statement)), arguments)
+                .execute(&mut *connection)
+                .await
+                .map_err(|error| from_sqlx(store, error))?;
+            left -= length as u64;
+        }
+        Ok(())
+    }
+
+    /// `None` if a field is not what its column says, or text is not UTF-8.
+    fn bind(&self, arguments: &mut SqliteArguments, row: &[Field<'_>]) -> Option<()> {
+        if row.len() != self.columns.len() {
+            return None;
+        }
+        for (column, field) in self.columns.iter().zip(row) {
+            let Some(field) = field else {
+                arguments.add(None::<i64>).ok()?;
+                continue;
+            };
+            match column {
+                Column::Int8 => arguments.add(i64::from_be_bytes((*field).try_into().ok()?)),
+                Column::Int4 => arguments.add(i32::from_be_bytes((*field).try_into().ok()?)),
+                Column::Time => arguments.add(clock::text(Tuples::micros(field)?)),
+                Column::Text => arguments.add(std::str::from_utf8(field).ok()?),
+                Column::Inet => arguments.add(address(field)?.to_string()),
+                Column::Json => arguments.add(std::str::from_utf8(field.get(1..)?).ok()?),
+                Column::Raw => arguments.add(*field),
+            }
+            .ok()?;
+        }
+        Some(())
+    }
+}
+
+/// `family, bits, is_cidr, length, bytes…`.
+fn address(field: &[u8]) -> Option<IpAddr> {
+    let bytes = field.get(4..)?;
+    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+}
+
+fn unreadable(store: &str) -> StoreError {
+    Kind::BadRow.error(store, Because("a row is not encoded as its columns say".to_owned()))
+}

@@ -1,0 +1,121 @@
+//! The SQLite arm: one file, write-ahead log, rows by prepared inserts.
+//!
+//! `synchronous = FULL` makes each COMMIT wait for the disk. With NORMAL, a power cut could take
+//! back the last commits, offset and rows together; that would be consistent here, but a log file
+//! that was rotated away in between could not be read again.
+
+pub(super) mod clock;
+mod commit;
+mod insert;
+mod owners;
+mod sweeper;
+mod writer;
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
+use sqlx::{ConnectOptions, Connection};
+
+use super::answers::{FileReport, SweepReport};
+use super::error::{StoreError, failed, from_io, from_migrate};
+use super::rows::{self, report_columns};
+use owners::Locks;
+
+pub(super) use sweeper::SqliteSweeper;
+pub(super) use writer::SqliteWriter;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long a statement waits for another writer. Ours hold the file for milliseconds.
+const BUSY: Duration = Duration::from_secs(10);
+/// The write-ahead log is cut back to this size when it has been emptied.
+const LOG_LIMIT: &str = "67108864"; // 64 MiB
+
+/// A database file and the directory of its locks.
+#[derive(Debug)]
+pub(super) struct Sqlite {
+    path: PathBuf,
+    /// The [`super::Location`] as text, for messages.
+    name: String,
+    locks: Locks,
+}
+
+impl Sqlite {
+    pub(super) async fn open(path: &Path, name: String) -> Result<Sqlite, StoreError> {
+        let locks = create(path).map_err(|error| from_io(&name, error))?;
+        let this = Sqlite { path: path.to_owned(), name, locks };
+        let _migrating =
+            this.locks.wait("open", BUSY).await.map_err(|it| from_io(&this.name, it))?;
+        let mut connection = this.connect().await?;
+        this.migrate(&mut connection).await?;
+        // The work is done; a fault while saying good-bye changes nothing.
+        let _ = connection.close().await;
+        Ok(this)
+    }
+
+    async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+        let options = SqliteConnectOptions::new()
+            .filename(&self.path)
+            .auto_vacuum(SqliteAutoVacuum::Incremental) // counts only before the first table
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY)
+            .pragma("journal_size_limit", LOG_LIMIT)
+            .disable_statement_logging();
+        SqliteConnection::connect_with(&options).await.map_err(failed(&self.name))
+    }
+
+    async fn migrate(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let known = MIGRATIONS.iter().map(|step| step.version).max().unwrap_or(0);
+        MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| match error {
+            MigrateError::VersionMissing(found) => {
+                StoreError::Newer { store: self.name.clone(), found, known }
+            }
+            error => from_migrate(&self.name, error),
+        })
+    }
+
+    pub(super) async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
+        let mut connection = self.connect().await?;
+        let rows = sqlx::query(concat!(
+            "SELECT ",
+            report_columns!(),
+            " FROM log_file WHERE ?1 IS NULL OR host = ?1 ORDER BY id"
+        ))
+        .bind(host.map(str::to_owned))
+        .fetch_all(&mut connection)
+        .await
+        .map_err(failed(&self.name))?;
+        let files: Result<Vec<FileReport>, _> = rows.iter().map(rows::report).collect();
+        let mut files = files.map_err(failed(&self.name))?;
+        for file in &mut files {
+            file.owner = file.owner.take().map(|owner| owners::for_people(&owner).to_owned());
+        }
+        Ok(files)
+    }
+
+    pub(super) async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
+        let mut connection = self.connect().await?;
+        let row = sqlx::query("SELECT * FROM sweep ORDER BY finished_at DESC, id DESC LIMIT 1")
+            .fetch_optional(&mut connection)
+            .await
+            .map_err(failed(&self.name))?;
+        row.as_ref().map(rows::sweep).transpose().map_err(failed(&self.name))
+    }
+}
+
+/// Makes the directories (0700) and the file (0600) where they do not exist: the rows hold
+/// addresses and names. SQLite gives its side files the mode of the main one.
+fn create(path: &Path) -> std::io::Result<Locks> {
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    Locks::beside(path)
+}

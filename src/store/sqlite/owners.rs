@@ -1,0 +1,183 @@
+//! Who is alive: locks of the operating system beside the database file.
+//!
+//! SQLite has no sessions whose end frees a lock, so the system's file locks say who lives: they
+//! end with their process, whatever ends it. Three ways were open.
+//!
+//! - *One lock for the database*: an import could not run beside the daemon.
+//! - *One lock file for each log file*: 10,000 files would take 10,000 descriptors.
+//! - *One lock file for each writer*, whose name stands in `log_file.owner`: one descriptor, and
+//!   a claim is a transaction that looks whether the named writer still lives. This one.
+//!
+//! A lock file is removed by its writer; what a killed one left, the next writer removes. Names
+//! are random and never used again, so a name that is free or gone means that its writer is dead.
+//!
+//! A *stopped* process still holds its lock: its files stay its own until it ends.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Between two attempts to get a lock.
+const AGAIN: Duration = Duration::from_millis(10);
+/// How the lock files of writers end.
+const WRITER: &str = "writer";
+
+/// The directory `<database>.locks`.
+#[derive(Debug)]
+pub(super) struct Locks {
+    directory: PathBuf,
+}
+
+/// A writer's lock, held while this lives.
+#[derive(Debug)]
+pub(super) struct Alive {
+    path: PathBuf,
+    /// `host:pid#token`: what stands in `log_file.owner`.
+    pub(super) owner: String,
+    _lock: File,
+}
+
+/// The part of an owner that people read.
+pub(super) fn for_people(owner: &str) -> &str {
+    owner.rsplit_once('#').map_or(owner, |(people, _)| people)
+}
+
+impl Locks {
+    pub(super) fn beside(database: &Path) -> io::Result<Locks> {
+        let mut directory = database.as_os_str().to_owned();
+        directory.push(".locks");
+        let directory = PathBuf::from(directory);
+        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
+        Ok(Locks { directory })
+    }
+
+    /// The lock of this name, `None` while somebody has it.
+    pub(super) fn try_take(&self, name: &str) -> io::Result<Option<File>> {
+        let file = open(&self.directory.join(name))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    /// The lock of this name, once it is free.
+    pub(super) async fn wait(&self, name: &str, patience: Duration) -> io::Result<File> {
+        let give_up = Instant::now() + patience;
+        loop {
+            if let Some(lock) = self.try_take(name)? {
+                return Ok(lock);
+            }
+            if Instant::now() >= give_up {
+                return Err(io::Error::new(io::ErrorKind::TimedOut, "its lock stays taken"));
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    /// A lock for a new writer; removes what dead ones left.
+    pub(super) fn join(&self, owner: &str) -> io::Result<Alive> {
+        self.bury()?;
+        loop {
+            let token = format!("{:016x}", fastrand::u64(..));
+            let path = self.path(&token);
+            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            file.lock()?;
+            // Between making and locking it, another writer may have taken it for a dead one's
+            // and removed it. Then it has no name any more, and nobody would find the lock.
+            if file.metadata()?.nlink() > 0 {
+                return Ok(Alive { path, owner: format!("{owner}#{token}"), _lock: file });
+            }
+        }
+    }
+
+    /// Whether the writer of this name still holds its lock.
+    pub(super) fn lives(&self, owner: &str) -> io::Result<bool> {
+        let Some((_, token)) = owner.rsplit_once('#') else { return Ok(false) };
+        locked(&self.path(token))
+    }
+
+    fn path(&self, token: &str) -> PathBuf {
+        self.directory.join(format!("{token}.{WRITER}"))
+    }
+
+    fn bury(&self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|it| it == WRITER) && !locked(&path)? {
+                // Gone already is as good: another writer does the same.
+                let _ = fs::remove_file(&path);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        // Removed before the lock ends with the file; if it cannot be, the next writer does it.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn locked(path: &Path) -> io::Result<bool> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    match file.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_lives_until_it_is_dropped_and_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = Locks::beside(&directory.path().join("log.sqlite3")).unwrap();
+        let one = locks.join("web:1").unwrap();
+        let two = locks.join("web:1").unwrap();
+        assert_ne!(one.owner, two.owner);
+        assert_eq!(for_people(&one.owner), "web:1");
+        assert!(locks.lives(&one.owner).unwrap());
+        let name = one.owner.clone();
+        drop(one);
+        assert!(!locks.lives(&name).unwrap());
+        assert!(locks.lives(&two.owner).unwrap());
+        drop(two);
+        assert_eq!(fs::read_dir(&locks.directory).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_removed_by_the_next() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = Locks::beside(&directory.path().join("log.sqlite3")).unwrap();
+        fs::write(locks.path("00ff"), "").unwrap();
+        assert!(!locks.lives("web:1#00ff").unwrap());
+        let _alive = locks.join("web:2").unwrap();
+        assert!(!locks.path("00ff").exists());
+    }
+
+    #[test]
+    fn a_named_lock_is_taken_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let locks = Locks::beside(&directory.path().join("log.sqlite3")).unwrap();
+        let taken = locks.try_take("sweep").unwrap();
+        assert!(taken.is_some());
+        assert!(locks.try_take("sweep").unwrap().is_none());
+        drop(taken);
+        assert!(locks.try_take("sweep").unwrap().is_some());
+    }
+}

@@ -1,0 +1,122 @@
+//! Old rows leave by small deletes, and their pages go back to the file system.
+
+use std::fs::File;
+use std::sync::Arc;
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Row};
+
+use super::{Sqlite, clock};
+use crate::model::Micros;
+use crate::store::answers::{SweepReport, Table};
+use crate::store::error::{StoreError, failed, from_io};
+
+/// Pages given back in one transaction: 4 MiB, some milliseconds.
+const PAGES: i64 = 1024;
+
+/// One connection and the sweepers' lock.
+#[derive(Debug)]
+pub(in crate::store) struct SqliteSweeper {
+    arm: Arc<Sqlite>,
+    connection: SqliteConnection,
+    _lock: File,
+}
+
+impl Sqlite {
+    pub(in crate::store) async fn sweeper(
+        self: &Arc<Self>,
+    ) -> Result<Option<SqliteSweeper>, StoreError> {
+        let lock = self.locks.try_take("sweep").map_err(|error| from_io(&self.name, error))?;
+        let Some(lock) = lock else { return Ok(None) };
+        let connection = self.connect().await?;
+        Ok(Some(SqliteSweeper { arm: Arc::clone(self), connection, _lock: lock }))
+    }
+}
+
+impl SqliteSweeper {
+    pub(in crate::store) async fn count(
+        &mut self,
+        table: Table,
+        cutoff: Micros,
+    ) -> Result<u64, StoreError> {
+        let (name, column) = (table.name(), table.time_column());
+        let sql = format!("SELECT count(*) FROM {name} WHERE {column} < ?1");
+        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(clock::text(cutoff))
+            .fetch_one(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        Ok(rows as u64)
+    }
+
+    pub(in crate::store) async fn delete(
+        &mut self,
+        table: Table,
+        cutoff: Micros,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let (name, column) = (table.name(), table.time_column());
+        let sql = format!(
+            "DELETE FROM {name} WHERE rowid IN
+                 (SELECT rowid FROM {name} WHERE {column} < ?1 ORDER BY {column} LIMIT ?2)"
+        );
+        let done = sqlx::query(AssertSqlSafe(sql))
+            .bind(clock::text(cutoff))
+            .bind(limit)
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        Ok(done.rows_affected())
+    }
+
+    /// Free pages leave the end of the file in bounded steps; then the write-ahead log is emptied
+    /// into the file and cut. A checkpoint that meets a reader gives up at once instead of making
+    /// ingest wait with it; the next one, SQLite's own or ours, does the work.
+    pub(in crate::store) async fn give_back_space(&mut self) -> Result<(), StoreError> {
+        let give_back = async {
+            let connection = &mut self.connection;
+            let mut before = i64::MAX;
+            loop {
+                let free: i64 =
+                    sqlx::query_scalar("PRAGMA freelist_count").fetch_one(&mut *connection).await?;
+                if free == 0 || free >= before {
+                    break;
+                }
+                before = free;
+                let step = format!("PRAGMA incremental_vacuum({PAGES})");
+                sqlx::raw_sql(AssertSqlSafe(step)).execute(&mut *connection).await?;
+            }
+            sqlx::raw_sql("PRAGMA busy_timeout = 0").execute(&mut *connection).await?;
+            let checkpoint =
+                sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
+            let wait = format!("PRAGMA busy_timeout = {}", super::BUSY.as_millis());
+            sqlx::raw_sql(AssertSqlSafe(wait)).execute(&mut *connection).await?;
+            // The first column says "busy"; as said above, that is no fault.
+            checkpoint.and_then(|row| row.try_get::<i64, _>(0)).map(|_busy| ())
+        };
+        give_back.await.map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn record(
+        &mut self,
+        report: &SweepReport,
+    ) -> Result<(), StoreError> {
+        sqlx::query(
+            "INSERT INTO sweep (host, started_at, finished_at, cutoff, next_at, gunicorn_removed,
+                                request_removed, rejected_removed)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )
+        .bind(report.host.clone())
+        .bind(clock::text(report.started_at))
+        .bind(clock::text(report.finished_at))
+        .bind(clock::text(report.cutoff))
+        .bind(report.next_at.map(clock::text))
+        .bind(report.gunicorn_removed as i64)
+        .bind(report.request_removed as i64)
+        .bind(report.rejected_removed as i64)
+        .execute(&mut self.connection)
+        .await
+        .map_err(failed(&self.arm.name))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,310 @@
+//! Claiming files on SQLite: a transaction that looks whether the named owner lives.
+
+use std::sync::Arc;
+
+use sqlx::Connection;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::owners::Alive;
+use super::{Sqlite, clock};
+use crate::model::{Checkpoint, FileId, NewFile, Sighting};
+use crate::store::answers::{Committed, StoredLine};
+use crate::store::error::{Because, Kind, StoreError, failed, from_io};
+use crate::store::rows::{self, Columns, checkpoint_columns};
+
+const CANDIDATES: &str = concat!(
+    "SELECT ",
+    checkpoint_columns!(),
+    " FROM log_file
+      WHERE host = ?1 AND ((device = ?2 AND inode = ?3) OR (head = ?4 AND head_length = ?5))
+      ORDER BY id DESC"
+);
+
+const REGISTER: &str = concat!(
+    "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, first_seen_at)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING ",
+    checkpoint_columns!()
+);
+
+const CLAIM: &str = concat!(
+    "UPDATE log_file SET epoch = epoch + 1, path = ?2, format = ?6, owner = ?7,
+            device = CASE WHEN ?3 IS NULL THEN device ELSE ?3 END,
+            inode = CASE WHEN ?3 IS NULL THEN inode ELSE ?4 END,
+            birth = CASE WHEN ?3 IS NULL THEN birth ELSE ?5 END,
+            closed_at = NULL, closed_reason = NULL
+      WHERE id = ?1 RETURNING ",
+    checkpoint_columns!()
+);
+
+const CLOSE: &str = "
+    UPDATE log_file SET closed_at = ?5, closed_reason = ?4, lost_bytes = ?3
+     WHERE id = ?1 AND epoch = ?2";
+
+const REJECT_AT: &str =
+    "SELECT reason, raw FROM rejected_line WHERE log_file = ?1 AND log_offset = ?2";
+
+/// A transaction that writes takes the write lock at its beginning: one that began by reading
+/// could not wait for it later, but would fail at once.
+pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
+
+/// One connection and the lock that says that it lives.
+#[derive(Debug)]
+pub(in crate::store) struct SqliteWriter {
+    pub(super) arm: Arc<Sqlite>,
+    pub(super) connection: SqliteConnection,
+    alive: Alive,
+    /// The answer to the last [`SqliteWriter::candidates`].
+    looked: Vec<FileId>,
+}
+
+/// Whether a file is free for a writer.
+enum Free {
+    Yes,
+    No,
+    NoSuchFile,
+}
+
+impl SqliteWriter {
+    pub(in crate::store) async fn connect(
+        arm: &Arc<Sqlite>,
+        owner: &str,
+    ) -> Result<SqliteWriter, StoreError> {
+        let alive = arm.locks.join(owner).map_err(|error| from_io(&arm.name, error))?;
+        let connection = arm.connect().await?;
+        Ok(SqliteWriter { arm: Arc::clone(arm), connection, alive, looked: Vec::new() })
+    }
+
+    pub(in crate::store) async fn candidates(
+        &mut self,
+        seen: &Sighting,
+    ) -> Result<Vec<Checkpoint>, StoreError> {
+        let found = candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))?;
+        self.looked = found.iter().map(|it| it.file).collect();
+        Ok(found)
+    }
+
+    /// Two daemons on one directory may both have found no candidate. The second one to write
+    /// looks again: a row of the same file that it has not seen is the other's work.
+    pub(in crate::store) async fn register(
+        &mut self,
+        new: &NewFile,
+    ) -> Result<Checkpoint, StoreError> {
+        let seen = &new.sighting;
+        let looked = std::mem::take(&mut self.looked);
+        let register = async {
+            let mut tx = self.connection.begin_with(BEGIN).await?;
+            let again = candidates(&mut tx, seen).await?;
+            let others = again.into_iter().find(|it| {
+                it.key.is_some() && it.key == seen.key && !it.closed && !looked.contains(&it.file)
+            });
+            if let Some(checkpoint) = others {
+                tx.rollback().await?;
+                return Ok(checkpoint);
+            }
+            let row = sqlx::query(REGISTER)
+                .bind(seen.host.clone())
+                .bind(seen.path.clone())
+                .bind(seen.key.map(|key| key.device as i64))
+                .bind(seen.key.map(|key| key.inode as i64))
+                .bind(seen.key.and_then(|key| key.birth_us).map(clock::text))
+                .bind(new.format.clone())
+                .bind(new.time_estimated)
+                .bind(clock::now())
+                .fetch_one(&mut *tx)
+                .await?;
+            let checkpoint = rows::checkpoint(&row)?;
+            tx.commit().await?;
+            Ok(checkpoint)
+        };
+        register.await.map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn claim(
+        &mut self,
+        file: FileId,
+        seen: &Sighting,
+        format: &str,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        let name = &self.arm.name;
+        let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
+        match free(&self.arm, &mut tx, file, &self.alive.owner).await? {
+            Free::Yes => {}
+            Free::No => return Ok(None), // dropping the transaction rolls it back
+            Free::NoSuchFile => {
+                let why = format!("log_file has no row with id {}", file.0);
+                return Err(Kind::Failed.error(name, Because(why)));
+            }
+        }
+        let claim = async {
+            let row = sqlx::query(CLAIM)
+                .bind(file.0)
+                .bind(seen.path.clone())
+                .bind(seen.key.map(|key| key.device as i64))
+                .bind(seen.key.map(|key| key.inode as i64))
+                .bind(seen.key.and_then(|key| key.birth_us).map(clock::text))
+                .bind(format.to_owned())
+                .bind(self.alive.owner.clone())
+                .fetch_one(&mut *tx)
+                .await?;
+            let checkpoint = rows::checkpoint(&row)?;
+            tx.commit().await?;
+            Ok(Some(checkpoint))
+        };
+        claim.await.map_err(failed(name))
+    }
+
+    pub(in crate::store) async fn hold_again(
+        &mut self,
+        file: FileId,
+        epoch: i64,
+    ) -> Result<bool, StoreError> {
+        let name = &self.arm.name;
+        let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
+        let free = free(&self.arm, &mut tx, file, &self.alive.owner).await?;
+        let hold = async {
+            let done = sqlx::query("UPDATE log_file SET owner = ?3 WHERE id = ?1 AND epoch = ?2")
+                .bind(file.0)
+                .bind(epoch)
+                .bind(self.alive.owner.clone())
+                .execute(&mut *tx)
+                .await?;
+            match (done.rows_affected(), &free) {
+                (1, Free::Yes) => tx.commit().await.map(|()| true),
+                _ => tx.rollback().await.map(|()| false),
+            }?;
+            Ok(done.rows_affected() == 1)
+        };
+        let same_epoch = hold.await.map_err(failed(name))?;
+        match free {
+            Free::No if same_epoch => {
+                let why = format!("file {} still belongs to a writer that is ending", file.0);
+                Err(Kind::Unavailable.error(name, Because(why)))
+            }
+            _ => Ok(same_epoch),
+        }
+    }
+
+    pub(in crate::store) async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
+        sqlx::query("UPDATE log_file SET owner = NULL WHERE id = ?1 AND owner = ?2")
+            .bind(file.0)
+            .bind(self.alive.owner.clone())
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        Ok(())
+    }
+
+    pub(in crate::store) async fn committed(
+        &mut self,
+        files: &[FileId],
+    ) -> Result<Vec<Committed>, StoreError> {
+        let committed = async {
+            let mut all = Vec::with_capacity(files.len());
+            for file in files {
+                let row = sqlx::query("SELECT id, committed, epoch FROM log_file WHERE id = ?1")
+                    .bind(file.0)
+                    .fetch_optional(&mut self.connection)
+                    .await?;
+                all.extend(row.as_ref().map(rows::committed).transpose()?);
+            }
+            Ok(all)
+        };
+        committed.await.map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn close(
+        &mut self,
+        file: FileId,
+        epoch: i64,
+        lost_bytes: u64,
+        reason: &str,
+    ) -> Result<(), StoreError> {
+        let done = sqlx::query(CLOSE)
+            .bind(file.0)
+            .bind(epoch)
+            .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
+            .bind(reason.to_owned())
+            .bind(clock::now())
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        match done.rows_affected() {
+            1 => Ok(()),
+            _ => Err(StoreError::Conflict { store: self.arm.name.clone(), files: vec![file] }),
+        }
+    }
+
+    pub(in crate::store) async fn line_at(
+        &mut self,
+        file: FileId,
+        offset: u64,
+    ) -> Result<Option<StoredLine>, StoreError> {
+        let line = async {
+            let row = sqlx::query("SELECT * FROM gunicorn_log WHERE id = ?1")
+                .bind(file.row_id(offset))
+                .fetch_optional(&mut self.connection)
+                .await?;
+            if let Some(row) = row {
+                return rows::stored(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
+            }
+            let reject = sqlx::query(REJECT_AT)
+                .bind(file.0)
+                .bind(offset as i64)
+                .fetch_optional(&mut self.connection)
+                .await?;
+            reject.as_ref().map(reject_of).transpose()
+        };
+        line.await.map_err(failed(&self.arm.name))
+    }
+
+    /// A look at the file: nothing ends a silent writer here.
+    pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
+        let alive = sqlx::query("SELECT 1 FROM log_file LIMIT 1");
+        alive.execute(&mut self.connection).await.map_err(failed(&self.arm.name))?;
+        Ok(())
+    }
+}
+
+/// Runs inside the claim's transaction, so that nobody else claims between look and update.
+async fn free(
+    arm: &Sqlite,
+    connection: &mut SqliteConnection,
+    file: FileId,
+    me: &str,
+) -> Result<Free, StoreError> {
+    let row: Option<(Option<String>,)> = sqlx::query_as("SELECT owner FROM log_file WHERE id = ?1")
+        .bind(file.0)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed(&arm.name))?;
+    let Some((owner,)) = row else { return Ok(Free::NoSuchFile) };
+    let taken = match owner {
+        Some(owner) if owner != me => {
+            arm.locks.lives(&owner).map_err(|error| from_io(&arm.name, error))?
+        }
+        _ => false,
+    };
+    Ok(if taken { Free::No } else { Free::Yes })
+}
+
+async fn candidates(
+    connection: &mut SqliteConnection,
+    seen: &Sighting,
+) -> Result<Vec<Checkpoint>, sqlx::Error> {
+    let rows = sqlx::query(CANDIDATES)
+        .bind(seen.host.clone())
+        .bind(seen.key.map(|key| key.device as i64))
+        .bind(seen.key.map(|key| key.inode as i64))
+        .bind(seen.head.map(|head| head.print.0.to_vec()))
+        .bind(seen.head.map(|head| i64::from(head.length)))
+        .fetch_all(connection)
+        .await?;
+    rows.iter().map(rows::checkpoint).collect()
+}
+
+fn reject_of(row: &SqliteRow) -> Result<StoredLine, sqlx::Error> {
+    Ok(StoredLine::Reject {
+        reason: row.text("reason")?.unwrap_or_default(),
+        raw: row.bytes("raw")?.unwrap_or_default(),
+    })
+}
