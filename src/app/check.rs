@@ -51,10 +51,9 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
             report.told = told.map(|preset| (preset.name, preset.about));
             format
         }
-        Choice::ErrorLog => bail!(
-            "'{}' is Gunicorn's error log; the access log is another file",
-            path.display()
-        ),
+        Choice::ErrorLog => {
+            bail!("'{}' is Gunicorn's error log; the access log is another file", path.display())
+        }
         Choice::NotYet => bail!("'{}' holds no complete line", path.display()),
         Choice::Unknown => bail!(
             "no known format reads the first lines of '{}'; give the access_log_format of your \

@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-use crate::retain::{self, Sweep, Swept};
+use crate::retain::{self, Outcome, SweepOptions};
 
 use super::config::Config;
 use super::shutdown::Shutdown;
@@ -12,8 +12,8 @@ use super::watch::connect;
 ///
 /// # Errors
 /// A store that cannot be used, or that fails on the way; what was removed by then stays removed.
-pub async fn cleanup(config: &Config, sweep: &Sweep) -> anyhow::Result<Swept> {
+pub async fn cleanup(config: &Config, options: &SweepOptions) -> anyhow::Result<Outcome> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let store = connect(config, &mut shutdown).await?;
-    Ok(retain::sweep(&store, sweep).await?)
+    Ok(retain::sweep(&store, options).await?)
 }

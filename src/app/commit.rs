@@ -43,12 +43,23 @@ pub(super) struct Committer {
     away: Option<Instant>,
     backoff: Backoff,
     retry_at: Option<Instant>,
+    kept_alive: Instant,
 }
 
 impl Committer {
     pub(super) fn new(store: Store, owner: String, patience: Option<Duration>) -> Self {
         let backoff = Backoff::default();
-        Self { store, owner, writer: None, patience, away: None, backoff, retry_at: None }
+        let kept_alive = Instant::now();
+        Self {
+            store,
+            owner,
+            writer: None,
+            patience,
+            away: None,
+            backoff,
+            retry_at: None,
+            kept_alive,
+        }
     }
 
     /// The connection, if there is one and the store is not known to be away; made if need be.
@@ -63,6 +74,29 @@ impl Committer {
             self.writer = Some(self.store.writer(&self.owner).await?);
         }
         Ok(self.writer.as_mut())
+    }
+
+    /// Lets files go, so that another writer may have them at once. A connection that is lost has
+    /// let them go already.
+    pub(super) async fn release(&mut self, claims: &[(FileId, i64)]) {
+        let Some(writer) = self.writer.as_mut() else { return };
+        for &(file, _) in claims {
+            if let Err(error) = writer.release(file).await {
+                return self.failed(&error);
+            }
+        }
+    }
+
+    /// Tells an idle database that this process lives, when it is time to.
+    pub(super) async fn keep_alive(&mut self) {
+        if self.kept_alive.elapsed() < Writer::KEEP_ALIVE {
+            return;
+        }
+        self.kept_alive = Instant::now();
+        let Some(writer) = self.writer.as_mut() else { return };
+        if let Err(error) = writer.keep_alive().await {
+            self.failed(&error);
+        }
     }
 
     /// Whether a connection is open.
@@ -157,7 +191,7 @@ impl Committer {
         let Some(writer) = self.writer.as_mut() else { return Ok(Outcome::Stored) };
         match writer.commit(batch).await {
             Ok(()) => Ok(Outcome::Stored),
-            Err(StoreError::Conflict { files }) => Ok(Outcome::Conflict(files)),
+            Err(StoreError::Conflict { files, .. }) => Ok(Outcome::Conflict(files)),
             Err(error @ StoreError::BadRow { .. }) => Ok(Outcome::BadRow(chain(&error))),
             Err(error) => Err(error),
         }
@@ -168,7 +202,7 @@ impl Committer {
         let Some(writer) = self.writer.as_mut() else { return Ok(None) };
         let files: Vec<FileId> = batch.spans.iter().map(|span| span.file).collect();
         let committed = writer.committed(&files).await?;
-        let offset = |file| committed.iter().find(|(id, ..)| *id == file).map(|(_, at, _)| *at);
+        let offset = |file| committed.iter().find(|at| at.file == file).map(|at| at.offset);
         if batch.spans.iter().all(|span| offset(span.file) == Some(span.to)) {
             return Ok(Some(Outcome::Stored));
         }

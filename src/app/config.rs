@@ -3,11 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::NaiveTime;
-
 use crate::follow::Watchlist;
 use crate::parse::{Exclusions, Mask, Template};
-use crate::retain::Policy;
+use crate::retain::{Retention, SweepTime};
 use crate::store::Location;
 
 /// What every command shares.
@@ -22,7 +20,7 @@ pub struct Config {
     /// How lines are read.
     pub parsing: Parsing,
     /// How long rows stay.
-    pub retention: Policy,
+    pub retention: Retention,
 }
 
 /// How lines become records.
@@ -48,5 +46,5 @@ pub struct Watch {
     /// Time between two looks at all files, in case no event tells of a change.
     pub poll_interval: Duration,
     /// Local time of the daily sweep.
-    pub sweep_at: NaiveTime,
+    pub sweep_at: SweepTime,
 }

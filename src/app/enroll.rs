@@ -7,6 +7,7 @@
 //! cut off and is found nowhere is counted as lost, in the store.
 
 use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -14,6 +15,7 @@ use tracing::{info, warn};
 use crate::follow::identity::{Likeness, compare, related_names, same_object};
 use crate::follow::{Compression, Tail};
 use crate::model::{Checkpoint, FileId, HeadPrint, NewFile, Sighting};
+use crate::parse::Preset;
 use crate::store::{StoreError, Writer};
 
 use super::formats::{Choice, Format, Formats, SAMPLE};
@@ -22,13 +24,16 @@ use super::roster::{Bystander, Followed, Roster, Why};
 /// Time between two tries to claim a file that another writer holds.
 const HELD_RETRY: Duration = Duration::from_secs(5);
 
+/// A format, and the preset if it was told from the lines.
+type Chosen = (Arc<Format>, Option<&'static Preset>);
+
 /// A new file with what there is to know about it.
 struct Applicant {
     tail: Tail,
     named: bool,
     head: HeadPrint,
-    format: std::sync::Arc<Format>,
-    told: Option<&'static crate::parse::Preset>,
+    format: Arc<Format>,
+    told: Option<&'static Preset>,
     seen: Sighting,
     known: Vec<(Checkpoint, Likeness)>,
 }
@@ -63,7 +68,7 @@ pub(super) async fn enroll(
             why,
         };
         match examine(formats, host, &tail, named) {
-            Ok(Examined::Log { head, format, told, seen }) => {
+            Ok(Examined::Log { head, choice, seen }) => {
                 let known = match writer.candidates(&seen).await {
                     Ok(known) => known,
                     Err(error) => {
@@ -71,7 +76,13 @@ pub(super) async fn enroll(
                         return Err(error);
                     }
                 };
-                let known = known.into_iter().filter_map(|c| liken(&tail, c, head)).collect();
+                let known: Vec<_> =
+                    known.into_iter().filter_map(|c| liken(&tail, c, head)).collect();
+                let Some((format, told)) = settle_format(formats, &tail, choice, &known) else {
+                    let size = tail.size();
+                    roster.bystanders.push(bystander(&tail, Why::NotOurs { size, open: true }));
+                    continue;
+                };
                 applicants.push(Applicant { tail, named, head, format, told, seen, known });
             }
             Ok(Examined::NotOurs { open }) => {
@@ -146,12 +157,8 @@ fn give_back(roster: &mut Roster, rest: Vec<Applicant>, first: Option<(Tail, boo
 }
 
 enum Examined {
-    Log {
-        head: HeadPrint,
-        format: std::sync::Arc<Format>,
-        told: Option<&'static crate::parse::Preset>,
-        seen: Sighting,
-    },
+    /// A log, unless nobody can read it.
+    Log { head: HeadPrint, choice: Option<Chosen>, seen: Sighting },
     NotOurs {
         /// Whether more content may change that.
         open: bool,
@@ -168,31 +175,45 @@ fn examine(formats: &mut Formats, host: &str, tail: &Tail, named: bool) -> io::R
     let Some(head) = crate::follow::identity::head_print(&sample) else {
         return Ok(Examined::NotOurs { open: true }); // no complete line yet
     };
-    match formats.choose(&sample, named) {
-        Choice::Access { format, told } => {
-            let path = tail.path().to_string_lossy().into_owned();
-            let seen = Sighting {
-                host: host.to_owned(),
-                path,
-                key: Some(tail.key()),
-                head: Some(head),
-            };
-            Ok(Examined::Log { head, format, told, seen })
-        }
+    let choice = match formats.choose(&sample, named) {
+        Choice::Access { format, told } => Some((format, told)),
+        Choice::Unknown => None,
         Choice::ErrorLog => {
             info!(%path, "Gunicorn's error log: left alone");
-            Ok(Examined::NotOurs { open: false })
+            return Ok(Examined::NotOurs { open: false });
         }
-        Choice::Unknown => {
-            warn!(
-                %path,
-                "no known format reads the first lines of this file: left alone; give --format, \
-                 or leave it out with --exclude"
-            );
-            Ok(Examined::NotOurs { open: true })
-        }
-        Choice::NotYet => Ok(Examined::NotOurs { open: true }),
+        Choice::NotYet => return Ok(Examined::NotOurs { open: true }),
+    };
+    let seen = Sighting {
+        host: host.to_owned(),
+        path: tail.path().to_string_lossy().into_owned(),
+        key: Some(tail.key()),
+        head: Some(head),
+    };
+    Ok(Examined::Log { head, choice, seen })
+}
+
+/// The format of a file: the one by which it was read before, so that a restart reads on as it
+/// began; else what its lines suggest.
+fn settle_format(
+    formats: &mut Formats,
+    tail: &Tail,
+    choice: Option<Chosen>,
+    known: &[(Checkpoint, Likeness)],
+) -> Option<Chosen> {
+    let before = known.iter().find(|(_, likeness)| *likeness == Likeness::Same);
+    let before = before.and_then(|(known, _)| formats.stored(&known.format));
+    if let Some(format) = before {
+        return Some((format, None));
     }
+    if choice.is_none() {
+        warn!(
+            path = %tail.path().display(),
+            "no known format reads the first lines of this file: left alone; give --format, \
+             or leave it out with --exclude"
+        );
+    }
+    choice
 }
 
 fn liken(tail: &Tail, known: Checkpoint, head: HeadPrint) -> Option<(Checkpoint, Likeness)> {
@@ -302,7 +323,7 @@ fn followed(
     mut tail: Tail,
     claimed: &Checkpoint,
     head: HeadPrint,
-    format: std::sync::Arc<Format>,
+    format: Arc<Format>,
 ) -> Followed {
     tail.advance(claimed.committed, claimed.guard);
     Followed {
@@ -337,8 +358,12 @@ async fn close_disowned(
     };
     let lost = known.size.saturating_sub(known.committed);
     if lost > 0 {
-        warn!(file = known.file.0, path = known.path, bytes = lost,
-            "truncated before all of it was read: these bytes are lost");
+        warn!(
+            file = known.file.0,
+            path = known.path,
+            bytes = lost,
+            "truncated before all of it was read: these bytes are lost"
+        );
     }
     writer.close(known.file, known.epoch, lost, "truncated or replaced").await?;
     writer.release(known.file).await

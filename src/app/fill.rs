@@ -156,7 +156,11 @@ fn step(
 ) -> Step {
     let fresh = lines.at_line_start();
     let Some(line) = lines.peek() else {
-        return if ended && reading.whole { last(lines, reading, batch, at) } else { Step::NeedMore };
+        return if ended && reading.whole {
+            last(lines, reading, batch, at)
+        } else {
+            Step::NeedMore
+        };
     };
     let (offset, end) = (line.offset, line.end);
     let refused = reading.refused.filter(|(refused, _)| *refused == offset);

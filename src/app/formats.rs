@@ -27,10 +27,7 @@ pub(super) struct Format {
 #[derive(Debug)]
 pub(super) enum Choice {
     /// An access log. `told` names the preset if it was told from the lines and not given.
-    Access {
-        format: Arc<Format>,
-        told: Option<&'static parse::Preset>,
-    },
+    Access { format: Arc<Format>, told: Option<&'static parse::Preset> },
     /// Gunicorn's error log: not ours to store.
     ErrorLog,
     /// Lines that no preset reads.
@@ -67,7 +64,7 @@ impl Formats {
             let format = self.build(template);
             let reads = |line: &&[u8]| !matches!(format.parser.parse(line), Parsed::Reject(_));
             return match detection {
-                Detection::ErrorLog if !lines.iter().any(|line| reads(line)) => Choice::ErrorLog,
+                Detection::ErrorLog if !lines.iter().any(reads) => Choice::ErrorLog,
                 _ => Choice::Access { format, told: None },
             };
         }
@@ -75,8 +72,9 @@ impl Formats {
             Detection::Access(preset) => self.preset(preset),
             Detection::ErrorLog => Choice::ErrorLog,
             Detection::NotYet => Choice::NotYet,
-            Detection::Unknown if named => parse::find("gunicorn")
-                .map_or(Choice::Unknown, |preset| self.preset(preset)),
+            Detection::Unknown if named => {
+                parse::find("gunicorn").map_or(Choice::Unknown, |preset| self.preset(preset))
+            }
             Detection::Unknown => Choice::Unknown,
         }
     }

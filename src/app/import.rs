@@ -14,10 +14,9 @@ use tracing::{info, warn};
 
 use crate::follow::Lines;
 use crate::follow::identity::{Likeness, compare};
-use crate::model::{Batch, Checkpoint, Micros, NewFile, Sighting};
+use crate::model::{Batch, Checkpoint, GunicornLogModel, HeadPrint, Micros, NewFile, Sighting};
 use crate::parse::Parsed;
-use crate::retain;
-use crate::store::{StoredLine, Writer};
+use crate::store::{StoredLine, StoredRow, Writer};
 
 use super::commit::{Committer, Outcome};
 use super::config::Config;
@@ -79,7 +78,7 @@ pub async fn import(
         committer: Committer::new(store, owner(config), patience),
         formats: Formats::new(config.parsing.clone()),
         host: &config.host,
-        cutoff: retain::cutoff(config.retention, chrono::Utc::now()).map(|at| at.timestamp_micros()),
+        cutoff: config.retention.cutoff(now()),
         progress,
         summary: Summary::default(),
         shutdown,
@@ -126,7 +125,7 @@ impl Import<'_> {
         self.progress.begin(&source.name, source.size);
         let sample = source.sample(SAMPLE).context("not readable as what its first bytes say")?;
         let Some(head) = Source::head(&sample) else { return Ok(()) };
-        let format = self.format(&source, sample)?;
+        let mut format = self.format(&source, sample)?;
         let seen = Sighting {
             host: self.host.to_owned(),
             path: source.name.clone(),
@@ -142,7 +141,10 @@ impl Import<'_> {
                 self.summary.bytes += skipped.bytes;
                 return Ok(());
             }
-            Standing::Known(known) => known,
+            Standing::Known(known) => {
+                format = self.formats.stored(&known.format).unwrap_or(format);
+                known
+            }
             Standing::New => {
                 let new = NewFile {
                     sighting: seen.clone(),
@@ -153,11 +155,7 @@ impl Import<'_> {
             }
         };
         // The row keeps the name and inode of the log itself, not those of a copy of it.
-        let own = Sighting {
-            path: checkpoint.path.clone(),
-            key: checkpoint.key,
-            ..seen
-        };
+        let own = Sighting { path: checkpoint.path.clone(), key: checkpoint.key, ..seen };
         let claim = writer(&mut self.committer).await?;
         let Some(claimed) = claim.claim(checkpoint.file, &own, &format.format).await? else {
             warn!(path = source.name, "a running log-ingestd follows this file and stores it");
@@ -182,7 +180,9 @@ impl Import<'_> {
                 }
                 Ok(format)
             }
-            Choice::ErrorLog => bail!("this is Gunicorn's error log; the access log is another file"),
+            Choice::ErrorLog => {
+                bail!("this is Gunicorn's error log; the access log is another file")
+            }
             Choice::Unknown | Choice::NotYet => bail!(
                 "no known format reads its first lines; give --format, and try it with \
                  `log-ingestd check FILE --format …`"
@@ -229,9 +229,9 @@ impl Import<'_> {
             let stored = writer(&mut self.committer).await?.line_at(known.file, *offset).await?;
             match (format.parser.parse(line), stored) {
                 (Parsed::Record(record), Some(StoredLine::Row(row))) => {
-                    return Ok(row.is_of(&record));
+                    return Ok(is_of(&row, &record));
                 }
-                (_, Some(StoredLine::Reject { raw })) => return Ok(raw == *line),
+                (_, Some(StoredLine::Reject { raw, .. })) => return Ok(raw == *line),
                 (Parsed::Excluded, None) => {} // leaves no trace; the line before it may
                 _ => return Ok(false),
             }
@@ -244,7 +244,7 @@ impl Import<'_> {
         &mut self,
         source: &Source,
         mut claimed: Checkpoint,
-        head: crate::model::HeadPrint,
+        head: HeadPrint,
         format: &Format,
     ) -> anyhow::Result<()> {
         let mut limits = Limits::BATCH;
@@ -334,8 +334,11 @@ impl Import<'_> {
         }
         let rest = lines.partial().len();
         if rest > 0 {
-            warn!(path = source.name, bytes = rest,
-                "the last line has no end and cannot be read: not stored");
+            warn!(
+                path = source.name,
+                bytes = rest,
+                "the last line has no end and cannot be read: not stored"
+            );
         }
         Ok(None)
     }
@@ -343,12 +346,21 @@ impl Import<'_> {
 
 struct Pass<'a> {
     source: &'a Source,
-    head: crate::model::HeadPrint,
+    head: HeadPrint,
     format: &'a Format,
     limits: Limits,
     refused: Option<&'a (u64, String)>,
     /// Whether lines before the checkpoint are still to be counted.
     first: bool,
+}
+
+/// Whether a stored row is the record of this line, by what tells requests apart.
+fn is_of(row: &StoredRow, record: &GunicornLogModel<'_>) -> bool {
+    record.timestamp.is_none_or(|timestamp| timestamp == row.timestamp)
+        && record.url.as_deref() == row.url.as_deref()
+        && record.agent.as_deref() == row.agent.as_deref()
+        && record.user_id.as_deref() == row.user_id.as_deref()
+        && (record.code, record.duration, record.user_ip) == (row.code, row.duration, row.user_ip)
 }
 
 async fn writer(committer: &mut Committer) -> anyhow::Result<&mut Writer> {

@@ -74,9 +74,8 @@ impl Line {
         }
     }
 
-    /// Follows until `shutdown`, then stores what was read and stops. Gives the connection back,
-    /// unless a commit is still under way on it.
-    pub(super) async fn run(mut self, shutdown: &mut Shutdown) -> Option<Committer> {
+    /// Follows until `shutdown`, then stores what was read, lets its files go and stops.
+    pub(super) async fn run(mut self, shutdown: &mut Shutdown) {
         while !shutdown.is_requested() {
             if Instant::now() >= self.look_due {
                 self.look();
@@ -91,7 +90,9 @@ impl Line {
             }
         }
         self.drain().await;
-        self.committer
+        if let Some(mut committer) = self.committer {
+            committer.release(&self.roster.claims()).await;
+        }
     }
 
     fn look(&mut self) {
@@ -108,6 +109,7 @@ impl Line {
     /// What needs the store and is not a commit: new files, and those that are gone.
     async fn housekeep(&mut self) {
         let Some(committer) = self.committer.as_mut() else { return };
+        committer.keep_alive().await;
         if !self.roster.needs_store() {
             return;
         }
@@ -174,14 +176,8 @@ impl Line {
                 refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
             };
             let mut source = file.tail.from(from);
-            let stop = fill(
-                &mut self.lines,
-                &mut source,
-                &reading,
-                &mut self.building,
-                self.limits,
-                TURN,
-            );
+            let stop =
+                fill(&mut self.lines, &mut source, &reading, &mut self.building, self.limits, TURN);
             drop(source);
             file.tail.advance(self.lines.offset(), self.lines.guard());
             match stop {
@@ -282,8 +278,15 @@ impl Line {
 
     fn stored(&mut self, batch: &Batch) {
         for span in &batch.spans {
-            debug!(file = span.file.0, from = span.from, to = span.to, rows = span.rows,
-                rejected = span.rejected, excluded = span.excluded, "stored");
+            debug!(
+                file = span.file.0,
+                from = span.from,
+                to = span.to,
+                rows = span.rows,
+                rejected = span.rejected,
+                excluded = span.excluded,
+                "stored"
+            );
             self.roster.stored(span);
         }
         self.limits.lines = (self.limits.lines * 2).min(Limits::BATCH.lines);

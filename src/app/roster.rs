@@ -311,7 +311,7 @@ impl Roster {
     /// Tells the store of renamed, lost and finished files.
     pub(super) async fn settle(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
         for file in self.followed.iter_mut().filter(|file| file.renamed) {
-            writer.moved(file.file, &file.tail.path().to_string_lossy()).await?;
+            writer.moved(file.file, file.epoch, &file.tail.path().to_string_lossy()).await?;
             file.renamed = false;
         }
         // A copy that still waits may hold what an orphan has lost.

@@ -82,7 +82,7 @@ impl Source {
             .unwrap_or_else(super::ingest::now);
         let mut magic = Vec::new();
         file.rewind()?;
-        file.by_ref().take(Compression::MAGIC_LENGTH as u64).read_to_end(&mut magic)?;
+        Read::by_ref(&mut file).take(Compression::MAGIC_LENGTH as u64).read_to_end(&mut magic)?;
         let compression = Compression::of(&magic);
         // The inode of an archive is not the inode of what is in it.
         let key = key.filter(|_| compression == Compression::None);

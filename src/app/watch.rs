@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use chrono::{Local, Utc};
+use chrono::{DateTime, Local, Utc};
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::retain::{self, Sweep};
+use crate::retain::{self, LogType, Outcome, Retention, SweepOptions, next_sweep};
 use crate::store::{Location, Store, StoreError};
 
 use super::backoff::Backoff;
 use super::commit::{Committer, chain};
 use super::config::{Config, Watch};
-use super::ingest::Line;
+use super::ingest::{Line, now};
 use super::shutdown::{Request, Shutdown};
+
+/// Partitions are made for so many days from today on.
+const DAYS_AHEAD: i32 = 3;
 
 /// Runs until SIGTERM or SIGINT. `reload` makes the configuration anew, at SIGHUP.
 ///
@@ -26,31 +29,26 @@ pub async fn watch(
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let mut store = connect(&watch.config, &mut shutdown).await?;
-    let mut committer = Committer::new(store.clone(), owner(&watch.config), None);
-    announce(&watch);
     loop {
+        announce(&watch);
         let sweeper = spawn_sweeper(&watch, store.clone());
-        let line = Line::new(watch.clone(), committer);
-        let left = line.run(&mut shutdown).await;
+        let committer = Committer::new(store.clone(), owner(&watch.config), None);
+        Line::new(watch.clone(), committer).run(&mut shutdown).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         if shutdown.request() == Request::Stop {
             return Ok(());
         }
         match reload() {
-            Ok(fresh) if fresh.config.location == watch.config.location => watch = fresh,
             Ok(fresh) => match connect(&fresh.config, &mut shutdown).await {
-                Ok(opened) => (store, watch) = (opened, fresh),
-                Err(error) => warn!("keeping the old database: {error:#}"),
+                Ok(opened) => {
+                    (store, watch) = (opened, fresh);
+                    info!("configuration read again");
+                }
+                Err(error) => warn!("keeping the old configuration: {error:#}"),
             },
             Err(error) => warn!("keeping the old configuration: {error:#}"),
         }
         shutdown.reloaded();
-        info!("configuration read again");
-        committer = match left {
-            Some(committer) if committer.is_for(&store) => committer,
-            _ => Committer::new(store.clone(), owner(&watch.config), None),
-        };
-        announce(&watch);
     }
 }
 
@@ -103,27 +101,51 @@ fn look_command(path: &std::path::Path) -> String {
     )
 }
 
+/// Sweeps at the start and then daily, and makes the partitions of the next days.
 fn spawn_sweeper(watch: &Watch, store: Store) -> JoinHandle<()> {
-    let (policy, sweep_at) = (watch.config.retention, watch.sweep_at);
+    let (retention, sweep_at) = (watch.config.retention, watch.sweep_at);
     let host = watch.config.host.clone();
     tokio::spawn(async move {
         loop {
-            let next = retain::next_sweep(Local::now(), sweep_at);
-            let Some(cutoff) = retain::cutoff(policy, Utc::now()) else { return };
+            let next = next_sweep(&Local::now(), sweep_at);
             let mut backoff = Backoff::default();
-            loop {
-                let sweep = Sweep::daily(cutoff, host.clone(), next.to_utc());
-                match retain::sweep(&store, &sweep).await {
-                    Ok(swept) => {
-                        info!(cutoff = %cutoff.to_rfc3339(), removed = %swept, "swept");
-                        break;
-                    }
-                    Err(error) => warn!(error = chain(&error), "the sweep failed; it is tried again"),
-                }
+            while let Err(error) = daily(&store, retention, &host, next).await {
+                warn!(error = chain(&error), "the daily work failed; it is tried again");
                 tokio::time::sleep(backoff.wait() * 4).await;
             }
-            let wait = (next.to_utc() - Utc::now()).to_std().unwrap_or(Duration::ZERO);
+            let wait = (next - Utc::now()).to_std().unwrap_or(Duration::ZERO);
             tokio::time::sleep(wait).await;
         }
     })
+}
+
+async fn daily(
+    store: &Store,
+    retention: Retention,
+    host: &str,
+    next: DateTime<Utc>,
+) -> Result<(), StoreError> {
+    let now = now();
+    let today = i32::try_from(now.div_euclid(86_400_000_000)).unwrap_or(0);
+    store.prepare_days(today..today + DAYS_AHEAD).await?;
+    let Some(cutoff) = retention.cutoff(now) else { return Ok(()) };
+    let options = SweepOptions {
+        cutoff,
+        log_type: LogType::All,
+        batch_size: SweepOptions::BATCH_SIZE,
+        dry_run: false,
+        host: host.to_owned(),
+        next_at: Some(next.timestamp_micros()),
+    };
+    match retain::sweep(store, &options).await? {
+        Outcome::Elsewhere => debug!("somebody else sweeps this store"),
+        Outcome::Swept(swept) => info!(
+            gunicorn_log = swept.report.gunicorn_removed,
+            request_log = swept.report.request_removed,
+            rejected_line = swept.report.rejected_removed,
+            postponed_days = swept.postponed,
+            "swept"
+        ),
+    }
+    Ok(())
 }

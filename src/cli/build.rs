@@ -4,12 +4,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chrono::{NaiveTime, Utc};
+use chrono::Utc;
 
 use crate::app::{Config, Parsing, Watch};
 use crate::follow::Watchlist;
 use crate::parse::{Exclusions, Mask, Template};
-use crate::retain::{self, Policy, Sweep, What};
+use crate::retain::{self, Retention, SweepOptions};
 use crate::store::Location;
 
 use super::file::File;
@@ -17,6 +17,9 @@ use super::flags::{Cleanup, Flags, LogFormat, LogType};
 
 /// Hidden unless said otherwise, as the Django package names them.
 const SENSITIVE_FIELDS: [&str; 4] = ["password", "token", "access_key", "secret"];
+
+/// When few people look.
+const SWEEP_AT: &str = "03:30";
 
 /// A setting that cannot be used: exit code 2.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +64,9 @@ pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
         )?,
         host: match common.host.clone().or(file.host.clone()) {
             Some(host) if host.trim().is_empty() => {
-                return Err(usage("--host is empty; give the name of the host whose logs these are"));
+                return Err(usage(
+                    "--host is empty; give the name of the host whose logs these are",
+                ));
             }
             Some(host) => host,
             None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
@@ -69,7 +74,7 @@ pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
         parsing: parsing_with(flags, &file)?,
         retention: match retention {
             Some(text) => text.parse().map_err(|error| usage(format!("--retention: {error}")))?,
-            None => Policy::default(),
+            None => Retention::DEFAULT,
         },
     })
 }
@@ -127,12 +132,8 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
         flags.poll_interval.as_deref().or(file.poll_interval.as_deref()),
         Duration::from_secs(2),
     )?;
-    let sweep_at = match flags.sweep_at.as_deref().or(file.sweep_at.as_deref()) {
-        Some(text) => NaiveTime::parse_from_str(text, "%H:%M").map_err(|_| {
-            usage(format!("--sweep-at '{text}' is no time of day; use HH:MM, for example 03:30"))
-        })?,
-        None => retain::DEFAULT_SWEEP_AT,
-    };
+    let sweep_at = flags.sweep_at.as_deref().or(file.sweep_at.as_deref()).unwrap_or(SWEEP_AT);
+    let sweep_at = sweep_at.parse().map_err(|error| usage(format!("--sweep-at: {error}")))?;
     if let Some(template) = &config.parsing.template {
         for warning in template.warnings() {
             tracing::warn!("--format: {warning}");
@@ -142,30 +143,28 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
 }
 
 /// What `cleanup` is to do.
-pub(super) fn sweep(cleanup: &Cleanup, config: &Config) -> anyhow::Result<Sweep> {
-    let cutoff = if let Some(days) = cleanup.days {
-        Utc::now() - chrono::TimeDelta::days(i64::from(days))
+pub(super) fn sweep(cleanup: &Cleanup, config: &Config) -> anyhow::Result<SweepOptions> {
+    let age = if let Some(days) = cleanup.days {
+        Retention::For(Duration::from_secs(u64::from(days) * 86_400))
     } else if let Some(text) = &cleanup.older_than {
-        let age = duration("--older-than", Some(text), Duration::ZERO)?;
-        let age = chrono::TimeDelta::from_std(age).ok();
-        age.and_then(|age| Utc::now().checked_sub_signed(age)).ok_or_else(|| {
-            usage(format!("--older-than '{text}' is before all time; use for example 120d"))
-        })?
+        Retention::For(duration("--older-than", Some(text), Duration::ZERO)?)
     } else {
-        retain::cutoff(config.retention, Utc::now()).ok_or_else(|| {
-            usage("the retention is off: say what to remove with --days or --older-than")
-        })?
+        config.retention
     };
-    let what = match cleanup.log_type {
-        LogType::All => What::All,
-        LogType::Request => What::Request,
-        LogType::Gunicorn => What::Gunicorn,
-    };
-    Ok(Sweep {
-        what,
-        dry_run: cleanup.dry_run,
+    let cutoff = age.cutoff(Utc::now().timestamp_micros()).ok_or_else(|| {
+        usage("the retention is off: say what to remove with --days or --older-than")
+    })?;
+    Ok(SweepOptions {
+        cutoff,
+        log_type: match cleanup.log_type {
+            LogType::All => retain::LogType::All,
+            LogType::Request => retain::LogType::Request,
+            LogType::Gunicorn => retain::LogType::Gunicorn,
+        },
         batch_size: cleanup.batch_size,
-        ..Sweep::once(cutoff, config.host.clone())
+        dry_run: cleanup.dry_run,
+        host: config.host.clone(),
+        next_at: None,
     })
 }
 
@@ -176,7 +175,9 @@ fn read(flags: &Flags) -> anyhow::Result<File> {
 fn duration(flag: &str, text: Option<&str>, default: Duration) -> anyhow::Result<Duration> {
     let Some(text) = text else { return Ok(default) };
     humantime::parse_duration(text).map_err(|error| {
-        usage(format!("{flag} '{text}' is no duration ({error}); use for example 500ms, 10s or 36h"))
+        usage(format!(
+            "{flag} '{text}' is no duration ({error}); use for example 500ms, 10s or 36h"
+        ))
     })
 }
 
@@ -204,8 +205,10 @@ fn state_directory() -> anyhow::Result<PathBuf> {
     }
     let home = variable("HOME").map(PathBuf::from);
     let home = home.ok_or_else(|| {
-        usage("no place for the database: neither --database-url, STATE_DIRECTORY, XDG_STATE_HOME \
-               nor HOME is set")
+        usage(
+            "no place for the database: neither --database-url, STATE_DIRECTORY, XDG_STATE_HOME \
+               nor HOME is set",
+        )
     })?;
     Ok(home.join(".local/state/log-ingestd"))
 }

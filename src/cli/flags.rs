@@ -71,11 +71,23 @@ pub(super) struct Common {
     pub(super) sensitive_fields: Option<String>,
 
     /// Leave out requests whose path begins so, for example /health/; may be repeated
-    #[arg(long, global = true, value_name = "PREFIX", env = "LOG_INGESTD_EXCLUDE_PATH", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PREFIX",
+        env = "LOG_INGESTD_EXCLUDE_PATH",
+        value_delimiter = ','
+    )]
     pub(super) exclude_path: Option<Vec<String>>,
 
     /// Leave out requests whose path ends so, for example .css; may be repeated
-    #[arg(long, global = true, value_name = "EXTENSION", env = "LOG_INGESTD_EXCLUDE_EXTENSION", value_delimiter = ',')]
+    #[arg(
+        long,
+        global = true,
+        value_name = "EXTENSION",
+        env = "LOG_INGESTD_EXCLUDE_EXTENSION",
+        value_delimiter = ','
+    )]
     pub(super) exclude_extension: Option<Vec<String>>,
 
     /// The host whose logs these are [default: this host's name]

@@ -8,7 +8,7 @@ use indicatif::{HumanBytes, HumanCount};
 
 use crate::app::{Config, FileStatus, Report, Status, Summary};
 use crate::model::Micros;
-use crate::retain::Swept;
+use crate::retain::Outcome;
 
 /// One clear sentence on standard error, and the exit code.
 pub(super) fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
@@ -133,15 +133,27 @@ fn one_file(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
     )
 }
 
-pub(super) fn swept(swept: &Swept, dry_run: bool) -> anyhow::Result<()> {
+pub(super) fn swept(outcome: &Outcome, dry_run: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{} {swept}", if dry_run { "would remove" } else { "removed" })?;
+    let Outcome::Swept(swept) = outcome else {
+        anyhow::bail!("another log-ingestd is sweeping this database now; try again later");
+    };
+    let verb = if dry_run { "would remove" } else { "removed" };
+    writeln!(out, "{verb} rows older than {}", time(swept.report.cutoff))?;
+    for (table, rows) in [
+        ("gunicorn_log", swept.report.gunicorn_removed),
+        ("request_log", swept.report.request_removed),
+        ("rejected_line", swept.report.rejected_removed),
+    ] {
+        writeln!(out, "{:>15} {table}", HumanCount(rows).to_string())?;
+    }
+    if swept.postponed > 0 {
+        writeln!(out, "{} days are being read and stay until the next sweep", swept.postponed)?;
+    }
     Ok(())
 }
 
 fn time(at: Micros) -> String {
-    DateTime::from_timestamp_micros(at).map_or_else(
-        || at.to_string(),
-        |at| at.to_rfc3339_opts(SecondsFormat::Secs, true),
-    )
+    DateTime::from_timestamp_micros(at)
+        .map_or_else(|| at.to_string(), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
 }

@@ -13,8 +13,6 @@ pub struct FileReport {
     pub checkpoint: Checkpoint,
     /// Host whose file it is.
     pub host: String,
-    /// The file's size when it was last looked at, in bytes.
-    pub size: u64,
     /// Who follows it now, or did last: `host:pid`.
     pub owner: Option<String>,
     /// Whether rows get the time of reading.
@@ -42,7 +40,11 @@ pub struct FileReport {
 impl FileReport {
     /// Bytes that were there at the last look and are not committed; 0 once the file is closed.
     pub fn lag(&self) -> u64 {
-        if self.checkpoint.closed { 0 } else { self.size.saturating_sub(self.checkpoint.committed) }
+        if self.checkpoint.closed {
+            0
+        } else {
+            self.checkpoint.size.saturating_sub(self.checkpoint.committed)
+        }
     }
 }
 

@@ -208,6 +208,15 @@ impl Writer {
         either!(&mut self.arm, WriterArm, arm => arm.hold_again(file, epoch).await)
     }
 
+    /// Writes down where a claimed file is now.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if the epoch is another.
+    pub async fn moved(&mut self, file: FileId, epoch: i64, path: &str) -> Result<(), StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.moved(file, epoch, path).await)
+    }
+
     /// Lets a file go; nothing happens if this writer does not have it.
     pub async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
         either!(&mut self.arm, WriterArm, arm => arm.release(file).await)

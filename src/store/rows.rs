@@ -14,7 +14,7 @@ use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, HeadPrint, Micros};
 macro_rules! checkpoint_columns {
     () => {
         "id, path, device, inode, birth, head_length, head, guard_length, guard, committed, \
-         epoch, format, closed_at"
+         size, epoch, format, closed_at"
     };
 }
 pub(super) use checkpoint_columns;
@@ -23,7 +23,7 @@ pub(super) use checkpoint_columns;
 macro_rules! report_columns {
     () => {
         "id, path, device, inode, birth, head_length, head, guard_length, guard, committed, \
-         epoch, format, closed_at, host, size, owner, time_estimated, lines, stored_rows, \
+         size, epoch, format, closed_at, host, owner, time_estimated, lines, stored_rows, \
          rejected, excluded, lost_bytes, first_seen_at, committed_at, closed_reason"
     };
 }
@@ -123,6 +123,7 @@ pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> 
         head: print(row, "head_length", "head")?,
         guard: print(row, "guard_length", "guard")?,
         committed: count(row, "committed")?,
+        size: count(row, "size")?,
         epoch: there("epoch", row.int("epoch")?)?,
         format: there("format", row.text("format")?)?,
         closed: row.time("closed_at")?.is_some(),
@@ -133,7 +134,6 @@ pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
     Ok(FileReport {
         checkpoint: checkpoint(row)?,
         host: there("host", row.text("host")?)?,
-        size: count(row, "size")?,
         owner: row.text("owner")?,
         time_estimated: row.flag("time_estimated")?,
         lines: count(row, "lines")?,

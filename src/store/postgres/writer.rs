@@ -36,6 +36,8 @@ const CLAIM: &str = concat!(
     checkpoint_columns!()
 );
 
+const MOVED: &str = "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2";
+
 const CLOSE: &str = "
     UPDATE log_file SET closed_at = now(), closed_reason = $4, lost_bytes = $3
      WHERE id = $1 AND epoch = $2";
@@ -212,10 +214,31 @@ impl PgWriter {
             .execute(&mut self.connection)
             .await
             .map_err(failed(&self.arm.name))?;
-        match done.rows_affected() {
+        self.touched(file, done.rows_affected())
+    }
+
+    /// A statement with an epoch finds its file, or the file is somebody else's.
+    fn touched(&self, file: FileId, rows: u64) -> Result<(), StoreError> {
+        match rows {
             1 => Ok(()),
             _ => Err(StoreError::Conflict { store: self.arm.name.clone(), files: vec![file] }),
         }
+    }
+
+    pub(in crate::store) async fn moved(
+        &mut self,
+        file: FileId,
+        epoch: i64,
+        path: &str,
+    ) -> Result<(), StoreError> {
+        let done = sqlx::query(MOVED)
+            .bind(file.0)
+            .bind(epoch)
+            .bind(path)
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        self.touched(file, done.rows_affected())
     }
 
     pub(in crate::store) async fn line_at(
