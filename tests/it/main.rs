@@ -1,0 +1,4 @@
+//! The integration tests, in one binary: a module for each room.
+
+mod parse;
+mod parse_properties;
