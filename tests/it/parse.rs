@@ -71,7 +71,8 @@ impl Corpus {
         };
         let forwarded = shown("{x-forwarded-for}i");
         let forwarded = forwarded.and_then(|list| list.split(", ").find_map(address));
-        let time = shown("t").map(|t| DateTime::parse_from_str(t, "[%d/%b/%Y:%H:%M:%S %z]").unwrap());
+        let time =
+            shown("t").map(|t| DateTime::parse_from_str(t, "[%d/%b/%Y:%H:%M:%S %z]").unwrap());
         GunicornLogModel {
             timestamp: time.map(|time| time.timestamp_micros()),
             method: word(0).or(shown("m")).map(Into::into),
@@ -124,7 +125,8 @@ fn a_record_with_a_newline_is_read_when_its_lines_are_joined() {
     let corpus = Corpus::all().remove(3);
     assert_eq!(corpus.name, "json-template");
     let lines = corpus.lines();
-    let split: Vec<_> = lines.windows(2).filter(|pair| memchr::memchr(0, pair[0]).is_some()).collect();
+    let split: Vec<_> =
+        lines.windows(2).filter(|pair| memchr::memchr(0, pair[0]).is_some()).collect();
     assert_eq!(split.len(), 4);
     let truths = corpus.truth.iter().filter(|truth| truth["U"] == "/\0\n\r");
     for (pair, truth) in split.into_iter().zip(truths) {

@@ -1,0 +1,67 @@
+//! How fast lines become records, in bytes of log per second: ordinary lines of the default
+//! format, the hostile corpora, and lines made to be read in many ways.
+
+use std::fs;
+use std::hint::black_box;
+
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use log_ingestd::parse::Template;
+
+const DEFAULT: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
+const AGENTS: [&str; 4] = [
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) \
+     Chrome/131.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like \
+     Gecko) Version/18.1 Mobile/15E148 Safari/604.1",
+    "curl/8.5.0",
+    "kube-probe/1.31",
+];
+
+fn ordinary() -> Vec<u8> {
+    let line = |nth: usize| {
+        format!(
+            "203.0.113.{} - - [23/Nov/2026:14:{:02}:{:02} +0530] \"GET /api/orders/{nth}?sort=-created \
+             HTTP/1.1\" 200 {} \"https://example.com/orders/\" \"{}\"\n",
+            nth % 256,
+            nth / 60 % 60,
+            nth % 60,
+            nth * 37 % 70_000,
+            AGENTS[nth % 4],
+        )
+    };
+    (0..10_000).map(line).collect::<String>().into_bytes()
+}
+
+fn bench(criterion: &mut Criterion, name: &str, format: &str, log: &[u8]) {
+    let template = Template::compile(format).expect("a format");
+    let lines: Vec<&[u8]> = log.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()).collect();
+    let mut group = criterion.benchmark_group(name);
+    group.sample_size(20);
+    for (unit, throughput) in [
+        ("bytes", Throughput::Bytes(log.len() as u64)),
+        ("lines", Throughput::Elements(lines.len() as u64)),
+    ] {
+        group.throughput(throughput);
+        group.bench_function(unit, |bencher| {
+            bencher.iter(|| {
+                lines.iter().filter(|line| template.parse(black_box(line)).is_ok()).count()
+            });
+        });
+    }
+    group.finish();
+}
+
+fn parse(criterion: &mut Criterion) {
+    bench(criterion, "default", DEFAULT, &ordinary());
+    for name in ["default", "forwarded-for-first", "json-template"] {
+        let root = format!("{}/fixtures/corpus/{name}", env!("CARGO_MANIFEST_DIR"));
+        let format = fs::read_to_string(format!("{root}/format.txt")).expect("the format");
+        let log = fs::read(format!("{root}/access.log")).expect("the log");
+        bench(criterion, &format!("corpus {name}"), format.trim_end(), &log);
+    }
+    let quotes = format!("h - - [23/Nov/2026:14:23:17 +0530] \"{}\n", "\" \"".repeat(700_000));
+    bench(criterion, "2 MiB of quotes", DEFAULT, quotes.as_bytes());
+}
+
+criterion_group!(benches, parse);
+criterion_main!(benches);
