@@ -1,6 +1,8 @@
 //! How fast lines become records, in bytes of log per second: ordinary lines of the default
 //! format, the hostile corpora, and lines made to be read in many ways.
 
+#![expect(clippy::expect_used, reason = "a bench without its logs cannot go on")]
+
 use std::fs;
 use std::hint::black_box;
 
