@@ -107,6 +107,12 @@ impl Atom {
             )
     }
 
+    /// Whether its value may hold a newline: what Gunicorn decodes before it logs it may, what it
+    /// takes from the request's head as it came cannot.
+    pub(super) fn may_hold_newline(self) -> bool {
+        matches!(self, Atom::User | Atom::Path | Atom::Environ)
+    }
+
     /// What its value looks like, for reasons.
     pub(super) fn likeness(self) -> &'static str {
         match self {

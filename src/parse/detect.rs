@@ -74,7 +74,7 @@ fn score(template: &Template, lines: &[&[u8]]) -> Score {
     let mut score = Score::default();
     let mut values = vec![Value::default(); template.fields.len()];
     for line in lines {
-        let Ok(quoting) = read(template, line, &mut values) else { continue };
+        let Ok(quoting) = read(template, line, false, &mut values) else { continue };
         let plausible = template.fields.iter().zip(&values).all(|(field, value)| {
             let mut text = line[value.start..value.end].iter();
             field.atom != Atom::RemoteAddress || !text.any(|byte| matches!(byte, b' ' | b','))

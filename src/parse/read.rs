@@ -12,6 +12,9 @@
 //!    value before those with one.
 //! 3. *Verbatim*: values may hold any byte, for writers that escape nothing.
 //!
+//! A record of several physical lines is only read escaped, and only a value that Gunicorn decoded
+//! may hold the newline: otherwise a torn line would take the whole next one into its agent.
+//!
 //! The search is bounded. A text that started at `p` and failed at every end up to `q` also fails
 //! from any start between them, since the same ends are left to it, or fewer: so each field scans
 //! a line about once. What this does not cover runs into a budget of steps in proportion to the
@@ -42,22 +45,27 @@ pub(super) enum Quoting {
     Verbatim,
 }
 
-/// Reads `line` by `template` into `values`, one for each field: it must be as long.
+/// Reads `line` by `template` into `values`, one for each field: it must be as long. `joined` says
+/// that the line holds a newline.
 pub(super) fn read(
     template: &Template,
     line: &[u8],
+    joined: bool,
     values: &mut [Value],
 ) -> Result<Quoting, Reject> {
     if !line.starts_with(&template.head) {
         return Err(Reject::Unlike(template.no_head.clone()));
     }
     let at = template.head.len();
-    if greedy(&template.fields, line, at, values) {
+    if !joined && greedy(&template.fields, line, at, values) {
         return Ok(Quoting::Escaped);
     }
     let mut stuck = 0;
-    for quoting in [Quoting::Escaped, Quoting::Verbatim] {
+    let attempts: &[Quoting] =
+        if joined { &[Quoting::Escaped] } else { &[Quoting::Escaped, Quoting::Verbatim] };
+    for &quoting in attempts {
         let mut search = Search::new(&template.fields, line, quoting, values);
+        search.joined = joined;
         if search.rest(0, at) {
             return Ok(quoting);
         }
@@ -73,6 +81,7 @@ pub(super) fn read(
 }
 
 /// Reads a value that tells by itself where it ends.
+#[inline]
 fn typed(atom: Atom, input: &[u8]) -> IResult<&[u8], Number> {
     match atom {
         Atom::Time => time.map(Some).parse(input),
@@ -105,13 +114,25 @@ fn greedy(fields: &[Field], line: &[u8], start: usize, values: &mut [Value]) -> 
             }
             (end, number)
         };
-        if !line[end..].starts_with(until) {
+        if !stands_at(&line[end..], until) {
             return false;
         }
         *value = Value { start, end, number };
         start = end + until.len();
     }
     start == line.len()
+}
+
+/// Whether `rest` begins with `until`: nearly always one to three bytes, for which a call to the C
+/// library's memcmp would be most of the time.
+fn stands_at(rest: &[u8], until: &[u8]) -> bool {
+    match *until {
+        [] => true,
+        [a] => rest.first() == Some(&a),
+        [a, b] => matches!(*rest, [x, y, ..] if x == a && y == b),
+        [a, b, c] => matches!(*rest, [x, y, z, ..] if x == a && y == b && z == c),
+        _ => rest.starts_with(until),
+    }
 }
 
 /// The first place where an escaped text that starts at `start` may end.
@@ -138,6 +159,8 @@ struct Search<'s> {
     values: &'s mut [Value],
     /// For each field: a text that starts within these bounds is known to lead nowhere.
     dead: Vec<(usize, usize)>,
+    /// Whether the line holds a newline.
+    joined: bool,
     /// Steps left. A step is a place tried or 16 bytes passed over.
     budget: usize,
     /// The furthest failure: twice the field's number, and one more if its value was there but
@@ -154,7 +177,7 @@ impl<'s> Search<'s> {
     ) -> Search<'s> {
         let dead = vec![(1, 0); fields.len()];
         let budget = 16_384 + line.len().saturating_mul(4);
-        Search { fields, line, quoting, values, dead, budget, stuck: 0 }
+        Search { fields, line, quoting, values, dead, joined: false, budget, stuck: 0 }
     }
 
     /// Whether the line from `at` on can be read by the fields from the `nth` on.
@@ -205,7 +228,11 @@ impl<'s> Search<'s> {
             Quoting::Escaped => unescaped_quote(&self.line[start..]).map(|length| start + length),
             Quoting::Verbatim => None,
         };
-        let reach = wall.unwrap_or(self.line.len());
+        let mut reach = wall.unwrap_or(self.line.len());
+        if self.joined && !self.fields[nth].atom.may_hold_newline() {
+            let newline = memchr::memchr(b'\n', &self.line[start..reach]);
+            reach = newline.map_or(reach, |length| start + length);
+        }
         self.spend((reach - start) / 16);
         let found = if nth + 1 == self.fields.len() {
             let end = self.line.len().saturating_sub(until.len());
@@ -213,7 +240,7 @@ impl<'s> Search<'s> {
         } else if until.is_empty() {
             (start..=reach).any(|end| self.ends(nth, start, end, None))
         } else if self.quoting == Quoting::Escaped && until[0] == b'"' {
-            wall.is_some_and(|end| self.ends(nth, start, end, None))
+            wall.is_some_and(|end| end <= reach && self.ends(nth, start, end, None))
                 || self.each_end(nth, start, reach, until)
         } else {
             self.each_end(nth, start, reach, until)
@@ -251,7 +278,7 @@ impl<'s> Search<'s> {
     fn ends(&mut self, nth: usize, start: usize, end: usize, number: Number) -> bool {
         self.spend(1);
         let until = &self.fields[nth].until;
-        if self.budget == 0 || !self.line[end..].starts_with(until) {
+        if self.budget == 0 || !stands_at(&self.line[end..], until) {
             return false;
         }
         self.values[nth] = Value { start, end, number };
@@ -271,7 +298,7 @@ mod tests {
     fn texts(format: &str, line: &str) -> Result<(Vec<String>, Quoting), Reject> {
         let template = Template::compile(format).unwrap();
         let mut values = vec![Value::default(); template.fields.len()];
-        let quoting = read(&template, line.as_bytes(), &mut values)?;
+        let quoting = read(&template, line.as_bytes(), line.contains('\n'), &mut values)?;
         Ok((values.iter().map(|value| line[value.start..value.end].to_owned()).collect(), quoting))
     }
 
@@ -301,6 +328,18 @@ mod tests {
         for name in ["x - y", "a [b] c", "", "- -", "ends in space "] {
             let line = format!("h - {name} {time}");
             reads("%(h)s %(l)s %(u)s %(t)s", &line, &["h", "-", name, time], Quoting::Escaped);
+        }
+    }
+
+    #[test]
+    fn newlines_stay_where_they_can_come_from() {
+        let format = "%(h)s %(l)s %(u)s %(t)s \"%(a)s\"";
+        let whole = "h - x [23/Nov/2026:14:23:17 +0530] \"a\"";
+        let user = whole.replace('x', "x\ny");
+        let time = "[23/Nov/2026:14:23:17 +0530]";
+        reads(format, &user, &["h", "-", "x\ny", time, "a"], Quoting::Escaped);
+        for torn in ["garbage", "h - x [23/Nov/2026:14:23:17 +0530] \"a", "h", whole] {
+            assert!(texts(format, &format!("{torn}\n{whole}")).is_err(), "{torn}");
         }
     }
 

@@ -21,7 +21,9 @@ impl Template {
     ///
     /// A value may hold newlines: a record that takes several physical lines is read if they are
     /// given joined, with the newlines between them. A part of such a record is a reject by
-    /// itself, as a rule, so the caller joins lines that cannot be read alone.
+    /// itself, as a rule, so the caller joins lines that cannot be read alone. Only what Gunicorn
+    /// decodes can hold a newline (`%(u)s`, `%(U)s`, `%({x}e)s`): a torn line and the whole one
+    /// behind it do not make a record.
     ///
     /// - Texts are stored as logged, but for `\"`, which Gunicorn wrote for `"`. If some value
     ///   holds a `"` without a backslash, the writer escaped nothing and neither is undone.
@@ -51,26 +53,38 @@ impl Template {
         let text = std::str::from_utf8(line).map_err(|_| Reject::NotUtf8)?;
         let mut values = [Value::default(); N];
         let values = &mut values[..self.fields.len()];
-        let (text, quoting) = match (read(self, line, values), line.strip_suffix(b"\r")) {
+        let odd = memchr::memchr2(0, b'\n', line).is_some();
+        let joined = odd && memchr::memchr(b'\n', line).is_some();
+        let (text, quoting) = match (read(self, line, joined, values), line.strip_suffix(b"\r")) {
             (Ok(quoting), _) => (text, quoting),
             (Err(reject), None) => return Err(reject),
-            (Err(reject), Some(shorter)) => match read(self, shorter, values) {
+            (Err(reject), Some(shorter)) => match read(self, shorter, joined, values) {
                 Ok(quoting) => (&text[..shorter.len()], quoting),
                 Err(_) => return Err(reject),
             },
         };
-        if memchr::memchr(0, line).is_some() {
+        if odd && memchr::memchr(0, line).is_some() {
             return Err(Reject::HoldsNul);
         }
         let escapes = quoting == Quoting::Escaped && memchr::memchr(b'\\', line).is_some();
-        Draft::default().fill(&self.fields, values, text, escapes)
+        let mut record = GunicornLogModel::default();
+        let draft = Draft {
+            record: &mut record,
+            path: None,
+            query: None,
+            exactness: 0,
+            forwarded_for: None,
+            real_ip: None,
+        };
+        draft.fill(&self.fields, values, text, escapes)?;
+        Ok(record)
     }
 }
 
-/// A record, and what decides between several atoms for one column.
-#[derive(Default)]
-struct Draft<'a> {
-    record: GunicornLogModel<'a>,
+/// A record, and what decides between several atoms for one column. The record stays where it was
+/// made: it is large enough that moving it about costs as much as reading a field.
+struct Draft<'r, 'a> {
+    record: &'r mut GunicornLogModel<'a>,
     path: Option<Cow<'a, str>>,
     query: Option<Cow<'a, str>>,
     /// How exact the duration is: 4 for `D`, down to 1 for `T`, 0 for none yet.
@@ -79,14 +93,14 @@ struct Draft<'a> {
     real_ip: Option<IpAddr>,
 }
 
-impl<'a> Draft<'a> {
+impl<'a> Draft<'_, 'a> {
     fn fill(
         mut self,
         fields: &'a [Field],
         values: &[Value],
         line: &'a str,
         escapes: bool,
-    ) -> Result<GunicornLogModel<'a>, Reject> {
+    ) -> Result<(), Reject> {
         for (field, value) in fields.iter().zip(values) {
             if field.atom.is_text() {
                 // Fields end at literals of the format, so within no character; but neighbours
@@ -100,11 +114,12 @@ impl<'a> Draft<'a> {
                 self.number(field.atom, number);
             }
         }
-        Ok(self.finish())
+        self.finish();
+        Ok(())
     }
 
     fn number(&mut self, atom: Atom, number: i64) {
-        let record = &mut self.record;
+        let record = &mut *self.record;
         let exactness = match atom {
             Atom::Time => return record.timestamp = Some(number),
             Atom::Status => return record.code = i32::try_from(number).ok(),
@@ -122,7 +137,7 @@ impl<'a> Draft<'a> {
     }
 
     fn text(&mut self, field: &'a Field, text: Cow<'a, str>) {
-        let record = &mut self.record;
+        let record = &mut *self.record;
         match field.atom {
             Atom::RemoteAddress => record.user_ip = address(&text),
             Atom::User => record.user_id = Some(text),
@@ -140,7 +155,7 @@ impl<'a> Draft<'a> {
     }
 
     fn request_line(&mut self, text: Cow<'a, str>) {
-        let record = &mut self.record;
+        let record = &mut *self.record;
         let Some(words) = request_line(&text) else { return record.url = some(text) };
         let url = words.method.len() + 1..words.method.len() + 1 + words.url.len();
         let protocol = text.len() - words.protocol.len();
@@ -159,7 +174,7 @@ impl<'a> Draft<'a> {
     }
 
     fn request_header(&mut self, name: &'a str, text: Cow<'a, str>) {
-        let record = &mut self.record;
+        let record = &mut *self.record;
         match name {
             "host" => record.host = Some(text.clone()),
             "user-agent" if record.agent.is_none() => record.agent = Some(text.clone()),
@@ -171,8 +186,8 @@ impl<'a> Draft<'a> {
         capture(&mut record.headers, name, text);
     }
 
-    fn finish(self) -> GunicornLogModel<'a> {
-        let mut record = self.record;
+    fn finish(self) {
+        let record = self.record;
         record.user_ip = record.user_ip.or(self.forwarded_for).or(self.real_ip);
         if record.url.is_none() {
             record.url = match (self.path, self.query) {
@@ -182,7 +197,6 @@ impl<'a> Draft<'a> {
                 }
             };
         }
-        record
     }
 }
 
