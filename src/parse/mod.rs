@@ -19,6 +19,7 @@ mod preset;
 mod read;
 mod record;
 mod reject;
+mod search;
 mod template;
 mod time;
 
