@@ -40,10 +40,20 @@ impl Location {
         let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
         match scheme {
             "postgres" | "postgresql" => {
-                let options = PgConnectOptions::from_str(url).map_err(|error| {
+                // libpq takes `user@/database?host=/run/postgresql`; the URL standard does not.
+                let options = match url.rsplit_once("@/") {
+                    Some((user, rest)) if !rest.contains('@') => {
+                        PgConnectOptions::from_str(&format!("{user}@localhost/{rest}"))
+                    }
+                    _ => PgConnectOptions::from_str(url),
+                };
+                let options = options.map_err(|error| {
+                    let error = match error {
+                        sqlx::Error::Configuration(cause) => cause.to_string(),
+                        error => error.to_string(),
+                    };
                     // A password with one of these inside makes its rest look like a port or path.
-                    let why = format!("{error} (write / ? # @ in a password as %2F %3F %23 %40)");
-                    refuse(&why)
+                    refuse(&format!("{error} (write / ? # @ in a password as %2F %3F %23 %40)"))
                 })?;
                 Ok(Location::Postgres(Box::new(options)))
             }
@@ -134,6 +144,7 @@ mod tests {
             "postgres://django:s3cret#1@db:5432/app",
             "postgres://django:s3cret@db:port/app",
             "postgres://django:s3/cret@db:port/app?password=s3cret",
+            "postgres://django:s3@/cret@db/app",
             "django:s3cret@db/app",
             "host=db password=s3cret dbname=app",
             "/var/lib/log.sqlite3",

@@ -1,7 +1,12 @@
-//! The integration tests, in one binary: a module for each room.
+//! The integration tests, in one binary: real files, real databases, real programs.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stdout, reason = "fuzzing says how many inputs it saw")]
 
 mod parse;
 mod parse_properties;
+mod place;
+mod postgres;
+mod postgres_faults;
+mod store_contract;
+mod sweeps;

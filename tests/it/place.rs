@@ -1,0 +1,217 @@
+//! An empty database of either kind, and small batches to put there.
+
+use std::time::{Duration, Instant};
+
+use log_ingestd::model::{
+    Batch, Checkpoint, FileKey, Fingerprint, GunicornLogModel, HeadPrint, Micros, NewFile,
+    Sighting, Span,
+};
+use log_ingestd::store::{Location, Store, Writer};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use tempfile::TempDir;
+
+use crate::postgres;
+
+/// 2026-11-23 08:41:00 UTC.
+pub(crate) const NOW: Micros = 1_795_423_260_000_000;
+pub(crate) const DAY: Micros = 86_400_000_000;
+/// Bytes of each line in a [`Lines`].
+pub(crate) const LINE: u64 = 100;
+
+/// Where a test's store is, and a way past it.
+pub(crate) struct Place {
+    pub(crate) url: String,
+    _directory: Option<TempDir>,
+}
+
+impl Place {
+    pub(crate) async fn postgres() -> Place {
+        Place { url: postgres::shared().database().await, _directory: None }
+    }
+
+    pub(crate) async fn sqlite() -> Place {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("deep/er/log.sqlite3");
+        Place { url: format!("sqlite:{}", path.display()), _directory: Some(directory) }
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.url.starts_with("postgres")
+    }
+
+    pub(crate) fn location(&self) -> Location {
+        Location::parse(&self.url).unwrap()
+    }
+
+    pub(crate) async fn open(&self) -> Store {
+        Store::open(self.location()).await.unwrap()
+    }
+
+    /// The one number that a query answers.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let sql = AssertSqlSafe(sql);
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
+        }
+    }
+
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
+        let sql = AssertSqlSafe(sql);
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
+        }
+    }
+
+    pub(crate) async fn execute(&self, sql: &str) {
+        let sql = AssertSqlSafe(sql);
+        if self.is_postgres() {
+            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        } else {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        }
+    }
+}
+
+/// `access.log` with this inode, whose first line has this print.
+pub(crate) fn sighting(inode: u64, head: Option<u8>) -> Sighting {
+    Sighting {
+        host: "web".into(),
+        path: "/var/log/access.log".into(),
+        key: Some(FileKey { device: u64::MAX, inode, birth_us: Some(NOW) }),
+        head: head.map(print),
+    }
+}
+
+pub(crate) fn print(byte: u8) -> HeadPrint {
+    HeadPrint { length: 90, print: Fingerprint([byte; 16]) }
+}
+
+/// A new file, registered and claimed.
+pub(crate) async fn claimed(writer: &mut Writer, inode: u64) -> Checkpoint {
+    let sighting = sighting(inode, None);
+    writer.candidates(&sighting).await.unwrap();
+    let new = NewFile { sighting, format: "%(r)s".into(), time_estimated: false };
+    let file = writer.register(&new).await.unwrap().file;
+    writer.claim(file, &new.sighting, &new.format).await.unwrap().expect("it is free")
+}
+
+/// Lines of one file, behind each other, each of [`LINE`] bytes.
+pub(crate) struct Lines {
+    batch: Batch,
+    span: Span,
+}
+
+impl Lines {
+    /// Beginning where the checkpoint is.
+    pub(crate) fn after(at: &Checkpoint) -> Lines {
+        let span = Span {
+            file: at.file,
+            epoch: at.epoch,
+            from: at.committed,
+            to: at.committed,
+            lines: 0,
+            rows: 0,
+            rejected: 0,
+            excluded: 0,
+            head: (at.committed == 0).then(|| print(1)),
+            guard: None,
+            size: at.committed,
+        };
+        Lines { batch: Batch::default(), span }
+    }
+
+    pub(crate) fn row(self, timestamp: Micros) -> Lines {
+        let method = Some("GET".into());
+        self.record(&GunicornLogModel { timestamp: Some(timestamp), method, ..Default::default() })
+    }
+
+    pub(crate) fn rows(mut self, count: u64, timestamp: Micros) -> Lines {
+        for nth in 0..count {
+            self = self.row(timestamp + nth as i64);
+        }
+        self
+    }
+
+    pub(crate) fn record(mut self, record: &GunicornLogModel<'_>) -> Lines {
+        self.batch.push_record(self.span.file, self.span.to, record, NOW);
+        self.span.rows += 1;
+        self.line()
+    }
+
+    pub(crate) fn reject(mut self, at: Micros, raw: &[u8]) -> Lines {
+        self.batch.push_reject(self.span.file, self.span.to, at, "no closing quote", raw);
+        self.span.rejected += 1;
+        self.line()
+    }
+
+    pub(crate) fn excluded(mut self) -> Lines {
+        self.span.excluded += 1;
+        self.line()
+    }
+
+    fn line(mut self) -> Lines {
+        self.span.lines += 1;
+        self.span.to += LINE;
+        self.span.size = self.span.to + 7;
+        self.span.guard = Some(print(2));
+        self
+    }
+
+    pub(crate) fn batch(mut self) -> Batch {
+        self.batch.spans.push(self.span);
+        self.batch
+    }
+}
+
+/// Puts another file's lines into the same batch.
+pub(crate) fn together(lines: Vec<Lines>) -> Batch {
+    let mut all = Batch::default();
+    for one in lines {
+        let batch = one.batch();
+        for row in batch.gunicorn_log.rows() {
+            copy_row(&mut all.gunicorn_log, &row);
+        }
+        for row in batch.rejected_line.rows() {
+            copy_row(&mut all.rejected_line, &row);
+        }
+        all.spans.extend(batch.spans);
+        all.days.extend(batch.days);
+        all.rejected_days.extend(batch.rejected_days);
+    }
+    all
+}
+
+fn copy_row(to: &mut log_ingestd::model::Tuples, row: &[log_ingestd::model::Field<'_>]) {
+    to.begin(row.len() as i16);
+    for field in row {
+        match field {
+            Some(bytes) => to.raw(bytes),
+            None => to.null(),
+        }
+    }
+}
+
+/// The checkpoint as it is after a batch of `Lines`.
+pub(crate) fn advanced(at: &Checkpoint, batch: &Batch) -> Checkpoint {
+    let span = batch.spans.iter().find(|span| span.file == at.file).unwrap();
+    Checkpoint { committed: span.to, head: span.head.or(at.head), guard: span.guard, ..at.clone() }
+}
+
+/// Asks again until the answer is yes; a test that waits in vain fails.
+pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !condition().await {
+        assert!(Instant::now() < deadline, "waited in vain until {what}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
