@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stdout, reason = "fuzzing says how many inputs it saw")]
 
+mod floor_plan;
 mod parse;
 mod parse_properties;
 mod place;

@@ -1,0 +1,232 @@
+//! The floor plan, held against the source: which room may name which, what may be spoken of
+//! where, and what no file may hold. Rules that only a review would keep are kept here.
+
+mod source;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use source::{Source, words};
+
+/// Every room, and the rooms that it may name. `main` starts the command line; `cli` may name the
+/// types of the lower rooms, because it builds a configuration out of them.
+const MAY_NAME: [(&str, &[&str]); 8] = [
+    ("main", &["cli"]),
+    ("cli", &["app", "follow", "parse", "store", "retain", "model"]),
+    ("app", &["follow", "parse", "store", "retain", "model"]),
+    ("retain", &["store", "model"]),
+    ("follow", &["model"]),
+    ("parse", &["model"]),
+    ("store", &["model"]),
+    ("model", &[]),
+];
+
+/// What only one room may speak of.
+const BELONGS_TO: [(&str, &str); 5] = [
+    ("clap", "cli"),
+    ("indicatif", "cli"),
+    ("nom", "parse"),
+    ("notify", "follow"),
+    ("sqlx", "store"),
+];
+
+/// What starts a task or a thread: `app` alone does.
+const SPAWNS: [&str; 4] = ["spawn", "spawn_blocking", "spawn_local", "JoinSet"];
+
+/// A longer file is a room with two purposes.
+const MOST_LINES: usize = 400;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every rule's complaints about one file. `path` is relative to `src/`.
+fn complaints(path: &Path, text: &str) -> Vec<String> {
+    let source = Source::of(text);
+    let mut found = Vec::new();
+    let mut complain = |line: usize, what: String| {
+        found.push(format!("src/{}:{line}: {what}", path.display()));
+    };
+    let lines = text.lines().count();
+    if lines > MOST_LINES {
+        complain(lines, format!("has {lines} lines, more than {MOST_LINES}: split it"));
+    }
+    let room = room(path);
+    if room == "lib" {
+        return found; // it names every room: that is its purpose
+    }
+    let Some((_, allowed)) = MAY_NAME.iter().find(|(name, _)| *name == room) else {
+        complain(1, format!("the room `{room}` is not on the floor plan"));
+        return found;
+    };
+    for (line, named) in source.rooms_named() {
+        if named != room && !allowed.contains(&named.as_str()) {
+            complain(line, format!("`{room}` names `{named}`, which the floor plan forbids"));
+        }
+    }
+    let depth = module_depth(path);
+    for (line, climbed) in source.climbs() {
+        if climbed >= depth {
+            complain(line, "`super::` leaves the room: write `crate::`".to_owned());
+        }
+    }
+    for (line, word) in words(&source.code) {
+        for (subject, owner) in BELONGS_TO {
+            if word == subject && room != owner && source.is_path(line, subject) {
+                complain(line, format!("`{subject}` belongs to `{owner}`"));
+            }
+        }
+        if SPAWNS.contains(&word) && room != "app" {
+            complain(line, format!("`{word}`: only `app` starts tasks"));
+        }
+    }
+    for (line, literal) in &source.literals {
+        if room != "store" && is_sql(literal) {
+            complain(*line, format!("SQL belongs to `store`: {literal:?}"));
+        }
+    }
+    found
+}
+
+/// `app/ingest.rs` → `app`, `retain.rs` → `retain`.
+fn room(path: &Path) -> String {
+    let first = path.components().next().map(|part| Path::new(part.as_os_str()).to_path_buf());
+    first.unwrap_or_default().with_extension("").to_string_lossy().into_owned()
+}
+
+/// How many times `super` it takes from a file to the crate's root.
+fn module_depth(path: &Path) -> usize {
+    let parts = path.components().count();
+    let is_front_door = path.file_name().is_some_and(|name| name == "mod.rs" || name == "main.rs");
+    if is_front_door { parts - 1 } else { parts }
+}
+
+fn is_sql(literal: &str) -> bool {
+    let lower = literal.to_lowercase();
+    let words: Vec<&str> = words(&lower).map(|(_, word)| word).collect();
+    let padded = format!(" {} ", words.join(" "));
+    let both = |one: &str, other: &str| padded.contains(one) && padded.contains(other);
+    both(" select ", " from ")
+        || both(" update ", " set ")
+        || both(" copy ", " from stdin ")
+        || [" insert into ", " delete from ", " pragma "].iter().any(|sql| padded.contains(sql))
+        || ["create", "alter", "drop"]
+            .iter()
+            .any(|verb| padded.contains(&format!(" {verb} table ")))
+}
+
+#[test]
+fn every_file_keeps_to_its_room() {
+    let src = root().join("src");
+    let mut files = Vec::new();
+    collect(&src, &mut files);
+    assert!(files.len() > 10, "found only {} files under src/", files.len());
+    let mut found = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(&src).unwrap();
+        found.extend(complaints(path, &fs::read_to_string(&file).unwrap()));
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+    files.sort();
+}
+
+#[test]
+fn a_bad_line_is_found_and_a_good_one_is_not() {
+    let one = |path: &str, text: &str| complaints(Path::new(path), text);
+    for (path, text, part) in [
+        ("parse/x.rs", "use crate::store::Store;", "`parse` names `store`"),
+        ("store/x.rs", "fn f() { crate::app::watch() }", "`store` names `app`"),
+        ("model/x.rs", "use crate::{\n    app::A,\n    model::{B, C},\n};", "`model` names `app`"),
+        ("follow/x.rs", "use crate::{model, parse};", "`follow` names `parse`"),
+        ("app/x.rs", "use crate::cli::main;", "`app` names `cli`"),
+        ("main.rs", "fn f() { log_ingestd::store::open() }", "`main` names `store`"),
+        ("web/x.rs", "", "`web` is not on the floor plan"),
+        ("follow/x.rs", "use super::super::app::A;", "leaves the room"),
+        ("follow/mod.rs", "use super::app::A;", "leaves the room"),
+        ("follow/mod.rs", "mod t { use super::super::app::A; }", "leaves the room"),
+        ("app/x.rs", "use clap::Parser;", "`clap` belongs to `cli`"),
+        ("app/x.rs", "fn f(e: sqlx::Error) {}", "`sqlx` belongs to `store`"),
+        ("store/x.rs", "fn f() { tokio::spawn(g()) }", "only `app` starts tasks"),
+        ("app/x.rs", "const A: &str = \"select id\\\n    from log_file\";", "SQL belongs to"),
+        ("cli/x.rs", "const A: &str = r#\"DELETE FROM log_file\"#;", "SQL belongs to"),
+        ("cli/x.rs", "const A: &str = \"sqlite3 x 'SELECT * FROM log_file'\";", "SQL belongs to"),
+        ("cli/x.rs", &"\n".repeat(401), "has 401 lines"),
+    ] {
+        let found = one(path, text);
+        assert_eq!(found.len(), 1, "{path}: {text}: {found:?}");
+        assert!(found[0].contains(part), "{found:?}");
+    }
+    for (path, text) in [
+        ("app/x.rs", "use crate::{follow::Tail, store::Store};\nfn f() { tokio::spawn(g()); }"),
+        (
+            "store/a/x.rs",
+            "use super::super::error::E;\nconst A: &str = \"SELECT 1 FROM log_file\";",
+        ),
+        ("parse/x.rs", "// use crate::store::Store;\n/* tokio::spawn /* */ clap:: */"),
+        ("parse/x.rs", "const A: (&str, char, u8) = (\"crate::store::S\", '\"', b'\\'');"),
+        ("parse/x.rs", "fn f<'a>(x: &'a str) { g::<'a>(x, 'a', \"use crate::app\") }"),
+        ("cli/x.rs", "const A: &str = \"select a format, then set it\";"),
+        ("follow/mod.rs", "fn f() {}\nmod tests {\n    use super::*;\n}"),
+        ("lib.rs", "pub mod app;"),
+    ] {
+        assert_eq!(one(path, text), Vec::<String>::new(), "{path}: {text}");
+    }
+}
+
+/// Places where somebody's machine shows: nobody else has them.
+fn shows_a_machine(text: &str) -> Option<String> {
+    for home in ["root", "home", "work", "Users"] {
+        let place = format!("/{home}/");
+        for (at, _) in text.match_indices(&place) {
+            let before = text[..at].chars().next_back();
+            let begins =
+                before.is_none_or(|c| !c.is_alphanumeric() && !matches!(c, '_' | '-' | '.' | '/'));
+            if begins {
+                return Some(text[at..].chars().take(40).collect());
+            }
+        }
+    }
+    None
+}
+
+#[test]
+fn no_tracked_file_names_a_place_on_somebodys_machine() {
+    let mut git = Command::new("git");
+    let Ok(listed) = git.args(["ls-files", "-z"]).current_dir(root()).output() else {
+        return; // nothing is tracked where there is no git
+    };
+    let names = String::from_utf8(listed.stdout).unwrap();
+    let mut found = Vec::new();
+    // Fixtures are what servers wrote of what clients asked for.
+    for name in names.split('\0').filter(|name| !name.is_empty() && !name.starts_with("fixtures/"))
+    {
+        let Ok(bytes) = fs::read(root().join(name)) else { continue }; // deleted, not committed yet
+        found.extend(
+            shows_a_machine(&String::from_utf8_lossy(&bytes))
+                .map(|place| format!("{name}: {place:?}")),
+        );
+    }
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn a_place_on_a_machine_is_told_from_an_address() {
+    for home in ["root", "home", "work"] {
+        assert!(shows_a_machine(&format!("cd /{home}/x")).is_some());
+        assert!(shows_a_machine(&format!("\"/{home}/x\"")).is_some());
+        assert_eq!(shows_a_machine(&format!("https://example.org/{home}/x")), None);
+        assert_eq!(shows_a_machine(&format!("../{home}/x")), None);
+    }
+}
