@@ -3,7 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 #![expect(clippy::print_stdout, reason = "fuzzing says how many inputs it saw")]
 
+mod daemon;
 mod floor_plan;
+mod follow;
 mod parse;
 mod parse_properties;
 mod place;

@@ -204,7 +204,13 @@ fn copy_row(to: &mut log_ingestd::model::Tuples, row: &[log_ingestd::model::Fiel
 /// The checkpoint as it is after a batch of `Lines`.
 pub(crate) fn advanced(at: &Checkpoint, batch: &Batch) -> Checkpoint {
     let span = batch.spans.iter().find(|span| span.file == at.file).unwrap();
-    Checkpoint { committed: span.to, head: span.head.or(at.head), guard: span.guard, ..at.clone() }
+    Checkpoint {
+        committed: span.to,
+        size: span.size,
+        head: span.head.or(at.head),
+        guard: span.guard,
+        ..at.clone()
+    }
 }
 
 /// Asks again until the answer is yes; a test that waits in vain fails.

@@ -1,0 +1,228 @@
+//! The real binary on a temporary directory: started, watched, stopped, killed.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+use crate::place::Place;
+
+/// How long anything may take before a test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A log directory and a store, and the programs run on them.
+pub(crate) struct Bench {
+    pub(crate) place: Place,
+    root: TempDir,
+}
+
+impl Bench {
+    pub(crate) fn new(place: Place) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join("logs")).unwrap();
+        Self { place, root }
+    }
+
+    /// A path outside of the watched directory.
+    pub(crate) fn aside(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    /// A path in the watched directory.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.root.path().join("logs").join(name)
+    }
+
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.root.path().join("logs")
+    }
+
+    /// Appends to a log as a server does: in one write.
+    pub(crate) fn append(&self, name: &str, text: impl AsRef<[u8]>) {
+        let mut file = OpenOptions::new().append(true).create(true).open(self.log(name)).unwrap();
+        file.write_all(text.as_ref()).unwrap();
+    }
+
+    /// The program with this test's store; nothing of the caller's environment gets in.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_log-ingestd"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("DATABASE_URL", &self.place.url)
+            .env("HOME", self.root.path())
+            .env("LOG_INGESTD_HOST", "web")
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).stdin(Stdio::null()).output().unwrap()
+    }
+
+    /// Runs a command that must succeed; its standard output.
+    pub(crate) fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The daemon on the log directory.
+    pub(crate) fn watch(&self) -> Daemon {
+        self.watch_with(&[])
+    }
+
+    /// The same with more flags; it looks ten times a second, so that tests need not wait.
+    pub(crate) fn watch_with(&self, flags: &[&str]) -> Daemon {
+        let logs = self.logs();
+        let mut arguments = vec!["--watch", logs.to_str().unwrap(), "--poll-interval", "100ms"];
+        arguments.extend(flags);
+        Daemon::start(self.command(&arguments), self.aside("stderr"))
+    }
+
+    /// Complete lines of all rows and rejects, and what was excluded.
+    pub(crate) async fn stored(&self) -> i64 {
+        self.place.number("SELECT CAST(coalesce(sum(lines), 0) AS bigint) FROM log_file").await
+    }
+
+    /// Waits until so many rows of `gunicorn_log` are there, and sees that no more come with them.
+    pub(crate) async fn rows(&self, wanted: i64) {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let found = self.place.number("SELECT count(*) FROM gunicorn_log").await;
+            if found == wanted {
+                return;
+            }
+            assert!(found < wanted, "{found} rows where {wanted} were written");
+            assert!(Instant::now() < end, "{found} of {wanted} rows came; {}", self.said());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// What the last daemon wrote on standard error.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.aside("stderr")).unwrap_or_default()
+    }
+
+    /// The equation, for each file: lines = rows + rejects + excluded, by counters and by tables.
+    pub(crate) async fn balanced(&self) {
+        let unbalanced = "SELECT count(*) FROM log_file f WHERE lines <> stored_rows + rejected \
+             + excluded OR stored_rows <> (SELECT count(*) FROM gunicorn_log g WHERE \
+             g.log_file = f.id) OR rejected <> (SELECT count(*) FROM rejected_line r WHERE \
+             r.log_file = f.id)";
+        assert_eq!(self.place.number(unbalanced).await, 0, "a file's lines do not add up");
+    }
+
+    /// Every url that was written is one row, and nothing else is.
+    pub(crate) async fn exactly(&self, urls: impl IntoIterator<Item = String>) {
+        let mut wanted: Vec<String> = urls.into_iter().collect();
+        self.rows(wanted.len() as i64).await;
+        let mut found = self.place.texts("SELECT url FROM gunicorn_log").await;
+        wanted.sort();
+        found.sort();
+        assert!(found == wanted, "rows are not what was written");
+        self.balanced().await;
+    }
+}
+
+/// A running daemon; killed when dropped.
+pub(crate) struct Daemon {
+    child: Child,
+    stderr: PathBuf,
+}
+
+impl Daemon {
+    pub(crate) fn start(mut command: Command, stderr: PathBuf) -> Self {
+        let file = File::create(&stderr).unwrap();
+        let child =
+            command.stdin(Stdio::null()).stderr(file).stdout(Stdio::null()).spawn().unwrap();
+        Self { child, stderr }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// What it has said so far.
+    pub(crate) fn said(&self) -> String {
+        let mut text = String::new();
+        File::open(&self.stderr).unwrap().read_to_string(&mut text).unwrap();
+        text
+    }
+
+    /// Waits until it says `words`.
+    pub(crate) async fn says(&mut self, words: &str) {
+        let end = Instant::now() + PATIENCE;
+        while !self.said().contains(words) {
+            let left = self.child.try_wait().unwrap();
+            assert!(left.is_none(), "it ended without saying '{words}': {}", self.said());
+            assert!(Instant::now() < end, "it never said '{words}': {}", self.said());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Sends a signal by name.
+    pub(crate) fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
+        assert!(status.unwrap().success());
+    }
+
+    /// Kills it where it stands.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// SIGTERM, and the end that it leads to.
+    pub(crate) async fn stop(mut self) -> ExitStatus {
+        self.signal("TERM");
+        self.ends().await
+    }
+
+    /// Waits for its end.
+    pub(crate) async fn ends(&mut self) -> ExitStatus {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(Instant::now() < end, "it does not end: {}", self.said());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A line of Gunicorn's default format for this url.
+pub(crate) fn line(url: &str) -> String {
+    format!(
+        "127.0.0.1 - - [23/Nov/2026:08:41:00 +0000] \"GET {url} HTTP/1.1\" 200 2 \"-\" \"curl/8\"\n"
+    )
+}
+
+/// Lines for `/prefix/0`, `/prefix/1`, ….
+pub(crate) fn lines(prefix: &str, numbers: std::ops::Range<u32>) -> String {
+    numbers.map(|number| line(&format!("/{prefix}/{number}"))).collect()
+}
+
+/// The urls of [`lines`].
+pub(crate) fn urls(prefix: &str, numbers: std::ops::Range<u32>) -> Vec<String> {
+    numbers.map(|number| format!("/{prefix}/{number}")).collect()
+}
+
+/// Renames as logrotate does.
+pub(crate) fn rename(from: &Path, to: &Path) {
+    fs::rename(from, to).unwrap();
+}
