@@ -38,6 +38,14 @@ struct Applicant {
     known: Vec<(Checkpoint, Likeness)>,
 }
 
+impl Applicant {
+    fn holds_committed_of(&self, file: FileId) -> bool {
+        self.known.iter().any(|(known, likeness)| {
+            known.file == file && known.committed > 0 && *likeness == Likeness::Same
+        })
+    }
+}
+
 /// What to do with an applicant.
 enum Verdict {
     Resume(Checkpoint),
@@ -234,11 +242,13 @@ fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
     {
         return Verdict::Resume(known.clone());
     }
-    // A followed file is compared with the file itself: it may hold more than is committed.
+    // A copy of a followed file holds what the file holds; or, if the file was truncated in this
+    // very moment and nobody has noticed yet, what was committed of it.
     for file in &roster.followed {
         if file.head == Some(applicant.head)
             && related_names(&applicant.seen.path, &file.tail.path().to_string_lossy())
-            && same_content(tail, &file.tail)
+            && (same_content(tail, &file.tail)
+                || (!file.tail.is_intact() && applicant.holds_committed_of(file.file)))
         {
             return Verdict::CopyOf(file.file);
         }

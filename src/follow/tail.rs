@@ -166,6 +166,11 @@ impl Tail {
         Ok((!history.is_empty()).then(|| print(&history)))
     }
 
+    /// Whether the bytes before the read position are still those that were read.
+    pub fn is_intact(&self) -> bool {
+        self.guard_at(self.position).is_ok_and(|found| found == self.guard)
+    }
+
     fn history(&self, offset: u64) -> io::Result<Vec<u8>> {
         let length = guard_length(offset);
         let mut bytes = Vec::with_capacity(length);

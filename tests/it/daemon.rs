@@ -20,7 +20,9 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(place: Place) -> Self {
+    /// With its tables in place, so that they can be looked at before a daemon has started.
+    pub(crate) async fn new(place: Place) -> Self {
+        drop(place.open().await);
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("logs")).unwrap();
         Self { place, root }

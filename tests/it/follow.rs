@@ -18,12 +18,12 @@ macro_rules! for_each_store {
 
                 #[tokio::test(flavor = "multi_thread")]
                 async fn on_postgres() {
-                    story(Bench::new(Place::postgres().await)).await;
+                    story(Bench::new(Place::postgres().await).await).await;
                 }
 
                 #[tokio::test(flavor = "multi_thread")]
                 async fn on_sqlite() {
-                    story(Bench::new(Place::sqlite().await)).await;
+                    story(Bench::new(Place::sqlite().await).await).await;
                 }
             }
         )*
