@@ -94,6 +94,11 @@ impl Atom {
         )
     }
 
+    /// Whether its value has one length and a shape that hardly anything else has.
+    pub(super) fn is_fixed(self) -> bool {
+        matches!(self, Atom::Time | Atom::Dash)
+    }
+
     /// Whether it is read as text, up to what follows it in the format.
     pub(super) fn is_text(self) -> bool {
         self.is_free()

@@ -185,14 +185,22 @@ impl Template {
     /// them: the first is then taken as short as possible.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        for (nth, field) in self.fields.iter().enumerate().filter(|(_, field)| field.atom.is_free())
-        {
+        for (nth, field) in self.fields.iter().enumerate() {
+            if !field.atom.is_free() {
+                let next = self.fields.get(nth + 1).filter(|_| field.until.is_empty());
+                if let Some(next) =
+                    next.filter(|next| !field.atom.is_fixed() && !next.atom.is_fixed())
+                {
+                    warnings.push(ambiguity(field, next, b""));
+                }
+                continue;
+            }
             let mut between = Cow::Borrowed(field.until.as_slice());
             for next in &self.fields[nth + 1..] {
                 if between.contains(&b'"') {
                     break;
                 }
-                if next.atom.is_free() || (between.is_empty() && next.atom != Atom::Time) {
+                if next.atom.is_free() || (between.is_empty() && !next.atom.is_fixed()) {
                     warnings.push(ambiguity(field, next, &between));
                     break;
                 }
@@ -276,6 +284,8 @@ mod tests {
         let found = warnings(&forwarded);
         assert_eq!(found.len(), 1);
         assert!(found[0].contains("%({x-forwarded-for}i)s may hold"), "{}", found[0]);
+        assert!(warnings("%(T)s%(D)s")[0].starts_with("nothing stands between %(T)s and %(D)s"));
+        assert!(warnings("%(r)s%(t)s").is_empty());
         assert!(warnings("%(U)s%(q)s")[0].starts_with("nothing stands between %(U)s and %(q)s"));
         assert_eq!(warnings("'%(f)s' '%(a)s'").len(), 1);
     }

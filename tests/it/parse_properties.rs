@@ -116,16 +116,21 @@ fn random_line(rng: &mut fastrand::Rng, out: &mut Vec<u8>) {
     }
 }
 
-/// Puts a fragment for each atom, right ones mostly, into the format.
-fn plausible_line(format: &str, rng: &mut fastrand::Rng, out: &mut Vec<u8>) {
+/// Puts a fragment for each atom, right ones mostly, into the format; says whether all are right.
+fn plausible_line(format: &str, rng: &mut fastrand::Rng, out: &mut Vec<u8>) -> bool {
     out.clear();
+    let odds = [8, 64, 255][rng.usize(..3)];
+    let mut right = true;
     let mut rest = format;
     while let Some((before, behind)) = rest.split_once("%(") {
         let Some((key, after)) = behind.split_once(")s") else { break };
         out.extend_from_slice(before.replace("%%", "%").as_bytes());
         out.extend_from_slice(
-            match (rng.u8(..8), key) {
-                (0, _) => FRAGMENTS[rng.usize(..FRAGMENTS.len())],
+            match (rng.u8(..odds), key) {
+                (0, _) => {
+                    right = false;
+                    FRAGMENTS[rng.usize(..FRAGMENTS.len())]
+                }
                 (_, "l") => "-",
                 (_, "t") => "[23/Nov/2026:14:23:17 +0530]",
                 (_, "r") => "GET /a?password=b#token=c HTTP/1.1",
@@ -140,6 +145,7 @@ fn plausible_line(format: &str, rng: &mut fastrand::Rng, out: &mut Vec<u8>) {
         rest = after;
     }
     out.extend_from_slice(rest.replace("%%", "%").as_bytes());
+    right
 }
 
 fn mutate(rng: &mut fastrand::Rng, line: &mut Vec<u8>) {
@@ -171,17 +177,24 @@ fn no_line_makes_any_format_panic() {
             Err(_) => (DEFAULT, Template::compile(DEFAULT).unwrap()),
         };
         let _ = template.warnings();
+        // Where digits touch digits, a line may mean too many things.
+        let separate = !format.contains(")s%(") && !format.contains(")s1");
         let mask = Mask::new(&["password".into(), "token".into()]);
         let exclusions = Exclusions::new(&["/static/".into()], &[".css".into()]);
         let parser = LineParser::new(template, mask, exclusions);
         let mut line = Vec::new();
         for nth in 0..LINES {
-            if rng.u8(..4) == 0 {
+            let right = if rng.u8(..4) == 0 {
                 random_line(&mut rng, &mut line);
+                false
             } else {
-                plausible_line(format, &mut rng, &mut line);
-                mutate(&mut rng, &mut line);
-            }
+                let right = plausible_line(format, &mut rng, &mut line);
+                let untouched = rng.bool();
+                if !untouched {
+                    mutate(&mut rng, &mut line);
+                }
+                right && untouched
+            };
             if nth == 0 {
                 let _ = detect(&[&line]);
             }
@@ -194,6 +207,8 @@ fn no_line_makes_any_format_panic() {
                     }
                 }
                 Parsed::Reject(reason) => {
+                    let text = String::from_utf8_lossy(&line);
+                    prop_assert!(!(right && separate), "{reason}: {format} {text}");
                     prop_assert_ne!(&reason, &Reject::TooManyReadings);
                     prop_assert!(reason.to_string().len() < 200);
                 }
