@@ -1,6 +1,8 @@
 //! How fast a batch of 100,000 rows is stored. SQLite always; PostgreSQL if
 //! `LOG_INGESTD_BENCH_POSTGRES` is the URL of a database that may be filled.
 
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot run should say so and end")]
+
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -17,7 +19,7 @@ fn batch(at: &Checkpoint) -> Batch {
     let mut batch = Batch::default();
     for nth in 0..ROWS {
         let record = GunicornLogModel {
-            timestamp: Some(NOW + nth as i64 * 10_000),
+            timestamp: Some(NOW + (at.committed / LINE + nth) as i64 * 1000),
             method: Some("GET".into()),
             url: Some(format!("/api/v1/orders/{nth}?page=2&per_page=50").into()),
             user_ip: Some("203.0.113.7".parse().unwrap()),

@@ -320,7 +320,7 @@ async fn candidates_share_inode_or_first_line_and_host(place: Place) {
     let moved = advanced(&at, &batch);
 
     let by_head = sighting(77, Some(1));
-    assert_eq!(writer.candidates(&by_head).await.unwrap(), [moved.clone()]);
+    assert_eq!(writer.candidates(&by_head).await.unwrap(), std::slice::from_ref(&moved));
     let both = sighting(2, Some(1));
     assert_eq!(writer.candidates(&both).await.unwrap(), [other, moved]);
     let neither = sighting(77, Some(9));

@@ -61,33 +61,50 @@ impl Insert {
         }
     }
 
+    /// While the connection's thread runs one statement, this one encodes the next.
     pub(super) async fn run(
         &self,
         connection: &mut SqliteConnection,
         rows: &Tuples,
         store: &str,
     ) -> Result<(), StoreError> {
-        let mut left = rows.count();
+        let mut left = usize::try_from(rows.count()).unwrap_or(usize::MAX);
         let mut rows = rows.rows();
-        while left > 0 {
-            let (statement, length) =
-                if left >= MANY as u64 { (&self.many, MANY) } else { (&self.one, 1) };
-            let mut arguments = SqliteArguments::default();
-            arguments.reserve(length * self.columns.len(), 0);
-            for row in rows.by_ref().take(length) {
-                self.bind(&mut arguments, &row).ok_or_else(|| unreadable(store))?;
-            }
-            // Too few rows would be bound as NULL, not refused.
-            if arguments.len() != length * self.columns.len() {
-                return Err(unreadable(store));
-            }
-            sqlx::query_with(AssertSqlSafe(Arc::clone(statement)), arguments)
-                .execute(&mut *connection)
-                .await
-                .map_err(|error| from_sqlx(store, error))?;
-            left -= length as u64;
+        let mut next = self.encode(&mut rows, &mut left, store)?;
+        while let Some((statement, arguments)) = next {
+            let query = sqlx::query_with(AssertSqlSafe(statement), arguments);
+            let (executed, encoded) = tokio::join!(query.execute(&mut *connection), async {
+                self.encode(&mut rows, &mut left, store)
+            });
+            executed.map_err(|error| from_sqlx(store, error))?;
+            next = encoded?;
         }
         Ok(())
+    }
+
+    /// The next statement and its arguments, `None` behind the last row.
+    fn encode<'a>(
+        &self,
+        rows: &mut impl Iterator<Item = Vec<Field<'a>>>,
+        left: &mut usize,
+        store: &str,
+    ) -> Result<Option<(Arc<str>, SqliteArguments)>, StoreError> {
+        let (statement, length) = match *left {
+            0 => return Ok(None),
+            MANY.. => (&self.many, MANY),
+            _ => (&self.one, 1),
+        };
+        let mut arguments = SqliteArguments::default();
+        arguments.reserve(length * self.columns.len(), 0);
+        for row in rows.by_ref().take(length) {
+            self.bind(&mut arguments, &row).ok_or_else(|| unreadable(store))?;
+        }
+        // Too few rows would be bound as NULL, not refused.
+        if arguments.len() != length * self.columns.len() {
+            return Err(unreadable(store));
+        }
+        *left -= length;
+        Ok(Some((Arc::clone(statement), arguments)))
     }
 
     /// `None` if a field is not what its column says, or text is not UTF-8.
