@@ -126,6 +126,7 @@ impl Postgres {
                 _ => {}
             }
         }
+        // `run` wants a connection of any lifetime, which no future that moves between threads has.
         MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| match error {
             // Another daemon, newer than this one, has upgraded since we looked.
             sqlx::migrate::MigrateError::VersionMissing(found) => self.newer(found, known),

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::days::{
     Attached, ONE_DAY, OWN_PARTITION, attached, day_of, finalize, partition, under_lock,
@@ -31,6 +31,11 @@ const DAY_US: i64 = 86_400_000_000;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Between two looks.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How long a DETACH waits for those who came between the look and it.
+const SHORT_WAIT: &str = "SET lock_timeout = '3s'";
+/// As it is for every session.
+const USUAL_WAIT: &str = "SET lock_timeout = '10s'";
 
 /// One session that holds the sweepers' lock.
 #[derive(Debug)]
@@ -94,26 +99,30 @@ impl PgSweeper {
         Ok(days)
     }
 
+    /// The rows are counted between two short locks: that can take a while, and midnight's
+    /// partitions must not wait for it. A late line may take the day back meanwhile.
     pub(in crate::store) async fn remove_day(
         &mut self,
         table: Table,
         day: i32,
     ) -> Result<DayRemoved, StoreError> {
         let name = partition(table, day);
-        let settled = settled(&mut self.connection, table).await;
-        if !settled.map_err(failed(&self.arm.name))? {
-            return Ok(DayRemoved::Postponed);
-        }
-        let removed = under_lock(&mut self.connection, async |connection| {
-            sqlx::raw_sql("SET lock_timeout = '3s'").execute(&mut *connection).await?;
-            let removed = remove(connection, table, &name).await;
-            sqlx::raw_sql("SET lock_timeout = '10s'").execute(&mut *connection).await?;
-            removed
-        });
-        let removed = removed.await;
-        self.arm.known_days().remove(&(table, day));
-        match removed {
-            Ok(rows) => Ok(DayRemoved::Rows(rows)),
+        let connection = &mut self.connection;
+        let removing = async {
+            if !settled(connection, table).await? {
+                return Ok(DayRemoved::Postponed);
+            }
+            under_lock(connection, async |it| detach(it, table, &name).await).await?;
+            self.arm.known_days().remove(&(table, day));
+            let count = format!("SELECT count(*) FROM {name}");
+            let rows: i64 =
+                sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut *connection).await?;
+            let dropped =
+                under_lock(connection, async |it| drop_day(it, table, &name).await).await?;
+            Ok(if dropped { DayRemoved::Rows(rows as u64) } else { DayRemoved::Postponed })
+        };
+        match removing.await {
+            Ok(removed) => Ok(removed),
             // Locked (55P03), or another day of this table is still leaving (55000).
             Err(error) if ["55P03", "55000"].contains(&error::code(&error).as_str()) => {
                 Ok(DayRemoved::Postponed)
@@ -183,32 +192,41 @@ impl PgSweeper {
     }
 }
 
-/// Detaches, counts and drops. What a crash left half-way is taken up where it stands.
-async fn remove(
+/// What a crash left half-way is taken up where it stands.
+async fn detach(
     connection: &mut PgConnection,
     table: Table,
     name: &str,
-) -> Result<u64, sqlx::Error> {
-    let parent = table.name();
+) -> Result<(), sqlx::Error> {
     match attached(connection, table, name).await? {
+        Attached::Leaving => finalize(connection, table, name).await,
+        Attached::No => Ok(()),
         Attached::Yes => {
             // Only one day of a table may be leaving at a time.
             if let Some(other) = leaving(connection, table).await? {
                 finalize(connection, table, &other).await?;
             }
-            let detach = format!("ALTER TABLE {parent} DETACH PARTITION {name} CONCURRENTLY");
-            sqlx::raw_sql(AssertSqlSafe(detach)).execute(&mut *connection).await?;
+            sqlx::raw_sql(SHORT_WAIT).execute(&mut *connection).await?;
+            let detach =
+                format!("ALTER TABLE {} DETACH PARTITION {name} CONCURRENTLY", table.name());
+            let detached = sqlx::raw_sql(AssertSqlSafe(detach)).execute(&mut *connection).await;
+            sqlx::raw_sql(USUAL_WAIT).execute(connection).await?;
+            detached.map(|_| ())
         }
-        Attached::Leaving => finalize(connection, table, name).await?,
-        Attached::No => {}
     }
-    let mut tx = connection.begin().await?;
-    let rows: i64 = sqlx::query_scalar(AssertSqlSafe(format!("SELECT count(*) FROM {name}")))
-        .fetch_one(&mut *tx)
-        .await?;
-    sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {name}"))).execute(&mut *tx).await?;
-    tx.commit().await?;
-    Ok(rows as u64)
+}
+
+/// `false` if the day was taken back.
+async fn drop_day(
+    connection: &mut PgConnection,
+    table: Table,
+    name: &str,
+) -> Result<bool, sqlx::Error> {
+    if attached(connection, table, name).await? != Attached::No {
+        return Ok(false);
+    }
+    sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {name}"))).execute(connection).await?;
+    Ok(true)
 }
 
 async fn leaving(

@@ -73,6 +73,7 @@ impl Sqlite {
 
     async fn migrate(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
         let known = MIGRATIONS.iter().map(|step| step.version).max().unwrap_or(0);
+        // `run` wants a connection of any lifetime, which no future that moves between threads has.
         MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| match error {
             MigrateError::VersionMissing(found) => {
                 StoreError::Newer { store: self.name.clone(), found, known }
@@ -118,4 +119,39 @@ fn create(path: &Path) -> std::io::Result<Locks> {
     }
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     Locks::beside(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_new_file_and_its_directories_are_for_their_owner_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("one/two/log.sqlite3");
+        let store = Sqlite::open(&path, "test".into()).await.unwrap();
+        let _open = store.connect().await.unwrap();
+        let mode = |path: &str| {
+            fs::metadata(directory.path().join(path)).unwrap().permissions().mode() & 0o777
+        };
+        assert_eq!((mode("one"), mode("one/two")), (0o700, 0o700));
+        assert_eq!(
+            (mode("one/two/log.sqlite3"), mode("one/two/log.sqlite3.locks")),
+            (0o600, 0o700)
+        );
+    }
+
+    #[tokio::test]
+    async fn what_is_no_database_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notes.txt");
+        fs::write(&path, "not a database, but long enough to look at. ".repeat(50)).unwrap();
+        let error = Sqlite::open(&path, "test".into()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+        let error = Sqlite::open(directory.path(), "test".into()).await.unwrap_err();
+        assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+    }
 }
