@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
 use crate::retain::{self, LogType, Outcome, Retention, SweepOptions, next_sweep};
-use crate::store::{Location, Store, StoreError};
+use crate::store::{Store, StoreError};
 
 use super::backoff::Backoff;
 use super::commit::{Committer, chain};
@@ -87,18 +87,7 @@ pub(super) async fn connect(config: &Config, shutdown: &mut Shutdown) -> anyhow:
 fn announce(watch: &Watch) {
     let paths: Vec<String> = watch.paths.iter().map(|path| path.display().to_string()).collect();
     info!(paths = paths.join(" "), store = %watch.config.location, "watching");
-    if let Location::Sqlite(path) = &watch.config.location {
-        info!("look into it with: {}", look_command(path));
-    }
-}
-
-/// The one command that looks into an embedded store.
-fn look_command(path: &std::path::Path) -> String {
-    let path = path.to_string_lossy().replace('\'', r"'\''");
-    format!(
-        "sqlite3 -box '{path}' 'SELECT timestamp, method, url, code, user_ip FROM gunicorn_log \
-         ORDER BY id DESC LIMIT 20'"
-    )
+    info!("look into it with: {}", watch.config.location.look_command());
 }
 
 /// Sweeps at the start and then daily, and makes the partitions of the next days.

@@ -71,6 +71,28 @@ impl Location {
             other => Err(refuse(&format!("'{other}' is no supported scheme"))),
         }
     }
+
+    /// The one command that shows its newest rows, for a shell. A password is asked for, or comes
+    /// from where psql finds it.
+    pub fn look_command(&self) -> String {
+        let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
+        let query = "'SELECT timestamp, method, url, code, user_ip FROM gunicorn_log \
+                     ORDER BY timestamp DESC LIMIT 20'";
+        match self {
+            Location::Sqlite(path) => {
+                format!("sqlite3 -box {} {query}", quoted(&path.to_string_lossy()))
+            }
+            Location::Postgres(options) => {
+                let user = options.get_username();
+                let database = options.get_database().unwrap_or(user);
+                let socket = options.get_socket().map(|socket| socket.to_string_lossy());
+                let host = socket.as_deref().unwrap_or(options.get_host());
+                let (host, user, database) = (quoted(host), quoted(user), quoted(database));
+                let port = options.get_port();
+                format!("psql -h {host} -p {port} -U {user} -d {database} -c {query}")
+            }
+        }
+    }
 }
 
 impl fmt::Display for Location {
@@ -135,6 +157,18 @@ mod tests {
         assert_eq!(shown("sqlite:/var/lib/log.sqlite3"), "SQLite file /var/lib/log.sqlite3");
         assert_eq!(shown("sqlite:log.sqlite3"), "SQLite file log.sqlite3");
         assert_eq!(shown("sqlite://log.sqlite3"), "SQLite file log.sqlite3");
+    }
+
+    #[test]
+    fn the_look_command_quotes_for_a_shell_and_holds_no_password() {
+        let command = |url| Location::parse(url).unwrap().look_command();
+        assert!(
+            command("sqlite:it's.sqlite3").starts_with(r"sqlite3 -box 'it'\''s.sqlite3' 'SELECT")
+        );
+        let command = command("postgres://django:s3cret@db.example:5433/app");
+        let right = "psql -h 'db.example' -p 5433 -U 'django' -d 'app' -c 'SELECT timestamp, ";
+        assert!(command.starts_with(right), "{command}");
+        assert!(!command.contains("cret"));
     }
 
     #[test]
