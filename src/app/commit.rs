@@ -99,6 +99,11 @@ impl Committer {
         }
     }
 
+    /// Whether the store did not answer when it was asked last.
+    pub(super) fn is_away(&self) -> bool {
+        self.away.is_some()
+    }
+
     /// Whether a connection is open.
     pub(super) fn is_connected(&self) -> bool {
         self.writer.is_some()

@@ -310,8 +310,11 @@ async fn settle(
         Ok(Some(claimed)) => {
             roster.orphans.retain(|orphan| orphan.file != claimed.file);
             if new {
-                let format = told.map_or(format.format.as_str(), |preset| preset.name);
-                info!(file = claimed.file.0, path = %path.display(), format, "following a new file");
+                let (format, about) = told.map_or((format.format.as_str(), "as given"), |preset| {
+                    (preset.name, preset.about)
+                });
+                info!(file = claimed.file.0, path = %path.display(), format, about,
+                    "following a new file");
             } else {
                 info!(file = claimed.file.0, path = %path.display(), offset = claimed.committed,
                     "following on");

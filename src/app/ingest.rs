@@ -5,6 +5,7 @@
 //! batches grow by themselves, up to [`Limits::BATCH`]. Then reading waits: the log file is the
 //! buffer.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
@@ -75,7 +76,9 @@ impl Line {
     }
 
     /// Follows until `shutdown`, then stores what was read, lets its files go and stops.
-    pub(super) async fn run(mut self, shutdown: &mut Shutdown) {
+    pub(super) async fn run(mut self, shutdown: &mut Shutdown, paths: &[PathBuf]) {
+        self.look();
+        self.tell_if_empty(paths);
         while !shutdown.is_requested() {
             if Instant::now() >= self.look_due {
                 self.look();
@@ -95,6 +98,18 @@ impl Line {
         }
     }
 
+    /// Says so if there is nothing to follow: the path may be wrong.
+    fn tell_if_empty(&self, paths: &[PathBuf]) {
+        if self.roster.followed.is_empty() && self.roster.bystanders.is_empty() {
+            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            warn!(
+                paths = paths.join(" "),
+                "no file here yet; what appears will be followed (directories below are not \
+                 searched: name them too, or use a pattern such as 'DIR/**/*.log')"
+            );
+        }
+    }
+
     fn look(&mut self) {
         for directory in self.roster.directories() {
             if let Err(error) = self.doorbell.listen(&directory) {
@@ -110,7 +125,7 @@ impl Line {
     async fn housekeep(&mut self) {
         let Some(committer) = self.committer.as_mut() else { return };
         committer.keep_alive().await;
-        if !self.roster.needs_store() {
+        if !self.roster.needs_store() && !committer.is_away() {
             return;
         }
         let fresh = !committer.is_connected();

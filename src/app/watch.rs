@@ -33,7 +33,7 @@ pub async fn watch(
         announce(&watch);
         let sweeper = spawn_sweeper(&watch, store.clone());
         let committer = Committer::new(store.clone(), owner(&watch.config), None);
-        Line::new(watch.clone(), committer).run(&mut shutdown).await;
+        Line::new(watch.clone(), committer).run(&mut shutdown, &watch.paths).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         if shutdown.request() == Request::Stop {
             return Ok(());

@@ -117,7 +117,11 @@ fn parsing_with(flags: &Flags, file: &File) -> anyhow::Result<Parsing> {
 pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
     let file = read(flags)?;
     let config = config(flags)?;
-    let paths = if flags.watch.is_empty() { file.watch } else { flags.watch.clone() };
+    let paths = match std::env::var_os("LOG_INGESTD_WATCH") {
+        _ if !flags.watch.is_empty() => flags.watch.clone(),
+        Some(paths) if !paths.is_empty() => std::env::split_paths(&paths).collect(),
+        _ => file.watch,
+    };
     if paths.is_empty() {
         return Err(usage(
             "nothing to do: give --watch PATH to follow logs, or a command (import, check, \

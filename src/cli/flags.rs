@@ -20,8 +20,9 @@ pub(super) struct Flags {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 
-    /// Directories, files or patterns to follow; may be given several times.
-    #[arg(long, value_name = "PATH", num_args = 1.., env = "LOG_INGESTD_WATCH", value_delimiter = ',')]
+    /// Directories, files or patterns to follow; may be given several times [env:
+    /// LOG_INGESTD_WATCH, several separated by colons]
+    #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) watch: Vec<PathBuf>,
 
     /// Follow only names that match this pattern, for example 'access*'; may be repeated.

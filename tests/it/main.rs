@@ -1,6 +1,11 @@
 //! The integration tests, in one binary: real files, real databases, real programs.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails"
+)]
 #![expect(clippy::print_stdout, reason = "fuzzing says how many inputs it saw")]
 
 mod daemon;
