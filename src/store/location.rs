@@ -117,6 +117,9 @@ impl fmt::Display for Location {
 /// and a `password` parameter. Rather hides too much of a broken URL than too little.
 fn without_password(url: &str) -> String {
     let mut shown = url.to_owned();
+    if url.trim_start().starts_with("sqlite:") {
+        return shown; // a path may hold what looks like a password
+    }
     if let Some(at) = shown.find("password=") {
         let value = at + "password=".len();
         let end = shown[value..].find(['&', ' ']).map_or(shown.len(), |end| value + end);

@@ -1,12 +1,24 @@
 //! The integration tests, in one binary: real files, real databases, real programs.
 
 #![expect(
+    clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::unwrap_used,
-    reason = "a test that cannot go on fails"
+    reason = "a test that cannot go on says so by ending"
 )]
 #![expect(clippy::print_stdout, reason = "fuzzing says how many inputs it saw")]
+
+/// The same behaviour on every store: each named function becomes two tests.
+macro_rules! for_every_store {
+    ($($name:ident),* $(,)?) => {
+        mod on_postgres {
+            $(#[tokio::test] async fn $name() { super::$name(super::Place::postgres().await).await })*
+        }
+        mod on_sqlite {
+            $(#[tokio::test] async fn $name() { super::$name(super::Place::sqlite().await).await })*
+        }
+    };
+}
 
 mod daemon;
 mod floor_plan;
@@ -16,5 +28,7 @@ mod parse_properties;
 mod place;
 mod postgres;
 mod postgres_faults;
+mod store_claims;
 mod store_contract;
+mod store_schema;
 mod sweeps;

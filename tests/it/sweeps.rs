@@ -55,17 +55,6 @@ async fn left(place: &Place) -> (i64, i64) {
     )
 }
 
-macro_rules! for_every_store {
-    ($($name:ident),* $(,)?) => {
-        mod on_postgres {
-            $(#[tokio::test] async fn $name() { super::$name(super::Place::postgres().await).await })*
-        }
-        mod on_sqlite {
-            $(#[tokio::test] async fn $name() { super::$name(super::Place::sqlite().await).await })*
-        }
-    };
-}
-
 for_every_store!(
     what_is_older_than_the_cutoff_leaves_and_the_rest_stays,
     small_batches_remove_the_same_rows,
