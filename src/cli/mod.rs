@@ -1,7 +1,7 @@
 //! The command line: the only room that knows clap, and the only one that prints.
 //!
-//! Two stages. [`flags`] is what was typed, [`file`] what a configuration file says, both as they
-//! are; [`build`] makes the configuration out of them, and says what would be right where it
+//! Two stages. `flags` is what was typed, `file` what a configuration file says, both as they
+//! are; `build` makes the configuration out of them, and says what would be right where it
 //! cannot.
 
 mod build;
