@@ -11,6 +11,7 @@ for_every_store!(
     a_writer_takes_its_file_again_after_a_lost_connection,
     a_file_that_somebody_claimed_meanwhile_is_lost,
     two_daemons_that_see_a_new_file_at_once_register_it_once,
+    a_truncated_file_is_a_new_one_whatever_else_was_looked_at_meanwhile,
     candidates_share_inode_or_first_line_and_host,
     a_closed_file_says_why_and_what_was_lost_and_opens_with_the_next_claim,
     a_stream_leaves_the_key_of_its_file,
@@ -90,6 +91,25 @@ async fn a_file_that_somebody_claimed_meanwhile_is_lost(place: Place) {
     assert!(!fresh.hold_again(at.file, at.epoch).await.unwrap());
     // And what it did not get, it does not keep from others.
     assert!(other.claim(at.file, &sighting(1, None), "%(r)s").await.unwrap().is_some());
+}
+
+async fn a_truncated_file_is_a_new_one_whatever_else_was_looked_at_meanwhile(place: Place) {
+    let mut writer = place.open().await.writer("web:1").await.unwrap();
+    let old = claimed(&mut writer, 1).await;
+    writer.commit(&Lines::after(&old).row(NOW).batch()).await.unwrap();
+    // The copy and the truncated file are found in one look, and both are registered after it.
+    let new = |inode| NewFile {
+        sighting: sighting(inode, Some(9)),
+        format: "%(r)s".into(),
+        time_estimated: false,
+    };
+    writer.candidates(&new(1).sighting).await.unwrap();
+    writer.candidates(&new(2).sighting).await.unwrap();
+    let copy = writer.register(&new(2)).await.unwrap();
+    let truncated = writer.register(&new(1)).await.unwrap();
+    assert_ne!(copy.file, old.file);
+    assert_ne!(truncated.file, old.file);
+    assert_eq!(truncated.committed, 0);
 }
 
 async fn two_daemons_that_see_a_new_file_at_once_register_it_once(place: Place) {

@@ -58,8 +58,9 @@ pub(in crate::store) struct PgWriter {
     pub(super) connection: PgConnection,
     owner: String,
     held: HashSet<FileId>,
-    /// The answer to the last [`PgWriter::candidates`].
-    looked: Vec<FileId>,
+    /// Every answer of [`PgWriter::candidates`]: several files may be looked at before the first
+    /// of them is registered.
+    looked: HashSet<FileId>,
 }
 
 impl PgWriter {
@@ -72,7 +73,7 @@ impl PgWriter {
             connection: arm.connect().await?,
             owner: owner.to_owned(),
             held: HashSet::new(),
-            looked: Vec::new(),
+            looked: HashSet::new(),
         })
     }
 
@@ -81,7 +82,7 @@ impl PgWriter {
         seen: &Sighting,
     ) -> Result<Vec<Checkpoint>, StoreError> {
         let found = candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))?;
-        self.looked = found.iter().map(|it| it.file).collect();
+        self.looked.extend(found.iter().map(|it| it.file));
         Ok(found)
     }
 
@@ -92,7 +93,7 @@ impl PgWriter {
         new: &NewFile,
     ) -> Result<Checkpoint, StoreError> {
         let seen = &new.sighting;
-        let looked = std::mem::take(&mut self.looked);
+        let looked = &self.looked;
         let register = async {
             let mut tx = self.connection.begin().await?;
             sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")

@@ -1,5 +1,6 @@
 //! Claiming files on SQLite: a transaction that looks whether the named owner lives.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use sqlx::Connection;
@@ -55,8 +56,9 @@ pub(in crate::store) struct SqliteWriter {
     pub(super) arm: Arc<Sqlite>,
     pub(super) connection: SqliteConnection,
     alive: Alive,
-    /// The answer to the last [`SqliteWriter::candidates`].
-    looked: Vec<FileId>,
+    /// Every answer of [`SqliteWriter::candidates`]: several files may be looked at before the first
+    /// of them is registered.
+    looked: HashSet<FileId>,
 }
 
 /// Whether a file is free for a writer.
@@ -73,7 +75,7 @@ impl SqliteWriter {
     ) -> Result<SqliteWriter, StoreError> {
         let alive = arm.locks.join(owner).map_err(|error| from_io(&arm.name, error))?;
         let connection = arm.connect().await?;
-        Ok(SqliteWriter { arm: Arc::clone(arm), connection, alive, looked: Vec::new() })
+        Ok(SqliteWriter { arm: Arc::clone(arm), connection, alive, looked: HashSet::new() })
     }
 
     pub(in crate::store) async fn candidates(
@@ -81,7 +83,7 @@ impl SqliteWriter {
         seen: &Sighting,
     ) -> Result<Vec<Checkpoint>, StoreError> {
         let found = candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))?;
-        self.looked = found.iter().map(|it| it.file).collect();
+        self.looked.extend(found.iter().map(|it| it.file));
         Ok(found)
     }
 
@@ -92,7 +94,7 @@ impl SqliteWriter {
         new: &NewFile,
     ) -> Result<Checkpoint, StoreError> {
         let seen = &new.sighting;
-        let looked = std::mem::take(&mut self.looked);
+        let looked = &self.looked;
         let register = async {
             let mut tx = self.connection.begin_with(BEGIN).await?;
             let again = candidates(&mut tx, seen).await?;
