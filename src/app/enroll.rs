@@ -68,14 +68,14 @@ pub(super) async fn enroll(
 ) -> Result<(), StoreError> {
     let mut applicants = Vec::new();
     let mut disowned = Vec::new();
-    for (tail, named) in take_new(roster) {
+    for (mut tail, named) in take_new(roster) {
         let bystander = |tail: &Tail, why| Bystander {
             path: tail.path().to_path_buf(),
             key: tail.key(),
             named,
             why,
         };
-        match examine(formats, host, &tail, named) {
+        match examine(formats, host, &mut tail, named) {
             Ok(Examined::Log { head, choice, seen }) => {
                 let known = match writer.candidates(&seen).await {
                     Ok(known) => known,
@@ -173,7 +173,13 @@ enum Examined {
     },
 }
 
-fn examine(formats: &mut Formats, host: &str, tail: &Tail, named: bool) -> io::Result<Examined> {
+fn examine(
+    formats: &mut Formats,
+    host: &str,
+    tail: &mut Tail,
+    named: bool,
+) -> io::Result<Examined> {
+    tail.look()?; // a copy that was still being made when it was found may be whole by now
     let path = tail.path().display();
     if tail.compression()? != Compression::None {
         info!(%path, "an archive: not followed; `log-ingestd import` reads it");
