@@ -10,6 +10,30 @@ use tempfile::TempDir;
 
 use crate::place::Place;
 
+/// The same test for PostgreSQL and for SQLite.
+macro_rules! for_each_store {
+    ($($(#[$attribute:meta])* async fn $name:ident($bench:ident) $story:block)*) => {
+        $(
+            mod $name {
+                use super::*;
+
+                async fn story($bench: Bench) $story
+
+                #[tokio::test(flavor = "multi_thread")]
+                async fn on_postgres() {
+                    story($crate::daemon::Bench::new($crate::place::Place::postgres().await).await).await;
+                }
+
+                #[tokio::test(flavor = "multi_thread")]
+                async fn on_sqlite() {
+                    story($crate::daemon::Bench::new($crate::place::Place::sqlite().await).await).await;
+                }
+            }
+        )*
+    };
+}
+pub(crate) use for_each_store;
+
 /// How long anything may take before a test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 

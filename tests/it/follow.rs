@@ -4,31 +4,7 @@
 use std::fs;
 use std::io::Write;
 
-use crate::daemon::{Bench, line, lines, rename, urls};
-use crate::place::Place;
-
-/// The same test for PostgreSQL and for SQLite.
-macro_rules! for_each_store {
-    ($($(#[$attribute:meta])* async fn $name:ident($bench:ident) $story:block)*) => {
-        $(
-            mod $name {
-                use super::*;
-
-                async fn story($bench: Bench) $story
-
-                #[tokio::test(flavor = "multi_thread")]
-                async fn on_postgres() {
-                    story(Bench::new(Place::postgres().await).await).await;
-                }
-
-                #[tokio::test(flavor = "multi_thread")]
-                async fn on_sqlite() {
-                    story(Bench::new(Place::sqlite().await).await).await;
-                }
-            }
-        )*
-    };
-}
+use crate::daemon::{Bench, for_each_store, line, lines, rename, urls};
 
 for_each_store! {
     async fn what_is_there_is_read_from_the_beginning_and_what_is_appended_follows(bench) {

@@ -20,6 +20,8 @@ macro_rules! for_every_store {
     };
 }
 
+mod corpora;
+mod corpus;
 mod daemon;
 mod floor_plan;
 mod follow;
