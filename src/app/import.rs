@@ -125,7 +125,7 @@ impl Import<'_> {
         self.progress.begin(&source.name, source.size);
         let sample = source.sample(SAMPLE).context("not readable as what its first bytes say")?;
         let Some(head) = Source::head(&sample) else { return Ok(()) };
-        let mut format = self.format(&source, sample)?;
+        let told = self.format(&source, sample);
         let seen = Sighting {
             host: self.host.to_owned(),
             path: source.name.clone(),
@@ -133,6 +133,15 @@ impl Import<'_> {
             head: Some(head),
         };
         let known = writer(&mut self.committer).await?.candidates(&seen).await?;
+        let mut format = match told {
+            Ok(format) => format,
+            // A format that was given once need not be given again.
+            Err(error) => {
+                let alike = known.iter().filter(|known| known.head == seen.head);
+                let before = alike.filter_map(|known| self.formats.stored(&known.format)).next();
+                before.ok_or(error)?
+            }
+        };
         let checkpoint = match self.standing(&source, &seen, &format, known).await? {
             Standing::Contained => {
                 let skipped = skip(&mut source.reader(&Arc::default())?, u64::MAX)?;
@@ -173,7 +182,7 @@ impl Import<'_> {
         if source.size < SAMPLE as u64 && !sample.ends_with(b"\n") {
             sample.push(b'\n'); // a whole file of one unfinished line is a line
         }
-        match self.formats.choose(&sample, true) {
+        match self.formats.choose(&sample, false) {
             Choice::Access { format, told } => {
                 if let Some(preset) = told {
                     info!(path = source.name, format = preset.name, "told from its first lines");
