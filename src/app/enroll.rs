@@ -12,13 +12,14 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
-use crate::follow::identity::{Likeness, compare, related_names, same_object};
+use crate::follow::identity::Likeness;
 use crate::follow::{Compression, Tail};
-use crate::model::{Checkpoint, FileId, HeadPrint, NewFile, Sighting};
+use crate::model::{Checkpoint, HeadPrint, NewFile, Sighting};
 use crate::parse::Preset;
 use crate::store::{StoreError, Writer};
 
 use super::formats::{Choice, Format, Formats, SAMPLE};
+use super::judge::{Applicant, Verdict, is_object, judge, liken};
 use super::roster::{Bystander, Followed, Roster, Why};
 
 /// Time between two tries to claim a file that another writer holds.
@@ -26,35 +27,6 @@ const HELD_RETRY: Duration = Duration::from_secs(5);
 
 /// A format, and the preset if it was told from the lines.
 type Chosen = (Arc<Format>, Option<&'static Preset>);
-
-/// A new file with what there is to know about it.
-struct Applicant {
-    tail: Tail,
-    named: bool,
-    head: HeadPrint,
-    format: Arc<Format>,
-    told: Option<&'static Preset>,
-    seen: Sighting,
-    known: Vec<(Checkpoint, Likeness)>,
-}
-
-impl Applicant {
-    fn holds_committed_of(&self, file: FileId) -> bool {
-        self.known.iter().any(|(known, likeness)| {
-            known.file == file && known.committed > 0 && *likeness == Likeness::Same
-        })
-    }
-}
-
-/// What to do with an applicant.
-enum Verdict {
-    Resume(Checkpoint),
-    Adopt(Checkpoint),
-    CopyOf(FileId),
-    New,
-    /// Ask again when a batch that is under way has landed.
-    Wait,
-}
 
 /// Brings every new file to a verdict. A store that fails leaves the rest for the next time.
 ///
@@ -134,10 +106,6 @@ pub(super) async fn enroll(
         }
     }
     Ok(())
-}
-
-fn is_object(known: &Checkpoint, tail: &Tail) -> bool {
-    known.key.is_some_and(|key| same_object(key, tail.key()))
 }
 
 /// Every file that awaits a verdict, out of the roster.
@@ -230,53 +198,6 @@ fn settle_format(
     choice
 }
 
-fn liken(tail: &Tail, known: Checkpoint, head: HeadPrint) -> Option<(Checkpoint, Likeness)> {
-    match compare(&known, tail.size(), Some(head), |offset| tail.guard_at(offset)) {
-        Ok(likeness) => Some((known, likeness)),
-        Err(error) => {
-            warn!(path = %tail.path().display(), %error, "cannot read this file");
-            None
-        }
-    }
-}
-
-fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
-    let tail = &applicant.tail;
-    let alike = |known: &&(Checkpoint, Likeness)| known.1 == Likeness::Same;
-    if let Some((known, _)) =
-        applicant.known.iter().filter(alike).find(|(known, _)| is_object(known, tail))
-    {
-        return Verdict::Resume(known.clone());
-    }
-    // A copy of a followed file holds what the file holds; or, if the file was truncated in this
-    // very moment and nobody has noticed yet, what was committed of it.
-    for file in &roster.followed {
-        if file.head == Some(applicant.head)
-            && related_names(&applicant.seen.path, &file.tail.path().to_string_lossy())
-            && (same_content(tail, &file.tail)
-                || (!file.tail.is_intact() && applicant.holds_committed_of(file.file)))
-        {
-            return Verdict::CopyOf(file.file);
-        }
-    }
-    for (known, _) in applicant.known.iter().filter(alike) {
-        if roster.followed.iter().any(|file| file.file == known.file) {
-            continue; // another name, and both live: two logs that say the same
-        }
-        match roster.orphans.iter().find(|orphan| orphan.file == known.file) {
-            Some(orphan) if orphan.committed != orphan.position => return Verdict::Wait,
-            _ => return Verdict::Adopt(known.clone()),
-        }
-    }
-    Verdict::New
-}
-
-/// Whether the shorter of both is where the longer begins, by its last 4 KiB.
-fn same_content(one: &Tail, other: &Tail) -> bool {
-    let length = one.size().min(other.size());
-    matches!((one.guard_at(length), other.guard_at(length)), (Ok(one), Ok(other)) if one == other)
-}
-
 type Failed = Box<(StoreError, Tail, bool)>;
 
 async fn settle(
@@ -289,7 +210,7 @@ async fn settle(
     let path = tail.path().to_path_buf();
     let bystander = |why, key| Bystander { path: path.clone(), key, named, why };
     let key = tail.key();
-    let (known, new) = match verdict {
+    let (file, new) = match verdict {
         Verdict::CopyOf(file) => {
             let size = tail.size();
             roster.bystanders.push(bystander(Why::CopyOf { file, size }, key));
@@ -299,7 +220,7 @@ async fn settle(
             roster.bystanders.push(bystander(Why::New(tail), key));
             return Ok(());
         }
-        Verdict::Resume(known) | Verdict::Adopt(known) => (known, false),
+        Verdict::Resume(file) | Verdict::Adopt(file) => (file, false),
         Verdict::New => {
             let new = NewFile {
                 sighting: seen.clone(),
@@ -307,12 +228,12 @@ async fn settle(
                 time_estimated: !format.has_time,
             };
             match writer.register(&new).await {
-                Ok(known) => (known, true),
+                Ok(known) => (known.file, true),
                 Err(error) => return Err(Box::new((error, tail, named))),
             }
         }
     };
-    match writer.claim(known.file, &seen, &format.format).await {
+    match writer.claim(file, &seen, &format.format).await {
         Ok(Some(claimed)) => {
             roster.orphans.retain(|orphan| orphan.file != claimed.file);
             if new {
@@ -345,6 +266,7 @@ fn followed(
     format: Arc<Format>,
 ) -> Followed {
     tail.advance(claimed.committed, claimed.guard);
+    tail.content_is_known(); // by its first line, and by the guard if there is one
     Followed {
         tail,
         file: claimed.file,

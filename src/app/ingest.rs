@@ -166,7 +166,7 @@ impl Line {
             if !file.ready {
                 continue;
             }
-            match file.tail.begin(&mut self.lines) {
+            match file.begin(&mut self.lines) {
                 Ok(true) => {}
                 Ok(false) => {
                     replaced.push((at, file.tail.verified()));

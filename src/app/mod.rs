@@ -2,8 +2,8 @@
 //! errors. It neither parses nor knows SQL.
 //!
 //! - [`watch()`]: the daemon. `ingest` is its production line: `roster` holds the files at hand,
-//!   `enroll` finds out what the store knows of them, `fill` turns lines into a batch, `commit`
-//!   gets it stored whatever happens.
+//!   `enroll` finds out what the store knows of them and `judge` who they are, `fill` turns lines
+//!   into a batch, `commit` gets it stored whatever happens.
 //! - [`import()`]: the same line for files that are whole; `source` opens them.
 //! - [`check()`], [`status()`], [`cleanup()`]: the small commands.
 
@@ -17,6 +17,7 @@ mod fill;
 mod formats;
 mod import;
 mod ingest;
+mod judge;
 mod roster;
 mod shutdown;
 mod source;

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use tracing::{debug, info, warn};
 
 use crate::follow::identity::same_object;
-use crate::follow::{Look, Tail, Watchlist};
+use crate::follow::{Lines, Look, Tail, Watchlist};
 use crate::model::{FileId, FileKey, HeadPrint, Span};
 use crate::store::{StoreError, Writer};
 
@@ -45,6 +45,29 @@ pub(super) struct Followed {
     pub(super) renamed: bool,
     /// A line that the store refuses, and why.
     pub(super) refused: Option<(u64, String)>,
+}
+
+impl Followed {
+    /// Whether it still begins as it did, and what was read of it is still there. Before anything
+    /// is read there is no guard: the first line has to be the same.
+    pub(super) fn is_intact(&self) -> bool {
+        if self.tail.position() == 0 && self.head.is_some() {
+            return self.tail.head().is_ok_and(|head| head == self.head);
+        }
+        self.tail.is_intact()
+    }
+
+    /// Sets `lines` to the first unread byte. `false` if the file is not intact: truncated and
+    /// written again.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub(super) fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
+        if self.tail.position() == 0 && !self.is_intact() {
+            return Ok(false);
+        }
+        self.tail.begin(lines)
+    }
 }
 
 /// A file that is known and not followed.
@@ -80,6 +103,7 @@ pub(super) struct Orphan {
     pub(super) file: FileId,
     pub(super) epoch: i64,
     pub(super) path: PathBuf,
+    pub(super) head: Option<HeadPrint>,
     pub(super) committed: u64,
     /// How far it was read.
     pub(super) position: u64,
@@ -214,6 +238,7 @@ impl Roster {
         self.orphans.push(Orphan {
             file: old.file,
             epoch: old.epoch,
+            head: old.head,
             committed: old.committed.0,
             position: old.tail.position(),
             size,

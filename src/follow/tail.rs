@@ -126,6 +126,11 @@ impl Tail {
         self.verified
     }
 
+    /// Its content was compared with what is known of it.
+    pub fn content_is_known(&mut self) {
+        self.verified = self.size;
+    }
+
     /// Whether it has no name any more.
     pub fn is_unlinked(&self) -> bool {
         self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)

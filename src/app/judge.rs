@@ -1,0 +1,124 @@
+//! Who a new file is: pure, but for the bytes that it compares.
+//!
+//! The same object with the same content goes on where it stood. A copy of a followed file is left
+//! alone; the copy of a file that is no longer itself takes over its identity and its offset;
+//! everything else is new.
+
+use std::sync::Arc;
+
+use tracing::warn;
+
+use crate::follow::Tail;
+use crate::follow::identity::{Likeness, compare, related_names, same_object};
+use crate::model::{Checkpoint, FileId, HeadPrint, Sighting};
+use crate::parse::Preset;
+
+use super::formats::Format;
+use super::roster::{Followed, Roster};
+
+/// A new file with what there is to know about it.
+pub(super) struct Applicant {
+    pub(super) tail: Tail,
+    pub(super) named: bool,
+    pub(super) head: HeadPrint,
+    pub(super) format: Arc<Format>,
+    pub(super) told: Option<&'static Preset>,
+    pub(super) seen: Sighting,
+    pub(super) known: Vec<(Checkpoint, Likeness)>,
+}
+
+impl Applicant {
+    /// Whether it holds all that was committed of a followed file that begins alike.
+    fn holds_all_of(&self, file: &Followed) -> bool {
+        file.tail.position() == 0
+            || self.known.iter().any(|(known, likeness)| {
+                known.file == file.file && known.committed > 0 && *likeness == Likeness::Same
+            })
+    }
+}
+
+/// What to do with an applicant.
+pub(super) enum Verdict {
+    /// It goes on as the file that it was.
+    Resume(FileId),
+    /// It takes over the identity of a file that is no longer itself.
+    Adopt(FileId),
+    /// It is left alone for as long as that file is followed.
+    CopyOf(FileId),
+    /// It is read from its beginning.
+    New,
+    /// Ask again when a batch that is under way has landed.
+    Wait,
+}
+
+/// Whether it is the very object of this checkpoint.
+pub(super) fn is_object(known: &Checkpoint, tail: &Tail) -> bool {
+    known.key.is_some_and(|key| same_object(key, tail.key()))
+}
+
+/// Compares a file with what the store knows; `None` if it cannot be read.
+pub(super) fn liken(
+    tail: &Tail,
+    known: Checkpoint,
+    head: HeadPrint,
+) -> Option<(Checkpoint, Likeness)> {
+    match compare(&known, tail.size(), Some(head), |offset| tail.guard_at(offset)) {
+        Ok(likeness) => Some((known, likeness)),
+        Err(error) => {
+            warn!(path = %tail.path().display(), %error, "cannot read this file");
+            None
+        }
+    }
+}
+
+/// Decides, by what is followed, cut short and known.
+pub(super) fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
+    let tail = &applicant.tail;
+    let alike = |known: &&(Checkpoint, Likeness)| known.1 == Likeness::Same;
+    if let Some((known, _)) =
+        applicant.known.iter().filter(alike).find(|(known, _)| is_object(known, tail))
+    {
+        return Verdict::Resume(known.file);
+    }
+    // A copy of a followed file holds what the file holds; or, if the file was truncated in this
+    // very moment and nobody has noticed yet, what was committed of it.
+    for file in &roster.followed {
+        if file.head == Some(applicant.head)
+            && related_names(&applicant.seen.path, &file.tail.path().to_string_lossy())
+            && (same_content(tail, &file.tail)
+                || (!file.is_intact() && applicant.holds_all_of(file)))
+        {
+            return Verdict::CopyOf(file.file);
+        }
+    }
+    for (known, _) in applicant.known.iter().filter(alike) {
+        if roster.followed.iter().any(|file| file.file == known.file) {
+            continue; // another name, and both live: two logs that say the same
+        }
+        match roster.orphans.iter().find(|orphan| orphan.file == known.file) {
+            Some(orphan) if orphan.committed != orphan.position => return Verdict::Wait,
+            _ => return Verdict::Adopt(known.file),
+        }
+    }
+    // Of a file that was cut short before anything of it was stored, only the first line is known.
+    let unread = roster.orphans.iter().find(|orphan| {
+        orphan.position == 0
+            && orphan.head == Some(applicant.head)
+            && related_names(&applicant.seen.path, &orphan.path.to_string_lossy())
+    });
+    match unread {
+        Some(orphan) if !is_object_of(applicant, orphan.file) => Verdict::Adopt(orphan.file),
+        _ => Verdict::New,
+    }
+}
+
+/// Whether the file is the very object that was last known by this identity.
+fn is_object_of(applicant: &Applicant, file: FileId) -> bool {
+    applicant.known.iter().any(|(known, _)| known.file == file && is_object(known, &applicant.tail))
+}
+
+/// Whether the shorter of both is where the longer begins, by its last 4 KiB.
+fn same_content(one: &Tail, other: &Tail) -> bool {
+    let length = one.size().min(other.size());
+    matches!((one.guard_at(length), other.guard_at(length)), (Ok(one), Ok(other)) if one == other)
+}
