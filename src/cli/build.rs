@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::Utc;
 
 use crate::app::{Config, Parsing, Watch};
-use crate::follow::Watchlist;
+use crate::follow::{WatchError, Watchlist};
 use crate::parse::{Exclusions, Mask, Template};
 use crate::retain::{self, Retention, SweepOptions};
 use crate::store::Location;
@@ -130,7 +130,11 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
     }
     let include = flags.include.clone().or(file.include).unwrap_or_default();
     let exclude = flags.exclude.clone().or(file.exclude).unwrap_or_default();
-    let list = Watchlist::new(&paths, &include, &exclude)?;
+    let list = Watchlist::new(&paths, &include, &exclude).map_err(|error| match error {
+        // What was typed can never work; a directory that is not there may come.
+        WatchError::Pattern { .. } => usage(error.to_string()),
+        error => error.into(),
+    })?;
     let poll_interval = duration(
         "--poll-interval",
         flags.poll_interval.as_deref().or(file.poll_interval.as_deref()),

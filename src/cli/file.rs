@@ -38,7 +38,12 @@ impl File {
         let shown = path.display();
         let text = std::fs::read_to_string(path)
             .with_context(|| format!("cannot read the configuration file '{shown}'"))?;
-        toml::from_str(&text)
-            .map_err(|error| anyhow!("the configuration file '{shown}' is not valid: {error}"))
+        // Not the error's own text: it quotes the whole line, which may hold a password.
+        toml::from_str(&text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start);
+            let line = text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+            let why = error.message().lines().collect::<Vec<_>>().join(", ");
+            anyhow!("the configuration file '{shown}' is not valid: line {line}: {why}")
+        })
     }
 }
