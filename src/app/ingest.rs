@@ -20,7 +20,7 @@ use super::enroll::enroll;
 use super::fill::{Limits, Reading, Stop, fill};
 use super::formats::Formats;
 use super::roster::{Bystander, Roster, Why};
-use super::shutdown::Shutdown;
+use super::shutdown::{Request, Shutdown};
 
 /// Bytes read of one file before the next has its turn (1 MiB).
 const TURN: u64 = 1 << 20;
@@ -91,6 +91,9 @@ impl Line {
             } else if self.in_flight.as_ref().is_some_and(JoinHandle::is_finished) {
                 self.land().await;
             }
+        }
+        if shutdown.request() == Request::Stop {
+            info!("stopping: what was read is stored first; a second signal ends it at once");
         }
         self.drain().await;
         if let Some(mut committer) = self.committer {
