@@ -124,7 +124,7 @@ impl Bench {
             if found == wanted {
                 return;
             }
-            assert!(found < wanted, "{found} rows where {wanted} were written");
+            assert!(found < wanted, "{found} rows for {wanted} lines: {}", self.said());
             assert!(Instant::now() < end, "{found} of {wanted} rows came; {}", self.said());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

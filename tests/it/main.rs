@@ -20,16 +20,19 @@ macro_rules! for_every_store {
     };
 }
 
+mod bad_input;
 mod corpora;
 mod corpus;
 mod daemon;
 mod floor_plan;
 mod follow;
+mod gunicorn;
 mod parse;
 mod parse_properties;
 mod place;
 mod postgres;
 mod postgres_faults;
+mod signals;
 mod store_claims;
 mod store_contract;
 mod store_schema;

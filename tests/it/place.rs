@@ -29,6 +29,11 @@ impl Place {
         Place { url: postgres::shared().database().await, _directory: None }
     }
 
+    /// A database that is somebody else's to make and to keep.
+    pub(crate) fn of(url: String) -> Place {
+        Place { url, _directory: None }
+    }
+
     pub(crate) async fn sqlite() -> Place {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/er/log.sqlite3");

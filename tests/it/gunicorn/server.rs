@@ -1,0 +1,179 @@
+//! A real Gunicorn, clients that ask it, and a real logrotate.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use crate::daemon::{Bench, PATIENCE};
+
+/// Clients that ask at the same time.
+const CLIENTS: usize = 4;
+
+/// A running Gunicorn whose access log and error log lie in the watched directory.
+pub(super) struct Gunicorn {
+    master: Child,
+    address: Address,
+}
+
+enum Address {
+    Port(u16),
+    Socket(PathBuf),
+}
+
+impl Gunicorn {
+    /// On a free port, with several sync workers.
+    pub(super) fn start(bench: &Bench) -> Self {
+        Self::start_with(bench, &["--workers", "3", "--bind", "127.0.0.1:0", "app:wsgi"])
+    }
+
+    pub(super) fn start_with(bench: &Bench, arguments: &[&str]) -> Self {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let program = manifest.join(".venv/bin/gunicorn");
+        assert!(program.exists(), "there is no Gunicorn in .venv: tests/run puts it there");
+        let error_log = bench.log("error.log");
+        let master = Command::new(program)
+            .current_dir(manifest.join("tests/it/gunicorn"))
+            .args(["--no-control-socket", "--access-logfile"])
+            .arg(bench.log("access.log"))
+            .arg("--error-logfile")
+            .arg(&error_log)
+            .args(arguments)
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut gunicorn = Self { master, address: Address::Port(0) };
+        gunicorn.address = gunicorn.listens(&error_log);
+        gunicorn
+    }
+
+    /// Waits until a worker can answer; where it listens.
+    fn listens(&mut self, error_log: &Path) -> Address {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let said = fs::read_to_string(error_log).unwrap_or_default();
+            if said.contains("Booting worker") {
+                let at = said.lines().find_map(|line| line.split_once("Listening at: ")).unwrap().1;
+                let at = at.split_once(" (").unwrap().0;
+                return match at.strip_prefix("unix:") {
+                    Some(path) => Address::Socket(path.into()),
+                    None => Address::Port(at.rsplit_once(':').unwrap().1.parse().unwrap()),
+                };
+            }
+            assert!(self.master.try_wait().unwrap().is_none(), "Gunicorn ended: {said}");
+            assert!(Instant::now() < end, "Gunicorn does not start: {said}");
+            std::thread::yield_now();
+        }
+    }
+
+    pub(super) fn pid(&self) -> u32 {
+        self.master.id()
+    }
+
+    /// One request; it is answered.
+    pub(super) fn get(&self, url: &str) {
+        let request = format!(
+            "GET {url} HTTP/1.1\r\nHost: web\r\nUser-Agent: a \"b\"\\\r\nConnection: close\r\n\r\n"
+        );
+        let mut answer = String::new();
+        match &self.address {
+            Address::Port(port) => {
+                let mut stream = TcpStream::connect(("127.0.0.1", *port)).unwrap();
+                stream.write_all(request.as_bytes()).unwrap();
+                stream.read_to_string(&mut answer).unwrap();
+            }
+            Address::Socket(path) => {
+                let mut stream = UnixStream::connect(path).unwrap();
+                stream.write_all(request.as_bytes()).unwrap();
+                stream.read_to_string(&mut answer).unwrap();
+            }
+        }
+        assert!(answer.starts_with("HTTP/1.1 200"), "{url}: {answer}");
+    }
+
+    /// Clients ask without a pause while `meanwhile` runs; the urls that were answered.
+    pub(super) fn busy_while(&self, name: &str, meanwhile: impl FnOnce(&Progress)) -> Vec<String> {
+        let progress = Progress::default();
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for client in 0..CLIENTS {
+                let (progress, done) = (&progress, &done);
+                scope.spawn(move || {
+                    for number in 0.. {
+                        if done.load(Ordering::Relaxed) {
+                            break;
+                        }
+                        let url = format!("/{name}/{client}/{number}?q=%22");
+                        self.get(&url);
+                        progress.answered.lock().unwrap().push(url);
+                    }
+                });
+            }
+            meanwhile(&progress);
+            done.store(true, Ordering::Relaxed);
+        });
+        progress.answered.into_inner().unwrap()
+    }
+}
+
+impl Drop for Gunicorn {
+    fn drop(&mut self) {
+        // It takes its workers along.
+        let _ = Command::new("kill").arg(self.pid().to_string()).status();
+        let _ = self.master.wait();
+    }
+}
+
+/// What the clients have had so far.
+#[derive(Default)]
+pub(super) struct Progress {
+    answered: Mutex<Vec<String>>,
+}
+
+impl Progress {
+    /// Waits until so many more requests are answered.
+    pub(super) fn more(&self, requests: usize) {
+        let wanted = self.answered.lock().unwrap().len() + requests;
+        let end = Instant::now() + PATIENCE;
+        while self.answered.lock().unwrap().len() < wanted {
+            assert!(Instant::now() < end, "Gunicorn answers no more");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// A logrotate of our own: configuration and state in the test's directory.
+pub(super) struct Logrotate {
+    configuration: PathBuf,
+    state: PathBuf,
+}
+
+impl Logrotate {
+    /// Rotates `access.log` by these directives.
+    pub(super) fn new(bench: &Bench, directives: &str) -> Self {
+        let configuration = bench.aside("logrotate.conf");
+        let log = bench.log("access.log");
+        fs::write(&configuration, format!("\"{}\" {{\n{directives}\n}}\n", log.display())).unwrap();
+        Self { configuration, state: bench.aside("logrotate.state") }
+    }
+
+    /// Rotates now.
+    pub(super) fn rotate(&self) {
+        let path = format!("{}:/usr/sbin:/sbin", std::env::var("PATH").unwrap_or_default());
+        let output = Command::new("logrotate")
+            .env("PATH", path)
+            .args(["--force", "--state"])
+            .args([&self.state, &self.configuration])
+            .output()
+            .expect("there is no logrotate: tests/run installs it");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && said.is_empty(), "logrotate: {said}");
+    }
+}
