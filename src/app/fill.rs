@@ -9,7 +9,8 @@
 use std::io::{self, Read};
 
 use crate::follow::Lines;
-use crate::model::{Batch, FileId, HeadPrint, Micros, Span};
+use crate::follow::identity::{head_print, whole_head_print};
+use crate::model::{Batch, FileId, Micros, Span};
 use crate::parse::{LineParser, Parsed};
 
 /// Lines that may belong to one record, at most.
@@ -24,8 +25,6 @@ pub(super) struct Reading<'a> {
     pub(super) file: FileId,
     pub(super) epoch: i64,
     pub(super) parser: &'a LineParser,
-    /// The first line's fingerprint.
-    pub(super) head: Option<HeadPrint>,
     /// The file's size, as far as it is known.
     pub(super) size: u64,
     /// Time for rows whose line has none.
@@ -89,6 +88,7 @@ pub(super) fn fill(
     let mut result = Ok(Stop::End);
     let mut ended = false;
     'reading: loop {
+        note_head(lines, reading, &mut batch.spans[at], ended);
         loop {
             if limits.reached(batch) {
                 result = Ok(Stop::Full);
@@ -139,11 +139,23 @@ fn span_of(batch: &mut Batch, reading: &Reading<'_>, from: u64) -> usize {
         rows: 0,
         rejected: 0,
         excluded: 0,
-        head: if from == 0 { reading.head } else { None },
+        head: None,
         guard: None,
         size: reading.size,
     });
     batch.spans.len() - 1
+}
+
+/// The first line's fingerprint, from the very bytes that are stored: the file may have changed
+/// since its name was looked up.
+fn note_head(lines: &Lines, reading: &Reading<'_>, span: &mut Span, ended: bool) {
+    if span.from == 0 && span.head.is_none() && lines.offset() == 0 {
+        span.head = if ended && reading.whole {
+            whole_head_print(lines.partial())
+        } else {
+            head_print(lines.partial())
+        };
+    }
 }
 
 /// Takes one line, or one record of several.

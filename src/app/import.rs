@@ -13,8 +13,8 @@ use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::follow::Lines;
-use crate::follow::identity::{Likeness, compare};
-use crate::model::{Batch, Checkpoint, GunicornLogModel, HeadPrint, Micros, NewFile, Sighting};
+use crate::follow::identity::{Likeness, compare, whole_head_print};
+use crate::model::{Batch, Checkpoint, GunicornLogModel, Micros, NewFile, Sighting};
 use crate::parse::Parsed;
 use crate::store::{StoredLine, StoredRow, Writer};
 
@@ -124,7 +124,7 @@ impl Import<'_> {
         let source = tokio::task::block_in_place(|| Source::open(path))?;
         self.progress.begin(&source.name, source.size);
         let sample = source.sample(SAMPLE).context("not readable as what its first bytes say")?;
-        let Some(head) = Source::head(&sample) else { return Ok(()) };
+        let Some(head) = whole_head_print(&sample) else { return Ok(()) };
         let told = self.format(&source, sample);
         let seen = Sighting {
             host: self.host.to_owned(),
@@ -171,7 +171,7 @@ impl Import<'_> {
             return Ok(());
         };
         let file = claimed.file;
-        let result = self.content(&source, claimed, head, &format).await;
+        let result = self.content(&source, claimed, &format).await;
         if let Ok(writer) = writer(&mut self.committer).await {
             writer.release(file).await?;
         }
@@ -253,14 +253,13 @@ impl Import<'_> {
         &mut self,
         source: &Source,
         mut claimed: Checkpoint,
-        head: HeadPrint,
         format: &Format,
     ) -> anyhow::Result<()> {
         let mut limits = Limits::BATCH;
         let mut refused: Option<(u64, String)> = None;
         let mut first = true;
         loop {
-            let pass = Pass { source, head, format, limits, refused: refused.as_ref(), first };
+            let pass = Pass { source, format, limits, refused: refused.as_ref(), first };
             match self.pass(&mut claimed, pass).await? {
                 None => return Ok(()),
                 Some((batch, reason)) => {
@@ -284,7 +283,7 @@ impl Import<'_> {
         claimed: &mut Checkpoint,
         pass: Pass<'_>,
     ) -> anyhow::Result<Option<(Batch, String)>> {
-        let Pass { source, head, format, limits, refused, first } = pass;
+        let Pass { source, format, limits, refused, first } = pass;
         let on_disk = Arc::new(AtomicU64::new(0));
         let mut reader = source.reader(&on_disk)?;
         let skipped = tokio::task::block_in_place(|| skip(&mut reader, claimed.committed))?;
@@ -302,7 +301,6 @@ impl Import<'_> {
                 file: claimed.file,
                 epoch: claimed.epoch,
                 parser: &format.parser,
-                head: Some(head),
                 size: 0,
                 estimated: source.changed_us,
                 now: now(),
@@ -355,7 +353,6 @@ impl Import<'_> {
 
 struct Pass<'a> {
     source: &'a Source,
-    head: HeadPrint,
     format: &'a Format,
     limits: Limits,
     refused: Option<&'a (u64, String)>,

@@ -186,7 +186,6 @@ impl Line {
                 file: file.file,
                 epoch: file.epoch,
                 parser: &file.format.parser,
-                head: file.head,
                 size: file.tail.size(),
                 estimated: now,
                 now,

@@ -319,6 +319,7 @@ impl Roster {
     pub(super) fn stored(&mut self, span: &Span) {
         if let Some(file) = self.followed.iter_mut().find(|file| file.file == span.file) {
             file.committed = (span.to, span.guard);
+            file.head = span.head.or(file.head);
             file.refused.take_if(|(at, _)| *at < span.to);
         }
         if let Some(orphan) = self.orphans.iter_mut().find(|orphan| orphan.file == span.file) {

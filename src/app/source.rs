@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::follow::identity::{guard_length, head_print, print};
+use crate::follow::identity::{guard_length, print};
 use crate::follow::{Compression, Lines, Tail, open_archive};
 use crate::model::{FileKey, HeadPrint};
 
@@ -112,11 +112,6 @@ impl Source {
             Err(error) if sample.is_empty() => Err(error),
             _ => Ok(sample), // an archive that breaks later still has a beginning
         }
-    }
-
-    /// The fingerprint of the first line of a sample; a whole file may be one line without an end.
-    pub(super) fn head(sample: &[u8]) -> Option<HeadPrint> {
-        head_print(sample).or_else(|| (!sample.is_empty()).then(|| print(sample)))
     }
 }
 

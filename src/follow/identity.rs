@@ -31,6 +31,11 @@ pub fn head_print(first_bytes: &[u8]) -> Option<HeadPrint> {
     }
 }
 
+/// The same for the beginning of a file that is whole, and may be one line without an end.
+pub fn whole_head_print(first_bytes: &[u8]) -> Option<HeadPrint> {
+    head_print(first_bytes).or_else(|| (!first_bytes.is_empty()).then(|| print(first_bytes)))
+}
+
 /// How much of the bytes before `offset` its guard covers.
 pub fn guard_length(offset: u64) -> usize {
     usize::try_from(offset).map_or(GUARD_LENGTH, |offset| offset.min(GUARD_LENGTH))
