@@ -32,6 +32,7 @@ mod parse_properties;
 mod place;
 mod postgres;
 mod postgres_faults;
+mod readme;
 mod signals;
 mod store_claims;
 mod store_contract;
