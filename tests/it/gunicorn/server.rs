@@ -34,12 +34,12 @@ impl Gunicorn {
 
     pub(super) fn start_with(bench: &Bench, arguments: &[&str]) -> Self {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let program = manifest.join(".venv/bin/gunicorn");
-        assert!(program.exists(), "there is no Gunicorn in .venv: tests/run puts it there");
+        let python = manifest.join(".venv/bin/python");
+        assert!(python.exists(), "there is no Gunicorn in .venv: tests/run puts it there");
         let error_log = bench.log("error.log");
-        let master = Command::new(program)
+        let master = Command::new(python)
             .current_dir(manifest.join("tests/it/gunicorn"))
-            .args(["--no-control-socket", "--access-logfile"])
+            .args(["-m", "gunicorn", "--no-control-socket", "--access-logfile"])
             .arg(bench.log("access.log"))
             .arg("--error-logfile")
             .arg(&error_log)
