@@ -1,7 +1,10 @@
 //! Compressed files, told by their first bytes and never by their names.
 
 use std::fs::File;
-use std::io::{self, BufReader, Chain, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+
+use bzip2::bufread::BzDecoder;
+use liblzma::bufread::XzDecoder;
 
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,9 +53,78 @@ pub fn open_archive(
         Compression::None => Box::new(source),
         Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(source)?),
-        Compression::Xz => Box::new(liblzma::bufread::XzDecoder::new_multi_decoder(source)),
-        Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(source)),
+        Compression::Xz => Box::new(Salvage::of(XzDecoder::new_multi_decoder(source))),
+        Compression::Bzip2 => Box::new(Bzip2Streams(Some(Salvage::of(BzDecoder::new(source))))),
     })
+}
+
+/// A decoder that counts what it has written.
+trait Decoder: Read {
+    fn total_out(&self) -> u64;
+}
+
+impl<R: BufRead> Decoder for XzDecoder<R> {
+    fn total_out(&self) -> u64 {
+        XzDecoder::total_out(self)
+    }
+}
+
+impl<R: BufRead> Decoder for BzDecoder<R> {
+    fn total_out(&self) -> u64 {
+        BzDecoder::total_out(self)
+    }
+}
+
+/// These decoders fail for a whole read, although they have written what comes before the broken
+/// place. Here a read ends at that place, and the next one fails.
+struct Salvage<D> {
+    decoder: D,
+    failed: Option<io::Error>,
+}
+
+impl<D> Salvage<D> {
+    fn of(decoder: D) -> Self {
+        Self { decoder, failed: None }
+    }
+}
+
+impl<D: Decoder> Read for Salvage<D> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(error) = self.failed.take() {
+            return Err(error);
+        }
+        let before = self.decoder.total_out();
+        self.decoder.read(buffer).or_else(|error| {
+            match usize::try_from(self.decoder.total_out() - before) {
+                Ok(written @ 1..) => {
+                    self.failed = Some(error);
+                    Ok(written)
+                }
+                _ => Err(error),
+            }
+        })
+    }
+}
+
+/// One stream behind another, until the source ends. The decoder that does this by itself does
+/// not tell how much it wrote.
+struct Bzip2Streams<R>(Option<Salvage<BzDecoder<R>>>);
+
+impl<R: BufRead> Read for Bzip2Streams<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while let Some(stream) = self.0.as_mut() {
+            let read = stream.read(buffer)?;
+            if read > 0 || buffer.is_empty() {
+                return Ok(read);
+            }
+            let Some(ended) = self.0.take() else { break };
+            let mut source = ended.decoder.into_inner();
+            if !source.fill_buf()?.is_empty() {
+                self.0 = Some(Salvage::of(BzDecoder::new(source)));
+            }
+        }
+        Ok(0)
+    }
 }
 
 /// The compression of an open file, by its first bytes; the file's position does not move.
