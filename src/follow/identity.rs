@@ -26,14 +26,21 @@ pub fn print(bytes: &[u8]) -> HeadPrint {
 pub fn head_print(first_bytes: &[u8]) -> Option<HeadPrint> {
     let first_bytes = &first_bytes[..first_bytes.len().min(HEAD_LENGTH)];
     match memchr::memchr(b'\n', first_bytes) {
-        Some(at) => Some(print(&first_bytes[..at])),
+        Some(at) => Some(last_line_print(&first_bytes[..at])),
         None => (first_bytes.len() == HEAD_LENGTH).then(|| print(first_bytes)),
     }
 }
 
 /// The same for the beginning of a file that is whole, and may be one line without an end.
 pub fn whole_head_print(first_bytes: &[u8]) -> Option<HeadPrint> {
-    head_print(first_bytes).or_else(|| (!first_bytes.is_empty()).then(|| print(first_bytes)))
+    head_print(first_bytes)
+        .or_else(|| (!first_bytes.is_empty()).then(|| last_line_print(first_bytes)))
+}
+
+/// The fingerprint of a line that may lack the newline of its end, or both bytes of it: the same
+/// whichever is written already.
+fn last_line_print(line: &[u8]) -> HeadPrint {
+    print(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 /// How much of the bytes before `offset` its guard covers.
