@@ -54,7 +54,7 @@ async fn claimed(writer: &mut Writer) -> Checkpoint {
     let path = format!("/bench/{}", std::process::id());
     let sighting = Sighting { host: "bench".into(), path, key: None, head: None };
     let new = NewFile { sighting, format: String::new(), time_estimated: false };
-    let file = writer.register(&new).await.unwrap().file;
+    let file = writer.register(&new, &[]).await.unwrap().unwrap().file;
     writer.claim(file, &new.sighting, "").await.unwrap().unwrap()
 }
 

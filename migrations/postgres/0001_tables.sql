@@ -54,7 +54,7 @@ COMMENT ON COLUMN log_file.lost_bytes IS 'Bytes that were gone before they could
 COMMENT ON COLUMN log_file.first_seen_at IS 'When the file was registered, UTC';
 COMMENT ON COLUMN log_file.committed_at IS 'When committed last moved, UTC; NULL before the first commit';
 COMMENT ON COLUMN log_file.closed_at IS 'When the file ended (truncated, replaced, deleted), UTC; NULL while it is open';
-COMMENT ON COLUMN log_file.head_length IS 'Bytes that head covers; NULL until a line is committed';
+COMMENT ON COLUMN log_file.head_length IS 'Bytes that head covers; NULL until a first line is known';
 COMMENT ON COLUMN log_file.guard_length IS 'Bytes that guard covers; NULL until a line is committed';
 COMMENT ON COLUMN log_file.head IS 'First 16 bytes of the SHA-256 of the first line';
 COMMENT ON COLUMN log_file.guard IS 'First 16 bytes of the SHA-256 of the bytes just before committed';

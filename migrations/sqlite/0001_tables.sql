@@ -19,7 +19,7 @@ CREATE TABLE log_file ( -- One row for each logical file: what it is, and how fa
     first_seen_at TEXT NOT NULL, -- When the file was registered, UTC
     committed_at TEXT, -- When committed last moved, UTC; NULL before the first commit
     closed_at TEXT, -- When the file ended (truncated, replaced, deleted), UTC; NULL while it is open
-    head_length INTEGER, -- Bytes that head covers; NULL until a line is committed
+    head_length INTEGER, -- Bytes that head covers; NULL until a first line is known
     guard_length INTEGER, -- Bytes that guard covers; NULL until a line is committed
     head BLOB, -- First 16 bytes of the SHA-256 of the first line
     guard BLOB, -- First 16 bytes of the SHA-256 of the bytes just before committed

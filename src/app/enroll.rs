@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::follow::identity::Likeness;
 use crate::follow::{Compression, Tail};
-use crate::model::{Checkpoint, HeadPrint, NewFile, Sighting};
+use crate::model::{Checkpoint, FileId, HeadPrint, NewFile, Sighting};
 use crate::parse::Preset;
 use crate::store::{StoreError, Writer};
 
@@ -206,7 +206,7 @@ async fn settle(
     applicant: Applicant,
     verdict: Verdict,
 ) -> Result<(), Failed> {
-    let Applicant { tail, named, head, format, told, seen, .. } = applicant;
+    let Applicant { tail, named, head, format, told, seen, known: compared } = applicant;
     let path = tail.path().to_path_buf();
     let bystander = |why, key| Bystander { path: path.clone(), key, named, why };
     let key = tail.key();
@@ -227,13 +227,28 @@ async fn settle(
                 format: format.format.clone(),
                 time_estimated: !format.has_time,
             };
-            match writer.register(&new).await {
-                Ok(known) => (known.file, true),
+            let known: Vec<FileId> = compared.iter().map(|(known, _)| known.file).collect();
+            match writer.register(&new, &known).await {
+                Ok(Some(new)) => (new.file, true),
+                Ok(None) => {
+                    roster.bystanders.push(bystander(Why::New(tail), key));
+                    return Ok(());
+                }
                 Err(error) => return Err(Box::new((error, tail, named))),
             }
         }
     };
+    let compared_at = compared.iter().find(|(known, _)| known.file == file);
+    let compared_at = compared_at.map_or(0, |(known, _)| known.committed);
     match writer.claim(file, &seen, &format.format).await {
+        // Somebody else has stored more since the content was compared: compare that too.
+        Ok(Some(claimed)) if claimed.committed != compared_at => {
+            if let Err(error) = writer.release(claimed.file).await {
+                return Err(Box::new((error, tail, named)));
+            }
+            roster.bystanders.push(bystander(Why::New(tail), key));
+            Ok(())
+        }
         Ok(Some(claimed)) => {
             roster.orphans.retain(|orphan| orphan.file != claimed.file);
             if new {

@@ -14,7 +14,7 @@ use tracing::{info, warn};
 
 use crate::follow::Lines;
 use crate::follow::identity::{Likeness, compare, whole_head_print};
-use crate::model::{Batch, Checkpoint, GunicornLogModel, Micros, NewFile, Sighting};
+use crate::model::{Batch, Checkpoint, FileId, GunicornLogModel, Micros, NewFile, Sighting};
 use crate::parse::Parsed;
 use crate::store::{StoredLine, StoredRow, Writer};
 
@@ -29,6 +29,12 @@ use super::watch::{connect, owner};
 
 /// Lines at the end of a shorter copy that are held against the store.
 const COMPARED: usize = 64;
+
+/// How long to wait for another writer to store enough of a file to compare with.
+const UNDECIDED: Duration = Duration::from_secs(10);
+
+/// Between two looks meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What an import did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -132,42 +138,7 @@ impl Import<'_> {
             key: source.key,
             head: Some(head),
         };
-        let known = writer(&mut self.committer).await?.candidates(&seen).await?;
-        let mut format = match told {
-            Ok(format) => format,
-            // A format that was given once need not be given again.
-            Err(error) => {
-                let alike = known.iter().filter(|known| known.head == seen.head);
-                let before = alike.filter_map(|known| self.formats.stored(&known.format)).next();
-                before.ok_or(error)?
-            }
-        };
-        let checkpoint = match self.standing(&source, &seen, &format, known).await? {
-            Standing::Contained => {
-                let skipped = skip(&mut source.reader(&Arc::default())?, u64::MAX)?;
-                self.summary.already_stored += skipped.lines;
-                self.summary.lines += skipped.lines;
-                self.summary.bytes += skipped.bytes;
-                return Ok(());
-            }
-            Standing::Known(known) => {
-                format = self.formats.stored(&known.format).unwrap_or(format);
-                known
-            }
-            Standing::New => {
-                let new = NewFile {
-                    sighting: seen.clone(),
-                    format: format.format.clone(),
-                    time_estimated: !format.has_time,
-                };
-                writer(&mut self.committer).await?.register(&new).await?
-            }
-        };
-        // The row keeps the name and inode of the log itself, not those of a copy of it.
-        let own = Sighting { path: checkpoint.path.clone(), key: checkpoint.key, ..seen };
-        let claim = writer(&mut self.committer).await?;
-        let Some(claimed) = claim.claim(checkpoint.file, &own, &format.format).await? else {
-            warn!(path = source.name, "a running log-ingestd follows this file and stores it");
+        let Some((claimed, format)) = self.settle(&source, &seen, &told).await? else {
             return Ok(());
         };
         let file = claimed.file;
@@ -176,6 +147,84 @@ impl Import<'_> {
             writer.release(file).await?;
         }
         result
+    }
+
+    /// Finds out which logical file this is, and claims it; `None` if there is nothing to do.
+    /// Other writers may be at the same, so what was found out may be past when it is used.
+    async fn settle(
+        &mut self,
+        source: &Source,
+        seen: &Sighting,
+        told: &anyhow::Result<Arc<Format>>,
+    ) -> anyhow::Result<Option<(Checkpoint, Arc<Format>)>> {
+        let give_up = Instant::now() + UNDECIDED;
+        loop {
+            let known = writer(&mut self.committer).await?.candidates(seen).await?;
+            let compared: Vec<FileId> = known.iter().map(|known| known.file).collect();
+            let mut format = self.format_of(told, seen, &known)?;
+            let checkpoint = match self.standing(source, seen, &format, known).await? {
+                Standing::Contained => {
+                    let skipped = skip(&mut source.reader(&Arc::default())?, u64::MAX)?;
+                    self.summary.already_stored += skipped.lines;
+                    self.summary.lines += skipped.lines;
+                    self.summary.bytes += skipped.bytes;
+                    return Ok(None);
+                }
+                Standing::Known(known) => {
+                    format = self.formats.stored(&known.format).unwrap_or(format);
+                    known
+                }
+                Standing::New => {
+                    let new = NewFile {
+                        sighting: seen.clone(),
+                        format: format.format.clone(),
+                        time_estimated: !format.has_time,
+                    };
+                    let writer = writer(&mut self.committer).await?;
+                    let Some(new) = writer.register(&new, &compared).await? else { continue };
+                    new
+                }
+            };
+            // The row keeps the name and inode of the log itself, not those of a copy of it.
+            let own =
+                Sighting { path: checkpoint.path.clone(), key: checkpoint.key, ..seen.clone() };
+            let writer = writer(&mut self.committer).await?;
+            match writer.claim(checkpoint.file, &own, &format.format).await? {
+                Some(claimed) if claimed.committed == checkpoint.committed => {
+                    return Ok(Some((claimed, format)));
+                }
+                // More was stored meanwhile than what was compared.
+                Some(claimed) => writer.release(claimed.file).await?,
+                // Only the first line is known to be the same: whoever has it stores more soon.
+                None if checkpoint.committed == 0 && Instant::now() < give_up => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                None => {
+                    warn!(
+                        path = source.name,
+                        "a running log-ingestd follows this file and stores it"
+                    );
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// The format that was given or told from the lines; else the one by which the file was read
+    /// before.
+    fn format_of(
+        &mut self,
+        told: &anyhow::Result<Arc<Format>>,
+        seen: &Sighting,
+        known: &[Checkpoint],
+    ) -> anyhow::Result<Arc<Format>> {
+        let error = match told {
+            Ok(format) => return Ok(Arc::clone(format)),
+            Err(error) => error,
+        };
+        let alike = known.iter().filter(|known| known.head == seen.head);
+        let before = alike.filter_map(|known| self.formats.stored(&known.format)).next();
+        before.with_context(|| error.to_string())
     }
 
     fn format(&mut self, source: &Source, mut sample: Vec<u8>) -> anyhow::Result<Arc<Format>> {
@@ -287,13 +336,15 @@ impl Import<'_> {
         let on_disk = Arc::new(AtomicU64::new(0));
         let mut reader = source.reader(&on_disk)?;
         let skipped = tokio::task::block_in_place(|| skip(&mut reader, claimed.committed))?;
-        if first {
-            self.summary.already_stored += skipped.lines;
-            self.summary.lines += skipped.lines;
-            self.summary.bytes += skipped.bytes;
-        }
         let mut lines = Lines::default();
         lines.reset(claimed.committed, &skipped.history);
+        if first {
+            // The last one may have been stored before its end was written.
+            let stored = skipped.lines + u64::from(!lines.at_line_start());
+            self.summary.already_stored += stored;
+            self.summary.lines += stored;
+            self.summary.bytes += skipped.bytes;
+        }
         let claims = vec![(claimed.file, claimed.epoch)];
         let mut batch = Batch { cutoff: self.cutoff, ..Batch::default() };
         loop {

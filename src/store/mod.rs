@@ -179,10 +179,15 @@ impl Writer {
 
     /// Writes down a file that is none of the [`Writer::candidates`]; its offset is 0.
     ///
-    /// If another daemon registered the same device, inode and birth since this writer looked for
-    /// candidates, the answer is that file: one file on disk never gets two rows.
-    pub async fn register(&mut self, new: &NewFile) -> Result<Checkpoint, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.register(new).await)
+    /// `known` are the candidates that the caller has compared it with. If another writer has
+    /// registered one more since, which may be this very file, the answer is `None`: look again.
+    /// One file on disk never gets two rows, and one content not either.
+    pub async fn register(
+        &mut self,
+        new: &NewFile,
+        known: &[FileId],
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.register(new, known).await)
     }
 
     /// Takes the file: locks it, raises its epoch, writes down where it is now, and opens it again

@@ -104,9 +104,10 @@ pub(crate) fn print(byte: u8) -> HeadPrint {
 /// A new file, registered and claimed.
 pub(crate) async fn claimed(writer: &mut Writer, inode: u64) -> Checkpoint {
     let sighting = sighting(inode, None);
-    writer.candidates(&sighting).await.unwrap();
+    let known = writer.candidates(&sighting).await.unwrap();
+    let known: Vec<_> = known.iter().map(|known| known.file).collect();
     let new = NewFile { sighting, format: "%(r)s".into(), time_estimated: false };
-    let file = writer.register(&new).await.unwrap().file;
+    let file = writer.register(&new, &known).await.unwrap().unwrap().file;
     writer.claim(file, &new.sighting, &new.format).await.unwrap().expect("it is free")
 }
 

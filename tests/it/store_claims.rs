@@ -1,6 +1,6 @@
 //! What every store promises of files: one row, one writer, known again.
 
-use log_ingestd::model::{Checkpoint, FileKey, HeadPrint, NewFile};
+use log_ingestd::model::{Checkpoint, FileKey, HeadPrint, NewFile, Sighting};
 use log_ingestd::store::Writer;
 
 use crate::place::{Lines, NOW, Place, advanced, claimed, print, sighting, until};
@@ -11,7 +11,6 @@ for_every_store!(
     a_writer_takes_its_file_again_after_a_lost_connection,
     a_file_that_somebody_claimed_meanwhile_is_lost,
     two_daemons_that_see_a_new_file_at_once_register_it_once,
-    a_truncated_file_is_a_new_one_whatever_else_was_looked_at_meanwhile,
     candidates_share_inode_or_first_line_and_host,
     a_closed_file_says_why_and_what_was_lost_and_opens_with_the_next_claim,
     a_stream_leaves_the_key_of_its_file,
@@ -93,41 +92,27 @@ async fn a_file_that_somebody_claimed_meanwhile_is_lost(place: Place) {
     assert!(other.claim(at.file, &sighting(1, None), "%(r)s").await.unwrap().is_some());
 }
 
-async fn a_truncated_file_is_a_new_one_whatever_else_was_looked_at_meanwhile(place: Place) {
-    let mut writer = place.open().await.writer("web:1").await.unwrap();
-    let old = claimed(&mut writer, 1).await;
-    writer.commit(&Lines::after(&old).row(NOW).batch()).await.unwrap();
-    // The copy and the truncated file are found in one look, and both are registered after it.
-    let new = |inode| NewFile {
-        sighting: sighting(inode, Some(9)),
-        format: "%(r)s".into(),
-        time_estimated: false,
-    };
-    writer.candidates(&new(1).sighting).await.unwrap();
-    writer.candidates(&new(2).sighting).await.unwrap();
-    let copy = writer.register(&new(2)).await.unwrap();
-    let truncated = writer.register(&new(1)).await.unwrap();
-    assert_ne!(copy.file, old.file);
-    assert_ne!(truncated.file, old.file);
-    assert_eq!(truncated.committed, 0);
-}
-
 async fn two_daemons_that_see_a_new_file_at_once_register_it_once(place: Place) {
     let store = place.open().await;
     let mut one = store.writer("web:1").await.unwrap();
     let mut two = store.writer("web:2").await.unwrap();
-    let seen = sighting(1, None);
-    assert_eq!(one.candidates(&seen).await.unwrap(), []);
-    assert_eq!(two.candidates(&seen).await.unwrap(), []);
-    let new = NewFile { sighting: seen.clone(), format: "%(r)s".into(), time_estimated: false };
-    let first = one.register(&new).await.unwrap();
-    let second = two.register(&new).await.unwrap();
-    assert_eq!(first, second);
-    // Who has seen the row and knows that it is another file gets a new one.
-    assert_eq!(two.candidates(&seen).await.unwrap().len(), 1);
-    let third = two.register(&new).await.unwrap();
-    assert_ne!(third.file, first.file);
-    assert_eq!((third.committed, third.closed), (0, false));
+    // By inode, and by first line: an archive has no inode of its own.
+    for seen in [sighting(1, None), Sighting { key: None, ..sighting(2, Some(7)) }] {
+        assert_eq!(one.candidates(&seen).await.unwrap(), []);
+        assert_eq!(two.candidates(&seen).await.unwrap(), []);
+        let new = NewFile { sighting: seen.clone(), format: "%(r)s".into(), time_estimated: false };
+        let first = one.register(&new, &[]).await.unwrap().unwrap();
+        assert_eq!(first.head, seen.head);
+        assert_eq!(two.register(&new, &[]).await.unwrap(), None);
+        assert_eq!(two.candidates(&seen).await.unwrap(), std::slice::from_ref(&first));
+        // Who has seen the row and knows that it is another file gets a new one.
+        let other = two.register(&new, &[first.file]).await.unwrap().unwrap();
+        assert_ne!(other.file, first.file);
+        assert_eq!((other.committed, other.closed), (0, false));
+        // A writer's own registrations are no surprise to it: logs may begin alike.
+        let third = two.register(&new, &[first.file]).await.unwrap().unwrap();
+        assert_ne!(third.file, other.file);
+    }
 }
 
 async fn candidates_share_inode_or_first_line_and_host(place: Place) {

@@ -227,7 +227,7 @@ async fn files_tells_everything_about_each_file_of_a_host(place: Place) {
     let mut elsewhere = sighting(1, None);
     elsewhere.host = "other".into();
     let new = NewFile { sighting: elsewhere, format: "%(r)s".into(), time_estimated: true };
-    writer.register(&new).await.unwrap();
+    writer.register(&new, &[]).await.unwrap();
 
     let files = store.files(Some("web")).await.unwrap();
     let [file] = &files[..] else { panic!("{files:?}") };

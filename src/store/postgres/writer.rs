@@ -21,8 +21,9 @@ const CANDIDATES: &str = concat!(
 );
 
 const REGISTER: &str = concat!(
-    "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated)
-     VALUES ($1, $2, $3, $4, $5, $6, $7) RETURNING ",
+    "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, head,
+                           head_length)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING ",
     checkpoint_columns!()
 );
 
@@ -58,9 +59,8 @@ pub(in crate::store) struct PgWriter {
     pub(super) connection: PgConnection,
     owner: String,
     held: HashSet<FileId>,
-    /// Every answer of [`PgWriter::candidates`]: several files may be looked at before the first
-    /// of them is registered.
-    looked: HashSet<FileId>,
+    /// Files that this writer registered: nobody else's work.
+    registered: HashSet<FileId>,
 }
 
 impl PgWriter {
@@ -73,7 +73,7 @@ impl PgWriter {
             connection: arm.connect().await?,
             owner: owner.to_owned(),
             held: HashSet::new(),
-            looked: HashSet::new(),
+            registered: HashSet::new(),
         })
     }
 
@@ -81,19 +81,17 @@ impl PgWriter {
         &mut self,
         seen: &Sighting,
     ) -> Result<Vec<Checkpoint>, StoreError> {
-        let found = candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))?;
-        self.looked.extend(found.iter().map(|it| it.file));
-        Ok(found)
+        candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))
     }
 
-    /// Two daemons on one directory may both have found no candidate. The second one to get the
-    /// lock looks again: a row of the same file that it has not seen is the other's work.
+    /// Two writers may both have found no candidate. The second one to get the lock looks again: a row
+    /// that it does not know is the other's work, and may be of the same file.
     pub(in crate::store) async fn register(
         &mut self,
         new: &NewFile,
-    ) -> Result<Checkpoint, StoreError> {
+        known: &[FileId],
+    ) -> Result<Option<Checkpoint>, StoreError> {
         let seen = &new.sighting;
-        let looked = &self.looked;
         let register = async {
             let mut tx = self.connection.begin().await?;
             sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
@@ -102,12 +100,10 @@ impl PgWriter {
                 .execute(&mut *tx)
                 .await?;
             let again = candidates(&mut tx, seen).await?;
-            let others = again.into_iter().find(|it| {
-                it.key.is_some() && it.key == seen.key && !it.closed && !looked.contains(&it.file)
-            });
-            if let Some(checkpoint) = others {
+            let is_news = |id| !known.contains(id) && !self.registered.contains(id);
+            if again.iter().any(|it| is_news(&it.file)) {
                 tx.rollback().await?;
-                return Ok(checkpoint);
+                return Ok(None);
             }
             let row = sqlx::query(REGISTER)
                 .bind(&seen.host)
@@ -117,11 +113,14 @@ impl PgWriter {
                 .bind(seen.key.and_then(|key| key.birth_us).map(time))
                 .bind(&new.format)
                 .bind(new.time_estimated)
+                .bind(seen.head.map(|head| head.print.0.to_vec()))
+                .bind(seen.head.map(|head| head.length as i32))
                 .fetch_one(&mut *tx)
                 .await?;
             let checkpoint = rows::checkpoint(&row)?;
             tx.commit().await?;
-            Ok(checkpoint)
+            self.registered.insert(checkpoint.file);
+            Ok(Some(checkpoint))
         };
         register.await.map_err(failed(&self.arm.name))
     }

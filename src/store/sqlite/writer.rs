@@ -22,8 +22,9 @@ const CANDIDATES: &str = concat!(
 );
 
 const REGISTER: &str = concat!(
-    "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, first_seen_at)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) RETURNING ",
+    "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated,
+                           first_seen_at, head, head_length)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING ",
     checkpoint_columns!()
 );
 
@@ -56,9 +57,8 @@ pub(in crate::store) struct SqliteWriter {
     pub(super) arm: Arc<Sqlite>,
     pub(super) connection: SqliteConnection,
     alive: Alive,
-    /// Every answer of [`SqliteWriter::candidates`]: several files may be looked at before the first
-    /// of them is registered.
-    looked: HashSet<FileId>,
+    /// Files that this writer registered: nobody else's work.
+    registered: HashSet<FileId>,
 }
 
 /// Whether a file is free for a writer.
@@ -75,35 +75,31 @@ impl SqliteWriter {
     ) -> Result<SqliteWriter, StoreError> {
         let alive = arm.locks.join(owner).map_err(|error| from_io(&arm.name, error))?;
         let connection = arm.connect().await?;
-        Ok(SqliteWriter { arm: Arc::clone(arm), connection, alive, looked: HashSet::new() })
+        Ok(SqliteWriter { arm: Arc::clone(arm), connection, alive, registered: HashSet::new() })
     }
 
     pub(in crate::store) async fn candidates(
         &mut self,
         seen: &Sighting,
     ) -> Result<Vec<Checkpoint>, StoreError> {
-        let found = candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))?;
-        self.looked.extend(found.iter().map(|it| it.file));
-        Ok(found)
+        candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))
     }
 
-    /// Two daemons on one directory may both have found no candidate. The second one to write
-    /// looks again: a row of the same file that it has not seen is the other's work.
+    /// Two writers may both have found no candidate. The second one to write looks again: a row
+    /// that it does not know is the other's work, and may be of the same file.
     pub(in crate::store) async fn register(
         &mut self,
         new: &NewFile,
-    ) -> Result<Checkpoint, StoreError> {
+        known: &[FileId],
+    ) -> Result<Option<Checkpoint>, StoreError> {
         let seen = &new.sighting;
-        let looked = &self.looked;
         let register = async {
             let mut tx = self.connection.begin_with(BEGIN).await?;
             let again = candidates(&mut tx, seen).await?;
-            let others = again.into_iter().find(|it| {
-                it.key.is_some() && it.key == seen.key && !it.closed && !looked.contains(&it.file)
-            });
-            if let Some(checkpoint) = others {
+            let is_news = |id| !known.contains(id) && !self.registered.contains(id);
+            if again.iter().any(|it| is_news(&it.file)) {
                 tx.rollback().await?;
-                return Ok(checkpoint);
+                return Ok(None);
             }
             let row = sqlx::query(REGISTER)
                 .bind(seen.host.clone())
@@ -114,11 +110,14 @@ impl SqliteWriter {
                 .bind(new.format.clone())
                 .bind(new.time_estimated)
                 .bind(clock::now())
+                .bind(seen.head.map(|head| head.print.0.to_vec()))
+                .bind(seen.head.map(|head| i64::from(head.length)))
                 .fetch_one(&mut *tx)
                 .await?;
             let checkpoint = rows::checkpoint(&row)?;
             tx.commit().await?;
-            Ok(checkpoint)
+            self.registered.insert(checkpoint.file);
+            Ok(Some(checkpoint))
         };
         register.await.map_err(failed(&self.arm.name))
     }
