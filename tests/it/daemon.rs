@@ -17,7 +17,7 @@ macro_rules! for_each_store {
             mod $name {
                 use super::*;
 
-                async fn story($bench: Bench) $story
+                async fn story($bench: $crate::daemon::Bench) $story
 
                 #[tokio::test(flavor = "multi_thread")]
                 async fn on_postgres() {

@@ -4,7 +4,7 @@
 use std::fs;
 use std::io::Write;
 
-use crate::daemon::{Bench, for_each_store, line, lines, rename, urls};
+use crate::daemon::{for_each_store, line, lines, rename, urls};
 
 for_each_store! {
     async fn what_is_there_is_read_from_the_beginning_and_what_is_appended_follows(bench) {

@@ -20,6 +20,7 @@ macro_rules! for_every_store {
     };
 }
 
+mod archives;
 mod bad_input;
 mod corpora;
 mod corpus;
@@ -27,6 +28,8 @@ mod daemon;
 mod floor_plan;
 mod follow;
 mod gunicorn;
+mod import;
+mod import_trouble;
 mod parse;
 mod parse_properties;
 mod place;
