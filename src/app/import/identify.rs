@@ -1,0 +1,199 @@
+//! Which logical file is it? Known by its first line, and by the bytes before the checkpoint; a
+//! copy that ends before the checkpoint is known by its last line.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use tracing::{info, warn};
+
+use crate::follow::identity::{Likeness, compare};
+use crate::model::{Checkpoint, FileId, GunicornLogModel, NewFile, Sighting};
+use crate::parse::Parsed;
+use crate::store::{StoredLine, StoredRow};
+
+use crate::app::formats::{Choice, Format, SAMPLE};
+use crate::app::source::{Skipped, Source, last_lines, skip};
+use super::{Import, writer};
+
+/// Lines at the end of a shorter copy that are held against the store.
+const COMPARED: usize = 64;
+
+/// How long to wait for another writer to store enough of a file to compare with.
+const UNDECIDED: Duration = Duration::from_secs(10);
+
+/// Between two looks meanwhile.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// How a file stands to what is stored.
+enum Standing {
+    /// It is, or becomes, this logical file.
+    Known(Checkpoint),
+    /// All of it is stored: it is the beginning of a file of which more is.
+    Contained,
+    /// Nobody has seen it.
+    New,
+}
+
+impl Import<'_> {
+    /// Finds out which logical file this is, and claims it; `None` if there is nothing to do.
+    /// Other writers may be at the same, so what was found out may be past when it is used.
+    pub(super) async fn settle(
+        &mut self,
+        source: &Source,
+        seen: &Sighting,
+        told: &anyhow::Result<Arc<Format>>,
+    ) -> anyhow::Result<Option<(Checkpoint, Arc<Format>)>> {
+        let give_up = Instant::now() + UNDECIDED;
+        loop {
+            let known = writer(&mut self.committer).await?.candidates(seen).await?;
+            let compared: Vec<FileId> = known.iter().map(|known| known.file).collect();
+            let mut format = self.format_of(told, seen, &known)?;
+            let checkpoint = match self.standing(source, seen, &format, known).await? {
+                Standing::Contained => {
+                    let skipped = skip(&mut source.reader(&Arc::default())?, u64::MAX)?;
+                    self.summary.already_stored += skipped.lines;
+                    self.summary.lines += skipped.lines;
+                    self.summary.bytes += skipped.bytes;
+                    return Ok(None);
+                }
+                Standing::Known(known) => {
+                    format = self.formats.stored(&known.format).unwrap_or(format);
+                    known
+                }
+                Standing::New => {
+                    let new = NewFile {
+                        sighting: seen.clone(),
+                        format: format.format.clone(),
+                        time_estimated: !format.has_time,
+                    };
+                    let writer = writer(&mut self.committer).await?;
+                    let Some(new) = writer.register(&new, &compared).await? else { continue };
+                    new
+                }
+            };
+            // The row keeps the name and inode of the log itself, not those of a copy of it.
+            let own =
+                Sighting { path: checkpoint.path.clone(), key: checkpoint.key, ..seen.clone() };
+            let writer = writer(&mut self.committer).await?;
+            match writer.claim(checkpoint.file, &own, &format.format).await? {
+                Some(claimed) if claimed.committed == checkpoint.committed => {
+                    return Ok(Some((claimed, format)));
+                }
+                // More was stored meanwhile than what was compared.
+                Some(claimed) => writer.release(claimed.file).await?,
+                // Only the first line is known to be the same: whoever has it stores more soon.
+                None if checkpoint.committed == 0 && Instant::now() < give_up => {
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                None => {
+                    warn!(
+                        path = source.name,
+                        "a running log-ingestd follows this file and stores it"
+                    );
+                    return Ok(None);
+                }
+            }
+        }
+    }
+
+    /// The format that was given or told from the lines; else the one by which the file was read
+    /// before.
+    fn format_of(
+        &mut self,
+        told: &anyhow::Result<Arc<Format>>,
+        seen: &Sighting,
+        known: &[Checkpoint],
+    ) -> anyhow::Result<Arc<Format>> {
+        let error = match told {
+            Ok(format) => return Ok(Arc::clone(format)),
+            Err(error) => error,
+        };
+        let alike = known.iter().filter(|known| known.head == seen.head);
+        let before = alike.filter_map(|known| self.formats.stored(&known.format)).next();
+        before.with_context(|| error.to_string())
+    }
+
+    pub(super) fn format(
+        &mut self,
+        source: &Source,
+        mut sample: Vec<u8>,
+    ) -> anyhow::Result<Arc<Format>> {
+        if source.size < SAMPLE as u64 && !sample.ends_with(b"\n") {
+            sample.push(b'\n'); // a whole file of one unfinished line is a line
+        }
+        match self.formats.choose(&sample, false) {
+            Choice::Access { format, told } => {
+                if let Some(preset) = told {
+                    info!(path = source.name, format = preset.name, "told from its first lines");
+                }
+                Ok(format)
+            }
+            Choice::ErrorLog => {
+                bail!("this is Gunicorn's error log; the access log is another file")
+            }
+            Choice::Unknown | Choice::NotYet => bail!(
+                "no known format reads its first lines; give --format, and try it with \
+                 `log-ingestd check FILE --format …`"
+            ),
+        }
+    }
+
+    async fn standing(
+        &mut self,
+        source: &Source,
+        seen: &Sighting,
+        format: &Format,
+        known: Vec<Checkpoint>,
+    ) -> anyhow::Result<Standing> {
+        for checkpoint in known {
+            let mut skipped: Option<Skipped> = None;
+            let likeness = compare(&checkpoint, u64::MAX, seen.head, |offset| {
+                let passed = skip(&mut source.reader(&Arc::default())?, offset)?;
+                let guard = (passed.bytes == offset).then(|| passed.guard()).flatten();
+                skipped = Some(passed);
+                std::io::Result::Ok(guard)
+            })?;
+            if likeness == Likeness::Same {
+                return Ok(Standing::Known(checkpoint));
+            }
+            let shorter = skipped.is_some_and(|passed| passed.bytes < checkpoint.committed);
+            if shorter && self.contains(source, format, &checkpoint).await? {
+                return Ok(Standing::Contained);
+            }
+        }
+        Ok(Standing::New)
+    }
+
+    /// Whether the store holds the last line of `source` at the same offset of a longer file that
+    /// begins alike: then it holds all of it.
+    async fn contains(
+        &mut self,
+        source: &Source,
+        format: &Format,
+        known: &Checkpoint,
+    ) -> anyhow::Result<bool> {
+        let last = last_lines(&mut source.reader(&Arc::default())?, COMPARED)?;
+        for (offset, line) in last.iter().rev() {
+            let stored = writer(&mut self.committer).await?.line_at(known.file, *offset).await?;
+            match (format.parser.parse(line), stored) {
+                (Parsed::Record(record), Some(StoredLine::Row(row))) => {
+                    return Ok(is_of(&row, &record));
+                }
+                (_, Some(StoredLine::Reject { raw, .. })) => return Ok(raw == *line),
+                (Parsed::Excluded, None) => {} // leaves no trace; the line before it may
+                _ => return Ok(false),
+            }
+        }
+        Ok(true) // nothing but excluded lines
+    }
+}
+
+/// Whether a stored row is the record of this line, by what tells requests apart.
+fn is_of(row: &StoredRow, record: &GunicornLogModel<'_>) -> bool {
+    record.timestamp.is_none_or(|timestamp| timestamp == row.timestamp)
+        && record.url.as_deref() == row.url.as_deref()
+        && record.agent.as_deref() == row.agent.as_deref()
+        && record.user_id.as_deref() == row.user_id.as_deref()
+        && (record.code, record.duration, record.user_ip) == (row.code, row.duration, row.user_ip)
+}
