@@ -22,8 +22,12 @@ use super::formats::{Choice, Format, Formats, SAMPLE};
 use super::judge::{Applicant, Verdict, is_object, judge, liken};
 use super::roster::{Bystander, Followed, Roster, Why};
 
-/// Time between two tries to claim a file that another writer holds.
-const HELD_RETRY: Duration = Duration::from_secs(5);
+/// Time until the first try to claim again a file that another writer holds: the server may just
+/// not have noticed yet that a killed daemon is gone.
+const HELD_FIRST: Duration = Duration::from_millis(250);
+
+/// The longest time between two tries; each is twice the one before.
+const HELD_LONGEST: Duration = Duration::from_secs(5);
 
 /// A format, and the preset if it was told from the lines.
 type Chosen = (Arc<Format>, Option<&'static Preset>);
@@ -250,6 +254,7 @@ async fn settle(
             Ok(())
         }
         Ok(Some(claimed)) => {
+            roster.held.remove(&claimed.file);
             roster.orphans.retain(|orphan| orphan.file != claimed.file);
             if new {
                 let (format, about) = told.map_or((format.format.as_str(), "as given"), |preset| {
@@ -265,8 +270,16 @@ async fn settle(
             Ok(())
         }
         Ok(None) => {
-            warn!(path = %path.display(), "another log-ingestd writes this file: waiting for it");
-            let until = Instant::now() + HELD_RETRY;
+            let wait = match roster.held.get(&file) {
+                Some(last) => (*last * 2).min(HELD_LONGEST),
+                None => {
+                    warn!(path = %path.display(),
+                        "another log-ingestd writes this file: waiting for it");
+                    HELD_FIRST
+                }
+            };
+            roster.held.insert(file, wait);
+            let until = Instant::now() + wait;
             roster.bystanders.push(bystander(Why::Held { tail, until }, key));
             Ok(())
         }

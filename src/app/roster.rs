@@ -4,7 +4,7 @@
 //! system only: it opens what is new at once, because a file that is open can be renamed and even
 //! deleted and is still read. [`super::enroll`] then asks the store what is known of it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -118,6 +118,8 @@ pub(super) struct Roster {
     pub(super) followed: Vec<Followed>,
     pub(super) bystanders: Vec<Bystander>,
     pub(super) orphans: Vec<Orphan>,
+    /// Files that another writer has, which was said once, and the last time between two tries.
+    pub(super) held: HashMap<FileId, Duration>,
     /// Paths that could not be opened: said once, until they can.
     closed_doors: HashSet<PathBuf>,
 }
@@ -129,6 +131,7 @@ impl Roster {
             followed: Vec::new(),
             bystanders: Vec::new(),
             orphans: Vec::new(),
+            held: HashMap::new(),
             closed_doors: HashSet::new(),
         }
     }
