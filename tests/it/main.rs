@@ -22,6 +22,7 @@ macro_rules! for_every_store {
 
 mod archives;
 mod bad_input;
+mod commands;
 mod corpora;
 mod corpus;
 mod daemon;
@@ -30,6 +31,7 @@ mod follow;
 mod gunicorn;
 mod import;
 mod import_trouble;
+mod outage;
 mod parse;
 mod parse_properties;
 mod place;
@@ -41,3 +43,5 @@ mod store_claims;
 mod store_contract;
 mod store_schema;
 mod sweeps;
+mod takeover;
+mod traffic;

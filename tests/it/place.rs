@@ -34,6 +34,11 @@ impl Place {
         Place { url, _directory: None }
     }
 
+    /// A database that somebody else made.
+    pub(crate) fn at(url: String) -> Place {
+        Place { url, _directory: None }
+    }
+
     pub(crate) async fn sqlite() -> Place {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/er/log.sqlite3");

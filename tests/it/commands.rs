@@ -1,0 +1,216 @@
+//! The small commands: what a person reads, and the exit code that a script reads.
+
+use chrono::{TimeDelta, Utc};
+
+use crate::daemon::{Bench, for_each_store, line, lines, urls};
+use crate::place::{Place, until};
+
+/// Lines of requests `days` ago.
+fn aged(days: i64, prefix: &str, count: u32) -> String {
+    let then = Utc::now() - TimeDelta::days(days);
+    lines(prefix, 0..count)
+        .replace("23/Nov/2026:08:41:00", &then.format("%d/%b/%Y:%H:%M:%S").to_string())
+}
+
+/// A log whose lines are 200, 100 and 10 days old, and rejects of which five are 200 days old.
+async fn aged_rows(bench: &Bench) {
+    let text = [aged(200, "oldest", 30), aged(100, "older", 20), aged(10, "new", 10)].concat();
+    bench.append("access.log", format!("{text}{}", "no line of ours\n".repeat(8)));
+    bench.succeed(&["import", bench.log("access.log").to_str().unwrap()]);
+    let then = Utc::now() - TimeDelta::days(200);
+    let day = i32::try_from(then.timestamp().div_euclid(86_400)).unwrap();
+    bench.place.open().await.prepare_days(day..day + 1).await.unwrap();
+    let then = then.format("%Y-%m-%d %H:%M:%S");
+    let zone = if bench.place.is_postgres() { "+00" } else { "" };
+    let five = "SELECT log_offset FROM rejected_line ORDER BY log_offset LIMIT 5";
+    let aged = format!("rejected_at = '{then}{zone}' WHERE log_offset IN ({five})");
+    bench.place.execute(&format!("UPDATE rejected_line SET {aged}")).await;
+}
+
+/// Rows and rejects that are there.
+async fn left(bench: &Bench) -> (i64, i64) {
+    let rows = bench.place.number("SELECT count(*) FROM gunicorn_log").await;
+    (rows, bench.place.number("SELECT count(*) FROM rejected_line").await)
+}
+
+/// What `cleanup` says it removed: rows of gunicorn_log, request_log and rejected_line.
+fn cleanup(bench: &Bench, flags: &[&str]) -> (String, [u64; 3]) {
+    let said = bench.succeed(&[&["cleanup"], flags].concat());
+    let count = |table| {
+        let line = said.lines().find(|line| line.ends_with(table)).unwrap();
+        line.split_whitespace().next().unwrap().replace(',', "").parse().unwrap()
+    };
+    let counts = ["gunicorn_log", "request_log", "rejected_line"].map(count);
+    (said, counts)
+}
+
+#[tokio::test]
+async fn a_check_shows_fields_counts_and_each_reason_with_its_first_line() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let agent = "agent with \\\"quotes\\\"";
+    bench.append("access.log", line("/first").replace("curl/8", agent));
+    bench.append("access.log", lines("a", 0..10));
+    bench.append("access.log", b"no line of ours\n\xff\xfe\nnor this\n");
+    bench.append("access.log", line("/static/x"));
+    bench.append("access.log", line("/\0"));
+    let path = bench.log("access.log");
+    let check = ["check", path.to_str().unwrap(), "--exclude-path", "/static/"];
+    let output = bench.run(&check);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told: Vec<String> = said.lines().map(words).collect();
+    for right in [
+        "line 1",
+        "timestamp 2026-11-23T08:41:00+00:00",
+        "user_ip 127.0.0.1",
+        "method GET",
+        "url /first",
+        "protocol HTTP/1.1",
+        "agent agent with \\\"quotes\\\"",
+        "code 200",
+        "response_bytes 2",
+        "line 3",
+        "16 lines: 11 would be stored, 4 rejected, 1 left out",
+        "1 rejected, first in line 13: is not UTF-8",
+        "1 rejected, first in line 16: holds NUL, which a text column cannot",
+    ] {
+        assert!(told.iter().any(|line| line == right), "'{right}' is not in: {said}");
+    }
+    assert!(told[0].starts_with("format gunicorn"), "{said}");
+    assert!(told.iter().any(|line| line.starts_with("2 rejected, first in line 12: ")), "{said}");
+    assert!(!told.contains(&"line 4".to_owned()), "only the first three are shown: {said}");
+    assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 0);
+}
+
+#[tokio::test]
+async fn a_check_of_a_good_file_succeeds_and_one_by_the_wrong_format_does_not() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", lines("a", 0..10));
+    let path = bench.log("access.log").to_str().unwrap().to_owned();
+    assert!(bench.succeed(&["check", &path]).contains("10 lines: 10 would be stored, 0 rejected"));
+    let by_format = ["check", &path, "--format", "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(D)s"];
+    let output = bench.run(&by_format);
+    assert_eq!(output.status.code(), Some(1));
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("format as given") && said.contains("10 rejected, first in line 1"),
+        "{said}"
+    );
+    for (name, content, words) in [
+        ("empty.log", "", "holds no complete line"),
+        ("other.log", "a\nb\nc\n", "no known format reads the first lines"),
+        (
+            "error.log",
+            "[2026-11-23 14:23:17 +0530] [24744] [INFO] Starting gunicorn 23.0.0\n",
+            "error log",
+        ),
+        ("missing.log", "", "No such file"),
+    ] {
+        if name != "missing.log" {
+            bench.append(name, content);
+        }
+        let output = bench.run(&["check", bench.log(name).to_str().unwrap()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(said.contains(words) && said.contains(name), "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+}
+
+for_each_store! {
+    async fn status_tells_offsets_lag_and_losses(bench) {
+        assert!(bench.succeed(&["status"]).contains("no file has been read yet"));
+        let text = lines("a", 0..40);
+        bench.append("access.log", &text);
+        bench.append("access.log", "no line of ours\n");
+        bench.append("cut.log", lines("cut", 0..10));
+        let daemon = bench.watch_with(&["--exclude-path", "/a/39"]);
+        bench.rows(49).await;
+        until("all is stored", async || bench.stored().await == 51).await;
+        daemon.signal("STOP");
+        bench.append("cut.log", lines("unread", 0..10));
+        let unread = lines("unread", 0..10).len();
+        daemon.signal("CONT");
+        bench.rows(59).await;
+        assert!(daemon.stop().await.success());
+        let offset = text.len() + 16;
+        let said = bench.succeed(&["status"]);
+        assert!(said.contains(&format!("web:{}\n  offset {offset}, caught up", bench.log("access.log").display())), "{said}");
+        assert!(said.contains("41 lines = 39 rows + 1 rejected + 1 excluded; last commit 20"), "{said}");
+        bench.append("access.log", lines("b", 0..7));
+        bench.append("access.log", "half a line");
+        let behind = lines("b", 0..7).len() + 11;
+        let said = bench.succeed(&["status"]);
+        assert!(said.contains(&format!("offset {offset}, behind by {behind} bytes, 7 lines")), "{said}");
+        // Cut short while nobody looks: what was not read is lost, and said.
+        bench.append("cut.log", lines("never", 0..3));
+        bench.place.execute(&format!(
+            "UPDATE log_file SET size = committed + {unread} WHERE path LIKE '%/cut.log'"
+        )).await;
+        std::fs::write(bench.log("cut.log"), line("/fresh")).unwrap();
+        let mut daemon = bench.watch();
+        daemon.says("swept").await;
+        bench.rows(59 + 7 + 1).await;
+        until("the old file is closed", async || {
+            bench.place.number("SELECT count(*) FROM log_file WHERE closed_at IS NOT NULL").await == 1
+        })
+        .await;
+        assert!(daemon.stop().await.success());
+        let said = bench.succeed(&["status"]);
+        assert!(said.contains(&format!("closed: truncated or replaced, {unread} BYTES LOST")), "{said}");
+        assert!(said.contains("last sweep") && said.contains("next sweep"), "{said}");
+        std::fs::remove_file(bench.log("access.log")).unwrap();
+        assert!(bench.succeed(&["status"]).contains("not here now"));
+    }
+
+    async fn cleanup_removes_what_is_older_and_counts_it(bench) {
+        aged_rows(&bench).await;
+        assert_eq!(left(&bench).await, (60, 8));
+        let (said, counts) = cleanup(&bench, &["--dry-run"]);
+        assert!(said.contains("would remove rows older than"), "{said}");
+        assert_eq!(counts, [30, 0, 5]);
+        assert_eq!(left(&bench).await, (60, 8));
+        assert_eq!(cleanup(&bench, &["--log-type", "request"]).1, [0, 0, 0]);
+        let (said, counts) = cleanup(&bench, &["--log-type", "gunicorn", "--batch-size", "3"]);
+        assert!(said.contains("removed rows older than"), "{said}");
+        assert_eq!(counts, [30, 0, 5]);
+        assert_eq!(left(&bench).await, (30, 3));
+        assert_eq!(cleanup(&bench, &["--older-than", "101d"]).1, [0, 0, 0]);
+        assert_eq!(cleanup(&bench, &["--days", "50"]).1, [20, 0, 0]);
+        assert_eq!(cleanup(&bench, &["--older-than", "36h"]).1, [10, 0, 0]);
+        assert_eq!(left(&bench).await, (0, 3));
+        // What was swept stays stored once: the file's offset has not moved.
+        assert_eq!(bench.import(&["access.log"]).counts(), (68, 0, 68));
+    }
+
+    async fn cleanup_needs_to_know_what_is_old(bench) {
+        for flags in [&["--retention", "off"][..], &["--days", "3", "--older-than", "3d"],
+            &["--batch-size", "0"], &["--older-than", "soon"], &["--log-type", "access"]] {
+            let output = bench.run(&[&["cleanup"], flags].concat());
+            assert_eq!(output.status.code(), Some(2), "{flags:?}");
+        }
+        bench.succeed(&["cleanup", "--retention", "off", "--days", "3"]);
+    }
+
+    async fn a_daemon_sweeps_at_its_start_unless_the_retention_is_off(bench) {
+        aged_rows(&bench).await;
+        let mut daemon = bench.watch_with(&["--retention", "off"]);
+        bench.append("access.log", line("/behind"));
+        bench.rows(61).await;
+        daemon.says("following on").await;
+        assert!(daemon.stop().await.success());
+        assert_eq!(left(&bench).await, (61, 8));
+        assert_eq!(bench.place.number("SELECT count(*) FROM sweep").await, 0);
+        let mut daemon = bench.watch();
+        daemon.says("swept").await;
+        assert_eq!(left(&bench).await, (31, 3));
+        assert!(daemon.said().contains("gunicorn_log=30"), "{}", daemon.said());
+        assert!(daemon.stop().await.success());
+        let mut daemon = bench.watch_with(&["--retention", "50d"]);
+        daemon.says("swept").await;
+        assert_eq!(left(&bench).await, (11, 3));
+        let kept = bench.place.texts("SELECT url FROM gunicorn_log ORDER BY log_offset").await;
+        assert_eq!(kept, [urls("new", 0..10), vec!["/behind".to_owned()]].concat());
+    }
+}

@@ -1,0 +1,182 @@
+//! A store that goes away, comes back, or takes nothing for a while: every line once, and one
+//! message for each way.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, SqliteConnection};
+
+use crate::daemon::{Bench, Daemon, for_each_store, lines, rename, urls};
+use crate::place::{Place, until};
+use crate::postgres::{Cluster, shared};
+use crate::traffic::{Traffic, a_moment};
+
+/// A server of its own, with a log directory.
+async fn own_server() -> (Cluster, Bench) {
+    let cluster = Cluster::start();
+    let bench = Bench::new(Place::at(cluster.database().await)).await;
+    (cluster, bench)
+}
+
+/// It told once that the store went, and once that it returned.
+fn told_once(daemon: &Daemon) {
+    let said = daemon.said();
+    for words in ["the store is away", "the store is back"] {
+        assert_eq!(said.matches(words).count(), 1, "'{words}' in: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_during_three_rotations_gets_everything_when_it_is_back() {
+    let (cluster, bench) = own_server().await;
+    bench.append("access.log", lines("before", 0..20));
+    let mut daemon = bench.watch();
+    bench.rows(20).await;
+    cluster.stop();
+    let mut all = urls("before", 0..20);
+    for round in ["one", "two", "three"] {
+        bench.append("access.log", lines(round, 0..300));
+        all.extend(urls(round, 0..300));
+        daemon.says("the store is away").await;
+        for n in (1..3).rev() {
+            let from = bench.log(&format!("access.log.{n}"));
+            if from.exists() {
+                rename(&from, &bench.log(&format!("access.log.{}", n + 1)));
+            }
+        }
+        rename(&bench.log("access.log"), &bench.log("access.log.1"));
+    }
+    bench.append("access.log", lines("after", 0..20));
+    all.extend(urls("after", 0..20));
+    cluster.start_again();
+    bench.exactly(all).await;
+    daemon.says("the store is back").await;
+    told_once(&daemon);
+    assert!(daemon.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_killed_under_load_loses_and_doubles_nothing() {
+    let (cluster, bench) = own_server().await;
+    let traffic = Traffic::in_directory(bench.logs());
+    let daemon = bench.watch();
+    for _ in 0..3 {
+        let before = bench.stored().await;
+        until("more is stored", async || bench.stored().await > before + 1000).await;
+        a_moment(Duration::from_millis(100)).await;
+        cluster.kill();
+        cluster.start_again();
+    }
+    bench.exactly(traffic.end()).await;
+    assert!(daemon.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_cut_at_random_moments_lose_and_double_nothing() {
+    let bench = Bench::new(Place::postgres().await).await;
+    let traffic = Traffic::in_directory(bench.logs());
+    let daemon = bench.watch();
+    for _ in 0..25 {
+        let before = bench.stored().await;
+        until("more is stored", async || bench.stored().await > before).await;
+        a_moment(Duration::from_millis(60)).await;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+              WHERE datname = current_database() AND pid <> pg_backend_pid()";
+        bench.place.execute(cut).await;
+    }
+    bench.exactly(traffic.end()).await;
+    assert!(daemon.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_down_at_the_start_is_named_in_time_or_waited_for() {
+    let (cluster, bench) = own_server().await;
+    bench.append("access.log", lines("a", 0..10));
+    cluster.stop();
+    let began = Instant::now();
+    let logs = bench.logs();
+    let output = bench.run(&["--watch", logs.to_str().unwrap(), "--connect-timeout", "2s"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(began.elapsed() < Duration::from_secs(8), "it took {:?}", began.elapsed());
+    assert!(said.contains(&format!("127.0.0.1:{}", cluster.port())), "{said}");
+    let mut daemon = bench.watch_with(&["--connect-timeout", "60s"]);
+    cluster.start_again();
+    daemon.says("watching").await;
+    bench.exactly(urls("a", 0..10)).await;
+}
+
+for_each_store! {
+    async fn a_store_that_takes_nothing_for_a_while_gets_everything_later(bench) {
+        bench.append("access.log", lines("before", 0..20));
+        let mut daemon = bench.watch();
+        bench.rows(20).await;
+        if bench.place.is_postgres() {
+            let name = bench.place.url.rsplit('/').next().unwrap();
+            let read_only = async |mode| {
+                let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = {mode}");
+                shared().administer(&alter).await;
+                let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
+                shared().administer(&format!("{cut} '{name}'")).await;
+            };
+            read_only("on").await;
+            bench.append("access.log", lines("meanwhile", 0..500));
+            daemon.says("the store is away").await;
+            read_only("off").await;
+        } else {
+            let mut other = SqliteConnection::connect(&bench.place.url).await.unwrap();
+            sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+            bench.append("access.log", lines("meanwhile", 0..500));
+            daemon.says("the store is away").await;
+            sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+        }
+        bench.exactly([urls("before", 0..20), urls("meanwhile", 0..500)].concat()).await;
+        daemon.says("the store is back").await;
+        told_once(&daemon);
+    }
+}
+
+/// A small file system in memory; gone with the test.
+struct SmallDisk(std::path::PathBuf);
+
+impl SmallDisk {
+    /// `None` for who may not mount one.
+    fn mount(at: std::path::PathBuf) -> Option<SmallDisk> {
+        fs::create_dir(&at).unwrap();
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&at);
+        let mounted = mount.stderr(std::process::Stdio::null()).status();
+        mounted.is_ok_and(|status| status.success()).then_some(SmallDisk(at))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmounted.unwrap().success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_disk_under_sqlite_stops_nothing_but_the_rows() {
+    let directory = tempfile::tempdir().unwrap();
+    let Some(disk) = SmallDisk::mount(directory.path().join("disk")) else {
+        println!("not shown: who runs this may not mount a small file system");
+        return;
+    };
+    let url = format!("sqlite:{}", disk.0.join("log.sqlite3").display());
+    let bench = Bench::new(Place::at(url)).await;
+    bench.append("access.log", lines("before", 0..20));
+    let mut daemon = bench.watch();
+    bench.rows(20).await;
+    let ballast = disk.0.join("ballast");
+    // As much as fits, and no more.
+    let _full = fs::write(&ballast, vec![0; 8 << 20]).unwrap_err();
+    bench.append("access.log", lines("meanwhile", 0..3000));
+    daemon.says("the store is away").await;
+    fs::remove_file(&ballast).unwrap();
+    bench.exactly([urls("before", 0..20), urls("meanwhile", 0..3000)].concat()).await;
+    daemon.says("the store is back").await;
+    told_once(&daemon);
+    assert!(daemon.stop().await.success());
+}
