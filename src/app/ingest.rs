@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
-use crate::follow::{Doorbell, Lines};
+use crate::follow::{Doorbell, Lines, Tail};
 use crate::model::{Batch, FileId, Micros};
 
 use super::commit::{Committer, Outcome};
@@ -53,13 +53,14 @@ pub(super) struct Line {
 }
 
 impl Line {
-    pub(super) fn new(watch: Watch, committer: Committer) -> Self {
+    /// `kept` are files that an earlier line still had open and that no look finds any more.
+    pub(super) fn new(watch: Watch, committer: Committer, kept: Vec<Tail>) -> Self {
         let (doorbell, silent) = Doorbell::new();
         if let Some(error) = silent {
             warn!(%error, "the system gives no file events; looking at intervals instead");
         }
         Self {
-            roster: Roster::new(watch.list),
+            roster: Roster::new(watch.list, kept),
             formats: Formats::new(watch.config.parsing),
             host: watch.config.host,
             poll_interval: watch.poll_interval,
@@ -75,8 +76,9 @@ impl Line {
         }
     }
 
-    /// Follows until `shutdown`, then stores what was read, lets its files go and stops.
-    pub(super) async fn run(mut self, shutdown: &mut Shutdown, paths: &[PathBuf]) {
+    /// Follows until `shutdown`, then stores what was read, lets its files go and stops. Gives
+    /// those that are open and have no name here any more.
+    pub(super) async fn run(mut self, shutdown: &mut Shutdown, paths: &[PathBuf]) -> Vec<Tail> {
         self.look();
         self.tell_if_empty(paths);
         while !shutdown.is_requested() {
@@ -99,6 +101,7 @@ impl Line {
         if let Some(mut committer) = self.committer {
             committer.release(&self.roster.claims()).await;
         }
+        self.roster.into_nameless()
     }
 
     /// Says so if there is nothing to follow: the path may be wrong.

@@ -125,11 +125,18 @@ pub(super) struct Roster {
 }
 
 impl Roster {
-    pub(super) fn new(list: Watchlist) -> Self {
+    /// `kept` are open files that a look may not find.
+    pub(super) fn new(list: Watchlist, kept: Vec<Tail>) -> Self {
+        let bystanders = kept.into_iter().map(|tail| Bystander {
+            path: tail.path().to_path_buf(),
+            key: tail.key(),
+            named: true,
+            why: Why::New(tail.again()),
+        });
         Self {
             list,
             followed: Vec::new(),
-            bystanders: Vec::new(),
+            bystanders: bystanders.collect(),
             orphans: Vec::new(),
             held: HashMap::new(),
             closed_doors: HashSet::new(),
@@ -138,6 +145,13 @@ impl Roster {
 
     pub(super) fn directories(&self) -> Vec<PathBuf> {
         self.list.directories()
+    }
+
+    /// The files that are followed and have no name here: what a roster made anew cannot find.
+    pub(super) fn into_nameless(mut self) -> Vec<Tail> {
+        self.look();
+        let nameless = self.followed.into_iter().filter(|file| file.nameless.is_some());
+        nameless.map(|file| file.tail).collect()
     }
 
     /// Looks at everything. The file system is asked, the store is not.

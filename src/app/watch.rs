@@ -29,11 +29,13 @@ pub async fn watch(
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let mut store = connect(&watch.config, &mut shutdown).await?;
+    let mut kept = Vec::new();
     loop {
         announce(&watch);
         let sweeper = spawn_sweeper(&watch, store.clone());
         let committer = Committer::new(store.clone(), owner(&watch.config), None);
-        Line::new(watch.clone(), committer).run(&mut shutdown, &watch.paths).await;
+        let line = Line::new(watch.clone(), committer, kept);
+        kept = line.run(&mut shutdown, &watch.paths).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         if shutdown.request() == Request::Stop {
             return Ok(());

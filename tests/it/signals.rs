@@ -120,3 +120,18 @@ async fn sighup_reads_the_file_again_and_keeps_the_old_one_if_it_is_wrong() {
     bench.exactly([urls("one", 0..20), urls("other", 0..10)].concat()).await;
     assert!(daemon.stop().await.success());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_keeps_what_a_worker_still_writes_to_a_file_that_is_gone() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", lines("a", 0..10));
+    let mut daemon = bench.watch();
+    bench.rows(10).await;
+    let mut worker = OpenOptions::new().append(true).open(bench.log("access.log")).unwrap();
+    fs::rename(bench.log("access.log"), bench.aside("elsewhere.log")).unwrap();
+    daemon.signal("HUP");
+    daemon.says("configuration read again").await;
+    worker.write_all(lines("a", 10..20).as_bytes()).unwrap();
+    bench.exactly(urls("a", 0..20)).await;
+    assert!(daemon.stop().await.success());
+}
