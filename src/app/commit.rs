@@ -17,14 +17,22 @@ use super::backoff::Backoff;
 /// The end of one batch.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    /// It is stored.
-    Stored,
+    /// It is stored; these files were taken over by somebody else since.
+    Stored(Vec<FileId>),
     /// Nothing of it is stored: these files are written by somebody else now.
     Conflict(Vec<FileId>),
     /// Nothing of it is stored: the store refuses one of its rows.
     BadRow(String),
     /// Nothing of it is known to be stored: the store was away for longer than it may.
     GaveUp(StoreError),
+}
+
+/// What the offsets say of a COMMIT that was not answered.
+enum Landing {
+    Happened,
+    DidNot,
+    /// These stand somewhere else: not ours.
+    Elsewhere(Vec<FileId>),
 }
 
 /// Files that are claimed, with the epochs of their claims.
@@ -97,6 +105,11 @@ impl Committer {
         if let Err(error) = writer.keep_alive().await {
             self.failed(&error);
         }
+    }
+
+    /// Gives the connection up, and with it all locks.
+    pub(super) fn hang_up(&mut self) {
+        self.writer = None;
     }
 
     /// Whether the store did not answer when it was asked last.
@@ -186,30 +199,34 @@ impl Committer {
             self.writer = Some(self.store.writer(&self.owner).await?);
             // Locks first: what is read back cannot move any more while they are held.
             let lost = self.hold_again(claims).await?;
-            if unknown && let Some(outcome) = self.read_back(batch).await? {
-                return Ok(outcome);
+            if unknown {
+                match self.read_back(batch).await? {
+                    Landing::Happened => return Ok(Outcome::Stored(lost)),
+                    Landing::DidNot => {}
+                    Landing::Elsewhere(files) => return Ok(Outcome::Conflict(files)),
+                }
             }
             if !lost.is_empty() {
                 return Ok(Outcome::Conflict(lost));
             }
         }
-        let Some(writer) = self.writer.as_mut() else { return Ok(Outcome::Stored) };
+        let Some(writer) = self.writer.as_mut() else { return Ok(Outcome::Conflict(Vec::new())) };
         match writer.commit(batch).await {
-            Ok(()) => Ok(Outcome::Stored),
+            Ok(()) => Ok(Outcome::Stored(Vec::new())),
             Err(StoreError::Conflict { files, .. }) => Ok(Outcome::Conflict(files)),
             Err(error @ StoreError::BadRow { .. }) => Ok(Outcome::BadRow(chain(&error))),
             Err(error) => Err(error),
         }
     }
 
-    /// What became of a batch whose COMMIT was not answered; `None` if nothing did.
-    async fn read_back(&mut self, batch: &Batch) -> Result<Option<Outcome>, StoreError> {
-        let Some(writer) = self.writer.as_mut() else { return Ok(None) };
+    /// What became of a batch whose COMMIT was not answered.
+    async fn read_back(&mut self, batch: &Batch) -> Result<Landing, StoreError> {
+        let Some(writer) = self.writer.as_mut() else { return Ok(Landing::DidNot) };
         let files: Vec<FileId> = batch.spans.iter().map(|span| span.file).collect();
         let committed = writer.committed(&files).await?;
         let offset = |file| committed.iter().find(|at| at.file == file).map(|at| at.offset);
         if batch.spans.iter().all(|span| offset(span.file) == Some(span.to)) {
-            return Ok(Some(Outcome::Stored));
+            return Ok(Landing::Happened);
         }
         let elsewhere: Vec<FileId> = batch
             .spans
@@ -217,7 +234,7 @@ impl Committer {
             .filter(|span| offset(span.file) != Some(span.from))
             .map(|span| span.file)
             .collect();
-        Ok((!elsewhere.is_empty()).then_some(Outcome::Conflict(elsewhere)))
+        Ok(if elsewhere.is_empty() { Landing::DidNot } else { Landing::Elsewhere(elsewhere) })
     }
 }
 

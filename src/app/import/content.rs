@@ -9,12 +9,12 @@ use tracing::warn;
 use crate::follow::Lines;
 use crate::model::{Batch, Checkpoint};
 
+use super::Import;
 use crate::app::commit::Outcome;
 use crate::app::fill::{Limits, Reading, Stop, fill};
 use crate::app::formats::Format;
 use crate::app::ingest::now;
 use crate::app::source::{Source, skip};
-use super::Import;
 
 struct Pass<'a> {
     source: &'a Source,
@@ -92,7 +92,7 @@ impl Import<'_> {
             });
             if let Some(span) = batch.spans.first().cloned() {
                 match self.committer.commit(&batch, &claims).await {
-                    Outcome::Stored => {}
+                    Outcome::Stored(_) => {}
                     Outcome::BadRow(reason) => return Ok(Some((batch, reason))),
                     Outcome::Conflict(_) => bail!("another log-ingestd took this file over"),
                     Outcome::GaveUp(error) => return Err(error).context("the store is away"),

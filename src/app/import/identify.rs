@@ -12,9 +12,9 @@ use crate::model::{Checkpoint, FileId, GunicornLogModel, NewFile, Sighting};
 use crate::parse::Parsed;
 use crate::store::{StoredLine, StoredRow};
 
+use super::{Import, writer};
 use crate::app::formats::{Choice, Format, SAMPLE};
 use crate::app::source::{Skipped, Source, last_lines, skip};
-use super::{Import, writer};
 
 /// Lines at the end of a shorter copy that are held against the store.
 const COMPARED: usize = 64;

@@ -5,28 +5,33 @@
 //! batches grow by themselves, up to [`Limits::BATCH`]. Then reading waits: the log file is the
 //! buffer.
 
+mod landing;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
-use tracing::{debug, error, info, warn};
+use tracing::{info, warn};
 
 use crate::follow::{Doorbell, Lines, Tail};
-use crate::model::{Batch, FileId, Micros};
+use crate::model::{Batch, Micros};
 
-use super::commit::{Committer, Outcome};
-use super::config::Watch;
-use super::enroll::enroll;
-use super::fill::{Limits, Reading, Stop, fill};
-use super::formats::Formats;
-use super::roster::{Bystander, Roster, Why};
-use super::shutdown::{Request, Shutdown};
+use crate::app::commit::{Committer, Outcome};
+use crate::app::config::Watch;
+use crate::app::enroll::enroll;
+use crate::app::fill::{Limits, Reading, Stop, fill};
+use crate::app::formats::Formats;
+use crate::app::roster::Roster;
+use crate::app::shutdown::{Request, Shutdown};
 
 /// Bytes read of one file before the next has its turn (1 MiB).
 const TURN: u64 = 1 << 20;
 
 /// How long a stop waits for what was read to be stored.
-const DRAIN: Duration = Duration::from_secs(8);
+const DRAIN: Duration = Duration::from_secs(7);
+
+/// How long a stop may take to let files go.
+const RELEASE: Duration = Duration::from_secs(1);
 
 /// What a commit task gives back.
 type Landed = (Committer, Batch, Outcome);
@@ -85,7 +90,11 @@ impl Line {
             if Instant::now() >= self.look_due {
                 self.look();
             }
-            self.housekeep().await;
+            tokio::select! {
+                () = self.housekeep() => {}
+                // A database that does not answer must not keep a stop from being heard.
+                () = shutdown.requested() => self.hang_up(),
+            }
             let more = tokio::task::block_in_place(|| self.fill_round());
             self.launch();
             if !more || self.limits.reached(&self.building) {
@@ -99,9 +108,18 @@ impl Line {
         }
         self.drain().await;
         if let Some(mut committer) = self.committer {
-            committer.release(&self.roster.claims()).await;
+            // Courtesy to whoever comes next; the end of the connection does the same.
+            let claims = self.roster.claims();
+            let _ = tokio::time::timeout(RELEASE, committer.release(&claims)).await;
         }
         self.roster.into_nameless()
+    }
+
+    /// What was asked of the store was cut off: its connection cannot be used again.
+    fn hang_up(&mut self) {
+        if let Some(committer) = self.committer.as_mut() {
+            committer.hang_up();
+        }
     }
 
     /// Says so if there is nothing to follow: the path may be wrong.
@@ -260,125 +278,6 @@ impl Line {
             },
             () = tokio::time::sleep_until(self.look_due.into()) => {}
             () = shutdown.requested() => {}
-        }
-    }
-
-    async fn land(&mut self) {
-        if let Some(flight) = self.in_flight.take() {
-            let landed = flight.await.ok();
-            self.landed(landed);
-        }
-    }
-
-    fn landed(&mut self, landed: Option<Landed>) {
-        let Some((committer, mut batch, outcome)) = landed else {
-            // The task can only end early if the runtime goes down with it.
-            error!("a commit was cut off");
-            return;
-        };
-        self.committer = Some(committer);
-        match outcome {
-            Outcome::Stored => self.stored(&batch),
-            Outcome::Conflict(files) => {
-                self.discard();
-                self.lose(&files);
-            }
-            Outcome::BadRow(reason) => {
-                self.discard();
-                self.narrow(&batch, &reason);
-            }
-            Outcome::GaveUp(error) => {
-                error!(%error, "a commit was given up");
-                self.discard();
-            }
-        }
-        batch.clear();
-        self.spare = Some(batch);
-    }
-
-    fn stored(&mut self, batch: &Batch) {
-        for span in &batch.spans {
-            debug!(
-                file = span.file.0,
-                from = span.from,
-                to = span.to,
-                rows = span.rows,
-                rejected = span.rejected,
-                excluded = span.excluded,
-                "stored"
-            );
-            self.roster.stored(span);
-        }
-        self.limits.lines = (self.limits.lines * 2).min(Limits::BATCH.lines);
-    }
-
-    /// Forgets what was read and not stored; it is read again.
-    fn discard(&mut self) {
-        self.building.clear();
-        self.roster.rewind();
-    }
-
-    /// These files are somebody else's.
-    fn lose(&mut self, files: &[FileId]) {
-        for file in files {
-            self.roster.orphans.retain(|orphan| orphan.file != *file);
-            let Some(at) = self.roster.followed.iter().position(|f| f.file == *file) else {
-                continue;
-            };
-            let lost = self.roster.followed.swap_remove(at);
-            warn!(file = file.0, path = %lost.tail.path().display(),
-                "another log-ingestd took this file over; not storing it any more");
-            let (path, key) = (lost.tail.path().to_path_buf(), lost.tail.key());
-            let until = Instant::now() + Duration::from_secs(5);
-            let why = Why::Held { tail: lost.tail.again(), until };
-            self.roster.bystanders.push(Bystander { path, key, named: true, why });
-        }
-        if !files.is_empty() {
-            self.discard();
-        }
-    }
-
-    /// The store refuses a row of this batch: ever smaller batches find it, and it becomes a
-    /// reject.
-    fn narrow(&mut self, batch: &Batch, reason: &str) {
-        let lines: u64 = batch.spans.iter().map(|span| span.lines).sum();
-        if lines > 1 {
-            self.limits.lines = lines / 2;
-            return;
-        }
-        for span in &batch.spans {
-            warn!(file = span.file.0, offset = span.from, reason, "the store refuses this line");
-            self.roster.refuse(span.file, span.from, reason);
-        }
-        self.limits.lines = 1;
-    }
-
-    /// Stores what was read, for as long as a stop may take.
-    async fn drain(&mut self) {
-        let end = tokio::time::Instant::now() + DRAIN;
-        let mut stored = true;
-        loop {
-            if let Some(flight) = self.in_flight.as_mut() {
-                match tokio::time::timeout_at(end, flight).await {
-                    Ok(landed) => {
-                        self.in_flight = None;
-                        self.landed(landed.ok());
-                    }
-                    Err(_) => {
-                        stored = false;
-                        break;
-                    }
-                }
-            }
-            if self.building.is_empty() {
-                break;
-            }
-            self.launch();
-        }
-        if stored {
-            info!("stopped; everything that was read is stored");
-        } else {
-            warn!("stopping while the store is away; what is not stored is read at the next start");
         }
     }
 }
