@@ -15,8 +15,6 @@ macro_rules! for_each_store {
     ($($(#[$attribute:meta])* async fn $name:ident($bench:ident) $story:block)*) => {
         $(
             mod $name {
-                #[expect(clippy::allow_attributes, reason = "an expectation that some stories do not meet")]
-                #[allow(unused_imports, reason = "most stories use it, some do not")]
                 use super::*;
 
                 async fn story($bench: $crate::daemon::Bench) $story
