@@ -3,6 +3,7 @@
 mod server;
 
 use std::fs;
+use std::process::Command;
 
 use crate::daemon::Bench;
 use crate::place::Place;
@@ -31,7 +32,12 @@ async fn rename_and_signal(bench: Bench) {
         }
         clients.more(SOME);
     });
-    bench.exactly(urls.clone()).await;
+    let logged_well = gunicorn.stop();
+    let written = written(&bench);
+    bench.exactly(written.clone()).await;
+    if logged_well {
+        bench.exactly(urls).await;
+    }
     assert!(daemon.said().contains("error log"), "{}", daemon.said());
     assert_eq!(bench.place.number("SELECT count(*) FROM rejected_line").await, 0);
     assert!(daemon.stop().await.success());
@@ -41,7 +47,18 @@ async fn rename_and_signal(bench: Bench) {
     for archive in archives {
         bench.succeed(&["import", &archive]);
     }
-    bench.exactly(urls).await;
+    bench.exactly(written).await;
+}
+
+/// The urls in all logs, plain and compressed.
+fn written(bench: &Bench) -> Vec<String> {
+    let mut gzip = Command::new("gzip");
+    gzip.args(["--decompress", "--stdout", "--force"]);
+    let paths = fs::read_dir(bench.logs()).unwrap().map(|entry| entry.unwrap().path());
+    gzip.args(paths.filter(|path| path.to_string_lossy().contains("/access.log")));
+    let text = String::from_utf8(gzip.output().unwrap().stdout).unwrap();
+    let url = |line: &str| Some(line.split_once("\"GET ")?.1.split_once(" HTTP")?.0.to_owned());
+    text.lines().filter_map(url).collect()
 }
 
 /// `dateformat` counts in seconds: two rotations in one second would have one name. Waits until

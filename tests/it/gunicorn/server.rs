@@ -19,6 +19,7 @@ const CLIENTS: usize = 4;
 pub(super) struct Gunicorn {
     master: Child,
     address: Address,
+    stderr: PathBuf,
 }
 
 enum Address {
@@ -37,6 +38,7 @@ impl Gunicorn {
         let python = manifest.join(".venv/bin/python");
         assert!(python.exists(), "there is no Gunicorn in .venv: tests/run puts it there");
         let error_log = bench.log("error.log");
+        let stderr = bench.aside("gunicorn");
         let master = Command::new(python)
             .current_dir(manifest.join("tests/it/gunicorn"))
             .args(["-m", "gunicorn", "--no-control-socket", "--access-logfile"])
@@ -47,9 +49,10 @@ impl Gunicorn {
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
+            .stderr(fs::File::create(&stderr).unwrap())
             .spawn()
             .unwrap();
-        let mut gunicorn = Self { master, address: Address::Port(0) };
+        let mut gunicorn = Self { master, address: Address::Port(0), stderr };
         gunicorn.address = gunicorn.listens(&error_log);
         gunicorn
     }
@@ -75,6 +78,20 @@ impl Gunicorn {
 
     pub(super) fn pid(&self) -> u32 {
         self.master.id()
+    }
+
+    /// Stops it, so that everything it has to log is logged. Whether that is a line for each
+    /// request: SIGUSR1 may hit a worker in the middle of its own write; Python then complains,
+    /// and may lose that line or write it twice.
+    pub(super) fn stop(mut self) -> bool {
+        self.end();
+        !fs::read_to_string(&self.stderr).unwrap().contains("Logging error")
+    }
+
+    /// Ends it and its workers.
+    fn end(&mut self) {
+        let _ = Command::new("kill").arg(self.pid().to_string()).status();
+        let _ = self.master.wait();
     }
 
     /// One request; it is answered.
@@ -125,9 +142,9 @@ impl Gunicorn {
 
 impl Drop for Gunicorn {
     fn drop(&mut self) {
-        // It takes its workers along.
-        let _ = Command::new("kill").arg(self.pid().to_string()).status();
-        let _ = self.master.wait();
+        if matches!(self.master.try_wait(), Ok(None)) {
+            self.end();
+        }
     }
 }
 
