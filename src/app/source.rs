@@ -98,7 +98,7 @@ impl Source {
         file.rewind()?;
         read.store(0, Ordering::Relaxed);
         let counted = Counted { file, read: Arc::clone(read) };
-        open_archive(self.compression, Vec::new(), counted)
+        open_archive(self.compression, counted)
     }
 
     /// The first bytes of the content, up to `limit`.

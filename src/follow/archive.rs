@@ -1,9 +1,10 @@
 //! Compressed files, told by their first bytes and never by their names.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Chain, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 use bzip2::bufread::BzDecoder;
+use flate2::bufread::MultiGzDecoder;
 use liblzma::bufread::XzDecoder;
 
 /// How a file is compressed.
@@ -37,25 +38,48 @@ impl Compression {
     }
 }
 
-/// A reader of the decompressed bytes of `source`, whose first bytes were already taken from it
-/// and are given as `taken`.
+/// A reader of the decompressed bytes of `source`.
 ///
 /// # Errors
 /// A decoder that cannot be set up.
 pub fn open_archive(
     compression: Compression,
-    taken: Vec<u8>,
     source: impl Read + Send + 'static,
 ) -> io::Result<Box<dyn Read + Send>> {
-    let source: Chain<Cursor<Vec<u8>>, _> = Cursor::new(taken).chain(source);
     let source = BufReader::with_capacity(128 << 10, source);
     Ok(match compression {
         Compression::None => Box::new(source),
-        Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(source)),
+        Compression::Gzip => Box::new(Sips(MultiGzDecoder::new(source))),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(source)?),
         Compression::Xz => Box::new(Salvage::of(XzDecoder::new_multi_decoder(source))),
         Compression::Bzip2 => Box::new(Bzip2Streams(Some(Salvage::of(BzDecoder::new(source))))),
     })
+}
+
+/// This decoder fails for a whole read, too, and does not tell what it has written. It is asked for
+/// little at a time, so that at most [`Sips::SIP`] bytes before a broken place are missing.
+struct Sips<D>(D);
+
+impl<D> Sips<D> {
+    /// Bytes; a call costs little against decoding so many.
+    const SIP: usize = 512;
+}
+
+impl<D: Read> Read for Sips<D> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written < buffer.len() {
+            let end = buffer.len().min(written + Self::SIP);
+            match self.0.read(&mut buffer[written..end]) {
+                Ok(0) => break,
+                Ok(read) => written += read,
+                // Said again by the next read: a decoder that has failed stays so.
+                Err(_) if written > 0 => break,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(written)
+    }
 }
 
 /// A decoder that counts what it has written.
