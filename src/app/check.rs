@@ -46,7 +46,7 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     let source = Source::open(path).with_context(|| format!("cannot read '{}'", path.display()))?;
     let sample = source.sample(SAMPLE)?;
     let mut report = Report::default();
-    let format = match Formats::new(parsing.clone()).choose(&sample, false) {
+    let format = match Formats::new(parsing.clone()).choose(&sample) {
         Choice::Access { format, told } => {
             report.told = told.map(|preset| (preset.name, preset.about));
             format

@@ -6,19 +6,18 @@
 //! its identity and its offset, and everything else is new and read from its beginning. What was
 //! cut off and is found nowhere is counted as lost, in the store.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use crate::follow::Tail;
 use crate::follow::identity::Likeness;
-use crate::follow::{Compression, Tail};
 use crate::model::{Checkpoint, FileId, HeadPrint, NewFile, Sighting};
-use crate::parse::Preset;
 use crate::store::{StoreError, Writer};
 
-use super::formats::{Choice, Format, Formats, SAMPLE};
+use super::examine::{Examined, examine, settle_format};
+use super::formats::{Format, Formats};
 use super::judge::{Applicant, Verdict, is_object, judge, liken};
 use super::roster::{Bystander, Followed, Roster, Why};
 
@@ -28,9 +27,6 @@ const HELD_FIRST: Duration = Duration::from_millis(250);
 
 /// The longest time between two tries; each is twice the one before.
 const HELD_LONGEST: Duration = Duration::from_secs(5);
-
-/// A format, and the preset if it was told from the lines.
-type Chosen = (Arc<Format>, Option<&'static Preset>);
 
 /// Brings every new file to a verdict. A store that fails leaves the rest for the next time.
 ///
@@ -44,19 +40,15 @@ pub(super) async fn enroll(
 ) -> Result<(), StoreError> {
     let mut applicants = Vec::new();
     let mut disowned = Vec::new();
-    for (mut tail, named) in take_new(roster) {
-        let bystander = |tail: &Tail, why| Bystander {
-            path: tail.path().to_path_buf(),
-            key: tail.key(),
-            named,
-            why,
-        };
-        match examine(formats, host, &mut tail, named) {
+    let mut waiting = take_new(roster).into_iter();
+    while let Some(mut tail) = waiting.next() {
+        match examine(formats, host, &mut tail) {
             Ok(Examined::Log { head, choice, seen }) => {
                 let known = match writer.candidates(&seen).await {
                     Ok(known) => known,
                     Err(error) => {
-                        give_back(roster, applicants, Some((tail, named)));
+                        give_back(roster, applicants, tail);
+                        roster.bystanders.extend(waiting.map(Bystander::waiting));
                         return Err(error);
                     }
                 };
@@ -64,19 +56,21 @@ pub(super) async fn enroll(
                     known.into_iter().filter_map(|c| liken(&tail, c, head)).collect();
                 let Some((format, told)) = settle_format(formats, &tail, choice, &known) else {
                     let size = tail.size();
-                    roster.bystanders.push(bystander(&tail, Why::NotOurs { size, open: true }));
+                    roster
+                        .bystanders
+                        .push(Bystander::new(&tail, Why::NotOurs { size, open: true }));
                     continue;
                 };
-                applicants.push(Applicant { tail, named, head, format, told, seen, known });
+                applicants.push(Applicant { tail, head, format, told, seen, known });
             }
             Ok(Examined::NotOurs { open }) => {
                 let size = tail.size();
-                roster.bystanders.push(bystander(&tail, Why::NotOurs { size, open }));
+                roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open }));
             }
             Err(error) => {
                 warn!(path = %tail.path().display(), %error, "cannot read this file");
                 let size = tail.size();
-                roster.bystanders.push(bystander(&tail, Why::NotOurs { size, open: true }));
+                roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open: true }));
             }
         }
     }
@@ -97,8 +91,8 @@ pub(super) async fn enroll(
     while let Some(applicant) = queue.next() {
         let verdict = judge(roster, &applicant);
         if let Err(failed) = settle(roster, writer, applicant, verdict).await {
-            let (error, tail, named) = *failed;
-            give_back(roster, queue.collect(), Some((tail, named)));
+            let (error, tail) = *failed;
+            give_back(roster, queue.collect(), tail);
             return Err(error);
         }
     }
@@ -113,14 +107,14 @@ pub(super) async fn enroll(
 }
 
 /// Every file that awaits a verdict, out of the roster.
-fn take_new(roster: &mut Roster) -> Vec<(Tail, bool)> {
+fn take_new(roster: &mut Roster) -> Vec<Tail> {
     let now = Instant::now();
     let mut taken = Vec::new();
     let mut kept = Vec::new();
     for bystander in roster.bystanders.drain(..) {
         match bystander.why {
-            Why::New(tail) => taken.push((tail, bystander.named)),
-            Why::Held { tail, until } if until <= now => taken.push((tail, bystander.named)),
+            Why::New(tail) => taken.push(tail),
+            Why::Held { tail, until } if until <= now => taken.push(tail),
             _ => kept.push(bystander),
         }
     }
@@ -128,81 +122,13 @@ fn take_new(roster: &mut Roster) -> Vec<(Tail, bool)> {
     taken
 }
 
-fn give_back(roster: &mut Roster, rest: Vec<Applicant>, first: Option<(Tail, bool)>) {
-    let rest = rest.into_iter().map(|applicant| (applicant.tail, applicant.named));
-    for (tail, named) in first.into_iter().chain(rest) {
-        let (path, key) = (tail.path().to_path_buf(), tail.key());
-        roster.bystanders.push(Bystander { path, key, named, why: Why::New(tail) });
-    }
+/// The store failed: these wait for the next time.
+fn give_back(roster: &mut Roster, rest: Vec<Applicant>, first: Tail) {
+    let rest = rest.into_iter().map(|applicant| applicant.tail);
+    roster.bystanders.extend(std::iter::once(first).chain(rest).map(Bystander::waiting));
 }
 
-enum Examined {
-    /// A log, unless nobody can read it.
-    Log { head: HeadPrint, choice: Option<Chosen>, seen: Sighting },
-    NotOurs {
-        /// Whether more content may change that.
-        open: bool,
-    },
-}
-
-fn examine(
-    formats: &mut Formats,
-    host: &str,
-    tail: &mut Tail,
-    named: bool,
-) -> io::Result<Examined> {
-    tail.look()?; // a copy that was still being made when it was found may be whole by now
-    let path = tail.path().display();
-    if tail.compression()? != Compression::None {
-        info!(%path, "an archive: not followed; `log-ingestd import` reads it");
-        return Ok(Examined::NotOurs { open: false });
-    }
-    let sample = tail.first_bytes(SAMPLE)?;
-    let Some(head) = crate::follow::identity::head_print(&sample) else {
-        return Ok(Examined::NotOurs { open: true }); // no complete line yet
-    };
-    let choice = match formats.choose(&sample, named) {
-        Choice::Access { format, told } => Some((format, told)),
-        Choice::Unknown => None,
-        Choice::ErrorLog => {
-            info!(%path, "Gunicorn's error log: left alone");
-            return Ok(Examined::NotOurs { open: false });
-        }
-        Choice::NotYet => return Ok(Examined::NotOurs { open: true }),
-    };
-    let seen = Sighting {
-        host: host.to_owned(),
-        path: tail.path().to_string_lossy().into_owned(),
-        key: Some(tail.key()),
-        head: Some(head),
-    };
-    Ok(Examined::Log { head, choice, seen })
-}
-
-/// The format of a file: the one by which it was read before, so that a restart reads on as it
-/// began; else what its lines suggest.
-fn settle_format(
-    formats: &mut Formats,
-    tail: &Tail,
-    choice: Option<Chosen>,
-    known: &[(Checkpoint, Likeness)],
-) -> Option<Chosen> {
-    let before = known.iter().find(|(_, likeness)| *likeness == Likeness::Same);
-    let before = before.and_then(|(known, _)| formats.stored(&known.format));
-    if let Some(format) = before {
-        return Some((format, None));
-    }
-    if choice.is_none() {
-        warn!(
-            path = %tail.path().display(),
-            "no known format reads the first lines of this file: left alone; give --format, \
-             or leave it out with --exclude"
-        );
-    }
-    choice
-}
-
-type Failed = Box<(StoreError, Tail, bool)>;
+type Failed = Box<(StoreError, Tail)>;
 
 async fn settle(
     roster: &mut Roster,
@@ -210,18 +136,16 @@ async fn settle(
     applicant: Applicant,
     verdict: Verdict,
 ) -> Result<(), Failed> {
-    let Applicant { tail, named, head, format, told, seen, known: compared } = applicant;
+    let Applicant { tail, head, format, told, seen, known: compared } = applicant;
     let path = tail.path().to_path_buf();
-    let bystander = |why, key| Bystander { path: path.clone(), key, named, why };
-    let key = tail.key();
     let (file, new) = match verdict {
         Verdict::CopyOf(file) => {
             let size = tail.size();
-            roster.bystanders.push(bystander(Why::CopyOf { file, size }, key));
+            roster.bystanders.push(Bystander::new(&tail, Why::CopyOf { file, size }));
             return Ok(());
         }
         Verdict::Wait => {
-            roster.bystanders.push(bystander(Why::New(tail), key));
+            roster.bystanders.push(Bystander::waiting(tail));
             return Ok(());
         }
         Verdict::Resume(file) | Verdict::Adopt(file) => (file, false),
@@ -235,10 +159,10 @@ async fn settle(
             match writer.register(&new, &known).await {
                 Ok(Some(new)) => (new.file, true),
                 Ok(None) => {
-                    roster.bystanders.push(bystander(Why::New(tail), key));
+                    roster.bystanders.push(Bystander::waiting(tail));
                     return Ok(());
                 }
-                Err(error) => return Err(Box::new((error, tail, named))),
+                Err(error) => return Err(Box::new((error, tail))),
             }
         }
     };
@@ -248,9 +172,9 @@ async fn settle(
         // Somebody else has stored more since the content was compared: compare that too.
         Ok(Some(claimed)) if claimed.committed != compared_at => {
             if let Err(error) = writer.release(claimed.file).await {
-                return Err(Box::new((error, tail, named)));
+                return Err(Box::new((error, tail)));
             }
-            roster.bystanders.push(bystander(Why::New(tail), key));
+            roster.bystanders.push(Bystander::waiting(tail));
             Ok(())
         }
         Ok(Some(claimed)) => {
@@ -280,10 +204,10 @@ async fn settle(
             };
             roster.held.insert(file, wait);
             let until = Instant::now() + wait;
-            roster.bystanders.push(bystander(Why::Held { tail, until }, key));
+            roster.bystanders.push(Bystander::held(tail, until));
             Ok(())
         }
-        Err(error) => Err(Box::new((error, tail, named))),
+        Err(error) => Err(Box::new((error, tail))),
     }
 }
 

@@ -48,8 +48,8 @@ impl Formats {
         Self { parsing, built: HashMap::new() }
     }
 
-    /// Chooses by the user's format, else by the lines. `named` files are read in any case.
-    pub(super) fn choose(&mut self, sample: &[u8], named: bool) -> Choice {
+    /// Chooses by the user's format, else by the lines.
+    pub(super) fn choose(&mut self, sample: &[u8]) -> Choice {
         let complete = memchr::memrchr(b'\n', sample).map_or(0, |at| at + 1);
         if complete == 0 && sample.len() < SAMPLE {
             return Choice::NotYet;
@@ -72,9 +72,6 @@ impl Formats {
             Detection::Access(preset) => self.preset(preset),
             Detection::ErrorLog => Choice::ErrorLog,
             Detection::NotYet => Choice::NotYet,
-            Detection::Unknown if named => {
-                parse::find("gunicorn").map_or(Choice::Unknown, |preset| self.preset(preset))
-            }
             Detection::Unknown => Choice::Unknown,
         }
     }

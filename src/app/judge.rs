@@ -19,7 +19,6 @@ use super::roster::{Followed, Roster};
 /// A new file with what there is to know about it.
 pub(super) struct Applicant {
     pub(super) tail: Tail,
-    pub(super) named: bool,
     pub(super) head: HeadPrint,
     pub(super) format: Arc<Format>,
     pub(super) told: Option<&'static Preset>,

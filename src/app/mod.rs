@@ -13,6 +13,7 @@ mod cleanup;
 mod commit;
 mod config;
 mod enroll;
+mod examine;
 mod fill;
 mod formats;
 mod import;

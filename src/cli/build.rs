@@ -142,12 +142,15 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
     )?;
     let sweep_at = flags.sweep_at.as_deref().or(file.sweep_at.as_deref()).unwrap_or(SWEEP_AT);
     let sweep_at = sweep_at.parse().map_err(|error| usage(format!("--sweep-at: {error}")))?;
-    if let Some(template) = &config.parsing.template {
-        for warning in template.warnings() {
-            tracing::warn!("--format: {warning}");
-        }
-    }
+    warn_of_format(&config.parsing);
     Ok(Watch { config, list, paths, poll_interval, sweep_at })
+}
+
+/// Says which atoms of a given format cannot be told apart for certain.
+pub(super) fn warn_of_format(parsing: &Parsing) {
+    for warning in parsing.template.iter().flat_map(Template::warnings) {
+        tracing::warn!("--format: {warning}");
+    }
 }
 
 /// What `cleanup` is to do.

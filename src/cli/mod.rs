@@ -58,6 +58,7 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         }
         Some(Command::Import { files, json }) => {
             let config = build::config(flags)?;
+            build::warn_of_format(&config.parsing);
             let progress = progress::Bar::new(*json);
             let (summary, failures) = app::import(&config, files, &progress).await?;
             progress.close();

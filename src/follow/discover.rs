@@ -32,15 +32,6 @@ pub enum WatchError {
     },
 }
 
-/// A file that was found, not yet opened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Found {
-    /// Where.
-    pub path: PathBuf,
-    /// Whether the user named this very file, and not a directory or pattern that holds it.
-    pub named: bool,
-}
-
 #[derive(Clone, Debug)]
 enum Place {
     /// A directory's own files.
@@ -91,19 +82,19 @@ impl Watchlist {
 
     /// Everything that is there now. A directory that vanished has no files, and comes back with
     /// them. Errors of single entries are left to the one who opens them.
-    pub fn look(&self) -> Vec<Found> {
+    pub fn look(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         for place in &self.places {
             match place {
-                Place::File(path) => found.push(Found { path: path.clone(), named: true }),
+                Place::File(path) => found.push(path.clone()),
                 Place::Directory(path) => self.list(path, false, &|_| true, &mut found),
                 Place::Pattern { root, matcher, deep } => {
                     self.list(root, *deep, &|path| matcher.is_match(path), &mut found);
                 }
             }
         }
-        found.sort_by(|one, other| one.path.cmp(&other.path).then(other.named.cmp(&one.named)));
-        found.dedup_by(|later, kept| later.path == kept.path);
+        found.sort_unstable();
+        found.dedup();
         found
     }
 
@@ -112,7 +103,7 @@ impl Watchlist {
         directory: &Path,
         deep: bool,
         wanted: &dyn Fn(&Path) -> bool,
-        found: &mut Vec<Found>,
+        found: &mut Vec<PathBuf>,
     ) {
         let Ok(entries) = fs::read_dir(directory) else { return };
         for entry in entries.flatten() {
@@ -126,7 +117,7 @@ impl Watchlist {
                 && self.name_wanted(&path)
                 && wanted(&path)
             {
-                found.push(Found { path, named: false });
+                found.push(path);
             }
         }
     }

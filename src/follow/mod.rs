@@ -17,7 +17,7 @@ mod lines;
 mod tail;
 
 pub use archive::{Compression, open_archive};
-pub use discover::{Found, WatchError, Watchlist};
+pub use discover::{WatchError, Watchlist};
 pub use doorbell::Doorbell;
 pub use lines::{GUARD_LENGTH, Line, Lines, MAX_LINE, TOO_LONG_KEPT};
 pub use tail::{Look, Tail};

@@ -122,7 +122,7 @@ impl Import<'_> {
         if source.size < SAMPLE as u64 && !sample.ends_with(b"\n") {
             sample.push(b'\n'); // a whole file of one unfinished line is a line
         }
-        match self.formats.choose(&sample, false) {
+        match self.formats.choose(&sample) {
             Choice::Access { format, told } => {
                 if let Some(preset) = told {
                     info!(path = source.name, format = preset.name, "told from its first lines");

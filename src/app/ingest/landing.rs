@@ -6,7 +6,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::app::commit::Outcome;
 use crate::app::fill::Limits;
-use crate::app::roster::{Bystander, Why};
+use crate::app::roster::Bystander;
 use crate::model::{Batch, FileId};
 
 use super::{DRAIN, Landed, Line};
@@ -80,10 +80,8 @@ impl Line {
             let lost = self.roster.followed.swap_remove(at);
             warn!(file = file.0, path = %lost.tail.path().display(),
                 "another log-ingestd took this file over; not storing it any more");
-            let (path, key) = (lost.tail.path().to_path_buf(), lost.tail.key());
             let until = Instant::now() + Duration::from_secs(5);
-            let why = Why::Held { tail: lost.tail.again(), until };
-            self.roster.bystanders.push(Bystander { path, key, named: true, why });
+            self.roster.bystanders.push(Bystander::held(lost.tail.again(), until));
         }
         if !files.is_empty() {
             self.discard();

@@ -1,0 +1,82 @@
+//! What a new file is, by itself: an access log and its format, or nothing of ours.
+
+use std::io;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::follow::identity::{Likeness, head_print};
+use crate::follow::{Compression, Tail};
+use crate::model::{Checkpoint, HeadPrint, Sighting};
+use crate::parse::Preset;
+
+use super::formats::{Choice, Format, Formats, SAMPLE};
+
+/// A format, and the preset if it was told from the lines.
+pub(super) type Chosen = (Arc<Format>, Option<&'static Preset>);
+
+/// What a file is, by itself.
+pub(super) enum Examined {
+    /// A log, unless nobody can read it.
+    Log { head: HeadPrint, choice: Option<Chosen>, seen: Sighting },
+    NotOurs {
+        /// Whether more content may change that.
+        open: bool,
+    },
+}
+
+/// Looks into a file.
+///
+/// # Errors
+/// A read that fails.
+pub(super) fn examine(formats: &mut Formats, host: &str, tail: &mut Tail) -> io::Result<Examined> {
+    tail.look()?; // a copy that was still being made when it was found may be whole by now
+    let path = tail.path().display();
+    if tail.compression()? != Compression::None {
+        info!(%path, "an archive: not followed; `log-ingestd import` reads it");
+        return Ok(Examined::NotOurs { open: false });
+    }
+    let sample = tail.first_bytes(SAMPLE)?;
+    let Some(head) = head_print(&sample) else {
+        return Ok(Examined::NotOurs { open: true }); // no complete line yet
+    };
+    let choice = match formats.choose(&sample) {
+        Choice::Access { format, told } => Some((format, told)),
+        Choice::Unknown => None,
+        Choice::ErrorLog => {
+            info!(%path, "Gunicorn's error log: left alone");
+            return Ok(Examined::NotOurs { open: false });
+        }
+        Choice::NotYet => return Ok(Examined::NotOurs { open: true }),
+    };
+    let seen = Sighting {
+        host: host.to_owned(),
+        path: tail.path().to_string_lossy().into_owned(),
+        key: Some(tail.key()),
+        head: Some(head),
+    };
+    Ok(Examined::Log { head, choice, seen })
+}
+
+/// The format of a file: the one by which it was read before, so that a restart reads on as it
+/// began; else what its lines suggest.
+pub(super) fn settle_format(
+    formats: &mut Formats,
+    tail: &Tail,
+    choice: Option<Chosen>,
+    known: &[(Checkpoint, Likeness)],
+) -> Option<Chosen> {
+    let before = known.iter().find(|(_, likeness)| *likeness == Likeness::Same);
+    let before = before.and_then(|(known, _)| formats.stored(&known.format));
+    if let Some(format) = before {
+        return Some((format, None));
+    }
+    if choice.is_none() {
+        warn!(
+            path = %tail.path().display(),
+            "no known format reads the first lines of this file: left alone; give --format, \
+             or leave it out with --exclude"
+        );
+    }
+    choice
+}

@@ -1,0 +1,135 @@
+//! What the file system says of the files at hand.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tracing::{debug, info, warn};
+
+use crate::follow::identity::same_object;
+use crate::follow::{Look, Tail};
+use crate::model::{FileId, FileKey};
+
+use super::{Bystander, Orphan, Roster, Why};
+
+impl Roster {
+    /// Looks at everything. The file system is asked, the store is not.
+    pub(in crate::app) fn look(&mut self) {
+        let mut seen: HashSet<FileKey> = HashSet::new();
+        let keys = self.followed.iter().map(|file| file.tail.key());
+        let followed: HashMap<(u64, u64), usize> =
+            keys.enumerate().map(|(at, key)| ((key.device, key.inode), at)).collect();
+        for path in self.list.look() {
+            match self.meet(&path, &followed, &mut seen) {
+                Ok(()) => {
+                    self.closed_doors.remove(&path);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    if self.closed_doors.insert(path.clone()) {
+                        warn!(path = %path.display(), %error, "cannot read this file");
+                    }
+                }
+            }
+        }
+        self.bystanders.retain(|file| seen.contains(&file.key) || matches!(file.why, Why::New(_)));
+        for file in &mut self.followed {
+            match (seen.contains(&file.tail.key()), file.nameless) {
+                (true, _) => file.nameless = None,
+                (false, None) => file.nameless = Some((Instant::now(), file.tail.size())),
+                (false, Some((since, size))) if size != file.tail.size() => {
+                    file.nameless = Some((since.max(Instant::now()), file.tail.size()));
+                }
+                (false, Some(_)) => {}
+            }
+        }
+        self.glance(None);
+    }
+
+    /// A path that the watchlist gave: is there something new behind it?
+    /// `followed` is where the followed files stand, by device and inode.
+    fn meet(
+        &mut self,
+        path: &Path,
+        followed: &HashMap<(u64, u64), usize>,
+        seen: &mut HashSet<FileKey>,
+    ) -> io::Result<()> {
+        let Some((key, size)) = Tail::peek_key(path)? else { return Ok(()) };
+        let again = !seen.insert(key); // a hard link, or a link to it: one reader is enough
+        let at = followed.get(&(key.device, key.inode)).copied();
+        let file = at.and_then(|at| self.followed.get_mut(at));
+        if let Some(file) = file.filter(|file| same_object(file.tail.key(), key)) {
+            if !again && file.tail.path() != path {
+                info!(file = file.file.0, from = %file.tail.path().display(), to = %path.display(),
+                    "a followed file was renamed");
+                file.tail.moved(path.to_path_buf());
+                file.renamed = true;
+            }
+            return Ok(());
+        }
+        if let Some(at) = self.bystanders.iter().position(|file| same_object(file.key, key)) {
+            let known = &mut self.bystanders[at];
+            if !again {
+                known.path = path.to_path_buf();
+            }
+            let look_again = match known.why {
+                Why::New(_) | Why::Held { .. } => false,
+                Why::NotOurs { size: then, open } => size < then || (open && size != then),
+                Why::CopyOf { size: then, .. } => size != then,
+            };
+            if !look_again {
+                return Ok(());
+            }
+            self.bystanders.remove(at);
+        }
+        if let Some(tail) = Tail::open(path)? {
+            debug!(path = %path.display(), bytes = tail.size(), "a new file");
+            self.bystanders.push(Bystander::waiting(tail));
+        }
+        Ok(())
+    }
+
+    /// Looks at the open files only, or at those of them that changed.
+    pub(in crate::app) fn glance(&mut self, changed: Option<&HashSet<PathBuf>>) {
+        let mut cut = Vec::new();
+        for (at, file) in self.followed.iter_mut().enumerate() {
+            if changed.is_some_and(|changed| !changed.contains(file.tail.path())) {
+                continue;
+            }
+            match file.tail.look() {
+                Ok(Look::Ready) => file.ready = file.stuck_at != Some(file.tail.size()),
+                Ok(Look::Quiet) => {}
+                Ok(Look::Truncated) => cut.push((at, file.tail.largest())),
+                Err(error) => warn!(path = %file.tail.path().display(), %error, "cannot look"),
+            }
+        }
+        for (at, size) in cut.into_iter().rev() {
+            self.orphan(at, size);
+        }
+    }
+
+    /// The followed file at `at` does not hold any more what was read of it, and had `size` bytes
+    /// when it did.
+    pub(in crate::app) fn orphan(&mut self, at: usize, size: u64) {
+        let old = self.followed.swap_remove(at);
+        let path = old.tail.path().to_path_buf();
+        info!(file = old.file.0, path = %path.display(), "a followed file was cut short or replaced");
+        self.orphans.push(Orphan {
+            file: old.file,
+            epoch: old.epoch,
+            head: old.head,
+            committed: old.committed.0,
+            position: old.tail.position(),
+            size,
+            path,
+        });
+        self.forget_copies(old.file);
+        self.bystanders.push(Bystander::waiting(old.tail.again()));
+    }
+
+    /// Copies of a file that is not followed any more are looked at anew.
+    pub(in crate::app) fn forget_copies(&mut self, of: FileId) {
+        self.bystanders.retain(|b| !matches!(b.why, Why::CopyOf { file, .. } if file == of));
+    }
+}

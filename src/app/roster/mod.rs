@@ -1,0 +1,180 @@
+//! The files at hand: which are followed, which are looked at and left alone, which are gone.
+//!
+//! Two steps, so that a store that is away stops nothing else. [`Roster::look`] asks the file
+//! system only: it opens what is new at once, because a file that is open can be renamed and even
+//! deleted and is still read. [`super::enroll`] then asks the store what is known of it.
+//!
+//! - `look`: what the file system says.
+//! - `settle`: what the store is told, and what its answers change.
+
+mod look;
+mod settle;
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::follow::{Lines, Tail, Watchlist};
+use crate::model::{FileId, FileKey, HeadPrint};
+
+use crate::app::formats::Format;
+
+/// A file that is read, line by line, as it grows.
+#[derive(Debug)]
+pub(in crate::app) struct Followed {
+    pub(in crate::app) tail: Tail,
+    pub(in crate::app) file: FileId,
+    pub(in crate::app) epoch: i64,
+    pub(in crate::app) format: Arc<Format>,
+    pub(in crate::app) head: Option<HeadPrint>,
+    /// What the store holds, and the guard at that offset.
+    pub(in crate::app) committed: (u64, Option<HeadPrint>),
+    /// Whether it may have lines to read.
+    pub(in crate::app) ready: bool,
+    /// The size at which nothing could be read although there are unread bytes.
+    pub(in crate::app) stuck_at: Option<u64>,
+    /// Since when it has no name here, and its size then.
+    pub(in crate::app) nameless: Option<(Instant, u64)>,
+    /// Its name changed and the store does not know yet.
+    pub(in crate::app) renamed: bool,
+    /// A line that the store refuses, and why.
+    pub(in crate::app) refused: Option<(u64, String)>,
+}
+
+impl Followed {
+    /// Whether it still begins as it did, and what was read of it is still there. Before anything
+    /// is read there is no guard: the first line has to be the same.
+    pub(in crate::app) fn is_intact(&self) -> bool {
+        if self.tail.position() == 0 && self.head.is_some() {
+            return self.tail.head().is_ok_and(|head| head == self.head);
+        }
+        self.tail.is_intact()
+    }
+
+    /// Sets `lines` to the first unread byte. `false` if the file is not intact: truncated and
+    /// written again.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub(in crate::app) fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
+        if self.tail.position() == 0 && !self.is_intact() {
+            return Ok(false);
+        }
+        self.tail.begin(lines)
+    }
+}
+
+/// A file that is known and not followed.
+#[derive(Debug)]
+pub(in crate::app) struct Bystander {
+    pub(in crate::app) path: PathBuf,
+    pub(in crate::app) key: FileKey,
+    pub(in crate::app) why: Why,
+}
+
+impl Bystander {
+    pub(in crate::app) fn new(tail: &Tail, why: Why) -> Self {
+        Self { path: tail.path().to_path_buf(), key: tail.key(), why }
+    }
+
+    /// A file that another writer has, to be asked for again.
+    pub(in crate::app) fn held(tail: Tail, until: Instant) -> Self {
+        Self { path: tail.path().to_path_buf(), key: tail.key(), why: Why::Held { tail, until } }
+    }
+
+    /// A file that awaits its verdict, held open.
+    pub(in crate::app) fn waiting(tail: Tail) -> Self {
+        Self { path: tail.path().to_path_buf(), key: tail.key(), why: Why::New(tail) }
+    }
+}
+
+/// Why a file is not followed.
+#[derive(Debug)]
+pub(in crate::app) enum Why {
+    /// Nobody looked at its content yet; it is held open meanwhile.
+    New(Tail),
+    /// It holds no log of ours, as its content stood at this size.
+    NotOurs {
+        size: u64,
+        /// Whether more content may change the verdict.
+        open: bool,
+    },
+    /// It is a copy of a followed file, as its content stood at this size.
+    CopyOf { file: FileId, size: u64 },
+    /// Another writer holds it until at least then.
+    Held { tail: Tail, until: Instant },
+}
+
+/// A file that was cut short or replaced while it was followed; the store is told when all that
+/// was read of it is stored.
+#[derive(Debug)]
+pub(in crate::app) struct Orphan {
+    pub(in crate::app) file: FileId,
+    pub(in crate::app) epoch: i64,
+    pub(in crate::app) path: PathBuf,
+    pub(in crate::app) head: Option<HeadPrint>,
+    pub(in crate::app) committed: u64,
+    /// How far it was read.
+    pub(in crate::app) position: u64,
+    /// Bytes it had when it was last seen whole.
+    pub(in crate::app) size: u64,
+}
+
+/// All files at hand.
+#[derive(Debug)]
+pub(in crate::app) struct Roster {
+    list: Watchlist,
+    pub(in crate::app) followed: Vec<Followed>,
+    pub(in crate::app) bystanders: Vec<Bystander>,
+    pub(in crate::app) orphans: Vec<Orphan>,
+    /// Files that another writer has, which was said once, and the last time between two tries.
+    pub(in crate::app) held: HashMap<FileId, Duration>,
+    /// Paths that could not be opened: said once, until they can.
+    closed_doors: HashSet<PathBuf>,
+}
+
+impl Roster {
+    /// `kept` are open files that a look may not find.
+    pub(in crate::app) fn new(list: Watchlist, kept: Vec<Tail>) -> Self {
+        let bystanders = kept.into_iter().map(|tail| Bystander::waiting(tail.again()));
+        Self {
+            list,
+            followed: Vec::new(),
+            bystanders: bystanders.collect(),
+            orphans: Vec::new(),
+            held: HashMap::new(),
+            closed_doors: HashSet::new(),
+        }
+    }
+
+    pub(in crate::app) fn directories(&self) -> Vec<PathBuf> {
+        self.list.directories()
+    }
+
+    /// The files that are followed and have no name here: what a roster made anew cannot find.
+    pub(in crate::app) fn into_nameless(mut self) -> Vec<Tail> {
+        self.look();
+        let nameless = self.followed.into_iter().filter(|file| file.nameless.is_some());
+        nameless.map(|file| file.tail).collect()
+    }
+
+    /// The claims held, with their epochs.
+    pub(in crate::app) fn claims(&self) -> crate::app::commit::Claims {
+        let followed = self.followed.iter().map(|file| (file.file, file.epoch));
+        followed.chain(self.orphans.iter().map(|file| (file.file, file.epoch))).collect()
+    }
+
+    /// Reading goes back to what is stored, everywhere.
+    pub(in crate::app) fn rewind(&mut self) {
+        for file in &mut self.followed {
+            file.tail.rewind(file.committed.0, file.committed.1);
+            file.ready = true;
+            file.stuck_at = None;
+        }
+        for orphan in &mut self.orphans {
+            orphan.position = orphan.committed; // the rest cannot be read again
+        }
+    }
+}

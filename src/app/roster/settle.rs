@@ -1,0 +1,108 @@
+//! What the store is told of the files at hand, and what its answers change.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tracing::{info, warn};
+
+use crate::model::{FileId, Span};
+use crate::store::{StoreError, Writer};
+
+use super::{Followed, Roster, Why};
+
+/// A deleted file is let go when it has been quiet for this long: its worker has reopened its log.
+const DELETED_QUIET: Duration = Duration::from_secs(60);
+
+/// The same for a file that was moved out of sight.
+const MOVED_QUIET: Duration = Duration::from_secs(600);
+
+impl Roster {
+    /// Files without a name that have been quiet for long enough, taken out of the roster.
+    fn retire(&mut self) -> Vec<Followed> {
+        let mut retired = Vec::new();
+        let mut at = 0;
+        while at < self.followed.len() {
+            let file = &self.followed[at];
+            let done = file.committed.0 == file.tail.position() && !file.ready;
+            let patience = if file.tail.is_unlinked() { DELETED_QUIET } else { MOVED_QUIET };
+            if done && file.nameless.is_some_and(|(since, _)| since.elapsed() > patience) {
+                let file = self.followed.swap_remove(at);
+                self.forget_copies(file.file);
+                retired.push(file);
+            } else {
+                at += 1;
+            }
+        }
+        retired
+    }
+
+    /// Whether anything waits for the store besides lines.
+    pub(in crate::app) fn needs_store(&self) -> bool {
+        let now = Instant::now();
+        !self.orphans.is_empty()
+            || self.followed.iter().any(|file| file.renamed || file.nameless.is_some())
+            || self.bystanders.iter().any(|bystander| match &bystander.why {
+                Why::New(_) => true,
+                Why::Held { until, .. } => *until <= now,
+                Why::NotOurs { .. } | Why::CopyOf { .. } => false,
+            })
+    }
+
+    /// Whether a change of the file of this name is nothing new: it is followed, or no log.
+    pub(in crate::app) fn knows(&self, path: &Path) -> bool {
+        self.followed.iter().any(|file| file.tail.path() == path)
+            || self.bystanders.iter().any(|bystander| {
+                bystander.path == path && matches!(bystander.why, Why::NotOurs { open: false, .. })
+            })
+    }
+
+    /// A span is stored.
+    pub(in crate::app) fn stored(&mut self, span: &Span) {
+        if let Some(file) = self.followed.iter_mut().find(|file| file.file == span.file) {
+            file.committed = (span.to, span.guard);
+            file.head = span.head.or(file.head);
+            file.refused.take_if(|(at, _)| *at < span.to);
+        }
+        if let Some(orphan) = self.orphans.iter_mut().find(|orphan| orphan.file == span.file) {
+            orphan.committed = span.to;
+        }
+    }
+
+    /// The line at `offset` is to become a reject.
+    pub(in crate::app) fn refuse(&mut self, file: FileId, offset: u64, reason: &str) {
+        if let Some(file) = self.followed.iter_mut().find(|followed| followed.file == file) {
+            file.refused = Some((offset, reason.replace('\0', "")));
+        }
+    }
+
+    /// Tells the store of renamed, lost and finished files.
+    pub(in crate::app) async fn settle(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
+        for file in self.followed.iter_mut().filter(|file| file.renamed) {
+            writer.moved(file.file, file.epoch, &file.tail.path().to_string_lossy()).await?;
+            file.renamed = false;
+        }
+        // A copy that still waits may hold what an orphan has lost.
+        if !self.bystanders.iter().any(|bystander| matches!(bystander.why, Why::New(_))) {
+            while let Some(at) = self.orphans.iter().position(|o| o.committed == o.position) {
+                let orphan = &self.orphans[at];
+                let lost = orphan.size.saturating_sub(orphan.committed);
+                if lost > 0 {
+                    warn!(file = orphan.file.0, path = %orphan.path.display(), bytes = lost,
+                        "truncated before all of it was read: these bytes are lost");
+                }
+                writer.close(orphan.file, orphan.epoch, lost, "truncated or replaced").await?;
+                writer.release(orphan.file).await?;
+                self.orphans.swap_remove(at);
+            }
+        }
+        for file in self.retire() {
+            info!(file = file.file.0, path = %file.tail.path().display(), "let go: it has no name here");
+            if file.tail.is_unlinked() {
+                let lost = file.tail.size().saturating_sub(file.committed.0);
+                writer.close(file.file, file.epoch, lost, "deleted").await?;
+            }
+            writer.release(file.file).await?;
+        }
+        Ok(())
+    }
+}
