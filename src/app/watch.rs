@@ -28,6 +28,7 @@ pub async fn watch(
     reload: impl Fn() -> anyhow::Result<Watch>,
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
+    allow_many_files();
     let mut store = connect(&watch.config, &mut shutdown).await?;
     let mut kept = Vec::new();
     loop {
@@ -51,6 +52,17 @@ pub async fn watch(
             Err(error) => warn!("keeping the old configuration: {error:#}"),
         }
         shutdown.reloaded();
+    }
+}
+
+/// Each followed file is one descriptor: takes as many as the system allows. The usual soft limit
+/// of 1,024 is there for programs that use `select`.
+fn allow_many_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        debug!(%error, "cannot raise the limit of open files");
     }
 }
 

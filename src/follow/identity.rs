@@ -10,10 +10,11 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{Checkpoint, FileKey, Fingerprint, HeadPrint};
 
-use super::lines::GUARD_LENGTH;
-
 /// Bytes of the first line that its fingerprint covers, at most (4 KiB).
 pub const HEAD_LENGTH: usize = 4096;
+
+/// Bytes before the committed offset that its guard covers, at most (4 KiB).
+pub const GUARD_LENGTH: usize = 4096;
 
 /// The fingerprint of `bytes`.
 pub fn print(bytes: &[u8]) -> HeadPrint {

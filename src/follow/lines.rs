@@ -9,16 +9,13 @@ use std::io::{self, Read};
 
 use crate::model::HeadPrint;
 
-use super::identity::print;
+use super::identity::{GUARD_LENGTH, print};
 
 /// The longest line that is read as one, in bytes (4 MiB).
 pub const MAX_LINE: usize = 4 << 20;
 
 /// Of a longer line, this many of its first bytes are kept for the reject (64 KiB).
 pub const TOO_LONG_KEPT: usize = 64 << 10;
-
-/// Bytes before the committed offset that its guard covers, at most (4 KiB).
-pub const GUARD_LENGTH: usize = 4096;
 
 /// Bytes asked for at a time (256 KiB).
 const READ_SIZE: usize = 256 << 10;
