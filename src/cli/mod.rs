@@ -43,11 +43,19 @@ pub fn main() -> ExitCode {
         result
     }) {
         Ok(code) => code,
+        Err(error) if is_closed_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => match error.downcast_ref::<build::UsageError>() {
             Some(_) => render::failure(&error, USAGE),
             None => render::failure(&error, 1),
         },
     }
+}
+
+/// Whether the reader of standard output has seen enough, as `head` does.
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe)
 }
 
 async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {

@@ -68,7 +68,7 @@ pub(super) fn report(report: &Report) -> anyhow::Result<()> {
     for (number, fields) in &report.shown {
         writeln!(out, "line {number}")?;
         for (name, value) in fields {
-            writeln!(out, "  {name:<15} {}", value.escape_debug())?;
+            writeln!(out, "  {name:<15} {}", visible(value))?;
         }
     }
     let rejected: u64 = report.rejects.values().map(|(count, _)| count).sum();
@@ -109,7 +109,7 @@ pub(super) fn status(status: &Status) -> anyhow::Result<()> {
 
 fn one_file(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
     let stored = &file.stored;
-    writeln!(out, "{}:{}", stored.host, stored.checkpoint.path)?;
+    writeln!(out, "{}:{}", stored.host, visible(&stored.checkpoint.path))?;
     write!(out, "  offset {}", stored.checkpoint.committed)?;
     match file.lag {
         _ if stored.checkpoint.closed => {
@@ -151,6 +151,18 @@ pub(super) fn swept(outcome: &Outcome, dry_run: bool) -> anyhow::Result<()> {
         writeln!(out, "{} days are being read and stay until the next sweep", swept.postponed)?;
     }
     Ok(())
+}
+
+/// The text with its control characters escaped: a log may hold what would move the cursor.
+fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
 }
 
 fn time(at: Micros) -> String {

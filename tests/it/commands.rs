@@ -1,5 +1,7 @@
 //! The small commands: what a person reads, and the exit code that a script reads.
 
+use std::process::Stdio;
+
 use chrono::{TimeDelta, Utc};
 
 use crate::daemon::{Bench, for_each_store, line, lines, urls};
@@ -67,7 +69,7 @@ async fn a_check_shows_fields_counts_and_each_reason_with_its_first_line() {
         "method GET",
         "url /first",
         "protocol HTTP/1.1",
-        "agent agent with \\\"quotes\\\"",
+        "agent agent with \"quotes\"",
         "code 200",
         "response_bytes 2",
         "line 3",
@@ -81,6 +83,27 @@ async fn a_check_shows_fields_counts_and_each_reason_with_its_first_line() {
     assert!(told.iter().any(|line| line.starts_with("2 rejected, first in line 12: ")), "{said}");
     assert!(!told.contains(&"line 4".to_owned()), "only the first three are shown: {said}");
     assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 0);
+}
+
+#[tokio::test]
+async fn a_check_shows_values_as_they_are_and_control_characters_escaped() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", line("/a\\\"b").replace("curl/8", "x\u{1b}[2Jy"));
+    let said = bench.succeed(&["check", bench.log("access.log").to_str().unwrap()]);
+    assert!(said.contains("/a\"b\n"), "{said}");
+    assert!(said.contains("x\\u{1b}[2Jy"), "{said}");
+}
+
+#[tokio::test]
+async fn a_reader_that_has_seen_enough_is_no_error() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", lines("a", 0..2000));
+    let log = bench.log("access.log");
+    let mut check = bench.command(&["check", log.to_str().unwrap()]);
+    let mut child = check.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 }
 
 #[tokio::test]
