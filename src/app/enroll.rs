@@ -6,6 +6,7 @@
 //! its identity and its offset, and everything else is new and read from its beginning. What was
 //! cut off and is found nowhere is counted as lost, in the store.
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -67,6 +68,8 @@ pub(super) async fn enroll(
                 let size = tail.size();
                 roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open }));
             }
+            // Gone before it was read, and not held open: if it comes back, it is new again.
+            Err(error) if !tail.is_held() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 warn!(path = %tail.path().display(), %error, "cannot read this file");
                 let size = tail.size();

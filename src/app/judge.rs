@@ -85,7 +85,7 @@ pub(super) fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
         if file.head == Some(applicant.head)
             && related_names(&applicant.seen.path, &file.tail.path().to_string_lossy())
             && (same_content(tail, &file.tail)
-                || (!file.is_intact() && applicant.holds_all_of(file)))
+                || (!file.is_intact().unwrap_or(false) && applicant.holds_all_of(file)))
         {
             return Verdict::CopyOf(file.file);
         }

@@ -28,14 +28,14 @@ pub async fn watch(
     reload: impl Fn() -> anyhow::Result<Watch>,
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    allow_many_files();
+    let descriptors = allow_many_files();
     let mut store = connect(&watch.config, &mut shutdown).await?;
     let mut kept = Vec::new();
     loop {
         announce(&watch);
         let sweeper = spawn_sweeper(&watch, store.clone());
         let committer = Committer::new(store.clone(), owner(&watch.config), None);
-        let line = Line::new(watch.clone(), committer, kept);
+        let line = Line::new(watch.clone(), committer, kept, descriptors);
         kept = line.run(&mut shutdown, &watch.paths).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         if shutdown.request() == Request::Stop {
@@ -55,15 +55,20 @@ pub async fn watch(
     }
 }
 
-/// Each followed file is one descriptor: takes as many as the system allows. The usual soft limit
-/// of 1,024 is there for programs that use `select`.
-fn allow_many_files() {
+/// Descriptors that are not for log files: the database, its locks, events, signals, the runtime.
+const OTHER_DESCRIPTORS: usize = 64;
+
+/// Files are best held open: takes as many descriptors as the system allows, and tells how many
+/// are for files. The usual soft limit of 1,024 is there for programs that use `select`.
+fn allow_many_files() -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         debug!(%error, "cannot raise the limit of open files");
     }
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS).max(1)
 }
 
 /// Who writes, for people who look at the tables.

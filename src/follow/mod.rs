@@ -12,6 +12,7 @@
 mod archive;
 pub mod discover;
 mod doorbell;
+mod handle;
 pub mod identity;
 mod lines;
 mod tail;

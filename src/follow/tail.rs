@@ -1,24 +1,23 @@
 //! One open file that grows.
 
-use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
+use std::time::Instant;
 
 use crate::model::{FileKey, HeadPrint};
 
 use super::archive::{Compression, compression_of};
+use super::handle::{Handle, Opened, key};
 use super::identity::{HEAD_LENGTH, guard_length, head_print, print};
 use super::lines::Lines;
 
-/// An open file and how far it was read. What is read is not yet committed: [`Tail::rewind`] goes
+/// A file and how far it was read. What is read is not yet committed: [`Tail::rewind`] goes
 /// back to what is.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
-    file: File,
-    key: FileKey,
+    handle: Handle,
     /// Offset of the first unread byte.
     position: u64,
     /// Fingerprint of the bytes before `position`; if they change, the file is another one.
@@ -29,6 +28,8 @@ pub struct Tail {
     largest: u64,
     /// Size when its content was last known to be the one that was read.
     verified: u64,
+    /// When a look last showed another size.
+    changed: Instant,
 }
 
 /// What a look at an open file shows.
@@ -48,23 +49,14 @@ impl Tail {
     /// # Errors
     /// What the system says; a missing file among them.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
-        // Looked at before it is opened: opening a FIFO would wait for its writer.
-        if !std::fs::metadata(path)?.is_file() {
-            return Ok(None);
-        }
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Ok(None);
-        }
-        let path = path.to_path_buf();
+        let Some((handle, metadata)) = Handle::open(path)? else { return Ok(None) };
         Ok(Some(Self {
-            path,
-            key: key(&metadata),
+            path: path.to_path_buf(),
+            handle,
             size: metadata.len(),
             largest: metadata.len(),
             verified: 0,
-            file,
+            changed: Instant::now(),
             position: 0,
             guard: None,
         }))
@@ -80,7 +72,7 @@ impl Tail {
         Ok(metadata.is_file().then(|| (key(&metadata), metadata.len())))
     }
 
-    /// The same open file, to be read from its beginning as if it were new.
+    /// The same file, to be read from its beginning as if it were new.
     #[must_use]
     pub fn again(self) -> Self {
         Self { position: 0, guard: None, largest: 0, verified: 0, ..self }
@@ -98,7 +90,7 @@ impl Tail {
 
     /// What the file system says it is.
     pub fn key(&self) -> FileKey {
-        self.key
+        self.handle.key()
     }
 
     /// Offset of the first unread byte.
@@ -131,9 +123,33 @@ impl Tail {
         self.verified = self.size;
     }
 
-    /// Whether it has no name any more.
+    /// Whether it has no name any more; `false` also if that cannot be known.
     pub fn is_unlinked(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
+        self.handle.metadata(&self.path).is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+
+    /// Whether it is held open, and so is read whatever becomes of its name.
+    pub fn is_held(&self) -> bool {
+        self.handle.is_held()
+    }
+
+    /// Gives its descriptor back. It is opened by its name for each read from now on.
+    pub fn let_go(&mut self) {
+        self.handle.let_go();
+    }
+
+    /// Holds it open again.
+    ///
+    /// # Errors
+    /// What the system says; its name may lead elsewhere by now.
+    pub fn hold(&mut self) -> io::Result<()> {
+        self.handle.hold(&self.path)
+    }
+
+    /// How much would be missed if its name went away now: unread bytes first, then those that
+    /// may come, since it grew not long ago.
+    pub fn urgency(&self) -> impl Ord + use<> {
+        (self.size > self.position, self.changed)
     }
 
     /// How it is compressed; nothing that is compressed grows line by line.
@@ -141,7 +157,7 @@ impl Tail {
     /// # Errors
     /// A read that fails.
     pub fn compression(&self) -> io::Result<Compression> {
-        compression_of(&self.file)
+        compression_of(&*self.handle.get(&self.path)?)
     }
 
     /// Its first bytes, up to `limit`.
@@ -150,7 +166,7 @@ impl Tail {
     /// A read that fails.
     pub fn first_bytes(&self, limit: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.from(0).take(limit as u64).read_to_end(&mut bytes)?;
+        self.from(0)?.take(limit as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -172,26 +188,33 @@ impl Tail {
     }
 
     /// Whether the bytes before the read position are still those that were read.
-    pub fn is_intact(&self) -> bool {
-        self.guard_at(self.position).is_ok_and(|found| found == self.guard)
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn is_intact(&self) -> io::Result<bool> {
+        Ok(self.guard_at(self.position)? == self.guard)
     }
 
     fn history(&self, offset: u64) -> io::Result<Vec<u8>> {
         let length = guard_length(offset);
         let mut bytes = Vec::with_capacity(length);
-        self.from(offset - length as u64).take(length as u64).read_to_end(&mut bytes)?;
+        self.from(offset - length as u64)?.take(length as u64).read_to_end(&mut bytes)?;
         if bytes.len() < length {
             bytes.clear();
         }
         Ok(bytes)
     }
 
-    /// Looks at the open file, wherever its name is now.
+    /// Looks at the file; if it is held open, wherever its name is now.
     ///
     /// # Errors
     /// What the system says.
     pub fn look(&mut self) -> io::Result<Look> {
-        self.size = self.file.metadata()?.len();
+        let size = self.handle.metadata(&self.path)?.len();
+        if size != self.size {
+            self.size = size;
+            self.changed = Instant::now();
+        }
         self.largest = self.largest.max(self.size);
         Ok(match self.size.cmp(&self.position) {
             std::cmp::Ordering::Less => Look::Truncated,
@@ -217,8 +240,11 @@ impl Tail {
     }
 
     /// A reader that starts at `offset`.
-    pub fn from(&self, offset: u64) -> impl Read + '_ {
-        At { file: &self.file, offset }
+    ///
+    /// # Errors
+    /// What the system says, if it is not held open.
+    pub fn from(&self, offset: u64) -> io::Result<impl Read + '_> {
+        Ok(At { file: self.handle.get(&self.path)?, offset })
     }
 
     /// Everything before `position` was read, and `guard` covers its last bytes.
@@ -236,7 +262,7 @@ impl Tail {
 }
 
 struct At<'a> {
-    file: &'a File,
+    file: Opened<'a>,
     offset: u64,
 }
 
@@ -246,14 +272,4 @@ impl Read for At<'_> {
         self.offset += read as u64;
         Ok(read)
     }
-}
-
-/// What the file system says a file is.
-pub(super) fn key(metadata: &Metadata) -> FileKey {
-    let birth_us = metadata
-        .created()
-        .ok()
-        .and_then(|born| born.duration_since(UNIX_EPOCH).ok())
-        .and_then(|since| i64::try_from(since.as_micros()).ok());
-    FileKey { device: metadata.dev(), inode: metadata.ino(), birth_us }
 }

@@ -22,6 +22,7 @@ macro_rules! for_every_store {
 
 mod archives;
 mod bad_input;
+mod bounds;
 mod commands;
 mod corpora;
 mod corpus;

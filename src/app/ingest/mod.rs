@@ -7,6 +7,7 @@
 
 mod landing;
 
+use std::io;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,16 @@ const RELEASE: Duration = Duration::from_secs(1);
 /// What a commit task gives back.
 type Landed = (Committer, Batch, Outcome);
 
+/// How a file's turn ended.
+enum Turn {
+    /// It has more.
+    Full,
+    /// All that is there was read.
+    End,
+    /// It does not hold any more what was read of it.
+    Replaced,
+}
+
 /// The production line of one daemon.
 pub(super) struct Line {
     roster: Roster,
@@ -58,14 +69,20 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// `kept` are files that an earlier line still had open and that no look finds any more.
-    pub(super) fn new(watch: Watch, committer: Committer, kept: Vec<Tail>) -> Self {
+    /// `kept` are files that an earlier line still had open and that no look finds any more;
+    /// `descriptors` files may be held open.
+    pub(super) fn new(
+        watch: Watch,
+        committer: Committer,
+        kept: Vec<Tail>,
+        descriptors: usize,
+    ) -> Self {
         let (doorbell, silent) = Doorbell::new();
         if let Some(error) = silent {
             warn!(%error, "the system gives no file events; looking at intervals instead");
         }
         Self {
-            roster: Roster::new(watch.list, kept),
+            roster: Roster::new(watch.list, kept, descriptors),
             formats: Formats::new(watch.config.parsing),
             host: watch.config.host,
             poll_interval: watch.poll_interval,
@@ -175,68 +192,75 @@ impl Line {
         }
     }
 
-    /// Gives each ready file a turn; whether any has more.
+    /// Gives each ready file a turn; whether any has more. The next round begins behind the file
+    /// that was served last, so that a few with a backlog do not starve the others.
     fn fill_round(&mut self) -> bool {
         let mut more = false;
-        let now = now();
-        let count = self.roster.followed.len();
         let mut replaced = Vec::new();
-        for nth in 0..count {
+        let count = self.roster.followed.len();
+        for _ in 0..count {
             if self.limits.reached(&self.building) {
-                return true;
+                more = true;
+                break;
             }
-            let at = (self.turn + nth) % count;
-            let file = &mut self.roster.followed[at];
-            if !file.ready {
+            let at = self.turn % count;
+            self.turn = at + 1;
+            if !self.roster.followed[at].ready {
                 continue;
             }
-            match file.begin(&mut self.lines) {
-                Ok(true) => {}
-                Ok(false) => {
-                    replaced.push((at, file.tail.verified()));
-                    continue;
-                }
+            match self.read(at) {
+                Ok(Turn::Full) => more = true,
+                Ok(Turn::End) => {}
+                Ok(Turn::Replaced) => replaced.push(at),
                 Err(error) => {
-                    warn!(path = %file.tail.path().display(), %error, "cannot read this file");
+                    let file = &mut self.roster.followed[at];
                     file.ready = false;
-                    continue;
-                }
-            }
-            let from = file.tail.position();
-            let reading = Reading {
-                file: file.file,
-                epoch: file.epoch,
-                parser: &file.format.parser,
-                size: file.tail.size(),
-                estimated: now,
-                now,
-                whole: false,
-                refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
-            };
-            let mut source = file.tail.from(from);
-            let stop =
-                fill(&mut self.lines, &mut source, &reading, &mut self.building, self.limits, TURN);
-            drop(source);
-            file.tail.advance(self.lines.offset(), self.lines.guard());
-            match stop {
-                Ok(Stop::Full) => more = true,
-                Ok(Stop::End) => {
-                    file.ready = false;
-                    let stuck = self.lines.read_to() > file.tail.position();
-                    file.stuck_at = stuck.then_some(self.lines.read_to());
-                }
-                Err(error) => {
-                    warn!(path = %file.tail.path().display(), %error, "cannot read this file");
-                    file.ready = false;
+                    // A file that is not held open may be gone: a look finds it under its new name.
+                    if file.tail.is_held() || error.kind() != io::ErrorKind::NotFound {
+                        warn!(path = %file.tail.path().display(), %error, "cannot read this file");
+                    }
                 }
             }
         }
-        self.turn = self.turn.wrapping_add(1);
         replaced.sort_unstable();
-        for (at, size) in replaced.into_iter().rev() {
+        for at in replaced.into_iter().rev() {
+            let size = self.roster.followed[at].tail.verified();
             self.roster.orphan(at, size);
         }
         more
+    }
+
+    /// Reads lines of one file into the batch.
+    fn read(&mut self, at: usize) -> io::Result<Turn> {
+        let now = now();
+        let file = &mut self.roster.followed[at];
+        if !file.begin(&mut self.lines)? {
+            return Ok(Turn::Replaced);
+        }
+        let reading = Reading {
+            file: file.file,
+            epoch: file.epoch,
+            parser: &file.format.parser,
+            size: file.tail.size(),
+            estimated: now,
+            now,
+            whole: false,
+            refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
+        };
+        let mut source = file.tail.from(file.tail.position())?;
+        let stop =
+            fill(&mut self.lines, &mut source, &reading, &mut self.building, self.limits, TURN);
+        drop(source);
+        file.tail.advance(self.lines.offset(), self.lines.guard());
+        Ok(match stop? {
+            Stop::Full => Turn::Full,
+            Stop::End => {
+                file.ready = false;
+                let stuck = self.lines.read_to() > file.tail.position();
+                file.stuck_at = stuck.then_some(self.lines.read_to());
+                Turn::End
+            }
+        })
     }
 
     /// Sends the batch on its way, if there is one and the way is free.
@@ -269,7 +293,7 @@ impl Line {
             }
             () = self.doorbell.rings() => match self.doorbell.answer() {
                 Some(changed) => {
-                    if changed.iter().any(|path| !self.roster.knows(path)) {
+                    if !self.roster.knows_all(&changed) {
                         self.look_due = Instant::now();
                     }
                     self.roster.glance(Some(&changed));

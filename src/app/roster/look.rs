@@ -17,11 +17,9 @@ impl Roster {
     /// Looks at everything. The file system is asked, the store is not.
     pub(in crate::app) fn look(&mut self) {
         let mut seen: HashSet<FileKey> = HashSet::new();
-        let keys = self.followed.iter().map(|file| file.tail.key());
-        let followed: HashMap<(u64, u64), usize> =
-            keys.enumerate().map(|(at, key)| ((key.device, key.inode), at)).collect();
+        let known = Known::of(self);
         for path in self.list.look() {
-            match self.meet(&path, &followed, &mut seen) {
+            match self.meet(&path, &known, &mut seen) {
                 Ok(()) => {
                     self.closed_doors.remove(&path);
                 }
@@ -45,22 +43,19 @@ impl Roster {
             }
         }
         self.glance(None);
+        self.share_descriptors();
     }
 
     /// A path that the watchlist gave: is there something new behind it?
-    /// `followed` is where the followed files stand, by device and inode.
-    fn meet(
-        &mut self,
-        path: &Path,
-        followed: &HashMap<(u64, u64), usize>,
-        seen: &mut HashSet<FileKey>,
-    ) -> io::Result<()> {
+    fn meet(&mut self, path: &Path, known: &Known, seen: &mut HashSet<FileKey>) -> io::Result<()> {
         let Some((key, size)) = Tail::peek_key(path)? else { return Ok(()) };
-        let again = !seen.insert(key); // a hard link, or a link to it: one reader is enough
-        let at = followed.get(&(key.device, key.inode)).copied();
-        let file = at.and_then(|at| self.followed.get_mut(at));
+        if !seen.insert(key) {
+            return Ok(()); // a hard link, or a link to it: one reader is enough
+        }
+        let object = (key.device, key.inode);
+        let file = known.followed.get(&object).and_then(|&at| self.followed.get_mut(at));
         if let Some(file) = file.filter(|file| same_object(file.tail.key(), key)) {
-            if !again && file.tail.path() != path {
+            if file.tail.path() != path {
                 info!(file = file.file.0, from = %file.tail.path().display(), to = %path.display(),
                     "a followed file was renamed");
                 file.tail.moved(path.to_path_buf());
@@ -68,29 +63,27 @@ impl Roster {
             }
             return Ok(());
         }
-        if let Some(at) = self.bystanders.iter().position(|file| same_object(file.key, key)) {
-            let known = &mut self.bystanders[at];
-            if !again {
-                known.path = path.to_path_buf();
-            }
-            let look_again = match known.why {
+        let bystander = known.bystanders.get(&object).and_then(|&at| self.bystanders.get_mut(at));
+        if let Some(file) = bystander.filter(|file| same_object(file.key, key)) {
+            file.moved(path);
+            let look_again = match file.why {
                 Why::New(_) | Why::Held { .. } => false,
                 Why::NotOurs { size: then, open } => size < then || (open && size != then),
                 Why::CopyOf { size: then, .. } => size != then,
             };
-            if !look_again {
-                return Ok(());
+            if look_again && let Some(tail) = Tail::open(path)? {
+                *file = Bystander::waiting(tail);
             }
-            self.bystanders.remove(at);
+            return Ok(());
         }
         if let Some(tail) = Tail::open(path)? {
             debug!(path = %path.display(), bytes = tail.size(), "a new file");
-            self.bystanders.push(Bystander::waiting(tail));
+            self.admit(tail);
         }
         Ok(())
     }
 
-    /// Looks at the open files only, or at those of them that changed.
+    /// Looks at the known files only, or at those of them that changed.
     pub(in crate::app) fn glance(&mut self, changed: Option<&HashSet<PathBuf>>) {
         let mut cut = Vec::new();
         for (at, file) in self.followed.iter_mut().enumerate() {
@@ -101,6 +94,8 @@ impl Roster {
                 Ok(Look::Ready) => file.ready = file.stuck_at != Some(file.tail.size()),
                 Ok(Look::Quiet) => {}
                 Ok(Look::Truncated) => cut.push((at, file.tail.largest())),
+                // Not held open and renamed or gone: the next look at everything tells.
+                Err(error) if !file.tail.is_held() && error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => warn!(path = %file.tail.path().display(), %error, "cannot look"),
             }
         }
@@ -131,5 +126,23 @@ impl Roster {
     /// Copies of a file that is not followed any more are looked at anew.
     pub(in crate::app) fn forget_copies(&mut self, of: FileId) {
         self.bystanders.retain(|b| !matches!(b.why, Why::CopyOf { file, .. } if file == of));
+    }
+}
+
+/// Where the files at hand stand, by device and inode.
+struct Known {
+    followed: HashMap<(u64, u64), usize>,
+    bystanders: HashMap<(u64, u64), usize>,
+}
+
+impl Known {
+    fn of(roster: &Roster) -> Self {
+        let index = |keys: &mut dyn Iterator<Item = FileKey>| {
+            keys.enumerate().map(|(at, key)| ((key.device, key.inode), at)).collect()
+        };
+        Self {
+            followed: index(&mut roster.followed.iter().map(|file| file.tail.key())),
+            bystanders: index(&mut roster.bystanders.iter().map(|file| file.key)),
+        }
     }
 }

@@ -2,17 +2,19 @@
 //!
 //! Two steps, so that a store that is away stops nothing else. [`Roster::look`] asks the file
 //! system only: it opens what is new at once, because a file that is open can be renamed and even
-//! deleted and is still read. [`super::enroll`] then asks the store what is known of it.
+//! deleted and is still read (if there are descriptors for all). [`super::enroll`] then asks the store what is known of it.
 //!
 //! - `look`: what the file system says.
+//! - `hold`: which files are held open.
 //! - `settle`: what the store is told, and what its answers change.
 
+mod hold;
 mod look;
 mod settle;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -46,9 +48,12 @@ pub(in crate::app) struct Followed {
 impl Followed {
     /// Whether it still begins as it did, and what was read of it is still there. Before anything
     /// is read there is no guard: the first line has to be the same.
-    pub(in crate::app) fn is_intact(&self) -> bool {
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub(in crate::app) fn is_intact(&self) -> io::Result<bool> {
         if self.tail.position() == 0 && self.head.is_some() {
-            return self.tail.head().is_ok_and(|head| head == self.head);
+            return Ok(self.tail.head()? == self.head);
         }
         self.tail.is_intact()
     }
@@ -59,7 +64,7 @@ impl Followed {
     /// # Errors
     /// A read that fails.
     pub(in crate::app) fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
-        if self.tail.position() == 0 && !self.is_intact() {
+        if self.tail.position() == 0 && !self.is_intact()? {
             return Ok(false);
         }
         self.tail.begin(lines)
@@ -79,12 +84,24 @@ impl Bystander {
         Self { path: tail.path().to_path_buf(), key: tail.key(), why }
     }
 
+    /// It has this name now.
+    fn moved(&mut self, path: &Path) {
+        if self.path != path {
+            self.path = path.to_path_buf();
+        }
+        if let Why::New(tail) | Why::Held { tail, .. } = &mut self.why
+            && tail.path() != path
+        {
+            tail.moved(path.to_path_buf());
+        }
+    }
+
     /// A file that another writer has, to be asked for again.
     pub(in crate::app) fn held(tail: Tail, until: Instant) -> Self {
         Self { path: tail.path().to_path_buf(), key: tail.key(), why: Why::Held { tail, until } }
     }
 
-    /// A file that awaits its verdict, held open.
+    /// A file that awaits its verdict.
     pub(in crate::app) fn waiting(tail: Tail) -> Self {
         Self { path: tail.path().to_path_buf(), key: tail.key(), why: Why::New(tail) }
     }
@@ -93,7 +110,7 @@ impl Bystander {
 /// Why a file is not followed.
 #[derive(Debug)]
 pub(in crate::app) enum Why {
-    /// Nobody looked at its content yet; it is held open meanwhile.
+    /// Nobody looked at its content yet.
     New(Tail),
     /// It holds no log of ours, as its content stood at this size.
     NotOurs {
@@ -133,11 +150,15 @@ pub(in crate::app) struct Roster {
     pub(in crate::app) held: HashMap<FileId, Duration>,
     /// Paths that could not be opened: said once, until they can.
     closed_doors: HashSet<PathBuf>,
+    /// So many files may be held open.
+    descriptors: usize,
+    /// So many are, about.
+    held_open: usize,
 }
 
 impl Roster {
-    /// `kept` are open files that a look may not find.
-    pub(in crate::app) fn new(list: Watchlist, kept: Vec<Tail>) -> Self {
+    /// `kept` are open files that a look may not find; `descriptors` files may be held open.
+    pub(in crate::app) fn new(list: Watchlist, kept: Vec<Tail>, descriptors: usize) -> Self {
         let bystanders = kept.into_iter().map(|tail| Bystander::waiting(tail.again()));
         Self {
             list,
@@ -146,6 +167,8 @@ impl Roster {
             orphans: Vec::new(),
             held: HashMap::new(),
             closed_doors: HashSet::new(),
+            descriptors,
+            held_open: 0,
         }
     }
 
@@ -156,7 +179,8 @@ impl Roster {
     /// The files that are followed and have no name here: what a roster made anew cannot find.
     pub(in crate::app) fn into_nameless(mut self) -> Vec<Tail> {
         self.look();
-        let nameless = self.followed.into_iter().filter(|file| file.nameless.is_some());
+        let nameless =
+            self.followed.into_iter().filter(|file| file.nameless.is_some() && file.tail.is_held());
         nameless.map(|file| file.tail).collect()
     }
 

@@ -1,6 +1,7 @@
 //! What the store is told of the files at hand, and what its answers change.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
@@ -24,8 +25,12 @@ impl Roster {
         while at < self.followed.len() {
             let file = &self.followed[at];
             let done = file.committed.0 == file.tail.position() && !file.ready;
-            let patience = if file.tail.is_unlinked() { DELETED_QUIET } else { MOVED_QUIET };
-            if done && file.nameless.is_some_and(|(since, _)| since.elapsed() > patience) {
+            let patience = match file.tail.is_held() {
+                false => Duration::ZERO, // nobody can read it any more, whoever writes to it
+                true if file.tail.is_unlinked() => DELETED_QUIET,
+                true => MOVED_QUIET,
+            };
+            if done && file.nameless.is_some_and(|(since, _)| since.elapsed() >= patience) {
                 let file = self.followed.swap_remove(at);
                 self.forget_copies(file.file);
                 retired.push(file);
@@ -48,12 +53,15 @@ impl Roster {
             })
     }
 
-    /// Whether a change of the file of this name is nothing new: it is followed, or no log.
-    pub(in crate::app) fn knows(&self, path: &Path) -> bool {
-        self.followed.iter().any(|file| file.tail.path() == path)
-            || self.bystanders.iter().any(|bystander| {
-                bystander.path == path && matches!(bystander.why, Why::NotOurs { open: false, .. })
-            })
+    /// Whether changes of these files are nothing new: they are followed, or no logs.
+    pub(in crate::app) fn knows_all(&self, changed: &HashSet<PathBuf>) -> bool {
+        let followed = self.followed.iter().map(|file| file.tail.path());
+        let others = self.bystanders.iter().filter_map(|bystander| {
+            matches!(bystander.why, Why::NotOurs { open: false, .. })
+                .then_some(bystander.path.as_path())
+        });
+        let known = followed.chain(others).filter(|path| changed.contains(*path));
+        known.collect::<HashSet<&Path>>().len() == changed.len()
     }
 
     /// A span is stored.
