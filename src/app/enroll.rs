@@ -26,6 +26,9 @@ use super::roster::{Bystander, Followed, Roster, Why};
 /// not have noticed yet that a killed daemon is gone.
 const HELD_FIRST: Duration = Duration::from_millis(250);
 
+/// The epoch of a file that was registered and never claimed again.
+const FIRST_EPOCH: i64 = 1;
+
 /// The longest time between two tries; each is twice the one before.
 const HELD_LONGEST: Duration = Duration::from_secs(5);
 
@@ -133,57 +136,52 @@ fn give_back(roster: &mut Roster, rest: Vec<Applicant>, first: Tail) {
 
 type Failed = Box<(StoreError, Tail)>;
 
+/// What the store made of a verdict.
+enum Taken {
+    /// It is ours, from this offset on.
+    Claimed(Checkpoint),
+    /// Another writer has it.
+    Held(FileId),
+    /// It is left alone.
+    CopyOf(FileId),
+    /// Things have changed since they were compared: ask again.
+    Again,
+}
+
 async fn settle(
     roster: &mut Roster,
     writer: &mut Writer,
     applicant: Applicant,
     verdict: Verdict,
 ) -> Result<(), Failed> {
-    let Applicant { tail, head, format, told, seen, known: compared } = applicant;
-    let path = tail.path().to_path_buf();
-    let (file, new) = match verdict {
-        Verdict::CopyOf(file) => {
+    let taken = match take(writer, &applicant, verdict).await {
+        Ok(taken) => taken,
+        Err(error) => return Err(Box::new((error, applicant.tail))),
+    };
+    let Applicant { tail, head, format, told, .. } = applicant;
+    let path = tail.path();
+    match taken {
+        Taken::CopyOf(file) => {
             let size = tail.size();
             roster.bystanders.push(Bystander::new(&tail, Why::CopyOf { file, size }));
-            return Ok(());
         }
-        Verdict::Wait => {
-            roster.bystanders.push(Bystander::waiting(tail));
-            return Ok(());
-        }
-        Verdict::Resume(file) | Verdict::Adopt(file) => (file, false),
-        Verdict::New => {
-            let new = NewFile {
-                sighting: seen.clone(),
-                format: format.format.clone(),
-                time_estimated: !format.has_time,
-            };
-            let known: Vec<FileId> = compared.iter().map(|(known, _)| known.file).collect();
-            match writer.register(&new, &known).await {
-                Ok(Some(new)) => (new.file, true),
-                Ok(None) => {
-                    roster.bystanders.push(Bystander::waiting(tail));
-                    return Ok(());
+        Taken::Again => roster.bystanders.push(Bystander::waiting(tail)),
+        Taken::Held(file) => {
+            let wait = match roster.held.get(&file) {
+                Some(last) => (*last * 2).min(HELD_LONGEST),
+                None => {
+                    warn!(path = %path.display(),
+                        "another log-ingestd writes this file: waiting for it");
+                    HELD_FIRST
                 }
-                Err(error) => return Err(Box::new((error, tail))),
-            }
+            };
+            roster.held.insert(file, wait);
+            roster.bystanders.push(Bystander::held(tail, Instant::now() + wait));
         }
-    };
-    let compared_at = compared.iter().find(|(known, _)| known.file == file);
-    let compared_at = compared_at.map_or(0, |(known, _)| known.committed);
-    match writer.claim(file, &seen, &format.format).await {
-        // Somebody else has stored more since the content was compared: compare that too.
-        Ok(Some(claimed)) if claimed.committed != compared_at => {
-            if let Err(error) = writer.release(claimed.file).await {
-                return Err(Box::new((error, tail)));
-            }
-            roster.bystanders.push(Bystander::waiting(tail));
-            Ok(())
-        }
-        Ok(Some(claimed)) => {
+        Taken::Claimed(claimed) => {
             roster.held.remove(&claimed.file);
             roster.orphans.retain(|orphan| orphan.file != claimed.file);
-            if new {
+            if claimed.epoch == FIRST_EPOCH {
                 let (format, about) = told.map_or((format.format.as_str(), "as given"), |preset| {
                     (preset.name, preset.about)
                 });
@@ -194,23 +192,43 @@ async fn settle(
                     "following on");
             }
             roster.followed.push(followed(tail, &claimed, head, format));
-            Ok(())
         }
-        Ok(None) => {
-            let wait = match roster.held.get(&file) {
-                Some(last) => (*last * 2).min(HELD_LONGEST),
-                None => {
-                    warn!(path = %path.display(),
-                        "another log-ingestd writes this file: waiting for it");
-                    HELD_FIRST
-                }
+    }
+    Ok(())
+}
+
+/// Asks the store for the file.
+async fn take(
+    writer: &mut Writer,
+    applicant: &Applicant,
+    verdict: Verdict,
+) -> Result<Taken, StoreError> {
+    let Applicant { format, seen, known, .. } = applicant;
+    let file = match verdict {
+        Verdict::CopyOf(file) => return Ok(Taken::CopyOf(file)),
+        Verdict::Wait => return Ok(Taken::Again),
+        Verdict::Resume(file) | Verdict::Adopt(file) => file,
+        Verdict::New => {
+            let new = NewFile {
+                sighting: seen.clone(),
+                format: format.format.clone(),
+                time_estimated: !format.has_time,
             };
-            roster.held.insert(file, wait);
-            let until = Instant::now() + wait;
-            roster.bystanders.push(Bystander::held(tail, until));
-            Ok(())
+            let known: Vec<FileId> = known.iter().map(|(known, _)| known.file).collect();
+            let registered = writer.register(&new, &known).await?;
+            return Ok(registered.map_or(Taken::Again, Taken::Claimed));
         }
-        Err(error) => Err(Box::new((error, tail))),
+    };
+    let compared_at = known.iter().find(|(known, _)| known.file == file);
+    let compared_at = compared_at.map_or(0, |(known, _)| known.committed);
+    match writer.claim(file, seen, &format.format).await? {
+        // Somebody else has stored more since the content was compared: compare that too.
+        Some(claimed) if claimed.committed != compared_at => {
+            writer.release(claimed.file).await?;
+            Ok(Taken::Again)
+        }
+        Some(claimed) => Ok(Taken::Claimed(claimed)),
+        None => Ok(Taken::Held(file)),
     }
 }
 

@@ -177,7 +177,8 @@ impl Writer {
         either!(&mut self.arm, WriterArm, arm => arm.candidates(seen).await)
     }
 
-    /// Writes down a file that is none of the [`Writer::candidates`]; its offset is 0.
+    /// Writes down a file that is none of the [`Writer::candidates`], and claims it; its offset is
+    /// 0 and its epoch 1.
     ///
     /// `known` are the candidates that the caller has compared it with. If another writer has
     /// registered one more since, which may be this very file, the answer is `None`: look again.

@@ -112,8 +112,7 @@ pub(crate) async fn claimed(writer: &mut Writer, inode: u64) -> Checkpoint {
     let known = writer.candidates(&sighting).await.unwrap();
     let known: Vec<_> = known.iter().map(|known| known.file).collect();
     let new = NewFile { sighting, format: "%(r)s".into(), time_estimated: false };
-    let file = writer.register(&new, &known).await.unwrap().unwrap().file;
-    writer.claim(file, &new.sighting, &new.format).await.unwrap().expect("it is free")
+    writer.register(&new, &known).await.unwrap().expect("nobody else has registered it")
 }
 
 /// Lines of one file, behind each other, each of [`LINE`] bytes.

@@ -68,8 +68,10 @@ impl Import<'_> {
                         time_estimated: !format.has_time,
                     };
                     let writer = writer(&mut self.committer).await?;
-                    let Some(new) = writer.register(&new, &compared).await? else { continue };
-                    new
+                    match writer.register(&new, &compared).await? {
+                        Some(registered) => return Ok(Some((registered, format))),
+                        None => continue,
+                    }
                 }
             };
             // The row keeps the name and inode of the log itself, not those of a copy of it.

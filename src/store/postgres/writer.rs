@@ -22,8 +22,8 @@ const CANDIDATES: &str = concat!(
 
 const REGISTER: &str = concat!(
     "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, head,
-                           head_length)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9) RETURNING ",
+                           head_length, owner, epoch)
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1) RETURNING ",
     checkpoint_columns!()
 );
 
@@ -115,14 +115,25 @@ impl PgWriter {
                 .bind(new.time_estimated)
                 .bind(seen.head.map(|head| head.print.0.to_vec()))
                 .bind(seen.head.map(|head| head.length as i32))
+                .bind(&self.owner)
                 .fetch_one(&mut *tx)
                 .await?;
             let checkpoint = rows::checkpoint(&row)?;
+            // Nobody else can know it yet, so this does not wait.
+            sqlx::query("SELECT pg_advisory_lock($1, $2)")
+                .bind(lock::FILE)
+                .bind(checkpoint.file.0)
+                .execute(&mut *tx)
+                .await?;
             tx.commit().await?;
-            self.registered.insert(checkpoint.file);
             Ok(Some(checkpoint))
         };
-        register.await.map_err(failed(&self.arm.name))
+        let registered = register.await.map_err(failed(&self.arm.name))?;
+        if let Some(checkpoint) = &registered {
+            self.registered.insert(checkpoint.file);
+            self.held.insert(checkpoint.file);
+        }
+        Ok(registered)
     }
 
     pub(in crate::store) async fn claim(

@@ -23,8 +23,8 @@ const CANDIDATES: &str = concat!(
 
 const REGISTER: &str = concat!(
     "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated,
-                           first_seen_at, head, head_length)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) RETURNING ",
+                           first_seen_at, head, head_length, owner, epoch)
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 1) RETURNING ",
     checkpoint_columns!()
 );
 
@@ -112,6 +112,7 @@ impl SqliteWriter {
                 .bind(clock::now())
                 .bind(seen.head.map(|head| head.print.0.to_vec()))
                 .bind(seen.head.map(|head| i64::from(head.length)))
+                .bind(self.alive.owner.clone())
                 .fetch_one(&mut *tx)
                 .await?;
             let checkpoint = rows::checkpoint(&row)?;
