@@ -64,8 +64,9 @@ COMMENT ON COLUMN log_file.format IS 'access_log_format that its lines are read 
 COMMENT ON COLUMN log_file.owner IS 'Who follows it now or did last: host:pid; NULL once released';
 COMMENT ON COLUMN log_file.closed_reason IS 'Why the file ended; NULL while it is open';
 
-CREATE INDEX log_file_head ON log_file (host, head);
-CREATE INDEX log_file_inode ON log_file (host, device, inode);
+-- The host stands last: it is the same for all, and a planner without statistics would begin with it.
+CREATE INDEX log_file_head ON log_file (head, host);
+CREATE INDEX log_file_inode ON log_file (inode, device, host);
 
 CREATE TABLE gunicorn_log (
     id bigint NOT NULL,

@@ -30,8 +30,9 @@ CREATE TABLE log_file ( -- One row for each logical file: what it is, and how fa
     closed_reason TEXT, -- Why the file ended; NULL while it is open
     CHECK (lines = stored_rows + rejected + excluded)
 );
-CREATE INDEX log_file_head ON log_file (host, head);
-CREATE INDEX log_file_inode ON log_file (host, device, inode);
+-- The host stands last: it is the same for all, and a planner without statistics would begin with it.
+CREATE INDEX log_file_head ON log_file (head, host);
+CREATE INDEX log_file_inode ON log_file (inode, device, host);
 
 CREATE TABLE gunicorn_log ( -- One row for each access-log line of Gunicorn
     id INTEGER PRIMARY KEY, -- Names the line: log_file shifted left by 38 bits, plus log_offset; the same line always has the same id
