@@ -71,6 +71,11 @@ pub(super) async fn enroll(
                 let size = tail.size();
                 roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open }));
             }
+            Ok(Examined::Archive) => {
+                let size = tail.size();
+                roster.new_archives.push(tail.key());
+                roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open: true }));
+            }
             // Gone before it was read, and not held open: if it comes back, it is new again.
             Err(error) if !tail.is_held() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -180,6 +185,16 @@ async fn settle(
         }
         Taken::Claimed(claimed) => {
             roster.held.remove(&claimed.file);
+            let orphan = roster.orphans.iter().find(|orphan| orphan.file == claimed.file);
+            let expected = orphan.map_or(0, |orphan| orphan.size).max(claimed.size);
+            if expected > tail.size() {
+                let bytes = expected - tail.size();
+                warn!(file = claimed.file.0, path = %path.display(), bytes,
+                    "this copy does not hold all of the file: these bytes are lost");
+                if let Err(error) = writer.lose(claimed.file, claimed.epoch, bytes).await {
+                    return Err(Box::new((error, tail)));
+                }
+            }
             roster.orphans.retain(|orphan| orphan.file != claimed.file);
             if claimed.epoch == FIRST_EPOCH {
                 let (format, about) = told.map_or((format.format.as_str(), "as given"), |preset| {

@@ -23,6 +23,8 @@ pub(super) enum Examined {
         /// Whether more content may change that.
         open: bool,
     },
+    /// Compressed.
+    Archive,
 }
 
 /// Looks into a file.
@@ -33,8 +35,7 @@ pub(super) fn examine(formats: &mut Formats, host: &str, tail: &mut Tail) -> io:
     tail.look()?; // a copy that was still being made when it was found may be whole by now
     let path = tail.path().display();
     if tail.compression()? != Compression::None {
-        info!(%path, "an archive: not followed; `log-ingestd import` reads it");
-        return Ok(Examined::NotOurs { open: false });
+        return Ok(Examined::Archive);
     }
     let sample = tail.first_bytes(SAMPLE)?;
     let Some(head) = head_print(&sample) else {

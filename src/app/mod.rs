@@ -3,10 +3,12 @@
 //!
 //! - [`watch()`]: the daemon. `ingest` is its production line: `roster` holds the files at hand,
 //!   `enroll` finds out what the store knows of them and `judge` who they are, `fill` turns lines
-//!   into a batch, `commit` gets it stored whatever happens.
+//!   into a batch, `commit` gets it stored whatever happens. `archives` finishes logs that were
+//!   compressed before all of them was read, `missing` closes those that are gone.
 //! - [`import()`]: the same line for files that are whole; `source` opens them.
 //! - [`check()`], [`status()`], [`cleanup()`]: the small commands.
 
+mod archives;
 mod backoff;
 mod check;
 mod cleanup;
@@ -19,6 +21,7 @@ mod formats;
 mod import;
 mod ingest;
 mod judge;
+mod missing;
 mod roster;
 mod shutdown;
 mod source;

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::follow::identity::{guard_length, print};
+use crate::follow::identity::{GUARD_LENGTH, print};
 use crate::follow::{Compression, Lines, Tail, open_archive};
 use crate::model::{FileKey, HeadPrint};
 
@@ -28,24 +28,6 @@ pub(super) struct Source {
     pub(super) size: u64,
     /// Last change of the file, in microseconds since 1970: the time of lines that have none.
     pub(super) changed_us: i64,
-}
-
-/// What was found on the way to an offset.
-#[derive(Debug)]
-pub(super) struct Skipped {
-    /// Complete lines passed.
-    pub(super) lines: u64,
-    /// Bytes passed: less than asked for if the file ended.
-    pub(super) bytes: u64,
-    /// The bytes just before, as many as a guard covers.
-    pub(super) history: Vec<u8>,
-}
-
-impl Skipped {
-    /// The guard at this place.
-    pub(super) fn guard(&self) -> Option<HeadPrint> {
-        (!self.history.is_empty()).then(|| print(&self.history))
-    }
 }
 
 impl Source {
@@ -115,31 +97,51 @@ impl Source {
     }
 }
 
-/// Reads up to `offset`.
-///
-/// # Errors
-/// What the reader says.
-pub(super) fn skip(reader: &mut dyn Read, offset: u64) -> io::Result<Skipped> {
-    let mut skipped = Skipped { lines: 0, bytes: 0, history: Vec::new() };
-    let keep = guard_length(offset);
-    let mut buffer = vec![0; READ_SIZE];
-    while skipped.bytes < offset {
-        let want = usize::try_from(offset - skipped.bytes).map_or(READ_SIZE, |n| n.min(READ_SIZE));
-        let read = match reader.read(&mut buffer[..want]) {
-            Ok(0) => break,
-            Ok(read) => read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(error),
-        };
-        let bytes = &buffer[..read];
-        skipped.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
-        skipped.bytes += read as u64;
-        let known = bytes.len().min(keep);
-        let surplus = (skipped.history.len() + known).saturating_sub(keep);
-        skipped.history.drain(..surplus);
-        skipped.history.extend_from_slice(&bytes[bytes.len() - known..]);
+/// A walk through some content, from its beginning on.
+pub(super) struct Walk<'a> {
+    reader: &'a mut dyn Read,
+    buffer: Vec<u8>,
+    /// Complete lines passed.
+    pub(super) lines: u64,
+    /// Bytes passed.
+    pub(super) bytes: u64,
+    /// The bytes just before, as many as a guard covers.
+    pub(super) history: Vec<u8>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(reader: &'a mut dyn Read) -> Self {
+        Self { reader, buffer: vec![0; READ_SIZE], lines: 0, bytes: 0, history: Vec::new() }
     }
-    Ok(skipped)
+
+    /// Walks on to `offset`; `false` if the content ends before.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub(super) fn to(&mut self, offset: u64) -> io::Result<bool> {
+        while self.bytes < offset {
+            let want = usize::try_from(offset - self.bytes).map_or(READ_SIZE, |n| n.min(READ_SIZE));
+            let read = match self.reader.read(&mut self.buffer[..want]) {
+                Ok(0) => return Ok(false),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let bytes = &self.buffer[..read];
+            self.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
+            self.bytes += read as u64;
+            let known = bytes.len().min(GUARD_LENGTH);
+            let surplus = (self.history.len() + known).saturating_sub(GUARD_LENGTH);
+            self.history.drain(..surplus);
+            self.history.extend_from_slice(&bytes[bytes.len() - known..]);
+        }
+        Ok(true)
+    }
+
+    /// The guard at this place.
+    pub(super) fn guard(&self) -> Option<HeadPrint> {
+        (!self.history.is_empty()).then(|| print(&self.history))
+    }
 }
 
 /// The last complete lines of what is left, at most `count`, each with its offset.

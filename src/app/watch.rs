@@ -11,7 +11,7 @@ use crate::retain::{self, LogType, Outcome, Retention, SweepOptions, next_sweep}
 use crate::store::{Store, StoreError};
 
 use super::backoff::Backoff;
-use super::commit::{Committer, chain};
+use super::commit::chain;
 use super::config::{Config, Watch};
 use super::ingest::{Line, now};
 use super::shutdown::{Request, Shutdown};
@@ -34,8 +34,7 @@ pub async fn watch(
     loop {
         announce(&watch);
         let sweeper = spawn_sweeper(&watch, store.clone());
-        let committer = Committer::new(store.clone(), owner(&watch.config), None);
-        let line = Line::new(watch.clone(), committer, kept, descriptors);
+        let line = Line::new(watch.clone(), store.clone(), kept, descriptors);
         kept = line.run(&mut shutdown, &watch.paths).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         if shutdown.request() == Request::Stop {

@@ -1,6 +1,5 @@
 //! A bar for imports, on a terminal only.
 
-use std::cell::Cell;
 use std::io::IsTerminal;
 use std::time::Instant;
 
@@ -15,8 +14,6 @@ const TEMPLATE: &str = "{prefix:.bold} {wide_bar} {bytes}/{total_bytes} {msg} {e
 pub(super) struct Bar {
     bar: ProgressBar,
     began: Instant,
-    /// Lines of the files before this one.
-    shown: Cell<u64>,
 }
 
 impl Bar {
@@ -30,7 +27,7 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style);
         }
-        Self { bar, began: Instant::now(), shown: Cell::new(0) }
+        Self { bar, began: Instant::now() }
     }
 
     /// Takes the bar off the screen.
@@ -48,7 +45,6 @@ impl Progress for Bar {
     }
 
     fn at(&self, bytes: u64, lines: u64) {
-        self.shown.set(lines);
         let seconds = self.began.elapsed().as_secs_f64().max(0.001);
         let rate = lines as f64 / seconds;
         self.bar.set_message(format!("{} lines/s", HumanCount(rate as u64)));

@@ -98,6 +98,23 @@ impl Watchlist {
         found
     }
 
+    /// Whether the user asked for this very name, by path or by `include`.
+    pub fn asks_for(&self, path: &Path) -> bool {
+        let named = |place: &Place| matches!(place, Place::File(file) if file == path);
+        self.places.iter().any(named) || (!self.include.is_empty() && self.name_wanted(path))
+    }
+
+    /// Whether a file of this path would be found, if it was there.
+    pub fn covers(&self, path: &Path) -> bool {
+        self.places.iter().any(|place| match place {
+            Place::File(file) => file == path,
+            Place::Directory(directory) => {
+                path.parent() == Some(directory) && self.name_wanted(path)
+            }
+            Place::Pattern { matcher, .. } => matcher.is_match(path) && self.name_wanted(path),
+        })
+    }
+
     fn list(
         &self,
         directory: &Path,

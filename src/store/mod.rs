@@ -246,8 +246,8 @@ impl Writer {
     }
 
     /// Writes down that nothing more comes under this identity: it was truncated, replaced or
-    /// deleted, and `lost_bytes` of it were gone before they could be read (this replaces what an
-    /// earlier close said).
+    /// deleted, and `lost_bytes` of it were gone before they could be read. If it turns up after
+    /// all, a claim takes that back.
     ///
     /// # Errors
     ///
@@ -260,6 +260,25 @@ impl Writer {
         reason: &str,
     ) -> Result<(), StoreError> {
         either!(&mut self.arm, WriterArm, arm => arm.close(file, epoch, lost_bytes, reason).await)
+    }
+
+    /// Writes down that `lost_bytes` of a file that goes on are gone.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if the epoch is another.
+    pub async fn lose(
+        &mut self,
+        file: FileId,
+        epoch: i64,
+        lost_bytes: u64,
+    ) -> Result<(), StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.lose(file, epoch, lost_bytes).await)
+    }
+
+    /// The files of a host of which more may come, oldest first.
+    pub async fn open_files(&mut self, host: &str) -> Result<Vec<Checkpoint>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.open_files(host).await)
     }
 
     /// What the line at `offset` became, `None` if nothing is stored there (or no more): tells

@@ -21,6 +21,7 @@ macro_rules! for_every_store {
 }
 
 mod archives;
+mod archives_followed;
 mod bad_input;
 mod bounds;
 mod commands;

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, bail};
-use tracing::warn;
 
 use crate::follow::Lines;
 use crate::model::{Batch, Checkpoint};
@@ -14,33 +13,52 @@ use crate::app::commit::Outcome;
 use crate::app::fill::{Limits, Reading, Stop, fill};
 use crate::app::formats::Format;
 use crate::app::ingest::now;
-use crate::app::source::{Source, skip};
+use crate::app::source::{Source, Walk};
 
 struct Pass<'a> {
     source: &'a Source,
     format: &'a Format,
+    whole: bool,
     limits: Limits,
     refused: Option<&'a (u64, String)>,
     /// Whether lines before the checkpoint are still to be counted.
     first: bool,
 }
 
+/// How far the content was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::app) enum End {
+    /// To its end.
+    Whole,
+    /// But for a last line of so many bytes, which has no end and cannot be read.
+    Rest(u64),
+    /// Not to its end: the process is to stop.
+    Interrupted,
+}
+
+enum PassEnd {
+    At(End),
+    /// The store refuses this batch.
+    Refused(Batch, String),
+}
+
 impl Import<'_> {
-    /// Stores everything behind the checkpoint.
+    /// Stores everything behind the checkpoint. `whole`: nothing more will be written to it.
     pub(super) async fn content(
         &mut self,
         source: &Source,
         mut claimed: Checkpoint,
         format: &Format,
-    ) -> anyhow::Result<()> {
+        whole: bool,
+    ) -> anyhow::Result<End> {
         let mut limits = Limits::BATCH;
         let mut refused: Option<(u64, String)> = None;
         let mut first = true;
         loop {
-            let pass = Pass { source, format, limits, refused: refused.as_ref(), first };
+            let pass = Pass { source, format, whole, limits, refused: refused.as_ref(), first };
             match self.pass(&mut claimed, pass).await? {
-                None => return Ok(()),
-                Some((batch, reason)) => {
+                PassEnd::At(end) => return Ok(end),
+                PassEnd::Refused(batch, reason) => {
                     // Ever smaller batches find the row that the store refuses.
                     let lines: u64 = batch.spans.iter().map(|span| span.lines).sum();
                     if lines > 1 {
@@ -56,23 +74,22 @@ impl Import<'_> {
     }
 
     /// One pass from the checkpoint to the end; a batch that the store refuses ends it early.
-    async fn pass(
-        &mut self,
-        claimed: &mut Checkpoint,
-        pass: Pass<'_>,
-    ) -> anyhow::Result<Option<(Batch, String)>> {
-        let Pass { source, format, limits, refused, first } = pass;
+    async fn pass(&mut self, claimed: &mut Checkpoint, pass: Pass<'_>) -> anyhow::Result<PassEnd> {
+        let Pass { source, format, whole, limits, refused, first } = pass;
         let on_disk = Arc::new(AtomicU64::new(0));
         let mut reader = source.reader(&on_disk)?;
-        let skipped = tokio::task::block_in_place(|| skip(&mut reader, claimed.committed))?;
         let mut lines = Lines::default();
-        lines.reset(claimed.committed, &skipped.history);
-        if first {
-            // The last one may have been stored before its end was written.
-            let stored = skipped.lines + u64::from(!lines.at_line_start());
-            self.summary.already_stored += stored;
-            self.summary.lines += stored;
-            self.summary.bytes += skipped.bytes;
+        {
+            let mut walk = Walk::new(&mut reader);
+            tokio::task::block_in_place(|| walk.to(claimed.committed))?;
+            lines.reset(claimed.committed, &walk.history);
+            if first {
+                // The last one may have been stored before its end was written.
+                let stored = walk.lines + u64::from(!lines.at_line_start());
+                self.summary.already_stored += stored;
+                self.summary.lines += stored;
+                self.summary.bytes += walk.bytes;
+            }
         }
         let claims = vec![(claimed.file, claimed.epoch)];
         let mut batch = Batch { cutoff: self.cutoff, ..Batch::default() };
@@ -84,7 +101,7 @@ impl Import<'_> {
                 size: 0,
                 estimated: source.changed_us,
                 now: now(),
-                whole: true,
+                whole,
                 refused: refused.map(|(at, why)| (*at, why.as_str())),
             };
             let stop = tokio::task::block_in_place(|| {
@@ -93,7 +110,7 @@ impl Import<'_> {
             if let Some(span) = batch.spans.first().cloned() {
                 match self.committer.commit(&batch, &claims).await {
                     Outcome::Stored(_) => {}
-                    Outcome::BadRow(reason) => return Ok(Some((batch, reason))),
+                    Outcome::BadRow(reason) => return Ok(PassEnd::Refused(batch, reason)),
                     Outcome::Conflict(_) => bail!("another log-ingestd took this file over"),
                     Outcome::GaveUp(error) => return Err(error).context("the store is away"),
                 }
@@ -109,7 +126,7 @@ impl Import<'_> {
             }
             match stop {
                 Ok(Stop::Full) if !self.shutdown.is_requested() => {}
-                Ok(Stop::Full) => return Ok(None),
+                Ok(Stop::Full) => return Ok(PassEnd::At(End::Interrupted)),
                 Ok(Stop::End) => break,
                 Err(error) => {
                     return Err(error).context(format!(
@@ -119,14 +136,9 @@ impl Import<'_> {
                 }
             }
         }
-        let rest = lines.partial().len();
-        if rest > 0 {
-            warn!(
-                path = source.name,
-                bytes = rest,
-                "the last line has no end and cannot be read: not stored"
-            );
-        }
-        Ok(None)
+        Ok(PassEnd::At(match lines.read_to() - lines.offset() {
+            0 => End::Whole,
+            bytes => End::Rest(bytes),
+        }))
     }
 }

@@ -1,11 +1,13 @@
 //! Which logical file is it? Known by its first line, and by the bytes before the checkpoint; a
 //! copy that ends before the checkpoint is known by its last line.
 
+use std::collections::HashSet;
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
-use tracing::{info, warn};
+use tracing::info;
 
 use crate::follow::identity::{Likeness, compare};
 use crate::model::{Checkpoint, FileId, GunicornLogModel, NewFile, Sighting};
@@ -14,7 +16,7 @@ use crate::store::{StoredLine, StoredRow};
 
 use super::{Import, writer};
 use crate::app::formats::{Choice, Format, SAMPLE};
-use crate::app::source::{Skipped, Source, last_lines, skip};
+use crate::app::source::{Source, Walk, last_lines};
 
 /// Lines at the end of a shorter copy that are held against the store.
 const COMPARED: usize = 64;
@@ -35,32 +37,53 @@ enum Standing {
     New,
 }
 
+/// What a file turned out to be.
+pub(super) enum Settled {
+    /// This logical file, ours from its checkpoint on.
+    Claimed(Checkpoint, Arc<Format>),
+    /// All of it is stored already.
+    Stored,
+    /// Nobody has seen it, and it is not to be registered.
+    Stranger,
+    /// Another writer has it.
+    Held,
+}
+
+/// What is to become of a file.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms<'a> {
+    /// Files that are followed by this very process: not to be asked for.
+    pub(super) followed: &'a HashSet<FileId>,
+    /// Whether one that nobody has seen is registered.
+    pub(super) register: bool,
+    /// Whether the row takes its name and inode. An import is of a copy: the row keeps those of the
+    /// log itself.
+    pub(super) rename: bool,
+}
+
 impl Import<'_> {
-    /// Finds out which logical file this is, and claims it; `None` if there is nothing to do.
-    /// Other writers may be at the same, so what was found out may be past when it is used.
+    /// Finds out which logical file this is, and claims it. Other writers may be at the same, so
+    /// what was found out may be past when it is used.
     pub(super) async fn settle(
         &mut self,
         source: &Source,
         seen: &Sighting,
         told: &anyhow::Result<Arc<Format>>,
-    ) -> anyhow::Result<Option<(Checkpoint, Arc<Format>)>> {
+        terms: Terms<'_>,
+    ) -> anyhow::Result<Settled> {
         let give_up = Instant::now() + UNDECIDED;
         loop {
             let known = writer(&mut self.committer).await?.candidates(seen).await?;
             let compared: Vec<FileId> = known.iter().map(|known| known.file).collect();
-            let mut format = self.format_of(told, seen, &known)?;
+            let format = match self.format_of(told, seen, &known) {
+                Ok(format) => format,
+                Err(_) if !terms.register => return Ok(Settled::Stranger),
+                Err(error) => return Err(error),
+            };
             let checkpoint = match self.standing(source, seen, &format, known).await? {
-                Standing::Contained => {
-                    let skipped = skip(&mut source.reader(&Arc::default())?, u64::MAX)?;
-                    self.summary.already_stored += skipped.lines;
-                    self.summary.lines += skipped.lines;
-                    self.summary.bytes += skipped.bytes;
-                    return Ok(None);
-                }
-                Standing::Known(known) => {
-                    format = self.formats.stored(&known.format).unwrap_or(format);
-                    known
-                }
+                Standing::Contained => return Ok(Settled::Stored),
+                Standing::Known(known) => known,
+                Standing::New if !terms.register => return Ok(Settled::Stranger),
                 Standing::New => {
                     let new = NewFile {
                         sighting: seen.clone(),
@@ -69,18 +92,24 @@ impl Import<'_> {
                     };
                     let writer = writer(&mut self.committer).await?;
                     match writer.register(&new, &compared).await? {
-                        Some(registered) => return Ok(Some((registered, format))),
+                        Some(registered) => return Ok(Settled::Claimed(registered, format)),
                         None => continue,
                     }
                 }
             };
-            // The row keeps the name and inode of the log itself, not those of a copy of it.
-            let own =
-                Sighting { path: checkpoint.path.clone(), key: checkpoint.key, ..seen.clone() };
+            if terms.followed.contains(&checkpoint.file) {
+                return Ok(Settled::Held);
+            }
+            let format = self.formats.stored(&checkpoint.format).unwrap_or(format);
+            let mut seen = seen.clone();
+            if !terms.rename {
+                seen.path.clone_from(&checkpoint.path);
+                seen.key = checkpoint.key;
+            }
             let writer = writer(&mut self.committer).await?;
-            match writer.claim(checkpoint.file, &own, &format.format).await? {
+            match writer.claim(checkpoint.file, &seen, &format.format).await? {
                 Some(claimed) if claimed.committed == checkpoint.committed => {
-                    return Ok(Some((claimed, format)));
+                    return Ok(Settled::Claimed(claimed, format));
                 }
                 // More was stored meanwhile than what was compared.
                 Some(claimed) => writer.release(claimed.file).await?,
@@ -88,13 +117,7 @@ impl Import<'_> {
                 None if checkpoint.committed == 0 && Instant::now() < give_up => {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
-                None => {
-                    warn!(
-                        path = source.name,
-                        "a running log-ingestd follows this file and stores it"
-                    );
-                    return Ok(None);
-                }
+                None => return Ok(Settled::Held),
             }
         }
     }
@@ -141,30 +164,48 @@ impl Import<'_> {
         }
     }
 
+    /// Compares it with every file that begins alike, in one pass. Of several that it may be, it
+    /// is the one of which most is stored: the others begin like it and say less.
     async fn standing(
         &mut self,
         source: &Source,
         seen: &Sighting,
         format: &Format,
-        known: Vec<Checkpoint>,
+        mut known: Vec<Checkpoint>,
     ) -> anyhow::Result<Standing> {
-        for checkpoint in known {
-            let mut skipped: Option<Skipped> = None;
-            let likeness = compare(&checkpoint, u64::MAX, seen.head, |offset| {
-                let passed = skip(&mut source.reader(&Arc::default())?, offset)?;
-                let guard = (passed.bytes == offset).then(|| passed.guard()).flatten();
-                skipped = Some(passed);
-                std::io::Result::Ok(guard)
-            })?;
-            if likeness == Likeness::Same {
-                return Ok(Standing::Known(checkpoint));
-            }
-            let shorter = skipped.is_some_and(|passed| passed.bytes < checkpoint.committed);
-            if shorter && self.contains(source, format, &checkpoint).await? {
-                return Ok(Standing::Contained);
+        known.sort_by_key(|known| known.committed);
+        let mut broken = None;
+        let likenesses: Vec<(Checkpoint, Likeness)> = tokio::task::block_in_place(|| {
+            let mut reader = source.reader(&Arc::default())?;
+            let mut walk = Walk::new(&mut reader);
+            let compare = |known: Checkpoint| {
+                let mut ended = false;
+                let likeness = compare(&known, u64::MAX, seen.head, |offset| {
+                    ended = !walk.to(offset)?;
+                    io::Result::Ok(walk.guard())
+                });
+                match likeness {
+                    Ok(_) if ended => Some((known, Likeness::Shorter)),
+                    Ok(likeness) => Some((known, likeness)),
+                    Err(error) => {
+                        broken = Some(error);
+                        None
+                    }
+                }
+            };
+            io::Result::Ok(known.into_iter().map_while(compare).collect())
+        })?;
+        for (known, likeness) in likenesses.into_iter().rev() {
+            match likeness {
+                Likeness::Same => return Ok(Standing::Known(known)),
+                Likeness::Shorter if self.contains(source, format, &known).await? => {
+                    return Ok(Standing::Contained);
+                }
+                Likeness::Shorter | Likeness::Different => {}
             }
         }
-        Ok(Standing::New)
+        // Behind the broken place it may be a file that is known.
+        broken.map_or(Ok(Standing::New), |error| Err(error.into()))
     }
 
     /// Whether the store holds the last line of `source` at the same offset of a longer file that

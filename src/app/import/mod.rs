@@ -3,17 +3,22 @@
 //! A file is known by its content, so an import goes on where an earlier one, or the daemon,
 //! stopped, whatever the file is called now and however it is compressed.
 //!
+//! - `archive`: a log that was followed, and compressed before all of it was read.
 //! - `identify`: which logical file it is.
 //! - `content`: what is behind its checkpoint, batch by batch.
 
+mod archive;
 mod content;
 mod identify;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use serde::Serialize;
+use tracing::warn;
 
 use crate::follow::identity::whole_head_print;
 use crate::model::{Micros, Sighting};
@@ -24,8 +29,11 @@ use super::config::Config;
 use super::formats::{Formats, SAMPLE};
 use super::ingest::now;
 use super::shutdown::Shutdown;
-use super::source::Source;
+use super::source::{Source, Walk};
 use super::watch::{connect, owner};
+pub(super) use archive::{Archivist, Found, Verdict};
+use content::End;
+use identify::{Settled, Terms};
 
 /// What an import did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -65,7 +73,7 @@ pub trait Progress {
 pub async fn import(
     config: &Config,
     files: &[PathBuf],
-    progress: &dyn Progress,
+    progress: &(dyn Progress + Sync),
 ) -> anyhow::Result<(Summary, Vec<anyhow::Error>)> {
     let began = Instant::now();
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
@@ -101,7 +109,7 @@ struct Import<'a> {
     formats: Formats,
     host: &'a str,
     cutoff: Option<Micros>,
-    progress: &'a dyn Progress,
+    progress: &'a (dyn Progress + Sync),
     summary: Summary,
     shutdown: Shutdown,
 }
@@ -119,15 +127,37 @@ impl Import<'_> {
             key: source.key,
             head: Some(head),
         };
-        let Some((claimed, format)) = self.settle(&source, &seen, &told).await? else {
-            return Ok(());
+        let terms = Terms { followed: &HashSet::new(), register: true, rename: false };
+        let (claimed, format) = match self.settle(&source, &seen, &told, terms).await? {
+            Settled::Claimed(claimed, format) => (claimed, format),
+            Settled::Stored => return self.count_stored(&source),
+            Settled::Held | Settled::Stranger => {
+                let path = source.name;
+                warn!(path, "a running log-ingestd follows this file and stores it");
+                return Ok(());
+            }
         };
         let file = claimed.file;
-        let result = self.content(&source, claimed, &format).await;
+        let end = self.content(&source, claimed, &format, true).await;
         if let Ok(writer) = writer(&mut self.committer).await {
             writer.release(file).await?;
         }
-        result
+        if let End::Rest(bytes) = end? {
+            let path = source.name;
+            warn!(path, bytes, "the last line has no end and cannot be read: not stored");
+        }
+        Ok(())
+    }
+
+    /// All of it was stored before.
+    fn count_stored(&mut self, source: &Source) -> anyhow::Result<()> {
+        let mut reader = source.reader(&Arc::default())?;
+        let mut walk = Walk::new(&mut reader);
+        tokio::task::block_in_place(|| walk.to(u64::MAX))?;
+        self.summary.already_stored += walk.lines;
+        self.summary.lines += walk.lines;
+        self.summary.bytes += walk.bytes;
+        Ok(())
     }
 }
 

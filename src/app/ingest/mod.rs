@@ -17,19 +17,30 @@ use tracing::{info, warn};
 use crate::follow::{Doorbell, Lines, Tail};
 use crate::model::{Batch, Micros};
 
+use crate::app::archives::Archives;
 use crate::app::commit::{Committer, Outcome};
-use crate::app::config::Watch;
+use crate::app::config::{Config, Watch};
 use crate::app::enroll::enroll;
 use crate::app::fill::{Limits, Reading, Stop, fill};
 use crate::app::formats::Formats;
+use crate::app::import::Archivist;
+use crate::app::missing::close_missing;
 use crate::app::roster::Roster;
 use crate::app::shutdown::{Request, Shutdown};
+use crate::app::watch::owner;
+use crate::store::Store;
 
 /// Bytes read of one file before the next has its turn (1 MiB).
 const TURN: u64 = 1 << 20;
 
 /// How long a stop waits for what was read to be stored.
 const DRAIN: Duration = Duration::from_secs(7);
+
+/// Between two looks for files that are gone.
+const MISSING: Duration = Duration::from_secs(600);
+
+/// How soon a file that is not where it was is found under another name, or in an archive.
+const FOUND_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long a stop may take to let files go.
 const RELEASE: Duration = Duration::from_secs(1);
@@ -51,8 +62,12 @@ enum Turn {
 pub(super) struct Line {
     roster: Roster,
     formats: Formats,
-    host: String,
+    store: Store,
+    config: Config,
     poll_interval: Duration,
+    archives: Archives,
+    /// When to look for files that are gone.
+    missing_due: Instant,
     doorbell: Doorbell,
     lines: Lines,
     building: Batch,
@@ -71,27 +86,25 @@ pub(super) struct Line {
 impl Line {
     /// `kept` are files that an earlier line still had open and that no look finds any more;
     /// `descriptors` files may be held open.
-    pub(super) fn new(
-        watch: Watch,
-        committer: Committer,
-        kept: Vec<Tail>,
-        descriptors: usize,
-    ) -> Self {
+    pub(super) fn new(watch: Watch, store: Store, kept: Vec<Tail>, descriptors: usize) -> Self {
         let (doorbell, silent) = Doorbell::new();
         if let Some(error) = silent {
             warn!(%error, "the system gives no file events; looking at intervals instead");
         }
         Self {
             roster: Roster::new(watch.list, kept, descriptors),
-            formats: Formats::new(watch.config.parsing),
-            host: watch.config.host,
+            formats: Formats::new(watch.config.parsing.clone()),
+            committer: Some(Committer::new(store.clone(), owner(&watch.config), None)),
+            store,
+            config: watch.config,
             poll_interval: watch.poll_interval,
+            archives: Archives::default(),
+            missing_due: Instant::now(),
             doorbell,
             lines: Lines::default(),
             building: Batch::default(),
             spare: Some(Batch::default()),
             limits: Limits::BATCH,
-            committer: Some(committer),
             in_flight: None,
             turn: 0,
             look_due: Instant::now(),
@@ -112,6 +125,7 @@ impl Line {
                 // A database that does not answer must not keep a stop from being heard.
                 () = shutdown.requested() => self.hang_up(),
             }
+            self.tend_archives(shutdown);
             let more = tokio::task::block_in_place(|| self.fill_round());
             self.launch();
             if !more || self.limits.reached(&self.building) {
@@ -124,6 +138,7 @@ impl Line {
             info!("stopping: what was read is stored first; a second signal ends it at once");
         }
         self.drain().await;
+        self.archives.stop(RELEASE).await;
         if let Some(mut committer) = self.committer {
             // Courtesy to whoever comes next; the end of the connection does the same.
             let claims = self.roster.claims();
@@ -166,7 +181,10 @@ impl Line {
     async fn housekeep(&mut self) {
         let Some(committer) = self.committer.as_mut() else { return };
         committer.keep_alive().await;
-        if !self.roster.needs_store() && !committer.is_away() {
+        let missing = Instant::now() >= self.missing_due
+            && self.archives.are_settled()
+            && !self.roster.has_new();
+        if !self.roster.needs_store() && !committer.is_away() && !missing {
             return;
         }
         let fresh = !committer.is_connected();
@@ -175,8 +193,15 @@ impl Line {
             let Some(_) = committer.writer().await? else { return Ok(Vec::new()) };
             let lost = if fresh { committer.hold_again(&claims).await? } else { Vec::new() };
             if let Some(writer) = committer.writer().await? {
-                enroll(&mut self.roster, &mut self.formats, &self.host, writer).await?;
+                enroll(&mut self.roster, &mut self.formats, &self.config.host, writer).await?;
                 self.roster.settle(writer).await?;
+                if std::mem::take(&mut self.roster.out_of_reach) {
+                    self.missing_due = Instant::now() + FOUND_AGAIN;
+                }
+                if missing && !self.roster.has_new() {
+                    close_missing(&self.roster, &self.config.host, writer).await?;
+                    self.missing_due = Instant::now() + MISSING;
+                }
             }
             Ok(lost)
         }
@@ -190,6 +215,19 @@ impl Line {
             }
             Err(error) => committer.failed(&error),
         }
+    }
+
+    /// Offers what a look found, and has those read that are due.
+    fn tend_archives(&mut self, shutdown: &Shutdown) {
+        for key in self.roster.new_archives.drain(..) {
+            self.archives.offer(key);
+        }
+        self.archives.launch(&self.roster, || Archivist {
+            store: self.store.clone(),
+            config: self.config.clone(),
+            shutdown: shutdown.clone(),
+            followed: self.roster.followed.iter().map(|file| file.file).collect(),
+        });
     }
 
     /// Gives each ready file a turn; whether any has more. The next round begins behind the file
@@ -280,6 +318,7 @@ impl Line {
 
     async fn wait(&mut self, shutdown: &mut Shutdown) {
         let in_flight = self.in_flight.is_some();
+        let due = self.archives.due().map_or(self.look_due, |due| due.min(self.look_due));
         let flight = async {
             match self.in_flight.as_mut() {
                 Some(flight) => flight.await.ok(),
@@ -300,7 +339,8 @@ impl Line {
                 }
                 None => self.look_due = Instant::now(),
             },
-            () = tokio::time::sleep_until(self.look_due.into()) => {}
+            () = self.archives.finished() => {}
+            () = tokio::time::sleep_until(due.into()) => {}
             () = shutdown.requested() => {}
         }
     }

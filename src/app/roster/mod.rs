@@ -18,10 +18,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::follow::identity::same_object;
 use crate::follow::{Lines, Tail, Watchlist};
-use crate::model::{FileId, FileKey, HeadPrint};
+use crate::model::{Checkpoint, FileId, FileKey, HeadPrint};
 
 use crate::app::formats::Format;
+use crate::app::import::Found;
 
 /// A file that is read, line by line, as it grows.
 #[derive(Debug)]
@@ -150,6 +152,10 @@ pub(in crate::app) struct Roster {
     pub(in crate::app) held: HashMap<FileId, Duration>,
     /// Paths that could not be opened: said once, until they can.
     closed_doors: HashSet<PathBuf>,
+    /// Whether a file was given up that nobody holds open and that has no name here.
+    pub(in crate::app) out_of_reach: bool,
+    /// Archives that were found since somebody took them from here; bystanders, too.
+    pub(in crate::app) new_archives: Vec<FileKey>,
     /// So many files may be held open.
     descriptors: usize,
     /// So many are, about.
@@ -167,6 +173,8 @@ impl Roster {
             orphans: Vec::new(),
             held: HashMap::new(),
             closed_doors: HashSet::new(),
+            out_of_reach: false,
+            new_archives: Vec::new(),
             descriptors,
             held_open: 0,
         }
@@ -174,6 +182,26 @@ impl Roster {
 
     pub(in crate::app) fn directories(&self) -> Vec<PathBuf> {
         self.list.directories()
+    }
+
+    /// Whether it is at hand, whoever reads it.
+    pub(in crate::app) fn has(&self, known: &Checkpoint) -> bool {
+        let is_it = |key| known.key.is_some_and(|known| same_object(known, key));
+        self.followed.iter().any(|file| file.file == known.file)
+            || self.orphans.iter().any(|file| file.file == known.file)
+            || self.bystanders.iter().any(|file| is_it(file.key))
+    }
+
+    /// Whether a file of this path would be found, if it was there.
+    pub(in crate::app) fn covers(&self, path: &Path) -> bool {
+        self.list.covers(path)
+    }
+
+    /// The bystander that is this archive, if it is still there.
+    pub(in crate::app) fn archive(&self, key: FileKey) -> Option<Found> {
+        let path = self.bystanders.iter().find(|file| file.key == key)?.path.clone();
+        let wanted = self.list.asks_for(&path);
+        Some(Found { path, key, wanted })
     }
 
     /// The files that are followed and have no name here: what a roster made anew cannot find.

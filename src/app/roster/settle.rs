@@ -33,6 +33,7 @@ impl Roster {
             if done && file.nameless.is_some_and(|(since, _)| since.elapsed() >= patience) {
                 let file = self.followed.swap_remove(at);
                 self.forget_copies(file.file);
+                self.out_of_reach |= !file.tail.is_held();
                 retired.push(file);
             } else {
                 at += 1;
@@ -51,6 +52,11 @@ impl Roster {
                 Why::Held { until, .. } => *until <= now,
                 Why::NotOurs { .. } | Why::CopyOf { .. } => false,
             })
+    }
+
+    /// Whether files wait for their verdict.
+    pub(in crate::app) fn has_new(&self) -> bool {
+        self.bystanders.iter().any(|file| matches!(file.why, Why::New(_)))
     }
 
     /// Whether changes of these files are nothing new: they are followed, or no logs.
@@ -90,7 +96,7 @@ impl Roster {
             file.renamed = false;
         }
         // A copy that still waits may hold what an orphan has lost.
-        if !self.bystanders.iter().any(|bystander| matches!(bystander.why, Why::New(_))) {
+        if !self.has_new() {
             while let Some(at) = self.orphans.iter().position(|o| o.committed == o.position) {
                 let orphan = &self.orphans[at];
                 let lost = orphan.size.saturating_sub(orphan.committed);

@@ -33,7 +33,7 @@ const CLAIM: &str = concat!(
             device = CASE WHEN ?3 IS NULL THEN device ELSE ?3 END,
             inode = CASE WHEN ?3 IS NULL THEN inode ELSE ?4 END,
             birth = CASE WHEN ?3 IS NULL THEN birth ELSE ?5 END,
-            closed_at = NULL, closed_reason = NULL
+            closed_at = NULL, closed_reason = NULL, lost_bytes = 0
       WHERE id = ?1 RETURNING ",
     checkpoint_columns!()
 );
@@ -41,8 +41,16 @@ const CLAIM: &str = concat!(
 const MOVED: &str = "UPDATE log_file SET path = ?3 WHERE id = ?1 AND epoch = ?2";
 
 const CLOSE: &str = "
-    UPDATE log_file SET closed_at = ?5, closed_reason = ?4, lost_bytes = ?3
+    UPDATE log_file SET closed_at = ?5, closed_reason = ?4, lost_bytes = ?3, size = committed + ?3
      WHERE id = ?1 AND epoch = ?2";
+
+const LOSE: &str = "UPDATE log_file SET lost_bytes = ?3 WHERE id = ?1 AND epoch = ?2";
+
+const OPEN_FILES: &str = concat!(
+    "SELECT ",
+    checkpoint_columns!(),
+    " FROM log_file WHERE host = ?1 AND closed_at IS NULL ORDER BY id"
+);
 
 const REJECT_AT: &str =
     "SELECT reason, raw FROM rejected_line WHERE log_file = ?1 AND log_offset = ?2";
@@ -241,6 +249,36 @@ impl SqliteWriter {
             1 => Ok(()),
             _ => Err(StoreError::Conflict { store: self.arm.name.clone(), files: vec![file] }),
         }
+    }
+
+    pub(in crate::store) async fn lose(
+        &mut self,
+        file: FileId,
+        epoch: i64,
+        lost_bytes: u64,
+    ) -> Result<(), StoreError> {
+        let done = sqlx::query(LOSE)
+            .bind(file.0)
+            .bind(epoch)
+            .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+        self.touched(file, done.rows_affected())
+    }
+
+    pub(in crate::store) async fn open_files(
+        &mut self,
+        host: &str,
+    ) -> Result<Vec<Checkpoint>, StoreError> {
+        let files = async {
+            let rows = sqlx::query(OPEN_FILES)
+                .bind(host.to_owned())
+                .fetch_all(&mut self.connection)
+                .await?;
+            rows.iter().map(rows::checkpoint).collect::<Result<_, _>>()
+        };
+        files.await.map_err(failed(&self.arm.name))
     }
 
     pub(in crate::store) async fn moved(
