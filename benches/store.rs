@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use log_ingestd::model::{Batch, Checkpoint, GunicornLogModel, NewFile, Sighting, Span};
+use log_ingestd::model::{Batch, Checkpoint, GunicornLogModel, Mark, NewFile, Sighting, Span};
 use log_ingestd::store::{Location, Store, Writer};
 
 const ROWS: u64 = 100_000;
@@ -38,13 +38,12 @@ fn batch(at: &Checkpoint) -> Batch {
         file: at.file,
         epoch: at.epoch,
         from: at.committed,
-        to,
+        to: Mark { offset: to, ..Mark::default() },
         lines: ROWS,
         rows: ROWS,
         rejected: 0,
         excluded: 0,
         head: None,
-        guard: None,
         size: to,
     });
     batch
@@ -75,7 +74,7 @@ fn commit(criterion: &mut Criterion, name: &str, url: &str) {
                     let before = Instant::now();
                     writer.commit(&batch).await.unwrap();
                     spent += before.elapsed();
-                    at.committed = batch.spans[0].to;
+                    at.committed = batch.spans[0].to.offset;
                 }
                 spent
             })

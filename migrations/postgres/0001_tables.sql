@@ -29,6 +29,8 @@ CREATE TABLE log_file (
     guard_length integer,
     head bytea,
     guard bytea,
+    digest bytea,
+    digest_state bytea,
     host text NOT NULL,
     path text NOT NULL,
     format text NOT NULL,
@@ -58,6 +60,8 @@ COMMENT ON COLUMN log_file.head_length IS 'Bytes that head covers; NULL until a 
 COMMENT ON COLUMN log_file.guard_length IS 'Bytes that guard covers; NULL until a line is committed';
 COMMENT ON COLUMN log_file.head IS 'First 16 bytes of the SHA-256 of the first line';
 COMMENT ON COLUMN log_file.guard IS 'First 16 bytes of the SHA-256 of the bytes just before committed';
+COMMENT ON COLUMN log_file.digest IS 'SHA-256 of all bytes before committed, as head -c COMMITTED FILE | sha256sum shows it; NULL while committed is 0';
+COMMENT ON COLUMN log_file.digest_state IS 'SHA-256 hash value behind the last whole 64 bytes before committed, from where the digest goes on; NULL while committed is 0';
 COMMENT ON COLUMN log_file.host IS 'Host whose file it is';
 COMMENT ON COLUMN log_file.path IS 'Where the file was last seen';
 COMMENT ON COLUMN log_file.format IS 'access_log_format that its lines are read by';

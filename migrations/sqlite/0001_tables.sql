@@ -23,6 +23,8 @@ CREATE TABLE log_file ( -- One row for each logical file: what it is, and how fa
     guard_length INTEGER, -- Bytes that guard covers; NULL until a line is committed
     head BLOB, -- First 16 bytes of the SHA-256 of the first line
     guard BLOB, -- First 16 bytes of the SHA-256 of the bytes just before committed
+    digest BLOB, -- SHA-256 of all bytes before committed, as head -c COMMITTED FILE | sha256sum shows it; NULL while committed is 0
+    digest_state BLOB, -- SHA-256 hash value behind the last whole 64 bytes before committed, from where the digest goes on; NULL while committed is 0
     host TEXT NOT NULL, -- Host whose file it is
     path TEXT NOT NULL, -- Where the file was last seen
     format TEXT NOT NULL, -- access_log_format that its lines are read by

@@ -64,7 +64,6 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     report.format.clone_from(&format.format);
     report.warnings = format.parser.template().warnings();
     let mut lines = Lines::default();
-    lines.reset(0, b"");
     let mut reader = source.reader(&Arc::default())?;
     loop {
         while let Some(line) = lines.peek() {

@@ -225,7 +225,7 @@ impl Committer {
         let files: Vec<FileId> = batch.spans.iter().map(|span| span.file).collect();
         let committed = writer.committed(&files).await?;
         let offset = |file| committed.iter().find(|at| at.file == file).map(|at| at.offset);
-        if batch.spans.iter().all(|span| offset(span.file) == Some(span.to)) {
+        if batch.spans.iter().all(|span| offset(span.file) == Some(span.to.offset)) {
             return Ok(Landing::Happened);
         }
         let elsewhere: Vec<FileId> = batch

@@ -253,7 +253,7 @@ fn followed(
     head: HeadPrint,
     format: Arc<Format>,
 ) -> Followed {
-    tail.advance(claimed.committed, claimed.guard);
+    tail.advance(claimed.mark());
     tail.content_is_known(); // by its first line, and by the guard if there is one
     Followed {
         tail,
@@ -261,7 +261,7 @@ fn followed(
         epoch: claimed.epoch,
         format,
         head: Some(head),
-        committed: (claimed.committed, claimed.guard),
+        committed: claimed.mark(),
         ready: true,
         stuck_at: None,
         nameless: None,

@@ -10,7 +10,7 @@ use std::io::{self, Read};
 
 use crate::follow::Lines;
 use crate::follow::identity::{head_print, whole_head_print};
-use crate::model::{Batch, FileId, Micros, Span};
+use crate::model::{Batch, FileId, Mark, Micros, Span};
 use crate::parse::{LineParser, Parsed};
 
 /// Lines that may belong to one record, at most.
@@ -115,12 +115,12 @@ pub(super) fn fill(
         }
     }
     let span = &mut batch.spans[at];
-    span.to = lines.offset();
-    span.guard = lines.guard();
-    span.size = span.size.max(span.to);
-    if span.to == span.from {
+    if lines.offset() == span.from {
         batch.spans.remove(at);
+        return result;
     }
+    span.to = lines.mark();
+    span.size = span.size.max(span.to.offset);
     result
 }
 
@@ -134,13 +134,12 @@ fn span_of(batch: &mut Batch, reading: &Reading<'_>, from: u64) -> usize {
         file: reading.file,
         epoch: reading.epoch,
         from,
-        to: from,
+        to: Mark { offset: from, ..Mark::default() },
         lines: 0,
         rows: 0,
         rejected: 0,
         excluded: 0,
         head: None,
-        guard: None,
         size: reading.size,
     });
     batch.spans.len() - 1

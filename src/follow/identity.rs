@@ -119,6 +119,7 @@ mod tests {
             key: None,
             head: head_print(head),
             guard: Some(print(guard)),
+            digest: None,
             committed,
             size: committed,
             epoch: 1,

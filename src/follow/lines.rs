@@ -3,12 +3,14 @@
 //! A line ends at `\n`, and one `\r` before it belongs to the end. A line without an end stays
 //! unread: whoever wrote its beginning will write the rest. Behind the read position the buffer
 //! keeps the last [`GUARD_LENGTH`] bytes, so that the fingerprint which guards a committed offset
-//! costs no second read.
+//! costs no second read. Bytes that were read go into the file's digest, in the pieces in which
+//! they leave the window or are asked for.
 
 use std::io::{self, Read};
 
-use crate::model::HeadPrint;
+use crate::model::{HeadPrint, Mark};
 
+use super::digest::Hasher;
 use super::identity::{GUARD_LENGTH, print};
 
 /// The longest line that is read as one, in bytes (4 MiB).
@@ -36,7 +38,8 @@ pub struct Line<'a> {
 /// A line that grew past [`MAX_LINE`] and has not ended yet.
 #[derive(Clone, Debug)]
 struct TooLong {
-    offset: u64,
+    /// Where it begins: its bytes are passed by before anybody takes it.
+    begin: Mark,
     kept: Vec<u8>,
     /// Where its end was found.
     end: Option<u64>,
@@ -54,12 +57,17 @@ pub struct Lines {
     searched: usize,
     /// Offset of `buffer[start]` in the logical file.
     offset: u64,
+    /// Knows all bytes of the file before `buffer[hashed]`; `None` if the digest is not wanted, or
+    /// not known where reading began.
+    hasher: Option<Hasher>,
+    hashed: usize,
     too_long: Option<TooLong>,
 }
 
 impl Lines {
-    /// Begins anew, with `history` as the bytes just before `offset`.
-    pub fn reset(&mut self, offset: u64, history: &[u8]) {
+    /// Begins anew, with `history` as the bytes just before `mark`, as many as its guard covers.
+    /// From here on the digest is known, if it is known there.
+    pub fn reset(&mut self, mark: &Mark, history: &[u8]) {
         self.buffer.truncate(4 * READ_SIZE);
         self.buffer.shrink_to(4 * READ_SIZE); // one huge line must not keep its memory for ever
         if self.buffer.len() < history.len() {
@@ -69,13 +77,15 @@ impl Lines {
         self.start = history.len();
         self.filled = history.len();
         self.searched = 0;
-        self.offset = offset;
+        self.offset = mark.offset;
         self.too_long = None;
+        self.hasher = Hasher::at(mark, history);
+        self.hashed = self.start;
     }
 
     /// Offset of the first unread byte.
     pub fn offset(&self) -> u64 {
-        self.too_long.as_ref().map_or(self.offset, |line| line.offset)
+        self.too_long.as_ref().map_or(self.offset, |line| line.begin.offset)
     }
 
     /// Offset behind the last byte that was read from the source.
@@ -113,9 +123,11 @@ impl Lines {
     /// Moves the unread bytes, and the guard's before them, to the front, and lets the buffer grow
     /// while one line fills it.
     fn make_room(&mut self) {
+        self.hash();
         let keep_from = self.start.saturating_sub(GUARD_LENGTH);
         self.buffer.copy_within(keep_from..self.filled, 0);
         self.start -= keep_from;
+        self.hashed = self.start;
         self.filled -= keep_from;
         if self.buffer.len() - self.filled < READ_SIZE {
             self.buffer.resize(self.filled + READ_SIZE, 0);
@@ -135,7 +147,7 @@ impl Lines {
                 return None;
             }
             let kept = self.partial()[..TOO_LONG_KEPT].to_vec();
-            self.too_long = Some(TooLong { offset: self.offset, kept, end: None });
+            self.too_long = Some(TooLong { begin: self.mark(), kept, end: None });
         }
         self.peek_too_long()
     }
@@ -161,7 +173,7 @@ impl Lines {
             line.end = found.map(|_| self.offset);
         }
         let end = line.end?;
-        Some(Line { offset: line.offset, bytes: &line.kept, end, too_long: true })
+        Some(Line { offset: line.begin.offset, bytes: &line.kept, end, too_long: true })
     }
 
     /// Everything from the next line's first byte to `end` exclusive of its line end: the bytes of
@@ -193,10 +205,28 @@ impl Lines {
         self.searched = 0;
     }
 
+    /// The first unread byte, and what is known of those before it.
+    pub fn mark(&mut self) -> Mark {
+        if let Some(line) = &self.too_long {
+            return line.begin;
+        }
+        self.hash();
+        let digest = self.hasher.as_ref().filter(|_| self.offset > 0).map(Hasher::digest);
+        Mark { offset: self.offset, guard: self.guard(), digest }
+    }
+
     /// The fingerprint of the bytes just before the first unread one; `None` at the beginning.
-    pub fn guard(&self) -> Option<HeadPrint> {
+    fn guard(&self) -> Option<HeadPrint> {
         let from = self.start.saturating_sub(GUARD_LENGTH);
         (self.start > 0).then(|| print(&self.buffer[from..self.start]))
+    }
+
+    /// Hashes what was passed since the last time, each byte once.
+    fn hash(&mut self) {
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&self.buffer[self.hashed..self.start]);
+        }
+        self.hashed = self.start;
     }
 }
 
@@ -222,7 +252,7 @@ mod tests {
     #[test]
     fn lines_end_at_newline_and_one_carriage_return_belongs_to_the_end() {
         let mut lines = Lines::default();
-        lines.reset(100, b"");
+        lines.reset(&Mark { offset: 100, ..Mark::default() }, b"");
         let seen = all(&mut lines, b"a\nbc\r\n\nd\r\r\npart");
         assert_eq!(
             seen,
@@ -249,7 +279,7 @@ mod tests {
             }
         }
         let mut lines = Lines::default();
-        lines.reset(0, b"");
+        lines.reset(&Mark::default(), b"");
         let mut source = Dribble(b"one\r\ntwo\n");
         let mut seen = Vec::new();
         while lines.fill(&mut source).unwrap() > 0 {
@@ -267,7 +297,7 @@ mod tests {
         let mut source = vec![b'x'; 3 * MAX_LINE];
         source.extend_from_slice(b"\nafter\n");
         let mut lines = Lines::default();
-        lines.reset(0, b"");
+        lines.reset(&Mark::default(), b"");
         let seen = all(&mut lines, &source);
         assert_eq!(seen.len(), 2);
         assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (0, TOO_LONG_KEPT, true));
@@ -279,17 +309,54 @@ mod tests {
     fn the_guard_covers_the_same_bytes_however_they_were_read() {
         let text: Vec<u8> = (0..3000).flat_map(|n| format!("line {n}\n").into_bytes()).collect();
         let mut lines = Lines::default();
-        lines.reset(0, b"");
+        lines.reset(&Mark::default(), b"");
         all(&mut lines, &text);
         assert_eq!(lines.guard(), Some(print(&text[text.len() - GUARD_LENGTH..])));
-        lines.reset(9, &text[..9]);
+        lines.reset(&Mark { offset: 9, ..Mark::default() }, &text[..9]);
         assert_eq!(lines.guard(), Some(print(&text[..9])));
+    }
+
+    #[test]
+    fn every_byte_is_hashed_once_long_lines_and_second_readings_too() {
+        use sha2::{Digest, Sha256};
+        let mut text = b"one\ntwo\r\n".to_vec();
+        text.extend(vec![b'x'; MAX_LINE + 3 * READ_SIZE]);
+        text.extend_from_slice(b"\nafter\nno end");
+        let end = text.len() - 6;
+        let sum = |end: usize| -> [u8; 32] { Sha256::digest(&text[..end]).into() };
+        let mut lines = Lines::default();
+        lines.reset(&Mark::default(), b"");
+        let mut source = &text[..];
+        let (mut marks, mut long) = (Vec::new(), false);
+        loop {
+            while let Some(line) = lines.peek() {
+                let end = line.end;
+                long |= line.too_long;
+                lines.take(end);
+                marks.push(lines.mark());
+            }
+            if lines.fill(&mut source).unwrap() == 0 {
+                break;
+            }
+            if lines.read_to() > 5_000_000 && !long {
+                assert_eq!(lines.mark(), marks[1], "it stands before the line until it is taken");
+            }
+        }
+        assert_eq!((marks.len(), lines.mark().offset), (4, end as u64));
+        for mark in marks {
+            let at = mark.offset as usize;
+            assert_eq!(mark.digest.unwrap().sum, sum(at));
+            assert_eq!(mark.guard, Some(print(&text[at.saturating_sub(GUARD_LENGTH)..at])));
+            lines.reset(&mark, &text[at.saturating_sub(GUARD_LENGTH)..at]);
+            all(&mut lines, &text[at..]);
+            assert_eq!(lines.mark().digest.unwrap().sum, sum(end));
+        }
     }
 
     #[test]
     fn several_lines_can_be_seen_as_one() {
         let mut lines = Lines::default();
-        lines.reset(0, b"");
+        lines.reset(&Mark::default(), b"");
         lines.fill(&mut &b"ab\ncd\r\nef\n"[..]).unwrap();
         let first = lines.peek().unwrap().end;
         let second = lines.line_at(first).unwrap();

@@ -6,10 +6,12 @@
 //! - [`Watchlist`] finds files by directory, name or pattern ([`discover`]).
 //! - [`identity`] tells by content whether a file is one that was read before.
 //! - [`Tail`] is one open file that grows; [`Compression`] opens one that does not.
-//! - [`Lines`] turns bytes into complete lines; a partial line stays unread.
+//! - [`Lines`] turns bytes into complete lines; a partial line stays unread; `digest` hashes
+//!   them as they pass.
 //! - [`Doorbell`] says that a look may be worth it.
 
 mod archive;
+mod digest;
 pub mod discover;
 mod doorbell;
 mod handle;

@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::model::{FileKey, HeadPrint};
+use crate::model::{FileKey, HeadPrint, Mark};
 
 use super::archive::{Compression, compression_of};
 use super::handle::{Handle, Opened, key};
@@ -18,10 +18,8 @@ use super::lines::Lines;
 pub struct Tail {
     path: PathBuf,
     handle: Handle,
-    /// Offset of the first unread byte.
-    position: u64,
-    /// Fingerprint of the bytes before `position`; if they change, the file is another one.
-    guard: Option<HeadPrint>,
+    /// The first unread byte; if the bytes before it change, the file is another one.
+    mark: Mark,
     /// Size at the last look.
     size: u64,
     /// Largest size that was seen.
@@ -57,8 +55,7 @@ impl Tail {
             largest: metadata.len(),
             verified: 0,
             changed: Instant::now(),
-            position: 0,
-            guard: None,
+            mark: Mark::default(),
         }))
     }
 
@@ -75,7 +72,7 @@ impl Tail {
     /// The same file, to be read from its beginning as if it were new.
     #[must_use]
     pub fn again(self) -> Self {
-        Self { position: 0, guard: None, largest: 0, verified: 0, ..self }
+        Self { mark: Mark::default(), largest: 0, verified: 0, ..self }
     }
 
     /// Where it was last seen.
@@ -95,12 +92,12 @@ impl Tail {
 
     /// Offset of the first unread byte.
     pub fn position(&self) -> u64 {
-        self.position
+        self.mark.offset
     }
 
     /// Fingerprint of the bytes before the first unread one.
     pub fn guard(&self) -> Option<HeadPrint> {
-        self.guard
+        self.mark.guard
     }
 
     /// Bytes in the file at the last look.
@@ -149,7 +146,7 @@ impl Tail {
     /// How much would be missed if its name went away now: unread bytes first, then those that
     /// may come, since it grew not long ago.
     pub fn urgency(&self) -> impl Ord + use<> {
-        (self.size > self.position, self.changed)
+        (self.size > self.mark.offset, self.changed)
     }
 
     /// How it is compressed; nothing that is compressed grows line by line.
@@ -192,7 +189,7 @@ impl Tail {
     /// # Errors
     /// A read that fails.
     pub fn is_intact(&self) -> io::Result<bool> {
-        Ok(self.guard_at(self.position)? == self.guard)
+        Ok(self.guard_at(self.mark.offset)? == self.mark.guard)
     }
 
     fn history(&self, offset: u64) -> io::Result<Vec<u8>> {
@@ -216,7 +213,7 @@ impl Tail {
             self.changed = Instant::now();
         }
         self.largest = self.largest.max(self.size);
-        Ok(match self.size.cmp(&self.position) {
+        Ok(match self.size.cmp(&self.mark.offset) {
             std::cmp::Ordering::Less => Look::Truncated,
             std::cmp::Ordering::Equal => Look::Quiet,
             std::cmp::Ordering::Greater => Look::Ready,
@@ -229,10 +226,10 @@ impl Tail {
     /// # Errors
     /// A read that fails.
     pub fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
-        let history = self.history(self.position)?;
+        let history = self.history(self.mark.offset)?;
         let found = (!history.is_empty()).then(|| print(&history));
-        lines.reset(self.position, &history);
-        let same = found == self.guard;
+        lines.reset(&self.mark, &history);
+        let same = found == self.mark.guard;
         if same {
             self.verified = self.size;
         }
@@ -247,17 +244,15 @@ impl Tail {
         Ok(At { file: self.handle.get(&self.path)?, offset })
     }
 
-    /// Everything before `position` was read, and `guard` covers its last bytes.
-    pub fn advance(&mut self, position: u64, guard: Option<HeadPrint>) {
-        self.position = position;
-        self.guard = guard;
-        self.size = self.size.max(position);
+    /// Everything before `mark` was read.
+    pub fn advance(&mut self, mark: Mark) {
+        self.mark = mark;
+        self.size = self.size.max(mark.offset);
     }
 
-    /// Back to `position`, whose guard is known, to read again from there.
-    pub fn rewind(&mut self, position: u64, guard: Option<HeadPrint>) {
-        self.position = position;
-        self.guard = guard;
+    /// Back to `mark`, to read again from there.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.mark = mark;
     }
 }
 

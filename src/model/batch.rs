@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::file::{FileId, HeadPrint};
+use super::file::{FileId, HeadPrint, Mark};
 use super::record::{GunicornLogModel, Micros};
 use super::tuples::Tuples;
 
@@ -18,8 +18,8 @@ pub struct Span {
     pub epoch: i64,
     /// Offset of the first byte.
     pub from: u64,
-    /// Offset behind the last byte.
-    pub to: u64,
+    /// Behind the last byte.
+    pub to: Mark,
     /// Complete lines between them.
     pub lines: u64,
     /// Lines that became rows.
@@ -30,8 +30,6 @@ pub struct Span {
     pub excluded: u64,
     /// The first line's fingerprint; set when `from` is 0.
     pub head: Option<HeadPrint>,
-    /// The fingerprint of the bytes just before `to`.
-    pub guard: Option<HeadPrint>,
     /// The file's size when it was last looked at, in bytes; never less than `to`.
     pub size: u64,
 }

@@ -47,6 +47,27 @@ pub struct HeadPrint {
     pub print: Fingerprint,
 }
 
+/// SHA-256 of all bytes of a file before some offset, and how to go on from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// What `head -c OFFSET FILE | sha256sum` shows.
+    pub sum: [u8; 32],
+    /// The hash value behind the last whole block of 64 bytes (H⁽ⁱ⁾ of FIPS 180-4, 6.2.2, its words
+    /// in big-endian order). The bytes behind that block are not in it, so no text of the log is.
+    pub state: [u8; 32],
+}
+
+/// A place in a file, and what is known of the bytes before it. [`Default`] is the beginning.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// So many bytes are before it.
+    pub offset: u64,
+    /// The fingerprint of the bytes just before it (4 KiB at most); `None` at the beginning.
+    pub guard: Option<HeadPrint>,
+    /// The digest of all bytes before it; `None` at the beginning.
+    pub digest: Option<Digest>,
+}
+
 /// A file that was seen on disk, as far as identity needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
@@ -84,6 +105,8 @@ pub struct Checkpoint {
     pub head: Option<HeadPrint>,
     /// The fingerprint of the bytes just before `committed` (4 KiB at most).
     pub guard: Option<HeadPrint>,
+    /// The digest of all bytes before `committed`.
+    pub digest: Option<Digest>,
     /// Every byte before this offset is stored, rejected or excluded.
     pub committed: u64,
     /// Its size when it was last seen, in bytes; what lies beyond `committed` is still to be read.
@@ -94,4 +117,11 @@ pub struct Checkpoint {
     pub format: String,
     /// Whether nothing more will come under this identity (truncated, replaced, deleted).
     pub closed: bool,
+}
+
+impl Checkpoint {
+    /// Where it is stored up to.
+    pub fn mark(&self) -> Mark {
+        Mark { offset: self.committed, guard: self.guard, digest: self.digest }
+    }
 }

@@ -7,7 +7,8 @@ mod tuples;
 
 pub use batch::{Batch, Span};
 pub use file::{
-    Checkpoint, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, NewFile, Sighting,
+    Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Mark, NewFile,
+    Sighting,
 };
 pub use record::{Captured, GunicornLogModel, Micros};
 pub use tuples::{Field, Tuples};

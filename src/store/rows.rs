@@ -8,13 +8,13 @@ use sqlx::sqlite::SqliteRow;
 
 use super::answers::{Committed, FileReport, StoredRow, SweepReport};
 use super::sqlite::clock;
-use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, HeadPrint, Micros};
+use crate::model::{Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, Micros};
 
 /// What [`checkpoint`] reads.
 macro_rules! checkpoint_columns {
     () => {
-        "id, path, device, inode, birth, head_length, head, guard_length, guard, committed, \
-         size, epoch, format, closed_at"
+        "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
+         digest_state, committed, size, epoch, format, closed_at"
     };
 }
 pub(super) use checkpoint_columns;
@@ -22,8 +22,8 @@ pub(super) use checkpoint_columns;
 /// What [`report`] reads.
 macro_rules! report_columns {
     () => {
-        "id, path, device, inode, birth, head_length, head, guard_length, guard, committed, \
-         size, epoch, format, closed_at, host, owner, time_estimated, lines, stored_rows, \
+        "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
+         digest_state, committed, size, epoch, format, closed_at, host, owner, time_estimated, lines, stored_rows, \
          rejected, excluded, lost_bytes, first_seen_at, committed_at, closed_reason"
     };
 }
@@ -97,6 +97,15 @@ fn print(row: &impl Columns, length: &str, print: &str) -> Result<Option<HeadPri
     Ok(Some(HeadPrint { length, print: Fingerprint(bytes) }))
 }
 
+fn digest(row: &impl Columns) -> Result<Option<Digest>, sqlx::Error> {
+    let (Some(sum), Some(state)) = (row.bytes("digest")?, row.bytes("digest_state")?) else {
+        return Ok(None);
+    };
+    let sum = sum.try_into().map_err(|_| unreadable("digest"))?;
+    let state = state.try_into().map_err(|_| unreadable("digest_state"))?;
+    Ok(Some(Digest { sum, state }))
+}
+
 fn key(row: &impl Columns) -> Result<Option<FileKey>, sqlx::Error> {
     let (Some(device), Some(inode)) = (row.int("device")?, row.int("inode")?) else {
         return Ok(None);
@@ -122,6 +131,7 @@ pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> 
         key: key(row)?,
         head: print(row, "head_length", "head")?,
         guard: print(row, "guard_length", "guard")?,
+        digest: digest(row)?,
         committed: count(row, "committed")?,
         size: count(row, "size")?,
         epoch: there("epoch", row.int("epoch")?)?,

@@ -28,6 +28,7 @@ mod commands;
 mod corpora;
 mod corpus;
 mod daemon;
+mod digest;
 mod floor_plan;
 mod follow;
 mod gunicorn;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use log_ingestd::model::{
-    Batch, Checkpoint, FileKey, Fingerprint, GunicornLogModel, HeadPrint, Micros, NewFile,
+    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, HeadPrint, Micros, NewFile,
     Sighting, Span,
 };
 use log_ingestd::store::{Location, Store, Writer};
@@ -128,13 +128,12 @@ impl Lines {
             file: at.file,
             epoch: at.epoch,
             from: at.committed,
-            to: at.committed,
+            to: at.mark(),
             lines: 0,
             rows: 0,
             rejected: 0,
             excluded: 0,
             head: (at.committed == 0).then(|| print(1)),
-            guard: None,
             size: at.committed,
         };
         Lines { batch: Batch::default(), span }
@@ -153,13 +152,13 @@ impl Lines {
     }
 
     pub(crate) fn record(mut self, record: &GunicornLogModel<'_>) -> Lines {
-        self.batch.push_record(self.span.file, self.span.to, record, NOW);
+        self.batch.push_record(self.span.file, self.span.to.offset, record, NOW);
         self.span.rows += 1;
         self.line()
     }
 
     pub(crate) fn reject(mut self, at: Micros, raw: &[u8]) -> Lines {
-        self.batch.push_reject(self.span.file, self.span.to, at, "no closing quote", raw);
+        self.batch.push_reject(self.span.file, self.span.to.offset, at, "no closing quote", raw);
         self.span.rejected += 1;
         self.line()
     }
@@ -171,9 +170,10 @@ impl Lines {
 
     fn line(mut self) -> Lines {
         self.span.lines += 1;
-        self.span.to += LINE;
-        self.span.size = self.span.to + 7;
-        self.span.guard = Some(print(2));
+        self.span.to.offset += LINE;
+        self.span.size = self.span.to.offset + 7;
+        self.span.to.guard = Some(print(2));
+        self.span.to.digest = Some(Digest { sum: [3; 32], state: [self.span.lines as u8; 32] });
         self
     }
 
@@ -215,10 +215,11 @@ fn copy_row(to: &mut log_ingestd::model::Tuples, row: &[log_ingestd::model::Fiel
 pub(crate) fn advanced(at: &Checkpoint, batch: &Batch) -> Checkpoint {
     let span = batch.spans.iter().find(|span| span.file == at.file).unwrap();
     Checkpoint {
-        committed: span.to,
+        committed: span.to.offset,
         size: span.size,
         head: span.head.or(at.head),
-        guard: span.guard,
+        guard: span.to.guard,
+        digest: span.to.digest,
         ..at.clone()
     }
 }

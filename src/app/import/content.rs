@@ -82,7 +82,7 @@ impl Import<'_> {
         {
             let mut walk = Walk::new(&mut reader);
             tokio::task::block_in_place(|| walk.to(claimed.committed))?;
-            lines.reset(claimed.committed, &walk.history);
+            lines.reset(&claimed.mark(), &walk.history);
             if first {
                 // The last one may have been stored before its end was written.
                 let stored = walk.lines + u64::from(!lines.at_line_start());
@@ -114,12 +114,13 @@ impl Import<'_> {
                     Outcome::Conflict(_) => bail!("another log-ingestd took this file over"),
                     Outcome::GaveUp(error) => return Err(error).context("the store is away"),
                 }
-                claimed.committed = span.to;
+                (claimed.committed, claimed.guard) = (span.to.offset, span.to.guard);
+                claimed.digest = span.to.digest;
                 self.summary.lines += span.lines;
                 self.summary.rows += span.rows;
                 self.summary.rejected += span.rejected;
                 self.summary.excluded += span.excluded;
-                self.summary.bytes += span.to - span.from;
+                self.summary.bytes += span.to.offset - span.from;
                 self.summary.expired += batch.expired;
                 self.progress.at(on_disk.load(Ordering::Relaxed), self.summary.lines);
                 batch.clear();

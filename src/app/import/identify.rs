@@ -30,7 +30,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(50);
 /// How a file stands to what is stored.
 enum Standing {
     /// It is, or becomes, this logical file.
-    Known(Checkpoint),
+    Known(Box<Checkpoint>),
     /// All of it is stored: it is the beginning of a file of which more is.
     Contained,
     /// Nobody has seen it.
@@ -197,7 +197,7 @@ impl Import<'_> {
         })?;
         for (known, likeness) in likenesses.into_iter().rev() {
             match likeness {
-                Likeness::Same => return Ok(Standing::Known(known)),
+                Likeness::Same => return Ok(Standing::Known(Box::new(known))),
                 Likeness::Shorter if self.contains(source, format, &known).await? => {
                     return Ok(Standing::Contained);
                 }

@@ -53,7 +53,7 @@ impl Line {
             debug!(
                 file = span.file.0,
                 from = span.from,
-                to = span.to,
+                to = span.to.offset,
                 rows = span.rows,
                 rejected = span.rejected,
                 excluded = span.excluded,

@@ -289,7 +289,7 @@ impl Line {
         let stop =
             fill(&mut self.lines, &mut source, &reading, &mut self.building, self.limits, TURN);
         drop(source);
-        file.tail.advance(self.lines.offset(), self.lines.guard());
+        file.tail.advance(self.lines.mark());
         Ok(match stop? {
             Stop::Full => Turn::Full,
             Stop::End => {

@@ -114,7 +114,7 @@ impl Roster {
             file: old.file,
             epoch: old.epoch,
             head: old.head,
-            committed: old.committed.0,
+            committed: old.committed.offset,
             position: old.tail.position(),
             size,
             path,

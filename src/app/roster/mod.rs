@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use crate::follow::identity::same_object;
 use crate::follow::{Lines, Tail, Watchlist};
-use crate::model::{Checkpoint, FileId, FileKey, HeadPrint};
+use crate::model::{Checkpoint, FileId, FileKey, HeadPrint, Mark};
 
 use crate::app::formats::Format;
 use crate::app::import::Found;
@@ -33,8 +33,8 @@ pub(in crate::app) struct Followed {
     pub(in crate::app) epoch: i64,
     pub(in crate::app) format: Arc<Format>,
     pub(in crate::app) head: Option<HeadPrint>,
-    /// What the store holds, and the guard at that offset.
-    pub(in crate::app) committed: (u64, Option<HeadPrint>),
+    /// What the store holds.
+    pub(in crate::app) committed: Mark,
     /// Whether it may have lines to read.
     pub(in crate::app) ready: bool,
     /// The size at which nothing could be read although there are unread bytes.
@@ -221,7 +221,7 @@ impl Roster {
     /// Reading goes back to what is stored, everywhere.
     pub(in crate::app) fn rewind(&mut self) {
         for file in &mut self.followed {
-            file.tail.rewind(file.committed.0, file.committed.1);
+            file.tail.rewind(file.committed);
             file.ready = true;
             file.stuck_at = None;
         }

@@ -24,7 +24,7 @@ impl Roster {
         let mut at = 0;
         while at < self.followed.len() {
             let file = &self.followed[at];
-            let done = file.committed.0 == file.tail.position() && !file.ready;
+            let done = file.committed.offset == file.tail.position() && !file.ready;
             let patience = match file.tail.is_held() {
                 false => Duration::ZERO, // nobody can read it any more, whoever writes to it
                 true if file.tail.is_unlinked() => DELETED_QUIET,
@@ -73,12 +73,12 @@ impl Roster {
     /// A span is stored.
     pub(in crate::app) fn stored(&mut self, span: &Span) {
         if let Some(file) = self.followed.iter_mut().find(|file| file.file == span.file) {
-            file.committed = (span.to, span.guard);
+            file.committed = span.to;
             file.head = span.head.or(file.head);
-            file.refused.take_if(|(at, _)| *at < span.to);
+            file.refused.take_if(|(at, _)| *at < span.to.offset);
         }
         if let Some(orphan) = self.orphans.iter_mut().find(|orphan| orphan.file == span.file) {
-            orphan.committed = span.to;
+            orphan.committed = span.to.offset;
         }
     }
 
@@ -112,7 +112,7 @@ impl Roster {
         for file in self.retire() {
             info!(file = file.file.0, path = %file.tail.path().display(), "let go: it has no name here");
             if file.tail.is_unlinked() {
-                let lost = file.tail.size().saturating_sub(file.committed.0);
+                let lost = file.tail.size().saturating_sub(file.committed.offset);
                 writer.close(file.file, file.epoch, lost, "deleted").await?;
             }
             writer.release(file.file).await?;

@@ -14,7 +14,8 @@ const MOVE_ONE: &str = "
        SET committed = $4, size = $5, lines = lines + $6, stored_rows = stored_rows + $7,
            rejected = rejected + $8, excluded = excluded + $9,
            head_length = COALESCE($10, head_length), head = COALESCE($11, head),
-           guard_length = $12, guard = $13, committed_at = now()
+           guard_length = $12, guard = $13, digest = $14, digest_state = $15,
+           committed_at = now()
      WHERE id = $1 AND epoch = $2 AND committed = $3";
 
 /// Several files in one round trip.
@@ -24,12 +25,13 @@ const MOVE_MANY: &str = "
            stored_rows = f.stored_rows + s.stored_rows, rejected = f.rejected + s.rejected,
            excluded = f.excluded + s.excluded,
            head_length = COALESCE(s.head_length, f.head_length), head = COALESCE(s.head, f.head),
-           guard_length = s.guard_length, guard = s.guard, committed_at = now()
+           guard_length = s.guard_length, guard = s.guard, digest = s.digest,
+           digest_state = s.digest_state, committed_at = now()
       FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[],
                   $7::int8[], $8::int8[], $9::int8[], $10::int4[], $11::bytea[], $12::int4[],
-                  $13::bytea[])
+                  $13::bytea[], $14::bytea[], $15::bytea[])
            AS s (id, epoch, start, upto, size, lines, stored_rows, rejected, excluded,
-                 head_length, head, guard_length, guard)
+                 head_length, head, guard_length, guard, digest, digest_state)
      WHERE f.id = s.id AND f.epoch = s.epoch AND f.committed = s.start";
 
 /// Signature, no flags, no extension: <https://www.postgresql.org/docs/current/sql-copy.html>.
@@ -120,7 +122,7 @@ async fn move_one(connection: &mut PgConnection, span: &Span) -> Result<u64, sql
         .bind(span.file.0)
         .bind(span.epoch)
         .bind(span.from as i64)
-        .bind(span.to as i64)
+        .bind(span.to.offset as i64)
         .bind(span.size as i64)
         .bind(span.lines as i64)
         .bind(span.rows as i64)
@@ -128,8 +130,10 @@ async fn move_one(connection: &mut PgConnection, span: &Span) -> Result<u64, sql
         .bind(span.excluded as i64)
         .bind(length(span.head))
         .bind(bytes(span.head))
-        .bind(length(span.guard))
-        .bind(bytes(span.guard))
+        .bind(length(span.to.guard))
+        .bind(bytes(span.to.guard))
+        .bind(span.to.digest.map(|digest| digest.sum.to_vec()))
+        .bind(span.to.digest.map(|digest| digest.state.to_vec()))
         .execute(connection)
         .await?;
     Ok(done.rows_affected())
@@ -143,7 +147,7 @@ async fn move_many(connection: &mut PgConnection, spans: &[Span]) -> Result<u64,
         .bind(each(spans, |span| span.file.0))
         .bind(each(spans, |span| span.epoch))
         .bind(each(spans, |span| span.from as i64))
-        .bind(each(spans, |span| span.to as i64))
+        .bind(each(spans, |span| span.to.offset as i64))
         .bind(each(spans, |span| span.size as i64))
         .bind(each(spans, |span| span.lines as i64))
         .bind(each(spans, |span| span.rows as i64))
@@ -151,8 +155,10 @@ async fn move_many(connection: &mut PgConnection, spans: &[Span]) -> Result<u64,
         .bind(each(spans, |span| span.excluded as i64))
         .bind(each(spans, |span| length(span.head)))
         .bind(each(spans, |span| bytes(span.head)))
-        .bind(each(spans, |span| length(span.guard)))
-        .bind(each(spans, |span| bytes(span.guard)))
+        .bind(each(spans, |span| length(span.to.guard)))
+        .bind(each(spans, |span| bytes(span.to.guard)))
+        .bind(each(spans, |span| span.to.digest.map(|digest| digest.sum.to_vec())))
+        .bind(each(spans, |span| span.to.digest.map(|digest| digest.state.to_vec())))
         .execute(connection)
         .await?;
     Ok(done.rows_affected())

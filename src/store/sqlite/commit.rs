@@ -15,7 +15,8 @@ const MOVE: &str = "
        SET committed = ?4, size = ?5, lines = lines + ?6, stored_rows = stored_rows + ?7,
            rejected = rejected + ?8, excluded = excluded + ?9,
            head_length = COALESCE(?10, head_length), head = COALESCE(?11, head),
-           guard_length = ?12, guard = ?13, committed_at = ?14
+           guard_length = ?12, guard = ?13, digest = ?14, digest_state = ?15,
+           committed_at = ?16
      WHERE id = ?1 AND epoch = ?2 AND committed = ?3";
 
 impl SqliteWriter {
@@ -49,7 +50,7 @@ async fn move_all(
             .bind(span.file.0)
             .bind(span.epoch)
             .bind(span.from as i64)
-            .bind(span.to as i64)
+            .bind(span.to.offset as i64)
             .bind(span.size as i64)
             .bind(span.lines as i64)
             .bind(span.rows as i64)
@@ -57,8 +58,10 @@ async fn move_all(
             .bind(span.excluded as i64)
             .bind(span.head.map(|head| i64::from(head.length)))
             .bind(span.head.map(|head| head.print.0.to_vec()))
-            .bind(span.guard.map(|guard| i64::from(guard.length)))
-            .bind(span.guard.map(|guard| guard.print.0.to_vec()))
+            .bind(span.to.guard.map(|guard| i64::from(guard.length)))
+            .bind(span.to.guard.map(|guard| guard.print.0.to_vec()))
+            .bind(span.to.digest.map(|digest| digest.sum.to_vec()))
+            .bind(span.to.digest.map(|digest| digest.state.to_vec()))
             .bind(now.clone())
             .execute(&mut *connection)
             .await?;
