@@ -21,6 +21,7 @@ CREATE TABLE log_file (
     stored_rows bigint NOT NULL DEFAULT 0,
     rejected bigint NOT NULL DEFAULT 0,
     excluded bigint NOT NULL DEFAULT 0,
+    reparsed bigint NOT NULL DEFAULT 0,
     lost_bytes bigint NOT NULL DEFAULT 0,
     first_seen_at timestamptz NOT NULL DEFAULT now(),
     committed_at timestamptz,
@@ -34,6 +35,7 @@ CREATE TABLE log_file (
     host text NOT NULL,
     path text NOT NULL,
     format text NOT NULL,
+    other_formats jsonb NOT NULL DEFAULT '[]',
     owner text,
     closed_reason text,
     CHECK (lines = stored_rows + rejected + excluded)
@@ -52,6 +54,7 @@ COMMENT ON COLUMN log_file.lines IS 'Complete lines before committed: stored_row
 COMMENT ON COLUMN log_file.stored_rows IS 'Lines that became rows';
 COMMENT ON COLUMN log_file.rejected IS 'Lines that became rows of rejected_line';
 COMMENT ON COLUMN log_file.excluded IS 'Lines that the configuration leaves out';
+COMMENT ON COLUMN log_file.reparsed IS 'Lines that were rejected first and taken out of rejected_line by a reparse since';
 COMMENT ON COLUMN log_file.lost_bytes IS 'Bytes that were gone before they could be read';
 COMMENT ON COLUMN log_file.first_seen_at IS 'When the file was registered, UTC';
 COMMENT ON COLUMN log_file.committed_at IS 'When committed last moved, UTC; NULL before the first commit';
@@ -65,6 +68,7 @@ COMMENT ON COLUMN log_file.digest_state IS 'SHA-256 hash value behind the last w
 COMMENT ON COLUMN log_file.host IS 'Host whose file it is';
 COMMENT ON COLUMN log_file.path IS 'Where the file was last seen';
 COMMENT ON COLUMN log_file.format IS 'access_log_format that its lines are read by';
+COMMENT ON COLUMN log_file.other_formats IS 'Other formats that lines of it were read by, before or by a reparse: [format, …]';
 COMMENT ON COLUMN log_file.owner IS 'Who follows it now or did last: host:pid; NULL once released';
 COMMENT ON COLUMN log_file.closed_reason IS 'Why the file ended; NULL while it is open';
 

@@ -15,6 +15,7 @@ CREATE TABLE log_file ( -- One row for each logical file: what it is, and how fa
     stored_rows INTEGER NOT NULL DEFAULT 0, -- Lines that became rows
     rejected INTEGER NOT NULL DEFAULT 0, -- Lines that became rows of rejected_line
     excluded INTEGER NOT NULL DEFAULT 0, -- Lines that the configuration leaves out
+    reparsed INTEGER NOT NULL DEFAULT 0, -- Lines that were rejected first and taken out of rejected_line by a reparse since
     lost_bytes INTEGER NOT NULL DEFAULT 0, -- Bytes that were gone before they could be read
     first_seen_at TEXT NOT NULL, -- When the file was registered, UTC
     committed_at TEXT, -- When committed last moved, UTC; NULL before the first commit
@@ -28,6 +29,7 @@ CREATE TABLE log_file ( -- One row for each logical file: what it is, and how fa
     host TEXT NOT NULL, -- Host whose file it is
     path TEXT NOT NULL, -- Where the file was last seen
     format TEXT NOT NULL, -- access_log_format that its lines are read by
+    other_formats TEXT NOT NULL DEFAULT '[]', -- Other formats that lines of it were read by, before or by a reparse: [format, …]
     owner TEXT, -- Who follows it now or did last: host:pid; NULL once released
     closed_reason TEXT, -- Why the file ended; NULL while it is open
     CHECK (lines = stored_rows + rejected + excluded)

@@ -19,6 +19,12 @@ const MAX_JOINED: usize = 8;
 /// Bytes that may belong to one record of several lines, at most (64 KiB).
 const MAX_JOINED_BYTES: u64 = 64 << 10;
 
+/// How the reason begins for a line of which only the first bytes are kept.
+pub(super) const TOO_LONG: &str = "is longer than 4 MiB";
+
+/// The reason for the further lines of a record that is a row already.
+pub(super) const CONTINUES: &str = "continues the record of the line before it";
+
 /// Where lines come from and what happens to them.
 #[derive(Debug)]
 pub(super) struct Reading<'a> {
@@ -176,7 +182,7 @@ fn step(
     let (offset, end) = (line.offset, line.end);
     let refused = reading.refused.filter(|(refused, _)| *refused == offset);
     let reason = if line.too_long {
-        format!("is longer than 4 MiB: {} bytes, the first 64 KiB are kept", end - offset)
+        format!("{TOO_LONG}: {} bytes, the first 64 KiB are kept", end - offset)
     } else if !fresh && line.bytes.is_empty() {
         // The end of a line that was stored before its end was written.
         lines.take(end);
@@ -251,8 +257,7 @@ fn join(
         let mut from = end;
         while from < next {
             let line = lines.line_at(from)?;
-            let reason = "continues the record of the line before it";
-            batch.push_reject(reading.file, from, reading.now, reason, line.bytes);
+            batch.push_reject(reading.file, from, reading.now, CONTINUES, line.bytes);
             from = line.end;
             batch.spans[at].rejected += 1;
             batch.spans[at].lines += 1;

@@ -6,6 +6,7 @@
 //!   into a batch, `commit` gets it stored whatever happens. `archives` finishes logs that were
 //!   compressed before all of them was read, `missing` closes those that are gone.
 //! - [`import()`]: the same line for files that are whole; `source` opens them.
+//! - [`verify()`]: the same line once more, compared with what is stored.
 //! - [`check()`], [`status()`], [`cleanup()`]: the small commands.
 
 mod archives;
@@ -26,6 +27,7 @@ mod roster;
 mod shutdown;
 mod source;
 mod status;
+mod verify;
 mod watch;
 
 pub use check::{Report, check};
@@ -34,4 +36,5 @@ pub use config::{Config, Parsing, Watch};
 pub use import::{Progress, Summary, import};
 pub use shutdown::{Request, Shutdown};
 pub use status::{FileStatus, Status, status};
+pub use verify::{Difference, FileVerdict, Verification, verify};
 pub use watch::watch;

@@ -7,9 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::follow::identity::{GUARD_LENGTH, print};
+use crate::follow::identity::{GUARD_LENGTH, Likeness, compare, print};
 use crate::follow::{Compression, Lines, Tail, open_archive};
-use crate::model::{FileKey, HeadPrint};
+use crate::model::{Checkpoint, FileKey, HeadPrint, Sighting};
 
 /// Bytes read at a time (256 KiB).
 const READ_SIZE: usize = 256 << 10;
@@ -94,6 +94,59 @@ impl Source {
             Err(error) if sample.is_empty() => Err(error),
             _ => Ok(sample), // an archive that breaks later still has a beginning
         }
+    }
+}
+
+impl Source {
+    /// What the store needs to find it again. `head` is of its first bytes.
+    pub(super) fn sighting(&self, host: &str, head: Option<HeadPrint>) -> Sighting {
+        Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key, head }
+    }
+
+    /// Compares its content with what is known of a logical file.
+    ///
+    /// # Errors
+    /// What the system or the decoder says.
+    pub(super) fn liken(
+        &self,
+        known: &Checkpoint,
+        head: Option<HeadPrint>,
+    ) -> io::Result<Likeness> {
+        let (likenesses, broken) = self.liken_all(vec![known.clone()], head)?;
+        match (likenesses.first(), broken) {
+            (Some((_, likeness)), _) => Ok(*likeness),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(Likeness::Different),
+        }
+    }
+
+    /// The same with several, in one pass; ordered by what is committed of them. An error in the
+    /// middle leaves out those that reach beyond it.
+    ///
+    /// # Errors
+    /// Content that cannot be opened.
+    pub(super) fn liken_all(
+        &self,
+        mut known: Vec<Checkpoint>,
+        head: Option<HeadPrint>,
+    ) -> io::Result<(Vec<(Checkpoint, Likeness)>, Option<io::Error>)> {
+        known.sort_by_key(|known| known.committed);
+        let mut reader = self.reader(&Arc::default())?;
+        let mut walk = Walk::new(&mut reader);
+        let mut likenesses = Vec::with_capacity(known.len());
+        for known in known {
+            let mut ended = false;
+            let likeness = compare(&known, u64::MAX, head, |offset| {
+                ended = !walk.to(offset)?;
+                io::Result::Ok(walk.guard())
+            });
+            match likeness {
+                Ok(_) if ended => likenesses.push((known, Likeness::Shorter)),
+                Ok(likeness) => likenesses.push((known, likeness)),
+                Err(error) => return Ok((likenesses, Some(error))),
+            }
+        }
+        Ok((likenesses, None))
     }
 }
 

@@ -127,6 +127,15 @@ pub(super) enum Command {
     },
     /// Show files, offsets, lag, rejects and sweeps
     Status,
+    /// Hold files against the database: digest, counts, and each line against its row
+    Verify {
+        /// Files or directories [default: every file of this host that is still there]
+        #[arg(value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Print the result as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Sweep old rows now
     Cleanup(Cleanup),
 }

@@ -4,6 +4,7 @@
 //! are; `build` makes the configuration out of them, and says what would be right where it
 //! cannot.
 
+mod audit;
 mod build;
 mod file;
 mod flags;
@@ -83,6 +84,17 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             return Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
         Some(Command::Status) => render::status(&app::status(&build::config(flags)?).await?)?,
+        Some(Command::Verify { paths, json }) => {
+            let mut told = |file: &app::FileVerdict| match json {
+                true => Ok(()),
+                false => audit::one_file(file),
+            };
+            let config = build::config(flags)?;
+            let verification = app::verify(&config, paths, &mut told).await?;
+            audit::summary(&config, &verification, *json)?;
+            let good = verification.is_good();
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
         Some(Command::Cleanup(cleanup)) => {
             let config = build::config(flags)?;
             let sweep = build::sweep(cleanup, &config)?;

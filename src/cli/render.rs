@@ -154,7 +154,7 @@ pub(super) fn swept(outcome: &Outcome, dry_run: bool) -> anyhow::Result<()> {
 }
 
 /// The text with its control characters escaped: a log may hold what would move the cursor.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
         match character.is_control() {

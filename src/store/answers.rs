@@ -25,6 +25,10 @@ pub struct FileReport {
     pub rejected: u64,
     /// Lines that the configuration leaves out.
     pub excluded: u64,
+    /// Lines that a reparse took out of the rejects.
+    pub reparsed: u64,
+    /// Formats besides the checkpoint's that lines of it were read by.
+    pub other_formats: Vec<String>,
     /// Bytes that were gone before they could be read.
     pub lost_bytes: u64,
     /// When it was registered.
@@ -73,9 +77,38 @@ pub enum StoredLine {
     },
 }
 
+/// What names a row of `rejected_line`; rejects are read in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RejectKey {
+    /// The file.
+    pub file: FileId,
+    /// Offset of the line's first byte.
+    pub offset: u64,
+    /// When it was rejected.
+    pub rejected_at: Micros,
+}
+
+impl RejectKey {
+    /// Before all others.
+    pub const FIRST: RejectKey = RejectKey { file: FileId(0), offset: 0, rejected_at: 0 };
+}
+
+/// A row of `rejected_line`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredReject {
+    /// Which.
+    pub key: RejectKey,
+    /// Why the line became no row.
+    pub reason: String,
+    /// The line's exact bytes, or the first of them if it was too long.
+    pub raw: Vec<u8>,
+}
+
 /// A row of `gunicorn_log`, as far as it tells one line from another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct StoredRow {
+    /// Offset of the line's first byte in its file.
+    pub log_offset: u64,
     /// When the request was logged.
     pub timestamp: Micros,
     /// Request method.

@@ -29,9 +29,11 @@ mod sweeper;
 
 use std::sync::Arc;
 
-use crate::model::{Batch, Checkpoint, FileId, NewFile, Sighting};
+use crate::model::{Batch, Checkpoint, FileId, Micros, NewFile, Sighting};
 
-pub use answers::{Committed, FileReport, StoredLine, StoredRow, SweepReport, Table};
+pub use answers::{
+    Committed, FileReport, RejectKey, StoredLine, StoredReject, StoredRow, SweepReport, Table,
+};
 pub use error::{Cause, StoreError};
 pub use location::{Location, LocationError};
 pub use sweeper::{DayRemoved, Sweeper};
@@ -289,6 +291,51 @@ impl Writer {
         offset: u64,
     ) -> Result<Option<StoredLine>, StoreError> {
         either!(&mut self.arm, WriterArm, arm => arm.line_at(file, offset).await)
+    }
+
+    /// The file's row as it stands now: offset, digest and counters of one moment.
+    pub async fn report(&mut self, file: FileId) -> Result<Option<FileReport>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.report(file).await)
+    }
+
+    /// Rows and rejects whose lines begin in `from..to`, of one moment and in the order of their
+    /// offsets; at most `limit` of either.
+    pub async fn lines_between(
+        &mut self,
+        file: FileId,
+        from: u64,
+        to: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, StoredLine)>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.lines_between(file, from, to, limit).await)
+    }
+
+    /// The offset of the first row or reject that stands at or behind the committed offset, where
+    /// none can be.
+    pub async fn line_behind(&mut self, file: FileId) -> Result<Option<u64>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.line_behind(file).await)
+    }
+
+    /// How many rows have an id that is not made of their file and offset, and the lowest of
+    /// these ids. Reads the whole table.
+    pub async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.strays().await)
+    }
+
+    /// The latest time before which a sweep that finished after `since` has removed lines.
+    pub async fn swept_before(&mut self, since: Micros) -> Result<Option<Micros>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.swept_before(since).await)
+    }
+
+    /// The next rejects behind `after`: at most `limit`, and no more once their lines have
+    /// `weight` bytes.
+    pub async fn rejects_after(
+        &mut self,
+        after: RejectKey,
+        limit: u32,
+        weight: u64,
+    ) -> Result<Vec<StoredReject>, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.rejects_after(after, limit, weight).await)
     }
 
     /// Tells the database that this process is alive, and learns whether the database is. A

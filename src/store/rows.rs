@@ -6,9 +6,13 @@ use sqlx::Row;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
-use super::answers::{Committed, FileReport, StoredRow, SweepReport};
+use super::answers::{
+    Committed, FileReport, RejectKey, StoredLine, StoredReject, StoredRow, SweepReport,
+};
 use super::sqlite::clock;
-use crate::model::{Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, Micros};
+use crate::model::{
+    Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Micros,
+};
 
 /// What [`checkpoint`] reads.
 macro_rules! checkpoint_columns {
@@ -24,7 +28,7 @@ macro_rules! report_columns {
     () => {
         "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
          digest_state, committed, size, epoch, format, closed_at, host, owner, time_estimated, lines, stored_rows, \
-         rejected, excluded, lost_bytes, first_seen_at, committed_at, closed_reason"
+         rejected, excluded, reparsed, other_formats, lost_bytes, first_seen_at, committed_at, closed_reason"
     };
 }
 pub(super) use report_columns;
@@ -36,6 +40,8 @@ pub(super) trait Columns {
     fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error>;
     fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error>;
     fn flag(&self, column: &str) -> Result<bool, sqlx::Error>;
+    /// A JSON array of texts.
+    fn list(&self, column: &str) -> Result<Vec<String>, sqlx::Error>;
 }
 
 impl Columns for PgRow {
@@ -55,6 +61,12 @@ impl Columns for PgRow {
     fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
         self.try_get(column)
     }
+    fn list(&self, column: &str) -> Result<Vec<String>, sqlx::Error> {
+        // `jsonb` on the wire is a version byte and the text.
+        let bytes: &[u8] = self.try_get_raw(column)?.as_bytes().map_err(sqlx::Error::Decode)?;
+        let text = bytes.strip_prefix(&[1]).unwrap_or(bytes);
+        serde_json::from_slice(text).map_err(|_| unreadable(column))
+    }
 }
 
 impl Columns for SqliteRow {
@@ -73,6 +85,10 @@ impl Columns for SqliteRow {
     }
     fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
         self.try_get(column)
+    }
+    fn list(&self, column: &str) -> Result<Vec<String>, sqlx::Error> {
+        let text: &str = self.try_get(column)?;
+        serde_json::from_str(text).map_err(|_| unreadable(column))
     }
 }
 
@@ -150,6 +166,8 @@ pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
         rows: count(row, "stored_rows")?,
         rejected: count(row, "rejected")?,
         excluded: count(row, "excluded")?,
+        reparsed: count(row, "reparsed")?,
+        other_formats: row.list("other_formats")?,
         lost_bytes: count(row, "lost_bytes")?,
         first_seen_at: there("first_seen_at", row.time("first_seen_at")?)?,
         committed_at: row.time("committed_at")?,
@@ -192,6 +210,7 @@ pub(super) fn stored(row: &impl Columns) -> Result<StoredRow, sqlx::Error> {
     };
     let address = row.text("user_ip")?;
     Ok(StoredRow {
+        log_offset: count(row, "log_offset")?,
         timestamp: there("timestamp", row.time("timestamp")?)?,
         method: row.text("method")?,
         url: row.text("url")?,
@@ -208,5 +227,37 @@ pub(super) fn stored(row: &impl Columns) -> Result<StoredRow, sqlx::Error> {
         code: int4("code")?,
         response_bytes: row.int("response_bytes")?,
         pid: int4("pid")?,
+    })
+}
+
+/// Rows and rejects of one file, in the order of the places that they claim: a row's is in its id.
+pub(super) fn lines<R: Columns>(
+    file: FileId,
+    rows: &[R],
+    rejects: &[R],
+    reject_of: fn(&R) -> Result<StoredLine, sqlx::Error>,
+) -> Result<Vec<(u64, StoredLine)>, sqlx::Error> {
+    let mut lines = Vec::with_capacity(rows.len() + rejects.len());
+    for row in rows {
+        let id = there("id", row.int("id")?)?;
+        let offset = (id - file.row_id(0)) as u64 & (MAX_OFFSET - 1);
+        lines.push((offset, StoredLine::Row(Box::new(stored(row)?))));
+    }
+    for reject in rejects {
+        lines.push((count(reject, "log_offset")?, reject_of(reject)?));
+    }
+    lines.sort_by_key(|(offset, _)| *offset);
+    Ok(lines)
+}
+
+pub(super) fn reject(row: &impl Columns) -> Result<StoredReject, sqlx::Error> {
+    Ok(StoredReject {
+        key: RejectKey {
+            file: file(row, "log_file")?,
+            offset: count(row, "log_offset")?,
+            rejected_at: there("rejected_at", row.time("rejected_at")?)?,
+        },
+        reason: there("reason", row.text("reason")?)?,
+        raw: there("raw", row.bytes("raw")?)?,
     })
 }

@@ -116,6 +116,7 @@ for_each_store! {
         }).await;
         assert!(daemon.stop().await.success());
         bench.digests_are_true().await;
+        bench.verified(&[]);
     }
 
     async fn it_is_right_after_batches_that_were_refused_and_read_again(bench) {
@@ -134,5 +135,9 @@ for_each_store! {
         assert_eq!(bench.place.number("SELECT count(*) FROM rejected_line").await, 3);
         bench.digests_are_true().await;
         assert!(daemon.stop().await.success());
+        // What the database refused is a reject with the line's bytes: it says what the file says.
+        let told = bench.verified(&[]);
+        assert_eq!(told.sum("rows"), 597);
+        assert_eq!((told.sum("rejected"), told.sum("readable")), (3, 3));
     }
 }

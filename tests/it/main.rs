@@ -48,3 +48,4 @@ mod store_schema;
 mod sweeps;
 mod takeover;
 mod traffic;
+mod verify;

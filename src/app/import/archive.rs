@@ -113,12 +113,8 @@ impl Archivist {
         let Some(head) = head else {
             return Ok(if whole { Verdict::Stored(0) } else { Verdict::Incomplete });
         };
-        let seen = Sighting {
-            host: self.config.host.clone(),
-            path: source.name.clone(),
-            key: Some(found.key),
-            head: Some(head),
-        };
+        let seen =
+            Sighting { key: Some(found.key), ..source.sighting(&self.config.host, Some(head)) };
         let known = writer(&mut import.committer).await?.candidates(&seen).await?;
         let read_before = known.iter().any(|known| {
             known.closed

@@ -2,21 +2,20 @@
 //! copy that ends before the checkpoint is known by its last line.
 
 use std::collections::HashSet;
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use tracing::info;
 
-use crate::follow::identity::{Likeness, compare};
+use crate::follow::identity::Likeness;
 use crate::model::{Checkpoint, FileId, GunicornLogModel, NewFile, Sighting};
 use crate::parse::Parsed;
 use crate::store::{StoredLine, StoredRow};
 
 use super::{Import, writer};
 use crate::app::formats::{Choice, Format, SAMPLE};
-use crate::app::source::{Source, Walk, last_lines};
+use crate::app::source::{Source, last_lines};
 
 /// Lines at the end of a shorter copy that are held against the store.
 const COMPARED: usize = 64;
@@ -171,30 +170,10 @@ impl Import<'_> {
         source: &Source,
         seen: &Sighting,
         format: &Format,
-        mut known: Vec<Checkpoint>,
+        known: Vec<Checkpoint>,
     ) -> anyhow::Result<Standing> {
-        known.sort_by_key(|known| known.committed);
-        let mut broken = None;
-        let likenesses: Vec<(Checkpoint, Likeness)> = tokio::task::block_in_place(|| {
-            let mut reader = source.reader(&Arc::default())?;
-            let mut walk = Walk::new(&mut reader);
-            let compare = |known: Checkpoint| {
-                let mut ended = false;
-                let likeness = compare(&known, u64::MAX, seen.head, |offset| {
-                    ended = !walk.to(offset)?;
-                    io::Result::Ok(walk.guard())
-                });
-                match likeness {
-                    Ok(_) if ended => Some((known, Likeness::Shorter)),
-                    Ok(likeness) => Some((known, likeness)),
-                    Err(error) => {
-                        broken = Some(error);
-                        None
-                    }
-                }
-            };
-            io::Result::Ok(known.into_iter().map_while(compare).collect())
-        })?;
+        let (likenesses, broken) =
+            tokio::task::block_in_place(|| source.liken_all(known, seen.head))?;
         for (known, likeness) in likenesses.into_iter().rev() {
             match likeness {
                 Likeness::Same => return Ok(Standing::Known(Box::new(known))),

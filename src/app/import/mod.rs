@@ -21,7 +21,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use crate::follow::identity::whole_head_print;
-use crate::model::{Micros, Sighting};
+use crate::model::Micros;
 use crate::store::Writer;
 
 use super::commit::Committer;
@@ -121,12 +121,7 @@ impl Import<'_> {
         let sample = source.sample(SAMPLE).context("not readable as what its first bytes say")?;
         let Some(head) = whole_head_print(&sample) else { return Ok(()) };
         let told = self.format(&source, sample);
-        let seen = Sighting {
-            host: self.host.to_owned(),
-            path: source.name.clone(),
-            key: source.key,
-            head: Some(head),
-        };
+        let seen = source.sighting(self.host, Some(head));
         let terms = Terms { followed: &HashSet::new(), register: true, rename: false };
         let (claimed, format) = match self.settle(&source, &seen, &told, terms).await? {
             Settled::Claimed(claimed, format) => (claimed, format),

@@ -4,6 +4,7 @@
 //! tries again by itself, and that is the caller's. Session locks must outlive a transaction, so a
 //! pooler between us and the server has to pool sessions, not transactions.
 
+mod audit;
 mod commit;
 mod days;
 mod sweeper;

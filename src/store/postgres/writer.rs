@@ -29,6 +29,8 @@ const REGISTER: &str = concat!(
 
 const CLAIM: &str = concat!(
     "UPDATE log_file SET epoch = epoch + 1, path = $2, format = $6, owner = $7,
+            other_formats = CASE WHEN format = $6 OR other_formats @> to_jsonb(format)
+                            THEN other_formats ELSE other_formats || to_jsonb(format) END,
             device = CASE WHEN $3::bigint IS NULL THEN device ELSE $3 END,
             inode = CASE WHEN $3::bigint IS NULL THEN inode ELSE $4 END,
             birth = CASE WHEN $3::bigint IS NULL THEN birth ELSE $5 END,
@@ -51,11 +53,18 @@ const OPEN_FILES: &str = concat!(
     " FROM log_file WHERE host = $1 AND closed_at IS NULL ORDER BY id"
 );
 
-const ROW_AT: &str = "
-    SELECT timestamp, log_offset, duration, response_bytes, code, pid, method, url, host, user_id,
-           host(user_ip) AS user_ip, agent, source, protocol, request::text, response::text,
-           headers::text
-      FROM gunicorn_log WHERE id = $1 AND log_file = $2";
+/// What [`rows::stored`] reads.
+macro_rules! row_columns {
+    () => {
+        "timestamp, log_offset, duration, response_bytes, code, pid, method, url, host, user_id, \
+         host(user_ip) AS user_ip, agent, source, protocol, request::text, response::text, \
+         headers::text"
+    };
+}
+pub(super) use row_columns;
+
+const ROW_AT: &str =
+    concat!("SELECT ", row_columns!(), " FROM gunicorn_log WHERE id = $1 AND log_file = $2");
 
 const REJECT_AT: &str =
     "SELECT reason, raw FROM rejected_line WHERE log_file = $1 AND log_offset = $2";
@@ -359,7 +368,7 @@ async fn candidates(
     rows.iter().map(rows::checkpoint).collect()
 }
 
-fn reject_of(row: &PgRow) -> Result<StoredLine, sqlx::Error> {
+pub(super) fn reject_of(row: &PgRow) -> Result<StoredLine, sqlx::Error> {
     Ok(StoredLine::Reject {
         reason: row.text("reason")?.unwrap_or_default(),
         raw: row.bytes("raw")?.unwrap_or_default(),

@@ -4,6 +4,7 @@
 //! back the last commits, offset and rows together; that would be consistent here, but a log file
 //! that was rotated away in between could not be read again.
 
+mod audit;
 pub(super) mod clock;
 mod commit;
 mod insert;

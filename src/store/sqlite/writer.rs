@@ -30,6 +30,9 @@ const REGISTER: &str = concat!(
 
 const CLAIM: &str = concat!(
     "UPDATE log_file SET epoch = epoch + 1, path = ?2, format = ?6, owner = ?7,
+            other_formats = CASE WHEN format = ?6
+                              OR EXISTS (SELECT 1 FROM json_each(other_formats) WHERE value = format)
+                            THEN other_formats ELSE json_insert(other_formats, '$[#]', format) END,
             device = CASE WHEN ?3 IS NULL THEN device ELSE ?3 END,
             inode = CASE WHEN ?3 IS NULL THEN inode ELSE ?4 END,
             birth = CASE WHEN ?3 IS NULL THEN birth ELSE ?5 END,
@@ -365,7 +368,7 @@ async fn candidates(
     rows.iter().map(rows::checkpoint).collect()
 }
 
-fn reject_of(row: &SqliteRow) -> Result<StoredLine, sqlx::Error> {
+pub(super) fn reject_of(row: &SqliteRow) -> Result<StoredLine, sqlx::Error> {
     Ok(StoredLine::Reject {
         reason: row.text("reason")?.unwrap_or_default(),
         raw: row.bytes("raw")?.unwrap_or_default(),

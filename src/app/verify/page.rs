@@ -1,0 +1,154 @@
+//! One page of lines: what the file says of them against what the store holds of them.
+
+use crate::model::Micros;
+use crate::store::StoredLine;
+
+use super::difference::{Difference, describe, first_field};
+use super::window::Window;
+
+/// Lines by what became of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) rows: u64,
+    pub(super) rejected: u64,
+    /// Rejects that the file's format reads by now.
+    pub(super) readable: u64,
+    /// Gone, as their age allows since the last sweep.
+    pub(super) swept: u64,
+}
+
+/// Which lines a sweep may have removed since the file was registered.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Swept {
+    /// Rows from before this time are gone.
+    pub(super) cutoff: Option<Micros>,
+    /// Lines of the file cannot have been stored before this time, and rows without a time of
+    /// their own do not have an older one.
+    pub(super) not_before: Micros,
+}
+
+impl Swept {
+    fn may_have(self, line: &StoredLine, estimated: bool) -> bool {
+        let Some(cutoff) = self.cutoff else { return false };
+        match line {
+            StoredLine::Row(row) if !estimated => row.timestamp < cutoff,
+            _ => self.not_before < cutoff,
+        }
+    }
+}
+
+/// One page of a file.
+pub(super) struct Page<'a> {
+    pub(super) window: &'a Window,
+    /// Offset of its first line, and its number in the file.
+    pub(super) from: u64,
+    pub(super) first_line: u64,
+    pub(super) stored: &'a [(u64, StoredLine)],
+    pub(super) swept: Swept,
+}
+
+impl Page<'_> {
+    /// Compares every place where either side has a line. `estimated`: the file says no times.
+    pub(super) fn compare(
+        &self,
+        expected: &[(u64, StoredLine)],
+        estimated: bool,
+        counts: &mut Counts,
+    ) -> Vec<Difference> {
+        let mut found = Vec::new();
+        let mut places: Vec<u64> =
+            expected.iter().chain(self.stored).map(|(offset, _)| *offset).collect();
+        places.sort_unstable();
+        places.dedup();
+        for offset in places {
+            let wanted = at(expected, offset).first().map(|(_, line)| line);
+            if let Err((about, file, database)) = self.one(offset, wanted, estimated, counts) {
+                let line = self.line_number(offset);
+                found.push(Difference { offset: Some(offset), line, about, file, database });
+            }
+        }
+        found
+    }
+
+    /// Whether the store holds at `offset` what another format makes of the line there.
+    pub(super) fn is_settled_by(
+        &self,
+        expected: &[(u64, StoredLine)],
+        estimated: bool,
+        difference: &Difference,
+        counts: &mut Counts,
+    ) -> bool {
+        let Some(offset) = difference.offset else { return false };
+        match at(expected, offset).first() {
+            Some((_, line)) => self.one(offset, Some(line), estimated, counts).is_ok(),
+            // By the other format the line is left out.
+            None => at(self.stored, offset).is_empty() && self.window.line(offset).is_some(),
+        }
+    }
+
+    fn one(
+        &self,
+        offset: u64,
+        wanted: Option<&StoredLine>,
+        estimated: bool,
+        counts: &mut Counts,
+    ) -> Result<(), (&'static str, String, String)> {
+        let nothing = || "nothing".to_owned();
+        let told = |wanted: Option<&StoredLine>| match wanted {
+            Some(line) => describe(line),
+            None if self.window.line(offset).is_some() => "a line that is left out".to_owned(),
+            None => "no line begins here".to_owned(),
+        };
+        match (wanted, at(self.stored, offset)) {
+            (wanted, [(_, first), (_, second), ..]) => {
+                let both = format!("{} and {}", describe(first), describe(second));
+                Err(("line", told(wanted), both))
+            }
+            (Some(line), []) if self.swept.may_have(line, estimated) => {
+                counts.swept += 1;
+                Ok(())
+            }
+            (Some(line), []) => Err(("line", describe(line), nothing())),
+            (Some(StoredLine::Row(wanted)), [(_, StoredLine::Row(stored))]) => {
+                match first_field(wanted, stored, estimated) {
+                    Some(difference) => Err(difference),
+                    None => {
+                        counts.rows += 1;
+                        Ok(())
+                    }
+                }
+            }
+            (Some(StoredLine::Reject { raw, .. }), [(_, StoredLine::Reject { raw: kept, .. })])
+                if raw == kept =>
+            {
+                counts.rejected += 1;
+                Ok(())
+            }
+            // A reject keeps the line's bytes, and so says what the file says, whether the line
+            // can be read today or not: the database refused its row, or the rest of its record
+            // had not been written yet.
+            (_, [(_, StoredLine::Reject { raw, .. })])
+                if self.window.line(offset) == Some(raw.as_slice()) =>
+            {
+                counts.rejected += 1;
+                counts.readable += u64::from(matches!(wanted, Some(StoredLine::Row(_))));
+                Ok(())
+            }
+            (wanted, [(_, stored)]) => Err(("line", told(wanted), describe(stored))),
+            (None, []) => Ok(()),
+        }
+    }
+
+    fn line_number(&self, offset: u64) -> Option<u64> {
+        let length = usize::try_from(offset - self.from).ok()?;
+        let before = self.window.bytes(self.from)?.get(..length)?;
+        Some(self.first_line + memchr::memchr_iter(b'\n', before).count() as u64)
+    }
+}
+
+/// All lines at `offset`.
+fn at(lines: &[(u64, StoredLine)], offset: u64) -> &[(u64, StoredLine)] {
+    let from = lines.partition_point(|(at, _)| *at < offset);
+    let to = lines.partition_point(|(at, _)| *at <= offset);
+    &lines[from..to]
+}

@@ -1,0 +1,127 @@
+//! What `verify` and `reparse` read: lines by their place, each answer one consistent look.
+
+use sqlx::{Connection, Row};
+
+use super::writer::reject_of;
+use super::{SqliteWriter, clock};
+use crate::model::{FileId, Micros};
+use crate::store::answers::{FileReport, RejectKey, StoredLine, StoredReject};
+use crate::store::error::{StoreError, failed};
+use crate::store::rows::{self, Columns, report_columns};
+
+const REPORT: &str = concat!("SELECT ", report_columns!(), " FROM log_file WHERE id = ?1");
+
+const ROWS_BETWEEN: &str =
+    "SELECT * FROM gunicorn_log WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
+
+const REJECTS_BETWEEN: &str = "
+    SELECT log_offset, reason, raw FROM rejected_line
+     WHERE log_file = ?1 AND log_offset >= ?2 AND log_offset < ?3 ORDER BY log_offset LIMIT ?4";
+
+/// Rows and rejects behind the offset that is stored beside them.
+const BEHIND: &str = "
+    SELECT min(log_offset) FROM (
+        SELECT g.log_offset FROM log_file f JOIN gunicorn_log g
+            ON g.id >= (f.id << 38) | f.committed AND g.id < (f.id + 1) << 38
+         WHERE f.id = ?1
+        UNION ALL
+        SELECT r.log_offset FROM log_file f JOIN rejected_line r
+            ON r.log_file = f.id AND r.log_offset >= f.committed
+         WHERE f.id = ?1)";
+
+const STRAYS: &str = "
+    SELECT count(*), min(id) FROM gunicorn_log WHERE id <> (log_file << 38) | log_offset";
+
+/// Rejects in the order of their key, until their bytes reach a weight.
+const REJECTS_AFTER: &str = "
+    SELECT log_file, log_offset, rejected_at, reason, raw
+      FROM (SELECT *, sum(length(raw)) OVER (ORDER BY log_file, log_offset, rejected_at)
+                      - length(raw) AS before
+              FROM (SELECT * FROM rejected_line
+                     WHERE (log_file, log_offset, rejected_at) > (?1, ?2, ?3)
+                     ORDER BY log_file, log_offset, rejected_at LIMIT ?4))
+     WHERE before < ?5 ORDER BY log_file, log_offset, rejected_at";
+
+impl SqliteWriter {
+    pub(in crate::store) async fn report(
+        &mut self,
+        file: FileId,
+    ) -> Result<Option<FileReport>, StoreError> {
+        let row = sqlx::query(REPORT).bind(file.0).fetch_optional(&mut self.connection).await;
+        row.and_then(|row| row.as_ref().map(rows::report).transpose())
+            .map_err(failed(&self.arm.name))
+    }
+
+    /// In one snapshot, so that a line which a reparse moves is seen as one or the other.
+    pub(in crate::store) async fn lines_between(
+        &mut self,
+        file: FileId,
+        from: u64,
+        to: u64,
+        limit: u32,
+    ) -> Result<Vec<(u64, StoredLine)>, StoreError> {
+        let read = async {
+            let mut tx = self.connection.begin().await?;
+            let rows = sqlx::query(ROWS_BETWEEN)
+                .bind(file.row_id(from))
+                .bind(file.row_id(from).saturating_add_unsigned(to - from))
+                .bind(limit)
+                .fetch_all(&mut *tx)
+                .await?;
+            let rejects = sqlx::query(REJECTS_BETWEEN)
+                .bind(file.0)
+                .bind(from as i64)
+                .bind(to as i64)
+                .bind(limit)
+                .fetch_all(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            rows::lines(file, &rows, &rejects, reject_of)
+        };
+        read.await.map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn line_behind(
+        &mut self,
+        file: FileId,
+    ) -> Result<Option<u64>, StoreError> {
+        let found: Result<Option<i64>, _> =
+            sqlx::query_scalar(BEHIND).bind(file.0).fetch_one(&mut self.connection).await;
+        found.map(|found| found.map(|at| at as u64)).map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {
+        let row = sqlx::query(STRAYS).fetch_one(&mut self.connection).await;
+        row.and_then(|row| Ok((row.try_get::<i64, _>(0)? as u64, row.try_get(1)?)))
+            .map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn swept_before(
+        &mut self,
+        since: Micros,
+    ) -> Result<Option<Micros>, StoreError> {
+        let row = sqlx::query("SELECT max(cutoff) AS cutoff FROM sweep WHERE finished_at >= ?1")
+            .bind(clock::text(since))
+            .fetch_one(&mut self.connection)
+            .await;
+        row.and_then(|row| Columns::time(&row, "cutoff")).map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn rejects_after(
+        &mut self,
+        after: RejectKey,
+        limit: u32,
+        weight: u64,
+    ) -> Result<Vec<StoredReject>, StoreError> {
+        let rows = sqlx::query(REJECTS_AFTER)
+            .bind(after.file.0)
+            .bind(after.offset as i64)
+            .bind(clock::text(after.rejected_at))
+            .bind(limit)
+            .bind(weight as i64)
+            .fetch_all(&mut self.connection)
+            .await;
+        rows.and_then(|rows| rows.iter().map(rows::reject).collect())
+            .map_err(failed(&self.arm.name))
+    }
+}
