@@ -144,7 +144,8 @@ impl Kind {
             _ => match code.get(..2) {
                 // Connection, rollback (deadlock), resources (disk, memory), operator, system.
                 Some("08" | "40" | "53" | "57" | "58") => Kind::Unavailable,
-                Some("22" | "23") => Kind::BadRow,
+                // Data, constraints, too large for an index or a field, a trigger that says no.
+                Some("22" | "23" | "54" | "P0") => Kind::BadRow,
                 _ => Kind::Failed,
             },
         }
@@ -236,6 +237,8 @@ mod tests {
             ("42501", Kind::Refused),
             ("22021", Kind::BadRow),
             ("23505", Kind::BadRow),
+            ("54000", Kind::BadRow),
+            ("P0001", Kind::BadRow),
             ("42P01", Kind::Failed),
         ] {
             assert_eq!(Kind::of_sqlstate(code), kind, "{code}");

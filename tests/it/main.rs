@@ -23,6 +23,7 @@ macro_rules! for_every_store {
 mod archives;
 mod archives_followed;
 mod bad_input;
+mod bad_rows;
 mod bounds;
 mod commands;
 mod corpora;
