@@ -1,9 +1,9 @@
 //! One open file that grows.
 
+use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use crate::model::{FileKey, HeadPrint, Mark};
 
@@ -26,8 +26,10 @@ pub struct Tail {
     largest: u64,
     /// Size when its content was last known to be the one that was read.
     verified: u64,
-    /// When a look last showed another size.
-    changed: Instant,
+    /// Last write at the last look, as `st_mtime` in seconds and nanoseconds.
+    written: (i64, i64),
+    /// Whether it was written to between the last two looks.
+    touched: bool,
 }
 
 /// What a look at an open file shows.
@@ -54,7 +56,8 @@ impl Tail {
             size: metadata.len(),
             largest: metadata.len(),
             verified: 0,
-            changed: Instant::now(),
+            written: written(&metadata),
+            touched: false,
             mark: Mark::default(),
         }))
     }
@@ -115,6 +118,12 @@ impl Tail {
         self.verified
     }
 
+    /// Whether it was written to between the last two looks. A file that is as long as before may
+    /// hold other bytes then: truncated and written again.
+    pub fn is_touched(&self) -> bool {
+        self.touched
+    }
+
     /// Its content was compared with what is known of it.
     pub fn content_is_known(&mut self) {
         self.verified = self.size;
@@ -146,7 +155,7 @@ impl Tail {
     /// How much would be missed if its name went away now: unread bytes first, then those that
     /// may come, since it grew not long ago.
     pub fn urgency(&self) -> impl Ord + use<> {
-        (self.size > self.mark.offset, self.changed)
+        (self.size > self.mark.offset, self.written)
     }
 
     /// How it is compressed; nothing that is compressed grows line by line.
@@ -207,11 +216,10 @@ impl Tail {
     /// # Errors
     /// What the system says.
     pub fn look(&mut self) -> io::Result<Look> {
-        let size = self.handle.metadata(&self.path)?.len();
-        if size != self.size {
-            self.size = size;
-            self.changed = Instant::now();
-        }
+        let metadata = self.handle.metadata(&self.path)?;
+        let before = std::mem::replace(&mut self.written, written(&metadata));
+        self.touched = before != self.written;
+        self.size = metadata.len();
         self.largest = self.largest.max(self.size);
         Ok(match self.size.cmp(&self.mark.offset) {
             std::cmp::Ordering::Less => Look::Truncated,
@@ -267,4 +275,8 @@ impl Read for At<'_> {
         self.offset += read as u64;
         Ok(read)
     }
+}
+
+fn written(metadata: &Metadata) -> (i64, i64) {
+    (metadata.mtime(), metadata.mtime_nsec())
 }

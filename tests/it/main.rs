@@ -42,6 +42,7 @@ mod place;
 mod postgres;
 mod postgres_faults;
 mod readme;
+mod rotation;
 mod signals;
 mod store_claims;
 mod store_contract;

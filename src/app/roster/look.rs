@@ -91,7 +91,14 @@ impl Roster {
                 continue;
             }
             match file.tail.look() {
-                Ok(Look::Ready) => file.ready = file.stuck_at != Some(file.tail.size()),
+                Ok(Look::Ready) => {
+                    let stuck = file.stuck_at == Some(file.tail.size());
+                    file.ready = !stuck || file.tail.is_touched();
+                }
+                // Truncated and written again, to the very same length.
+                Ok(Look::Quiet) if file.tail.is_touched() && !file.is_intact().unwrap_or(true) => {
+                    cut.push((at, file.tail.verified()));
+                }
                 Ok(Look::Quiet) => {}
                 Ok(Look::Truncated) => cut.push((at, file.tail.largest())),
                 // Not held open and renamed or gone: the next look at everything tells.
