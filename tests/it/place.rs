@@ -57,6 +57,11 @@ impl Place {
         Store::open(self.location()).await.unwrap()
     }
 
+    /// A session of the test's own.
+    pub(crate) async fn postgres_connection(&self) -> PgConnection {
+        PgConnection::connect(&self.url).await.unwrap()
+    }
+
     /// The one number that a query answers.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         let sql = AssertSqlSafe(sql);
