@@ -105,6 +105,43 @@ async fn the_daemon_says_it_once_and_reads_the_file_as_soon_as_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_directory_that_may_not_be_read_for_a_while_costs_nothing() {
+    let home = Home::new().await;
+    home.bench.append("access.log", lines("a", 0..3));
+    let logs = home.bench.logs();
+    let arguments = ["--watch", logs.to_str().unwrap(), "--poll-interval", "100ms"];
+    let daemon = Daemon::start(home.command(&arguments), home.bench.aside("stderr"));
+    let place = Place::of(format!("sqlite:{}", home.bench.aside("state/log.sqlite3").display()));
+    let wait = async |wanted| {
+        crate::place::until("the rows are there", async || {
+            // The daemon may not have made its tables yet.
+            home.bench.aside("state/log.sqlite3").exists()
+                && place.number("SELECT count(*) FROM sqlite_master").await > 3
+                && place.number("SELECT count(*) FROM gunicorn_log").await == wanted
+        })
+        .await;
+    };
+    wait(3).await;
+    let log = home.bench.log("access.log");
+    allow(&log, 0o000);
+    allow(&logs, 0o000);
+    // As root, or before the rights were taken, it was open: a worker still has it.
+    let worker = fs::OpenOptions::new().append(true).open(&log);
+    if let Ok(mut worker) = worker {
+        std::io::Write::write_all(&mut worker, lines("b", 0..3).as_bytes()).unwrap();
+        wait(6).await;
+    }
+    allow(&logs, 0o755);
+    allow(&log, 0o644);
+    let before = place.number("SELECT count(*) FROM gunicorn_log").await;
+    home.bench.append("access.log", lines("c", 0..3));
+    home.bench.append("new.log", lines("d", 0..3));
+    wait(before + 6).await;
+    assert_eq!(place.number("SELECT count(*) FROM log_file").await, 2);
+    assert!(daemon.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_database_that_may_not_be_written_is_named() {
     let home = Home::new().await;
     let state = home.bench.aside("state");
