@@ -1,70 +1,206 @@
-//! What stays bounded, however much there is.
+//! What stays bounded whatever the logs do: memory, offsets, idle work, and how long a small log
+//! waits for a large one.
 
-use std::process::Command;
+use std::fs::{self, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use crate::daemon::{Bench, Daemon, for_each_store, line, lines, rename, urls};
+use log_ingestd::follow::identity::{GUARD_LENGTH, print};
 
-/// The daemon with so many file descriptors.
-fn watch_with_descriptors(bench: &Bench, descriptors: u32) -> Daemon {
-    let logs = bench.logs();
-    let plain = bench.command(&["--watch", logs.to_str().unwrap(), "--poll-interval", "200ms"]);
-    let mut limited = Command::new("sh");
-    limited
-        .arg("-c")
-        .arg(format!("ulimit -n {descriptors}; exec \"$0\" \"$@\""))
-        .arg(plain.get_program())
-        .args(plain.get_args())
-        .env_clear()
-        .envs(plain.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    Daemon::start(limited, bench.aside("stderr"))
+use crate::archives::{Summary, compress};
+use crate::daemon::{Bench, Daemon, for_each_store, line, lines, peak_kib, urls};
+use crate::place::{Place, until};
+
+/// How much more memory than with nothing to do is allowed (32 MiB).
+pub(crate) const MEMORY_KIB: u64 = 32 << 10;
+
+const GIB: u64 = 1 << 30;
+
+/// Bytes of a line in [`wide`].
+const WIDE: usize = 4 << 10;
+
+/// So many lines of 4 KiB each.
+fn wide(prefix: &str, count: usize) -> String {
+    let start = line(&format!("/{prefix}/{:08}/", 0)).len();
+    let long = "x".repeat(WIDE - start);
+    (0..count).map(|nth| line(&format!("/{prefix}/{nth:08}/{long}"))).collect()
+}
+
+fn assert_bounded(daemon: &Daemon, base_kib: u64, with: &str) {
+    let grown = daemon.peak_kib() - base_kib;
+    println!("{grown} KiB more than with nothing to do, with {with}");
+    assert!(grown < MEMORY_KIB, "{grown} KiB more with {with}");
 }
 
 for_each_store! {
-    async fn ten_thousand_files_are_followed_with_256_descriptors(bench) {
-        let files = 10_000;
-        for number in 0..files {
-            bench.append(&format!("{number}.log"), line(&format!("/first/{number}")));
+    async fn a_backlog_and_a_line_of_100_mb_stay_within_32_mib(bench) {
+        bench.append("access.log", lines("a", 0..10));
+        let daemon = bench.watch();
+        bench.rows(10).await;
+        let base = daemon.peak_kib();
+        for name in ["one", "two", "three"] {
+            bench.append(&format!("{name}.log"), wide(name, 5000));
         }
-        let daemon = watch_with_descriptors(&bench, 256);
-        bench.rows(files.into()).await;
-        // Some grow, some are renamed first, some are cut short.
-        for number in 0..200 {
-            let name = format!("{}.log", number * 50);
-            if number % 2 == 0 {
-                rename(&bench.log(&name), &bench.log(&format!("{name}.1")));
-                bench.append(&format!("{name}.1"), line(&format!("/late/{number}")));
-            }
-            bench.append(&name, line(&format!("/second/{number}")));
-        }
-        let open = std::fs::read_dir(format!("/proc/{}/fd", daemon.pid())).unwrap().count();
-        assert!(open <= 256, "{open} descriptors");
-        let late = (0..200).step_by(2).map(|number| format!("/late/{number}"));
-        bench.exactly(urls("first", 0..files).into_iter().chain(urls("second", 0..200)).chain(late)).await;
-        assert!(!daemon.said().contains("ERROR") && !daemon.said().contains("WARN"), "{}", daemon.said());
+        bench.rows(15_010).await;
+        assert_bounded(&daemon, base, "a backlog of 60 MB");
+        let offset = fs::metadata(bench.log("access.log")).unwrap().len();
+        bench.append("access.log", "y".repeat(100 << 20));
+        bench.append("access.log", "\n");
+        bench.append("access.log", lines("b", 0..10));
+        bench.rows(15_020).await;
+        assert_bounded(&daemon, base, "a line of 100 MiB");
+        let reject = format!("SELECT reason || ' ' || length(raw) FROM rejected_line WHERE log_offset = {offset}");
+        let reason = format!("is longer than 4 MiB: {} bytes, the first 64 KiB are kept 65536", (100 << 20) + 1);
+        assert_eq!(bench.place.texts(&reject).await, [reason]);
+        bench.balanced().await;
     }
 
-    async fn a_file_that_is_not_held_open_is_followed_through_renames(bench) {
-        for number in 0..20 {
-            bench.append(&format!("{number:02}.log"), lines(&format!("{number}"), 0..10));
+    /// Of each file some is read in turn: the small one's rows come while the large one still has
+    /// a backlog.
+    async fn a_large_backlog_does_not_starve_a_trickle(bench) {
+        bench.append("large.log", wide("large", 25_000));
+        bench.append("trickle.log", line("/trickle/first"));
+        let daemon = bench.watch();
+        let size = fs::metadata(bench.log("large.log")).unwrap().len() as i64;
+        for nth in 0..5 {
+            bench.append("trickle.log", line(&format!("/trickle/{nth}")));
+            let there = format!("SELECT count(*) FROM gunicorn_log WHERE url = '/trickle/{nth}'");
+            until("the trickle comes through", async || bench.place.number(&there).await == 1).await;
         }
-        let daemon = watch_with_descriptors(&bench, 66); // two of them are for logs
-        bench.rows(200).await;
-        for number in 0..20 {
-            let name = format!("{number:02}.log");
-            rename(&bench.log(&name), &bench.log(&format!("{name}.1")));
-            bench.append(&format!("{name}.1"), lines(&format!("{number}"), 10..20));
-            bench.append(&name, lines(&format!("new{number}"), 0..5));
-        }
-        bench.rows(500).await;
-        for number in 0..20 {
-            let name = format!("{number:02}.log");
-            std::fs::remove_file(bench.log(&format!("{name}.1"))).unwrap();
-            bench.append(&name, lines(&format!("new{number}"), 5..10));
-        }
-        let all = (0..20).flat_map(|number| {
-            urls(&format!("{number}"), 0..20).into_iter().chain(urls(&format!("new{number}"), 0..10))
-        });
-        bench.exactly(all).await;
-        assert!(daemon.stop().await.success());
+        let stored = "SELECT CAST(coalesce(max(committed), 0) AS bigint) FROM log_file WHERE path LIKE '%/large.log'";
+        let stored = bench.place.number(stored).await;
+        assert!(stored < size, "there was no backlog any more");
+        daemon.kill();
+        bench.balanced().await;
     }
+
+    /// A log of which the first 5 GiB are stored, made quickly: the checkpoint is moved there, and
+    /// the file has a hole before it.
+    async fn offsets_past_4_gib_are_offsets(bench) {
+        bench.append("access.log", lines("a", 0..10));
+        let daemon = bench.watch();
+        bench.rows(10).await;
+        assert!(daemon.stop().await.success());
+        let far = 5 * GIB;
+        let mut log = OpenOptions::new().read(true).write(true).open(bench.log("access.log")).unwrap();
+        let last = line("/last");
+        log.seek(SeekFrom::Start(far - last.len() as u64)).unwrap();
+        log.write_all(last.as_bytes()).unwrap();
+        let mut guard = vec![0; GUARD_LENGTH];
+        log.read_exact_at(&mut guard, far - GUARD_LENGTH as u64).unwrap();
+        let guard: String = print(&guard).print.0.iter().map(|byte| format!("{byte:02x}")).collect();
+        let bytes = if bench.place.is_postgres() { format!("'\\x{guard}'") } else { format!("x'{guard}'") };
+        bench.place.execute(&format!(
+            "UPDATE log_file SET committed = {far}, size = {far}, guard = {bytes}, guard_length = {GUARD_LENGTH}"
+        )).await;
+        let daemon = bench.watch();
+        bench.append("access.log", lines("b", 0..10));
+        bench.append("access.log", "no line of ours\n");
+        bench.rows(20).await;
+        until("the reject is there", async || bench.stored().await == 21).await;
+        let offsets = "SELECT count(DISTINCT log_offset) FROM gunicorn_log WHERE url LIKE '/b/%' AND
+            log_offset >= 5368709120 AND id = log_file * 274877906944 + log_offset";
+        assert_eq!(bench.place.number(offsets).await, 10);
+        let reject = far + lines("b", 0..10).len() as u64;
+        let reject = format!("SELECT count(*) FROM rejected_line WHERE log_offset = {reject}");
+        assert_eq!(bench.place.number(&reject).await, 1);
+        assert!(daemon.stop().await.success());
+        assert!(bench.succeed(&["status"]).contains(&format!("offset {}, caught up", log.metadata().unwrap().len())));
+        bench.append("access.log", lines("c", 0..10));
+        let _daemon = bench.watch();
+        bench.exactly([urls("a", 0..10), urls("b", 0..10), urls("c", 0..10)].concat()).await;
+    }
+}
+
+/// All of it is read: a line of 5 GiB that is a hole, between lines that are none.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "reads 5 GiB, which takes a minute"]
+async fn a_file_of_5_gib_is_read_to_its_end() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", lines("a", 0..10));
+    let mut log = OpenOptions::new().write(true).open(bench.log("access.log")).unwrap();
+    log.seek(SeekFrom::End(5 * GIB as i64)).unwrap();
+    log.write_all(format!("\n{}", lines("b", 0..10)).as_bytes()).unwrap();
+    let daemon = bench.watch();
+    bench.rows(10).await;
+    let base = daemon.peak_kib();
+    let end = std::time::Instant::now() + Duration::from_secs(600);
+    while bench.stored().await < 21 {
+        assert!(std::time::Instant::now() < end, "it does not come to an end");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    bench.exactly([urls("a", 0..10), urls("b", 0..10)].concat()).await;
+    assert_bounded(&daemon, base, "a file of 5 GiB");
+}
+
+/// Imports an archive of so many MiB: each MiB one row, and else lines that are left out.
+async fn archive(mib: u32) {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", lines("a", 0..10));
+    let daemon = bench.watch();
+    bench.rows(10).await;
+    let base = daemon.peak_kib();
+    assert!(daemon.stop().await.success());
+    let block = format!("{}{}", wide("skip", 255), line(&format!("/{}", "r".repeat(4000))));
+    let frame = compress("zst", block.as_bytes());
+    fs::write(bench.aside("huge.zst"), frame.repeat(mib as usize)).unwrap();
+    let huge = bench.aside("huge.zst");
+    let mut import = bench.command(&["import", "--json", "--exclude-path", "/skip/"]);
+    let mut import = import.arg(huge).stdout(Stdio::piped()).spawn().unwrap();
+    let mut peak = 0;
+    while import.try_wait().unwrap().is_none() {
+        // Nothing any more in the moment of its end.
+        peak = peak.max(peak_kib(import.id()).unwrap_or(0));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let summary = Summary::of(&import.wait_with_output().unwrap().stdout);
+    let mib = u64::from(mib);
+    assert_eq!((summary.count("rows"), summary.count("excluded")), (mib, 255 * mib));
+    assert_eq!(summary.count("bytes"), block.len() as u64 * mib);
+    println!("{peak} KiB for an archive of {mib} MiB, {base} KiB with nothing to do");
+    assert!(peak > 0 && peak < base + MEMORY_KIB, "{peak} KiB, {base} KiB with nothing to do");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_archive_is_read_in_bounded_memory() {
+    archive(128).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "reads 2 GiB, which takes a minute"]
+async fn an_archive_of_2_gib_is_read_in_bounded_memory() {
+    archive(2048).await;
+}
+
+/// Processor time of a process so far, all its threads, in clock ticks: fields 14 and 15 of
+/// proc_pid_stat(5).
+fn ticks(daemon: &Daemon) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_quiet_files_cost_next_to_nothing() {
+    const WATCHED: Duration = Duration::from_secs(6);
+    let bench = Bench::new(Place::sqlite().await).await;
+    for nth in 0..1000 {
+        bench.append(&format!("{nth}.log"), line(&format!("/{nth}")));
+    }
+    let logs = bench.logs();
+    let daemon =
+        Daemon::start(bench.command(&["--watch", logs.to_str().unwrap()]), bench.aside("stderr"));
+    bench.rows(1000).await;
+    let before = ticks(&daemon);
+    tokio::time::sleep(WATCHED).await; // what is measured is this time, in which nothing happens
+    let used = ticks(&daemon) - before;
+    let per_second = Command::new("getconf").arg("CLK_TCK").output().unwrap().stdout;
+    let per_second: u64 = String::from_utf8(per_second).unwrap().trim().parse().unwrap();
+    let percent = 100.0 * used as f64 / (per_second * WATCHED.as_secs()) as f64;
+    println!("{percent:.2} % of one processor");
+    assert!(percent < 5.0, "{percent:.2} % of one processor");
+    bench.append("7.log", line("/more"));
+    bench.rows(1001).await;
 }

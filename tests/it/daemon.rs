@@ -174,6 +174,11 @@ impl Daemon {
         self.child.id()
     }
 
+    /// The most memory that it ever had, in KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        peak_kib(self.pid()).expect("it has ended")
+    }
+
     /// What it has said so far.
     pub(crate) fn said(&self) -> String {
         let mut text = String::new();
@@ -229,6 +234,13 @@ impl Drop for Daemon {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The most memory that a process ever had, in KiB; `None` when it has ended.
+pub(crate) fn peak_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    peak.trim().strip_suffix(" kB")?.parse().ok()
 }
 
 /// A line of Gunicorn's default format for this url.

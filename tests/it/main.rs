@@ -31,6 +31,7 @@ mod content;
 mod corpora;
 mod corpus;
 mod daemon;
+mod descriptors;
 mod digest;
 mod environment;
 mod floor_plan;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, SqliteConnection};
 
+use crate::bounds::MEMORY_KIB;
 use crate::daemon::{Bench, Daemon, for_each_store, lines, rename, urls};
 use crate::place::{Place, until};
 use crate::postgres::{Cluster, shared};
@@ -32,11 +33,15 @@ async fn a_server_that_is_down_during_three_rotations_gets_everything_when_it_is
     bench.append("access.log", lines("before", 0..20));
     let mut daemon = bench.watch();
     bench.rows(20).await;
+    let base = daemon.peak_kib();
     cluster.stop();
     let mut all = urls("before", 0..20);
+    // Each round is 20 MB.
+    let long = "x".repeat(4000);
     for round in ["one", "two", "three"] {
-        bench.append("access.log", lines(round, 0..300));
-        all.extend(urls(round, 0..300));
+        let round = format!("{round}-{long}");
+        bench.append("access.log", lines(&round, 0..5000));
+        all.extend(urls(&round, 0..5000));
         daemon.says("the store is away").await;
         for n in (1..3).rev() {
             let from = bench.log(&format!("access.log.{n}"));
@@ -52,6 +57,9 @@ async fn a_server_that_is_down_during_three_rotations_gets_everything_when_it_is
     bench.exactly(all).await;
     daemon.says("the store is back").await;
     told_once(&daemon);
+    let grown = daemon.peak_kib() - base;
+    println!("{grown} KiB more than with nothing to do");
+    assert!(grown < MEMORY_KIB, "{grown} KiB for a backlog of 60 MB");
     assert!(daemon.stop().await.success());
 }
 
