@@ -91,9 +91,7 @@ async fn renamed_under_load_into_sqlite() {
 }
 
 /// Nothing may be written between the copy and the truncate: that would be lost for everybody.
-#[tokio::test(flavor = "multi_thread")]
-async fn copied_and_truncated_with_a_backlog() {
-    let bench = Bench::new(Place::sqlite().await).await;
+async fn copytruncate(bench: Bench) {
     let gunicorn = Gunicorn::start(&bench);
     let daemon = bench.watch();
     let logrotate = Logrotate::new(&bench, "rotate 9\ncopytruncate");
@@ -109,6 +107,16 @@ async fn copied_and_truncated_with_a_backlog() {
     let lost = "SELECT CAST(coalesce(sum(lost_bytes), 0) AS bigint) FROM log_file";
     assert_eq!(bench.place.number(lost).await, 0);
     assert!(daemon.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copied_and_truncated_with_a_backlog_into_postgres() {
+    copytruncate(Bench::new(Place::postgres().await).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn copied_and_truncated_with_a_backlog_into_sqlite() {
+    copytruncate(Bench::new(Place::sqlite().await).await).await;
 }
 
 /// Gunicorn logs a request after it has answered it: waits until all of them are in the files.
