@@ -137,10 +137,13 @@ impl Bench {
 
     /// The equation, for each file: lines = rows + rejects + excluded, by counters and by tables.
     pub(crate) async fn balanced(&self) {
-        let unbalanced = "SELECT count(*) FROM log_file f WHERE lines <> stored_rows + rejected \
-             + excluded OR stored_rows <> (SELECT count(*) FROM gunicorn_log g WHERE \
-             g.log_file = f.id) OR rejected <> (SELECT count(*) FROM rejected_line r WHERE \
-             r.log_file = f.id)";
+        let unbalanced = "SELECT count(*) FROM log_file f
+             LEFT JOIN (SELECT log_file, count(*) AS found FROM gunicorn_log GROUP BY log_file) g
+                ON g.log_file = f.id
+             LEFT JOIN (SELECT log_file, count(*) AS found FROM rejected_line GROUP BY log_file) r
+                ON r.log_file = f.id
+             WHERE lines <> stored_rows + rejected + excluded
+                OR stored_rows <> coalesce(g.found, 0) OR rejected <> coalesce(r.found, 0)";
         assert_eq!(self.place.number(unbalanced).await, 0, "a file's lines do not add up");
     }
 
@@ -195,6 +198,11 @@ impl Daemon {
             assert!(Instant::now() < end, "it never said '{words}': {}", self.said());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Whether it has ended by itself.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     /// Sends a signal by name.

@@ -40,6 +40,7 @@ mod gunicorn;
 mod import;
 mod import_trouble;
 mod long_select;
+mod model;
 mod outage;
 mod parse;
 mod parse_properties;

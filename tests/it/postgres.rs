@@ -109,6 +109,16 @@ impl Cluster {
         assert!(stopped.unwrap().success(), "PostgreSQL did not stop");
     }
 
+    /// A stop that finishes nothing: the next start recovers what was committed.
+    pub(crate) fn stop_at_once(&self) {
+        let stopped = as_server(&self.programs.join("pg_ctl"))
+            .args(["-w", "-s", "-m", "immediate", "-D"])
+            .arg(self.directory.join("data"))
+            .arg("stop")
+            .status();
+        assert!(stopped.unwrap().success(), "PostgreSQL did not stop");
+    }
+
     /// The end without warning: the main process by kill -9; the others follow it.
     pub(crate) fn kill(&self) {
         let pid = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();

@@ -1,0 +1,113 @@
+//! The model test: whatever happens to logs, daemon and database, in whatever order.
+//!
+//! Random scripts of writes, rotations, kills and outages are acted out on the real program, and
+//! an oracle that wrote every line itself says which of them must be rows. Always: no line twice,
+//! each row at its line's offset, the lines of one file in one file of the store, and per file
+//! lines = rows + rejected + excluded. Every line that could be read is there; the few classes
+//! that may be missing are the README's limits, and stand in [`disk`] and [`ledger`]. Nothing is
+//! reported as lost that was not.
+//!
+//! - [`script`]: the steps, [`dice`]: random ones, [`run`]: acts them out, [`shrink`]: the
+//!   shortest script that still fails.
+//!
+//! A failure prints a script. To see it again:
+//! `LOG_INGESTD_TORTURE_SCRIPT='write access 3; start; …' cargo test --test it model::on_sqlite`.
+//! `tests/torture` runs new seeds for as long as it is told.
+
+mod dice;
+mod disk;
+mod ledger;
+mod run;
+mod script;
+mod shrink;
+
+use std::time::{Duration, Instant};
+
+use crate::daemon::PATIENCE;
+use crate::postgres::Cluster;
+use run::{Failure, Stage, run};
+use script::Step;
+use shrink::shrink;
+
+/// The seeds that every test run tries.
+const SEEDS: std::ops::Range<u64> = 1..6;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_postgres() {
+    let cluster: &Cluster = Box::leak(Box::new(Cluster::start()));
+    play(Stage::Postgres(cluster)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_sqlite() {
+    play(Stage::Sqlite).await;
+}
+
+#[test]
+fn a_script_reads_as_it_was_written() {
+    for seed in 0..200 {
+        let script = dice::script(seed);
+        assert_eq!(script::parse(&script::text(&script)).unwrap(), script);
+    }
+}
+
+/// What the caller asks for: one script, new seeds for some minutes, or the usual seeds.
+async fn play(stage: Stage) {
+    let asked = |name: &str| std::env::var(format!("LOG_INGESTD_TORTURE_{name}")).ok();
+    if let Some(text) = asked("SCRIPT") {
+        return try_script("as given", &script::parse(&text).unwrap(), stage).await;
+    }
+    let Some(minutes) = asked("MINUTES") else {
+        for seed in SEEDS {
+            try_seed(seed, stage).await;
+        }
+        return;
+    };
+    let seconds = (minutes.parse::<f64>().unwrap() * 60.0) as u64;
+    let end = Instant::now() + Duration::from_secs(seconds);
+    let first =
+        asked("SEED").map_or_else(|| fastrand::u64(..1 << 40), |seed| seed.parse().unwrap());
+    let mut seed = first;
+    while Instant::now() < end {
+        try_seed(seed, stage).await;
+        seed += 1;
+    }
+    println!("{stage}: {} scripts, seeds {first} to {}, each held", seed - first, seed - 1);
+}
+
+async fn try_seed(seed: u64, stage: Stage) {
+    try_script(&format!("seed {seed}"), &dice::script(seed), stage).await;
+}
+
+async fn try_script(origin: &str, script: &[Step], stage: Stage) {
+    let began = Instant::now();
+    match run(script, stage, PATIENCE).await {
+        Ok(shown) => {
+            let (stored, excused) = shown.excused;
+            println!(
+                "{stage}, {origin}: {} steps, {} lines due and stored once; {stored} of {excused} \
+                 others stored; {:.1} s",
+                script.len(),
+                shown.due,
+                began.elapsed().as_secs_f64()
+            );
+        }
+        Err(Failure { what, .. }) => {
+            println!(
+                "{stage}, {origin}: {what}; looking for a shorter script than\n{}",
+                script::text(script)
+            );
+            let short = shrink(script, stage).await;
+            let again = run(&short, stage, PATIENCE).await;
+            let said = again.map_or_else(
+                |failure| format!("{}\n{}", failure.what, failure.said),
+                |_| "this time it held".to_owned(),
+            );
+            panic!(
+                "{stage}, {origin}: {what}\n\n{said}\nagain: LOG_INGESTD_TORTURE_SCRIPT='{}' \
+                 cargo test --test it model::on_{stage}\n",
+                script::text(&short)
+            );
+        }
+    }
+}

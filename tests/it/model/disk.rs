@@ -1,0 +1,365 @@
+//! The log directory: what a server and logrotate do there, entered in the [`Ledger`].
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::archives::compress;
+use crate::daemon::line;
+
+use super::ledger::Ledger;
+use super::script::{Copy, KEPT, LOGS, Name};
+
+/// Whether the daemon goes on in an archive where it stood in the plain file. Until it does, what
+/// it has not read of a file when that is compressed is excused, as if the file were deleted.
+pub(super) const ARCHIVES_ARE_READ: bool = false;
+
+/// Whether a file that the daemon has read stays open while it is quiet, so that lines appended
+/// just before it is deleted are read all the same.
+pub(super) const QUIET_FILES_STAY_OPEN: bool = true;
+
+/// A file, under whatever name.
+#[derive(Debug)]
+struct LogFile {
+    path: PathBuf,
+    /// `None` for a name that no step can say.
+    name: Option<Name>,
+    kind: Kind,
+    generation: u32,
+    /// Numbers of the lines that it holds.
+    lines: Vec<u32>,
+    size: u64,
+    /// A line that was begun: its number, its bytes so far, its rest.
+    begun: Option<(u32, u64, String)>,
+    /// The daemon that lived when it was appended to, by number.
+    appended_under: Option<u32>,
+    /// The daemon that is known to have it open.
+    open_in: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// The server writes it.
+    Log,
+    /// Made by a copytruncate: nobody appends to it.
+    Copy,
+    Archive,
+}
+
+/// The watched directory and the files in it.
+#[derive(Debug)]
+pub(super) struct Disk {
+    watched: PathBuf,
+    aside: PathBuf,
+    files: Vec<LogFile>,
+    /// Deleted, and still open in the daemon.
+    ghosts: Vec<LogFile>,
+    /// Which daemon lives.
+    daemon: Option<u32>,
+    names: u32,
+    pub(super) ledger: Ledger,
+}
+
+impl Disk {
+    pub(super) fn new(watched: PathBuf, aside: PathBuf) -> Disk {
+        let (files, ghosts, ledger) = (Vec::new(), Vec::new(), Ledger::default());
+        Disk { watched, aside, files, ghosts, daemon: None, names: 0, ledger }
+    }
+
+    /// A daemon starts.
+    pub(super) fn daemon_starts(&mut self, number: u32) {
+        self.daemon = Some(number);
+    }
+
+    /// The daemon has ended; what only it could still read is gone.
+    pub(super) fn daemon_ends(&mut self) {
+        self.daemon = None;
+        while let Some(ghost) = self.ghosts.pop() {
+            self.gone(&ghost);
+        }
+    }
+
+    /// Everything that is due is stored, by the daemon that lives.
+    pub(super) fn caught_up(&mut self) {
+        self.ghosts.clear();
+        for file in &mut self.files {
+            if QUIET_FILES_STAY_OPEN && file.appended_under == self.daemon {
+                file.open_in = self.daemon;
+            }
+        }
+    }
+
+    pub(super) fn write(&mut self, name: Name, lines: u32) {
+        if let Some(at) = self.writable(name) {
+            self.append(at, lines);
+        }
+    }
+
+    pub(super) fn begin(&mut self, name: Name, percent: u32) {
+        let Some(at) = self.writable(name) else { return };
+        let file = &mut self.files[at];
+        if file.begun.is_none() {
+            let number = self.ledger.begin(file.generation, file.size);
+            let text = line(&format!("/{number}"));
+            let length = (text.len() * percent as usize / 100).clamp(1, text.len() - 1);
+            let (first, rest) = text.split_at(length);
+            file.begun = Some((number, length as u64, rest.to_owned()));
+            file.put(first);
+            file.appended_under = self.daemon;
+        }
+    }
+
+    /// Ends every line that was begun and can be ended.
+    pub(super) fn end_lines(&mut self) {
+        for at in 0..self.files.len() {
+            if self.files[at].kind == Kind::Log {
+                self.append(at, 0);
+            }
+        }
+    }
+
+    /// One more line in a file of its own, for the daemon to be seen at work.
+    pub(super) fn write_elsewhere(&mut self) {
+        self.names += 1;
+        let path = self.watched.join(format!("last{}.log", self.names));
+        let at = self.create(path, None);
+        self.append(at, 1);
+    }
+
+    pub(super) fn rotate(&mut self, name: Name) {
+        if self.find(name).is_some() {
+            self.shift(name.log);
+            let at = self.find(name).unwrap();
+            self.rename(at, Some(Name { slot: 1, ..name }));
+        }
+    }
+
+    pub(super) fn date(&mut self, name: Name) {
+        if let Some(at) = self.find(name) {
+            self.rename(at, None);
+        }
+    }
+
+    pub(super) fn copy_truncate(&mut self, name: Name, copy: Copy) {
+        if self.find(name).is_none() {
+            return;
+        }
+        if copy == Copy::Inside {
+            self.shift(name.log);
+        }
+        let at = self.find(name).unwrap();
+        let generation = self.ledger.generation();
+        let aside = self.free_name_aside();
+        let file = &mut self.files[at];
+        let old = LogFile {
+            path: match copy {
+                Copy::Inside => self.watched.join(file_name(Name { slot: 1, ..name }, "")),
+                Copy::Outside | Copy::Nowhere => aside,
+            },
+            name: Some(Name { slot: 1, ..name }),
+            kind: Kind::Copy,
+            generation: std::mem::replace(&mut file.generation, generation),
+            lines: std::mem::take(&mut file.lines),
+            size: std::mem::take(&mut file.size),
+            begun: file.begun.clone(),
+            appended_under: None,
+            open_in: None,
+        };
+        if copy != Copy::Nowhere {
+            fs::copy(&file.path, &old.path).unwrap();
+        }
+        OpenOptions::new().write(true).open(&file.path).unwrap().set_len(0).unwrap();
+        file.appended_under = None;
+        file.open_in = None;
+        if let Some((number, written, _)) = &mut file.begun {
+            self.ledger.tear(*number);
+            self.ledger.drop_bytes(std::mem::take(written));
+        }
+        if copy == Copy::Inside {
+            self.files.push(old);
+        } else {
+            self.gone(&old);
+        }
+    }
+
+    pub(super) fn compress(&mut self, name: Name, kind: &'static str) {
+        let Some(at) = self.find(name) else { return };
+        if self.files[at].kind == Kind::Archive {
+            return;
+        }
+        if self.files[at].kind == Kind::Log {
+            self.append(at, 0); // nobody compresses what is still written to
+        }
+        let plain = &self.files[at];
+        let bytes = compress(kind, &fs::read(&plain.path).unwrap());
+        let path = self.watched.join(file_name(name, kind));
+        let (first, rest) = bytes.split_at(bytes.len() / 2);
+        fs::write(&path, first).unwrap();
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(rest).unwrap();
+        let archive = LogFile {
+            path,
+            name: Some(name),
+            kind: Kind::Archive,
+            lines: plain.lines.clone(),
+            begun: plain.begun.clone(),
+            appended_under: None,
+            open_in: None,
+            ..*plain
+        };
+        self.files.push(archive);
+        self.delete_at(at);
+    }
+
+    pub(super) fn delete(&mut self, name: Name) {
+        if let Some(at) = self.find(name) {
+            self.delete_at(at);
+        }
+    }
+
+    pub(super) fn away(&mut self, name: Name) {
+        let Some(at) = self.find(name) else { return };
+        let aside = self.free_name_aside();
+        fs::rename(&self.files[at].path, aside).unwrap();
+        self.unlinked(at);
+    }
+
+    fn find(&self, name: Name) -> Option<usize> {
+        self.files.iter().position(|file| file.name == Some(name))
+    }
+
+    /// The file to append to; a log is made if it is not there.
+    fn writable(&mut self, name: Name) -> Option<usize> {
+        match self.find(name) {
+            Some(at) => (self.files[at].kind == Kind::Log).then_some(at),
+            None if name.slot == 0 => {
+                Some(self.create(self.watched.join(file_name(name, "")), Some(name)))
+            }
+            None => None,
+        }
+    }
+
+    fn create(&mut self, path: PathBuf, name: Option<Name>) -> usize {
+        fs::File::create_new(&path).unwrap();
+        self.files.push(LogFile {
+            path,
+            name,
+            kind: Kind::Log,
+            generation: self.ledger.generation(),
+            lines: Vec::new(),
+            size: 0,
+            begun: None,
+            appended_under: None,
+            open_in: None,
+        });
+        self.files.len() - 1
+    }
+
+    /// The rest of a line that was begun, and so many more.
+    fn append(&mut self, at: usize, lines: u32) {
+        let file = &mut self.files[at];
+        let mut text = String::new();
+        let mut ends = Vec::new();
+        if let Some((number, written, rest)) = file.begun.take() {
+            ends.push((number, written + rest.len() as u64));
+            file.lines.push(number);
+            text += &rest;
+        }
+        for _ in 0..lines {
+            let number = self.ledger.begin(file.generation, file.size + text.len() as u64);
+            let line = line(&format!("/{number}"));
+            ends.push((number, line.len() as u64));
+            file.lines.push(number);
+            text += &line;
+        }
+        if text.is_empty() {
+            return;
+        }
+        // A reader may see any part of a write.
+        let (first, rest) = text.split_at(text.len() / 3);
+        file.put(first);
+        file.put(rest);
+        file.appended_under = self.daemon;
+        for (number, length) in ends {
+            self.ledger.end(number, length);
+        }
+    }
+
+    /// The rotated files of a log move up; the last one is deleted.
+    fn shift(&mut self, log: usize) {
+        for slot in (1..=KEPT).rev() {
+            let Some(at) = self.find(Name { log, slot }) else { continue };
+            if slot == KEPT {
+                self.delete_at(at);
+            } else {
+                self.rename(at, Some(Name { log, slot: slot + 1 }));
+            }
+        }
+    }
+
+    fn rename(&mut self, at: usize, name: Option<Name>) {
+        let file = &mut self.files[at];
+        let suffix = file.path.extension().unwrap().to_string_lossy().into_owned();
+        let suffix = if file.kind == Kind::Archive { &suffix } else { "" };
+        let path = match name {
+            Some(name) => file_name(name, suffix),
+            None => {
+                self.names += 1;
+                format!("{}.log-2026{:04}", LOGS[file.name.unwrap().log], self.names)
+            }
+        };
+        let path = self.watched.join(path);
+        fs::rename(&file.path, &path).unwrap();
+        (file.path, file.name) = (path, name);
+    }
+
+    fn delete_at(&mut self, at: usize) {
+        fs::remove_file(&self.files[at].path).unwrap();
+        self.unlinked(at);
+    }
+
+    /// The file has no name in the watched place any more.
+    fn unlinked(&mut self, at: usize) {
+        let file = self.files.remove(at);
+        if let Some((_, written, _)) = &file.begun {
+            self.ledger.drop_bytes(*written);
+        }
+        if file.open_in.is_some() && file.open_in == self.daemon {
+            self.ghosts.push(file);
+        } else {
+            self.gone(&file);
+        }
+    }
+
+    /// A file is gone, and with it the lines that no other file holds.
+    fn gone(&mut self, file: &LogFile) {
+        let readable = |other: &&LogFile| other.kind != Kind::Archive || ARCHIVES_ARE_READ;
+        let alike = self.files.iter().filter(readable).chain(&self.ghosts);
+        let alike = alike.filter(|other| other.generation == file.generation);
+        let kept = alike.map(|other| other.lines.len()).max().unwrap_or(0);
+        for number in file.lines.iter().skip(kept) {
+            self.ledger.excuse(*number);
+        }
+    }
+
+    fn free_name_aside(&mut self) -> PathBuf {
+        self.names += 1;
+        self.aside.join(format!("{}.log", self.names))
+    }
+}
+
+impl LogFile {
+    fn put(&mut self, text: &str) {
+        let mut file = OpenOptions::new().append(true).open(&self.path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        self.size += text.len() as u64;
+    }
+}
+
+/// The name in the directory; `kind` is how it is compressed, or nothing.
+fn file_name(name: Name, kind: &str) -> String {
+    let dot = if kind.is_empty() { "" } else { "." };
+    match name.slot {
+        0 => format!("{}.log{dot}{kind}", LOGS[name.log]),
+        slot => format!("{}.log.{slot}{dot}{kind}", LOGS[name.log]),
+    }
+}

@@ -1,0 +1,244 @@
+//! Acts a script out on a real log directory, daemon and database.
+
+use std::fs;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use sqlx::{Connection, SqliteConnection};
+
+use crate::daemon::{Bench, Daemon};
+use crate::place::Place;
+use crate::postgres::Cluster;
+
+use super::disk::Disk;
+use super::script::Step;
+
+/// The directory is looked at often; a store that is away is waited for at the start, too; and
+/// the retention removes nothing, whatever year it is.
+const FLAGS: [&str; 6] = ["--connect-timeout", "60s", "--retention", "off", "--format", "gunicorn"];
+
+/// Where scripts are acted out.
+#[derive(Clone, Copy)]
+pub(super) enum Stage {
+    /// On a server that nobody else uses: scripts stop it.
+    Postgres(&'static Cluster),
+    Sqlite,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stage::Postgres(_) => "postgres",
+            Stage::Sqlite => "sqlite",
+        })
+    }
+}
+
+/// What a script that held has shown.
+#[derive(Debug, Default)]
+pub(super) struct Shown {
+    pub(super) due: i64,
+    /// Lines that nobody promised: how many were stored all the same, and how many there were.
+    pub(super) excused: (usize, usize),
+}
+
+/// What was wrong, and what the daemons said meanwhile.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) what: String,
+    pub(super) said: String,
+}
+
+/// Acts the script out from an empty directory and an empty database to the final account.
+/// `patience` is how long a daemon may take to store what is there.
+pub(super) async fn run(
+    script: &[Step],
+    stage: Stage,
+    patience: Duration,
+) -> Result<Shown, Failure> {
+    let place = match stage {
+        Stage::Postgres(cluster) => Place::at(cluster.database().await),
+        Stage::Sqlite => Place::sqlite().await,
+    };
+    let bench = Arc::new(Bench::new(place).await);
+    let mut actor = Actor::new(Arc::clone(&bench), stage, patience);
+    let script = script.to_vec();
+    // A task of its own, since a check that fails ends it by a panic.
+    let result = tokio::spawn(async move { actor.act(&script).await }).await;
+    let result = result.map_err(|error| Failure { what: panic_text(error), said: said(&bench) });
+    if let Stage::Postgres(cluster) = stage {
+        let name = bench.place.url.rsplit('/').next().unwrap();
+        cluster.administer(&format!("DROP DATABASE {name} WITH (FORCE)")).await;
+    }
+    result
+}
+
+fn panic_text(error: tokio::task::JoinError) -> String {
+    let panic = error.into_panic();
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or(panic.downcast_ref::<&str>().copied()).unwrap_or("a panic").to_owned()
+}
+
+fn said(bench: &Bench) -> String {
+    let names = (1..).map(|number| bench.aside(&said_name(number)));
+    names.map_while(|path| fs::read_to_string(path).ok()).collect::<Vec<_>>().join("---\n")
+}
+
+fn said_name(number: u32) -> String {
+    format!("said{number}")
+}
+
+struct Actor {
+    bench: Arc<Bench>,
+    stage: Stage,
+    patience: Duration,
+    disk: Disk,
+    daemon: Option<Daemon>,
+    /// How many daemons were started.
+    daemons: u32,
+    paused: bool,
+    /// Keeps SQLite from writing.
+    lock: Option<SqliteConnection>,
+}
+
+impl Actor {
+    fn new(bench: Arc<Bench>, stage: Stage, patience: Duration) -> Actor {
+        let aside = bench.aside("aside");
+        fs::create_dir(&aside).unwrap();
+        let disk = Disk::new(bench.logs(), aside);
+        Actor { bench, stage, patience, disk, daemon: None, daemons: 0, paused: false, lock: None }
+    }
+
+    async fn act(&mut self, script: &[Step]) -> Shown {
+        for step in script {
+            self.step(step).await;
+        }
+        self.disk.end_lines();
+        self.catch_up().await;
+        self.stop().await;
+        self.disk.ledger.balance(&self.bench).await;
+        // A daemon that starts now finds all of it known.
+        self.disk.write_elsewhere();
+        self.catch_up().await;
+        self.stop().await;
+        self.disk.ledger.compare(&self.bench).await.unwrap();
+        self.disk.ledger.balance(&self.bench).await;
+        Shown { due: self.disk.ledger.due(), excused: self.disk.ledger.excused() }
+    }
+
+    async fn step(&mut self, step: &Step) {
+        let disk = &mut self.disk;
+        match *step {
+            Step::Write(name, lines) => disk.write(name, lines),
+            Step::Begin(name, percent) => disk.begin(name, percent),
+            Step::Rotate(name) => disk.rotate(name),
+            Step::Date(name) => disk.date(name),
+            Step::CopyTruncate(name, copy) => disk.copy_truncate(name, copy),
+            Step::Compress(name, kind) => disk.compress(name, kind),
+            Step::Delete(name) => disk.delete(name),
+            Step::Recreate(name, lines) => {
+                disk.delete(name);
+                disk.write(name, lines);
+            }
+            Step::Away(name) => disk.away(name),
+            Step::Start => self.start(),
+            Step::Kill => self.kill(),
+            Step::Stop => self.stop().await,
+            Step::Pause => self.pause(),
+            Step::Continue => self.go_on(),
+            Step::Cut => self.cut().await,
+            Step::Back => self.lock = None,
+            Step::Crash => {
+                if let Stage::Postgres(cluster) = self.stage {
+                    cluster.stop_at_once();
+                    cluster.start_again();
+                }
+            }
+            Step::Wait(milliseconds) => {
+                tokio::time::sleep(Duration::from_millis(milliseconds.into())).await;
+            }
+            Step::CatchUp => self.catch_up().await,
+        }
+    }
+
+    fn start(&mut self) {
+        if self.daemon.is_none() {
+            self.daemons += 1;
+            let logs = self.bench.logs();
+            let watch = ["--watch", logs.to_str().unwrap(), "--poll-interval", "100ms"];
+            let command = self.bench.command(&[&watch[..], &FLAGS[..]].concat());
+            self.daemon = Some(Daemon::start(command, self.bench.aside(&said_name(self.daemons))));
+            self.disk.daemon_starts(self.daemons);
+        }
+    }
+
+    fn kill(&mut self) {
+        if let Some(daemon) = self.daemon.take() {
+            daemon.kill();
+            self.paused = false;
+            self.disk.daemon_ends();
+        }
+    }
+
+    async fn stop(&mut self) {
+        self.lock = None; // or the daemon would wait for it for as long as a stop may take
+        self.go_on();
+        if let Some(mut daemon) = self.daemon.take() {
+            // Before this it has not asked for signals yet.
+            daemon.says("watching").await;
+            assert!(daemon.stop().await.success(), "a stop that was no success");
+            self.disk.daemon_ends();
+        }
+    }
+
+    fn pause(&mut self) {
+        if let Some(daemon) = &self.daemon {
+            daemon.signal("STOP");
+            self.paused = true;
+        }
+    }
+
+    fn go_on(&mut self) {
+        if let Some(daemon) = self.daemon.as_ref().filter(|_| self.paused) {
+            daemon.signal("CONT");
+            self.paused = false;
+        }
+    }
+
+    async fn cut(&mut self) {
+        if let Stage::Postgres(_) = self.stage {
+            let all = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                  WHERE datname = current_database() AND pid <> pg_backend_pid()";
+            self.bench.place.execute(all).await;
+        } else if self.lock.is_none() {
+            let mut other = SqliteConnection::connect(&self.bench.place.url).await.unwrap();
+            let sql = "PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE";
+            sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
+            self.lock = Some(other);
+        }
+    }
+
+    async fn catch_up(&mut self) {
+        self.lock = None;
+        self.start();
+        self.go_on();
+        let end = Instant::now() + self.patience;
+        loop {
+            let enough = self.bench.stored().await >= self.disk.ledger.due();
+            let missing = if enough {
+                self.disk.ledger.compare(&self.bench).await.err()
+            } else {
+                Some("there are fewer rows than lines".to_owned())
+            };
+            let Some(missing) = missing else { break };
+            if Instant::now() > end {
+                self.disk.ledger.compare(&self.bench).await.unwrap();
+                panic!("waited in vain: {missing}");
+            }
+            let ended = self.daemon.as_mut().is_some_and(Daemon::has_ended);
+            assert!(!ended, "the daemon ended by itself");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        self.disk.caught_up();
+    }
+}

@@ -1,0 +1,164 @@
+//! What may happen to logs, to the daemon and to its database: steps, as text and as values.
+//!
+//! A script is a list of steps, one on each line or between semicolons, in the words that
+//! [`Step`]'s comments show. Whatever steps are left out of a script, the rest is a script too: a
+//! step that has nothing to act on does nothing.
+
+use std::fmt::{self, Display};
+use std::str::FromStr;
+
+use crate::archives::KINDS;
+
+/// The logs of a server, each with rotated files behind it.
+pub(super) const LOGS: [&str; 2] = ["access", "other"];
+
+/// A rotated file with a higher number is deleted.
+pub(super) const KEPT: u32 = 3;
+
+/// `access` is access.log, `access.2` is access.log.2, or the archive of this number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Name {
+    pub(super) log: usize,
+    /// How often it was rotated; 0 is the log itself.
+    pub(super) slot: u32,
+}
+
+/// Where a copytruncate puts the copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Copy {
+    /// Beside the log.
+    Inside,
+    /// Where the daemon does not look.
+    Outside,
+    /// There is none: the log is only truncated.
+    Nowhere,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// `write access.1 20`: so many lines. A file that is not there is made if it is a log.
+    Write(Name, u32),
+    /// `begin access 40`: so many percent of a line. The next write begins with the rest.
+    Begin(Name, u32),
+    /// `rotate access`: .2 becomes .3, .1 becomes .2, the log becomes .1.
+    Rotate(Name),
+    /// `date access`: the log gets a name that no other file has.
+    Date(Name),
+    /// `copytruncate access inside`, `outside` or `nowhere`; the older ones move as in `rotate`.
+    CopyTruncate(Name, Copy),
+    /// `compress access.1 gz`: an archive beside it, then it is deleted.
+    Compress(Name, &'static str),
+    /// `delete access.1`
+    Delete(Name),
+    /// `recreate access 5`: deleted, and at once made again with so many lines.
+    Recreate(Name, u32),
+    /// `away access.1`: moved out of the watched directory.
+    Away(Name),
+    /// `start`: the daemon, if it does not run.
+    Start,
+    /// `kill`: kill -9 of the daemon.
+    Kill,
+    /// `stop`: SIGTERM, and the daemon's orderly end.
+    Stop,
+    /// `pause`: SIGSTOP.
+    Pause,
+    /// `continue`: SIGCONT.
+    Continue,
+    /// `cut`: every connection to PostgreSQL is cut; SQLite is locked until the step `back`.
+    Cut,
+    /// `back`: SQLite's lock ends.
+    Back,
+    /// `crash`: PostgreSQL stops without finishing anything and starts again; not SQLite.
+    Crash,
+    /// `wait 50`: milliseconds, for the next step to come at another moment.
+    Wait(u32),
+    /// `catch-up`: until all that can be read is stored; starts and continues the daemon.
+    CatchUp,
+}
+
+impl Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.slot {
+            0 => f.write_str(LOGS[self.log]),
+            slot => write!(f, "{}.{slot}", LOGS[self.log]),
+        }
+    }
+}
+
+impl FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (log, slot) = text.split_once('.').unwrap_or((text, "0"));
+        let log = LOGS.iter().position(|name| *name == log).ok_or(format!("no log '{text}'"))?;
+        Ok(Name { log, slot: slot.parse().map_err(|_| format!("no log '{text}'"))? })
+    }
+}
+
+impl Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Write(name, lines) => write!(f, "write {name} {lines}"),
+            Step::Begin(name, percent) => write!(f, "begin {name} {percent}"),
+            Step::Rotate(name) => write!(f, "rotate {name}"),
+            Step::Date(name) => write!(f, "date {name}"),
+            Step::CopyTruncate(name, copy) => {
+                write!(f, "copytruncate {name} {}", format!("{copy:?}").to_lowercase())
+            }
+            Step::Compress(name, kind) => write!(f, "compress {name} {kind}"),
+            Step::Delete(name) => write!(f, "delete {name}"),
+            Step::Recreate(name, lines) => write!(f, "recreate {name} {lines}"),
+            Step::Away(name) => write!(f, "away {name}"),
+            Step::Wait(milliseconds) => write!(f, "wait {milliseconds}"),
+            Step::CatchUp => f.write_str("catch-up"),
+            plain => f.write_str(&format!("{plain:?}").to_lowercase()),
+        }
+    }
+}
+
+impl FromStr for Step {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let number = |text: &str| text.parse().map_err(|_| format!("'{text}' is no number"));
+        let words: Vec<&str> = text.split_whitespace().collect();
+        Ok(match words[..] {
+            ["write", name, lines] => Step::Write(name.parse()?, number(lines)?),
+            ["begin", name, percent] => Step::Begin(name.parse()?, number(percent)?),
+            ["rotate", name] => Step::Rotate(name.parse()?),
+            ["date", name] => Step::Date(name.parse()?),
+            ["copytruncate", name, "inside"] => Step::CopyTruncate(name.parse()?, Copy::Inside),
+            ["copytruncate", name, "outside"] => Step::CopyTruncate(name.parse()?, Copy::Outside),
+            ["copytruncate", name, "nowhere"] => Step::CopyTruncate(name.parse()?, Copy::Nowhere),
+            ["compress", name, kind] => {
+                let kind = KINDS.iter().find(|known| **known == kind);
+                Step::Compress(name.parse()?, kind.ok_or(format!("no kind in '{text}'"))?)
+            }
+            ["delete", name] => Step::Delete(name.parse()?),
+            ["recreate", name, lines] => Step::Recreate(name.parse()?, number(lines)?),
+            ["away", name] => Step::Away(name.parse()?),
+            ["wait", milliseconds] => Step::Wait(number(milliseconds)?),
+            ["start"] => Step::Start,
+            ["kill"] => Step::Kill,
+            ["stop"] => Step::Stop,
+            ["pause"] => Step::Pause,
+            ["continue"] => Step::Continue,
+            ["cut"] => Step::Cut,
+            ["back"] => Step::Back,
+            ["crash"] => Step::Crash,
+            ["catch-up"] => Step::CatchUp,
+            _ => return Err(format!("'{text}' is no step")),
+        })
+    }
+}
+
+/// Reads a script.
+pub(super) fn parse(text: &str) -> Result<Vec<Step>, String> {
+    let steps = text.split([';', '\n']).map(str::trim).filter(|step| !step.is_empty());
+    steps.map(str::parse).collect()
+}
+
+/// Writes a script.
+pub(super) fn text(script: &[Step]) -> String {
+    script.iter().map(Step::to_string).collect::<Vec<_>>().join("; ")
+}
