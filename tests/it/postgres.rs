@@ -126,6 +126,18 @@ impl Cluster {
         assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
     }
 
+    /// The end of the main process and of all its children in one moment.
+    pub(crate) fn kill_all(&self) {
+        let pid = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
+        let pid = pid.lines().next().unwrap();
+        let list = format!("/proc/{pid}/task/{pid}/children");
+        let children = fs::read_to_string(list).unwrap();
+        // A child may have ended meanwhile: then `kill` says so, having killed the others.
+        let mut kill = Command::new("kill");
+        kill.args(["-9", pid]).args(children.split_whitespace()).stderr(Stdio::null());
+        kill.status().unwrap();
+    }
+
     /// The URL of a new database that nobody else has.
     pub(crate) async fn database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -35,7 +35,14 @@ async fn it_names_every_flag_and_variable_and_no_other() {
     for prefix in ["--", "LOG_INGESTD_"] {
         let mut known = names(&help, prefix);
         // Flags of other programs that the README calls, and those that every program has.
-        for elsewhere in ["--access-logfile", "--access-logformat", "--path", "--release"] {
+        for elsewhere in [
+            "--access-logfile",
+            "--access-logformat",
+            "--kills",
+            "--minutes",
+            "--path",
+            "--release",
+        ] {
             known.insert(elsewhere.to_owned());
         }
         let unknown: Vec<_> =
