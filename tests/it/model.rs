@@ -11,11 +11,12 @@
 //!   shortest script that still fails.
 //!
 //! A failure prints a script. To see it again:
-//! `LOG_INGESTD_TORTURE_SCRIPT='write access 3; start; …' cargo test --test it model::on_sqlite`.
+//! `LOG_INGESTD_TORTURE_SCRIPT='write access 3; start 100; …' cargo test --test it model::on_sqlite`.
 //! `tests/torture` runs new seeds for as long as it is told.
 
 mod dice;
 mod disk;
+mod file;
 mod ledger;
 mod run;
 mod script;

@@ -24,7 +24,7 @@ const WEIGHTS: [(u32, Make); 22] = [
     (3, |dice| Step::Delete(any(dice))),
     (3, |dice| Step::Recreate(log(dice), dice.u32(1..10))),
     (2, |dice| Step::Away(any(dice))),
-    (14, |_| Step::Start),
+    (14, |dice| Step::Start(LOOKS[dice.usize(..LOOKS.len())])),
     (6, |_| Step::Kill),
     (3, |_| Step::Stop),
     (3, |_| Step::Pause),
@@ -38,8 +38,11 @@ const WEIGHTS: [(u32, Make); 22] = [
 /// Between two steps that wait for everything, so many others on average.
 const STRIDE: u32 = 9;
 
+/// Milliseconds between two looks: with the last of them most of the news come from events.
+const LOOKS: [u32; 3] = [20, 100, 1500];
+
 /// Steps of a script.
-const LENGTH: std::ops::Range<usize> = 12..50;
+const LENGTH: std::ops::Range<usize> = 12..70;
 
 /// The script of a seed.
 pub(super) fn script(seed: u64) -> Vec<Step> {

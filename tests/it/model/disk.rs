@@ -5,8 +5,8 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use crate::archives::compress;
-use crate::daemon::line;
 
+use super::file::{Kind, LogFile, file_name};
 use super::ledger::Ledger;
 use super::script::{Copy, KEPT, LOGS, Name};
 
@@ -17,34 +17,6 @@ pub(super) const ARCHIVES_ARE_READ: bool = false;
 /// Whether a file that the daemon has read stays open while it is quiet, so that lines appended
 /// just before it is deleted are read all the same.
 pub(super) const QUIET_FILES_STAY_OPEN: bool = true;
-
-/// A file, under whatever name.
-#[derive(Debug)]
-struct LogFile {
-    path: PathBuf,
-    /// `None` for a name that no step can say.
-    name: Option<Name>,
-    kind: Kind,
-    generation: u32,
-    /// Numbers of the lines that it holds.
-    lines: Vec<u32>,
-    size: u64,
-    /// A line that was begun: its number, its bytes so far, its rest.
-    begun: Option<(u32, u64, String)>,
-    /// The daemon that lived when it was appended to, by number.
-    appended_under: Option<u32>,
-    /// The daemon that is known to have it open.
-    open_in: Option<u32>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// The server writes it.
-    Log,
-    /// Made by a copytruncate: nobody appends to it.
-    Copy,
-    Archive,
-}
 
 /// The watched directory and the files in it.
 #[derive(Debug)]
@@ -97,16 +69,7 @@ impl Disk {
 
     pub(super) fn begin(&mut self, name: Name, percent: u32) {
         let Some(at) = self.writable(name) else { return };
-        let file = &mut self.files[at];
-        if file.begun.is_none() {
-            let number = self.ledger.begin(file.generation, file.size);
-            let text = line(&format!("/{number}"));
-            let length = (text.len() * percent as usize / 100).clamp(1, text.len() - 1);
-            let (first, rest) = text.split_at(length);
-            file.begun = Some((number, length as u64, rest.to_owned()));
-            file.put(first);
-            file.appended_under = self.daemon;
-        }
+        self.files[at].begin(&mut self.ledger, self.daemon, percent);
     }
 
     /// Ends every line that was begun and can be ended.
@@ -239,49 +202,12 @@ impl Disk {
     }
 
     fn create(&mut self, path: PathBuf, name: Option<Name>) -> usize {
-        fs::File::create_new(&path).unwrap();
-        self.files.push(LogFile {
-            path,
-            name,
-            kind: Kind::Log,
-            generation: self.ledger.generation(),
-            lines: Vec::new(),
-            size: 0,
-            begun: None,
-            appended_under: None,
-            open_in: None,
-        });
+        self.files.push(LogFile::create(path, name, self.ledger.generation()));
         self.files.len() - 1
     }
 
-    /// The rest of a line that was begun, and so many more.
     fn append(&mut self, at: usize, lines: u32) {
-        let file = &mut self.files[at];
-        let mut text = String::new();
-        let mut ends = Vec::new();
-        if let Some((number, written, rest)) = file.begun.take() {
-            ends.push((number, written + rest.len() as u64));
-            file.lines.push(number);
-            text += &rest;
-        }
-        for _ in 0..lines {
-            let number = self.ledger.begin(file.generation, file.size + text.len() as u64);
-            let line = line(&format!("/{number}"));
-            ends.push((number, line.len() as u64));
-            file.lines.push(number);
-            text += &line;
-        }
-        if text.is_empty() {
-            return;
-        }
-        // A reader may see any part of a write.
-        let (first, rest) = text.split_at(text.len() / 3);
-        file.put(first);
-        file.put(rest);
-        file.appended_under = self.daemon;
-        for (number, length) in ends {
-            self.ledger.end(number, length);
-        }
+        self.files[at].append(&mut self.ledger, self.daemon, lines);
     }
 
     /// The rotated files of a log move up; the last one is deleted.
@@ -298,10 +224,9 @@ impl Disk {
 
     fn rename(&mut self, at: usize, name: Option<Name>) {
         let file = &mut self.files[at];
-        let suffix = file.path.extension().unwrap().to_string_lossy().into_owned();
-        let suffix = if file.kind == Kind::Archive { &suffix } else { "" };
+        let suffix = file.suffix();
         let path = match name {
-            Some(name) => file_name(name, suffix),
+            Some(name) => file_name(name, &suffix),
             None => {
                 self.names += 1;
                 format!("{}.log-2026{:04}", LOGS[file.name.unwrap().log], self.names)
@@ -344,22 +269,5 @@ impl Disk {
     fn free_name_aside(&mut self) -> PathBuf {
         self.names += 1;
         self.aside.join(format!("{}.log", self.names))
-    }
-}
-
-impl LogFile {
-    fn put(&mut self, text: &str) {
-        let mut file = OpenOptions::new().append(true).open(&self.path).unwrap();
-        file.write_all(text.as_bytes()).unwrap();
-        self.size += text.len() as u64;
-    }
-}
-
-/// The name in the directory; `kind` is how it is compressed, or nothing.
-fn file_name(name: Name, kind: &str) -> String {
-    let dot = if kind.is_empty() { "" } else { "." };
-    match name.slot {
-        0 => format!("{}.log{dot}{kind}", LOGS[name.log]),
-        slot => format!("{}.log.{slot}{dot}{kind}", LOGS[name.log]),
     }
 }

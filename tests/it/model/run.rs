@@ -13,7 +13,10 @@ use crate::postgres::Cluster;
 use super::disk::Disk;
 use super::script::Step;
 
-/// The directory is looked at often; a store that is away is waited for at the start, too; and
+/// Milliseconds between two looks of a daemon that no step has started.
+const LOOKS: u32 = 100;
+
+/// A store that is away is waited for at the start, too; and
 /// the retention removes nothing, whatever year it is.
 const FLAGS: [&str; 6] = ["--connect-timeout", "60s", "--retention", "off", "--format", "gunicorn"];
 
@@ -141,7 +144,7 @@ impl Actor {
                 disk.write(name, lines);
             }
             Step::Away(name) => disk.away(name),
-            Step::Start => self.start(),
+            Step::Start(looks) => self.start(looks),
             Step::Kill => self.kill(),
             Step::Stop => self.stop().await,
             Step::Pause => self.pause(),
@@ -161,11 +164,12 @@ impl Actor {
         }
     }
 
-    fn start(&mut self) {
+    fn start(&mut self, looks: u32) {
         if self.daemon.is_none() {
             self.daemons += 1;
             let logs = self.bench.logs();
-            let watch = ["--watch", logs.to_str().unwrap(), "--poll-interval", "100ms"];
+            let looks = format!("{looks}ms");
+            let watch = ["--watch", logs.to_str().unwrap(), "--poll-interval", &looks];
             let command = self.bench.command(&[&watch[..], &FLAGS[..]].concat());
             self.daemon = Some(Daemon::start(command, self.bench.aside(&said_name(self.daemons))));
             self.disk.daemon_starts(self.daemons);
@@ -220,7 +224,7 @@ impl Actor {
 
     async fn catch_up(&mut self) {
         self.lock = None;
-        self.start();
+        self.start(LOOKS);
         self.go_on();
         let end = Instant::now() + self.patience;
         loop {

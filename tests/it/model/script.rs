@@ -54,8 +54,8 @@ pub(super) enum Step {
     Recreate(Name, u32),
     /// `away access.1`: moved out of the watched directory.
     Away(Name),
-    /// `start`: the daemon, if it does not run.
-    Start,
+    /// `start 100`: the daemon, if it does not run, with so many milliseconds between two looks.
+    Start(u32),
     /// `kill`: kill -9 of the daemon.
     Kill,
     /// `stop`: SIGTERM, and the daemon's orderly end.
@@ -109,6 +109,7 @@ impl Display for Step {
             Step::Delete(name) => write!(f, "delete {name}"),
             Step::Recreate(name, lines) => write!(f, "recreate {name} {lines}"),
             Step::Away(name) => write!(f, "away {name}"),
+            Step::Start(milliseconds) => write!(f, "start {milliseconds}"),
             Step::Wait(milliseconds) => write!(f, "wait {milliseconds}"),
             Step::CatchUp => f.write_str("catch-up"),
             plain => f.write_str(&format!("{plain:?}").to_lowercase()),
@@ -137,8 +138,8 @@ impl FromStr for Step {
             ["delete", name] => Step::Delete(name.parse()?),
             ["recreate", name, lines] => Step::Recreate(name.parse()?, number(lines)?),
             ["away", name] => Step::Away(name.parse()?),
+            ["start", milliseconds] => Step::Start(number(milliseconds)?),
             ["wait", milliseconds] => Step::Wait(number(milliseconds)?),
-            ["start"] => Step::Start,
             ["kill"] => Step::Kill,
             ["stop"] => Step::Stop,
             ["pause"] => Step::Pause,
