@@ -7,7 +7,7 @@
 //!   compressed before all of them was read, `missing` closes those that are gone.
 //! - [`import()`]: the same line for files that are whole; `source` opens them.
 //! - [`verify()`]: the same line once more, compared with what is stored.
-//! - [`check()`], [`status()`], [`cleanup()`]: the small commands.
+//! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`]: the small commands.
 
 mod archives;
 mod backoff;
@@ -23,6 +23,7 @@ mod import;
 mod ingest;
 mod judge;
 mod missing;
+mod reparse;
 mod roster;
 mod shutdown;
 mod source;
@@ -34,6 +35,7 @@ pub use check::{Report, check};
 pub use cleanup::cleanup;
 pub use config::{Config, Parsing, Watch};
 pub use import::{Progress, Summary, import};
+pub use reparse::{ReparseSummary, reparse};
 pub use shutdown::{Request, Shutdown};
 pub use status::{FileStatus, Status, status};
 pub use verify::{Difference, FileVerdict, Verification, verify};

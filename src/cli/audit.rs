@@ -1,10 +1,10 @@
-//! What `verify` answers, as text or as JSON.
+//! What `verify` and `reparse` answer, as text or as JSON.
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::app::{Config, FileVerdict, Verification};
+use crate::app::{Config, FileVerdict, ReparseSummary, Verification};
 
 use super::render::visible;
 
@@ -93,6 +93,28 @@ pub(super) fn summary(config: &Config, all: &Verification, json: bool) -> anyhow
         0 if all.is_good() => writeln!(out, "no difference")?,
         0 => {}
         _ => writeln!(out, "differences in {different} of {} files", all.files.len())?,
+    }
+    Ok(())
+}
+
+pub(super) fn reparsed(summary: &ReparseSummary, dry_run: bool, json: bool) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, summary)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    let verb = if dry_run { "would become" } else { "became" };
+    writeln!(out, "{} rejected lines: {} {verb} rows", summary.lines, summary.rows)?;
+    for (count, what) in
+        [(summary.excluded, "left out by the configuration"), (summary.gone, "gone meanwhile")]
+    {
+        if count > 0 {
+            writeln!(out, "  {count} {what}")?;
+        }
+    }
+    for (reason, count) in &summary.still_rejected {
+        writeln!(out, "  {count} still rejected: {reason}")?;
     }
     Ok(())
 }

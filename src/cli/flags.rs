@@ -136,6 +136,16 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Read rejected lines once more, by the format of their file or by --format; those that can
+    /// be read become rows
+    Reparse {
+        /// Count what would become a row, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Print the summary as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Sweep old rows now
     Cleanup(Cleanup),
 }

@@ -95,6 +95,11 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             let good = verification.is_good();
             return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Some(Command::Reparse { dry_run, json }) => {
+            let config = build::config(flags)?;
+            build::warn_of_format(&config.parsing);
+            audit::reparsed(&app::reparse(&config, *dry_run).await?, *dry_run, *json)?;
+        }
         Some(Command::Cleanup(cleanup)) => {
             let config = build::config(flags)?;
             let sweep = build::sweep(cleanup, &config)?;

@@ -3,6 +3,7 @@
 mod batch;
 mod file;
 mod record;
+mod reparse;
 mod tuples;
 
 pub use batch::{Batch, Span};
@@ -11,4 +12,5 @@ pub use file::{
     Sighting,
 };
 pub use record::{Captured, GunicornLogModel, Micros};
+pub use reparse::Reparsed;
 pub use tuples::{Field, Tuples};

@@ -29,7 +29,7 @@ mod sweeper;
 
 use std::sync::Arc;
 
-use crate::model::{Batch, Checkpoint, FileId, Micros, NewFile, Sighting};
+use crate::model::{Batch, Checkpoint, FileId, Micros, NewFile, Reparsed, Sighting};
 
 pub use answers::{
     Committed, FileReport, RejectKey, StoredLine, StoredReject, StoredRow, SweepReport, Table,
@@ -338,6 +338,17 @@ impl Writer {
         either!(&mut self.arm, WriterArm, arm => arm.rejects_after(after, limit, weight).await)
     }
 
+    /// Makes rows of rejects, in one transaction: the rejects leave, the rows arrive under the same
+    /// ids, and the file's counters move. `false`, and nothing changed, if one of the rejects is
+    /// not there any more. No claim is needed: the offset does not move.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::BadRow`] if some row cannot be stored; nothing changed then.
+    pub async fn reparse(&mut self, lines: &Reparsed) -> Result<bool, StoreError> {
+        either!(&mut self.arm, WriterArm, arm => arm.reparse(lines).await)
+    }
+
     /// Tells the database that this process is alive, and learns whether the database is. A
     /// PostgreSQL server ends a writer that was silent for two minutes, so that the files of a
     /// stopped or unreachable daemon get free.
@@ -352,13 +363,19 @@ mod tests {
 
     /// `app` runs them in tasks that move between threads. Never called: it compiles or not.
     #[expect(dead_code, reason = "the types are the test")]
-    fn every_future_is_send(store: &Store, writer: &mut Writer, sweeper: &mut Sweeper) {
+    fn every_future_is_send(
+        store: &Store,
+        writer: &mut Writer,
+        sweeper: &mut Sweeper,
+        reparsed: &Reparsed,
+    ) {
         fn send(_: impl Send) {}
         let batch = Batch::default();
         send(Store::open(store.location().clone()));
         send(store.writer(""));
         send(store.prepare_days(0..1));
         send(writer.commit(&batch));
+        send(writer.reparse(reparsed));
         send(sweeper.remove_day(Table::GunicornLog, 0));
     }
 }

@@ -50,6 +50,7 @@ mod postgres;
 mod postgres_faults;
 mod proxy;
 mod readme;
+mod reparse;
 mod rotation;
 mod signals;
 mod store_claims;

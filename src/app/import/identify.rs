@@ -204,6 +204,7 @@ impl Import<'_> {
                 }
                 (_, Some(StoredLine::Reject { raw, .. })) => return Ok(raw == *line),
                 (Parsed::Excluded, None) => {} // leaves no trace; the line before it may
+                (Parsed::Reject(_), Some(StoredLine::Row(_))) => {} // a reparse by another format
                 _ => return Ok(false),
             }
         }

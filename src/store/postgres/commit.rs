@@ -42,8 +42,8 @@ const COPY_TRAILER: &[u8] = &[0xff, 0xff];
 const COPY_CHUNK: usize = 1024 * 1024; // 1 MiB
 
 /// What ends an attempt.
-enum Trouble {
-    /// Some span's offset or epoch is another.
+pub(super) enum Trouble {
+    /// Something is not as it was when the attempt was prepared: a span's offset or epoch, a reject.
     Moved,
     Sql(sqlx::Error),
 }
@@ -77,8 +77,15 @@ impl PgWriter {
     }
 
     async fn attempt(&mut self, batch: &Batch) -> Result<(), Trouble> {
+        self.in_transaction(async |connection| write(connection, batch).await).await
+    }
+
+    pub(super) async fn in_transaction(
+        &mut self,
+        write: impl AsyncFnOnce(&mut PgConnection) -> Result<(), Trouble>,
+    ) -> Result<(), Trouble> {
         let mut tx = self.connection.begin().await?;
-        let result = write(&mut tx, batch).await;
+        let result = write(&mut tx).await;
         match result {
             Ok(()) => Ok(tx.commit().await?),
             Err(trouble) => {
@@ -164,7 +171,7 @@ async fn move_many(connection: &mut PgConnection, spans: &[Span]) -> Result<u64,
     Ok(done.rows_affected())
 }
 
-async fn copy(
+pub(super) async fn copy(
     connection: &mut PgConnection,
     table: Table,
     columns: &[&str],

@@ -9,6 +9,7 @@ pub(super) mod clock;
 mod commit;
 mod insert;
 mod owners;
+mod reparse;
 mod sweeper;
 mod writer;
 

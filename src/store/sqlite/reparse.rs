@@ -1,0 +1,58 @@
+//! Rejects become rows: one transaction for some lines of one file.
+
+use sqlx::Connection;
+
+use super::insert::GUNICORN_LOG;
+use super::writer::BEGIN;
+use super::{SqliteWriter, clock};
+use crate::model::Reparsed;
+use crate::store::error::{StoreError, failed};
+
+const COUNT: &str = "
+    UPDATE log_file
+       SET rejected = rejected - ?2, stored_rows = stored_rows + ?3, excluded = excluded + ?4,
+           reparsed = reparsed + ?2,
+           other_formats = CASE WHEN format = ?5
+                             OR EXISTS (SELECT 1 FROM json_each(other_formats) WHERE value = ?5)
+                           THEN other_formats ELSE json_insert(other_formats, '$[#]', ?5) END
+     WHERE id = ?1";
+
+const TAKE: &str =
+    "DELETE FROM rejected_line WHERE log_file = ?1 AND log_offset = ?2 AND rejected_at = ?3";
+
+impl SqliteWriter {
+    pub(in crate::store) async fn reparse(&mut self, lines: &Reparsed) -> Result<bool, StoreError> {
+        let name = &self.arm.name;
+        let rows = &lines.rows.gunicorn_log;
+        let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
+        let take = async {
+            sqlx::query(COUNT)
+                .bind(lines.file.0)
+                .bind(lines.taken.len() as i64)
+                .bind(rows.count() as i64)
+                .bind(lines.excluded as i64)
+                .bind(lines.format.clone())
+                .execute(&mut *tx)
+                .await?;
+            let mut taken = 0;
+            for (offset, at) in &lines.taken {
+                let done = sqlx::query(TAKE)
+                    .bind(lines.file.0)
+                    .bind(*offset as i64)
+                    .bind(clock::text(*at))
+                    .execute(&mut *tx)
+                    .await?;
+                taken += done.rows_affected();
+            }
+            Ok(taken == lines.taken.len() as u64)
+        };
+        if !take.await.map_err(failed(name))? {
+            tx.rollback().await.map_err(failed(name))?;
+            return Ok(false);
+        }
+        // An error drops the transaction, and that rolls it back.
+        GUNICORN_LOG.run(&mut tx, rows, name).await?;
+        tx.commit().await.map_err(failed(name))?;
+        Ok(true)
+    }
+}
