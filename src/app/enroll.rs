@@ -264,6 +264,7 @@ fn followed(
         committed: claimed.mark(),
         ready: true,
         stuck_at: None,
+        passage: None,
         nameless: None,
         renamed: false,
         refused: None,

@@ -89,7 +89,7 @@ pub(super) fn fill(
     limits: Limits,
     turn: u64,
 ) -> io::Result<Stop> {
-    let from = lines.offset();
+    let (from, read_from) = (lines.offset(), lines.read_to());
     let at = span_of(batch, reading, from);
     let mut result = Ok(Stop::End);
     let mut ended = false;
@@ -108,7 +108,9 @@ pub(super) fn fill(
         if ended {
             break;
         }
-        if lines.offset() - from >= turn {
+        // A line that may be whole in the end is read to it; one that is too long has its turns.
+        let passed = if lines.is_passing() { lines.read_to() - read_from } else { 0 };
+        if passed.max(lines.offset() - from) >= turn {
             result = Ok(Stop::Full);
             break;
         }

@@ -45,6 +45,28 @@ struct TooLong {
     end: Option<u64>,
 }
 
+/// A line that is too long and has not ended yet, and how far it was passed over: so that other
+/// files have their turn meanwhile, and none of it is read again when it grows.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    line: TooLong,
+    passed: u64,
+    /// Knows all bytes before `passed`.
+    hasher: Option<Hasher>,
+}
+
+impl Passage {
+    /// Offset of the line's first byte.
+    pub fn offset(&self) -> u64 {
+        self.line.begin.offset
+    }
+
+    /// Offset behind the last byte that was passed over.
+    pub fn passed(&self) -> u64 {
+        self.passed
+    }
+}
+
 /// A window on a stream of bytes.
 #[derive(Debug, Default)]
 pub struct Lines {
@@ -81,6 +103,27 @@ impl Lines {
         self.too_long = None;
         self.hasher = Hasher::at(mark, history);
         self.hashed = self.start;
+    }
+
+    /// Leaves a line that is too long and has not ended yet, if there is one.
+    pub fn pause(&mut self) -> Option<Passage> {
+        self.hash();
+        let (passed, hasher) = (self.read_to(), self.hasher.clone());
+        let line = self.too_long.take_if(|line| line.end.is_none())?;
+        Some(Passage { line, passed, hasher })
+    }
+
+    /// Goes on with a line that is too long, with `history` as the bytes just before
+    /// [`Passage::passed`].
+    pub fn resume(&mut self, passage: Passage, history: &[u8]) {
+        self.reset(&Mark { offset: passage.passed, ..Mark::default() }, history);
+        self.hasher = passage.hasher;
+        self.too_long = Some(passage.line);
+    }
+
+    /// Whether a line that is too long is being passed over.
+    pub fn is_passing(&self) -> bool {
+        self.too_long.is_some()
     }
 
     /// Offset of the first unread byte.
@@ -303,6 +346,30 @@ mod tests {
         assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (0, TOO_LONG_KEPT, true));
         assert_eq!(seen[1], (3 * MAX_LINE as u64 + 1, "after".into(), false));
         assert!(lines.buffer.len() < MAX_LINE + 4 * READ_SIZE);
+    }
+
+    #[test]
+    fn a_line_past_the_limit_can_be_left_and_gone_on_with() {
+        let mut source = b"before\n".to_vec();
+        source.resize(2 * MAX_LINE, b'x');
+        let half = source.len();
+        source.resize(3 * MAX_LINE, b'x');
+        source.extend_from_slice(b"\nafter\n");
+        let mut lines = Lines::default();
+        lines.reset(&Mark::default(), b"");
+        all(&mut lines, &source[..half]);
+        assert!(lines.is_passing());
+        assert_eq!((lines.offset(), lines.mark().guard), (7, Some(print(b"before\n"))));
+        let passage = lines.pause().unwrap();
+        assert_eq!((passage.offset(), passage.passed()), (7, half as u64));
+        lines.reset(&Mark::default(), b""); // another file's turn
+        lines.resume(passage, &source[half - GUARD_LENGTH..half]);
+        let seen = all(&mut lines, &source[half..]);
+        assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (7, TOO_LONG_KEPT, true));
+        assert_eq!(seen[1], (3 * MAX_LINE as u64 + 1, "after".into(), false));
+        let sum: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&source).into();
+        assert_eq!(lines.mark().digest.unwrap().sum, sum);
+        assert_eq!(lines.guard(), Some(print(&source[source.len() - GUARD_LENGTH..])));
     }
 
     #[test]

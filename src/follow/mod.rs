@@ -22,5 +22,5 @@ mod tail;
 pub use archive::{Compression, open_archive};
 pub use discover::{WatchError, Watchlist};
 pub use doorbell::Doorbell;
-pub use lines::{Line, Lines, MAX_LINE, TOO_LONG_KEPT};
+pub use lines::{Line, Lines, MAX_LINE, Passage, TOO_LONG_KEPT};
 pub use tail::{Look, Tail};

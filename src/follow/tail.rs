@@ -10,7 +10,7 @@ use crate::model::{FileKey, HeadPrint, Mark};
 use super::archive::{Compression, compression_of};
 use super::handle::{Handle, Opened, key};
 use super::identity::{HEAD_LENGTH, guard_length, head_print, print};
-use super::lines::Lines;
+use super::lines::{Lines, Passage};
 
 /// A file and how far it was read. What is read is not yet committed: [`Tail::rewind`] goes
 /// back to what is.
@@ -242,6 +242,16 @@ impl Tail {
             self.verified = self.size;
         }
         Ok(same)
+    }
+
+    /// Goes on with a line that is too long to be read in one turn.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn resume(&self, lines: &mut Lines, passage: Passage) -> io::Result<()> {
+        let history = self.history(passage.passed())?;
+        lines.resume(passage, &history);
+        Ok(())
     }
 
     /// A reader that starts at `offset`.

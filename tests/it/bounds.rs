@@ -5,7 +5,7 @@ use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use log_ingestd::follow::identity::{GUARD_LENGTH, print};
 
@@ -114,6 +114,30 @@ for_each_store! {
     }
 }
 
+/// A hole is a line without an end that takes no time to write: half a GiB of it. Other logs have
+/// their turn meanwhile, and a stop is heard.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_huge_line_keeps_nobody_waiting() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("huge.log", lines("a", 0..10));
+    let mut log = OpenOptions::new().write(true).open(bench.log("huge.log")).unwrap();
+    log.seek(SeekFrom::End(GIB as i64 / 2)).unwrap();
+    log.write_all(format!("\n{}", lines("b", 0..10)).as_bytes()).unwrap();
+    let daemon = bench.watch();
+    bench.rows(10).await;
+    for nth in 0..3 {
+        bench.append("trickle.log", line(&format!("/trickle/{nth}")));
+        bench.rows(11 + nth).await;
+    }
+    assert_eq!(bench.stored().await, 13, "the huge line was passed too soon");
+    let began = Instant::now();
+    assert!(daemon.stop().await.success());
+    assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+    let _daemon = bench.watch();
+    bench.exactly([urls("a", 0..10), urls("b", 0..10), urls("trickle", 0..3)].concat()).await;
+    assert_eq!(bench.place.number("SELECT count(*) FROM rejected_line").await, 1);
+}
+
 /// All of it is read: a line of 5 GiB that is a hole, between lines that are none.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "reads 5 GiB, which takes a minute"]
@@ -126,9 +150,9 @@ async fn a_file_of_5_gib_is_read_to_its_end() {
     let daemon = bench.watch();
     bench.rows(10).await;
     let base = daemon.peak_kib();
-    let end = std::time::Instant::now() + Duration::from_secs(600);
+    let end = Instant::now() + Duration::from_secs(600);
     while bench.stored().await < 21 {
-        assert!(std::time::Instant::now() < end, "it does not come to an end");
+        assert!(Instant::now() < end, "it does not come to an end");
         tokio::time::sleep(Duration::from_millis(200)).await;
     }
     bench.exactly([urls("a", 0..10), urls("b", 0..10)].concat()).await;

@@ -67,6 +67,22 @@ for_each_store! {
         bench.exactly(long).await;
     }
 
+    async fn a_line_that_is_too_long_already_and_has_no_end_yet(bench) {
+        bench.append("access.log", format!("{}{}", lines("a", 0..10), "y".repeat(5 << 20)));
+        let daemon = bench.watch();
+        bench.rows(10).await;
+        bench.append("access.log", "y".repeat(5 << 20));
+        bench.append("other.log", line("/other"));
+        bench.rows(11).await;
+        assert!(daemon.stop().await.success());
+        let _daemon = bench.watch();
+        bench.append("access.log", format!("y\n{}", lines("b", 0..10)));
+        bench.exactly([urls("a", 0..10), vec!["/other".to_owned()], urls("b", 0..10)].concat()).await;
+        let reject = format!("is longer than 4 MiB: {} bytes, the first 64 KiB are kept", (10 << 20) + 2);
+        assert_eq!(bench.place.texts("SELECT reason FROM rejected_line").await, [reject]);
+        assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 2);
+    }
+
     async fn odd_values_are_stored_as_they_are_and_what_is_missing_is_null(bench) {
         let agent = "a".repeat(300);
         for text in [

@@ -285,17 +285,18 @@ impl Line {
             whole: false,
             refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
         };
-        let mut source = file.tail.from(file.tail.position())?;
+        let mut source = file.tail.from(self.lines.read_to())?;
         let stop =
             fill(&mut self.lines, &mut source, &reading, &mut self.building, self.limits, TURN);
         drop(source);
         file.tail.advance(self.lines.mark());
+        let read_to = self.lines.read_to();
+        file.passage = self.lines.pause();
         Ok(match stop? {
             Stop::Full => Turn::Full,
             Stop::End => {
                 file.ready = false;
-                let stuck = self.lines.read_to() > file.tail.position();
-                file.stuck_at = stuck.then_some(self.lines.read_to());
+                file.stuck_at = (read_to > file.tail.position()).then_some(read_to);
                 Turn::End
             }
         })

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::follow::identity::same_object;
-use crate::follow::{Lines, Tail, Watchlist};
+use crate::follow::{Lines, Passage, Tail, Watchlist};
 use crate::model::{Checkpoint, FileId, FileKey, HeadPrint, Mark};
 
 use crate::app::formats::Format;
@@ -39,6 +39,8 @@ pub(in crate::app) struct Followed {
     pub(in crate::app) ready: bool,
     /// The size at which nothing could be read although there are unread bytes.
     pub(in crate::app) stuck_at: Option<u64>,
+    /// The line that begins at the read position, if it is too long to be read in one turn.
+    pub(in crate::app) passage: Option<Passage>,
     /// Since when it has no name here, and its size then.
     pub(in crate::app) nameless: Option<(Instant, u64)>,
     /// Its name changed and the store does not know yet.
@@ -69,7 +71,13 @@ impl Followed {
         if self.tail.position() == 0 && !self.is_intact()? {
             return Ok(false);
         }
-        self.tail.begin(lines)
+        let same = self.tail.begin(lines)?;
+        // After a rewind it is of no use: what is before it is to be read again.
+        let passage = self.passage.take().filter(|line| line.offset() == self.tail.position());
+        if let Some(passage) = passage.filter(|_| same) {
+            self.tail.resume(lines, passage)?;
+        }
+        Ok(same)
     }
 }
 
