@@ -52,6 +52,7 @@ mod proxy;
 mod readme;
 mod reparse;
 mod rotation;
+mod scenarios;
 mod signals;
 mod store_claims;
 mod store_contract;
