@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
+use crate::archives::compress;
 use crate::daemon::{Bench, Daemon, for_each_store, line, lines, rename, urls};
+use crate::place::until;
 
 /// The daemon with so many file descriptors.
 fn watch_with_descriptors(bench: &Bench, descriptors: u32) -> Daemon {
@@ -66,5 +68,29 @@ for_each_store! {
         });
         bench.exactly(all).await;
         assert!(daemon.stop().await.success());
+    }
+
+    async fn files_that_are_not_held_open_and_are_compressed_are_finished(bench) {
+        for number in 0..20 {
+            bench.append(&format!("{number:02}.log"), lines(&format!("{number}"), 0..10));
+        }
+        let daemon = watch_with_descriptors(&bench, 66);
+        bench.rows(200).await;
+        daemon.signal("STOP");
+        for number in 0..20 {
+            let name = format!("{number:02}.log");
+            bench.append(&name, lines(&format!("{number}"), 10..50));
+            let text = std::fs::read(bench.log(&name)).unwrap();
+            std::fs::remove_file(bench.log(&name)).unwrap();
+            bench.append(&format!("{name}.1.gz"), compress("gz", &text));
+            bench.append(&name, lines(&format!("new{number}"), 0..5));
+        }
+        daemon.signal("CONT");
+        let all = (0..20).flat_map(|number| {
+            urls(&format!("{number}"), 0..50).into_iter().chain(urls(&format!("new{number}"), 0..5))
+        });
+        bench.exactly(all).await;
+        let lost = "SELECT CAST(sum(lost_bytes) AS bigint) FROM log_file";
+        until("nothing is lost", async || bench.place.number(lost).await == 0).await;
     }
 }

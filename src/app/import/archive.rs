@@ -138,7 +138,7 @@ impl Archivist {
             settled = import.settle(&source, &seen, &told, terms).await;
         }
         let (claimed, format) = match settled {
-            Ok(Settled::Claimed(claimed, format)) => (claimed, format),
+            Ok(Settled::Claimed(claimed, format, _)) => (claimed, format),
             Ok(Settled::Stored) => return Ok(Verdict::Stored(0)),
             Ok(Settled::Stranger) => return Ok(Verdict::Stranger),
             Ok(Settled::Held) => return Ok(Verdict::Held),

@@ -38,8 +38,8 @@ enum Standing {
 
 /// What a file turned out to be.
 pub(super) enum Settled {
-    /// This logical file, ours from its checkpoint on.
-    Claimed(Checkpoint, Arc<Format>),
+    /// This logical file, ours from its checkpoint on, and whether it was closed before.
+    Claimed(Checkpoint, Arc<Format>, bool),
     /// All of it is stored already.
     Stored,
     /// Nobody has seen it, and it is not to be registered.
@@ -91,7 +91,7 @@ impl Import<'_> {
                     };
                     let writer = writer(&mut self.committer).await?;
                     match writer.register(&new, &compared).await? {
-                        Some(registered) => return Ok(Settled::Claimed(registered, format)),
+                        Some(registered) => return Ok(Settled::Claimed(registered, format, false)),
                         None => continue,
                     }
                 }
@@ -108,7 +108,7 @@ impl Import<'_> {
             let writer = writer(&mut self.committer).await?;
             match writer.claim(checkpoint.file, &seen, &format.format).await? {
                 Some(claimed) if claimed.committed == checkpoint.committed => {
-                    return Ok(Settled::Claimed(claimed, format));
+                    return Ok(Settled::Claimed(claimed, format, checkpoint.closed));
                 }
                 // More was stored meanwhile than what was compared.
                 Some(claimed) => writer.release(claimed.file).await?,

@@ -123,8 +123,8 @@ impl Import<'_> {
         let told = self.format(&source, sample);
         let seen = source.sighting(self.host, Some(head));
         let terms = Terms { followed: &HashSet::new(), register: true, rename: false };
-        let (claimed, format) = match self.settle(&source, &seen, &told, terms).await? {
-            Settled::Claimed(claimed, format) => (claimed, format),
+        let (claimed, format, closed) = match self.settle(&source, &seen, &told, terms).await? {
+            Settled::Claimed(claimed, format, closed) => (claimed, format, closed),
             Settled::Stored => return self.count_stored(&source),
             Settled::Held | Settled::Stranger => {
                 let path = source.name;
@@ -132,9 +132,14 @@ impl Import<'_> {
                 return Ok(());
             }
         };
-        let file = claimed.file;
+        let (file, epoch, expected) = (claimed.file, claimed.epoch, claimed.size);
+        let before = self.summary.bytes;
         let end = self.content(&source, claimed, &format, true).await;
+        let lost = expected.saturating_sub(self.summary.bytes - before);
         if let Ok(writer) = writer(&mut self.committer).await {
+            if closed && lost > 0 {
+                writer.lose(file, epoch, lost).await?; // this copy does not have them either
+            }
             writer.release(file).await?;
         }
         if let End::Rest(bytes) = end? {

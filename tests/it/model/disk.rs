@@ -12,7 +12,7 @@ use super::script::{Copy, KEPT, LOGS, Name};
 
 /// Whether the daemon goes on in an archive where it stood in the plain file. Until it does, what
 /// it has not read of a file when that is compressed is excused, as if the file were deleted.
-pub(super) const ARCHIVES_ARE_READ: bool = false;
+pub(super) const ARCHIVES_ARE_READ: bool = true;
 
 /// Whether a file that the daemon has read stays open while it is quiet, so that lines appended
 /// just before it is deleted are read all the same.

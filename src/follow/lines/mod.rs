@@ -4,7 +4,9 @@
 //! unread: whoever wrote its beginning will write the rest. Behind the read position the buffer
 //! keeps the last [`GUARD_LENGTH`] bytes, so that the fingerprint which guards a committed offset
 //! costs no second read. Bytes that were read go into the file's digest, in the pieces in which
-//! they leave the window or are asked for.
+//! they leave the window or are asked for. `long` passes over lines that are too long.
+
+mod long;
 
 use std::io::{self, Read};
 
@@ -12,12 +14,12 @@ use crate::model::{HeadPrint, Mark};
 
 use super::digest::Hasher;
 use super::identity::{GUARD_LENGTH, print};
+use long::TooLong;
+
+pub use long::{Passage, TOO_LONG_KEPT};
 
 /// The longest line that is read as one, in bytes (4 MiB).
 pub const MAX_LINE: usize = 4 << 20;
-
-/// Of a longer line, this many of its first bytes are kept for the reject (64 KiB).
-pub const TOO_LONG_KEPT: usize = 64 << 10;
 
 /// Bytes asked for at a time (256 KiB).
 const READ_SIZE: usize = 256 << 10;
@@ -33,38 +35,6 @@ pub struct Line<'a> {
     pub end: u64,
     /// Whether it is longer than [`MAX_LINE`], so that `bytes` is not all of it.
     pub too_long: bool,
-}
-
-/// A line that grew past [`MAX_LINE`] and has not ended yet.
-#[derive(Clone, Debug)]
-struct TooLong {
-    /// Where it begins: its bytes are passed by before anybody takes it.
-    begin: Mark,
-    kept: Vec<u8>,
-    /// Where its end was found.
-    end: Option<u64>,
-}
-
-/// A line that is too long and has not ended yet, and how far it was passed over: so that other
-/// files have their turn meanwhile, and none of it is read again when it grows.
-#[derive(Clone, Debug)]
-pub struct Passage {
-    line: TooLong,
-    passed: u64,
-    /// Knows all bytes before `passed`.
-    hasher: Option<Hasher>,
-}
-
-impl Passage {
-    /// Offset of the line's first byte.
-    pub fn offset(&self) -> u64 {
-        self.line.begin.offset
-    }
-
-    /// Offset behind the last byte that was passed over.
-    pub fn passed(&self) -> u64 {
-        self.passed
-    }
 }
 
 /// A window on a stream of bytes.
@@ -103,27 +73,6 @@ impl Lines {
         self.too_long = None;
         self.hasher = Hasher::at(mark, history);
         self.hashed = self.start;
-    }
-
-    /// Leaves a line that is too long and has not ended yet, if there is one.
-    pub fn pause(&mut self) -> Option<Passage> {
-        self.hash();
-        let (passed, hasher) = (self.read_to(), self.hasher.clone());
-        let line = self.too_long.take_if(|line| line.end.is_none())?;
-        Some(Passage { line, passed, hasher })
-    }
-
-    /// Goes on with a line that is too long, with `history` as the bytes just before
-    /// [`Passage::passed`].
-    pub fn resume(&mut self, passage: Passage, history: &[u8]) {
-        self.reset(&Mark { offset: passage.passed, ..Mark::default() }, history);
-        self.hasher = passage.hasher;
-        self.too_long = Some(passage.line);
-    }
-
-    /// Whether a line that is too long is being passed over.
-    pub fn is_passing(&self) -> bool {
-        self.too_long.is_some()
     }
 
     /// Offset of the first unread byte.
@@ -203,22 +152,6 @@ impl Lines {
         found
     }
 
-    /// Looks for the end of a line that is too long, and forgets its bytes on the way.
-    fn peek_too_long(&mut self) -> Option<Line<'_>> {
-        let line = self.too_long.as_mut()?;
-        if line.end.is_none() {
-            let unread = &self.buffer[self.start..self.filled];
-            let found = memchr::memchr(b'\n', unread);
-            let passed = found.map_or(unread.len(), |at| at + 1);
-            self.start += passed;
-            self.offset += passed as u64;
-            self.searched = 0;
-            line.end = found.map(|_| self.offset);
-        }
-        let end = line.end?;
-        Some(Line { offset: line.begin.offset, bytes: &line.kept, end, too_long: true })
-    }
-
     /// Everything from the next line's first byte to `end` exclusive of its line end: the bytes of
     /// several lines as one. `end` is an `end` of a line that was peeked or counted here.
     pub fn joined(&self, end: u64) -> &[u8] {
@@ -277,7 +210,7 @@ impl Lines {
 mod tests {
     use super::*;
 
-    fn all(lines: &mut Lines, mut source: &[u8]) -> Vec<(u64, String, bool)> {
+    pub(super) fn all(lines: &mut Lines, mut source: &[u8]) -> Vec<(u64, String, bool)> {
         let mut seen = Vec::new();
         loop {
             while let Some(line) = lines.peek() {
@@ -333,43 +266,6 @@ mod tests {
             }
         }
         assert_eq!(seen, [b"one".to_vec(), b"two".to_vec()]);
-    }
-
-    #[test]
-    fn a_line_past_the_limit_is_passed_over_in_bounded_memory() {
-        let mut source = vec![b'x'; 3 * MAX_LINE];
-        source.extend_from_slice(b"\nafter\n");
-        let mut lines = Lines::default();
-        lines.reset(&Mark::default(), b"");
-        let seen = all(&mut lines, &source);
-        assert_eq!(seen.len(), 2);
-        assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (0, TOO_LONG_KEPT, true));
-        assert_eq!(seen[1], (3 * MAX_LINE as u64 + 1, "after".into(), false));
-        assert!(lines.buffer.len() < MAX_LINE + 4 * READ_SIZE);
-    }
-
-    #[test]
-    fn a_line_past_the_limit_can_be_left_and_gone_on_with() {
-        let mut source = b"before\n".to_vec();
-        source.resize(2 * MAX_LINE, b'x');
-        let half = source.len();
-        source.resize(3 * MAX_LINE, b'x');
-        source.extend_from_slice(b"\nafter\n");
-        let mut lines = Lines::default();
-        lines.reset(&Mark::default(), b"");
-        all(&mut lines, &source[..half]);
-        assert!(lines.is_passing());
-        assert_eq!((lines.offset(), lines.mark().guard), (7, Some(print(b"before\n"))));
-        let passage = lines.pause().unwrap();
-        assert_eq!((passage.offset(), passage.passed()), (7, half as u64));
-        lines.reset(&Mark::default(), b""); // another file's turn
-        lines.resume(passage, &source[half - GUARD_LENGTH..half]);
-        let seen = all(&mut lines, &source[half..]);
-        assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (7, TOO_LONG_KEPT, true));
-        assert_eq!(seen[1], (3 * MAX_LINE as u64 + 1, "after".into(), false));
-        let sum: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&source).into();
-        assert_eq!(lines.mark().digest.unwrap().sum, sum);
-        assert_eq!(lines.guard(), Some(print(&source[source.len() - GUARD_LENGTH..])));
     }
 
     #[test]
