@@ -32,7 +32,9 @@
 //! 4. The log file is the buffer: back-pressure is waiting, never dropping.
 //! 5. A reject is data: a line that becomes no record is stored as it is, with the reason.
 //! 6. Per file, complete lines up to the committed offset = rows + rejects + excluded.
-//! 7. Nothing in a log directory is ever written, renamed or deleted.
+//! 7. The SHA-256 of a file's bytes moves with its offset, so that files which are still there can be
+//!    held against the database.
+//! 8. Nothing in a log directory is ever written, renamed or deleted.
 
 pub mod app;
 pub mod cli;

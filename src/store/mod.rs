@@ -137,6 +137,15 @@ impl Store {
         }
     }
 
+    /// Whether somebody sweeps now. What a sweep removes is gone before the sweep is written down.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn is_being_swept(&self) -> Result<bool, StoreError> {
+        either!(&self.arm, Arm, arm => arm.is_being_swept().await)
+    }
+
     /// The right to sweep, `None` while somebody else has it.
     ///
     /// # Errors

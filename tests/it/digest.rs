@@ -119,6 +119,20 @@ for_each_store! {
         bench.verified(&[]);
     }
 
+    async fn it_is_right_after_a_conflict(bench) {
+        bench.append("access.log", lines("a", 0..50));
+        let mut daemon = bench.watch();
+        bench.rows(50).await;
+        // As another daemon does when it takes the file over.
+        bench.place.execute("UPDATE log_file SET epoch = epoch + 1").await;
+        bench.append("access.log", lines("b", 0..50));
+        daemon.says("another log-ingestd took this file over").await;
+        bench.digests_are_true().await;
+        bench.rows(100).await;
+        bench.digests_are_true().await;
+        assert!(daemon.stop().await.success());
+    }
+
     async fn it_is_right_after_batches_that_were_refused_and_read_again(bench) {
         if bench.place.is_postgres() {
             bench.place.execute("ALTER TABLE gunicorn_log ADD CONSTRAINT odd CHECK (url NOT LIKE '%/77')").await;

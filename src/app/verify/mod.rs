@@ -18,11 +18,13 @@ mod page;
 mod window;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::store::{FileReport, Writer};
+use crate::model::Micros;
+use crate::store::{FileReport, Store, Writer};
 
 pub use difference::Difference;
 
@@ -33,8 +35,11 @@ use super::shutdown::Shutdown;
 use super::source::Source;
 use super::watch::{connect, owner};
 
-/// How often a file is held against the store anew because a reparse moved lines meanwhile.
+/// How often a file is held against the store, if a reparse or a sweep moved lines meanwhile.
 const AGAIN: u32 = 3;
+
+/// Between two looks whether a sweep has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What became of one file.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -131,10 +136,12 @@ pub async fn verify(
     let template = config.parsing.template.as_ref();
     let mut auditor = Auditor {
         config,
+        store: store.clone(),
         committer: Committer::new(store.clone(), owner(config), None),
         formats: Formats::new(Parsing { template: None, ..config.parsing.clone() }),
         chooser: Formats::new(config.parsing.clone()),
         given: template.map(|template| template.format().to_owned()),
+        last_sweep: store.last_sweep().await?.map(|sweep| sweep.finished_at),
         shutdown,
     };
     let mut verification = Verification::default();
@@ -165,6 +172,7 @@ pub async fn verify(
 
 struct Auditor<'a> {
     config: &'a Config,
+    store: Store,
     committer: Committer,
     /// Formats as they are written down with the files.
     formats: Formats,
@@ -172,6 +180,8 @@ struct Auditor<'a> {
     chooser: Formats,
     /// The format that the user gave.
     given: Option<String>,
+    /// When the last sweep ended that is known of.
+    last_sweep: Option<Micros>,
     shutdown: Shutdown,
 }
 
@@ -200,7 +210,8 @@ impl Auditor<'_> {
         self.or_unreadable(verdict, &path)
     }
 
-    /// Holds a file against the store; anew if a reparse has moved lines on the way.
+    /// Holds a file against the store; anew if a reparse has moved lines on the way, or a sweep
+    /// has removed some.
     async fn hold(
         &mut self,
         source: &Source,
@@ -213,10 +224,23 @@ impl Auditor<'_> {
             }
             match self.writer().await?.report(report.checkpoint.file).await? {
                 Some(fresh) if fresh.reparsed != report.reparsed => report = fresh,
+                Some(fresh) if self.swept_since().await? => report = fresh,
                 _ => return Ok(verdict),
             }
         }
         self.content(source, &report).await
+    }
+
+    /// Whether a sweep has ended since this was asked last. One that is under way is waited for:
+    /// what it has removed is written down at its end.
+    async fn swept_since(&mut self) -> anyhow::Result<bool> {
+        while self.store.is_being_swept().await? {
+            anyhow::ensure!(!self.shutdown.is_requested(), "interrupted");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let last = self.store.last_sweep().await?.map(|sweep| sweep.finished_at);
+        let before = std::mem::replace(&mut self.last_sweep, last);
+        Ok(before != last)
     }
 
     /// A file that cannot be read says something else than the database; a store that fails ends

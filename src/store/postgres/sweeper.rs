@@ -57,6 +57,23 @@ impl Postgres {
             .map_err(failed(&self.name))?;
         Ok(locked.then(|| PgSweeper { arm: Arc::clone(self), connection }))
     }
+
+    /// Asks without taking the lock: a sweeper that came in that instant would go away again.
+    pub(in crate::store) async fn is_being_swept(&self) -> Result<bool, StoreError> {
+        let mut connection = self.connect().await?;
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM pg_locks
+                             WHERE locktype = 'advisory' AND objsubid = 2 AND granted
+                               AND classid = $1::bigint::oid AND objid = $2::bigint::oid
+                               AND database = (SELECT oid FROM pg_database
+                                                WHERE datname = current_database()))",
+        )
+        .bind(i64::from(lock::HOUSE))
+        .bind(i64::from(lock::SWEEP))
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed(&self.name))
+    }
 }
 
 impl PgSweeper {

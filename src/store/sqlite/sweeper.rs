@@ -31,6 +31,12 @@ impl Sqlite {
         let connection = self.connect().await?;
         Ok(Some(SqliteSweeper { arm: Arc::clone(self), connection, _lock: lock }))
     }
+
+    /// Asking takes the lock for an instant.
+    pub(in crate::store) async fn is_being_swept(&self) -> Result<bool, StoreError> {
+        let lock = self.locks.try_take("sweep").map_err(|error| from_io(&self.name, error))?;
+        Ok(lock.is_none())
+    }
 }
 
 impl SqliteSweeper {
