@@ -41,7 +41,10 @@ pub(super) fn examine(formats: &mut Formats, host: &str, tail: &mut Tail) -> io:
     let Some(head) = head_print(&sample) else {
         return Ok(Examined::NotOurs { open: true }); // no complete line yet
     };
-    let choice = match formats.choose(&sample) {
+    let behind_hole =
+        if sample.first() == Some(&0) { tail.first_bytes_behind_hole(SAMPLE)? } else { Vec::new() };
+    let telling = if behind_hole.is_empty() { &sample } else { &behind_hole };
+    let choice = match formats.choose(telling) {
         Choice::Access { format, told } => Some((format, told)),
         Choice::Unknown => None,
         Choice::ErrorLog => {

@@ -176,6 +176,23 @@ impl Tail {
         Ok(bytes)
     }
 
+    /// Its first bytes behind a hole at its beginning, up to `limit`: whoever does not append leaves
+    /// one where the log was truncated. Where the file system tells of no holes (lseek(2),
+    /// `SEEK_DATA`), only NULs among the first bytes are left out.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn first_bytes_behind_hole(&self, limit: usize) -> io::Result<Vec<u8>> {
+        // Moves the descriptor's own position, which nobody uses: every read gives its offset.
+        // An error is a hole and nothing else, or a file system that tells of none.
+        let start = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(0)).unwrap_or_default();
+        let mut bytes = Vec::new();
+        self.from(start).take(limit as u64).read_to_end(&mut bytes)?;
+        let nuls = bytes.iter().take_while(|&&byte| byte == 0).count();
+        bytes.drain(..nuls);
+        Ok(bytes)
+    }
+
     /// The fingerprint of its first line, if it has one.
     ///
     /// # Errors

@@ -128,6 +128,25 @@ for_each_store! {
         bench.exactly([urls("a", 0..120_000), urls("new", 0..10)].concat()).await;
     }
 
+    /// As with `gunicorn … > access.log`: after copytruncate it writes on at its old offset, and
+    /// everything before that is NUL. The first line behind is a reject, with its bytes.
+    async fn copytruncate_under_a_server_that_does_not_append(bench) {
+        let mut server = File::create(bench.log("access.log")).unwrap();
+        server.write_all(lines("a", 0..12_000).as_bytes()).unwrap();
+        let _daemon = bench.watch();
+        bench.rows(12_000).await;
+        let hole = lines("a", 0..12_000).len();
+        fs::copy(bench.log("access.log"), bench.log("access.log.1")).unwrap();
+        truncate(&bench, "access.log");
+        server.write_all(lines("b", 0..50).as_bytes()).unwrap();
+        bench.rows(12_049).await;
+        server.write_all(lines("c", 0..50).as_bytes()).unwrap();
+        bench.exactly([urls("a", 0..12_000), urls("b", 1..50), urls("c", 0..50)].concat()).await;
+        let raw = format!("SELECT count(*) FROM rejected_line WHERE length(raw) = {}", hole + line("/b/0").len() - 1);
+        assert_eq!(bench.place.number(&raw).await, 1);
+        assert_eq!(lost(&bench).await, 0);
+    }
+
     async fn deleted_and_made_again_with_the_same_inode_and_the_same_first_line(bench) {
         let same = line("/same");
         bench.append("access.log", format!("{same}{}", lines("old", 0..20)));
