@@ -93,17 +93,13 @@ async fn try_script(origin: &str, script: &[Step], stage: Stage) {
                 began.elapsed().as_secs_f64()
             );
         }
-        Err(Failure { what, .. }) => {
+        Err(failure) => {
             println!(
-                "{stage}, {origin}: {what}; looking for a shorter script than\n{}",
+                "{stage}, {origin}: {}; looking for a shorter script than\n{}",
+                failure.what,
                 script::text(script)
             );
-            let short = shrink(script, stage).await;
-            let again = run(&short, stage, PATIENCE).await;
-            let said = again.map_or_else(
-                |failure| format!("{}\n{}", failure.what, failure.said),
-                |_| "this time it held".to_owned(),
-            );
+            let (short, Failure { what, said }) = shrink(script, stage, failure).await;
             panic!(
                 "{stage}, {origin}: {what}\n\n{said}\nagain: LOG_INGESTD_TORTURE_SCRIPT='{}' \
                  cargo test --test it model::on_{stage}\n",

@@ -216,9 +216,10 @@ impl Actor {
             self.bench.place.execute(all).await;
         } else if self.lock.is_none() {
             let mut other = SqliteConnection::connect(&self.bench.place.url).await.unwrap();
-            let sql = "PRAGMA busy_timeout = 60000; BEGIN IMMEDIATE";
-            sqlx::raw_sql(sql).execute(&mut other).await.unwrap();
-            self.lock = Some(other);
+            // A daemon that was paused in the middle of a commit has it, and keeps it.
+            let sql = "PRAGMA busy_timeout = 1000; BEGIN IMMEDIATE";
+            let locked = sqlx::raw_sql(sql).execute(&mut other).await;
+            self.lock = locked.is_ok().then_some(other);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::run::{Stage, run};
+use super::run::{Failure, Stage, run};
 use super::script::Step;
 
 /// How long a daemon may take while scripts are tried.
@@ -14,8 +14,12 @@ const SEARCH: Duration = Duration::from_secs(15 * 60);
 /// A script that fails once in a while only is given so many chances.
 const CHANCES: u32 = 2;
 
-/// Leaves out ever shorter parts, as long as what is left fails.
-pub(super) async fn shrink(script: &[Step], stage: Stage) -> Vec<Step> {
+/// Leaves out ever shorter parts, as long as what is left fails; gives how it failed, too.
+pub(super) async fn shrink(
+    script: &[Step],
+    stage: Stage,
+    mut failure: Failure,
+) -> (Vec<Step>, Failure) {
     let end = Instant::now() + SEARCH;
     let mut script = script.to_vec();
     let mut part = script.len().div_ceil(2);
@@ -25,8 +29,8 @@ pub(super) async fn shrink(script: &[Step], stage: Stage) -> Vec<Step> {
         while at < script.len() && Instant::now() < end {
             let mut rest = script.clone();
             rest.drain(at..(at + part).min(script.len()));
-            if fails(&rest, stage).await {
-                script = rest;
+            if let Some(again) = fails(&rest, stage).await {
+                (script, failure) = (rest, again);
                 shorter = true;
             } else {
                 at += part;
@@ -36,14 +40,14 @@ pub(super) async fn shrink(script: &[Step], stage: Stage) -> Vec<Step> {
             part /= 2;
         }
     }
-    script
+    (script, failure)
 }
 
-async fn fails(script: &[Step], stage: Stage) -> bool {
+async fn fails(script: &[Step], stage: Stage) -> Option<Failure> {
     for _ in 0..CHANCES {
-        if run(script, stage, PATIENCE).await.is_err() {
-            return true;
+        if let Err(failure) = run(script, stage, PATIENCE).await {
+            return Some(failure);
         }
     }
-    false
+    None
 }
