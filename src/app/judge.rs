@@ -5,6 +5,7 @@
 //! everything else is new.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::warn;
 
@@ -15,6 +16,12 @@ use crate::parse::Preset;
 
 use super::formats::Format;
 use super::roster::{Followed, Roster};
+
+/// A copy whose size is the same for so long is not being made any more.
+const AT_REST: Duration = Duration::from_secs(2);
+
+/// What still grows after this long is no copy, but a log that begins like another one.
+const COPIED: Duration = Duration::from_secs(60);
 
 /// A new file with what there is to know about it.
 pub(super) struct Applicant {
@@ -34,6 +41,19 @@ impl Applicant {
                 known.file == file.file && known.committed > 0 && *likeness == Likeness::Same
             })
     }
+
+    /// Whether it may be the beginning of a copy that is still being made, as a move from another
+    /// file system is: it begins like a known file and ends before what was stored of that.
+    fn may_be_half_a_copy(&self) -> bool {
+        let (met, at_rest) = self.tail.ages();
+        met < COPIED
+            && at_rest < AT_REST
+            && self.known.iter().any(|(known, likeness)| {
+                *likeness == Likeness::Shorter
+                    && !is_object(known, &self.tail)
+                    && related_names(&self.seen.path, &known.path)
+            })
+    }
 }
 
 /// What to do with an applicant.
@@ -46,7 +66,7 @@ pub(super) enum Verdict {
     CopyOf(FileId),
     /// It is read from its beginning.
     New,
-    /// Ask again when a batch that is under way has landed.
+    /// Ask again when a batch that is under way has landed, or a copy that is being made is whole.
     Wait,
 }
 
@@ -107,6 +127,7 @@ pub(super) fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
     });
     match unread {
         Some(orphan) if !is_object_of(applicant, orphan.file) => Verdict::Adopt(orphan.file),
+        _ if applicant.may_be_half_a_copy() => Verdict::Wait,
         _ => Verdict::New,
     }
 }

@@ -4,6 +4,7 @@ use std::fs::Metadata;
 use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use crate::model::{FileKey, HeadPrint, Mark};
 
@@ -30,6 +31,10 @@ pub struct Tail {
     written: (i64, i64),
     /// Whether it was written to between the last two looks.
     touched: bool,
+    /// When it was opened first.
+    met: Instant,
+    /// When `size` was last seen to change.
+    sized: Instant,
 }
 
 /// What a look at an open file shows.
@@ -58,6 +63,8 @@ impl Tail {
             verified: 0,
             written: written(&metadata),
             touched: false,
+            met: Instant::now(),
+            sized: Instant::now(),
             mark: Mark::default(),
         }))
     }
@@ -101,6 +108,11 @@ impl Tail {
     /// Fingerprint of the bytes before the first unread one.
     pub fn guard(&self) -> Option<HeadPrint> {
         self.mark.guard
+    }
+
+    /// Since when it was looked at, and for how long its size has been the same.
+    pub fn ages(&self) -> (Duration, Duration) {
+        (self.met.elapsed(), self.sized.elapsed())
     }
 
     /// Bytes in the file at the last look.
@@ -236,7 +248,9 @@ impl Tail {
         let metadata = self.handle.metadata(&self.path)?;
         let before = std::mem::replace(&mut self.written, written(&metadata));
         self.touched = before != self.written;
-        self.size = metadata.len();
+        if std::mem::replace(&mut self.size, metadata.len()) != metadata.len() {
+            self.sized = Instant::now();
+        }
         self.largest = self.largest.max(self.size);
         Ok(match self.size.cmp(&self.mark.offset) {
             std::cmp::Ordering::Less => Look::Truncated,

@@ -109,6 +109,28 @@ for_each_store! {
         assert_eq!(bench.place.number("SELECT CAST(sum(lost_bytes) AS bigint) FROM log_file").await, 0);
     }
 
+    // Found by the model test: the daemon looked at a copy of which nothing was there yet.
+    async fn a_copy_that_is_still_being_made_is_waited_for(bench) {
+        bench.append("access.log", lines("a", 0..500));
+        let daemon = bench.watch();
+        bench.rows(500).await;
+        assert!(daemon.stop().await.success());
+        // `mv` to another file system is a copy, too.
+        let text = fs::read(bench.log("access.log")).unwrap();
+        fs::remove_file(bench.log("access.log")).unwrap();
+        let mut pieces = text.chunks(text.len() / 10);
+        bench.append("access.log.1", pieces.next().unwrap());
+        let mut daemon = bench.watch();
+        daemon.says("watching").await;
+        for piece in pieces {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await; // a slow disk
+            bench.append("access.log.1", piece);
+        }
+        bench.append("access.log.1", lines("b", 0..10));
+        bench.exactly([urls("a", 0..500), urls("b", 0..10)].concat()).await;
+        assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 1);
+    }
+
     async fn truncated_with_unread_bytes_and_no_copy_counts_them_as_lost(bench) {
         bench.append("access.log", lines("read", 0..40));
         let daemon = bench.watch();
