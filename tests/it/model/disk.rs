@@ -10,8 +10,8 @@ use super::file::{Kind, LogFile, file_name};
 use super::ledger::Ledger;
 use super::script::{Copy, KEPT, LOGS, Name};
 
-/// Whether the daemon goes on in an archive where it stood in the plain file. Until it does, what
-/// it has not read of a file when that is compressed is excused, as if the file were deleted.
+/// Whether the daemon goes on in an archive where it stood in the plain file. If it did not, what
+/// it has not read of a file when that is compressed would be excused, as if the file were deleted.
 pub(super) const ARCHIVES_ARE_READ: bool = true;
 
 /// Whether a file that the daemon has read stays open while it is quiet, so that lines appended
