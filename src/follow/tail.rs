@@ -197,9 +197,10 @@ impl Tail {
     pub fn first_bytes_behind_hole(&self, limit: usize) -> io::Result<Vec<u8>> {
         // Moves the descriptor's own position, which nobody uses: every read gives its offset.
         // An error is a hole and nothing else, or a file system that tells of none.
-        let start = rustix::fs::seek(&self.file, rustix::fs::SeekFrom::Data(0)).unwrap_or_default();
+        let file = self.handle.get(&self.path)?;
+        let start = rustix::fs::seek(&*file, rustix::fs::SeekFrom::Data(0)).unwrap_or_default();
         let mut bytes = Vec::new();
-        self.from(start).take(limit as u64).read_to_end(&mut bytes)?;
+        self.from(start)?.take(limit as u64).read_to_end(&mut bytes)?;
         let nuls = bytes.iter().take_while(|&&byte| byte == 0).count();
         bytes.drain(..nuls);
         Ok(bytes)
