@@ -166,7 +166,25 @@ impl Committer {
 
     /// Stores the batch, once. Waits for a store that is away.
     pub(super) async fn commit(&mut self, batch: &Batch, claims: &[(FileId, i64)]) -> Outcome {
-        let mut unknown = false; // whether an earlier try may have been stored
+        self.commit_unless(batch, claims, false).await
+    }
+
+    /// The same for a batch that was sent over another connection and may be stored already.
+    pub(super) async fn commit_again(
+        &mut self,
+        batch: &Batch,
+        claims: &[(FileId, i64)],
+    ) -> Outcome {
+        self.commit_unless(batch, claims, true).await
+    }
+
+    /// `unknown`: whether an earlier try may have been stored.
+    async fn commit_unless(
+        &mut self,
+        batch: &Batch,
+        claims: &[(FileId, i64)],
+        mut unknown: bool,
+    ) -> Outcome {
         loop {
             if let Some(at) = self.retry_at {
                 tokio::time::sleep_until(at.into()).await;
@@ -195,20 +213,21 @@ impl Committer {
         claims: &[(FileId, i64)],
         unknown: bool,
     ) -> Result<Outcome, StoreError> {
+        let mut lost = Vec::new();
         if self.writer.is_none() {
             self.writer = Some(self.store.writer(&self.owner).await?);
             // Locks first: what is read back cannot move any more while they are held.
-            let lost = self.hold_again(claims).await?;
-            if unknown {
-                match self.read_back(batch).await? {
-                    Landing::Happened => return Ok(Outcome::Stored(lost)),
-                    Landing::DidNot => {}
-                    Landing::Elsewhere(files) => return Ok(Outcome::Conflict(files)),
-                }
+            lost = self.hold_again(claims).await?;
+        }
+        if unknown {
+            match self.read_back(batch).await? {
+                Landing::Happened => return Ok(Outcome::Stored(lost)),
+                Landing::DidNot => {}
+                Landing::Elsewhere(files) => return Ok(Outcome::Conflict(files)),
             }
-            if !lost.is_empty() {
-                return Ok(Outcome::Conflict(lost));
-            }
+        }
+        if !lost.is_empty() {
+            return Ok(Outcome::Conflict(lost));
         }
         let Some(writer) = self.writer.as_mut() else { return Ok(Outcome::Conflict(Vec::new())) };
         match writer.commit(batch).await {
@@ -223,7 +242,7 @@ impl Committer {
     async fn read_back(&mut self, batch: &Batch) -> Result<Landing, StoreError> {
         let Some(writer) = self.writer.as_mut() else { return Ok(Landing::DidNot) };
         let files: Vec<FileId> = batch.spans.iter().map(|span| span.file).collect();
-        let committed = writer.committed(&files).await?;
+        let committed = writer.settled(&files).await?;
         let offset = |file| committed.iter().find(|at| at.file == file).map(|at| at.offset);
         if batch.spans.iter().all(|span| offset(span.file) == Some(span.to.offset)) {
             return Ok(Landing::Happened);

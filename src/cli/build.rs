@@ -223,3 +223,8 @@ fn state_directory() -> anyhow::Result<PathBuf> {
     })?;
     Ok(home.join(".local/state/log-ingestd"))
 }
+
+/// Connections of an import: past a few, the database is what takes the time.
+pub(super) fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().min(4))
+}

@@ -115,6 +115,9 @@ pub(super) enum Command {
         /// Files; - is standard input
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
+        /// Connections that send rows at once; SQLite uses one [default: processors, 4 at most]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+        jobs: Option<u16>,
         /// Print the summary as one JSON object
         #[arg(long)]
         json: bool,

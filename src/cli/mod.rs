@@ -65,11 +65,12 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             let watch = build::watch(flags)?;
             app::watch(watch, || build::watch(&Flags::try_parse()?)).await?;
         }
-        Some(Command::Import { files, json }) => {
+        Some(Command::Import { files, jobs, json }) => {
             let config = build::config(flags)?;
             build::warn_of_format(&config.parsing);
+            let jobs = jobs.map_or_else(build::jobs, usize::from);
             let progress = progress::Bar::new(*json);
-            let (summary, failures) = app::import(&config, files, &progress).await?;
+            let (summary, failures) = app::import(&config, files, jobs, &progress).await?;
             progress.close();
             render::summary(&config, &summary, *json)?;
             for failure in &failures {

@@ -89,6 +89,14 @@ impl Store {
         &self.location
     }
 
+    /// How many writers can be of use at once.
+    pub fn concurrent_writers(&self) -> usize {
+        match &self.arm {
+            Arm::Postgres(_) => usize::MAX,
+            Arm::Sqlite(_) => 1,
+        }
+    }
+
     /// A connection of its own for ingest. `owner` names this process for people: `host:pid`.
     ///
     /// # Errors
@@ -249,6 +257,42 @@ impl Writer {
     /// it may have been stored: see the module's page.
     pub async fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         either!(&mut self.arm, WriterArm, arm => arm.commit(batch).await)
+    }
+
+    /// Begins a batch's transaction and sends its rows, without moving an offset. Nobody sees them
+    /// until [`Writer::seal`]; a writer that is dropped instead has sent nothing. An SQLite file has
+    /// one writer at a time, so there this waits for [`Writer::seal`] too.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Writer::commit`], but for [`StoreError::Conflict`]. The writer is of no further use.
+    pub async fn stage(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        match &mut self.arm {
+            WriterArm::Postgres(arm) => arm.stage(batch).await,
+            WriterArm::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Moves the offsets of a staged batch and commits it. The files need not be claimed by this
+    /// very writer: their epoch tells whether they still are.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Writer::commit`]. The writer is of no further use.
+    pub async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        match &mut self.arm {
+            WriterArm::Postgres(arm) => arm.seal(batch).await,
+            WriterArm::Sqlite(arm) => arm.commit(batch).await,
+        }
+    }
+
+    /// Offset and epoch of files when no transaction is moving them any more: what became of a
+    /// batch whose commit was not answered.
+    pub async fn settled(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
+        match &mut self.arm {
+            WriterArm::Postgres(arm) => arm.settled(files).await,
+            WriterArm::Sqlite(arm) => arm.committed(files).await,
+        }
     }
 
     /// Offset and epoch of files as they are stored now.

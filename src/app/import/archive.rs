@@ -28,6 +28,7 @@ use crate::store::Store;
 
 use super::content::End;
 use super::identify::{Settled, Terms};
+use super::lanes::Lanes;
 use super::{Import, Progress, Summary, writer};
 
 /// An archive that was written to in the last 2 s may not be whole.
@@ -81,6 +82,7 @@ impl Archivist {
     ) -> Vec<(Found, anyhow::Result<Verdict>)> {
         let mut import = Import {
             committer: Committer::new(self.store.clone(), owner(&self.config), None),
+            lanes: Lanes::new(self.store.clone(), owner(&self.config), 1),
             formats: Formats::new(self.config.parsing.clone()),
             host: &self.config.host,
             cutoff: None,

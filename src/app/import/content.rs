@@ -9,15 +9,15 @@ use crate::follow::Lines;
 use crate::model::{Batch, Checkpoint};
 
 use super::Import;
+use super::reader::{Filled, Reader};
 use crate::app::commit::Outcome;
-use crate::app::fill::{Limits, Reading, Stop, fill};
+use crate::app::fill::{Limits, Stop};
 use crate::app::formats::Format;
-use crate::app::ingest::now;
 use crate::app::source::{Source, Walk};
 
 struct Pass<'a> {
     source: &'a Source,
-    format: &'a Format,
+    format: &'a Arc<Format>,
     whole: bool,
     limits: Limits,
     refused: Option<&'a (u64, String)>,
@@ -48,7 +48,7 @@ impl Import<'_> {
         &mut self,
         source: &Source,
         mut claimed: Checkpoint,
-        format: &Format,
+        format: &Arc<Format>,
         whole: bool,
     ) -> anyhow::Result<End> {
         let mut limits = Limits::BATCH;
@@ -77,10 +77,10 @@ impl Import<'_> {
     async fn pass(&mut self, claimed: &mut Checkpoint, pass: Pass<'_>) -> anyhow::Result<PassEnd> {
         let Pass { source, format, whole, limits, refused, first } = pass;
         let on_disk = Arc::new(AtomicU64::new(0));
-        let mut reader = source.reader(&on_disk)?;
+        let mut source_reader = source.reader(&on_disk)?;
         let mut lines = Lines::default();
         {
-            let mut walk = Walk::new(&mut reader);
+            let mut walk = Walk::new(&mut source_reader);
             tokio::task::block_in_place(|| walk.to(claimed.committed))?;
             lines.reset(&claimed.mark(), &walk.history);
             if first {
@@ -91,55 +91,93 @@ impl Import<'_> {
                 self.summary.bytes += walk.bytes;
             }
         }
-        let claims = vec![(claimed.file, claimed.epoch)];
-        let mut batch = Batch { cutoff: self.cutoff, ..Batch::default() };
+        let reader = Reader {
+            file: claimed.file,
+            epoch: claimed.epoch,
+            format: Arc::clone(format),
+            estimated: source.changed_us,
+            whole,
+            limits,
+            refused: refused.cloned(),
+            cutoff: self.cutoff,
+        };
+        let mut stream = reader.start(lines, source_reader);
+        let mut end = None;
         loop {
-            let reading = Reading {
-                file: claimed.file,
-                epoch: claimed.epoch,
-                parser: &format.parser,
-                size: 0,
-                estimated: source.changed_us,
-                now: now(),
-                whole,
-                refused: refused.map(|(at, why)| (*at, why.as_str())),
-            };
-            let stop = tokio::task::block_in_place(|| {
-                fill(&mut lines, &mut reader, &reading, &mut batch, limits, u64::MAX)
-            });
-            if let Some(span) = batch.spans.first().cloned() {
-                match self.committer.commit(&batch, &claims).await {
-                    Outcome::Stored(_) => {}
-                    Outcome::BadRow(reason) => return Ok(PassEnd::Refused(batch, reason)),
-                    Outcome::Conflict(_) => bail!("another log-ingestd took this file over"),
-                    Outcome::GaveUp(error) => return Err(error).context("the store is away"),
+            while end.is_none() && self.lanes.has_room() {
+                if self.shutdown.is_requested() {
+                    end = Some(Ok(End::Interrupted));
+                    break;
                 }
-                (claimed.committed, claimed.guard) = (span.to.offset, span.to.guard);
-                claimed.digest = span.to.digest;
-                self.summary.lines += span.lines;
-                self.summary.rows += span.rows;
-                self.summary.rejected += span.rejected;
-                self.summary.excluded += span.excluded;
-                self.summary.bytes += span.to.offset - span.from;
-                self.summary.expired += batch.expired;
-                self.progress.at(on_disk.load(Ordering::Relaxed), self.summary.lines);
-                batch.clear();
+                let Some(Filled { batch, stop, read_to, rest }) = stream.next().await else {
+                    bail!("reading ended early"); // its thread has panicked
+                };
+                match stop {
+                    Ok(Stop::Full) => {}
+                    Ok(Stop::End) if rest == 0 => end = Some(Ok(End::Whole)),
+                    Ok(Stop::End) => end = Some(Ok(End::Rest(rest))),
+                    Err(error) => {
+                        end = Some(Err(error).context(format!(
+                            "unreadable behind byte {read_to} of its content; the lines before it \
+                             are stored"
+                        )));
+                    }
+                }
+                if !batch.is_empty() {
+                    self.lanes.launch(batch);
+                }
             }
-            match stop {
-                Ok(Stop::Full) if !self.shutdown.is_requested() => {}
-                Ok(Stop::Full) => return Ok(PassEnd::At(End::Interrupted)),
-                Ok(Stop::End) => break,
-                Err(error) => {
-                    return Err(error).context(format!(
-                        "unreadable behind byte {} of its content; the lines before it are stored",
-                        lines.read_to()
-                    ));
-                }
+            let Some((batch, stored)) = self.lanes.land().await else { break };
+            if stored {
+                self.account(claimed, &batch);
+            } else if let Some(refused) = self.carefully(claimed, batch).await? {
+                return Ok(refused);
+            } else {
+                continue;
+            }
+            self.progress.at(on_disk.load(Ordering::Relaxed), self.summary.lines);
+            stream.recycle(batch);
+            self.committer.keep_alive().await;
+        }
+        match end {
+            Some(end) => Ok(PassEnd::At(end?)),
+            None => bail!("reading ended early"),
+        }
+    }
+
+    /// Stores a batch that may not be stored, and those behind it, one by one.
+    async fn carefully(
+        &mut self,
+        claimed: &mut Checkpoint,
+        first: Batch,
+    ) -> anyhow::Result<Option<PassEnd>> {
+        let mut batches = vec![first];
+        while let Some((batch, _)) = self.lanes.land().await {
+            batches.push(batch);
+        }
+        let claims = vec![(claimed.file, claimed.epoch)];
+        for batch in batches {
+            match self.committer.commit_again(&batch, &claims).await {
+                Outcome::Stored(_) => self.account(claimed, &batch),
+                Outcome::BadRow(reason) => return Ok(Some(PassEnd::Refused(batch, reason))),
+                Outcome::Conflict(_) => bail!("another log-ingestd took this file over"),
+                Outcome::GaveUp(error) => return Err(error).context("the store is away"),
             }
         }
-        Ok(PassEnd::At(match lines.read_to() - lines.offset() {
-            0 => End::Whole,
-            bytes => End::Rest(bytes),
-        }))
+        Ok(None)
+    }
+
+    /// A batch is stored.
+    fn account(&mut self, claimed: &mut Checkpoint, batch: &Batch) {
+        for span in &batch.spans {
+            (claimed.committed, claimed.guard) = (span.to.offset, span.to.guard);
+            claimed.digest = span.to.digest;
+            self.summary.lines += span.lines;
+            self.summary.rows += span.rows;
+            self.summary.rejected += span.rejected;
+            self.summary.excluded += span.excluded;
+            self.summary.bytes += span.to.offset - span.from;
+        }
+        self.summary.expired += batch.expired;
     }
 }

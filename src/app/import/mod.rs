@@ -5,11 +5,14 @@
 //!
 //! - `archive`: a log that was followed, and compressed before all of it was read.
 //! - `identify`: which logical file it is.
-//! - `content`: what is behind its checkpoint, batch by batch.
+//! - `content`: what is behind its checkpoint, batch by batch; `reader` fills them, `lanes` are the
+//!   connections over which they travel.
 
 mod archive;
 mod content;
 mod identify;
+mod lanes;
+mod reader;
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -34,6 +37,7 @@ use super::watch::{connect, owner};
 pub(super) use archive::{Archivist, Found, Verdict};
 use content::End;
 use identify::{Settled, Terms};
+use lanes::Lanes;
 
 /// What an import did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -66,13 +70,15 @@ pub trait Progress {
     fn end(&self);
 }
 
-/// Imports every file; one that fails does not keep the others from being imported.
+/// Imports every file, over `jobs` connections at once; one that fails does not keep the others from
+/// being imported.
 ///
 /// # Errors
 /// A store that cannot be used. Failures of single files are in the second value.
 pub async fn import(
     config: &Config,
     files: &[PathBuf],
+    jobs: usize,
     progress: &(dyn Progress + Sync),
 ) -> anyhow::Result<(Summary, Vec<anyhow::Error>)> {
     let began = Instant::now();
@@ -80,6 +86,7 @@ pub async fn import(
     let store = connect(config, &mut shutdown).await?;
     let patience = Some(config.connect_timeout.max(Duration::from_secs(1)));
     let mut import = Import {
+        lanes: Lanes::new(store.clone(), owner(config), jobs),
         committer: Committer::new(store, owner(config), patience),
         formats: Formats::new(config.parsing.clone()),
         host: &config.host,
@@ -105,7 +112,9 @@ pub async fn import(
 }
 
 struct Import<'a> {
+    /// Holds the claim, and stores what a lane could not.
     committer: Committer,
+    lanes: Lanes,
     formats: Formats,
     host: &'a str,
     cutoff: Option<Micros>,

@@ -6,7 +6,7 @@ use sqlx::postgres::PgConnection;
 use super::PgWriter;
 use crate::model::{Batch, FileId, HeadPrint, Span, Tuples};
 use crate::store::answers::Table;
-use crate::store::error::{self, StoreError};
+use crate::store::error::{self, StoreError, failed};
 
 /// One file: on Citus this goes to the one worker that has it, with its rows.
 const MOVE_ONE: &str = "
@@ -97,6 +97,33 @@ impl PgWriter {
         }
     }
 
+    /// The rows first: they take the time, and block nobody. Nothing is undone after an error, for
+    /// the connection is given up then, and its transaction with it.
+    pub(in crate::store) async fn stage(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.ensure_days(batch).await?;
+        let stage = async {
+            sqlx::raw_sql("BEGIN").execute(&mut self.connection).await?;
+            send(&mut self.connection, batch).await
+        };
+        stage.await.map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let seal = async {
+            move_all(&mut self.connection, &batch.spans).await?;
+            sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
+            Ok(())
+        };
+        match seal.await {
+            Ok(()) => Ok(()),
+            Err(Trouble::Sql(error)) => Err(error::from_sqlx(&self.arm.name, error)),
+            Err(Trouble::Moved) => {
+                let files = batch.spans.iter().map(|span| span.file).collect();
+                Err(StoreError::Conflict { store: self.arm.name.clone(), files })
+            }
+        }
+    }
+
     async fn conflict(&mut self, spans: &[Span]) -> Result<StoreError, StoreError> {
         let files: Vec<FileId> = spans.iter().map(|span| span.file).collect();
         let now = self.committed(&files).await?;
@@ -110,13 +137,20 @@ impl PgWriter {
 }
 
 async fn write(connection: &mut PgConnection, batch: &Batch) -> Result<(), Trouble> {
-    let moved = match batch.spans.as_slice() {
+    move_all(connection, &batch.spans).await?;
+    send(connection, batch).await?;
+    Ok(())
+}
+
+async fn move_all(connection: &mut PgConnection, spans: &[Span]) -> Result<(), Trouble> {
+    let moved = match spans {
         [span] => move_one(connection, span).await?,
         spans => move_many(connection, spans).await?,
     };
-    if moved != batch.spans.len() as u64 {
-        return Err(Trouble::Moved);
-    }
+    if moved == spans.len() as u64 { Ok(()) } else { Err(Trouble::Moved) }
+}
+
+async fn send(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
     let rows = &batch.gunicorn_log;
     copy(connection, Table::GunicornLog, &Batch::GUNICORN_LOG, rows).await?;
     let rejects = &batch.rejected_line;

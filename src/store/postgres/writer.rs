@@ -227,6 +227,22 @@ impl PgWriter {
         rows.iter().map(rows::committed).collect::<Result<_, _>>().map_err(failed(&self.arm.name))
     }
 
+    /// The row's lock is free when the transaction that moves its offset has ended.
+    pub(in crate::store) async fn settled(
+        &mut self,
+        files: &[FileId],
+    ) -> Result<Vec<Committed>, StoreError> {
+        let ids: Vec<i32> = files.iter().map(|file| file.0).collect();
+        let rows = sqlx::query(
+            "SELECT id, committed, epoch FROM log_file WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+        )
+        .bind(ids)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(failed(&self.arm.name))?;
+        rows.iter().map(rows::committed).collect::<Result<_, _>>().map_err(failed(&self.arm.name))
+    }
+
     pub(in crate::store) async fn close(
         &mut self,
         file: FileId,
