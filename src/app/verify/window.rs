@@ -4,9 +4,9 @@ use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
-/// When so many bytes are kept, the older half leaves (32 MiB): several times what one page of
+/// When so many bytes are kept, the older half leaves (16 MiB): several times what one page of
 /// lines has, but for a line of that length.
-const KEPT: usize = 32 << 20;
+const KEPT: usize = 16 << 20;
 
 /// A reader of a file's first bytes.
 pub(super) struct Window {
