@@ -6,6 +6,7 @@
 //! its identity and its offset, and everything else is new and read from its beginning. What was
 //! cut off and is found nowhere is counted as lost, in the store.
 
+use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -56,8 +57,17 @@ pub(super) async fn enroll(
                         return Err(error);
                     }
                 };
-                let known: Vec<_> =
+                let mut known: Vec<_> =
                     known.into_iter().filter_map(|c| liken(&tail, c, head)).collect();
+                // Of two that are alike, it is the one of which more is stored: a file of which
+                // nothing is stored is known by its first line only.
+                known.sort_by_key(|(known, _)| Reverse(known.committed));
+                // Truncated while it was compared: its first line was compared with one content
+                // and its guard with another.
+                if tail.head().ok().flatten() != Some(head) {
+                    roster.bystanders.push(Bystander::waiting(tail));
+                    continue;
+                }
                 let Some((format, told)) = settle_format(formats, &tail, choice, &known) else {
                     let size = tail.size();
                     roster

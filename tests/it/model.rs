@@ -33,6 +33,18 @@ use shrink::shrink;
 /// The seeds that every test run tries.
 const SEEDS: std::ops::Range<u64> = 1..6;
 
+/// Scripts that failed once, and why.
+const ONCE_FAILED: [&str; 3] = [
+    // A copy was met when nothing of it was there yet: read as a new file.
+    "recreate access 1; catch-up; write access 37; wait 18; kill; catch-up; wait 94; \
+     copytruncate access inside",
+    // Truncated between two looks into it: its first line was the old one's, its end was not.
+    "write access 15; catch-up; kill; catch-up; cut; write access 9; copytruncate access inside",
+    // Truncated and written again to its very length: not read until it grew.
+    "write access 20; copytruncate access inside; write access 20; catch-up; \
+     copytruncate access inside; write access 20",
+];
+
 #[tokio::test(flavor = "multi_thread")]
 async fn on_postgres() {
     let cluster: &Cluster = Box::leak(Box::new(Cluster::start()));
@@ -59,6 +71,9 @@ async fn play(stage: Stage) {
         return try_script("as given", &script::parse(&text).unwrap(), stage).await;
     }
     let Some(minutes) = asked("MINUTES") else {
+        for text in ONCE_FAILED {
+            try_script("failed once", &script::parse(text).unwrap(), stage).await;
+        }
         for seed in SEEDS {
             try_seed(seed, stage).await;
         }

@@ -10,10 +10,6 @@ use super::file::{Kind, LogFile, file_name};
 use super::ledger::Ledger;
 use super::script::{Copy, KEPT, LOGS, Name};
 
-/// Whether the daemon goes on in an archive where it stood in the plain file. If it did not, what
-/// it has not read of a file when that is compressed would be excused, as if the file were deleted.
-pub(super) const ARCHIVES_ARE_READ: bool = true;
-
 /// Whether a file that the daemon has read stays open while it is quiet, so that lines appended
 /// just before it is deleted are read all the same.
 pub(super) const QUIET_FILES_STAY_OPEN: bool = true;
@@ -257,7 +253,9 @@ impl Disk {
 
     /// A file is gone, and with it the lines that no other file holds.
     fn gone(&mut self, file: &LogFile) {
-        let readable = |other: &&LogFile| other.kind != Kind::Archive || ARCHIVES_ARE_READ;
+        // An archive of a log that the daemon has not met before is left to `import`.
+        let is_known = file.lines.iter().any(|number| self.ledger.is_stored(*number));
+        let readable = |other: &&LogFile| other.kind != Kind::Archive || is_known;
         let alike = self.files.iter().filter(readable).chain(&self.ghosts);
         let alike = alike.filter(|other| other.generation == file.generation);
         let kept = alike.map(|other| other.lines.len()).max().unwrap_or(0);

@@ -2,8 +2,9 @@
 //!
 //! A line is due when the daemon has to store it. It ceases to be due when the last file that
 //! holds it is gone and nobody could know that it was read: truncated without a copy in the
-//! watched place, or deleted while no daemon had it open. The README names both as limits. Such a
-//! line may be a row or not; but its bytes are the most that the daemon may report as lost.
+//! watched place, deleted while no daemon had it open, or compressed before the daemon met it. The
+//! README names these limits. Such a line may be a row or not; but its bytes are the most that the
+//! daemon may report as lost.
 
 use std::collections::{HashMap, HashSet};
 
@@ -85,6 +86,11 @@ impl Ledger {
             line.fate = Fate::Torn;
             self.torn += 1;
         }
+    }
+
+    /// Whether it was seen as a row.
+    pub(super) fn is_stored(&self, number: u32) -> bool {
+        self.lines[number as usize].stored
     }
 
     /// Nobody can read this line any more.

@@ -16,9 +16,18 @@ use super::script::Step;
 /// Milliseconds between two looks of a daemon that no step has started.
 const LOOKS: u32 = 100;
 
-/// A store that is away is waited for at the start, too; and
-/// the retention removes nothing, whatever year it is.
-const FLAGS: [&str; 6] = ["--connect-timeout", "60s", "--retention", "off", "--format", "gunicorn"];
+/// A store that is away is waited for at the start, too, and the retention removes nothing,
+/// whatever year it is.
+const FLAGS: [&str; 8] = [
+    "--connect-timeout",
+    "60s",
+    "--retention",
+    "off",
+    "--format",
+    "gunicorn",
+    "--log-level",
+    "debug",
+];
 
 /// Where scripts are acted out.
 #[derive(Clone, Copy)]
