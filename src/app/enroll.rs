@@ -154,7 +154,7 @@ type Failed = Box<(StoreError, Tail)>;
 /// What the store made of a verdict.
 enum Taken {
     /// It is ours, from this offset on.
-    Claimed(Checkpoint),
+    Claimed(Box<Checkpoint>),
     /// Another writer has it.
     Held(FileId),
     /// It is left alone.
@@ -241,7 +241,7 @@ async fn take(
             };
             let known: Vec<FileId> = known.iter().map(|(known, _)| known.file).collect();
             let registered = writer.register(&new, &known).await?;
-            return Ok(registered.map_or(Taken::Again, Taken::Claimed));
+            return Ok(registered.map_or(Taken::Again, |new| Taken::Claimed(Box::new(new))));
         }
     };
     let compared_at = known.iter().find(|(known, _)| known.file == file);
@@ -252,7 +252,7 @@ async fn take(
             writer.release(claimed.file).await?;
             Ok(Taken::Again)
         }
-        Some(claimed) => Ok(Taken::Claimed(claimed)),
+        Some(claimed) => Ok(Taken::Claimed(Box::new(claimed))),
         None => Ok(Taken::Held(file)),
     }
 }

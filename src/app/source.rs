@@ -129,7 +129,7 @@ impl Source {
         &self,
         mut known: Vec<Checkpoint>,
         head: Option<HeadPrint>,
-    ) -> io::Result<(Vec<(Checkpoint, Likeness)>, Option<io::Error>)> {
+    ) -> io::Result<Likenesses> {
         known.sort_by_key(|known| known.committed);
         let mut reader = self.reader(&Arc::default())?;
         let mut walk = Walk::new(&mut reader);
@@ -149,6 +149,9 @@ impl Source {
         Ok((likenesses, None))
     }
 }
+
+/// Files that were compared, and the error that ended it before the last one.
+pub(super) type Likenesses = (Vec<(Checkpoint, Likeness)>, Option<io::Error>);
 
 /// A walk through some content, from its beginning on.
 pub(super) struct Walk<'a> {

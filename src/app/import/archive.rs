@@ -148,7 +148,7 @@ impl Archivist {
         };
         let (file, epoch, expected) = (claimed.file, claimed.epoch, claimed.size);
         let before = import.summary.clone();
-        let end = import.content(&source, claimed, &format, whole).await;
+        let end = import.content(&source, *claimed, &format, whole).await;
         let bytes = import.summary.bytes - before.bytes;
         let known = import.summary.already_stored - before.already_stored;
         let stored = import.summary.lines - before.lines - known;

@@ -39,7 +39,7 @@ enum Standing {
 /// What a file turned out to be.
 pub(super) enum Settled {
     /// This logical file, ours from its checkpoint on, and whether it was closed before.
-    Claimed(Checkpoint, Arc<Format>, bool),
+    Claimed(Box<Checkpoint>, Arc<Format>, bool),
     /// All of it is stored already.
     Stored,
     /// Nobody has seen it, and it is not to be registered.
@@ -91,7 +91,9 @@ impl Import<'_> {
                     };
                     let writer = writer(&mut self.committer).await?;
                     match writer.register(&new, &compared).await? {
-                        Some(registered) => return Ok(Settled::Claimed(registered, format, false)),
+                        Some(registered) => {
+                            return Ok(Settled::Claimed(Box::new(registered), format, false));
+                        }
                         None => continue,
                     }
                 }
@@ -108,7 +110,7 @@ impl Import<'_> {
             let writer = writer(&mut self.committer).await?;
             match writer.claim(checkpoint.file, &seen, &format.format).await? {
                 Some(claimed) if claimed.committed == checkpoint.committed => {
-                    return Ok(Settled::Claimed(claimed, format, checkpoint.closed));
+                    return Ok(Settled::Claimed(Box::new(claimed), format, checkpoint.closed));
                 }
                 // More was stored meanwhile than what was compared.
                 Some(claimed) => writer.release(claimed.file).await?,

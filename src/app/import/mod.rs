@@ -143,7 +143,7 @@ impl Import<'_> {
         };
         let (file, epoch, expected) = (claimed.file, claimed.epoch, claimed.size);
         let before = self.summary.bytes;
-        let end = self.content(&source, claimed, &format, true).await;
+        let end = self.content(&source, *claimed, &format, true).await;
         let lost = expected.saturating_sub(self.summary.bytes - before);
         if let Ok(writer) = writer(&mut self.committer).await {
             if closed && lost > 0 {
