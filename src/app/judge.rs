@@ -102,12 +102,22 @@ pub(super) fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
     // A copy of a followed file holds what the file holds; or, if the file was truncated in this
     // very moment and nobody has noticed yet, what was committed of it.
     for file in &roster.followed {
-        if file.head == Some(applicant.head)
-            && related_names(&applicant.seen.path, &file.tail.path().to_string_lossy())
-            && (same_content(tail, &file.tail)
-                || (!file.is_intact().unwrap_or(false) && applicant.holds_all_of(file)))
+        if file.head != Some(applicant.head)
+            || !related_names(&applicant.seen.path, &file.tail.path().to_string_lossy())
         {
+            continue;
+        }
+        if same_content(tail, &file.tail) {
             return Verdict::CopyOf(file.file);
+        }
+        if !file.is_intact().unwrap_or(false) {
+            if applicant.holds_all_of(file) {
+                return Verdict::CopyOf(file.file);
+            }
+            // The copy was still being made when it was compared, and is whole since.
+            if tail.has_grown() {
+                return Verdict::Wait;
+            }
         }
     }
     for (known, _) in applicant.known.iter().filter(alike) {

@@ -130,6 +130,11 @@ impl Tail {
         self.verified
     }
 
+    /// Whether it is larger than at the last look.
+    pub fn has_grown(&self) -> bool {
+        self.file.metadata().is_ok_and(|metadata| metadata.len() > self.size)
+    }
+
     /// Whether it was written to between the last two looks. A file that is as long as before may
     /// hold other bytes then: truncated and written again.
     pub fn is_touched(&self) -> bool {

@@ -241,6 +241,32 @@ for_each_store! {
     }
 }
 
+/// The database keeps the daemon waiting between its look at the copy and its verdict; meanwhile the
+/// copy gets whole and the log is truncated.
+#[tokio::test(flavor = "multi_thread")]
+async fn copytruncate_while_the_daemon_asks_what_the_copy_is() {
+    let bench = Bench::new(crate::place::Place::postgres().await).await;
+    let text = lines("a", 0..2000);
+    bench.append("access.log", &text);
+    let daemon = bench.watch();
+    bench.rows(2000).await;
+    let mut somebody = bench.place.postgres_connection().await;
+    let lock = "BEGIN; LOCK TABLE log_file IN ACCESS EXCLUSIVE MODE";
+    sqlx::raw_sql(lock).execute(&mut somebody).await.unwrap();
+    bench.append("access.log.1", &text[..text.len() / 2]);
+    let waits =
+        "SELECT count(*) FROM pg_locks WHERE relation = 'log_file'::regclass AND NOT granted";
+    until("the daemon asks", async || bench.place.number(waits).await > 0).await;
+    bench.append("access.log.1", &text[text.len() / 2..]);
+    truncate(&bench, "access.log");
+    bench.append("access.log", lines("b", 0..20));
+    sqlx::raw_sql("COMMIT").execute(&mut somebody).await.unwrap();
+    bench.rows(2020).await;
+    bench.append("access.log", lines("c", 0..20));
+    bench.exactly([urls("a", 0..2000), urls("b", 0..20), urls("c", 0..20)].concat()).await;
+    assert!(daemon.stop().await.success());
+}
+
 /// A deleted file keeps its room on the disk for as long as somebody has it open.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a deleted file is let go after a quiet minute"]
