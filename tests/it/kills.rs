@@ -134,7 +134,8 @@ async fn a_while(dice: &mut Rng) {
     tokio::time::sleep(Duration::from_millis(dice.u64(LIFE))).await;
 }
 
-/// Lines are stored in their order, so a file whose last line is stored is stored.
+/// Compresses what is stored, and removes what was compressed before, as logrotate does. Lines are
+/// stored in their order, so a file whose last line is stored is stored.
 async fn compress_what_is_stored(bench: &Bench, server: &Server, dice: &mut Rng) -> u32 {
     let files: Vec<(PathBuf, Vec<u8>, String)> = {
         let _quiet = server.hold_on();
@@ -146,6 +147,12 @@ async fn compress_what_is_stored(bench: &Bench, server: &Server, dice: &mut Rng)
     let lasts = if lasts.is_empty() { "''".to_owned() } else { lasts.join(", ") };
     let sql = format!("SELECT url FROM gunicorn_log WHERE url IN ({lasts})");
     let stored = bench.place.texts(&sql).await;
+    for entry in fs::read_dir(bench.logs()).unwrap() {
+        let path = entry.unwrap().path();
+        if KINDS.iter().any(|kind| path.extension().is_some_and(|end| end == *kind)) {
+            fs::remove_file(path).unwrap();
+        }
+    }
     let mut compressed = 0;
     for (path, content, last) in files {
         if stored.contains(&last) {
