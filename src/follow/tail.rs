@@ -132,7 +132,7 @@ impl Tail {
 
     /// Whether it is larger than at the last look.
     pub fn has_grown(&self) -> bool {
-        self.file.metadata().is_ok_and(|metadata| metadata.len() > self.size)
+        self.handle.metadata(&self.path).is_ok_and(|metadata| metadata.len() > self.size)
     }
 
     /// Whether it was written to between the last two looks. A file that is as long as before may
