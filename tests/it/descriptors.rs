@@ -1,9 +1,10 @@
 //! More files than file descriptors.
 
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use crate::archives::compress;
-use crate::daemon::{Bench, Daemon, for_each_store, line, lines, rename, urls};
+use crate::daemon::{Bench, Daemon, PATIENCE, for_each_store, line, lines, rename, urls};
 use crate::place::until;
 
 /// The daemon with so many file descriptors.
@@ -28,6 +29,10 @@ for_each_store! {
             bench.append(&format!("{number}.log"), line(&format!("/first/{number}")));
         }
         let daemon = watch_with_descriptors(&bench, 256);
+        let end = Instant::now() + 5 * PATIENCE; // each of them is written down first
+        while bench.stored().await < files.into() && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         bench.rows(files.into()).await;
         // Some grow, some are renamed first, some are cut short.
         for number in 0..200 {
