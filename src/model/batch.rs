@@ -109,7 +109,10 @@ impl Batch {
         estimated: Micros,
     ) {
         let timestamp = record.timestamp.unwrap_or(estimated);
-        self.days.insert(day(timestamp));
+        let day = day(timestamp);
+        if self.days.last() != Some(&day) {
+            self.days.insert(day); // a log is in order of time, but for a few lines
+        }
         self.expired += u64::from(self.cutoff.is_some_and(|cutoff| timestamp < cutoff));
         let row = &mut self.gunicorn_log;
         row.begin(Self::GUNICORN_LOG.len() as i16);

@@ -54,12 +54,16 @@ impl Tuples {
 
     /// A `bigint`.
     pub fn int8(&mut self, value: i64) {
-        self.raw(&value.to_be_bytes());
+        let mut field = [0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+        field[4..].copy_from_slice(&value.to_be_bytes());
+        self.bytes.extend_from_slice(&field);
     }
 
     /// An `integer`.
     pub fn int4(&mut self, value: i32) {
-        self.raw(&value.to_be_bytes());
+        let mut field = [0, 0, 0, 4, 0, 0, 0, 0];
+        field[4..].copy_from_slice(&value.to_be_bytes());
+        self.bytes.extend_from_slice(&field);
     }
 
     /// A `timestamptz`.
@@ -76,16 +80,21 @@ impl Tuples {
     pub fn raw(&mut self, value: &[u8]) {
         let length = i32::try_from(value.len()).unwrap_or(i32::MAX); // fields are at most one line
         self.bytes.extend_from_slice(&length.to_be_bytes());
-        self.bytes.extend_from_slice(value);
+        match *value {
+            // `GET` and `HTTP/1.1`: a copy of known length is an instruction, any other a call.
+            [a, b, c] => self.bytes.extend_from_slice(&[a, b, c]),
+            [a, b, c, d, e, f, g, h] => self.bytes.extend_from_slice(&[a, b, c, d, e, f, g, h]),
+            _ => self.bytes.extend_from_slice(value),
+        }
     }
 
     /// An `inet`.
     pub fn inet(&mut self, value: IpAddr) {
         match value {
             IpAddr::V4(v4) => {
-                let mut field = [2, 32, 0, 4, 0, 0, 0, 0];
-                field[4..].copy_from_slice(&v4.octets());
-                self.raw(&field);
+                let mut field = [0, 0, 0, 8, 2, 32, 0, 4, 0, 0, 0, 0];
+                field[8..].copy_from_slice(&v4.octets());
+                self.bytes.extend_from_slice(&field);
             }
             IpAddr::V6(v6) => {
                 let mut field = [0; 20];

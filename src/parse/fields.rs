@@ -5,6 +5,7 @@ use nom::branch::alt;
 use nom::bytes::complete::{tag, take_while_m_n};
 use nom::character::complete::char;
 use nom::combinator::{map, map_opt, value};
+use nom::error::{Error, ErrorKind};
 use nom::sequence::{delimited, separated_pair};
 use nom::{IResult, Parser};
 
@@ -14,14 +15,20 @@ pub(super) type Number = Option<i64>;
 /// Digits that an `i64` can hold, at most 19: a longer run is refused without reading on, which
 /// also keeps a line of nothing but digits cheap.
 pub(super) fn integer(input: &[u8]) -> IResult<&[u8], i64> {
-    let digits = take_while_m_n(1, 19, |byte: u8| byte.is_ascii_digit());
-    map_opt(digits, decimal).parse(input)
-}
-
-fn decimal(digits: &[u8]) -> Option<i64> {
-    digits.iter().try_fold(0i64, |sum, digit| {
-        sum.checked_mul(10)?.checked_add(i64::from(digit.wrapping_sub(b'0')))
-    })
+    const LONGEST: usize = 19; // the largest such number fits 64 bits without a sign
+    let mut sum = 0u64;
+    let mut length = 0;
+    while length < LONGEST
+        && let Some(digit) = input.get(length).map(|byte| byte.wrapping_sub(b'0'))
+        && digit < 10
+    {
+        sum = sum * 10 + u64::from(digit);
+        length += 1;
+    }
+    match i64::try_from(sum) {
+        Ok(number) if length > 0 => Ok((&input[length..], number)),
+        _ => Err(nom::Err::Error(Error::new(input, ErrorKind::Digit))),
+    }
 }
 
 /// `-`, or `None` as Python writes it.
@@ -49,7 +56,7 @@ pub(super) fn decimal_seconds(input: &[u8]) -> IResult<&[u8], Number> {
     let decimals = take_while_m_n(1, 18, |byte: u8| byte.is_ascii_digit());
     let seconds = separated_pair(integer, char('.'), decimals);
     let micros = map_opt(seconds, |(seconds, decimals): (i64, &[u8])| {
-        let mut micros = decimal(&decimals[..decimals.len().min(6)])?;
+        let (_, mut micros) = integer(&decimals[..decimals.len().min(6)]).ok()?;
         for _ in decimals.len()..6 {
             micros *= 10;
         }
@@ -83,10 +90,18 @@ pub(super) struct RequestLine<'a> {
 /// `GET /path HTTP/1.1`. The method ends at the first space and the protocol begins at the last,
 /// so a server that lets spaces into the URL does no harm.
 pub(super) fn request_line(text: &str) -> Option<RequestLine<'_>> {
-    let (method, rest) = text.split_once(' ')?;
-    let (url, protocol) = rest.rsplit_once(' ')?;
-    let whole = !method.is_empty() && protocol.starts_with("HTTP/");
-    whole.then_some(RequestLine { method, url, protocol })
+    const USUAL: &[u8] = b" HTTP/1.1";
+    let bytes = text.as_bytes();
+    let first = bytes.iter().position(|byte| *byte == b' ')?; // methods are short
+    let last = match bytes.ends_with(USUAL) {
+        true => bytes.len() - USUAL.len(),
+        false => memchr::memrchr(b' ', bytes)?,
+    };
+    if first == 0 || last <= first {
+        return None;
+    }
+    let (method, url, protocol) = (&text[..first], &text[first + 1..last], &text[last + 1..]);
+    protocol.starts_with("HTTP/").then_some(RequestLine { method, url, protocol })
 }
 
 #[cfg(test)]
@@ -132,6 +147,12 @@ mod tests {
     fn a_request_line_has_three_words() {
         let line = request_line("GET /a b HTTP/1.1").unwrap();
         assert_eq!((line.method, line.url, line.protocol), ("GET", "/a b", "HTTP/1.1"));
+        let line = request_line("GET  HTTP/1.1").unwrap();
+        assert_eq!((line.method, line.url, line.protocol), ("GET", "", "HTTP/1.1"));
+        let line = request_line("GET / HTTP/1.1 HTTP/1.0").unwrap();
+        assert_eq!((line.method, line.url, line.protocol), ("GET", "/ HTTP/1.1", "HTTP/1.0"));
+        assert!(request_line("GET HTTP/1.1").is_none());
+        assert!(request_line(" HTTP/1.1").is_none());
         assert!(request_line("-").is_none());
         assert!(request_line("GET / FTP/1").is_none());
         assert!(request_line(" / HTTP/1.1").is_none());

@@ -40,22 +40,29 @@ impl LineParser {
     /// Reads one line as [`Template::parse`] does. URL and referer are masked, the referer also
     /// among the captured headers; exclusions see the URL as it was logged.
     pub fn parse<'a>(&'a self, line: &'a [u8]) -> Parsed<'a> {
-        let mut record = match self.template.parse(line) {
-            Ok(record) => record,
-            Err(reject) => return Parsed::Reject(reject),
-        };
-        if record.url.as_deref().is_some_and(|url| self.exclusions.cover(url)) {
-            return Parsed::Excluded;
+        // Made where the caller wants it: see `Template::parse_to`.
+        let mut parsed = Parsed::Record(GunicornLogModel::default());
+        if let Parsed::Record(record) = &mut parsed {
+            if let Err(reject) = self.template.parse_to(line, record) {
+                return Parsed::Reject(reject);
+            }
+            if record.url.as_deref().is_some_and(|url| self.exclusions.cover(url)) {
+                return Parsed::Excluded;
+            }
+            if !self.mask.is_none() {
+                self.mask(record);
+            }
         }
-        let captured = record.headers.iter_mut().filter(|(name, _)| *name == "referer");
-        for url in [&mut record.url, &mut record.source]
-            .into_iter()
-            .flatten()
-            .chain(captured.map(|(_, value)| value))
-        {
+        parsed
+    }
+
+    fn mask(&self, record: &mut GunicornLogModel<'_>) {
+        for url in [&mut record.url, &mut record.source].into_iter().flatten() {
             self.mask.apply(url);
         }
-        Parsed::Record(record)
+        for (_, referer) in record.headers.iter_mut().filter(|(name, _)| *name == "referer") {
+            self.mask.apply(referer);
+        }
     }
 }
 

@@ -24,20 +24,25 @@ impl Mask {
         Mask { names: names.filter(|name| !name.is_empty()).collect() }
     }
 
+    /// Whether it masks nothing at all.
+    pub(super) fn is_none(&self) -> bool {
+        self.names.is_empty()
+    }
+
     /// Masks the values in `url` in place. Text without such parameters stays borrowed.
     pub(super) fn apply(&self, url: &mut Cow<'_, str>) {
-        if self.names.is_empty() {
-            return;
-        }
-        let Some(query) = memchr::memchr2(b'?', b'#', url.as_bytes()) else { return };
+        let bytes = url.as_bytes();
+        let Some(query) = memchr::memchr2(b'?', b'#', bytes) else { return };
         let mut masked = String::new();
         let mut copied = 0;
         let mut start = query + 1;
-        while start < url.len() {
-            let end = url[start..].find(['&', ';', '?', '#']).map_or(url.len(), |at| start + at);
-            if let Some(name) = url[start..end].find('=')
-                && name + 1 < end - start
-                && self.knows(&url.as_bytes()[start..start + name])
+        while start < bytes.len() {
+            let rest = &bytes[start..];
+            let parameter = &rest[..rest.iter().position(ends_parameter).unwrap_or(rest.len())];
+            let end = start + parameter.len();
+            if let Some(name) = parameter.iter().position(|byte| *byte == b'=')
+                && name + 1 < parameter.len()
+                && self.knows(&parameter[..name])
             {
                 masked.push_str(&url[copied..=start + name]);
                 masked.push_str(STARS);
@@ -52,10 +57,23 @@ impl Mask {
     }
 
     fn knows(&self, name: &[u8]) -> bool {
+        // Nearly every name is written plainly, and needs no copy to be compared.
+        if name.iter().all(is_plain) {
+            return self.names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        }
         let name = decoded(name);
         name.split(|byte| matches!(byte, b'[' | b']'))
             .any(|part| self.names.iter().any(|n| n == part))
     }
+}
+
+fn ends_parameter(byte: &u8) -> bool {
+    matches!(byte, b'&' | b';' | b'?' | b'#')
+}
+
+/// Whether a name of such bytes only is the same when it is decoded, but for the case.
+fn is_plain(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
 }
 
 /// Percent-decoded, in lower case, without spaces around it.
@@ -105,6 +123,8 @@ mod tests {
             ("/?next=/x?token=a", "/?next=/x?token=********"),
             ("https://h/#token=ä", "https://h/#token=********"),
             ("/?+password=a", "/?+password=********"),
+            ("/?\u{212a}=a&toKen=b", "/?\u{212a}=a&toKen=********"),
+            ("/?a.password=b&PASSWORD=c", "/?a.password=b&PASSWORD=********"),
         ] {
             assert_eq!(masked(url), right);
         }

@@ -15,8 +15,10 @@
 //! A record of several physical lines is only read escaped, and only a value that Gunicorn decoded
 //! may hold the newline: otherwise a torn line would take the whole next one into its agent.
 
+use nom::character::complete::char;
 use nom::{IResult, Parser};
 
+use super::address::leading_ipv4;
 use super::atom::Atom;
 use super::fields::{Number, decimal_seconds, phrase, pid, scaled, status};
 use super::reject::Reject;
@@ -24,7 +26,8 @@ use super::search::Search;
 use super::template::{Field, Template};
 use super::time::time;
 
-/// One field's place in the line, and its number if it is one.
+/// One field's place in the line, and its number if it is one; of an address that was read already
+/// the 32 bits of IPv4.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Value {
     pub(super) start: usize,
@@ -87,7 +90,7 @@ pub(super) fn typed(atom: Atom, input: &[u8]) -> IResult<&[u8], Number> {
         Atom::Seconds => scaled(1_000_000, input),
         Atom::DecimalSeconds => decimal_seconds(input),
         Atom::Pid => pid(input),
-        _ => nom::bytes::complete::tag(&b"-"[..]).map(|_| None).parse(input),
+        _ => char('-').map(|_| None).parse(input),
     }
 }
 
@@ -96,10 +99,17 @@ fn greedy(fields: &[Field], line: &[u8], start: usize, values: &mut [Value]) -> 
     for (nth, (field, value)) in fields.iter().zip(values).enumerate() {
         let until = field.until.as_slice();
         let (end, number) = if field.atom.is_text() {
-            let Some(end) = text_end(line, start, until, nth + 1 == fields.len()) else {
-                return false;
-            };
-            (end, None)
+            let rest = &line[start..];
+            if field.atom == Atom::RemoteAddress
+                && let Some((length, address)) = plain_address(rest, until)
+            {
+                (start + length, Some(address))
+            } else {
+                let Some(length) = text_length(rest, until, nth + 1 == fields.len()) else {
+                    return false;
+                };
+                (start + length, None)
+            }
         } else {
             let Ok((rest, number)) = typed(field.atom, &line[start..]) else { return false };
             let mut end = line.len() - rest.len();
@@ -131,16 +141,33 @@ pub(super) fn stands_at(rest: &[u8], until: &[u8]) -> bool {
     }
 }
 
-/// The first place where an escaped text that starts at `start` may end.
-fn text_end(line: &[u8], start: usize, until: &[u8], last: bool) -> Option<usize> {
-    let end = match until {
-        [] if last => line.len(),
-        [] => return None, // the search decides between neighbours
-        [b'"', ..] => return Some(start + unescaped_quote(&line[start..])?),
-        [b' '] => start + memchr::memchr(b' ', &line[start..])?,
-        _ => start + memchr::memmem::find(&line[start..], until)?,
+/// How long the shortest escaped text at the beginning of `rest` is that `until` follows.
+fn text_length(rest: &[u8], until: &[u8], last: bool) -> Option<usize> {
+    let Some(&first) = until.first() else {
+        // The search decides between neighbours.
+        return (last && unescaped_quote(rest).is_none()).then_some(rest.len());
     };
-    unescaped_quote(&line[start..end]).is_none().then_some(end)
+    if first == b'"' {
+        return unescaped_quote(rest);
+    }
+    for at in memchr::memchr2_iter(first, b'"', rest) {
+        if stands_at(&rest[at..], until) {
+            return Some(at);
+        }
+        if rest[at] == b'"' && (at == 0 || rest[at - 1] != b'\\') {
+            return None;
+        }
+    }
+    None
+}
+
+/// An IPv4 address that `until` follows, read as it is passed over: its length, and its bits. Any
+/// other value is text until its place is known.
+fn plain_address(rest: &[u8], until: &[u8]) -> Option<(usize, i64)> {
+    let (address, length) = leading_ipv4(rest)?;
+    // The shortest text before a digit or a dot would be a part of the address.
+    let ends = !matches!(until.first()?, b'0'..=b'9' | b'.') && stands_at(&rest[length..], until);
+    ends.then(|| (length, i64::from(address.to_bits())))
 }
 
 /// The first `"` that has no backslash before it within `text`.

@@ -1,7 +1,7 @@
 //! From the places of the fields to a record: which atom fills which column.
 
 use std::borrow::Cow;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use super::address::{address, first_address};
 use super::atom::Atom;
@@ -11,8 +11,11 @@ use super::reject::Reject;
 use super::template::{Field, Template};
 use crate::model::{Captured, GunicornLogModel};
 
-/// Formats with no more fields than this keep their places in a small array.
-const FEW: usize = 16;
+/// Places are kept in an array of one of three sizes, since a large one takes time to clear. So many
+/// fields has nearly every format.
+const FEW: usize = 10;
+/// And so many nearly every other.
+const SOME: usize = 20;
 /// The most fields that a template has.
 const MANY: usize = 64;
 
@@ -39,21 +42,40 @@ impl Template {
     /// If the line is not UTF-8, does not have the format's shape, or holds NUL. A line that holds
     /// NUL in the wrong shape is told by its shape.
     pub fn parse<'a>(&'a self, line: &'a [u8]) -> Result<GunicornLogModel<'a>, Reject> {
-        if self.fields.len() <= FEW {
-            self.parse_with::<FEW>(line)
-        } else {
-            self.parse_with::<MANY>(line)
+        // Made where the caller wants it, and filled there.
+        let mut result = Ok(GunicornLogModel::default());
+        if let Ok(record) = &mut result {
+            self.parse_to(line, record)?;
+        }
+        result
+    }
+
+    /// As [`Template::parse`], into an empty record. It is large enough that moving it about costs
+    /// as much as reading a field.
+    ///
+    /// # Errors
+    /// The same; the record is useless then.
+    pub(super) fn parse_to<'a>(
+        &'a self,
+        line: &'a [u8],
+        record: &mut GunicornLogModel<'a>,
+    ) -> Result<(), Reject> {
+        match self.fields.len() {
+            fields @ 0..=FEW => self.fill(line, record, &mut [Value::default(); FEW][..fields]),
+            fields @ 0..=SOME => self.fill(line, record, &mut [Value::default(); SOME][..fields]),
+            fields => self.fill(line, record, &mut [Value::default(); MANY][..fields]),
         }
     }
 
-    fn parse_with<'a, const N: usize>(
+    fn fill<'a>(
         &'a self,
         line: &'a [u8],
-    ) -> Result<GunicornLogModel<'a>, Reject> {
+        record: &mut GunicornLogModel<'a>,
+        values: &mut [Value],
+    ) -> Result<(), Reject> {
         let text = std::str::from_utf8(line).map_err(|_| Reject::NotUtf8)?;
-        let mut values = [Value::default(); N];
-        let values = &mut values[..self.fields.len()];
-        let odd = memchr::memchr2(0, b'\n', line).is_some();
+        // One look for all that makes a line unusual.
+        let odd = memchr::memchr3(0, b'\n', b'\\', line).is_some();
         let joined = odd && memchr::memchr(b'\n', line).is_some();
         let (text, quoting) = match (read(self, line, joined, values), line.strip_suffix(b"\r")) {
             (Ok(quoting), _) => (text, quoting),
@@ -66,23 +88,20 @@ impl Template {
         if odd && memchr::memchr(0, line).is_some() {
             return Err(Reject::HoldsNul);
         }
-        let escapes = quoting == Quoting::Escaped && memchr::memchr(b'\\', line).is_some();
-        let mut record = GunicornLogModel::default();
+        let escapes = odd && quoting == Quoting::Escaped;
         let draft = Draft {
-            record: &mut record,
+            record,
             path: None,
             query: None,
             exactness: 0,
             forwarded_for: None,
             real_ip: None,
         };
-        draft.fill(&self.fields, values, text, escapes)?;
-        Ok(record)
+        draft.fill(&self.fields, values, text, escapes)
     }
 }
 
-/// A record, and what decides between several atoms for one column. The record stays where it was
-/// made: it is large enough that moving it about costs as much as reading a field.
+/// A record, and what decides between several atoms for one column.
 struct Draft<'r, 'a> {
     record: &'r mut GunicornLogModel<'a>,
     path: Option<Cow<'a, str>>,
@@ -107,8 +126,10 @@ impl<'a> Draft<'_, 'a> {
                 // without a literal could.
                 let text = line.get(value.start..value.end);
                 let text = text.ok_or_else(|| Reject::Unlike(field.no_end.clone()))?;
-                if !matches!(text, "" | "-") {
-                    self.text(field, if escapes { unescape(text) } else { Cow::Borrowed(text) });
+                if let (Atom::RemoteAddress, Some(address)) = (field.atom, value.number) {
+                    self.record.user_ip = u32::try_from(address).ok().map(ipv4);
+                } else if !matches!(text, "" | "-") {
+                    self.text(field, text, escapes);
                 }
             } else if let Some(number) = value.number {
                 self.number(field.atom, number);
@@ -136,12 +157,16 @@ impl<'a> Draft<'_, 'a> {
         }
     }
 
-    fn text(&mut self, field: &'a Field, text: Cow<'a, str>) {
+    /// `escapes` says that the line may hold `\"` for `"`.
+    fn text(&mut self, field: &'a Field, raw: &'a str, escapes: bool) {
+        if field.atom == Atom::RequestLine {
+            return self.request_line(raw, escapes);
+        }
         let record = &mut *self.record;
+        let text = unescape(raw, escapes);
         match field.atom {
             Atom::RemoteAddress => record.user_ip = address(&text),
             Atom::User => record.user_id = Some(text),
-            Atom::RequestLine => self.request_line(text),
             Atom::Method => record.method = Some(text),
             Atom::Path => self.path = Some(text),
             Atom::Query => self.query = Some(text),
@@ -154,23 +179,16 @@ impl<'a> Draft<'_, 'a> {
         }
     }
 
-    fn request_line(&mut self, text: Cow<'a, str>) {
+    /// Its words are told apart before they are unescaped, so that each is copied alone, if at all:
+    /// no space comes or goes by that.
+    fn request_line(&mut self, text: &'a str, escapes: bool) {
         let record = &mut *self.record;
-        let Some(words) = request_line(&text) else { return record.url = some(text) };
-        let url = words.method.len() + 1..words.method.len() + 1 + words.url.len();
-        let protocol = text.len() - words.protocol.len();
-        match &text {
-            Cow::Borrowed(text) => {
-                record.method = Some(Cow::Borrowed(&text[..url.start - 1]));
-                record.url = some(Cow::Borrowed(&text[url]));
-                record.protocol = Some(Cow::Borrowed(&text[protocol..]));
-            }
-            Cow::Owned(text) => {
-                record.method = Some(Cow::Owned(text[..url.start - 1].to_owned()));
-                record.url = some(Cow::Owned(text[url].to_owned()));
-                record.protocol = Some(Cow::Owned(text[protocol..].to_owned()));
-            }
-        }
+        let Some(words) = request_line(text) else {
+            return record.url = Some(unescape(text, escapes));
+        };
+        record.method = Some(unescape(words.method, escapes));
+        record.url = (!words.url.is_empty()).then(|| unescape(words.url, escapes));
+        record.protocol = Some(unescape(words.protocol, escapes));
     }
 
     fn request_header(&mut self, name: &'a str, text: Cow<'a, str>) {
@@ -200,8 +218,8 @@ impl<'a> Draft<'_, 'a> {
     }
 }
 
-fn some(text: Cow<'_, str>) -> Option<Cow<'_, str>> {
-    (!text.is_empty()).then_some(text)
+fn ipv4(bits: u32) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::from_bits(bits))
 }
 
 /// A format may name one header twice; one of them says all.
@@ -211,7 +229,13 @@ fn capture<'a>(captured: &mut Captured<'a>, name: &'a str, text: Cow<'a, str>) {
     }
 }
 
-fn unescape(text: &str) -> Cow<'_, str> {
+#[inline]
+fn unescape(text: &str, escapes: bool) -> Cow<'_, str> {
+    if escapes { unescaped(text) } else { Cow::Borrowed(text) }
+}
+
+#[cold]
+fn unescaped(text: &str) -> Cow<'_, str> {
     if memchr::memmem::find(text.as_bytes(), b"\\\"").is_none() {
         return Cow::Borrowed(text);
     }
