@@ -22,6 +22,15 @@ for_each_store! {
         bench.exactly(urls("a", 0..1000).into_iter().filter(|url| url != "/a/777")).await;
         reject(&bench, "/a/777", lines("a", 0..777).len()).await;
     }
+
+    async fn a_row_that_is_refused_while_others_are_on_their_way_stops_none_of_them(bench) {
+        refuse(&bench, "/a/45000").await;
+        bench.append("access.log", lines("a", 0..90_000));
+        let log = bench.log("access.log");
+        bench.succeed(&["import", "--jobs", "4", log.to_str().unwrap()]);
+        bench.exactly(urls("a", 0..90_000).into_iter().filter(|url| url != "/a/45000")).await;
+        reject(&bench, "/a/45000", lines("a", 0..45_000).len()).await;
+    }
 }
 
 /// The database does not take a row with this url.

@@ -127,7 +127,8 @@ for_each_store! {
         let mut kills = 0;
         let mut stored = 0;
         for _ in 0..3 {
-            let mut command = bench.command(&["import", path.to_str().unwrap()]);
+            let jobs = ["import", "--jobs", "4", path.to_str().unwrap()];
+            let mut command = bench.command(&jobs);
             let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
             let before = stored;
             until("a batch of it is stored", async || {

@@ -2,10 +2,12 @@
 //! message for each way.
 
 use std::fs;
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use sqlx::{Connection, SqliteConnection};
 
+use crate::archives::Summary;
 use crate::bounds::MEMORY_KIB;
 use crate::daemon::{Bench, Daemon, for_each_store, lines, rename, urls};
 use crate::place::{Place, until};
@@ -94,6 +96,28 @@ async fn connections_cut_at_random_moments_lose_and_double_nothing() {
     }
     bench.exactly(traffic.end()).await;
     assert!(daemon.stop().await.success());
+}
+
+/// Of an import's connections some have sent rows and wait for their turn to commit.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_import_over_several_connections_that_are_cut_stores_each_line_once() {
+    let bench = Bench::new(Place::postgres().await).await;
+    bench.append("access.log", lines("a", 0..150_000));
+    let log = bench.log("access.log");
+    let arguments = ["import", "--json", "--jobs", "4", log.to_str().unwrap()];
+    let mut import = bench.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
+    let mut cuts = 0;
+    while import.try_wait().unwrap().is_none() {
+        a_moment(Duration::from_millis(400)).await;
+        let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+              WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.7";
+        cuts += bench.place.number(cut).await;
+    }
+    let output = import.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert!(cuts > 0, "no connection was cut");
+    assert_eq!(Summary::of(&output.stdout).counts(), (150_000, 150_000, 0));
+    bench.exactly(urls("a", 0..150_000)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
