@@ -177,7 +177,7 @@ impl SmallDisk {
         fs::create_dir(&at).unwrap();
         let mut mount = std::process::Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", "size=4m", "tmpfs"]).arg(&at);
-        let mounted = mount.stderr(std::process::Stdio::null()).status();
+        let mounted = mount.stderr(Stdio::null()).status();
         mounted.is_ok_and(|status| status.success()).then_some(SmallDisk(at))
     }
 }
