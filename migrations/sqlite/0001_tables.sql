@@ -94,6 +94,21 @@ CREATE TABLE rejected_line ( -- Complete lines that became no row, with their ex
 );
 CREATE INDEX rejected_line_rejected_at ON rejected_line (rejected_at);
 
+-- What a chart or a count over days reads instead of the rows. Written in the transaction that stores
+-- them, so it is never more or less than their count.
+CREATE TABLE gunicorn_minute ( -- Rows of gunicorn_log, counted by minute and file
+    minute TEXT NOT NULL, -- The minute's first moment, UTC
+    log_file INTEGER NOT NULL, -- log_file.id of the file that held the lines
+    informational INTEGER NOT NULL, -- Rows with a code from 100 to 199
+    successful INTEGER NOT NULL, -- Rows with a code from 200 to 299
+    redirection INTEGER NOT NULL, -- Rows with a code from 300 to 399
+    client_error INTEGER NOT NULL, -- Rows with a code from 400 to 499
+    server_error INTEGER NOT NULL, -- Rows with a code from 500 to 599
+    other INTEGER NOT NULL, -- Rows with any other code, or none
+    response_bytes INTEGER NOT NULL, -- Sum of their response_bytes
+    PRIMARY KEY (minute, log_file)
+) WITHOUT ROWID;
+
 CREATE TABLE sweep ( -- One row for each sweep of rows past the retention
     id INTEGER PRIMARY KEY, -- Names the sweep
     started_at TEXT NOT NULL, -- When it began, UTC

@@ -20,6 +20,7 @@ mod examine;
 mod fill;
 mod formats;
 mod import;
+mod indexing;
 mod ingest;
 mod judge;
 mod missing;

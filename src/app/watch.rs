@@ -13,6 +13,7 @@ use crate::store::{Store, StoreError};
 use super::backoff::Backoff;
 use super::commit::chain;
 use super::config::{Config, Watch};
+use super::indexing::{tend, today};
 use super::ingest::{Line, now};
 use super::shutdown::{Request, Shutdown};
 
@@ -34,9 +35,11 @@ pub async fn watch(
     loop {
         announce(&watch);
         let sweeper = spawn_sweeper(&watch, store.clone());
+        let indexer = tokio::spawn(tend(store.clone(), watch.poll_interval));
         let line = Line::new(watch.clone(), store.clone(), kept, descriptors);
         kept = line.run(&mut shutdown, &watch.paths).await;
         sweeper.abort(); // each of its steps is a transaction of its own
+        indexer.abort(); // what it has begun ends with its connection, and is begun again
         if shutdown.request() == Request::Stop {
             return Ok(());
         }
@@ -133,7 +136,7 @@ async fn daily(
     next: DateTime<Utc>,
 ) -> Result<(), StoreError> {
     let now = now();
-    let today = i32::try_from(now.div_euclid(86_400_000_000)).unwrap_or(0);
+    let today = today();
     store.prepare_days(today..today + DAYS_AHEAD).await?;
     let Some(cutoff) = retention.cutoff(now) else { return Ok(()) };
     let options = SweepOptions {

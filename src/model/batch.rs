@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::file::{FileId, HeadPrint, Mark};
+use super::minute::Minutes;
 use super::record::{GunicornLogModel, Micros};
 use super::tuples::Tuples;
 
@@ -43,6 +44,8 @@ pub struct Batch {
     pub gunicorn_log: Tuples,
     /// Rows of `rejected_line`, in [`Batch::REJECTED_LINE`]'s columns.
     pub rejected_line: Tuples,
+    /// The rows of `gunicorn_log`, counted.
+    pub minutes: Minutes,
     /// UTC days since 1970 on which a row of `gunicorn_log` falls.
     pub days: BTreeSet<i32>,
     /// The same for `rejected_line`.
@@ -95,6 +98,7 @@ impl Batch {
         self.spans.clear();
         self.gunicorn_log.clear();
         self.rejected_line.clear();
+        self.minutes.clear();
         self.days.clear();
         self.rejected_days.clear();
         self.expired = 0;
@@ -114,6 +118,7 @@ impl Batch {
             self.days.insert(day); // a log is in order of time, but for a few lines
         }
         self.expired += u64::from(self.cutoff.is_some_and(|cutoff| timestamp < cutoff));
+        self.minutes.count(file, timestamp, record.code, record.response_bytes);
         let row = &mut self.gunicorn_log;
         row.begin(Self::GUNICORN_LOG.len() as i16);
         row.int8(file.row_id(offset));

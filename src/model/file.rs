@@ -16,7 +16,7 @@ pub struct FileId(pub i32);
 
 impl FileId {
     /// The `id` of the row of the line at `offset`: the same line always has the same id, so a
-    /// primary key refuses a second copy, and no sequence is asked.
+    /// unique index refuses a second copy, and no sequence is asked.
     pub fn row_id(self, offset: u64) -> i64 {
         (i64::from(self.0) << OFFSET_BITS) | (offset & (MAX_OFFSET - 1)) as i64
     }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod file;
+mod minute;
 mod record;
 mod reparse;
 mod tuples;
@@ -11,6 +12,7 @@ pub use file::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Mark, NewFile,
     Sighting,
 };
+pub use minute::{CLASSES, Minute, Minutes};
 pub use record::{Captured, GunicornLogModel, Micros};
 pub use reparse::Reparsed;
 pub use tuples::{Field, Tuples};

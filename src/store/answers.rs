@@ -164,6 +164,18 @@ pub struct SweepReport {
     pub next_at: Option<Micros>,
 }
 
+/// A day that is over and lacks an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastDay {
+    /// Which table's.
+    pub table: Table,
+    /// UTC days since 1970.
+    pub day: i32,
+    /// Rows that were ever added to it, as far as the database's statistics know: while this number
+    /// grows, somebody is at work on that day.
+    pub inserted: i64,
+}
+
 /// A table whose rows grow old.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Table {

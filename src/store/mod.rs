@@ -9,8 +9,9 @@
 //!
 //! A [`Writer`] claims a file: a lock that ends with the process, and a higher epoch. Each commit
 //! moves the file's offset by compare-and-swap on offset and epoch, in the transaction that adds
-//! the rows; and a row's id is made from file and offset, so that even a fault elsewhere could not
-//! add a line twice: the primary key refuses it.
+//! the rows. A row's id is made from file and offset, so that a line which a fault elsewhere added
+//! twice would be found: by SQLite at once, by PostgreSQL when the day is over and gets its indexes,
+//! by `verify` at any time.
 //!
 //! # After a lost connection
 //!
@@ -21,6 +22,7 @@
 
 mod answers;
 mod error;
+mod indexer;
 mod location;
 mod postgres;
 mod rows;
@@ -31,9 +33,11 @@ mod writer;
 use std::sync::Arc;
 
 pub use answers::{
-    Committed, FileReport, RejectKey, StoredLine, StoredReject, StoredRow, SweepReport, Table,
+    Committed, FileReport, PastDay, RejectKey, StoredLine, StoredReject, StoredRow, SweepReport,
+    Table,
 };
 pub use error::{Cause, StoreError};
+pub use indexer::Indexer;
 pub use location::{Location, LocationError};
 pub use sweeper::{DayRemoved, Sweeper};
 pub use writer::Writer;
@@ -140,6 +144,38 @@ impl Store {
         }
     }
 
+    /// The right to build indexes, `None` while somebody else has it, or if there is nothing to build.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn indexer(&self) -> Result<Option<Indexer>, StoreError> {
+        match &self.arm {
+            Arm::Postgres(arm) => Ok(arm.indexer().await?.map(Indexer::from)),
+            Arm::Sqlite(_) => Ok(None),
+        }
+    }
+
+    /// Days to which this process has added rows since the last time it was asked, oldest first.
+    pub fn fresh_days(&self) -> Vec<(Table, i32)> {
+        match &self.arm {
+            Arm::Postgres(arm) => arm.fresh_days(),
+            Arm::Sqlite(_) => Vec::new(),
+        }
+    }
+
+    /// Takes rows that have come to these days since the last time into the indexes of open days.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn summarize(&self, days: &[(Table, i32)]) -> Result<(), StoreError> {
+        match &self.arm {
+            Arm::Postgres(arm) if !days.is_empty() => arm.summarize(days).await,
+            _ => Ok(()),
+        }
+    }
+
     /// Whether somebody sweeps now. What a sweep removes is gone before the sweep is written down.
     ///
     /// # Errors
@@ -173,6 +209,7 @@ mod tests {
         store: &Store,
         writer: &mut Writer,
         sweeper: &mut Sweeper,
+        indexer: &mut Indexer,
         reparsed: &Reparsed,
     ) {
         fn send(_: impl Send) {}
@@ -183,5 +220,7 @@ mod tests {
         send(writer.commit(&batch));
         send(writer.reparse(reparsed));
         send(sweeper.remove_day(Table::GunicornLog, 0));
+        send(indexer.index(Table::GunicornLog, 0));
+        send(store.summarize(&[]));
     }
 }

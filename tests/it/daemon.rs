@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
-use crate::place::Place;
+use log_ingestd::model::Micros;
+
+use crate::place::{Place, counted};
 
 /// The same test for PostgreSQL and for SQLite.
 macro_rules! for_each_store {
@@ -145,6 +147,7 @@ impl Bench {
              WHERE lines <> stored_rows + rejected + excluded
                 OR stored_rows <> coalesce(g.found, 0) OR rejected <> coalesce(r.found, 0)";
         assert_eq!(self.place.number(unbalanced).await, 0, "a file's lines do not add up");
+        counted(&self.place).await;
     }
 
     /// Every url that was written is one row, and nothing else is.
@@ -256,6 +259,12 @@ pub(crate) fn line(url: &str) -> String {
     format!(
         "127.0.0.1 - - [23/Nov/2026:08:41:00 +0000] \"GET {url} HTTP/1.1\" 200 2 \"-\" \"curl/8\"\n"
     )
+}
+
+/// The same at this time.
+pub(crate) fn line_at(url: &str, time: Micros) -> String {
+    let time = chrono::DateTime::from_timestamp_micros(time).unwrap();
+    line(url).replace("23/Nov/2026:08:41:00", &time.format("%d/%b/%Y:%H:%M:%S").to_string())
 }
 
 /// Lines for `/prefix/0`, `/prefix/1`, ….

@@ -39,6 +39,7 @@ mod follow;
 mod gunicorn;
 mod import;
 mod import_trouble;
+mod indexes;
 mod kills;
 mod long_select;
 mod model;

@@ -98,6 +98,36 @@ impl Place {
 }
 
 /// `access.log` with this inode, whose first line has this print.
+/// Sees that the counts by minute are those of the rows.
+pub(crate) async fn counted(place: &Place) {
+    let minute = if place.is_postgres() {
+        "date_trunc('minute', timestamp)"
+    } else {
+        "substr(timestamp, 1, 16) || ':00'"
+    };
+    let class = |from: u32| {
+        let to = from + 99;
+        format!("count(CASE WHEN code BETWEEN {from} AND {to} THEN 1 END)")
+    };
+    let rows = format!(
+        "SELECT {minute}, log_file, {}, {}, {}, {}, {},
+                count(CASE WHEN code BETWEEN 100 AND 599 THEN NULL ELSE 1 END),
+                CAST(coalesce(sum(response_bytes), 0) AS bigint)
+           FROM gunicorn_log GROUP BY 1, 2",
+        class(100),
+        class(200),
+        class(300),
+        class(400),
+        class(500)
+    );
+    let counts = "SELECT minute, log_file, informational, successful, redirection, client_error,
+                         server_error, other, response_bytes FROM gunicorn_minute";
+    for (one, two) in [(rows.as_str(), counts), (counts, rows.as_str())] {
+        let differ = format!("SELECT count(*) FROM ({one} EXCEPT {two}) AS differ");
+        assert_eq!(place.number(&differ).await, 0, "counts by minute are not those of the rows");
+    }
+}
+
 pub(crate) fn sighting(inode: u64, head: Option<u8>) -> Sighting {
     Sighting {
         host: "web".into(),
@@ -199,6 +229,7 @@ pub(crate) fn together(lines: Vec<Lines>) -> Batch {
         for row in batch.rejected_line.rows() {
             copy_row(&mut all.rejected_line, &row);
         }
+        all.minutes.extend(&batch.minutes);
         all.spans.extend(batch.spans);
         all.days.extend(batch.days);
         all.rejected_days.extend(batch.rejected_days);

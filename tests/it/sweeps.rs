@@ -5,7 +5,7 @@ use log_ingestd::retain::{LogType, Outcome, SweepOptions, Swept, sweep};
 use log_ingestd::store::Store;
 use sqlx::{Connection, PgConnection};
 
-use crate::place::{DAY, Lines, NOW, Place, advanced, claimed};
+use crate::place::{DAY, Lines, NOW, Place, advanced, claimed, counted};
 
 /// 12:00 on a day: half of it is older.
 const CUTOFF: Micros = NOW - NOW % DAY - 10 * DAY + DAY / 2;
@@ -49,6 +49,7 @@ async fn filled(store: &Store) {
 }
 
 async fn left(place: &Place) -> (i64, i64) {
+    counted(place).await;
     (
         place.number("SELECT count(*) FROM gunicorn_log").await,
         place.number("SELECT count(*) FROM rejected_line").await,

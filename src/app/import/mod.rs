@@ -25,11 +25,12 @@ use tracing::warn;
 
 use crate::follow::identity::whole_head_print;
 use crate::model::Micros;
-use crate::store::Writer;
+use crate::store::{Store, Writer};
 
-use super::commit::Committer;
+use super::commit::{Committer, chain};
 use super::config::Config;
 use super::formats::{Formats, SAMPLE};
+use super::indexing::after_import;
 use super::ingest::now;
 use super::shutdown::Shutdown;
 use super::source::{Source, Walk};
@@ -87,7 +88,7 @@ pub async fn import(
     let patience = Some(config.connect_timeout.max(Duration::from_secs(1)));
     let mut import = Import {
         lanes: Lanes::new(store.clone(), owner(config), jobs),
-        committer: Committer::new(store, owner(config), patience),
+        committer: Committer::new(store.clone(), owner(config), patience),
         formats: Formats::new(config.parsing.clone()),
         host: &config.host,
         cutoff: config.retention.cutoff(now()),
@@ -108,7 +109,18 @@ pub async fn import(
         }
     }
     import.summary.seconds = began.elapsed().as_secs_f64();
+    index(&store, &mut import.shutdown).await;
     Ok((import.summary, failures))
+}
+
+/// The lines are stored whatever becomes of their indexes.
+async fn index(store: &Store, shutdown: &mut Shutdown) {
+    tokio::select! {
+        indexed = after_import(store) => if let Err(error) = indexed {
+            warn!(error = chain(&error), "indexes are not up to date; a daemon makes up for it");
+        },
+        () = shutdown.requested() => {}
+    }
 }
 
 struct Import<'a> {

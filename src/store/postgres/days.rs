@@ -33,7 +33,7 @@ pub(super) fn partition(table: Table, day: i32) -> String {
 }
 
 /// The first moment of a day, for a partition's bounds.
-fn midnight(day: i32) -> String {
+pub(super) fn midnight(day: i32) -> String {
     date(day).format("%Y-%m-%d 00:00:00+00").to_string()
 }
 
@@ -55,6 +55,7 @@ pub(super) fn day_of(table: Table, partition: &str) -> Option<i32> {
 impl PgWriter {
     pub(super) async fn ensure_days(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let wanted = wanted(batch);
+        self.arm.fresh().extend(&wanted);
         ensure(&self.arm, &mut self.connection, wanted).await
     }
 

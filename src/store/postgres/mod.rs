@@ -7,11 +7,13 @@
 mod audit;
 mod commit;
 mod days;
+mod indexes;
+mod minutes;
 mod reparse;
 mod sweeper;
 mod writer;
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -25,6 +27,7 @@ use super::error::{Because, Kind, StoreError, failed, from_migrate};
 use super::rows::{self, report_columns};
 use crate::model::Micros;
 
+pub(super) use indexes::PgIndexer;
 pub(super) use sweeper::PgSweeper;
 pub(super) use writer::PgWriter;
 
@@ -61,6 +64,8 @@ mod lock {
     pub(super) const REGISTER: i32 = 2;
     /// Held by the one sweeper.
     pub(super) const SWEEP: i32 = 3;
+    /// Held by the one who builds indexes.
+    pub(super) const INDEX: i32 = 4;
 }
 
 /// A server and what is known of it.
@@ -71,13 +76,15 @@ pub(super) struct Postgres {
     name: String,
     /// Partitions seen attached. One that a sweep has dropped since is found missing by COPY.
     days: Mutex<HashSet<(Table, i32)>>,
+    /// Days to which rows were added.
+    fresh: Mutex<BTreeSet<(Table, i32)>>,
 }
 
 impl Postgres {
     pub(super) async fn open(options: PgConnectOptions, name: String) -> Result<Self, StoreError> {
         let application = options.get_application_name().unwrap_or("log-ingestd").to_owned();
         let options = options.application_name(&application).disable_statement_logging();
-        let this = Postgres { options, name, days: Mutex::default() };
+        let this = Postgres { options, name, days: Mutex::default(), fresh: Mutex::default() };
         let mut connection = this.connect().await?;
         this.migrate(&mut connection).await?;
         // The work is done; a fault while saying good-bye changes nothing.
@@ -143,6 +150,15 @@ impl Postgres {
     /// The cache of partitions. It is a set of facts: a panic elsewhere leaves it as true as ever.
     fn known_days(&self) -> MutexGuard<'_, HashSet<(Table, i32)>> {
         self.days.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn fresh_days(&self) -> Vec<(Table, i32)> {
+        std::mem::take(&mut *self.fresh()).into_iter().collect()
+    }
+
+    /// As for [`Postgres::known_days`].
+    fn fresh(&self) -> MutexGuard<'_, BTreeSet<(Table, i32)>> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 
 use super::commit::{Trouble, copy};
-use super::{PgWriter, time};
+use super::{PgWriter, minutes, time};
 use crate::model::{Batch, Reparsed};
 use crate::store::answers::Table;
 use crate::store::error::{self, StoreError};
@@ -57,5 +57,6 @@ async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Tr
         return Err(Trouble::Moved);
     }
     copy(connection, Table::GunicornLog, &Batch::GUNICORN_LOG, rows).await?;
+    minutes::add(connection, &lines.rows.minutes).await?;
     Ok(())
 }

@@ -14,15 +14,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::days::{
-    Attached, ONE_DAY, OWN_PARTITION, attached, day_of, finalize, partition, under_lock,
+    Attached, ONE_DAY, OWN_PARTITION, attached, day_of, finalize, midnight, partition, under_lock,
 };
-use super::{Postgres, lock, time};
+use super::{Postgres, lock, minutes, time};
 use crate::model::Micros;
 use crate::store::answers::{SweepReport, Table};
 use crate::store::error::{self, StoreError, failed};
+use crate::store::rows;
 use crate::store::sweeper::DayRemoved;
 
 const DAY_US: i64 = 86_400_000_000;
@@ -134,8 +135,7 @@ impl PgSweeper {
             let count = format!("SELECT count(*) FROM {name}");
             let rows: i64 =
                 sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut *connection).await?;
-            let dropped =
-                under_lock(connection, async |it| drop_day(it, table, &name).await).await?;
+            let dropped = under_lock(connection, async |it| drop_day(it, table, day).await).await?;
             Ok(if dropped { DayRemoved::Rows(rows as u64) } else { DayRemoved::Postponed })
         };
         match removing.await {
@@ -170,17 +170,27 @@ impl PgSweeper {
                 continue;
             }
             // A row's place is stable within one statement, and cheaper to find than its key.
-            let sql = format!(
+            let mut sql = format!(
                 "DELETE FROM {name} WHERE ctid = ANY (ARRAY(
                      SELECT ctid FROM {name} WHERE {column} < $1 LIMIT $2))"
             );
-            let done = sqlx::query(AssertSqlSafe(sql))
-                .bind(time(cutoff))
-                .bind(i64::from(limit) - deleted as i64)
-                .execute(&mut self.connection)
-                .await
-                .map_err(failed(&self.arm.name))?;
-            deleted += done.rows_affected();
+            let limit = i64::from(limit) - deleted as i64;
+            let delete = async {
+                let mut tx = self.connection.begin().await?;
+                let deleted = if table == Table::GunicornLog {
+                    sql.push_str(rows::COUNTED);
+                    let query = sqlx::query(AssertSqlSafe(sql)).bind(time(cutoff)).bind(limit);
+                    let rows = query.fetch_all(&mut *tx).await?;
+                    minutes::take(&mut tx, rows::minutes(&rows)?).await?;
+                    rows.len() as u64
+                } else {
+                    let query = sqlx::query(AssertSqlSafe(sql)).bind(time(cutoff)).bind(limit);
+                    query.execute(&mut *tx).await?.rows_affected()
+                };
+                tx.commit().await?;
+                Ok(deleted)
+            };
+            deleted += delete.await.map_err(failed(&self.arm.name))?;
         }
         Ok(deleted)
     }
@@ -237,12 +247,21 @@ async fn detach(
 async fn drop_day(
     connection: &mut PgConnection,
     table: Table,
-    name: &str,
+    day: i32,
 ) -> Result<bool, sqlx::Error> {
-    if attached(connection, table, name).await? != Attached::No {
+    let name = partition(table, day);
+    if attached(connection, table, &name).await? != Attached::No {
         return Ok(false);
     }
-    sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {name}"))).execute(connection).await?;
+    let mut drop = format!("DROP TABLE {name};");
+    if table == Table::GunicornLog {
+        let (from, to) = (midnight(day), midnight(day + 1));
+        drop.push_str(&format!(
+            "DELETE FROM gunicorn_minute WHERE minute >= '{from}' AND minute < '{to}'"
+        ));
+    }
+    // One simple query is one transaction: the rows and their counts.
+    sqlx::raw_sql(AssertSqlSafe(drop)).execute(connection).await?;
     Ok(true)
 }
 

@@ -5,6 +5,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::clock;
 use super::insert::{GUNICORN_LOG, REJECTED_LINE};
+use super::minutes;
 use super::writer::{BEGIN, SqliteWriter};
 use crate::model::{Batch, FileId, Span};
 use crate::store::error::StoreError;
@@ -34,6 +35,7 @@ impl SqliteWriter {
         // An error drops the transaction, and that rolls it back.
         GUNICORN_LOG.run(&mut tx, &batch.gunicorn_log, name).await?;
         REJECTED_LINE.run(&mut tx, &batch.rejected_line, name).await?;
+        minutes::add(&mut tx, &batch.minutes).await.map_err(failed(name))?;
         tx.commit().await.map_err(failed(name))
     }
 }

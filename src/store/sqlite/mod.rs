@@ -8,6 +8,7 @@ mod audit;
 pub(super) mod clock;
 mod commit;
 mod insert;
+mod minutes;
 mod owners;
 mod reparse;
 mod sweeper;

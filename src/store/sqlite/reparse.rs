@@ -4,7 +4,7 @@ use sqlx::Connection;
 
 use super::insert::GUNICORN_LOG;
 use super::writer::BEGIN;
-use super::{SqliteWriter, clock};
+use super::{SqliteWriter, clock, minutes};
 use crate::model::Reparsed;
 use crate::store::error::{StoreError, failed};
 
@@ -52,6 +52,7 @@ impl SqliteWriter {
         }
         // An error drops the transaction, and that rolls it back.
         GUNICORN_LOG.run(&mut tx, rows, name).await?;
+        minutes::add(&mut tx, &lines.rows.minutes).await.map_err(failed(name))?;
         tx.commit().await.map_err(failed(name))?;
         Ok(true)
     }

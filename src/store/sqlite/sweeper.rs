@@ -4,12 +4,14 @@ use std::fs::File;
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Row};
+use sqlx::{AssertSqlSafe, Connection, Row};
 
-use super::{Sqlite, clock};
+use super::writer::BEGIN;
+use super::{Sqlite, clock, minutes};
 use crate::model::Micros;
 use crate::store::answers::{SweepReport, Table};
 use crate::store::error::{StoreError, failed, from_io};
+use crate::store::rows;
 
 /// Pages given back in one transaction: 4 MiB, some milliseconds.
 const PAGES: i64 = 1024;
@@ -62,17 +64,26 @@ impl SqliteSweeper {
         limit: u32,
     ) -> Result<u64, StoreError> {
         let (name, column) = (table.name(), table.time_column());
-        let sql = format!(
+        let mut sql = format!(
             "DELETE FROM {name} WHERE rowid IN
                  (SELECT rowid FROM {name} WHERE {column} < ?1 ORDER BY {column} LIMIT ?2)"
         );
-        let done = sqlx::query(AssertSqlSafe(sql))
-            .bind(clock::text(cutoff))
-            .bind(limit)
-            .execute(&mut self.connection)
-            .await
-            .map_err(failed(&self.arm.name))?;
-        Ok(done.rows_affected())
+        let delete = async {
+            let mut tx = self.connection.begin_with(BEGIN).await?;
+            let deleted = if table == Table::GunicornLog {
+                sql.push_str(rows::COUNTED);
+                let query = sqlx::query(AssertSqlSafe(sql)).bind(clock::text(cutoff)).bind(limit);
+                let rows = query.fetch_all(&mut *tx).await?;
+                minutes::take(&mut tx, rows::minutes(&rows)?).await?;
+                rows.len() as u64
+            } else {
+                let query = sqlx::query(AssertSqlSafe(sql)).bind(clock::text(cutoff)).bind(limit);
+                query.execute(&mut *tx).await?.rows_affected()
+            };
+            tx.commit().await?;
+            Ok(deleted)
+        };
+        delete.await.map_err(failed(&self.arm.name))
     }
 
     /// Free pages leave the end of the file in bounded steps; then the write-ahead log is emptied

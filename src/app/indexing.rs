@@ -1,0 +1,117 @@
+//! Indexes beside ingest: what is new goes into those of the open day, and a day that is over gets
+//! the rest.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tracing::{debug, info, warn};
+
+use crate::store::{PastDay, Store, StoreError, Table};
+
+use super::commit::chain;
+use super::ingest::now;
+
+/// A look is due after so many of the looks at files: each minute, unless told otherwise.
+const POLLS: u32 = 30;
+
+/// Looks without any new row until days are looked at all the same: they may be others' work.
+const IDLE_LOOKS: u32 = 60;
+
+const DAY_US: i64 = 86_400_000_000;
+
+/// The current UTC day since 1970.
+pub(super) fn today() -> i32 {
+    i32::try_from(now().div_euclid(DAY_US)).unwrap_or(0)
+}
+
+/// Looks until it is dropped.
+pub(super) async fn tend(store: Store, poll_interval: Duration) {
+    let mut seen = Seen::default();
+    let mut idle = 0;
+    loop {
+        tokio::time::sleep(poll_interval * POLLS).await;
+        let fresh = store.fresh_days();
+        idle += 1;
+        if fresh.is_empty() && seen.is_settled() && idle < IDLE_LOOKS {
+            continue;
+        }
+        idle = 0;
+        if let Err(error) = look(&store, &fresh, &mut seen).await {
+            warn!(error = chain(&error), "indexes are not up to date; it is tried again");
+        }
+    }
+}
+
+async fn look(store: &Store, fresh: &[(Table, i32)], seen: &mut Seen) -> Result<(), StoreError> {
+    store.summarize(fresh).await?;
+    let Some(mut indexer) = store.indexer().await? else { return Ok(()) };
+    for (table, day) in seen.quiet(&indexer.past_days(today()).await?) {
+        indexer.index(table, day).await?;
+        info!(table = table.name(), day, "indexes of a day that is over are built");
+    }
+    Ok(())
+}
+
+/// Indexes what an import has brought, at once: it has ended.
+///
+/// # Errors
+/// What the store says; the daemon, or the next import, goes on.
+pub(super) async fn after_import(store: &Store) -> Result<(), StoreError> {
+    let fresh = store.fresh_days();
+    store.summarize(&fresh).await?;
+    if fresh.iter().all(|(_, day)| *day >= today()) {
+        return Ok(());
+    }
+    let Some(mut indexer) = store.indexer().await? else {
+        debug!("somebody else builds indexes");
+        return Ok(());
+    };
+    for PastDay { table, day, .. } in indexer.past_days(today()).await? {
+        if fresh.contains(&(table, day)) {
+            indexer.index(table, day).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Days that lack an index, and how many rows they had at the last look.
+#[derive(Debug, Default)]
+struct Seen(HashMap<(Table, i32), i64>);
+
+impl Seen {
+    /// Those to which nothing has come since the last look, oldest first: a backlog of old lines, here
+    /// or on another host, is better stored before there are indexes to keep.
+    fn quiet(&mut self, past: &[PastDay]) -> Vec<(Table, i32)> {
+        let before = std::mem::take(&mut self.0);
+        let mut quiet = Vec::new();
+        for PastDay { table, day, inserted } in past {
+            if before.get(&(*table, *day)) == Some(inserted) {
+                quiet.push((*table, *day));
+            } else {
+                self.0.insert((*table, *day), *inserted);
+            }
+        }
+        quiet
+    }
+
+    /// Whether no day waits for a second look.
+    fn is_settled(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_is_quiet_when_nothing_has_come_since_the_last_look() {
+        let day = |day, inserted| PastDay { table: Table::GunicornLog, day, inserted };
+        let mut seen = Seen::default();
+        assert_eq!(seen.quiet(&[day(1, 10), day(2, 10)]), []);
+        assert!(!seen.is_settled());
+        assert_eq!(seen.quiet(&[day(1, 11), day(2, 10)]), [(Table::GunicornLog, 2)]);
+        assert_eq!(seen.quiet(&[day(1, 11)]), [(Table::GunicornLog, 1)]);
+        assert!(seen.is_settled());
+    }
+}

@@ -1,0 +1,200 @@
+//! What makes questions fast, and when: a day's btrees are built when the day is over.
+//!
+//! # Why not from the first row
+//!
+//! Each btree over all rows costs an ingest more than half of what COPY itself costs, and several
+//! connections that store one log wait for each other at its last page. Measured with a million
+//! lines over several connections, relative to a table without any index: the indexes of the open
+//! day (`migrations/postgres`) 1.2 times the time, with one btree on `timestamp` in addition 1.8
+//! times. Built in one go over a day that is over, all of them together cost about as much as
+//! storing it did, and nobody waits.
+//!
+//! So the open day has two BRIN indexes, which ingest does not feel as long as their newest ranges
+//! are not summarized; [`Postgres::summarize`] does that from time to time. It also has two small
+//! partial btrees for errors.
+//!
+//! # Which
+//!
+//! A btree's entry may take 2,704 bytes at most, and everything that a client sends may be longer:
+//! `url` is indexed by its first 200 characters, and `user_id` by its hash; a day is a partition, so
+//! that the time need not be in it. `method` and `host` have few values, and a rare one is found by
+//! the BRIN index. The first one is unique: it proves once more that no line is stored twice.
+
+use std::sync::Arc;
+
+use sqlx::{AssertSqlSafe, PgConnection, Row};
+
+use super::days::{OWN_PARTITION, day_of, partition};
+use super::{Postgres, lock};
+use crate::store::answers::{PastDay, Table};
+use crate::store::error::{self, StoreError, failed};
+
+/// A smaller day is read as fast as an index would be: 4 MiB, some 15,000 rows.
+const WORTH_IT: i64 = 4 << 20;
+
+/// Waits for whoever uses the day: `CREATE INDEX CONCURRENTLY` keeps nobody from reading or writing.
+const PATIENT: &str = "SET lock_timeout = '1h'";
+
+/// Less than `deadlock_timeout` (1 s), after which an autovacuum would give way to us: it is to go on.
+const POLITE: &str = "SET lock_timeout = '200ms'";
+
+/// Suffix of the name, whether it is unique, and what stands behind `ON table USING`.
+struct Index(&'static str, bool, &'static str);
+
+const GUNICORN_LOG: &[Index] = &[
+    Index("line", true, "btree (id, log_file)"),
+    Index("timestamp", false, "btree (timestamp)"),
+    Index("url", false, "btree (left(url, 200) text_pattern_ops, timestamp)"),
+    Index("user_id", false, "hash (user_id)"),
+    Index("user_ip", false, "btree (user_ip, timestamp)"),
+    Index("code", false, "btree (code, timestamp)"),
+];
+
+const REQUEST_LOG: &[Index] = &[
+    Index("line", true, "btree (id, log_file)"),
+    Index("timestamp", false, "btree (timestamp)"),
+    Index("path", false, "btree (left(path, 200) text_pattern_ops, timestamp)"),
+    Index("user_id", false, "hash (user_id)"),
+    Index("ip_address", false, "btree (ip_address, timestamp)"),
+    Index("status_code", false, "btree (status_code, timestamp)"),
+];
+
+fn indexes(table: Table) -> &'static [Index] {
+    match table {
+        Table::GunicornLog => GUNICORN_LOG,
+        Table::RequestLog => REQUEST_LOG,
+        Table::RejectedLine => &[], // few, and it has a primary key
+    }
+}
+
+/// One session that holds the indexers' lock.
+#[derive(Debug)]
+pub(in crate::store) struct PgIndexer {
+    arm: Arc<Postgres>,
+    connection: PgConnection,
+}
+
+impl Postgres {
+    pub(in crate::store) async fn indexer(
+        self: &Arc<Self>,
+    ) -> Result<Option<PgIndexer>, StoreError> {
+        let mut connection = self.connect().await?;
+        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
+            .bind(lock::HOUSE)
+            .bind(lock::INDEX)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed(&self.name))?;
+        Ok(locked.then(|| PgIndexer { arm: Arc::clone(self), connection }))
+    }
+
+    /// Puts what has come into the BRIN indexes. A day whose table somebody keeps is left for the next
+    /// time, or for the vacuum that keeps it, which does the same.
+    pub(in crate::store) async fn summarize(
+        &self,
+        days: &[(Table, i32)],
+    ) -> Result<(), StoreError> {
+        let mut connection = self.connect().await?;
+        let summarize = async {
+            sqlx::raw_sql(POLITE).execute(&mut connection).await?;
+            for (table, day) in days {
+                let done = sqlx::query(
+                    "SELECT brin_summarize_new_values(x.indexrelid) FROM pg_index x
+                       JOIN pg_class d ON d.oid = x.indexrelid JOIN pg_am a ON a.oid = d.relam
+                      WHERE x.indrelid = to_regclass($1) AND a.amname = 'brin'",
+                )
+                .bind(partition(*table, *day))
+                .execute(&mut connection)
+                .await;
+                match done {
+                    Err(error) if error::code(&error) != "55P03" => return Err(error),
+                    _ => {}
+                }
+            }
+            Ok(())
+        };
+        summarize.await.map_err(failed(&self.name))
+    }
+}
+
+impl PgIndexer {
+    /// Partitions that are over, are large enough, and lack an index.
+    pub(in crate::store) async fn past_days(
+        &mut self,
+        today: i32,
+    ) -> Result<Vec<PastDay>, StoreError> {
+        let mut past = Vec::new();
+        for table in Table::ALL {
+            let suffixes: Vec<&str> = indexes(table).iter().map(|index| index.0).collect();
+            let rows = sqlx::query(
+                "SELECT c.relname::text, coalesce(s.n_tup_ins, 0)
+                   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                   LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+                  WHERE i.inhparent = to_regclass($1) AND NOT i.inhdetachpending
+                    AND pg_relation_size(c.oid) >= $2
+                    AND cardinality($3::text[]) >
+                        (SELECT count(*) FROM pg_index x JOIN pg_class d ON d.oid = x.indexrelid
+                          WHERE x.indrelid = c.oid AND x.indisvalid
+                            AND d.relname IN (SELECT c.relname || '_' || unnest($3::text[])))
+                  ORDER BY 1",
+            )
+            .bind(table.name())
+            .bind(WORTH_IT)
+            .bind(suffixes)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(failed(&self.arm.name))?;
+            for row in rows {
+                let name: String = row.try_get(0).map_err(failed(&self.arm.name))?;
+                let inserted: i64 = row.try_get(1).map_err(failed(&self.arm.name))?;
+                if let Some(day) = day_of(table, &name)
+                    && day < today
+                    && OWN_PARTITION.contains(&day)
+                {
+                    past.push(PastDay { table, day, inserted });
+                }
+            }
+        }
+        Ok(past)
+    }
+
+    /// What was left half-built is built anew: an index that is not valid only costs.
+    pub(in crate::store) async fn index(
+        &mut self,
+        table: Table,
+        day: i32,
+    ) -> Result<(), StoreError> {
+        let day = partition(table, day);
+        let connection = &mut self.connection;
+        let build = async {
+            sqlx::raw_sql(PATIENT).execute(&mut *connection).await?;
+            for Index(suffix, unique, definition) in indexes(table) {
+                let name = format!("{day}_{suffix}");
+                match is_valid(connection, &name).await? {
+                    Some(true) => continue,
+                    Some(false) => {
+                        let drop = format!("DROP INDEX CONCURRENTLY {name}");
+                        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await?;
+                    }
+                    None => {}
+                }
+                let unique = if *unique { "UNIQUE " } else { "" };
+                let create =
+                    format!("CREATE {unique}INDEX CONCURRENTLY {name} ON {day} USING {definition}");
+                sqlx::raw_sql(AssertSqlSafe(create)).execute(&mut *connection).await?;
+            }
+            let analyze = format!("ANALYZE {day}");
+            sqlx::raw_sql(AssertSqlSafe(analyze)).execute(&mut *connection).await?;
+            Ok(())
+        };
+        build.await.map_err(failed(&self.arm.name))
+    }
+}
+
+/// `None` if there is no such index.
+async fn is_valid(connection: &mut PgConnection, name: &str) -> Result<Option<bool>, sqlx::Error> {
+    sqlx::query_scalar("SELECT indisvalid FROM pg_index WHERE indexrelid = to_regclass($1)")
+        .bind(name)
+        .fetch_optional(connection)
+        .await
+}
