@@ -27,7 +27,7 @@ async fn index(store: &Store) -> Result<(), String> {
     let past = indexer.past_days(PAST + 1).await.unwrap();
     assert_eq!(past.len(), 1, "{past:?}");
     let built = indexer.index(Table::GunicornLog, PAST).await;
-    built.map_err(|error| format!("{:?}", error))
+    built.map_err(|error| format!("{error:?}"))
 }
 
 /// Names of a day's indexes that are valid and not those of every day, without the day's name.
