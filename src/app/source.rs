@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -76,10 +77,8 @@ impl Source {
     /// # Errors
     /// What the system or the decoder says.
     pub(super) fn reader(&self, read: &Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
-        let mut file = self.file.try_clone()?;
-        file.rewind()?;
         read.store(0, Ordering::Relaxed);
-        let counted = Counted { file, read: Arc::clone(read) };
+        let counted = Counted { file: self.file.try_clone()?, at: 0, read: Arc::clone(read) };
         open_archive(self.compression, counted)
     }
 
@@ -222,14 +221,18 @@ pub(super) fn last_lines(reader: &mut dyn Read, count: usize) -> io::Result<Vec<
     }
 }
 
+/// Reads at a place of its own: clones of a file share one, and a reader that was given up may still
+/// be reading in its thread when the next one begins.
 struct Counted {
     file: File,
+    at: u64,
     read: Arc<AtomicU64>,
 }
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
         self.read.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
     }
