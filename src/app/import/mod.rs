@@ -107,6 +107,8 @@ pub async fn import(
             break;
         }
     }
+    import.lanes.end().await;
+    import.committer.end().await;
     import.summary.seconds = began.elapsed().as_secs_f64();
     Ok((import.summary, failures))
 }
