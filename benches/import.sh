@@ -21,21 +21,7 @@ cargo build --release --quiet
 "${as[@]}" "$bin/pg_ctl" -D "$work/pg" -w -l "$work/log" \
   -o "-c listen_addresses='' -c unix_socket_directories=$work" start >/dev/null
 
-# Deterministic lines of the default format: 4 requests a second over some days, varied values.
-awk -v n="$lines" 'BEGIN {
-  srand(1); split("GET GET GET POST PUT", m, " "); split("200 200 200 200 304 404 500", s, " ")
-  a[1] = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/139.0.0.0 Safari/537.36"
-  a[2] = "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.1 Mobile/15E148 Safari/604.1"
-  a[3] = "python-requests/2.32.3"
-  for (i = 0; i < n; i++) {
-    t = int(i / 4)
-    printf "%d.%d.%d.%d - %s [%02d/Nov/2026:%02d:%02d:%02d +0000] \"%s /api/v1/items/%d/?page=%d HTTP/1.1\" %s %d \"https://example.com/list/%d\" \"%s\"\n", \
-      1 + int(rand() * 223), int(rand() * 256), int(rand() * 256), 1 + int(rand() * 254), \
-      rand() < 0.3 ? "user" int(rand() * 5000) : "-", 1 + int(t / 86400) % 28, int(t / 3600) % 24, \
-      int(t / 60) % 60, t % 60, m[1 + int(rand() * 5)], int(rand() * 100000), int(rand() * 50), \
-      s[1 + int(rand() * 7)], int(rand() * 60000), int(rand() * 1000), a[1 + int(rand() * 3)]
-  }
-}' >"$work/access.log"
+benches/load "$lines" 4 2026-11-01 >"$work/access.log"
 bytes=$(stat -c %s "$work/access.log")
 
 # Runs an import and prints "seconds peak_kib".

@@ -112,6 +112,13 @@ impl Committer {
         self.writer = None;
     }
 
+    /// Says good-bye.
+    pub(super) async fn end(self) {
+        if let Some(writer) = self.writer {
+            writer.end().await;
+        }
+    }
+
     /// Whether the store did not answer when it was asked last.
     pub(super) fn is_away(&self) -> bool {
         self.away.is_some()

@@ -254,6 +254,14 @@ impl Writer {
         either!(&mut self.arm, WriterArm, arm => arm.reparse(lines).await)
     }
 
+    /// Says good-bye, which leaves an SQLite file without files beside it. Nothing is lost without.
+    pub async fn end(self) {
+        match self.arm {
+            WriterArm::Postgres(_) => {}
+            WriterArm::Sqlite(arm) => arm.end().await,
+        }
+    }
+
     /// Tells the database that this process is alive, and learns whether the database is. A
     /// PostgreSQL server ends a writer that was silent for two minutes, so that the files of a
     /// stopped or unreachable daemon get free.

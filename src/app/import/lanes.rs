@@ -70,6 +70,13 @@ impl Lanes {
         }));
     }
 
+    /// Says good-bye on every connection that is idle.
+    pub(super) async fn end(self) {
+        for writer in self.idle {
+            writer.end().await;
+        }
+    }
+
     /// The batch that was sent first, when it has arrived, and whether it is stored for certain;
     /// `None` if none is under way. After one that is not, none behind it is.
     pub(super) async fn land(&mut self) -> Option<(Batch, bool)> {

@@ -108,6 +108,8 @@ pub async fn import(
             break;
         }
     }
+    import.lanes.end().await;
+    import.committer.end().await;
     import.summary.seconds = began.elapsed().as_secs_f64();
     index(&store, &mut import.shutdown).await;
     Ok((import.summary, failures))

@@ -14,8 +14,9 @@ use super::clock;
 use crate::model::{Batch, Field, Tuples};
 use crate::store::error::{Because, Kind, StoreError, from_sqlx};
 
-/// Rows of a long statement; 64 × 19 parameters, SQLite takes 32,766.
-const MANY: usize = 64;
+/// Rows of a long statement; 256 × 19 parameters, SQLite takes 32,766. With 16 an import takes a
+/// quarter more processor time, with 64 some per cent more, with 1,024 no less.
+const MANY: usize = 256;
 
 pub(super) static GUNICORN_LOG: LazyLock<Insert> = LazyLock::new(|| {
     use Column::{Inet, Int4, Int8, Json, Text, Time};
@@ -121,9 +122,9 @@ impl Insert {
                 Column::Int8 => arguments.add(i64::from_be_bytes((*field).try_into().ok()?)),
                 Column::Int4 => arguments.add(i32::from_be_bytes((*field).try_into().ok()?)),
                 Column::Time => arguments.add(clock::text(Tuples::micros(field)?)),
-                Column::Text => arguments.add(std::str::from_utf8(field).ok()?),
-                Column::Inet => arguments.add(address(field)?.to_string()),
-                Column::Json => arguments.add(std::str::from_utf8(field.get(1..)?).ok()?),
+                Column::Text => arguments.add(text(field)?),
+                Column::Inet => arguments.add(address(field)?),
+                Column::Json => arguments.add(text(field.get(1..)?)?),
                 Column::Raw => arguments.add(*field),
             }
             .ok()?;
@@ -132,13 +133,55 @@ impl Insert {
     }
 }
 
+/// One allocation; sqlx makes two of a `&str`.
+fn text(field: &[u8]) -> Option<Arc<str>> {
+    std::str::from_utf8(field).ok().map(Arc::from)
+}
+
 /// `family, bits, is_cidr, length, bytes…`.
-fn address(field: &[u8]) -> Option<IpAddr> {
+fn address(field: &[u8]) -> Option<Arc<str>> {
     let bytes = field.get(4..)?;
-    let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+    match <[u8; 4]>::try_from(bytes) {
+        Ok(octets) => Some(dotted(octets)),
+        Err(_) => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_string().into()),
+    }
+}
+
+/// As [`std::net::Ipv4Addr`] displays itself, without its detours.
+fn dotted(octets: [u8; 4]) -> Arc<str> {
+    let mut text = String::with_capacity(15);
+    for (nth, octet) in octets.into_iter().enumerate() {
+        if nth > 0 {
+            text.push('.');
+        }
+        for (least, unit) in [(100, 100), (10, 10), (0, 1)] {
+            if octet >= least {
+                text.push(char::from(b'0' + octet / unit % 10));
+            }
+        }
+    }
+    text.into()
 }
 
 fn unreadable(store: &str) -> StoreError {
     Kind::BadRow.error(store, Because("a row is not encoded as its columns say".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn addresses_are_the_texts_of_the_standard_library() {
+        for octets in (0..=255).map(|it| [it, 255 - it, 0, it]) {
+            assert_eq!(*dotted(octets), Ipv4Addr::from(octets).to_string());
+        }
+        let mut rows = Tuples::default();
+        rows.begin(1);
+        rows.inet("2001:db8::7".parse().unwrap());
+        let row = rows.rows().next().unwrap();
+        assert_eq!(&*address(row[0].unwrap()).unwrap(), "2001:db8::7");
+    }
 }

@@ -14,7 +14,7 @@ use crate::store::error::{StoreError, failed, from_io};
 use crate::store::rows;
 
 /// Pages given back in one transaction: 4 MiB, some milliseconds.
-const PAGES: i64 = 1024;
+const PAGES: i64 = 512;
 
 /// One connection and the sweepers' lock.
 #[derive(Debug)]

@@ -85,8 +85,14 @@ impl SqliteWriter {
         owner: &str,
     ) -> Result<SqliteWriter, StoreError> {
         let alive = arm.locks.join(owner).map_err(|error| from_io(&arm.name, error))?;
-        let connection = arm.connect().await?;
+        let connection = arm.connect_to_write().await?;
         Ok(SqliteWriter { arm: Arc::clone(arm), connection, alive, registered: HashSet::new() })
+    }
+
+    /// The last connection that is closed empties the write-ahead log into the file and removes it.
+    pub(in crate::store) async fn end(self) {
+        // The work is done; a fault while saying good-bye changes nothing.
+        let _ = self.connection.close().await;
     }
 
     pub(in crate::store) async fn candidates(
