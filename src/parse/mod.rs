@@ -13,6 +13,7 @@ mod atom;
 mod detect;
 mod exclusions;
 mod fields;
+mod greedy;
 mod line;
 mod mask;
 mod preset;
