@@ -26,35 +26,32 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
 /// The IPv4 address that `input` begins with, and its length: four numbers up to 255 without
 /// leading zeros, as the standard library reads them. It ends where no further digit follows.
 pub(super) fn leading_ipv4(input: &[u8]) -> Option<(Ipv4Addr, usize)> {
-    let mut rest = input;
+    let digit = |at: usize| input.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|it| *it < 10);
     let mut address = 0;
+    let mut at = 0;
     for nth in 0..4 {
         if nth > 0 {
-            rest = rest.strip_prefix(b".")?;
+            if input.get(at) != Some(&b'.') {
+                return None;
+            }
+            at += 1;
         }
-        let (part, behind) = ipv4_part(rest)?;
-        rest = behind;
+        let first = at;
+        let mut part = u32::from(digit(at)?);
+        at += 1;
+        while let Some(next) = digit(at) {
+            if part == 0 || at - first == 3 {
+                return None;
+            }
+            part = part * 10 + u32::from(next);
+            at += 1;
+        }
+        if part > 255 {
+            return None;
+        }
         address = address << 8 | part;
     }
-    Some((Ipv4Addr::from_bits(address), input.len() - rest.len()))
-}
-
-/// A number up to 255 without leading zeros, behind which no digit follows, written out for each
-/// length: half the steps of a loop.
-#[inline(always)]
-fn ipv4_part(input: &[u8]) -> Option<(u32, &[u8])> {
-    let digit = |byte: u8| Some(byte.wrapping_sub(b'0')).filter(|it| *it < 10).map(u32::from);
-    let (&first, rest) = input.split_first()?;
-    let first = digit(first)?;
-    let Some(second) = rest.first().copied().and_then(digit) else { return Some((first, rest)) };
-    let two = first * 10 + second;
-    let rest = &rest[1..];
-    let (part, rest) = match rest.first().copied().and_then(digit) {
-        None => (two, rest),
-        Some(third) => (two * 10 + third, &rest[1..]),
-    };
-    let ends = rest.first().copied().and_then(digit).is_none();
-    (first > 0 && part < 256 && ends).then_some((part, rest))
+    Some((Ipv4Addr::from_bits(address), at))
 }
 
 /// The first address in a list like `unknown, 203.0.113.9, 10.1.2.3`.

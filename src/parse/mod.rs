@@ -10,6 +10,7 @@
 
 mod address;
 mod atom;
+mod chunk;
 mod detect;
 mod exclusions;
 mod fields;
@@ -24,6 +25,7 @@ mod search;
 mod template;
 mod time;
 
+pub use chunk::{Chunk, TextLine};
 pub use detect::{Detection, detect};
 pub use exclusions::Exclusions;
 pub use line::{LineParser, Parsed};

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::address::{address, first_address};
 use super::atom::Atom;
+use super::chunk::TextLine;
 use super::fields::request_line;
 use super::greedy::greedy;
 use super::read::{Quoting, Value, read, search};
@@ -59,23 +60,20 @@ impl Template {
         line: &'a [u8],
         record: &mut GunicornLogModel<'a>,
     ) -> Result<(), Reject> {
-        let text = std::str::from_utf8(line).map_err(|_| Reject::NotUtf8)?;
-        // One look for all that makes a line unusual.
-        let odd = memchr::memchr3(0, b'\n', b'\\', line).is_some();
-        self.parse_text(text, odd, record)
+        let line = TextLine::of(line).ok_or(Reject::NotUtf8)?;
+        self.parse_text(line, record)
     }
 
-    /// As [`Template::parse_to`]; `odd` is set if the line holds NUL, a newline or a backslash, and
-    /// may be set if it does not.
+    /// As [`Template::parse_to`], of a line that was looked at.
     ///
     /// # Errors
     /// The same.
     pub(super) fn parse_text<'a>(
         &'a self,
-        text: &'a str,
-        odd: bool,
+        line: TextLine<'a>,
         record: &mut GunicornLogModel<'a>,
     ) -> Result<(), Reject> {
+        let TextLine { text, odd } = line;
         let line = text.as_bytes();
         let joined = odd && memchr::memchr(b'\n', line).is_some();
         if !joined {
