@@ -3,9 +3,8 @@
 //! Nearly every line is read here and nowhere else, so each field first looks for what stands
 //! there nearly always. Whatever is not plainly that is left to the grammar of its atom.
 //!
-//! The way of a field is inlined into one loop, which hands values on as it goes: with calls whose
-//! results go through memory, and a list of values between reading and filling the columns, a line
-//! took a quarter more steps.
+//! The way of a field is inlined into one loop, which hands each value on as it is read: with calls
+//! whose results go through memory a line took a fifth more steps and a third more time.
 
 use super::address::leading_ipv4;
 use super::atom::Atom;

@@ -158,6 +158,8 @@ impl<'r, 'a> Draft<'r, 'a> {
 
     /// Puts the field's value where it belongs; `false` if it is a part of a character. Fields end
     /// at literals of the format, so within none; but neighbours without a literal could.
+    ///
+    /// Inlined with what it calls into the loop of [`greedy`], which says why.
     #[inline(always)]
     fn put(&mut self, field: &'a Field, line: &'a str, value: Value) -> bool {
         if !field.atom.is_text() {

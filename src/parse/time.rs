@@ -62,7 +62,7 @@ struct Recent {
 
 thread_local! {
     /// The minute that this thread read last. Lines next to each other are nearly always of the same
-    /// one, and then only the seconds are to be read, which takes a fifth of the steps.
+    /// one, and then only the seconds are to be read, which takes a quarter of the steps.
     static RECENT: Cell<Recent> =
         const { Cell::new(Recent { text: words(b"[01/Jan/1970:00:00:00 +0000]"), value: 0 }) };
 }
