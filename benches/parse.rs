@@ -1,5 +1,6 @@
-//! How fast lines become records, in bytes of log per second: ordinary lines of the default
-//! format, the hostile corpora, and lines made to be read in many ways.
+//! How fast lines become records, and bytes of a log rows as they are sent to the store, in bytes
+//! of log per second: ordinary lines of the default format, the hostile corpora, and lines made to
+//! be read in many ways.
 
 #![expect(clippy::expect_used, reason = "a bench without its logs cannot go on")]
 
@@ -7,7 +8,8 @@ use std::fs;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use log_ingestd::parse::Template;
+use log_ingestd::model::{Batch, FileId};
+use log_ingestd::parse::{Chunk, Exclusions, LineParser, Mask, Parsed, Template};
 
 const DEFAULT: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
 const AGENTS: [&str; 4] = [
@@ -53,7 +55,33 @@ fn bench(criterion: &mut Criterion, name: &str, format: &str, log: &[u8]) {
     group.finish();
 }
 
+/// Finds the lines of `log`, reads them and encodes their rows, as the daemon does.
+fn encode(criterion: &mut Criterion, format: &str, log: &[u8]) {
+    let template = Template::compile(format).expect("a format");
+    let parser = LineParser::new(template, Mask::default(), Exclusions::default());
+    let mut batch = Batch::default();
+    let mut group = criterion.benchmark_group("encode");
+    group.sample_size(20).throughput(Throughput::Bytes(log.len() as u64));
+    group.bench_function("default", |bencher| {
+        bencher.iter(|| {
+            batch.clear();
+            let mut at = 0;
+            while at < log.len() {
+                for (line, length) in Chunk::of(black_box(&log[at..])) {
+                    if let Parsed::Record(record) = parser.parse_text(line) {
+                        batch.push_record(FileId(1), at as u64, &record, 0);
+                    }
+                    at += length;
+                }
+            }
+            batch.weight()
+        });
+    });
+    group.finish();
+}
+
 fn parse(criterion: &mut Criterion) {
+    encode(criterion, DEFAULT, &ordinary());
     bench(criterion, "default", DEFAULT, &ordinary());
     for name in ["default", "forwarded-for-first", "json-template"] {
         let root = format!("{}/fixtures/corpus/{name}", env!("CARGO_MANIFEST_DIR"));

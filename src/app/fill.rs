@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use crate::follow::Lines;
 use crate::follow::identity::{head_print, whole_head_print};
 use crate::model::{Batch, FileId, Mark, Micros, Span};
-use crate::parse::{LineParser, Parsed};
+use crate::parse::{Chunk, LineParser, Parsed};
 
 /// Lines that may belong to one record, at most.
 const MAX_JOINED: usize = 8;
@@ -96,6 +96,7 @@ pub(super) fn fill(
     'reading: loop {
         note_head(lines, reading, &mut batch.spans[at], ended);
         loop {
+            run(lines, reading, batch, at, limits);
             if limits.reached(batch) {
                 result = Ok(Stop::Full);
                 break 'reading;
@@ -162,6 +163,36 @@ fn note_head(lines: &Lines, reading: &Reading<'_>, span: &mut Span, ended: bool)
         } else {
             head_print(lines.partial())
         };
+    }
+}
+
+/// Takes lines that are looked at together, for as long as they are records: nearly all of a log.
+/// The first that is none, and whatever is not plainly a line, is left to [`step`].
+fn run(lines: &mut Lines, reading: &Reading<'_>, batch: &mut Batch, at: usize, limits: Limits) {
+    // A line that the store refuses is looked for one by one.
+    let mut plain = lines.at_line_start() && !lines.is_passing() && reading.refused.is_none();
+    while plain {
+        let mut end = lines.offset();
+        let records = Chunk::of(lines.partial()).all(|(line, length)| {
+            if limits.reached(batch) {
+                return false;
+            }
+            match reading.parser.parse_text(line) {
+                Parsed::Record(record) => {
+                    batch.push_record(reading.file, end, &record, reading.estimated);
+                    batch.spans[at].rows += 1;
+                }
+                Parsed::Excluded => batch.spans[at].excluded += 1,
+                Parsed::Reject(_) => return false,
+            }
+            batch.spans[at].lines += 1;
+            end += length as u64;
+            true
+        });
+        plain = records && end > lines.offset();
+        if end > lines.offset() {
+            lines.take(end);
+        }
     }
 }
 

@@ -120,10 +120,10 @@ impl Batch {
         self.expired += u64::from(self.cutoff.is_some_and(|cutoff| timestamp < cutoff));
         self.minutes.count(file, timestamp, record.code, record.response_bytes);
         let row = &mut self.gunicorn_log;
-        row.begin(Self::GUNICORN_LOG.len() as i16);
-        row.int8(file.row_id(offset));
-        row.time(timestamp);
-        row.int8(offset as i64);
+        row.begin_with(
+            Self::GUNICORN_LOG.len() as i16,
+            [file.row_id(offset), Tuples::from_micros(timestamp), offset as i64],
+        );
         or_null(row, record.duration, Tuples::int8);
         or_null(row, record.response_bytes, Tuples::int8);
         row.int4(file.0);
@@ -135,6 +135,10 @@ impl Batch {
         or_null(row, record.user_ip, Tuples::inet);
         for text in [&record.agent, &record.source, &record.protocol] {
             or_null(row, text.as_deref(), Tuples::text);
+        }
+        let pairs = [&record.environ, &record.response_headers, &record.headers];
+        if pairs.iter().all(|pairs| pairs.is_empty()) {
+            return row.nulls::<3>();
         }
         captured(row, Some("environ"), &record.environ);
         captured(row, Some("headers"), &record.response_headers);

@@ -31,6 +31,22 @@ pub(super) fn integer(input: &[u8]) -> IResult<&[u8], i64> {
     }
 }
 
+/// The number of one to nine digits that `input` begins with, and its length. Longer ones, which
+/// may be more than a column holds, are left to [`integer`].
+#[inline(always)]
+pub(super) fn few_digits(input: &[u8]) -> Option<(i64, usize)> {
+    const MOST: usize = 9;
+    let mut sum = 0u32;
+    for (length, byte) in input.iter().take(MOST + 1).enumerate() {
+        let digit = byte.wrapping_sub(b'0');
+        if digit > 9 {
+            return (length > 0).then_some((i64::from(sum), length));
+        }
+        sum = sum.wrapping_mul(10).wrapping_add(u32::from(digit));
+    }
+    (1..=MOST).contains(&input.len()).then_some((i64::from(sum), input.len()))
+}
+
 /// `-`, or `None` as Python writes it.
 fn nothing(input: &[u8]) -> IResult<&[u8], Number> {
     value(None, alt((tag(&b"-"[..]), tag(&b"None"[..])))).parse(input)
@@ -124,6 +140,18 @@ mod tests {
         assert_eq!(all(pid(b"<1>")), Some(Some(1)));
         assert_eq!(all(pid(b"1")), Some(Some(1)));
         assert_eq!(all(pid(b"<1")), None);
+    }
+
+    #[test]
+    fn few_digits_are_what_the_grammar_reads() {
+        let mut rng = fastrand::Rng::with_seed(9);
+        for length in (0..=12).cycle().take(10_000) {
+            let mut text: Vec<u8> = (0..length).map(|_| rng.u8(b'0'..=b'9')).collect();
+            text.extend_from_slice(if rng.bool() { b"" } else { b" 1" });
+            let right = integer(&text).ok().filter(|_| length <= 9);
+            let right = right.map(|(rest, number)| (number, text.len() - rest.len()));
+            assert_eq!(few_digits(&text), right);
+        }
     }
 
     #[test]

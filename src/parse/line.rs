@@ -1,5 +1,6 @@
 //! The whole way of a line: read, left out or masked.
 
+use super::chunk::TextLine;
 use super::exclusions::Exclusions;
 use super::mask::Mask;
 use super::reject::Reject;
@@ -40,10 +41,18 @@ impl LineParser {
     /// Reads one line as [`Template::parse`] does. URL and referer are masked, the referer also
     /// among the captured headers; exclusions see the URL as it was logged.
     pub fn parse<'a>(&'a self, line: &'a [u8]) -> Parsed<'a> {
+        match TextLine::of(line) {
+            Some(line) => self.parse_text(line),
+            None => Parsed::Reject(Reject::NotUtf8),
+        }
+    }
+
+    /// As [`LineParser::parse`], of a line that was looked at together with others.
+    pub fn parse_text<'a>(&'a self, line: TextLine<'a>) -> Parsed<'a> {
         // Made where the caller wants it: see `Template::parse_to`.
         let mut parsed = Parsed::Record(GunicornLogModel::default());
         if let Parsed::Record(record) = &mut parsed {
-            if let Err(reject) = self.template.parse_to(line, record) {
+            if let Err(reject) = self.template.parse_text(line, record) {
                 return Parsed::Reject(reject);
             }
             if record.url.as_deref().is_some_and(|url| self.exclusions.cover(url)) {

@@ -10,9 +10,11 @@
 
 mod address;
 mod atom;
+mod chunk;
 mod detect;
 mod exclusions;
 mod fields;
+mod greedy;
 mod line;
 mod mask;
 mod preset;
@@ -23,6 +25,7 @@ mod search;
 mod template;
 mod time;
 
+pub use chunk::{Chunk, TextLine};
 pub use detect::{Detection, detect};
 pub use exclusions::Exclusions;
 pub use line::{LineParser, Parsed};

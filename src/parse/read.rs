@@ -18,12 +18,12 @@
 use nom::character::complete::char;
 use nom::{IResult, Parser};
 
-use super::address::leading_ipv4;
 use super::atom::Atom;
-use super::fields::{Number, decimal_seconds, phrase, pid, scaled, status};
+use super::fields::{Number, decimal_seconds, pid, scaled, status};
+use super::greedy::greedy;
 use super::reject::Reject;
 use super::search::Search;
-use super::template::{Field, Template};
+use super::template::Template;
 use super::time::time;
 
 /// One field's place in the line, and its number if it is one; of an address that was read already
@@ -52,13 +52,25 @@ pub(super) fn read(
     joined: bool,
     values: &mut [Value],
 ) -> Result<Quoting, Reject> {
+    let mut place = values.iter_mut();
+    let put = |_, value| place.next().map(|place| *place = value).is_some();
+    if !joined && greedy(template, line, put) {
+        return Ok(Quoting::Escaped);
+    }
+    search(template, line, joined, values)
+}
+
+/// The second and the third attempt of [`read`], for a line that cannot be read greedily.
+pub(super) fn search(
+    template: &Template,
+    line: &[u8],
+    joined: bool,
+    values: &mut [Value],
+) -> Result<Quoting, Reject> {
     if !line.starts_with(&template.head) {
         return Err(Reject::Unlike(template.no_head.clone()));
     }
     let at = template.head.len();
-    if !joined && greedy(&template.fields, line, at, values) {
-        return Ok(Quoting::Escaped);
-    }
     let mut stuck = 0;
     let attempts: &[Quoting] =
         if joined { &[Quoting::Escaped] } else { &[Quoting::Escaped, Quoting::Verbatim] };
@@ -94,83 +106,8 @@ pub(super) fn typed(atom: Atom, input: &[u8]) -> IResult<&[u8], Number> {
     }
 }
 
-fn greedy(fields: &[Field], line: &[u8], start: usize, values: &mut [Value]) -> bool {
-    let mut start = start;
-    for (nth, (field, value)) in fields.iter().zip(values).enumerate() {
-        let until = field.until.as_slice();
-        let (end, number) = if field.atom.is_text() {
-            let rest = &line[start..];
-            if field.atom == Atom::RemoteAddress
-                && let Some((length, address)) = plain_address(rest, until)
-            {
-                (start + length, Some(address))
-            } else {
-                let Some(length) = text_length(rest, until, nth + 1 == fields.len()) else {
-                    return false;
-                };
-                (start + length, None)
-            }
-        } else {
-            let Ok((rest, number)) = typed(field.atom, &line[start..]) else { return false };
-            let mut end = line.len() - rest.len();
-            // A phrase goes with its status where a text that begins with a letter cannot follow.
-            if field.atom == Atom::Status && fields.get(nth + 1).is_none_or(|f| !f.atom.is_text()) {
-                let phrase = &rest[..phrase(rest)];
-                end += phrase.trim_ascii_end().len();
-            }
-            (end, number)
-        };
-        if !stands_at(&line[end..], until) {
-            return false;
-        }
-        *value = Value { start, end, number };
-        start = end + until.len();
-    }
-    start == line.len()
-}
-
-/// Whether `rest` begins with `until`: nearly always one to three bytes, for which a call to the C
-/// library's memcmp would be most of the time.
-pub(super) fn stands_at(rest: &[u8], until: &[u8]) -> bool {
-    match *until {
-        [] => true,
-        [a] => rest.first() == Some(&a),
-        [a, b] => matches!(*rest, [x, y, ..] if x == a && y == b),
-        [a, b, c] => matches!(*rest, [x, y, z, ..] if x == a && y == b && z == c),
-        _ => rest.starts_with(until),
-    }
-}
-
-/// How long the shortest escaped text at the beginning of `rest` is that `until` follows.
-fn text_length(rest: &[u8], until: &[u8], last: bool) -> Option<usize> {
-    let Some(&first) = until.first() else {
-        // The search decides between neighbours.
-        return (last && unescaped_quote(rest).is_none()).then_some(rest.len());
-    };
-    if first == b'"' {
-        return unescaped_quote(rest);
-    }
-    for at in memchr::memchr2_iter(first, b'"', rest) {
-        if stands_at(&rest[at..], until) {
-            return Some(at);
-        }
-        if rest[at] == b'"' && (at == 0 || rest[at - 1] != b'\\') {
-            return None;
-        }
-    }
-    None
-}
-
-/// An IPv4 address that `until` follows, read as it is passed over: its length, and its bits. Any
-/// other value is text until its place is known.
-fn plain_address(rest: &[u8], until: &[u8]) -> Option<(usize, i64)> {
-    let (address, length) = leading_ipv4(rest)?;
-    // The shortest text before a digit or a dot would be a part of the address.
-    let ends = !matches!(until.first()?, b'0'..=b'9' | b'.') && stands_at(&rest[length..], until);
-    ends.then(|| (length, i64::from(address.to_bits())))
-}
-
 /// The first `"` that has no backslash before it within `text`.
+#[inline]
 pub(super) fn unescaped_quote(text: &[u8]) -> Option<usize> {
     memchr::memchr_iter(b'"', text).find(|&at| at == 0 || text[at - 1] != b'\\')
 }

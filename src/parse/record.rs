@@ -5,17 +5,17 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use super::address::{address, first_address};
 use super::atom::Atom;
+use super::chunk::TextLine;
 use super::fields::request_line;
-use super::read::{Quoting, Value, read};
+use super::greedy::greedy;
+use super::read::{Quoting, Value, read, search};
 use super::reject::Reject;
 use super::template::{Field, Template};
 use crate::model::{Captured, GunicornLogModel};
 
-/// Places are kept in an array of one of three sizes, since a large one takes time to clear. So many
+/// Places are kept in an array of one of two sizes, since a large one takes time to clear. So many
 /// fields has nearly every format.
 const FEW: usize = 10;
-/// And so many nearly every other.
-const SOME: usize = 20;
 /// The most fields that a template has.
 const MANY: usize = 64;
 
@@ -60,50 +60,81 @@ impl Template {
         line: &'a [u8],
         record: &mut GunicornLogModel<'a>,
     ) -> Result<(), Reject> {
+        let line = TextLine::of(line).ok_or(Reject::NotUtf8)?;
+        self.parse_text(line, record)
+    }
+
+    /// As [`Template::parse_to`], of a line that was looked at.
+    ///
+    /// # Errors
+    /// The same.
+    pub(super) fn parse_text<'a>(
+        &'a self,
+        line: TextLine<'a>,
+        record: &mut GunicornLogModel<'a>,
+    ) -> Result<(), Reject> {
+        let TextLine { text, odd } = line;
+        let line = text.as_bytes();
+        let joined = odd && memchr::memchr(b'\n', line).is_some();
+        if !joined {
+            // Fields are put where they belong as they are read, without a list between the two.
+            let mut draft = Draft::of(record, odd);
+            if greedy(self, line, |field, value| draft.put(field, text, value)) {
+                draft.finish();
+                return if odd { without_nul(line) } else { Ok(()) };
+            }
+            *record = GunicornLogModel::default();
+        }
         match self.fields.len() {
-            fields @ 0..=FEW => self.fill(line, record, &mut [Value::default(); FEW][..fields]),
-            fields @ 0..=SOME => self.fill(line, record, &mut [Value::default(); SOME][..fields]),
-            fields => self.fill(line, record, &mut [Value::default(); MANY][..fields]),
+            n @ 0..=FEW => self.search(text, joined, record, &mut [Value::default(); FEW][..n]),
+            n => self.search(text, joined, record, &mut [Value::default(); MANY][..n]),
         }
     }
 
-    fn fill<'a>(
+    /// Reads a line that cannot be read greedily.
+    #[cold]
+    fn search<'a>(
         &'a self,
-        line: &'a [u8],
+        text: &'a str,
+        joined: bool,
         record: &mut GunicornLogModel<'a>,
         values: &mut [Value],
     ) -> Result<(), Reject> {
-        let text = std::str::from_utf8(line).map_err(|_| Reject::NotUtf8)?;
-        // One look for all that makes a line unusual.
-        let odd = memchr::memchr3(0, b'\n', b'\\', line).is_some();
-        let joined = odd && memchr::memchr(b'\n', line).is_some();
-        let (text, quoting) = match (read(self, line, joined, values), line.strip_suffix(b"\r")) {
-            (Ok(quoting), _) => (text, quoting),
+        let line = text.as_bytes();
+        let found = search(self, line, joined, values);
+        let (quoting, within) = match (found, text.strip_suffix('\r')) {
+            (Ok(quoting), _) => (quoting, text),
             (Err(reject), None) => return Err(reject),
-            (Err(reject), Some(shorter)) => match read(self, shorter, joined, values) {
-                Ok(quoting) => (&text[..shorter.len()], quoting),
+            (Err(reject), Some(within)) => match read(self, within.as_bytes(), joined, values) {
+                Ok(quoting) => (quoting, within),
                 Err(_) => return Err(reject),
             },
         };
-        if odd && memchr::memchr(0, line).is_some() {
-            return Err(Reject::HoldsNul);
+        without_nul(line)?;
+        let mut draft = Draft::of(record, quoting == Quoting::Escaped);
+        for (field, value) in self.fields.iter().zip(values) {
+            if !draft.put(field, within, *value) {
+                return Err(Reject::Unlike(field.no_end.clone()));
+            }
         }
-        let escapes = odd && quoting == Quoting::Escaped;
-        let draft = Draft {
-            record,
-            path: None,
-            query: None,
-            exactness: 0,
-            forwarded_for: None,
-            real_ip: None,
-        };
-        draft.fill(&self.fields, values, text, escapes)
+        draft.finish();
+        Ok(())
+    }
+}
+
+#[cold]
+fn without_nul(line: &[u8]) -> Result<(), Reject> {
+    match memchr::memchr(0, line) {
+        Some(_) => Err(Reject::HoldsNul),
+        None => Ok(()),
     }
 }
 
 /// A record, and what decides between several atoms for one column.
 struct Draft<'r, 'a> {
     record: &'r mut GunicornLogModel<'a>,
+    /// Whether the line may hold `\"` for `"`.
+    escapes: bool,
     path: Option<Cow<'a, str>>,
     query: Option<Cow<'a, str>>,
     /// How exact the duration is: 4 for `D`, down to 1 for `T`, 0 for none yet.
@@ -112,33 +143,43 @@ struct Draft<'r, 'a> {
     real_ip: Option<IpAddr>,
 }
 
-impl<'a> Draft<'_, 'a> {
-    fn fill(
-        mut self,
-        fields: &'a [Field],
-        values: &[Value],
-        line: &'a str,
-        escapes: bool,
-    ) -> Result<(), Reject> {
-        for (field, value) in fields.iter().zip(values) {
-            if field.atom.is_text() {
-                // Fields end at literals of the format, so within no character; but neighbours
-                // without a literal could.
-                let text = line.get(value.start..value.end);
-                let text = text.ok_or_else(|| Reject::Unlike(field.no_end.clone()))?;
-                if let (Atom::RemoteAddress, Some(address)) = (field.atom, value.number) {
-                    self.record.user_ip = u32::try_from(address).ok().map(ipv4);
-                } else if !matches!(text, "" | "-") {
-                    self.text(field, text, escapes);
-                }
-            } else if let Some(number) = value.number {
-                self.number(field.atom, number);
-            }
+impl<'r, 'a> Draft<'r, 'a> {
+    fn of(record: &'r mut GunicornLogModel<'a>, escapes: bool) -> Draft<'r, 'a> {
+        Draft {
+            record,
+            escapes,
+            path: None,
+            query: None,
+            exactness: 0,
+            forwarded_for: None,
+            real_ip: None,
         }
-        self.finish();
-        Ok(())
     }
 
+    /// Puts the field's value where it belongs; `false` if it is a part of a character. Fields end
+    /// at literals of the format, so within none; but neighbours without a literal could.
+    ///
+    /// Inlined with what it calls into the loop of [`greedy`], which says why.
+    #[inline(always)]
+    fn put(&mut self, field: &'a Field, line: &'a str, value: Value) -> bool {
+        if !field.atom.is_text() {
+            if let Some(number) = value.number {
+                self.number(field.atom, number);
+            }
+            return true;
+        }
+        if let (Atom::RemoteAddress, Some(address)) = (field.atom, value.number) {
+            self.record.user_ip = u32::try_from(address).ok().map(ipv4);
+            return true;
+        }
+        let Some(text) = line.get(value.start..value.end) else { return false };
+        if !matches!(text, "" | "-") {
+            self.text(field, text);
+        }
+        true
+    }
+
+    #[inline(always)]
     fn number(&mut self, atom: Atom, number: i64) {
         let record = &mut *self.record;
         let exactness = match atom {
@@ -157,11 +198,12 @@ impl<'a> Draft<'_, 'a> {
         }
     }
 
-    /// `escapes` says that the line may hold `\"` for `"`.
-    fn text(&mut self, field: &'a Field, raw: &'a str, escapes: bool) {
+    #[inline(always)]
+    fn text(&mut self, field: &'a Field, raw: &'a str) {
         if field.atom == Atom::RequestLine {
-            return self.request_line(raw, escapes);
+            return self.request_line(raw);
         }
+        let escapes = self.escapes;
         let record = &mut *self.record;
         let text = unescape(raw, escapes);
         match field.atom {
@@ -181,7 +223,8 @@ impl<'a> Draft<'_, 'a> {
 
     /// Its words are told apart before they are unescaped, so that each is copied alone, if at all:
     /// no space comes or goes by that.
-    fn request_line(&mut self, text: &'a str, escapes: bool) {
+    fn request_line(&mut self, text: &'a str) {
+        let escapes = self.escapes;
         let record = &mut *self.record;
         let Some(words) = request_line(text) else {
             return record.url = Some(unescape(text, escapes));

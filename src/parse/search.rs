@@ -7,7 +7,8 @@
 
 use super::atom::Atom;
 use super::fields::{Number, integer, phrase};
-use super::read::{Quoting, Value, stands_at, typed, unescaped_quote};
+use super::greedy::stands_at;
+use super::read::{Quoting, Value, typed, unescaped_quote};
 use super::template::Field;
 
 /// One search through one line.

@@ -3,6 +3,8 @@
 //! Gunicorn writes it with `time.strftime('[%d/%b/%Y:%H:%M:%S %z]')` in the C locale, so every part
 //! has a fixed width and the month is one of twelve English words.
 
+use std::cell::Cell;
+
 use nom::IResult;
 use nom::Parser;
 use nom::bytes::complete::take;
@@ -40,6 +42,53 @@ pub(super) fn time(input: &[u8]) -> IResult<&[u8], Micros> {
 
 fn value(text: &[u8]) -> Option<Micros> {
     let text: &[u8; LENGTH] = text.try_into().ok()?;
+    let minute = words(text);
+    let second = second(text)?;
+    let recent = RECENT.get();
+    if recent.text == minute {
+        return Some(recent.value + second * 1_000_000);
+    }
+    let value = whole(text)?;
+    RECENT.set(Recent { text: minute, value: value - second * 1_000_000 });
+    Some(value)
+}
+
+/// A minute that was read, and the text of its times but for the seconds.
+#[derive(Clone, Copy)]
+struct Recent {
+    text: [u64; 4],
+    value: Micros,
+}
+
+thread_local! {
+    /// The minute that this thread read last. Lines next to each other are nearly always of the same
+    /// one, and then only the seconds are to be read, which takes a quarter of the steps.
+    static RECENT: Cell<Recent> =
+        const { Cell::new(Recent { text: words(b"[01/Jan/1970:00:00:00 +0000]"), value: 0 }) };
+}
+
+/// All bytes of a time but the two of the seconds.
+#[inline]
+const fn words(text: &[u8; LENGTH]) -> [u64; 4] {
+    const SECONDS: u128 = 0xffff << (3 * 8); // bytes 19 and 20, from byte 16 on
+    let [a, b, c, d, e, f, g, h, rest @ ..] = *text;
+    let first = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let [a, b, c, d, e, f, g, h, rest @ ..] = rest;
+    let second = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let [a, b, c, d, e, f, g, h, i, j, k, l] = rest;
+    let rest = u128::from_le_bytes([a, b, c, d, e, f, g, h, i, j, k, l, 0, 0, 0, 0]) & !SECONDS;
+    [first, second, rest as u64, (rest >> 64) as u64]
+}
+
+#[inline]
+fn second(text: &[u8; LENGTH]) -> Option<i64> {
+    let (tens, ones) = (text[19].wrapping_sub(b'0'), text[20].wrapping_sub(b'0'));
+    (tens < 6 && ones < 10).then(|| i64::from(tens * 10 + ones))
+}
+
+/// Reads every byte.
+#[inline(never)]
+fn whole(text: &[u8; LENGTH]) -> Option<Micros> {
     // All bytes at once and without a branch, which compiles to a few vector instructions: a digit
     // becomes its value and a byte of the frame 0, or more than there may be.
     let mut values = [0; LENGTH];
@@ -134,6 +183,20 @@ mod tests {
         }
         assert_eq!(read("[01/Jan/1970:00:00:00 +0000]"), Some(0));
         assert_eq!(read("[31/Dec/9999:23:59:59 +0000]"), Some(253_402_300_799_000_000));
+    }
+
+    #[test]
+    fn a_time_is_the_same_whatever_was_read_before_it() {
+        let text = *b"[28/Feb/2024:09:59:18 +0530]";
+        for at in 0..LENGTH {
+            for byte in 0..=u8::MAX {
+                let mut other = text;
+                other[at] = byte;
+                assert!(value(&text).is_some());
+                assert_eq!(value(&other), whole(&other), "{}", other.escape_ascii());
+                assert_eq!(value(&other), whole(&other), "{}", other.escape_ascii());
+            }
+        }
     }
 
     #[test]
