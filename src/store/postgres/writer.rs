@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Postgres, lock, time};
 use crate::model::{Checkpoint, FileId, NewFile, Sighting};
@@ -105,10 +105,8 @@ impl PgWriter {
     /// that it does not know is the other's work, and may be of the same file.
     pub(in crate::store) async fn register(
         &mut self,
-        new: &NewFile,
-        known: &[FileId],
-    ) -> Result<Option<Checkpoint>, StoreError> {
-        let seen = &new.sighting;
+        files: &[(NewFile, Vec<FileId>)],
+    ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
         let register = async {
             let mut tx = self.connection.begin().await?;
             sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
@@ -116,37 +114,27 @@ impl PgWriter {
                 .bind(lock::REGISTER)
                 .execute(&mut *tx)
                 .await?;
-            let again = candidates(&mut tx, seen).await?;
-            let is_news = |id| !known.contains(id) && !self.registered.contains(id);
-            if again.iter().any(|it| is_news(&it.file)) {
-                tx.rollback().await?;
-                return Ok(None);
+            let mut registered = Vec::with_capacity(files.len());
+            for (new, known) in files {
+                let again = candidates(&mut tx, &new.sighting).await?;
+                let is_news = |id| !known.contains(id) && !self.registered.contains(id);
+                registered.push(match again.iter().any(|it| is_news(&it.file)) {
+                    true => None,
+                    false => Some(insert(&mut tx, new, &self.owner).await?),
+                });
             }
-            let row = sqlx::query(REGISTER)
-                .bind(&seen.host)
-                .bind(&seen.path)
-                .bind(seen.key.map(|key| key.device as i64))
-                .bind(seen.key.map(|key| key.inode as i64))
-                .bind(seen.key.and_then(|key| key.birth_us).map(time))
-                .bind(&new.format)
-                .bind(new.time_estimated)
-                .bind(seen.head.map(|head| head.print.0.to_vec()))
-                .bind(seen.head.map(|head| head.length as i32))
-                .bind(&self.owner)
-                .fetch_one(&mut *tx)
-                .await?;
-            let checkpoint = rows::checkpoint(&row)?;
-            // Nobody else can know it yet, so this does not wait.
-            sqlx::query("SELECT pg_advisory_lock($1, $2)")
+            // Nobody else can know them yet, so this does not wait.
+            let ids: Vec<i32> = registered.iter().flatten().map(|it| it.file.0).collect();
+            sqlx::query("SELECT pg_advisory_lock($1, id) FROM unnest($2::int4[]) AS id")
                 .bind(lock::FILE)
-                .bind(checkpoint.file.0)
+                .bind(ids)
                 .execute(&mut *tx)
                 .await?;
             tx.commit().await?;
-            Ok(Some(checkpoint))
+            Ok(registered)
         };
         let registered = register.await.map_err(failed(&self.arm.name))?;
-        if let Some(checkpoint) = &registered {
+        for checkpoint in registered.iter().flatten() {
             self.registered.insert(checkpoint.file);
             self.held.insert(checkpoint.file);
         }
@@ -202,16 +190,27 @@ impl PgWriter {
         Err(Kind::Unavailable.error(&self.arm.name, Because(why)))
     }
 
-    pub(in crate::store) async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
-        if !self.held.contains(&file) {
+    /// All in one message. The name of an owner is for people: it may come back after a crash of
+    /// the server, which is why nobody waits for the disk here.
+    pub(in crate::store) async fn release(&mut self, files: &[FileId]) -> Result<(), StoreError> {
+        let held: Vec<FileId> = files.iter().filter(|it| self.held.remove(it)).copied().collect();
+        if held.is_empty() {
             return Ok(());
         }
-        sqlx::query("UPDATE log_file SET owner = NULL WHERE id = $1")
-            .bind(file.0)
+        let ids: Vec<String> = held.iter().map(|file| file.0.to_string()).collect();
+        let ids = ids.join(",");
+        let release = format!(
+            "BEGIN; SET LOCAL synchronous_commit = off;
+             UPDATE log_file SET owner = NULL WHERE id IN ({ids}); COMMIT;
+             SELECT pg_advisory_unlock({}, id) FROM unnest('{{{ids}}}'::int4[]) AS id",
+            lock::FILE
+        );
+        // Numbers only.
+        sqlx::raw_sql(AssertSqlSafe(release))
             .execute(&mut self.connection)
             .await
             .map_err(failed(&self.arm.name))?;
-        self.unlock(file).await
+        Ok(())
     }
 
     pub(in crate::store) async fn committed(
@@ -382,6 +381,28 @@ async fn candidates(
         .fetch_all(connection)
         .await?;
     rows.iter().map(rows::checkpoint).collect()
+}
+
+async fn insert(
+    connection: &mut PgConnection,
+    new: &NewFile,
+    owner: &str,
+) -> Result<Checkpoint, sqlx::Error> {
+    let seen = &new.sighting;
+    let row = sqlx::query(REGISTER)
+        .bind(&seen.host)
+        .bind(&seen.path)
+        .bind(seen.key.map(|key| key.device as i64))
+        .bind(seen.key.map(|key| key.inode as i64))
+        .bind(seen.key.and_then(|key| key.birth_us).map(time))
+        .bind(&new.format)
+        .bind(new.time_estimated)
+        .bind(seen.head.map(|head| head.print.0.to_vec()))
+        .bind(seen.head.map(|head| head.length as i32))
+        .bind(owner)
+        .fetch_one(connection)
+        .await?;
+    rows::checkpoint(&row)
 }
 
 pub(super) fn reject_of(row: &PgRow) -> Result<StoredLine, sqlx::Error> {

@@ -1,0 +1,300 @@
+//! Files whose lines travel in common batches.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+
+use anyhow::{Context, anyhow};
+
+use crate::app::commit::{Claims, Outcome, chain};
+use crate::app::fill::{Limits, Reading, Stop, fill};
+use crate::app::formats::Format;
+use crate::app::ingest::now;
+use crate::app::source::Source;
+use crate::model::{Batch, Checkpoint, FileId};
+use crate::store::StoreError;
+
+use super::content::End;
+use super::gather::Nth;
+use super::single::warn_of_rest;
+use super::{Import, writer};
+
+/// Files in one batch, at most.
+const SPANS: usize = 64;
+
+/// Files that are open and claimed at once, at most.
+const MEMBERS: usize = 256;
+
+/// A claimed file.
+pub(super) struct Member {
+    pub(super) nth: usize,
+    source: Source,
+    /// Moves as its lines are stored.
+    claimed: Checkpoint,
+    format: Arc<Format>,
+    /// Whether it was closed before, and how long it was known to be.
+    closed: Option<u64>,
+    /// Bytes of its content that were seen.
+    seen: u64,
+    /// How far it was read, and what ended it; `None` while it is being read.
+    read: Option<(u64, anyhow::Result<End>)>,
+}
+
+impl Member {
+    pub(super) fn new(
+        nth: usize,
+        source: Source,
+        claimed: Checkpoint,
+        format: Arc<Format>,
+        closed: bool,
+    ) -> Self {
+        let closed = closed.then_some(claimed.size);
+        Self { nth, source, claimed, format, closed, seen: 0, read: None }
+    }
+
+    fn is_done(&self) -> bool {
+        self.read.as_ref().is_some_and(|(to, _)| *to == self.claimed.committed)
+    }
+}
+
+/// Files that were begun and are not stored to their end.
+pub(super) struct Group<'a> {
+    pub(super) import: Import<'a>,
+    pub(super) failures: Vec<Nth<anyhow::Error>>,
+    /// What this process holds.
+    pub(super) claims: HashSet<FileId>,
+    members: VecDeque<Member>,
+    /// What is read and not sent.
+    batch: Batch,
+    spare: Vec<Batch>,
+}
+
+impl<'a> Group<'a> {
+    pub(super) fn new(import: Import<'a>) -> Self {
+        let batch = Batch { cutoff: import.cutoff, ..Batch::default() };
+        Self {
+            import,
+            failures: Vec::new(),
+            claims: HashSet::new(),
+            members: VecDeque::new(),
+            batch,
+            spare: Vec::new(),
+        }
+    }
+
+    pub(super) fn is_interrupted(&self) -> bool {
+        self.import.shutdown.is_requested()
+    }
+
+    pub(super) fn fail(&mut self, nth: usize, error: anyhow::Error) {
+        self.forget_writer(&error);
+        self.failures.push((nth, error));
+    }
+
+    /// After an error of the store its connection may be of no use.
+    pub(super) fn forget_writer(&mut self, error: &anyhow::Error) {
+        if error.is::<StoreError>() {
+            self.import.committer.hang_up();
+        }
+    }
+
+    /// Reads a file to its end, and sends what fills a batch.
+    pub(super) async fn read(&mut self, member: Member) {
+        let nth = member.nth;
+        if self.members.len() >= MEMBERS {
+            self.flush().await;
+        }
+        let (name, size) = (member.source.name.clone(), member.source.size);
+        self.import.progress.begin(&name, size);
+        let reached = self.import.reach(&member.source, &member.claimed, &Arc::default(), true);
+        let (file, epoch) = (member.claimed.file, member.claimed.epoch);
+        let (format, estimated) = (Arc::clone(&member.format), member.source.changed_us);
+        let committed = member.claimed.committed;
+        self.members.push_back(member);
+        let (to, end) = match reached {
+            Err(error) => (committed, Err(error)),
+            Ok((mut lines, mut reader)) => loop {
+                if self.is_interrupted() {
+                    break (lines.offset(), Ok(End::Interrupted));
+                }
+                let reading = Reading {
+                    file,
+                    epoch,
+                    parser: &format.parser,
+                    size: 0,
+                    estimated,
+                    now: now(),
+                    whole: true,
+                    refused: None,
+                };
+                let (batch, limits) = (&mut self.batch, Limits::BATCH);
+                let stop = tokio::task::block_in_place(|| {
+                    fill(&mut lines, &mut reader, &reading, batch, limits, u64::MAX)
+                });
+                let (read_to, rest) = (lines.read_to(), lines.read_to() - lines.offset());
+                let end = match stop {
+                    Ok(Stop::Full) => {
+                        self.launch().await;
+                        if self.members.back().is_none_or(|member| member.nth != nth) {
+                            return self.import.progress.end(); // it was dealt with
+                        }
+                        continue;
+                    }
+                    Ok(Stop::End) if rest == 0 => Ok(End::Whole),
+                    Ok(Stop::End) => Ok(End::Rest(rest)),
+                    Err(error) => Err(error).context(unreadable(read_to)),
+                };
+                break (lines.offset(), end);
+            },
+        };
+        if let Some(member) = self.members.back_mut() {
+            member.seen = to;
+            member.read = Some((to, end));
+        }
+        self.import.progress.at(size, self.import.summary.lines);
+        self.import.progress.end();
+        if self.batch.spans.len() >= SPANS || Limits::BATCH.reached(&self.batch) {
+            self.launch().await;
+        }
+    }
+
+    /// Sends the batch when there is a connection for it.
+    async fn launch(&mut self) {
+        while !self.import.lanes.has_room() {
+            self.land().await;
+        }
+        if self.batch.is_empty() {
+            return;
+        }
+        let mut next = self.spare.pop().unwrap_or_default();
+        next.cutoff = self.import.cutoff;
+        self.import.lanes.launch(std::mem::replace(&mut self.batch, next));
+    }
+
+    /// Waits for the batch that was sent first; `false` if none is under way.
+    async fn land(&mut self) -> bool {
+        let landed = self.import.lanes.land().await;
+        let under_way = landed.is_some();
+        match landed {
+            Some((batch, true)) => self.account(batch),
+            Some((batch, false)) => self.carefully(batch).await,
+            None => {}
+        }
+        self.let_go().await;
+        self.import.committer.keep_alive().await;
+        under_way
+    }
+
+    /// Sends everything that was read, and waits for it.
+    pub(super) async fn flush(&mut self) {
+        self.launch().await;
+        while self.land().await {}
+        self.one_by_one().await; // none is left, unless a batch came to grief on its way
+    }
+
+    /// A batch is stored.
+    fn account(&mut self, mut batch: Batch) {
+        for span in &batch.spans {
+            if let Some(member) = self.members.iter_mut().find(|it| it.claimed.file == span.file) {
+                self.import.advance(&mut member.claimed, span);
+            }
+        }
+        self.import.summary.expired += batch.expired;
+        batch.clear();
+        self.spare.push(batch);
+    }
+
+    /// Stores a batch that may not be stored, and those behind it, one by one. If one cannot be,
+    /// each file is read again by itself, from where it is stored.
+    async fn carefully(&mut self, first: Batch) {
+        let mut batches = vec![first];
+        while let Some((batch, _)) = self.import.lanes.land().await {
+            batches.push(batch);
+        }
+        let claims = self.members.iter().map(|it| (it.claimed.file, it.claimed.epoch));
+        let claims: Claims = claims.collect();
+        for batch in batches {
+            match self.import.committer.commit_again(&batch, &claims).await {
+                Outcome::Stored(_) => self.account(batch),
+                Outcome::GaveUp(error) => return self.give_up(&error),
+                Outcome::BadRow(_) | Outcome::Conflict(_) => return self.one_by_one().await,
+            }
+        }
+    }
+
+    async fn one_by_one(&mut self) {
+        self.batch.clear();
+        for mut member in std::mem::take(&mut self.members) {
+            if !member.is_done() {
+                let before = self.import.summary.bytes;
+                let from = member.claimed.clone();
+                let at = from.committed;
+                let end = self.import.behind(&member.source, from, &member.format, true, false);
+                let end = end.await;
+                member.seen = at + self.import.summary.bytes - before;
+                member.read = Some((at, end));
+            }
+            self.done(member).await;
+        }
+    }
+
+    /// The store is away for too long.
+    fn give_up(&mut self, error: &StoreError) {
+        self.batch.clear();
+        for member in std::mem::take(&mut self.members) {
+            self.claims.remove(&member.claimed.file);
+            let why = anyhow!(chain(error)).context("the store is away");
+            self.failures.push((member.nth, why));
+        }
+    }
+
+    /// Lets the files go that are stored to their end.
+    async fn let_go(&mut self) {
+        let mut done = Claims::new();
+        while self.members.front().is_some_and(Member::is_done) {
+            if let Some(member) = self.members.pop_front() {
+                done.push((member.claimed.file, member.claimed.epoch));
+                self.told(member).await;
+            }
+        }
+        self.release(&done).await;
+    }
+
+    async fn done(&mut self, member: Member) {
+        let claim = (member.claimed.file, member.claimed.epoch);
+        self.told(member).await;
+        self.release(&[claim]).await;
+    }
+
+    async fn release(&mut self, claims: &[(FileId, i64)]) {
+        if !claims.is_empty() {
+            self.import.committer.release(claims).await;
+            self.claims.retain(|held| !claims.iter().any(|(file, _)| file == held));
+        }
+    }
+
+    /// Tells how a file ended.
+    async fn told(&mut self, member: Member) {
+        let lost = member.closed.unwrap_or(0).saturating_sub(member.seen);
+        if lost > 0 {
+            let (file, epoch) = (member.claimed.file, member.claimed.epoch);
+            if let Err(error) = self.lose(file, epoch, lost).await {
+                self.fail(member.nth, error);
+            }
+        }
+        match member.read {
+            Some((_, Ok(End::Rest(bytes)))) => warn_of_rest(&member.source, bytes),
+            Some((_, Err(error))) => self.fail(member.nth, error),
+            _ => {}
+        }
+    }
+
+    /// This copy does not have them either.
+    async fn lose(&mut self, file: FileId, epoch: i64, bytes: u64) -> anyhow::Result<()> {
+        Ok(writer(&mut self.import.committer).await?.lose(file, epoch, bytes).await?)
+    }
+}
+
+/// What is said of content that breaks.
+pub(super) fn unreadable(read_to: u64) -> String {
+    format!("unreadable behind byte {read_to} of its content; the lines before it are stored")
+}
