@@ -86,7 +86,7 @@ for_each_store! {
     }
 
     async fn an_import_of_many_files_that_is_killed_goes_on_where_it_stopped(bench) {
-        let (names, all) = small_files(&bench, 1000);
+        let (names, all) = small_files(&bench, 400);
         let arguments = arguments(&bench, &names);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         for _ in 0..2 {
@@ -106,7 +106,7 @@ for_each_store! {
     }
 
     async fn an_import_of_many_files_that_is_interrupted_says_so_and_goes_on(bench) {
-        let (names, all) = small_files(&bench, 1000);
+        let (names, all) = small_files(&bench, 400);
         let arguments = arguments(&bench, &names);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut command = bench.command(&arguments);
@@ -127,7 +127,7 @@ for_each_store! {
     }
 
     async fn imports_of_the_same_many_files_at_once_store_each_line_once(bench) {
-        let (names, all) = small_files(&bench, 100);
+        let (names, all) = small_files(&bench, 60);
         let backwards: Vec<String> = names.iter().rev().cloned().collect();
         let children = [&names, &backwards, &names].map(|names| {
             let mut command = bench.command(&[]);
@@ -147,19 +147,17 @@ for_each_store! {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_of_many_files_over_connections_that_are_cut_stores_each_line_once() {
     let bench = Bench::new(Place::postgres().await).await;
-    let (names, all) = small_files(&bench, 500);
+    let (names, all) = small_files(&bench, 300);
     let mut command = bench.command(&[]);
-    let mut import =
-        command.args(arguments(&bench, &names)).stdout(Stdio::piped()).spawn().unwrap();
+    let import = command.args(arguments(&bench, &names)).stdout(Stdio::piped()).spawn().unwrap();
     let mut cuts = 0;
-    while import.try_wait().unwrap().is_none() {
-        tokio::time::sleep(Duration::from_millis(150)).await;
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(200)).await;
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
               WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.5";
         cuts += bench.place.number(cut).await;
     }
     assert!(cuts > 0, "no connection was cut");
-    bench.balanced().await;
     // A file for which nobody could be asked twice is named; the same command stores the rest.
     let output = import.wait_with_output().unwrap();
     let rows = Summary::of(&output.stdout).count("rows");

@@ -17,8 +17,9 @@ use crate::follow::identity::same_object;
 use crate::model::{FileId, NewFile, Sighting};
 use crate::store::StoreError;
 
-use super::group::{Group, Member};
+use super::group::Group;
 use super::identify::{Settled, Terms};
+use super::member::Member;
 use super::single::Opened;
 use super::{Import, Summary, writer};
 

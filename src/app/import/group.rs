@@ -3,20 +3,18 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 
-use crate::app::commit::{Claims, Outcome, chain};
+use crate::app::commit::{Claims, Outcome};
 use crate::app::fill::{Limits, Reading, Stop, fill};
-use crate::app::formats::Format;
 use crate::app::ingest::now;
-use crate::app::source::Source;
-use crate::model::{Batch, Checkpoint, FileId};
+use crate::model::{Batch, FileId};
 use crate::store::StoreError;
 
+use super::Import;
 use super::content::End;
 use super::gather::Nth;
-use super::single::warn_of_rest;
-use super::{Import, writer};
+use super::member::Member;
 
 /// Files in one batch, at most.
 const SPANS: usize = 64;
@@ -24,47 +22,15 @@ const SPANS: usize = 64;
 /// Files that are open and claimed at once, at most.
 const MEMBERS: usize = 256;
 
-/// A claimed file.
-pub(super) struct Member {
-    pub(super) nth: usize,
-    source: Source,
-    /// Moves as its lines are stored.
-    claimed: Checkpoint,
-    format: Arc<Format>,
-    /// Whether it was closed before, and how long it was known to be.
-    closed: Option<u64>,
-    /// Bytes of its content that were seen.
-    seen: u64,
-    /// How far it was read, and what ended it; `None` while it is being read.
-    read: Option<(u64, anyhow::Result<End>)>,
-}
-
-impl Member {
-    pub(super) fn new(
-        nth: usize,
-        source: Source,
-        claimed: Checkpoint,
-        format: Arc<Format>,
-        closed: bool,
-    ) -> Self {
-        let closed = closed.then_some(claimed.size);
-        Self { nth, source, claimed, format, closed, seen: 0, read: None }
-    }
-
-    fn is_done(&self) -> bool {
-        self.read.as_ref().is_some_and(|(to, _)| *to == self.claimed.committed)
-    }
-}
-
 /// Files that were begun and are not stored to their end.
 pub(super) struct Group<'a> {
     pub(super) import: Import<'a>,
     pub(super) failures: Vec<Nth<anyhow::Error>>,
     /// What this process holds.
     pub(super) claims: HashSet<FileId>,
-    members: VecDeque<Member>,
+    pub(super) members: VecDeque<Member>,
     /// What is read and not sent.
-    batch: Batch,
+    pub(super) batch: Batch,
     spare: Vec<Batch>,
 }
 
@@ -219,78 +185,6 @@ impl<'a> Group<'a> {
                 Outcome::BadRow(_) | Outcome::Conflict(_) => return self.one_by_one().await,
             }
         }
-    }
-
-    async fn one_by_one(&mut self) {
-        self.batch.clear();
-        for mut member in std::mem::take(&mut self.members) {
-            if !member.is_done() {
-                let before = self.import.summary.bytes;
-                let from = member.claimed.clone();
-                let at = from.committed;
-                let end = self.import.behind(&member.source, from, &member.format, true, false);
-                let end = end.await;
-                member.seen = at + self.import.summary.bytes - before;
-                member.read = Some((at, end));
-            }
-            self.done(member).await;
-        }
-    }
-
-    /// The store is away for too long.
-    fn give_up(&mut self, error: &StoreError) {
-        self.batch.clear();
-        for member in std::mem::take(&mut self.members) {
-            self.claims.remove(&member.claimed.file);
-            let why = anyhow!(chain(error)).context("the store is away");
-            self.failures.push((member.nth, why));
-        }
-    }
-
-    /// Lets the files go that are stored to their end.
-    async fn let_go(&mut self) {
-        let mut done = Claims::new();
-        while self.members.front().is_some_and(Member::is_done) {
-            if let Some(member) = self.members.pop_front() {
-                done.push((member.claimed.file, member.claimed.epoch));
-                self.told(member).await;
-            }
-        }
-        self.release(&done).await;
-    }
-
-    async fn done(&mut self, member: Member) {
-        let claim = (member.claimed.file, member.claimed.epoch);
-        self.told(member).await;
-        self.release(&[claim]).await;
-    }
-
-    async fn release(&mut self, claims: &[(FileId, i64)]) {
-        if !claims.is_empty() {
-            self.import.committer.release(claims).await;
-            self.claims.retain(|held| !claims.iter().any(|(file, _)| file == held));
-        }
-    }
-
-    /// Tells how a file ended.
-    async fn told(&mut self, member: Member) {
-        let lost = member.closed.unwrap_or(0).saturating_sub(member.seen);
-        if lost > 0 {
-            let (file, epoch) = (member.claimed.file, member.claimed.epoch);
-            if let Err(error) = self.lose(file, epoch, lost).await {
-                self.fail(member.nth, error);
-            }
-        }
-        match member.read {
-            Some((_, Ok(End::Rest(bytes)))) => warn_of_rest(&member.source, bytes),
-            Some((_, Err(error))) => self.fail(member.nth, error),
-            _ => {}
-        }
-    }
-
-    /// This copy does not have them either.
-    async fn lose(&mut self, file: FileId, epoch: i64, bytes: u64) -> anyhow::Result<()> {
-        Ok(writer(&mut self.import.committer).await?.lose(file, epoch, bytes).await?)
     }
 }
 

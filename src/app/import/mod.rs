@@ -8,7 +8,8 @@
 //! - `content`: what is behind its checkpoint, batch by batch; `reader` fills them, `lanes` are the
 //!   connections over which they travel.
 //! - `single`: one file from its beginning to its end. `gather`: small files, many at a time, so that
-//!   they cost no more than their lines; `group` has their lines in common batches.
+//!   they cost no more than their lines; `group` has their lines in common batches, each of them is a
+//!   `member`.
 
 mod archive;
 mod content;
@@ -16,6 +17,7 @@ mod gather;
 mod group;
 mod identify;
 mod lanes;
+mod member;
 mod reader;
 mod single;
 
