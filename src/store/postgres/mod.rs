@@ -7,6 +7,7 @@
 mod audit;
 mod commit;
 mod days;
+mod register;
 mod reparse;
 mod sweeper;
 mod writer;

@@ -7,7 +7,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Postgres, lock, time};
-use crate::model::{Checkpoint, FileId, NewFile, Sighting};
+use crate::model::{Checkpoint, FileId, Sighting};
 use crate::store::answers::{Committed, StoredLine};
 use crate::store::error::{Because, Kind, StoreError, failed};
 use crate::store::rows::{self, Columns, checkpoint_columns};
@@ -18,13 +18,6 @@ const CANDIDATES: &str = concat!(
     " FROM log_file
       WHERE host = $1 AND ((device = $2 AND inode = $3) OR (head = $4 AND head_length = $5))
       ORDER BY id DESC"
-);
-
-const REGISTER: &str = concat!(
-    "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, head,
-                           head_length, owner, epoch)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1) RETURNING ",
-    checkpoint_columns!()
 );
 
 const CLAIM: &str = concat!(
@@ -74,10 +67,10 @@ const REJECT_AT: &str =
 pub(in crate::store) struct PgWriter {
     pub(super) arm: Arc<Postgres>,
     pub(super) connection: PgConnection,
-    owner: String,
-    held: HashSet<FileId>,
+    pub(super) owner: String,
+    pub(super) held: HashSet<FileId>,
     /// Files that this writer registered: nobody else's work.
-    registered: HashSet<FileId>,
+    pub(super) registered: HashSet<FileId>,
 }
 
 impl PgWriter {
@@ -99,46 +92,6 @@ impl PgWriter {
         seen: &Sighting,
     ) -> Result<Vec<Checkpoint>, StoreError> {
         candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))
-    }
-
-    /// Two writers may both have found no candidate. The second one to get the lock looks again: a row
-    /// that it does not know is the other's work, and may be of the same file.
-    pub(in crate::store) async fn register(
-        &mut self,
-        files: &[(NewFile, Vec<FileId>)],
-    ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
-        let register = async {
-            let mut tx = self.connection.begin().await?;
-            sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
-                .bind(lock::HOUSE)
-                .bind(lock::REGISTER)
-                .execute(&mut *tx)
-                .await?;
-            let mut registered = Vec::with_capacity(files.len());
-            for (new, known) in files {
-                let again = candidates(&mut tx, &new.sighting).await?;
-                let is_news = |id| !known.contains(id) && !self.registered.contains(id);
-                registered.push(match again.iter().any(|it| is_news(&it.file)) {
-                    true => None,
-                    false => Some(insert(&mut tx, new, &self.owner).await?),
-                });
-            }
-            // Nobody else can know them yet, so this does not wait.
-            let ids: Vec<i32> = registered.iter().flatten().map(|it| it.file.0).collect();
-            sqlx::query("SELECT pg_advisory_lock($1, id) FROM unnest($2::int4[]) AS id")
-                .bind(lock::FILE)
-                .bind(ids)
-                .execute(&mut *tx)
-                .await?;
-            tx.commit().await?;
-            Ok(registered)
-        };
-        let registered = register.await.map_err(failed(&self.arm.name))?;
-        for checkpoint in registered.iter().flatten() {
-            self.registered.insert(checkpoint.file);
-            self.held.insert(checkpoint.file);
-        }
-        Ok(registered)
     }
 
     pub(in crate::store) async fn claim(
@@ -368,7 +321,7 @@ impl PgWriter {
     }
 }
 
-async fn candidates(
+pub(super) async fn candidates(
     connection: &mut PgConnection,
     seen: &Sighting,
 ) -> Result<Vec<Checkpoint>, sqlx::Error> {
@@ -381,28 +334,6 @@ async fn candidates(
         .fetch_all(connection)
         .await?;
     rows.iter().map(rows::checkpoint).collect()
-}
-
-async fn insert(
-    connection: &mut PgConnection,
-    new: &NewFile,
-    owner: &str,
-) -> Result<Checkpoint, sqlx::Error> {
-    let seen = &new.sighting;
-    let row = sqlx::query(REGISTER)
-        .bind(&seen.host)
-        .bind(&seen.path)
-        .bind(seen.key.map(|key| key.device as i64))
-        .bind(seen.key.map(|key| key.inode as i64))
-        .bind(seen.key.and_then(|key| key.birth_us).map(time))
-        .bind(&new.format)
-        .bind(new.time_estimated)
-        .bind(seen.head.map(|head| head.print.0.to_vec()))
-        .bind(seen.head.map(|head| head.length as i32))
-        .bind(owner)
-        .fetch_one(connection)
-        .await?;
-    rows::checkpoint(&row)
 }
 
 pub(super) fn reject_of(row: &PgRow) -> Result<StoredLine, sqlx::Error> {
