@@ -88,10 +88,9 @@ impl Committer {
     /// let them go already.
     pub(super) async fn release(&mut self, claims: &[(FileId, i64)]) {
         let Some(writer) = self.writer.as_mut() else { return };
-        for &(file, _) in claims {
-            if let Err(error) = writer.release(file).await {
-                return self.failed(&error);
-            }
+        let files: Vec<FileId> = claims.iter().map(|&(file, _)| file).collect();
+        if let Err(error) = writer.release_all(&files).await {
+            self.failed(&error);
         }
     }
 

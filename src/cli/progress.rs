@@ -1,6 +1,7 @@
 //! A bar for imports, on a terminal only.
 
 use std::io::IsTerminal;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
@@ -14,6 +15,10 @@ const TEMPLATE: &str = "{prefix:.bold} {wide_bar} {bytes}/{total_bytes} {msg} {e
 pub(super) struct Bar {
     bar: ProgressBar,
     began: Instant,
+    /// Bytes of the files that are done.
+    done: AtomicU64,
+    /// Bytes of the one that is not.
+    current: AtomicU64,
 }
 
 impl Bar {
@@ -27,7 +32,7 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style);
         }
-        Self { bar, began: Instant::now() }
+        Self { bar, began: Instant::now(), done: AtomicU64::new(0), current: AtomicU64::new(0) }
     }
 
     /// Takes the bar off the screen.
@@ -37,21 +42,29 @@ impl Bar {
 }
 
 impl Progress for Bar {
+    fn plan(&self, bytes: u64) {
+        self.bar.set_length(bytes);
+    }
+
     fn begin(&self, name: &str, bytes: u64) {
         let name = name.rsplit('/').next().unwrap_or(name);
         self.bar.set_prefix(name.to_owned());
-        self.bar.reset();
-        self.bar.set_length(bytes);
+        self.current.store(bytes, Ordering::Relaxed);
+        // Standard input has no size before it is read.
+        let known = self.done.load(Ordering::Relaxed) + bytes;
+        self.bar.set_length(self.bar.length().unwrap_or(0).max(known));
     }
 
     fn at(&self, bytes: u64, lines: u64) {
         let seconds = self.began.elapsed().as_secs_f64().max(0.001);
         let rate = lines as f64 / seconds;
         self.bar.set_message(format!("{} lines/s", HumanCount(rate as u64)));
-        self.bar.set_position(bytes);
+        self.bar.set_position(self.done.load(Ordering::Relaxed) + bytes);
     }
 
     fn end(&self) {
-        self.bar.set_position(self.bar.length().unwrap_or(0));
+        let bytes = self.current.swap(0, Ordering::Relaxed);
+        let done = self.done.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        self.bar.set_position(done);
     }
 }

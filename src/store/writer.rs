@@ -59,7 +59,30 @@ impl Writer {
         new: &NewFile,
         known: &[FileId],
     ) -> Result<Option<Checkpoint>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.register(new, known).await)
+        let registered = self.register_all(&[(new.clone(), known.to_vec())]).await?;
+        Ok(registered.into_iter().flatten().next())
+    }
+
+    /// The same for several files, no two of which are alike, with the candidates that each was
+    /// compared with: one transaction, where a transaction is what takes the time.
+    ///
+    /// # Errors
+    ///
+    /// Some of the files may be registered nevertheless.
+    pub async fn register_all(
+        &mut self,
+        files: &[(NewFile, Vec<FileId>)],
+    ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
+        match &mut self.arm {
+            WriterArm::Postgres(arm) => arm.register(files).await,
+            WriterArm::Sqlite(arm) => {
+                let mut registered = Vec::with_capacity(files.len());
+                for (new, known) in files {
+                    registered.push(arm.register(new, known).await?);
+                }
+                Ok(registered)
+            }
+        }
     }
 
     /// Takes the file: locks it, raises its epoch, writes down where it is now, and opens it again
@@ -96,7 +119,20 @@ impl Writer {
 
     /// Lets a file go; nothing happens if this writer does not have it.
     pub async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.release(file).await)
+        self.release_all(&[file]).await
+    }
+
+    /// The same for several files.
+    pub async fn release_all(&mut self, files: &[FileId]) -> Result<(), StoreError> {
+        match &mut self.arm {
+            WriterArm::Postgres(arm) => arm.release(files).await,
+            WriterArm::Sqlite(arm) => {
+                for &file in files {
+                    arm.release(file).await?;
+                }
+                Ok(())
+            }
+        }
     }
 
     /// Stores the batch in one transaction. Never put it inside `select!` or a timeout: a COPY

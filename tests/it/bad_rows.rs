@@ -31,6 +31,20 @@ for_each_store! {
         bench.exactly(urls("a", 0..90_000).into_iter().filter(|url| url != "/a/45000")).await;
         reject(&bench, "/a/45000", lines("a", 0..45_000).len()).await;
     }
+
+    async fn a_row_of_one_of_many_small_files_that_is_refused_is_a_reject_of_that_file(bench) {
+        refuse(&bench, "/5/7").await;
+        let mut names: Vec<String> = (0..20).map(|nth| format!("{nth}.log")).collect();
+        names[5] = "access.log".to_owned();
+        for (nth, name) in names.iter().enumerate() {
+            bench.append(name, lines(&nth.to_string(), 0..10));
+        }
+        let summary = bench.import(&names.iter().map(String::as_str).collect::<Vec<_>>());
+        assert_eq!((summary.counts(), summary.count("rejected")), ((200, 199, 0), 1));
+        let all = (0..20).flat_map(|nth| urls(&nth.to_string(), 0..10));
+        bench.exactly(all.filter(|url| url != "/5/7")).await;
+        reject(&bench, "/5/7", lines("5", 0..7).len()).await;
+    }
 }
 
 /// The database does not take a row with this url.

@@ -38,6 +38,7 @@ mod floor_plan;
 mod follow;
 mod gunicorn;
 mod import;
+mod import_many;
 mod import_trouble;
 mod indexes;
 mod kills;

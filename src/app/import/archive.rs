@@ -69,6 +69,7 @@ pub(in crate::app) struct Archivist {
 struct Unseen;
 
 impl Progress for Unseen {
+    fn plan(&self, _: u64) {}
     fn begin(&self, _: &str, _: u64) {}
     fn at(&self, _: u64, _: u64) {}
     fn end(&self) {}
@@ -126,10 +127,11 @@ impl Archivist {
         if read_before {
             return Ok(Verdict::Stored(0));
         }
-        let mut terms = Terms { followed: &self.followed, register: false, rename: true };
+        let mut terms =
+            Terms { followed: &self.followed, register: false, rename: true, waits: true };
         let untold = Err(anyhow!("its format is not known"));
         let mut settled = import.settle(&source, &seen, &untold, terms).await;
-        if let Ok(Settled::Stranger) = settled
+        if let Ok(Settled::Stranger(_)) = settled
             && (found.wanted || self.was_on_duty(&source, families).await?)
         {
             if !whole {
@@ -142,7 +144,7 @@ impl Archivist {
         let (claimed, format) = match settled {
             Ok(Settled::Claimed(claimed, format, _)) => (claimed, format),
             Ok(Settled::Stored) => return Ok(Verdict::Stored(0)),
-            Ok(Settled::Stranger) => return Ok(Verdict::Stranger),
+            Ok(Settled::Stranger(_)) => return Ok(Verdict::Stranger),
             Ok(Settled::Held) => return Ok(Verdict::Held),
             Err(error) => return incomplete(error),
         };

@@ -1,14 +1,16 @@
 //! What is behind a checkpoint, batch by batch.
 
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, bail};
 
 use crate::follow::Lines;
-use crate::model::{Batch, Checkpoint};
+use crate::model::{Batch, Checkpoint, Span};
 
 use super::Import;
+use super::group::unreadable;
 use super::reader::{Filled, Reader};
 use crate::app::commit::Outcome;
 use crate::app::fill::{Limits, Stop};
@@ -47,13 +49,24 @@ impl Import<'_> {
     pub(super) async fn content(
         &mut self,
         source: &Source,
-        mut claimed: Checkpoint,
+        claimed: Checkpoint,
         format: &Arc<Format>,
         whole: bool,
     ) -> anyhow::Result<End> {
+        self.behind(source, claimed, format, whole, true).await
+    }
+
+    /// The same. `first`: lines before the checkpoint are not counted yet.
+    pub(super) async fn behind(
+        &mut self,
+        source: &Source,
+        mut claimed: Checkpoint,
+        format: &Arc<Format>,
+        whole: bool,
+        mut first: bool,
+    ) -> anyhow::Result<End> {
         let mut limits = Limits::BATCH;
         let mut refused: Option<(u64, String)> = None;
-        let mut first = true;
         loop {
             let pass = Pass { source, format, whole, limits, refused: refused.as_ref(), first };
             match self.pass(&mut claimed, pass).await? {
@@ -77,20 +90,7 @@ impl Import<'_> {
     async fn pass(&mut self, claimed: &mut Checkpoint, pass: Pass<'_>) -> anyhow::Result<PassEnd> {
         let Pass { source, format, whole, limits, refused, first } = pass;
         let on_disk = Arc::new(AtomicU64::new(0));
-        let mut source_reader = source.reader(&on_disk)?;
-        let mut lines = Lines::default();
-        {
-            let mut walk = Walk::new(&mut source_reader);
-            tokio::task::block_in_place(|| walk.to(claimed.committed))?;
-            lines.reset(&claimed.mark(), &walk.history);
-            if first {
-                // The last one may have been stored before its end was written.
-                let stored = walk.lines + u64::from(!lines.at_line_start());
-                self.summary.already_stored += stored;
-                self.summary.lines += stored;
-                self.summary.bytes += walk.bytes;
-            }
-        }
+        let (lines, source_reader) = self.reach(source, claimed, &on_disk, first)?;
         let reader = Reader {
             file: claimed.file,
             epoch: claimed.epoch,
@@ -117,10 +117,7 @@ impl Import<'_> {
                     Ok(Stop::End) if rest == 0 => end = Some(Ok(End::Whole)),
                     Ok(Stop::End) => end = Some(Ok(End::Rest(rest))),
                     Err(error) => {
-                        end = Some(Err(error).context(format!(
-                            "unreadable behind byte {read_to} of its content; the lines before it \
-                             are stored"
-                        )));
+                        end = Some(Err(error).context(unreadable(read_to)));
                     }
                 }
                 if !batch.is_empty() {
@@ -143,6 +140,33 @@ impl Import<'_> {
             Some(end) => Ok(PassEnd::At(end?)),
             None => bail!("reading ended early"),
         }
+    }
+
+    /// Content that stands at the checkpoint. `first`: the lines before it are counted.
+    pub(super) fn reach(
+        &mut self,
+        source: &Source,
+        claimed: &Checkpoint,
+        on_disk: &Arc<AtomicU64>,
+        first: bool,
+    ) -> anyhow::Result<(Lines, Box<dyn Read + Send>)> {
+        let mut reader = source.reader(on_disk)?;
+        let mut lines = Lines::default();
+        if claimed.committed == 0 {
+            lines.reset(&claimed.mark(), &[]);
+            return Ok((lines, reader));
+        }
+        let mut walk = Walk::new(&mut reader);
+        tokio::task::block_in_place(|| walk.to(claimed.committed))?;
+        lines.reset(&claimed.mark(), &walk.history);
+        if first {
+            // The last one may have been stored before its end was written.
+            let stored = walk.lines + u64::from(!lines.at_line_start());
+            self.summary.already_stored += stored;
+            self.summary.lines += stored;
+            self.summary.bytes += walk.bytes;
+        }
+        Ok((lines, reader))
     }
 
     /// Stores a batch that may not be stored, and those behind it, one by one.
@@ -170,14 +194,19 @@ impl Import<'_> {
     /// A batch is stored.
     fn account(&mut self, claimed: &mut Checkpoint, batch: &Batch) {
         for span in &batch.spans {
-            (claimed.committed, claimed.guard) = (span.to.offset, span.to.guard);
-            claimed.digest = span.to.digest;
-            self.summary.lines += span.lines;
-            self.summary.rows += span.rows;
-            self.summary.rejected += span.rejected;
-            self.summary.excluded += span.excluded;
-            self.summary.bytes += span.to.offset - span.from;
+            self.advance(claimed, span);
         }
         self.summary.expired += batch.expired;
+    }
+
+    /// These lines of a file are.
+    pub(super) fn advance(&mut self, claimed: &mut Checkpoint, span: &Span) {
+        (claimed.committed, claimed.guard) = (span.to.offset, span.to.guard);
+        claimed.digest = span.to.digest;
+        self.summary.lines += span.lines;
+        self.summary.rows += span.rows;
+        self.summary.rejected += span.rejected;
+        self.summary.excluded += span.excluded;
+        self.summary.bytes += span.to.offset - span.from;
     }
 }

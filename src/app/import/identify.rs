@@ -42,8 +42,8 @@ pub(super) enum Settled {
     Claimed(Box<Checkpoint>, Arc<Format>, bool),
     /// All of it is stored already.
     Stored,
-    /// Nobody has seen it, and it is not to be registered.
-    Stranger,
+    /// It is none of these files, which begin like it, and it is not to be registered.
+    Stranger(Vec<FileId>),
     /// Another writer has it.
     Held,
 }
@@ -58,6 +58,9 @@ pub(super) struct Terms<'a> {
     /// Whether the row takes its name and inode. An import is of a copy: the row keeps those of the
     /// log itself.
     pub(super) rename: bool,
+    /// Whether to wait for another writer to store enough of a file to compare with. Who holds files
+    /// does not: that writer may wait for one of them.
+    pub(super) waits: bool,
 }
 
 impl Import<'_> {
@@ -76,13 +79,13 @@ impl Import<'_> {
             let compared: Vec<FileId> = known.iter().map(|known| known.file).collect();
             let format = match self.format_of(told, seen, &known) {
                 Ok(format) => format,
-                Err(_) if !terms.register => return Ok(Settled::Stranger),
+                Err(_) if !terms.register => return Ok(Settled::Stranger(compared)),
                 Err(error) => return Err(error),
             };
             let checkpoint = match self.standing(source, seen, &format, known).await? {
                 Standing::Contained => return Ok(Settled::Stored),
                 Standing::Known(known) => known,
-                Standing::New if !terms.register => return Ok(Settled::Stranger),
+                Standing::New if !terms.register => return Ok(Settled::Stranger(compared)),
                 Standing::New => {
                     let new = NewFile {
                         sighting: seen.clone(),
@@ -115,7 +118,7 @@ impl Import<'_> {
                 // More was stored meanwhile than what was compared.
                 Some(claimed) => writer.release(claimed.file).await?,
                 // Only the first line is known to be the same: whoever has it stores more soon.
-                None if checkpoint.committed == 0 && Instant::now() < give_up => {
+                None if terms.waits && checkpoint.committed == 0 && Instant::now() < give_up => {
                     tokio::time::sleep(LOOK_AGAIN).await;
                 }
                 None => return Ok(Settled::Held),

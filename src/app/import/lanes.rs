@@ -36,6 +36,11 @@ impl Lanes {
         Self { store, owner, limit, idle: Vec::new(), under_way: VecDeque::new(), last: None }
     }
 
+    /// Whether the store takes one writer at a time.
+    pub(super) fn is_alone(&self) -> bool {
+        self.store.concurrent_writers() == 1
+    }
+
     pub(super) fn has_room(&self) -> bool {
         self.under_way.len() < self.limit
     }

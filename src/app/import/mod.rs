@@ -7,37 +7,39 @@
 //! - `identify`: which logical file it is.
 //! - `content`: what is behind its checkpoint, batch by batch; `reader` fills them, `lanes` are the
 //!   connections over which they travel.
+//! - `single`: one file from its beginning to its end. `gather`: small files, many at a time, so that
+//!   they cost no more than their lines; `group` has their lines in common batches, each of them is a
+//!   `member`.
 
 mod archive;
 mod content;
+mod gather;
+mod group;
 mod identify;
 mod lanes;
+mod member;
 mod reader;
+mod single;
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 use tracing::warn;
 
-use crate::follow::identity::whole_head_print;
 use crate::model::Micros;
 use crate::store::{Store, Writer};
 
 use super::commit::{Committer, chain};
 use super::config::Config;
-use super::formats::{Formats, SAMPLE};
+use super::formats::Formats;
 use super::indexing::after_import;
 use super::ingest::now;
 use super::shutdown::Shutdown;
-use super::source::{Source, Walk};
 use super::watch::{connect, owner};
 pub(super) use archive::{Archivist, Found, Verdict};
-use content::End;
-use identify::{Settled, Terms};
+use gather::Gatherer;
 use lanes::Lanes;
 
 /// What an import did.
@@ -63,6 +65,8 @@ pub struct Summary {
 
 /// Is told how far an import is.
 pub trait Progress {
+    /// All files together have so many bytes on disk, as far as it is known.
+    fn plan(&self, bytes: u64);
     /// A file of `bytes` bytes on disk begins.
     fn begin(&self, name: &str, bytes: u64);
     /// So many of them were read, and so many lines stored in all.
@@ -86,7 +90,8 @@ pub async fn import(
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let store = connect(config, &mut shutdown).await?;
     let patience = Some(config.connect_timeout.max(Duration::from_secs(1)));
-    let mut import = Import {
+    progress.plan(files.iter().filter_map(|path| path.metadata().ok()).map(|it| it.len()).sum());
+    let import = Import {
         lanes: Lanes::new(store.clone(), owner(config), jobs),
         committer: Committer::new(store.clone(), owner(config), patience),
         formats: Formats::new(config.parsing.clone()),
@@ -96,23 +101,21 @@ pub async fn import(
         summary: Summary::default(),
         shutdown,
     };
-    let mut failures = Vec::new();
+    let mut stop = import.shutdown.clone();
+    let mut gatherer = Gatherer::new(import);
     for path in files {
-        let result = import.file(path).await;
-        progress.end();
-        if let Err(error) = result {
-            failures.push(error.context(format!("cannot import '{}'", path.display())));
-        }
-        if import.shutdown.is_requested() {
-            failures.push(anyhow!("interrupted; the same command goes on where this one stopped"));
+        gatherer.take(path).await;
+        if stop.is_requested() {
             break;
         }
     }
-    import.lanes.end().await;
-    import.committer.end().await;
-    import.summary.seconds = began.elapsed().as_secs_f64();
-    index(&store, &mut import.shutdown).await;
-    Ok((import.summary, failures))
+    let (mut summary, mut failures) = gatherer.end().await;
+    if stop.is_requested() {
+        failures.push(anyhow!("interrupted; the same command goes on where this one stopped"));
+    }
+    summary.seconds = began.elapsed().as_secs_f64();
+    index(&store, &mut stop).await;
+    Ok((summary, failures))
 }
 
 /// The lines are stored whatever becomes of their indexes.
@@ -135,53 +138,6 @@ struct Import<'a> {
     progress: &'a (dyn Progress + Sync),
     summary: Summary,
     shutdown: Shutdown,
-}
-
-impl Import<'_> {
-    async fn file(&mut self, path: &Path) -> anyhow::Result<()> {
-        let source = tokio::task::block_in_place(|| Source::open(path))?;
-        self.progress.begin(&source.name, source.size);
-        let sample = source.sample(SAMPLE).context("not readable as what its first bytes say")?;
-        let Some(head) = whole_head_print(&sample) else { return Ok(()) };
-        let told = self.format(&source, sample);
-        let seen = source.sighting(self.host, Some(head));
-        let terms = Terms { followed: &HashSet::new(), register: true, rename: false };
-        let (claimed, format, closed) = match self.settle(&source, &seen, &told, terms).await? {
-            Settled::Claimed(claimed, format, closed) => (claimed, format, closed),
-            Settled::Stored => return self.count_stored(&source),
-            Settled::Held | Settled::Stranger => {
-                let path = source.name;
-                warn!(path, "a running log-ingestd follows this file and stores it");
-                return Ok(());
-            }
-        };
-        let (file, epoch, expected) = (claimed.file, claimed.epoch, claimed.size);
-        let before = self.summary.bytes;
-        let end = self.content(&source, *claimed, &format, true).await;
-        let lost = expected.saturating_sub(self.summary.bytes - before);
-        if let Ok(writer) = writer(&mut self.committer).await {
-            if closed && lost > 0 {
-                writer.lose(file, epoch, lost).await?; // this copy does not have them either
-            }
-            writer.release(file).await?;
-        }
-        if let End::Rest(bytes) = end? {
-            let path = source.name;
-            warn!(path, bytes, "the last line has no end and cannot be read: not stored");
-        }
-        Ok(())
-    }
-
-    /// All of it was stored before.
-    fn count_stored(&mut self, source: &Source) -> anyhow::Result<()> {
-        let mut reader = source.reader(&Arc::default())?;
-        let mut walk = Walk::new(&mut reader);
-        tokio::task::block_in_place(|| walk.to(u64::MAX))?;
-        self.summary.already_stored += walk.lines;
-        self.summary.lines += walk.lines;
-        self.summary.bytes += walk.bytes;
-        Ok(())
-    }
 }
 
 async fn writer(committer: &mut Committer) -> anyhow::Result<&mut Writer> {

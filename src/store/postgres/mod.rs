@@ -9,6 +9,7 @@ mod commit;
 mod days;
 mod indexes;
 mod minutes;
+mod register;
 mod reparse;
 mod sweeper;
 mod writer;

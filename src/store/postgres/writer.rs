@@ -4,10 +4,10 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Postgres, lock, time};
-use crate::model::{Checkpoint, FileId, NewFile, Sighting};
+use crate::model::{Checkpoint, FileId, Sighting};
 use crate::store::answers::{Committed, StoredLine};
 use crate::store::error::{Because, Kind, StoreError, failed};
 use crate::store::rows::{self, Columns, checkpoint_columns};
@@ -18,13 +18,6 @@ const CANDIDATES: &str = concat!(
     " FROM log_file
       WHERE host = $1 AND ((device = $2 AND inode = $3) OR (head = $4 AND head_length = $5))
       ORDER BY id DESC"
-);
-
-const REGISTER: &str = concat!(
-    "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, head,
-                           head_length, owner, epoch)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1) RETURNING ",
-    checkpoint_columns!()
 );
 
 const CLAIM: &str = concat!(
@@ -74,10 +67,10 @@ const REJECT_AT: &str =
 pub(in crate::store) struct PgWriter {
     pub(super) arm: Arc<Postgres>,
     pub(super) connection: PgConnection,
-    owner: String,
-    held: HashSet<FileId>,
+    pub(super) owner: String,
+    pub(super) held: HashSet<FileId>,
     /// Files that this writer registered: nobody else's work.
-    registered: HashSet<FileId>,
+    pub(super) registered: HashSet<FileId>,
 }
 
 impl PgWriter {
@@ -99,58 +92,6 @@ impl PgWriter {
         seen: &Sighting,
     ) -> Result<Vec<Checkpoint>, StoreError> {
         candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))
-    }
-
-    /// Two writers may both have found no candidate. The second one to get the lock looks again: a row
-    /// that it does not know is the other's work, and may be of the same file.
-    pub(in crate::store) async fn register(
-        &mut self,
-        new: &NewFile,
-        known: &[FileId],
-    ) -> Result<Option<Checkpoint>, StoreError> {
-        let seen = &new.sighting;
-        let register = async {
-            let mut tx = self.connection.begin().await?;
-            sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
-                .bind(lock::HOUSE)
-                .bind(lock::REGISTER)
-                .execute(&mut *tx)
-                .await?;
-            let again = candidates(&mut tx, seen).await?;
-            let is_news = |id| !known.contains(id) && !self.registered.contains(id);
-            if again.iter().any(|it| is_news(&it.file)) {
-                tx.rollback().await?;
-                return Ok(None);
-            }
-            let row = sqlx::query(REGISTER)
-                .bind(&seen.host)
-                .bind(&seen.path)
-                .bind(seen.key.map(|key| key.device as i64))
-                .bind(seen.key.map(|key| key.inode as i64))
-                .bind(seen.key.and_then(|key| key.birth_us).map(time))
-                .bind(&new.format)
-                .bind(new.time_estimated)
-                .bind(seen.head.map(|head| head.print.0.to_vec()))
-                .bind(seen.head.map(|head| head.length as i32))
-                .bind(&self.owner)
-                .fetch_one(&mut *tx)
-                .await?;
-            let checkpoint = rows::checkpoint(&row)?;
-            // Nobody else can know it yet, so this does not wait.
-            sqlx::query("SELECT pg_advisory_lock($1, $2)")
-                .bind(lock::FILE)
-                .bind(checkpoint.file.0)
-                .execute(&mut *tx)
-                .await?;
-            tx.commit().await?;
-            Ok(Some(checkpoint))
-        };
-        let registered = register.await.map_err(failed(&self.arm.name))?;
-        if let Some(checkpoint) = &registered {
-            self.registered.insert(checkpoint.file);
-            self.held.insert(checkpoint.file);
-        }
-        Ok(registered)
     }
 
     pub(in crate::store) async fn claim(
@@ -202,16 +143,27 @@ impl PgWriter {
         Err(Kind::Unavailable.error(&self.arm.name, Because(why)))
     }
 
-    pub(in crate::store) async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
-        if !self.held.contains(&file) {
+    /// All in one message. The name of an owner is for people: it may come back after a crash of
+    /// the server, which is why nobody waits for the disk here.
+    pub(in crate::store) async fn release(&mut self, files: &[FileId]) -> Result<(), StoreError> {
+        let held: Vec<FileId> = files.iter().filter(|it| self.held.remove(it)).copied().collect();
+        if held.is_empty() {
             return Ok(());
         }
-        sqlx::query("UPDATE log_file SET owner = NULL WHERE id = $1")
-            .bind(file.0)
+        let ids: Vec<String> = held.iter().map(|file| file.0.to_string()).collect();
+        let ids = ids.join(",");
+        let release = format!(
+            "BEGIN; SET LOCAL synchronous_commit = off;
+             UPDATE log_file SET owner = NULL WHERE id IN ({ids}); COMMIT;
+             SELECT pg_advisory_unlock({}, id) FROM unnest('{{{ids}}}'::int4[]) AS id",
+            lock::FILE
+        );
+        // Numbers only.
+        sqlx::raw_sql(AssertSqlSafe(release))
             .execute(&mut self.connection)
             .await
             .map_err(failed(&self.arm.name))?;
-        self.unlock(file).await
+        Ok(())
     }
 
     pub(in crate::store) async fn committed(
@@ -369,7 +321,7 @@ impl PgWriter {
     }
 }
 
-async fn candidates(
+pub(super) async fn candidates(
     connection: &mut PgConnection,
     seen: &Sighting,
 ) -> Result<Vec<Checkpoint>, sqlx::Error> {

@@ -1,0 +1,88 @@
+//! One file, from its beginning to its end.
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tracing::warn;
+
+use crate::app::formats::{Format, SAMPLE};
+use crate::app::source::{Source, Walk};
+use crate::follow::identity::whole_head_print;
+use crate::model::Sighting;
+
+use super::content::End;
+use super::identify::{Settled, Terms};
+use super::{Import, writer};
+
+/// A file that is open, and not known yet.
+pub(super) struct Opened {
+    pub(super) source: Source,
+    pub(super) seen: Sighting,
+    /// Its format, or why it has none.
+    pub(super) told: anyhow::Result<Arc<Format>>,
+}
+
+impl Import<'_> {
+    /// Opens a file and looks at its beginning; `None` if nothing is in it.
+    pub(super) fn open(&mut self, path: &Path) -> anyhow::Result<Option<Opened>> {
+        let (source, sample) = tokio::task::block_in_place(|| {
+            let source = Source::open(path)?;
+            let sample =
+                source.sample(SAMPLE).context("not readable as what its first bytes say")?;
+            anyhow::Ok((source, sample))
+        })?;
+        let Some(head) = whole_head_print(&sample) else { return Ok(None) };
+        let told = self.format(&source, sample);
+        let seen = source.sighting(self.host, Some(head));
+        Ok(Some(Opened { source, seen, told }))
+    }
+
+    /// Stores all of it that is not stored yet.
+    pub(super) async fn file(&mut self, opened: Opened) -> anyhow::Result<()> {
+        let Opened { source, seen, told } = opened;
+        self.progress.begin(&source.name, source.size);
+        let terms = Terms { followed: &HashSet::new(), register: true, rename: false, waits: true };
+        let (claimed, format, closed) = match self.settle(&source, &seen, &told, terms).await? {
+            Settled::Claimed(claimed, format, closed) => (claimed, format, closed),
+            Settled::Stored => return self.count_stored(&source),
+            Settled::Held | Settled::Stranger(_) => {
+                let path = source.name;
+                warn!(path, "a running log-ingestd follows this file and stores it");
+                return Ok(());
+            }
+        };
+        let (file, epoch, expected) = (claimed.file, claimed.epoch, claimed.size);
+        let before = self.summary.bytes;
+        let end = self.content(&source, *claimed, &format, true).await;
+        let lost = expected.saturating_sub(self.summary.bytes - before);
+        if let Ok(writer) = writer(&mut self.committer).await {
+            if closed && lost > 0 {
+                writer.lose(file, epoch, lost).await?; // this copy does not have them either
+            }
+            writer.release(file).await?;
+        }
+        if let End::Rest(bytes) = end? {
+            warn_of_rest(&source, bytes);
+        }
+        Ok(())
+    }
+
+    /// All of it was stored before.
+    pub(super) fn count_stored(&mut self, source: &Source) -> anyhow::Result<()> {
+        let mut reader = source.reader(&Arc::default())?;
+        let mut walk = Walk::new(&mut reader);
+        tokio::task::block_in_place(|| walk.to(u64::MAX))?;
+        self.summary.already_stored += walk.lines;
+        self.summary.lines += walk.lines;
+        self.summary.bytes += walk.bytes;
+        Ok(())
+    }
+}
+
+/// Tells of a last line that was cut.
+pub(super) fn warn_of_rest(source: &Source, bytes: u64) {
+    let path = source.name.as_str();
+    warn!(path, bytes, "the last line has no end and cannot be read: not stored");
+}
