@@ -52,13 +52,14 @@ async fn look(store: &Store, fresh: &[(Table, i32)], seen: &mut Seen) -> Result<
     Ok(())
 }
 
-/// Indexes what an import has brought, at once: it has ended.
+/// Indexes the days that an import has filled and that are over, at once: it has ended. Today's rows
+/// are left to PostgreSQL's autovacuum, which looks within a minute, or two, and takes them into
+/// the BRIN indexes too.
 ///
 /// # Errors
 /// What the store says; the daemon, or the next import, goes on.
 pub(super) async fn after_import(store: &Store) -> Result<(), StoreError> {
     let fresh = store.fresh_days();
-    store.summarize(&fresh).await?;
     if fresh.iter().all(|(_, day)| *day >= today()) {
         return Ok(());
     }

@@ -45,6 +45,9 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
         if score > best.0 {
             best = (score, Some((preset, template.has_time())));
         }
+        if score.escaped == lines.len() {
+            break; // no other can have more
+        }
     }
     match best {
         (score, Some((preset, has_time)))
