@@ -81,3 +81,18 @@ fn it_names_every_preset() {
         assert!(readme.contains(&format!("`{}`", preset.name)), "{} is missing", preset.name);
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn its_sql_runs() {
+    let bench = Bench::new(Place::postgres().await).await;
+    bench.append("access.log", lines("a", 0..10));
+    bench.succeed(&["import", bench.log("access.log").to_str().unwrap()]);
+    let readme = readme();
+    let blocks = readme.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let mut asked = 0;
+    for statement in blocks.flat_map(|block| block.split(';')).filter(|it| !it.trim().is_empty()) {
+        bench.place.execute(statement).await;
+        asked += 1;
+    }
+    assert!(asked >= 6, "{asked} statements were found");
+}
