@@ -122,7 +122,8 @@ COMMENT ON COLUMN gunicorn_log.headers IS 'Logged request headers, {name: value}
 -- A day that is still being written has only these, since each btree over all of its rows, a primary
 -- key too, makes ingest half as fast. Lines arrive nearly in order of time: a range of blocks tells
 -- when its rows are from, of which files, and which users and addresses are not among them. Errors
--- are few. When the day is over it gets the btrees (src/store/postgres/indexes.rs), a unique one
+-- are few, and their code stands behind the time, without which the planner takes them for
+-- neighbours in the table. When the day is over it gets the btrees (src/store/postgres/indexes.rs), a unique one
 -- among them. A url may be longer than a btree's entry (2,704 bytes): its beginning is indexed.
 CREATE INDEX gunicorn_log_time ON gunicorn_log
     USING brin (timestamp, id int8_minmax_multi_ops) WITH (pages_per_range = 16);
@@ -131,7 +132,7 @@ CREATE INDEX gunicorn_log_client ON gunicorn_log USING brin (
     user_ip inet_bloom_ops (n_distinct_per_range = 128),
     method text_bloom_ops (n_distinct_per_range = 16),
     host text_bloom_ops (n_distinct_per_range = 16)) WITH (pages_per_range = 4);
-CREATE INDEX gunicorn_log_error ON gunicorn_log (timestamp) WHERE code >= 400;
+CREATE INDEX gunicorn_log_error ON gunicorn_log (timestamp, code) WHERE code >= 400;
 CREATE INDEX gunicorn_log_failure ON gunicorn_log (left(url, 200) text_pattern_ops, timestamp)
     WHERE code >= 500;
 
@@ -190,7 +191,7 @@ CREATE INDEX request_log_client ON request_log USING brin (
     user_id text_bloom_ops (n_distinct_per_range = 48),
     ip_address inet_bloom_ops (n_distinct_per_range = 128),
     method text_bloom_ops (n_distinct_per_range = 16)) WITH (pages_per_range = 4);
-CREATE INDEX request_log_error ON request_log (timestamp) WHERE status_code >= 400;
+CREATE INDEX request_log_error ON request_log (timestamp, status_code) WHERE status_code >= 400;
 CREATE INDEX request_log_failure ON request_log (left(path, 200) text_pattern_ops, timestamp)
     WHERE status_code >= 500;
 

