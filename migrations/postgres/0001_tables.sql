@@ -123,8 +123,9 @@ COMMENT ON COLUMN gunicorn_log.headers IS 'Logged request headers, {name: value}
 -- key too, makes ingest half as fast. Lines arrive nearly in order of time: a range of blocks tells
 -- when its rows are from, of which files, and which users and addresses are not among them. Errors
 -- are few, and their code stands behind the time, without which the planner takes them for
--- neighbours in the table. When the day is over it gets the btrees (src/store/postgres/indexes.rs), a unique one
--- among them. A url may be longer than a btree's entry (2,704 bytes): its beginning is indexed.
+-- neighbours in the table. When the day is over it gets the btrees (src/store/postgres/indexes.rs),
+-- a unique one among them. A url may be longer than a btree's entry (2,704 bytes): its beginning is
+-- indexed.
 CREATE INDEX gunicorn_log_time ON gunicorn_log
     USING brin (timestamp, id int8_minmax_multi_ops) WITH (pages_per_range = 16);
 CREATE INDEX gunicorn_log_client ON gunicorn_log USING brin (
@@ -237,7 +238,7 @@ CREATE TABLE gunicorn_minute (
     other bigint NOT NULL,
     response_bytes bigint NOT NULL,
     PRIMARY KEY (minute, log_file)
-);
+) WITH (fillfactor = 70); -- the current minute's row is written with each batch, and finds room beside it
 
 COMMENT ON TABLE gunicorn_minute IS 'Rows of gunicorn_log, counted by minute and file';
 COMMENT ON COLUMN gunicorn_minute.minute IS 'The minute''s first moment, UTC';

@@ -1,10 +1,10 @@
 //! Indexes beside ingest: what is new goes into those of the open day, and a day that is over gets
 //! the rest.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::store::{PastDay, Store, StoreError, Table};
 
@@ -46,8 +46,22 @@ async fn look(store: &Store, fresh: &[(Table, i32)], seen: &mut Seen) -> Result<
     store.summarize(fresh).await?;
     let Some(mut indexer) = store.indexer().await? else { return Ok(()) };
     for (table, day) in seen.quiet(&indexer.past_days(today()).await?) {
-        indexer.index(table, day).await?;
-        info!(table = table.name(), day, "indexes of a day that is over are built");
+        let (name, date) = (table.name(), date(day));
+        match indexer.index(table, day).await {
+            Ok(()) => info!(table = name, day = date, "indexes of a day that is over are built"),
+            Err(error) if error.is_transient() => return Err(error),
+            Err(error) => {
+                // It holds a line twice, or somebody has changed the table: a person has to look.
+                error!(
+                    table = name,
+                    day = date,
+                    error = chain(&error),
+                    "a day cannot be indexed; `log-ingestd verify` may tell why, and the next start \
+                     tries again"
+                );
+                seen.failed.insert((table, day));
+            }
+        }
     }
     Ok(())
 }
@@ -75,21 +89,33 @@ pub(super) async fn after_import(store: &Store) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Days that lack an index, and how many rows they had at the last look.
+fn date(day: i32) -> String {
+    let date = chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).unwrap_or_default();
+    date.format("%Y-%m-%d").to_string()
+}
+
 #[derive(Debug, Default)]
-struct Seen(HashMap<(Table, i32), i64>);
+struct Seen {
+    /// Days that lack an index, and how many rows they had at the last look.
+    waiting: HashMap<(Table, i32), i64>,
+    /// Days that are not tried again.
+    failed: HashSet<(Table, i32)>,
+}
 
 impl Seen {
     /// Those to which nothing has come since the last look, oldest first: a backlog of old lines, here
     /// or on another host, is better stored before there are indexes to keep.
     fn quiet(&mut self, past: &[PastDay]) -> Vec<(Table, i32)> {
-        let before = std::mem::take(&mut self.0);
+        let before = std::mem::take(&mut self.waiting);
         let mut quiet = Vec::new();
         for PastDay { table, day, inserted } in past {
+            if self.failed.contains(&(*table, *day)) {
+                continue;
+            }
             if before.get(&(*table, *day)) == Some(inserted) {
                 quiet.push((*table, *day));
             } else {
-                self.0.insert((*table, *day), *inserted);
+                self.waiting.insert((*table, *day), *inserted);
             }
         }
         quiet
@@ -97,7 +123,7 @@ impl Seen {
 
     /// Whether no day waits for a second look.
     fn is_settled(&self) -> bool {
-        self.0.is_empty()
+        self.waiting.is_empty()
     }
 }
 
@@ -113,6 +139,8 @@ mod tests {
         assert!(!seen.is_settled());
         assert_eq!(seen.quiet(&[day(1, 11), day(2, 10)]), [(Table::GunicornLog, 2)]);
         assert_eq!(seen.quiet(&[day(1, 11)]), [(Table::GunicornLog, 1)]);
+        seen.failed.insert((Table::GunicornLog, 1));
+        assert_eq!(seen.quiet(&[day(1, 11)]), []);
         assert!(seen.is_settled());
     }
 }

@@ -72,7 +72,7 @@ async fn a_day_that_holds_a_line_twice_says_so_and_is_indexed_when_it_does_not()
     place.execute(twice).await;
     let error = index(&store).await.unwrap_err();
     assert!(error.contains("gunicorn_log_20261123_line"), "{error}");
-    assert_eq!(built(&place, PAST).await, [""; 0]);
+    assert_eq!(built(&place, PAST).await, ["code", "timestamp", "url", "user_id", "user_ip"]);
     place
         .execute(
             "DELETE FROM gunicorn_log g WHERE ctid <> (SELECT min(ctid) FROM gunicorn_log f
