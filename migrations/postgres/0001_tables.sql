@@ -126,13 +126,13 @@ COMMENT ON COLUMN gunicorn_log.headers IS 'Logged request headers, {name: value}
 -- neighbours in the table. When the day is over it gets the btrees (src/store/postgres/indexes.rs),
 -- a unique one among them. A url may be longer than a btree's entry (2,704 bytes): its beginning is
 -- indexed.
-CREATE INDEX gunicorn_log_time ON gunicorn_log
-    USING brin (timestamp, id int8_minmax_multi_ops) WITH (pages_per_range = 16);
-CREATE INDEX gunicorn_log_client ON gunicorn_log USING brin (
-    user_id text_bloom_ops (n_distinct_per_range = 48),
-    user_ip inet_bloom_ops (n_distinct_per_range = 128),
+CREATE INDEX gunicorn_log_range ON gunicorn_log USING brin (
+    timestamp,
+    id int8_minmax_multi_ops,
+    user_id text_bloom_ops (n_distinct_per_range = 96),
+    user_ip inet_bloom_ops (n_distinct_per_range = 256),
     method text_bloom_ops (n_distinct_per_range = 16),
-    host text_bloom_ops (n_distinct_per_range = 16)) WITH (pages_per_range = 4);
+    host text_bloom_ops (n_distinct_per_range = 16)) WITH (pages_per_range = 8);
 CREATE INDEX gunicorn_log_error ON gunicorn_log (timestamp, code) WHERE code >= 400;
 CREATE INDEX gunicorn_log_failure ON gunicorn_log (left(url, 200) text_pattern_ops, timestamp)
     WHERE code >= 500;
@@ -186,12 +186,12 @@ COMMENT ON COLUMN request_log.session_id IS 'Key of the session';
 COMMENT ON COLUMN request_log.extra_data IS 'Whatever else the application logged; NULL if nothing';
 
 -- As for gunicorn_log.
-CREATE INDEX request_log_time ON request_log
-    USING brin (timestamp, id int8_minmax_multi_ops) WITH (pages_per_range = 16);
-CREATE INDEX request_log_client ON request_log USING brin (
-    user_id text_bloom_ops (n_distinct_per_range = 48),
-    ip_address inet_bloom_ops (n_distinct_per_range = 128),
-    method text_bloom_ops (n_distinct_per_range = 16)) WITH (pages_per_range = 4);
+CREATE INDEX request_log_range ON request_log USING brin (
+    timestamp,
+    id int8_minmax_multi_ops,
+    user_id text_bloom_ops (n_distinct_per_range = 96),
+    ip_address inet_bloom_ops (n_distinct_per_range = 256),
+    method text_bloom_ops (n_distinct_per_range = 16)) WITH (pages_per_range = 8);
 CREATE INDEX request_log_error ON request_log (timestamp, status_code) WHERE status_code >= 400;
 CREATE INDEX request_log_failure ON request_log (left(path, 200) text_pattern_ops, timestamp)
     WHERE status_code >= 500;

@@ -68,7 +68,7 @@ async fn look(store: &Store, fresh: &[(Table, i32)], seen: &mut Seen) -> Result<
 
 /// Indexes the days that an import has filled and that are over, at once: it has ended. Today's rows
 /// are left to PostgreSQL's autovacuum, which looks within a minute, or two, and takes them into
-/// the BRIN indexes too.
+/// the BRIN index too.
 ///
 /// # Errors
 /// What the store says; the daemon, or the next import, goes on.

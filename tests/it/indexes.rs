@@ -172,7 +172,8 @@ async fn a_daemon_indexes_a_day_to_which_nothing_comes_any_more() {
     let daemon = bench.watch();
     until("yesterday has its indexes", async || built(&bench.place, today as i32 - 1).await == ALL)
         .await;
-    let ranges = "SELECT count(*) FROM pg_class WHERE relname ~ 'gunicorn_log_.*user_id.*host_idx'
+    let ranges =
+        "SELECT count(*) FROM pg_class WHERE relname ~ 'gunicorn_log_.*timestamp_id_user_id'
                      AND pg_relation_size(oid) > 3 * 8192";
     assert!(bench.place.number(ranges).await > 0, "new rows are not in the BRIN index");
     assert!(daemon.stop().await.success());

@@ -9,8 +9,8 @@
 //! times. Built when the day is over, all of them together take about twice as long as storing it
 //! did, and nobody waits.
 //!
-//! So the open day has two BRIN indexes, which ingest does not feel as long as their newest ranges
-//! are not summarized; [`Postgres::summarize`] does that from time to time. It also has two small
+//! So the open day has one BRIN index, which ingest hardly feels as long as its newest ranges are
+//! not summarized; [`Postgres::summarize`] does that from time to time. It also has two small
 //! partial btrees for errors.
 //!
 //! # Which
@@ -18,8 +18,7 @@
 //! A btree's entry may take 2,704 bytes at most, and everything that a client sends may be longer:
 //! `url` is indexed by its first 200 characters, and `user_id` by its hash; a day is a partition, so
 //! that the time need not be in it. `method` and `host` have few values, and a rare one is found by
-//! the BRIN index. The last one is unique: it proves once more
-//! that no line is stored twice.
+//! the BRIN index. The last one is unique: it proves once more that no line is stored twice.
 
 use std::sync::Arc;
 
@@ -89,7 +88,7 @@ impl Postgres {
         Ok(locked.then(|| PgIndexer { arm: Arc::clone(self), connection }))
     }
 
-    /// Puts what has come into the BRIN indexes. A day whose table somebody keeps is left for the next
+    /// Puts what has come into the BRIN index. A day whose table somebody keeps is left for the next
     /// time, or for the vacuum that keeps it, which does the same.
     pub(in crate::store) async fn summarize(
         &self,
