@@ -16,7 +16,8 @@
 //! - [`model`]: plain values that every room shares: records, files, offsets, spans, batches.
 //! - [`follow`]: which files exist, which of them are the same, and their bytes as lines.
 //! - [`parse`]: a Gunicorn `access_log_format` compiled to a template, and lines read by it.
-//! - [`store`]: one contract, two arms, PostgreSQL and SQLite; the only room with SQL.
+//! - [`store`]: one contract, two arms, PostgreSQL and SQLite; the only room with SQL. What slows
+//!   ingest down and makes questions fast is built beside it.
 //! - [`retain`]: what is older than the retention leaves, in bounded steps.
 //! - [`app`]: carries the trays from room to room; spawns, retries, logs.
 //! - [`cli`]: flags, environment and file become one configuration that can only be built valid.
@@ -34,7 +35,8 @@
 //! 6. Per file, complete lines up to the committed offset = rows + rejects + excluded.
 //! 7. The SHA-256 of a file's bytes moves with its offset, so that files which are still there can be
 //!    held against the database.
-//! 8. Nothing in a log directory is ever written, renamed or deleted.
+//! 8. Counts by minute move in the transaction that stores the rows, and leave with them.
+//! 9. Nothing in a log directory is ever written, renamed or deleted.
 
 pub mod app;
 pub mod cli;
