@@ -86,7 +86,7 @@ for_each_store! {
     }
 
     async fn an_import_of_many_files_that_is_killed_goes_on_where_it_stopped(bench) {
-        let (names, all) = small_files(&bench, 400);
+        let (names, all) = small_files(&bench, 1200);
         let arguments = arguments(&bench, &names);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         for _ in 0..2 {
@@ -106,7 +106,7 @@ for_each_store! {
     }
 
     async fn an_import_of_many_files_that_is_interrupted_says_so_and_goes_on(bench) {
-        let (names, all) = small_files(&bench, 400);
+        let (names, all) = small_files(&bench, 1200);
         let arguments = arguments(&bench, &names);
         let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
         let mut command = bench.command(&arguments);
@@ -147,12 +147,13 @@ for_each_store! {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_import_of_many_files_over_connections_that_are_cut_stores_each_line_once() {
     let bench = Bench::new(Place::postgres().await).await;
-    let (names, all) = small_files(&bench, 300);
+    let (names, all) = small_files(&bench, 600);
     let mut command = bench.command(&[]);
     let import = command.args(arguments(&bench, &names)).stdout(Stdio::piped()).spawn().unwrap();
     let mut cuts = 0;
+    until("some of them are stored", async || bench.stored().await > 0).await;
     for _ in 0..10 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await; // some are stored between two cuts
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
               WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.5";
         cuts += bench.place.number(cut).await;

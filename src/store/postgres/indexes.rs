@@ -78,14 +78,8 @@ impl Postgres {
     pub(in crate::store) async fn indexer(
         self: &Arc<Self>,
     ) -> Result<Option<PgIndexer>, StoreError> {
-        let mut connection = self.connect().await?;
-        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
-            .bind(lock::HOUSE)
-            .bind(lock::INDEX)
-            .fetch_one(&mut connection)
-            .await
-            .map_err(failed(&self.name))?;
-        Ok(locked.then(|| PgIndexer { arm: Arc::clone(self), connection }))
+        let session = self.connect_and_lock(lock::INDEX).await?;
+        Ok(session.map(|connection| PgIndexer { arm: Arc::clone(self), connection }))
     }
 
     /// Puts what has come into the BRIN index. A day whose table somebody keeps is left for the next

@@ -153,6 +153,18 @@ impl Postgres {
         self.days.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// A session that holds one of the house's locks, `None` while another session has it.
+    async fn connect_and_lock(&self, number: i32) -> Result<Option<PgConnection>, StoreError> {
+        let mut connection = self.connect().await?;
+        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
+            .bind(lock::HOUSE)
+            .bind(number)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed(&self.name))?;
+        Ok(locked.then_some(connection))
+    }
+
     pub(super) fn fresh_days(&self) -> Vec<(Table, i32)> {
         std::mem::take(&mut *self.fresh()).into_iter().collect()
     }

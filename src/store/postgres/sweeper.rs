@@ -49,14 +49,8 @@ impl Postgres {
     pub(in crate::store) async fn sweeper(
         self: &Arc<Self>,
     ) -> Result<Option<PgSweeper>, StoreError> {
-        let mut connection = self.connect().await?;
-        let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
-            .bind(lock::HOUSE)
-            .bind(lock::SWEEP)
-            .fetch_one(&mut connection)
-            .await
-            .map_err(failed(&self.name))?;
-        Ok(locked.then(|| PgSweeper { arm: Arc::clone(self), connection }))
+        let session = self.connect_and_lock(lock::SWEEP).await?;
+        Ok(session.map(|connection| PgSweeper { arm: Arc::clone(self), connection }))
     }
 
     /// Asks without taking the lock: a sweeper that came in that instant would go away again.
