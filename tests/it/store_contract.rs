@@ -185,6 +185,9 @@ async fn a_row_that_cannot_be_stored_is_told_from_other_faults(place: Place) {
     // The connection is as good as before.
     writer.commit(&Lines::after(&at).row(NOW).batch()).await.unwrap();
 
+    if place.is_postgres() {
+        return; // a day gets its unique index when it is over: see `indexes`
+    }
     // A line that is there already is refused by its key, even if the offset is moved back.
     place.execute("UPDATE log_file SET committed = 0, lines = 0, stored_rows = 0").await;
     let error = writer.commit(&Lines::after(&at).row(NOW).batch()).await.unwrap_err();
