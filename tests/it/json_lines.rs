@@ -216,6 +216,18 @@ for_each_store! {
         assert_eq!(bench.rejects().await, 1);
     }
 
+    async fn old_requests_leave_with_a_sweep_and_verify_knows(bench) {
+        bench.append("requests.log", request("/old").replace("2026-11-24", "2020-11-24"));
+        bench.append("requests.log", requests("a", 0..5));
+        bench.import(&["requests.log"]);
+        bench.verified(&[]);
+        bench.succeed(&["cleanup", "--days", "1000"]);
+        assert_eq!(bench.place.number("SELECT count(*) FROM request_log").await, 5);
+        assert_eq!(bench.place.number("SELECT request_removed FROM sweep").await, 1);
+        let told = bench.verified(&[]);
+        assert_eq!((told.sum("rows"), told.sum("swept")), (5, 1));
+    }
+
     async fn check_shows_what_a_request_becomes(bench) {
         bench.append("requests.log", request("/x"));
         let log = bench.log("requests.log");
