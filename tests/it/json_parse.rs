@@ -249,6 +249,10 @@ fn secrets_are_hidden_wherever_they_stand() {
         body("{\"to\\u006ben\":\"x\",\"token\":\"\"}"),
         "{\"to\\u006ben\":\"********\",\"token\":\"\"}"
     );
+    assert_eq!(
+        body("{\"url\":\"/?token=a\\\"b&c=d\",\"l\":[\"token=e\"],\"cut\":\"?token=f"),
+        "{\"url\":\"/?token=********&c=d\",\"l\":[\"token=********\"],\"cut\":\"?token=********"
+    );
     for plain in ["the password is x", "{", "{\"a\":\"\\", "[]", "{\"token\"", "{\"token\":"] {
         assert_eq!(body(plain), plain);
     }

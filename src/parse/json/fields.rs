@@ -1,23 +1,17 @@
 //! The keys of an object, taken one by one as what their column holds.
-//!
-//! A reason says which key is wrong and what would be right, and nothing of the line itself.
 
 use std::net::IpAddr;
 
 use chrono::{DateTime, Datelike, Timelike};
-use serde_json::error::Category;
 use serde_json::{Map, Value};
 
-use super::reject;
+use super::refuse::{NO_KIND, holds_nul, nul, reject, storable, unreadable, wrong};
 use crate::model::Micros;
 use crate::parse::address::address;
 use crate::parse::reject::Reject;
 
 const TIME: &str = "a time with offset like 2026-11-24T15:02:03.123456+00:00";
 const OBJECT: &str = "an object, {…}";
-
-/// From this number on (2⁶⁴), whole numbers would not be kept exactly.
-const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
 
 /// What is not taken yet of a line.
 pub(super) struct Fields(Map<String, Value>);
@@ -26,7 +20,7 @@ impl Fields {
     /// Reads the line.
     pub(super) fn of(text: &str) -> Result<Fields, Reject> {
         if !text.trim_start().starts_with('{') {
-            return Err(reject(super::NO_KIND));
+            return Err(reject(NO_KIND));
         }
         serde_json::from_str(text).map(Fields).map_err(|error| unreadable(&error))
     }
@@ -142,66 +136,4 @@ impl Fields {
         all.as_ref().map_or(Ok(()), |value| storable(key, value))?;
         Ok(all)
     }
-}
-
-/// Refuses what a `jsonb` column cannot hold, or not exactly. Objects lie in each other 127 deep at
-/// most: the reader refuses what is deeper.
-fn storable(key: &str, value: &Value) -> Result<(), Reject> {
-    match value {
-        Value::Null | Value::Bool(_) => Ok(()),
-        Value::String(text) if holds_nul(text) => Err(nul(key)),
-        Value::String(_) => Ok(()),
-        Value::Number(number) => match number.as_f64() {
-            Some(float) if number.is_f64() && float.abs() >= TOO_LARGE => Err(reject(&format!(
-                "`{key}` holds a number out of range; numbers must be smaller than 2^64"
-            ))),
-            _ => Ok(()),
-        },
-        Value::Array(values) => values.iter().try_for_each(|value| storable(key, value)),
-        Value::Object(map) => map.iter().try_for_each(|(name, value)| {
-            if holds_nul(name) { Err(nul(key)) } else { storable(key, value) }
-        }),
-    }
-}
-
-fn holds_nul(text: &str) -> bool {
-    memchr::memchr(0, text.as_bytes()).is_some()
-}
-
-fn nul(key: &str) -> Reject {
-    reject(&format!("`{key}` holds NUL (\\u0000), which a text column cannot"))
-}
-
-fn wrong(key: &str, found: &Value, right: &str) -> Reject {
-    let name = match found {
-        Value::Null => "null",
-        Value::Bool(_) => "true or false",
-        Value::Number(_) => "a number",
-        Value::String(_) => "a text",
-        Value::Array(_) => "a list",
-        Value::Object(_) => "an object",
-    };
-    match found.is_number() && right.contains("number") {
-        true => reject(&format!("`{key}` must be {right}")),
-        false => reject(&format!("`{key}` is {name}; it must be {right}")),
-    }
-}
-
-/// The reader's message without the place, so that equal causes give equal reasons.
-fn unreadable(error: &serde_json::Error) -> Reject {
-    let said = error.to_string();
-    let is = |what: &str| said.contains(what);
-    reject(match error.classify() {
-        Category::Eof => "is cut off: its JSON object has no end",
-        _ if is("surrogate") || is("end of hex escape") => {
-            "holds an unpaired surrogate; a character beyond \\uffff is written as a pair"
-        }
-        _ if is("out of range") => "holds a number out of range; numbers must be smaller than 2^64",
-        _ if is("recursion") => "is nested more than 127 deep",
-        _ if is("trailing") => "goes on behind its JSON object; one object is one line",
-        _ if is("control character") => {
-            "holds a control character; JSON writes it with a backslash"
-        }
-        _ => "is no JSON object",
-    })
 }

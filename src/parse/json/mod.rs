@@ -7,9 +7,12 @@
 //! in `extra_data`, those of Gunicorn's in `request`.
 
 mod fields;
+mod refuse;
+mod scan;
 mod secrets;
 
 use fields::Fields;
+use refuse::{NO_KIND, reject};
 use secrets::Secrets;
 
 use super::chunk::TextLine;
@@ -18,8 +21,6 @@ use super::line::Parsed;
 use super::mask::Mask;
 use super::reject::Reject;
 use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, RequestLog};
-
-const NO_KIND: &str = r#"does not begin with {"log":"request" or {"log":"gunicorn""#;
 
 /// Reads a line, leaves it out by `exclusions` or masks it.
 pub(super) fn parse(line: TextLine<'_>, mask: &Mask, exclusions: &Exclusions) -> Parsed<'static> {
@@ -117,8 +118,4 @@ fn gunicorn(mut from: Fields) -> Result<GunicornJson, Reject> {
     let (response, headers) = (from.object("response")?, from.object("headers")?);
     from.must_be_object("request")?;
     Ok(GunicornJson { timestamp, record, request: from.rest("request")?, response, headers })
-}
-
-fn reject(reason: &str) -> Reject {
-    Reject::Unlike(reason.into())
 }

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 
 use serde_json::Value;
 
+use super::scan::hide_in_json;
 use crate::model::{GunicornJson, JsonRecord, RequestLog};
 use crate::parse::mask::{Mask, STARS};
 
@@ -74,39 +75,11 @@ impl Secrets<'_> {
     /// JSON, or names and values as a form or a URL has them; any other text is left as it is.
     fn in_text(&self, text: &mut String) {
         if text.trim_start().starts_with(['{', '[']) {
-            edit(text, |text| self.in_json(text));
+            let hides = |name: &str| self.hides(name);
+            let mask = |text: &mut Cow<'_, str>| self.mask.apply_to_form(text);
+            edit(text, |text| hide_in_json(text, hides, mask));
         } else {
             edit(text, |text| self.mask.apply_to_form(text));
-        }
-    }
-
-    /// Replaces values where they stand, so that all else stays as it was written. JSON that was
-    /// cut off is masked as far as it goes.
-    fn in_json(&self, text: &mut Cow<'_, str>) {
-        let bytes = text.as_bytes();
-        let (mut at, mut copied) = (0, 0);
-        let mut masked = String::new();
-        while let Some(quote) = memchr::memchr(b'"', &bytes[at..]) {
-            let (start, end) = (at + quote, string_end(bytes, at + quote));
-            at = end;
-            let colon = skip_blank(bytes, end);
-            if bytes.get(colon) != Some(&b':') || !self.hides(&unquoted(&text[start..end])) {
-                continue;
-            }
-            let value = skip_blank(bytes, colon + 1);
-            let end = value_end(bytes, value);
-            if !matches!(&text[value..end], "" | "null" | "\"\"") {
-                masked.push_str(&text[copied..value]);
-                masked.push('"');
-                masked.push_str(STARS);
-                masked.push('"');
-                copied = end;
-            }
-            at = end;
-        }
-        if copied > 0 {
-            masked.push_str(&text[copied..]);
-            *text = Cow::Owned(masked);
         }
     }
 }
@@ -123,51 +96,4 @@ fn edit(text: &mut String, mask: impl FnOnce(&mut Cow<'_, str>)) {
     if let Cow::Owned(edited) = edited {
         *text = edited;
     }
-}
-
-/// What a quoted text says; as it stands if it says nothing.
-fn unquoted(literal: &str) -> Cow<'_, str> {
-    serde_json::from_str::<String>(literal)
-        .map_or_else(|_| literal.trim_matches('"').into(), Cow::Owned)
-}
-
-/// Behind the text whose quotation mark is at `start`, or the end if it has no other.
-fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(next) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += next + 1;
-        if bytes[at - 1] == b'"' {
-            return at;
-        }
-        at += 1; // what is escaped
-    }
-    bytes.len()
-}
-
-fn skip_blank(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
-}
-
-/// Behind the value that begins at `start`, or the end if it was cut off.
-fn value_end(bytes: &[u8], start: usize) -> usize {
-    let mut depth = 0_usize;
-    let mut at = start;
-    while let Some(byte) = bytes.get(at) {
-        match byte {
-            b'"' if depth == 0 => return if at == start { string_end(bytes, at) } else { at },
-            b'"' => {
-                at = string_end(bytes, at);
-                continue;
-            }
-            b'{' | b'[' => depth += 1,
-            b'}' | b']' if depth <= 1 => return if depth == 0 { at } else { at + 1 },
-            b'}' | b']' => depth -= 1,
-            b',' if depth == 0 => return at,
-            _ if depth == 0 && byte.is_ascii_whitespace() => return at,
-            _ => {}
-        }
-        at += 1;
-    }
-    bytes.len()
 }
