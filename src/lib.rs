@@ -1,7 +1,8 @@
 //! # log-ingestd
 //!
-//! Every request that a Gunicorn server answered is a line in its access log; this daemon puts
-//! each line into a database once: never twice, never lost.
+//! Every request that a Gunicorn server answered is a line in its access log, and may be one in an
+//! application's own log of JSON lines; this daemon puts each line into a database once: never twice,
+//! never lost.
 //!
 //! ## How a line walks through the house
 //!
@@ -15,7 +16,8 @@
 //!
 //! - [`model`]: plain values that every room shares: records, files, offsets, spans, batches.
 //! - [`follow`]: which files exist, which of them are the same, and their bytes as lines.
-//! - [`parse`]: a Gunicorn `access_log_format` compiled to a template, and lines read by it.
+//! - [`parse`]: a Gunicorn `access_log_format` compiled to a template, and lines read by it; lines
+//!   of JSON besides.
 //! - [`store`]: one contract, two arms, PostgreSQL and SQLite; the only room with SQL. What slows
 //!   ingest down and makes questions fast is built beside it.
 //! - [`retain`]: what is older than the retention leaves, in bounded steps.

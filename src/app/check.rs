@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 
 use crate::follow::Lines;
-use crate::model::GunicornLogModel;
+use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, RequestLog};
 use crate::parse::Parsed;
 
 use super::config::Parsing;
@@ -62,7 +62,7 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
         ),
     };
     report.format.clone_from(&format.format);
-    report.warnings = format.parser.template().warnings();
+    report.warnings = format.parser.layout().warnings();
     let mut lines = Lines::default();
     let mut reader = source.reader(&Arc::default())?;
     loop {
@@ -77,6 +77,12 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
                         report.rows += 1;
                         if report.shown.len() < SHOWN {
                             report.shown.push((report.lines, fields(&record)));
+                        }
+                    }
+                    Parsed::Json(record) => {
+                        report.rows += 1;
+                        if report.shown.len() < SHOWN {
+                            report.shown.push((report.lines, json_fields(&record)));
                         }
                     }
                     Parsed::Excluded => report.excluded += 1,
@@ -129,6 +135,53 @@ fn fields(record: &GunicornLogModel<'_>) -> Vec<(&'static str, String)> {
     }
     for (name, pairs) in captured {
         shown.extend(pairs.iter().map(|(key, value)| (name, format!("{key}: {value}"))));
+    }
+    shown
+}
+
+/// The same of a JSON line.
+fn json_fields(record: &JsonRecord) -> Vec<(&'static str, String)> {
+    let (mut shown, values) = match record {
+        JsonRecord::Gunicorn(GunicornJson { record, request, response, headers, .. }) => {
+            let values = [("headers", headers), ("response", response), ("request", request)];
+            (fields(record), values)
+        }
+        JsonRecord::Request(line) => {
+            let values = [
+                ("headers", &line.headers),
+                ("response_headers", &line.response_headers),
+                ("extra_data", &line.extra_data),
+            ];
+            (request_fields(line), values)
+        }
+    };
+    for (name, value) in values {
+        shown.extend(value.as_ref().map(|value| (name, value.to_string())));
+    }
+    shown
+}
+
+/// All but those that are JSON.
+fn request_fields(line: &RequestLog) -> Vec<(&'static str, String)> {
+    let texts = [
+        ("method", &line.method),
+        ("path", &line.path),
+        ("query_params", &line.query_params),
+        ("user_id", &line.user_id),
+        ("user_agent", &line.user_agent),
+        ("session_id", &line.session_id),
+        ("content_type", &line.content_type),
+        ("body", &line.body),
+        ("response_body", &line.response_body),
+    ];
+    let time = chrono::DateTime::from_timestamp_micros(line.timestamp);
+    let mut shown: Vec<(&'static str, String)> = Vec::new();
+    shown.extend(time.map(|time| ("timestamp", time.to_rfc3339())));
+    shown.extend(line.ip_address.map(|ip| ("ip_address", ip.to_string())));
+    shown.extend(line.status_code.map(|code| ("status_code", code.to_string())));
+    shown.extend(line.response_time_ms.map(|time| ("response_time_ms", time.to_string())));
+    for (name, text) in texts {
+        shown.extend(text.as_ref().map(|text| (name, text.clone())));
     }
     shown
 }

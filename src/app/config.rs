@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::follow::Watchlist;
-use crate::parse::{Exclusions, Mask, Template};
+use crate::parse::{Exclusions, Layout, Mask};
 use crate::retain::{Retention, SweepTime};
 use crate::store::Location;
 
@@ -27,8 +27,8 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub struct Parsing {
     /// The format that the user gave; without one it is told from each file's first lines.
-    pub template: Option<Template>,
-    /// Query parameters whose values are hidden.
+    pub layout: Option<Layout>,
+    /// Names whose values are hidden.
     pub mask: Mask,
     /// Requests that are left out.
     pub exclusions: Exclusions,

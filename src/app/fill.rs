@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use crate::follow::Lines;
 use crate::follow::identity::{head_print, whole_head_print};
 use crate::model::{Batch, FileId, Mark, Micros, Span};
-use crate::parse::{Chunk, LineParser, Parsed};
+use crate::parse::{Chunk, LineParser, Parsed, Reject};
 
 /// Lines that may belong to one record, at most.
 const MAX_JOINED: usize = 8;
@@ -182,6 +182,10 @@ fn run(lines: &mut Lines, reading: &Reading<'_>, batch: &mut Batch, at: usize, l
                     batch.push_record(reading.file, end, &record, reading.estimated);
                     batch.spans[at].rows += 1;
                 }
+                Parsed::Json(record) => {
+                    batch.push_json(reading.file, end, &record);
+                    batch.spans[at].rows += 1;
+                }
                 Parsed::Excluded => batch.spans[at].excluded += 1,
                 Parsed::Reject(_) => return false,
             }
@@ -223,21 +227,12 @@ fn step(
     } else if let Some((_, reason)) = refused {
         reason.to_owned()
     } else {
-        match reading.parser.parse(line.bytes) {
-            Parsed::Record(record) => {
-                batch.push_record(reading.file, offset, &record, reading.estimated);
-                batch.spans[at].rows += 1;
-                batch.spans[at].lines += 1;
+        match keep(reading, batch, at, offset, reading.parser.parse(line.bytes)) {
+            None => {
                 lines.take(end);
                 return Step::Took;
             }
-            Parsed::Excluded => {
-                batch.spans[at].excluded += 1;
-                batch.spans[at].lines += 1;
-                lines.take(end);
-                return Step::Took;
-            }
-            Parsed::Reject(reject) => match join(lines, reading, batch, at, end, ended) {
+            Some(reject) => match join(lines, reading, batch, at, end, ended) {
                 Some(step) => return step,
                 None => reject.to_string(),
             },
@@ -250,6 +245,30 @@ fn step(
     }
     lines.take(end);
     Step::Took
+}
+
+/// Keeps what the line at `offset` became, unless it is a reject: the answer then.
+fn keep(
+    reading: &Reading<'_>,
+    batch: &mut Batch,
+    at: usize,
+    offset: u64,
+    parsed: Parsed<'_>,
+) -> Option<Reject> {
+    match parsed {
+        Parsed::Reject(reject) => return Some(reject),
+        Parsed::Record(record) => {
+            batch.push_record(reading.file, offset, &record, reading.estimated);
+            batch.spans[at].rows += 1;
+        }
+        Parsed::Json(record) => {
+            batch.push_json(reading.file, offset, &record);
+            batch.spans[at].rows += 1;
+        }
+        Parsed::Excluded => batch.spans[at].excluded += 1,
+    }
+    batch.spans[at].lines += 1;
+    None
 }
 
 /// Tries to read the next line, which ends at `end`, together with those behind it. `None`: it
@@ -277,16 +296,9 @@ fn join(
         }
         next = line.end;
         let joined = reading.parser.parse(lines.joined(next));
-        let span = &mut batch.spans[at];
-        match joined {
-            Parsed::Reject(_) => continue,
-            Parsed::Excluded => span.excluded += 1,
-            Parsed::Record(record) => {
-                span.rows += 1;
-                batch.push_record(reading.file, offset, &record, reading.estimated);
-            }
+        if keep(reading, batch, at, offset, joined).is_some() {
+            continue;
         }
-        batch.spans[at].lines += 1;
         let mut from = end;
         while from < next {
             let line = lines.line_at(from)?;
@@ -309,15 +321,10 @@ fn last(lines: &mut Lines, reading: &Reading<'_>, batch: &mut Batch, at: usize) 
     if bytes.is_empty() || !lines.at_line_start() {
         return Step::NeedMore;
     }
-    match reading.parser.parse(bytes.strip_suffix(b"\r").unwrap_or(bytes)) {
-        Parsed::Reject(_) => return Step::NeedMore,
-        Parsed::Excluded => batch.spans[at].excluded += 1,
-        Parsed::Record(record) => {
-            batch.push_record(reading.file, offset, &record, reading.estimated);
-            batch.spans[at].rows += 1;
-        }
+    let parsed = reading.parser.parse(bytes.strip_suffix(b"\r").unwrap_or(bytes));
+    if keep(reading, batch, at, offset, parsed).is_some() {
+        return Step::NeedMore;
     }
-    batch.spans[at].lines += 1;
     lines.take(end);
     Step::Took
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::parse::{self, Detection, LineParser, Parsed, Template};
+use crate::parse::{self, Detection, Layout, LineParser, Parsed};
 
 use super::config::Parsing;
 
@@ -17,7 +17,7 @@ const SAMPLE_LINES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Format {
     pub(super) parser: LineParser,
-    /// The format string, as it is written down with the file.
+    /// The format string or `json`, as it is written down with the file.
     pub(super) format: String,
     /// Whether lines carry their time.
     pub(super) has_time: bool,
@@ -60,8 +60,8 @@ impl Formats {
             .take(SAMPLE_LINES)
             .collect();
         let detection = parse::detect(&lines);
-        if let Some(template) = self.parsing.template.clone() {
-            let format = self.build(template);
+        if let Some(layout) = self.parsing.layout.clone() {
+            let format = self.build(layout);
             let reads = |line: &&[u8]| !matches!(format.parser.parse(line), Parsed::Reject(_));
             return match detection {
                 Detection::ErrorLog if !lines.iter().any(reads) => Choice::ErrorLog,
@@ -77,28 +77,27 @@ impl Formats {
     }
 
     fn preset(&mut self, preset: &'static parse::Preset) -> Choice {
-        match Template::compile(preset.format) {
-            Ok(template) => Choice::Access { format: self.build(template), told: Some(preset) },
+        match Layout::compile(preset.format) {
+            Ok(layout) => Choice::Access { format: self.build(layout), told: Some(preset) },
             Err(_) => Choice::Unknown, // every preset compiles: a test says so
         }
     }
 
     /// The parser of a format that was written down with a file, unless the user gave another.
     pub(super) fn stored(&mut self, format: &str) -> Option<Arc<Format>> {
-        let template = match &self.parsing.template {
-            Some(template) => template.clone(),
-            None => Template::compile(format).ok()?,
+        let layout = match &self.parsing.layout {
+            Some(layout) => layout.clone(),
+            None => Layout::compile(format).ok()?,
         };
-        Some(self.build(template))
+        Some(self.build(layout))
     }
 
-    fn build(&mut self, template: Template) -> Arc<Format> {
-        let format = template.format().to_owned();
+    fn build(&mut self, layout: Layout) -> Arc<Format> {
+        let format = layout.format().to_owned();
         let parsing = &self.parsing;
         let built = self.built.entry(format.clone()).or_insert_with(|| {
-            let has_time = template.has_time();
-            let parser =
-                LineParser::new(template, parsing.mask.clone(), parsing.exclusions.clone());
+            let has_time = layout.has_time();
+            let parser = LineParser::new(layout, parsing.mask.clone(), parsing.exclusions.clone());
             Arc::new(Format { parser, format, has_time })
         });
         Arc::clone(built)

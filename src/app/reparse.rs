@@ -119,7 +119,7 @@ impl Reparse {
                 self.stays(&reason.to_string());
                 false
             }
-            Parsed::Record(_) | Parsed::Excluded => true,
+            Parsed::Record(_) | Parsed::Json(_) | Parsed::Excluded => true,
         }
     }
 
@@ -141,6 +141,7 @@ impl Reparse {
                 Parsed::Record(record) => {
                     reparsed.rows.push_record(file, offset, &record, rejected_at);
                 }
+                Parsed::Json(record) => reparsed.rows.push_json(file, offset, &record),
                 Parsed::Excluded => reparsed.excluded += 1,
                 Parsed::Reject(_) => continue,
             }
@@ -161,7 +162,7 @@ impl Reparse {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.summary.rows += reparsed.rows.gunicorn_log.count();
+        self.summary.rows += reparsed.rows.rows();
         self.summary.excluded += reparsed.excluded;
         Ok(true)
     }

@@ -8,7 +8,7 @@ use chrono::Utc;
 
 use crate::app::{Config, Parsing, Watch};
 use crate::follow::{WatchError, Watchlist};
-use crate::parse::{Exclusions, Mask, Template};
+use crate::parse::{Exclusions, Layout, Mask};
 use crate::retain::{self, Retention, SweepOptions};
 use crate::store::Location;
 
@@ -86,9 +86,9 @@ pub(super) fn parsing(flags: &Flags) -> anyhow::Result<Parsing> {
 
 fn parsing_with(flags: &Flags, file: &File) -> anyhow::Result<Parsing> {
     let common = &flags.common;
-    let template = match common.format.as_ref().or(file.format.as_ref()) {
+    let layout = match common.format.as_ref().or(file.format.as_ref()) {
         Some(format) => {
-            Some(Template::named_or_format(format).map_err(|error| usage(error.to_string()))?)
+            Some(Layout::named_or_format(format).map_err(|error| usage(error.to_string()))?)
         }
         None => None,
     };
@@ -108,7 +108,7 @@ fn parsing_with(flags: &Flags, file: &File) -> anyhow::Result<Parsing> {
     let extensions =
         common.exclude_extension.clone().or(file.exclude_extension.clone()).unwrap_or_default();
     Ok(Parsing {
-        template,
+        layout,
         mask: Mask::new(&fields),
         exclusions: Exclusions::new(&paths, &extensions),
     })
@@ -148,7 +148,7 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
 
 /// Says which atoms of a given format cannot be told apart for certain.
 pub(super) fn warn_of_format(parsing: &Parsing) {
-    for warning in parsing.template.iter().flat_map(Template::warnings) {
+    for warning in parsing.layout.iter().flat_map(Layout::warnings) {
         tracing::warn!("--format: {warning}");
     }
 }

@@ -66,7 +66,7 @@ pub(super) struct Common {
     #[arg(long, global = true, value_name = "DURATION", env = "LOG_INGESTD_RETENTION")]
     pub(super) retention: Option<String>,
 
-    /// Query parameters whose values are stored as ********; '' hides none
+    /// Query parameters, and keys of JSON, whose values are stored as ********; '' hides none
     /// [default: password,token,access_key,secret]
     #[arg(long, global = true, value_name = "NAMES", env = "LOG_INGESTD_SENSITIVE_FIELDS")]
     pub(super) sensitive_fields: Option<String>,

@@ -42,12 +42,16 @@ pub struct Batch {
     pub spans: Vec<Span>,
     /// Rows of `gunicorn_log`, in [`Batch::GUNICORN_LOG`]'s columns.
     pub gunicorn_log: Tuples,
+    /// Rows of `request_log`, in [`Batch::REQUEST_LOG`]'s columns.
+    pub request_log: Tuples,
     /// Rows of `rejected_line`, in [`Batch::REJECTED_LINE`]'s columns.
     pub rejected_line: Tuples,
     /// The rows of `gunicorn_log`, counted.
     pub minutes: Minutes,
     /// UTC days since 1970 on which a row of `gunicorn_log` falls.
     pub days: BTreeSet<i32>,
+    /// The same for `request_log`.
+    pub request_days: BTreeSet<i32>,
     /// The same for `rejected_line`.
     pub rejected_days: BTreeSet<i32>,
     /// Rows before this time are counted in `expired`.
@@ -80,6 +84,29 @@ impl Batch {
         "headers",
     ];
 
+    /// The columns of an encoded row of `request_log`.
+    pub const REQUEST_LOG: [&str; 19] = [
+        "id",
+        "timestamp",
+        "log_offset",
+        "response_time_ms",
+        "log_file",
+        "status_code",
+        "method",
+        "path",
+        "query_params",
+        "headers",
+        "body",
+        "content_type",
+        "response_headers",
+        "response_body",
+        "ip_address",
+        "user_id",
+        "user_agent",
+        "session_id",
+        "extra_data",
+    ];
+
     /// The columns of an encoded row of `rejected_line`.
     pub const REJECTED_LINE: [&str; 5] = ["log_offset", "rejected_at", "log_file", "reason", "raw"];
 
@@ -90,16 +117,24 @@ impl Batch {
 
     /// Bytes of encoded rows held, for bounds on memory.
     pub fn weight(&self) -> usize {
-        self.gunicorn_log.bytes().len() + self.rejected_line.bytes().len()
+        let tables = [&self.gunicorn_log, &self.request_log, &self.rejected_line];
+        tables.iter().map(|rows| rows.bytes().len()).sum()
+    }
+
+    /// Rows that are no rejects.
+    pub fn rows(&self) -> u64 {
+        self.gunicorn_log.count() + self.request_log.count()
     }
 
     /// Forgets everything, keeps the memory.
     pub fn clear(&mut self) {
         self.spans.clear();
         self.gunicorn_log.clear();
+        self.request_log.clear();
         self.rejected_line.clear();
         self.minutes.clear();
         self.days.clear();
+        self.request_days.clear();
         self.rejected_days.clear();
         self.expired = 0;
     }
@@ -112,7 +147,26 @@ impl Batch {
         record: &GunicornLogModel<'_>,
         estimated: Micros,
     ) {
-        let timestamp = record.timestamp.unwrap_or(estimated);
+        self.begin_record(file, offset, record, record.timestamp.unwrap_or(estimated));
+        let row = &mut self.gunicorn_log;
+        let pairs = [&record.environ, &record.response_headers, &record.headers];
+        if pairs.iter().all(|pairs| pairs.is_empty()) {
+            return row.nulls::<3>();
+        }
+        captured(row, Some("environ"), &record.environ);
+        captured(row, Some("headers"), &record.response_headers);
+        captured(row, None, &record.headers);
+    }
+
+    /// Counts a record, and adds its row but for the last three columns, which are JSON.
+    #[inline(always)]
+    pub(super) fn begin_record(
+        &mut self,
+        file: FileId,
+        offset: u64,
+        record: &GunicornLogModel<'_>,
+        timestamp: Micros,
+    ) {
         let day = day(timestamp);
         if self.days.last() != Some(&day) {
             self.days.insert(day); // a log is in order of time, but for a few lines
@@ -136,13 +190,6 @@ impl Batch {
         for text in [&record.agent, &record.source, &record.protocol] {
             or_null(row, text.as_deref(), Tuples::text);
         }
-        let pairs = [&record.environ, &record.response_headers, &record.headers];
-        if pairs.iter().all(|pairs| pairs.is_empty()) {
-            return row.nulls::<3>();
-        }
-        captured(row, Some("environ"), &record.environ);
-        captured(row, Some("headers"), &record.response_headers);
-        captured(row, None, &record.headers);
     }
 
     /// Adds the line at `offset` as a reject, with its exact bytes.
@@ -158,11 +205,11 @@ impl Batch {
     }
 }
 
-fn day(time: Micros) -> i32 {
+pub(super) fn day(time: Micros) -> i32 {
     time.div_euclid(DAY_US) as i32
 }
 
-fn or_null<T>(row: &mut Tuples, value: Option<T>, push: impl FnOnce(&mut Tuples, T)) {
+pub(super) fn or_null<T>(row: &mut Tuples, value: Option<T>, push: impl FnOnce(&mut Tuples, T)) {
     match value {
         Some(value) => push(row, value),
         None => row.null(),

@@ -2,6 +2,7 @@
 
 mod batch;
 mod file;
+mod json;
 mod minute;
 mod record;
 mod reparse;
@@ -12,6 +13,7 @@ pub use file::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Mark, NewFile,
     Sighting,
 };
+pub use json::{GunicornJson, JsonRecord, RequestLog};
 pub use minute::{CLASSES, Minute, Minutes};
 pub use record::{Captured, GunicornLogModel, Micros};
 pub use reparse::Reparsed;

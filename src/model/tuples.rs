@@ -87,6 +87,11 @@ impl Tuples {
         self.bytes.extend_from_slice(&field);
     }
 
+    /// A `double precision`.
+    pub fn float8(&mut self, value: f64) {
+        self.int8(i64::from_be_bytes(value.to_be_bytes()));
+    }
+
     /// A `timestamptz`.
     pub fn time(&mut self, value: Micros) {
         self.int8(Self::from_micros(value));

@@ -5,6 +5,8 @@
 //! otherwise. The preset with the most lines wins; on a tie the plainer, which comes first.
 
 use super::atom::Atom;
+use super::json;
+use super::layout::Layout;
 use super::preset::{Preset, presets};
 use super::read::{Quoting, Value, read};
 use super::template::Template;
@@ -40,10 +42,13 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
     let errors = lines.iter().filter(|line| is_error_log(line)).count();
     let mut best = (Score::default(), None);
     for preset in presets() {
-        let Ok(template) = Template::compile(preset.format) else { continue };
-        let score = score(&template, &lines);
+        let Ok(layout) = Layout::compile(preset.format) else { continue };
+        let score = match &layout {
+            Layout::Template(template) => score(template, &lines),
+            Layout::Json => json_score(&lines),
+        };
         if score > best.0 {
-            best = (score, Some((preset, template.has_time())));
+            best = (score, Some((preset, layout.has_time())));
         }
         if score.escaped == lines.len() {
             break; // no other can have more
@@ -89,6 +94,11 @@ fn score(template: &Template, lines: &[&[u8]]) -> Score {
         }
     }
     score
+}
+
+/// A line says of itself that it is JSON, however the rest of it reads.
+fn json_score(lines: &[&[u8]]) -> Score {
+    Score { escaped: lines.iter().filter(|line| json::is_one(line)).count(), verbatim: 0 }
 }
 
 /// `[2026-11-23 14:23:17 +0530] [24744] [INFO] …`, Gunicorn's `error_fmt`.
@@ -140,6 +150,11 @@ mod tests {
         assert_eq!(detected(&[r#"127.0.0.1:5 - "GET / HTTP/1.1" 200"#]), "uvicorn");
         let console = r#"INFO:     127.0.0.1:5 - "GET / HTTP/1.1" 200 OK"#;
         assert_eq!(detected(&[console]), "uvicorn-console");
+        let request = r#"{"log":"request","timestamp":"2026-11-24T15:02:03.1+00:00"}"#;
+        let gunicorn = r#"{ "log" : "gunicorn", "cut"#;
+        assert_eq!(detected(&[request, gunicorn, "{\"log\":1}"]), "json");
+        assert_eq!(detected(&[r#"{"log":"other"}"#, r#"{"a":1}"#]), "Unknown");
+        assert_eq!(detected(&[request, default, default]), "gunicorn");
     }
 
     #[test]

@@ -2,10 +2,11 @@
 
 use super::chunk::TextLine;
 use super::exclusions::Exclusions;
+use super::json;
+use super::layout::Layout;
 use super::mask::Mask;
 use super::reject::Reject;
-use super::template::Template;
-use crate::model::GunicornLogModel;
+use crate::model::{GunicornLogModel, JsonRecord};
 
 /// What a line became.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +14,8 @@ use crate::model::GunicornLogModel;
 pub enum Parsed<'a> {
     /// A record to store.
     Record(GunicornLogModel<'a>),
+    /// A record to store, of a JSON line.
+    Json(Box<JsonRecord>),
     /// A record that the configuration leaves out.
     Excluded,
     /// No record.
@@ -22,23 +25,23 @@ pub enum Parsed<'a> {
 /// Reads lines of one format as the configuration wants them stored.
 #[derive(Clone, Debug)]
 pub struct LineParser {
-    template: Template,
+    layout: Layout,
     mask: Mask,
     exclusions: Exclusions,
 }
 
 impl LineParser {
-    /// Reads by `template`, leaves out by `exclusions`, masks the rest by `mask`.
-    pub fn new(template: Template, mask: Mask, exclusions: Exclusions) -> LineParser {
-        LineParser { template, mask, exclusions }
+    /// Reads by `layout`, leaves out by `exclusions`, masks the rest by `mask`.
+    pub fn new(layout: impl Into<Layout>, mask: Mask, exclusions: Exclusions) -> LineParser {
+        LineParser { layout: layout.into(), mask, exclusions }
     }
 
-    /// The format.
-    pub fn template(&self) -> &Template {
-        &self.template
+    /// By what it reads.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
     }
 
-    /// Reads one line as [`Template::parse`] does. URL and referer are masked, the referer also
+    /// Reads one line as [`super::Template::parse`] does, or as JSON. URL and referer are masked, the referer also
     /// among the captured headers; exclusions see the URL as it was logged.
     pub fn parse<'a>(&'a self, line: &'a [u8]) -> Parsed<'a> {
         match TextLine::of(line) {
@@ -49,10 +52,14 @@ impl LineParser {
 
     /// As [`LineParser::parse`], of a line that was looked at together with others.
     pub fn parse_text<'a>(&'a self, line: TextLine<'a>) -> Parsed<'a> {
+        let template = match &self.layout {
+            Layout::Template(template) => template,
+            Layout::Json => return json::parse(line, &self.mask, &self.exclusions),
+        };
         // Made where the caller wants it: see `Template::parse_to`.
         let mut parsed = Parsed::Record(GunicornLogModel::default());
         if let Parsed::Record(record) = &mut parsed {
-            if let Err(reject) = self.template.parse_text(line, record) {
+            if let Err(reject) = template.parse_text(line, record) {
                 return Parsed::Reject(reject);
             }
             if record.url.as_deref().is_some_and(|url| self.exclusions.cover(url)) {
@@ -78,6 +85,7 @@ impl LineParser {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parse::Template;
 
     #[test]
     fn lines_are_masked_left_out_or_rejected() {

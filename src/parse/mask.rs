@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// What a masked value is replaced by.
-const STARS: &str = "********";
+pub(super) const STARS: &str = "********";
 
 /// Replaces the values of some query parameters before they are stored.
 ///
@@ -33,9 +33,18 @@ impl Mask {
     pub(super) fn apply(&self, url: &mut Cow<'_, str>) {
         let bytes = url.as_bytes();
         let Some(query) = memchr::memchr2(b'?', b'#', bytes) else { return };
+        self.apply_from(query + 1, url);
+    }
+
+    /// The same of names and values alone, without a URL before them.
+    pub(super) fn apply_to_form(&self, form: &mut Cow<'_, str>) {
+        self.apply_from(0, form);
+    }
+
+    fn apply_from(&self, mut start: usize, url: &mut Cow<'_, str>) {
+        let bytes = url.as_bytes();
         let mut masked = String::new();
         let mut copied = 0;
-        let mut start = query + 1;
         while start < bytes.len() {
             let rest = &bytes[start..];
             let parameter = &rest[..rest.iter().position(ends_parameter).unwrap_or(rest.len())];
@@ -56,7 +65,7 @@ impl Mask {
         }
     }
 
-    fn knows(&self, name: &[u8]) -> bool {
+    pub(super) fn knows(&self, name: &[u8]) -> bool {
         // Nearly every name is written plainly, and needs no copy to be compared.
         if name.iter().all(is_plain) {
             return self.names.iter().any(|known| known.eq_ignore_ascii_case(name));

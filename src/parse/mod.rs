@@ -1,7 +1,8 @@
 //! Lines become records.
 //!
 //! A format string, as Gunicorn takes it, is compiled once ([`Template`]) and then reads lines:
-//! each is a record ([`crate::model::GunicornLogModel`]) or a [`Reject`] with the reason. Parsing
+//! each is a record ([`crate::model::GunicornLogModel`]) or a [`Reject`] with the reason. Lines of
+//! JSON need no format ([`crate::model::JsonRecord`]); a [`Layout`] is either of the two. Parsing
 //! is pure and total: no input makes it fail in any other way, and no line takes more time than
 //! in proportion to its length.
 //!
@@ -15,6 +16,8 @@ mod detect;
 mod exclusions;
 mod fields;
 mod greedy;
+mod json;
+mod layout;
 mod line;
 mod mask;
 mod preset;
@@ -28,6 +31,7 @@ mod time;
 pub use chunk::{Chunk, TextLine};
 pub use detect::{Detection, detect};
 pub use exclusions::Exclusions;
+pub use layout::Layout;
 pub use line::{LineParser, Parsed};
 pub use mask::Mask;
 pub use preset::{Preset, find, presets};

@@ -1,11 +1,13 @@
 //! Formats by name.
 
+use super::layout::JSON;
+
 /// A format that many servers write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Preset {
     /// Its name, for `--format`.
     pub name: &'static str,
-    /// Its `access_log_format`.
+    /// Its `access_log_format`, or `json`.
     pub format: &'static str,
     /// What it is, in one sentence.
     pub about: &'static str,
@@ -18,7 +20,7 @@ macro_rules! default_and {
 }
 
 /// The plainer of two formats that read the same lines comes first.
-static PRESETS: [Preset; 13] = [
+static PRESETS: [Preset; 14] = [
     Preset { name: "gunicorn", format: default_and!(""), about: "Gunicorn's default format" },
     Preset {
         name: "combined",
@@ -81,6 +83,11 @@ static PRESETS: [Preset; 13] = [
         format: r#"INFO:     %(h)s - "%(r)s" %(s)s"#,
         about: "Uvicorn's own output: no time, a status like 200 OK",
     },
+    Preset {
+        name: "json",
+        format: JSON,
+        about: "an object a line, {\"log\":\"request\",…} or {\"log\":\"gunicorn\",…}",
+    },
 ];
 
 /// All presets.
@@ -121,13 +128,13 @@ fn distance(word: &[u8], name: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::parse::Template;
+    use crate::parse::Layout;
 
     #[test]
     fn every_preset_compiles_and_is_found_by_its_name() {
         for preset in presets() {
-            let template = Template::named_or_format(preset.name).unwrap();
-            assert_eq!(template.format(), preset.format);
+            let layout = Layout::named_or_format(preset.name).unwrap();
+            assert_eq!(layout.format(), preset.format);
             assert_eq!(find(preset.name), Some(preset));
         }
     }
@@ -136,6 +143,6 @@ mod tests {
     fn a_slip_of_the_keyboard_finds_its_preset() {
         assert_eq!(nearest("uvicorn_console"), "uvicorn-console");
         assert_eq!(nearest("Combined"), "combined");
-        assert_eq!(nearest(""), "common");
+        assert_eq!(nearest(""), "json");
     }
 }

@@ -15,7 +15,7 @@ pub enum Reject {
     #[error("holds NUL, which a text column cannot")]
     HoldsNul,
     /// The line does not have the shape of the format; the reason names the atom that was tried
-    /// furthest to the right.
+    /// furthest to the right, or of a JSON line the key that is wrong and what would be right.
     #[error("{0}")]
     Unlike(Arc<str>),
     /// The search for the fields' ends was given up; see [`Template::warnings`] for formats that

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use super::atom::{Atom, KNOWN, Piece, piece};
-use super::preset;
 
 /// A format may not have more atoms than this.
 const MOST_FIELDS: usize = 64;
@@ -148,25 +147,6 @@ impl Template {
         Ok(Template { format: owned(), no_head, head: head.into_bytes(), fields })
     }
 
-    /// Compiles a format string, or the format of the preset with that name. Whatever holds `%` is
-    /// a format string.
-    ///
-    /// # Errors
-    /// As [`Template::compile`], and if there is no such preset.
-    pub fn named_or_format(text: &str) -> Result<Template, FormatError> {
-        if text.contains('%') {
-            return Template::compile(text);
-        }
-        match preset::find(text) {
-            Some(preset) => Template::compile(preset.format),
-            None => Err(FormatError::UnknownPreset {
-                name: text.to_owned(),
-                nearest: preset::nearest(text),
-                presets: preset::names(),
-            }),
-        }
-    }
-
     /// The format string that it was compiled from.
     pub fn format(&self) -> &str {
         &self.format
@@ -240,6 +220,7 @@ fn no_end(key: &str, until: &str, last: bool) -> Arc<str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parse::Layout;
 
     #[test]
     fn a_format_falls_into_fields_and_literals() {
@@ -261,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_wrong_format_is_quoted_and_put_right() {
-        let message = |format: &str| Template::named_or_format(format).unwrap_err().to_string();
+        let message = |format: &str| Layout::named_or_format(format).unwrap_err().to_string();
         assert_eq!(
             message("%(h)s %(x)s"),
             "unknown atom %(x)s at character 7 of the format \"%(h)s %(x)s\"; atoms are h l u t r \

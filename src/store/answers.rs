@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::model::{Checkpoint, FileId, Micros};
+use crate::model::{Checkpoint, FileId, Micros, RequestLog};
 
 /// One row of `log_file`, for people. Times are microseconds since 1970, counts are lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,10 +64,12 @@ pub struct Committed {
 }
 
 /// What a line became.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum StoredLine {
     /// A row of `gunicorn_log`.
     Row(Box<StoredRow>),
+    /// A row of `request_log`.
+    Request(Box<StoredRequest>),
     /// A row of `rejected_line`.
     Reject {
         /// Why.
@@ -141,6 +143,15 @@ pub struct StoredRow {
     pub response_bytes: Option<i64>,
     /// The worker's process id.
     pub pid: Option<i32>,
+}
+
+/// A row of `request_log`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StoredRequest {
+    /// Offset of the line's first byte in its file.
+    pub log_offset: u64,
+    /// Its columns.
+    pub line: RequestLog,
 }
 
 /// One sweep, as it is written down. Times are microseconds since 1970, counts are rows.

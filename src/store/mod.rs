@@ -33,8 +33,8 @@ mod writer;
 use std::sync::Arc;
 
 pub use answers::{
-    Committed, FileReport, PastDay, RejectKey, StoredLine, StoredReject, StoredRow, SweepReport,
-    Table,
+    Committed, FileReport, PastDay, RejectKey, StoredLine, StoredReject, StoredRequest, StoredRow,
+    SweepReport, Table,
 };
 pub use error::{Cause, StoreError};
 pub use indexer::Indexer;

@@ -1,5 +1,7 @@
 //! Rows of `log_file`, `sweep` and the line tables as values, whichever arm they come from.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::Row;
@@ -7,11 +9,13 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use super::answers::{
-    Committed, FileReport, RejectKey, StoredLine, StoredReject, StoredRow, SweepReport,
+    Committed, FileReport, RejectKey, StoredLine, StoredReject, StoredRequest, StoredRow,
+    SweepReport,
 };
 use super::sqlite::clock;
 use crate::model::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Micros, Minutes,
+    RequestLog,
 };
 
 /// What [`checkpoint`] reads.
@@ -38,6 +42,7 @@ pub(super) trait Columns {
     fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error>;
     fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error>;
     fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error>;
+    fn real(&self, column: &str) -> Result<Option<f64>, sqlx::Error>;
     fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error>;
     fn flag(&self, column: &str) -> Result<bool, sqlx::Error>;
     /// A JSON array of texts.
@@ -52,6 +57,9 @@ impl Columns for PgRow {
         self.try_get(column)
     }
     fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        self.try_get(column)
+    }
+    fn real(&self, column: &str) -> Result<Option<f64>, sqlx::Error> {
         self.try_get(column)
     }
     fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error> {
@@ -77,6 +85,9 @@ impl Columns for SqliteRow {
         self.try_get(column)
     }
     fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        self.try_get(column)
+    }
+    fn real(&self, column: &str) -> Result<Option<f64>, sqlx::Error> {
         self.try_get(column)
     }
     fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error> {
@@ -197,18 +208,46 @@ pub(super) fn sweep(row: &impl Columns) -> Result<SweepReport, sqlx::Error> {
     })
 }
 
+fn json(row: &impl Columns, column: &str) -> Result<Option<Value>, sqlx::Error> {
+    let text = row.text(column)?;
+    text.map(|text| serde_json::from_str(&text).map_err(|_| unreadable(column))).transpose()
+}
+
+fn int4(row: &impl Columns, column: &str) -> Result<Option<i32>, sqlx::Error> {
+    let value = row.int(column)?;
+    value.map(|value| i32::try_from(value).map_err(|_| unreadable(column))).transpose()
+}
+
+fn address(row: &impl Columns, column: &str) -> Result<Option<IpAddr>, sqlx::Error> {
+    let text = row.text(column)?;
+    text.map(|text| text.parse().map_err(|_| unreadable(column))).transpose()
+}
+
+/// A row of `request_log` with `ip_address` and the JSON columns as text.
+pub(super) fn stored_request(row: &impl Columns) -> Result<StoredRequest, sqlx::Error> {
+    let line = RequestLog {
+        timestamp: there("timestamp", row.time("timestamp")?)?,
+        response_time_ms: row.real("response_time_ms")?,
+        status_code: int4(row, "status_code")?,
+        method: row.text("method")?,
+        path: row.text("path")?,
+        query_params: row.text("query_params")?,
+        headers: json(row, "headers")?,
+        body: row.text("body")?,
+        content_type: row.text("content_type")?,
+        response_headers: json(row, "response_headers")?,
+        response_body: row.text("response_body")?,
+        ip_address: address(row, "ip_address")?,
+        user_id: row.text("user_id")?,
+        user_agent: row.text("user_agent")?,
+        session_id: row.text("session_id")?,
+        extra_data: json(row, "extra_data")?,
+    };
+    Ok(StoredRequest { log_offset: count(row, "log_offset")?, line })
+}
+
 /// A row of `gunicorn_log` with `user_ip` and the JSON columns as text.
 pub(super) fn stored(row: &impl Columns) -> Result<StoredRow, sqlx::Error> {
-    let json = |column: &str| -> Result<Option<Value>, sqlx::Error> {
-        let text = row.text(column)?;
-        text.map(|text| serde_json::from_str(&text).map_err(|_| unreadable(column))).transpose()
-    };
-    let int4 = |column: &str| -> Result<Option<i32>, sqlx::Error> {
-        row.int(column)?
-            .map(|value| i32::try_from(value).map_err(|_| unreadable(column)))
-            .transpose()
-    };
-    let address = row.text("user_ip")?;
     Ok(StoredRow {
         log_offset: count(row, "log_offset")?,
         timestamp: there("timestamp", row.time("timestamp")?)?,
@@ -216,17 +255,17 @@ pub(super) fn stored(row: &impl Columns) -> Result<StoredRow, sqlx::Error> {
         url: row.text("url")?,
         host: row.text("host")?,
         user_id: row.text("user_id")?,
-        user_ip: address.map(|it| it.parse().map_err(|_| unreadable("user_ip"))).transpose()?,
+        user_ip: address(row, "user_ip")?,
         agent: row.text("agent")?,
         source: row.text("source")?,
         protocol: row.text("protocol")?,
-        request: json("request")?,
-        response: json("response")?,
-        headers: json("headers")?,
+        request: json(row, "request")?,
+        response: json(row, "response")?,
+        headers: json(row, "headers")?,
         duration: row.int("duration")?,
-        code: int4("code")?,
+        code: int4(row, "code")?,
         response_bytes: row.int("response_bytes")?,
-        pid: int4("pid")?,
+        pid: int4(row, "pid")?,
     })
 }
 
@@ -234,14 +273,20 @@ pub(super) fn stored(row: &impl Columns) -> Result<StoredRow, sqlx::Error> {
 pub(super) fn lines<R: Columns>(
     file: FileId,
     rows: &[R],
+    requests: &[R],
     rejects: &[R],
     reject_of: fn(&R) -> Result<StoredLine, sqlx::Error>,
 ) -> Result<Vec<(u64, StoredLine)>, sqlx::Error> {
-    let mut lines = Vec::with_capacity(rows.len() + rejects.len());
-    for row in rows {
+    let mut lines = Vec::with_capacity(rows.len() + requests.len() + rejects.len());
+    let place = |row: &R| -> Result<u64, sqlx::Error> {
         let id = there("id", row.int("id")?)?;
-        let offset = (id - file.row_id(0)) as u64 & (MAX_OFFSET - 1);
-        lines.push((offset, StoredLine::Row(Box::new(stored(row)?))));
+        Ok((id - file.row_id(0)) as u64 & (MAX_OFFSET - 1))
+    };
+    for row in rows {
+        lines.push((place(row)?, StoredLine::Row(Box::new(stored(row)?))));
+    }
+    for row in requests {
+        lines.push((place(row)?, StoredLine::Request(Box::new(stored_request(row)?))));
     }
     for reject in rejects {
         lines.push((count(reject, "log_offset")?, reject_of(reject)?));

@@ -140,7 +140,10 @@ impl Bench {
     /// The equation, for each file: lines = rows + rejects + excluded, by counters and by tables.
     pub(crate) async fn balanced(&self) {
         let unbalanced = "SELECT count(*) FROM log_file f
-             LEFT JOIN (SELECT log_file, count(*) AS found FROM gunicorn_log GROUP BY log_file) g
+             LEFT JOIN (SELECT log_file, count(*) AS found
+                          FROM (SELECT log_file FROM gunicorn_log
+                                UNION ALL SELECT log_file FROM request_log) AS lines
+                         GROUP BY log_file) g
                 ON g.log_file = f.id
              LEFT JOIN (SELECT log_file, count(*) AS found FROM rejected_line GROUP BY log_file) r
                 ON r.log_file = f.id

@@ -41,6 +41,8 @@ mod import;
 mod import_many;
 mod import_trouble;
 mod indexes;
+mod json_lines;
+mod json_parse;
 mod kills;
 mod long_select;
 mod model;

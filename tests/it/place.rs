@@ -226,12 +226,16 @@ pub(crate) fn together(lines: Vec<Lines>) -> Batch {
         for row in batch.gunicorn_log.rows() {
             copy_row(&mut all.gunicorn_log, &row);
         }
+        for row in batch.request_log.rows() {
+            copy_row(&mut all.request_log, &row);
+        }
         for row in batch.rejected_line.rows() {
             copy_row(&mut all.rejected_line, &row);
         }
         all.minutes.extend(&batch.minutes);
         all.spans.extend(batch.spans);
         all.days.extend(batch.days);
+        all.request_days.extend(batch.request_days);
         all.rejected_days.extend(batch.rejected_days);
     }
     all

@@ -34,7 +34,7 @@ impl Told {
     }
 
     /// The first difference of the one file that differs: about, line, file, database.
-    fn first(&self) -> (String, Option<u64>, String, String) {
+    pub(crate) fn first(&self) -> (String, Option<u64>, String, String) {
         let files = self.0["files"].as_array().unwrap();
         let mut firsts = files.iter().map(|file| &file["first"]).filter(|first| !first.is_null());
         let first = firsts.next().expect("no file differs");
@@ -60,7 +60,7 @@ impl Bench {
     }
 
     /// There is one.
-    fn differs(&self, flags: &[&str]) -> Told {
+    pub(crate) fn differs(&self, flags: &[&str]) -> Told {
         let output = self.verify(flags);
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         let told = Told::of(&output);

@@ -41,7 +41,7 @@ pub(in crate::app) enum End {
 enum PassEnd {
     At(End),
     /// The store refuses this batch.
-    Refused(Batch, String),
+    Refused(Box<Batch>, String),
 }
 
 impl Import<'_> {
@@ -183,7 +183,9 @@ impl Import<'_> {
         for batch in batches {
             match self.committer.commit_again(&batch, &claims).await {
                 Outcome::Stored(_) => self.account(claimed, &batch),
-                Outcome::BadRow(reason) => return Ok(Some(PassEnd::Refused(batch, reason))),
+                Outcome::BadRow(reason) => {
+                    return Ok(Some(PassEnd::Refused(Box::new(batch), reason)));
+                }
                 Outcome::Conflict(_) => bail!("another log-ingestd took this file over"),
                 Outcome::GaveUp(error) => return Err(error).context("the store is away"),
             }

@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use tracing::info;
 
 use crate::follow::identity::Likeness;
-use crate::model::{Checkpoint, FileId, GunicornLogModel, NewFile, Sighting};
+use crate::model::{Checkpoint, FileId, GunicornLogModel, JsonRecord, NewFile, Sighting};
 use crate::parse::Parsed;
 use crate::store::{StoredLine, StoredRow};
 
@@ -207,9 +207,15 @@ impl Import<'_> {
                 (Parsed::Record(record), Some(StoredLine::Row(row))) => {
                     return Ok(is_of(&row, &record));
                 }
+                (
+                    Parsed::Json(record),
+                    Some(stored @ (StoredLine::Row(_) | StoredLine::Request(_))),
+                ) => {
+                    return Ok(is_of_json(&stored, &record));
+                }
                 (_, Some(StoredLine::Reject { raw, .. })) => return Ok(raw == *line),
                 (Parsed::Excluded, None) => {} // leaves no trace; the line before it may
-                (Parsed::Reject(_), Some(StoredLine::Row(_))) => {} // a reparse by another format
+                (Parsed::Reject(_), Some(StoredLine::Row(_) | StoredLine::Request(_))) => {} // a reparse by another format
                 _ => return Ok(false),
             }
         }
@@ -224,4 +230,20 @@ fn is_of(row: &StoredRow, record: &GunicornLogModel<'_>) -> bool {
         && record.agent.as_deref() == row.agent.as_deref()
         && record.user_id.as_deref() == row.user_id.as_deref()
         && (record.code, record.duration, record.user_ip) == (row.code, row.duration, row.user_ip)
+}
+
+/// The same of a JSON line.
+fn is_of_json(stored: &StoredLine, record: &JsonRecord) -> bool {
+    match (stored, record) {
+        (StoredLine::Row(row), JsonRecord::Gunicorn(line)) => is_of(row, &line.record),
+        (StoredLine::Request(row), JsonRecord::Request(line)) => {
+            let row = &row.line;
+            (row.timestamp, row.status_code, row.ip_address)
+                == (line.timestamp, line.status_code, line.ip_address)
+                && (&row.path, &row.query_params) == (&line.path, &line.query_params)
+                && (&row.user_agent, &row.user_id) == (&line.user_agent, &line.user_id)
+                && (&row.method, row.response_time_ms) == (&line.method, line.response_time_ms)
+        }
+        _ => false,
+    }
 }

@@ -133,14 +133,14 @@ pub async fn verify(
 ) -> anyhow::Result<Verification> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let store = connect(config, &mut shutdown).await?;
-    let template = config.parsing.template.as_ref();
+    let layout = config.parsing.layout.as_ref();
     let mut auditor = Auditor {
         config,
         store: store.clone(),
         committer: Committer::new(store.clone(), owner(config), None),
-        formats: Formats::new(Parsing { template: None, ..config.parsing.clone() }),
+        formats: Formats::new(Parsing { layout: None, ..config.parsing.clone() }),
         chooser: Formats::new(config.parsing.clone()),
-        given: template.map(|template| template.format().to_owned()),
+        given: layout.map(|layout| layout.format().to_owned()),
         last_sweep: store.last_sweep().await?.map(|sweep| sweep.finished_at),
         shutdown,
     };

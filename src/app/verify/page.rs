@@ -3,7 +3,7 @@
 use crate::model::Micros;
 use crate::store::StoredLine;
 
-use super::difference::{Difference, describe, first_field};
+use super::difference::{Difference, describe, first_field, first_request_field};
 use super::window::Window;
 
 /// Lines by what became of them.
@@ -32,6 +32,7 @@ impl Swept {
         let Some(cutoff) = self.cutoff else { return false };
         match line {
             StoredLine::Row(row) if !estimated => row.timestamp < cutoff,
+            StoredLine::Request(row) => row.line.timestamp < cutoff,
             _ => self.not_before < cutoff,
         }
     }
@@ -118,6 +119,15 @@ impl Page<'_> {
                     }
                 }
             }
+            (Some(StoredLine::Request(wanted)), [(_, StoredLine::Request(stored))]) => {
+                match first_request_field(wanted, stored) {
+                    Some(difference) => Err(difference),
+                    None => {
+                        counts.rows += 1;
+                        Ok(())
+                    }
+                }
+            }
             (Some(StoredLine::Reject { raw, .. }), [(_, StoredLine::Reject { raw: kept, .. })])
                 if raw == kept =>
             {
@@ -131,7 +141,8 @@ impl Page<'_> {
                 if self.window.line(offset) == Some(raw.as_slice()) =>
             {
                 counts.rejected += 1;
-                counts.readable += u64::from(matches!(wanted, Some(StoredLine::Row(_))));
+                counts.readable +=
+                    u64::from(matches!(wanted, Some(StoredLine::Row(_) | StoredLine::Request(_))));
                 Ok(())
             }
             (wanted, [(_, stored)]) => Err(("line", told(wanted), describe(stored))),

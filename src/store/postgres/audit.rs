@@ -3,7 +3,7 @@
 use sqlx::postgres::PgRow;
 use sqlx::{Connection, Row};
 
-use super::writer::{reject_of, row_columns};
+use super::writer::{reject_of, request_columns, row_columns};
 use super::{PgWriter, time};
 use crate::model::{FileId, Micros};
 use crate::store::answers::{FileReport, RejectKey, StoredLine, StoredReject};
@@ -18,6 +18,12 @@ const ROWS_BETWEEN: &str = concat!(
     " FROM gunicorn_log WHERE id >= $1 AND id < $2 AND log_file = $3 ORDER BY id LIMIT $4"
 );
 
+const REQUESTS_BETWEEN: &str = concat!(
+    "SELECT id, ",
+    request_columns!(),
+    " FROM request_log WHERE id >= $1 AND id < $2 AND log_file = $3 ORDER BY id LIMIT $4"
+);
+
 const REJECTS_BETWEEN: &str = "
     SELECT log_offset, reason, raw FROM rejected_line
      WHERE log_file = $1 AND log_offset >= $2 AND log_offset < $3 ORDER BY log_offset LIMIT $4";
@@ -27,12 +33,17 @@ const BEHIND: &str = "
     SELECT least((SELECT min(g.log_offset) FROM gunicorn_log g
                    WHERE g.log_file = f.id AND g.id >= (f.id::bigint << 38) | f.committed
                      AND g.id < (f.id::bigint + 1) << 38),
+                 (SELECT min(q.log_offset) FROM request_log q
+                   WHERE q.log_file = f.id AND q.id >= (f.id::bigint << 38) | f.committed
+                     AND q.id < (f.id::bigint + 1) << 38),
                  (SELECT min(r.log_offset) FROM rejected_line r
                    WHERE r.log_file = f.id AND r.log_offset >= f.committed))
       FROM log_file f WHERE f.id = $1";
 
 const STRAYS: &str = "
-    SELECT count(*), min(id) FROM gunicorn_log
+    SELECT count(*), min(id)
+      FROM (SELECT id, log_file, log_offset FROM gunicorn_log
+            UNION ALL SELECT id, log_file, log_offset FROM request_log) AS lines
      WHERE id <> (log_file::bigint << 38) | log_offset";
 
 /// Rejects in the order of their key, until their bytes reach a weight.
@@ -68,13 +79,16 @@ impl PgWriter {
             sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 .execute(&mut *tx)
                 .await?;
-            let rows = sqlx::query(ROWS_BETWEEN)
-                .bind(file.row_id(from))
-                .bind(file.row_id(from).saturating_add_unsigned(to - from))
-                .bind(file.0)
-                .bind(i64::from(limit))
-                .fetch_all(&mut *tx)
-                .await?;
+            let mut found = [const { Vec::new() }; 2];
+            for (rows, query) in found.iter_mut().zip([ROWS_BETWEEN, REQUESTS_BETWEEN]) {
+                *rows = sqlx::query(query)
+                    .bind(file.row_id(from))
+                    .bind(file.row_id(from).saturating_add_unsigned(to - from))
+                    .bind(file.0)
+                    .bind(i64::from(limit))
+                    .fetch_all(&mut *tx)
+                    .await?;
+            }
             let rejects = sqlx::query(REJECTS_BETWEEN)
                 .bind(file.0)
                 .bind(from as i64)
@@ -83,7 +97,8 @@ impl PgWriter {
                 .fetch_all(&mut *tx)
                 .await?;
             tx.commit().await?;
-            rows::lines(file, &rows, &rejects, reject_of)
+            let [rows, requests] = &found;
+            rows::lines(file, rows, requests, &rejects, reject_of)
         };
         read.await.map_err(failed(&self.arm.name))
     }

@@ -155,6 +155,8 @@ async fn move_all(connection: &mut PgConnection, spans: &[Span]) -> Result<(), T
 async fn send(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
     let rows = &batch.gunicorn_log;
     copy(connection, Table::GunicornLog, &Batch::GUNICORN_LOG, rows).await?;
+    let requests = &batch.request_log;
+    copy(connection, Table::RequestLog, &Batch::REQUEST_LOG, requests).await?;
     let rejects = &batch.rejected_line;
     copy(connection, Table::RejectedLine, &Batch::REJECTED_LINE, rejects).await?;
     Ok(())

@@ -80,7 +80,8 @@ impl Postgres {
 fn wanted(batch: &Batch) -> Vec<(Table, i32)> {
     let rows = batch.days.iter().map(|day| (Table::GunicornLog, *day));
     let rejects = batch.rejected_days.iter().map(|day| (Table::RejectedLine, *day));
-    rows.chain(rejects).filter(|(_, day)| OWN_PARTITION.contains(day)).collect()
+    let requests = batch.request_days.iter().map(|day| (Table::RequestLog, *day));
+    rows.chain(requests).chain(rejects).filter(|(_, day)| OWN_PARTITION.contains(day)).collect()
 }
 
 async fn ensure(

@@ -38,11 +38,10 @@ impl PgWriter {
 }
 
 async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Trouble> {
-    let rows = &lines.rows.gunicorn_log;
     sqlx::query(COUNT)
         .bind(lines.file.0)
         .bind(lines.taken.len() as i64)
-        .bind(rows.count() as i64)
+        .bind(lines.rows.rows() as i64)
         .bind(lines.excluded as i64)
         .bind(&lines.format)
         .execute(&mut *connection)
@@ -56,7 +55,10 @@ async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Tr
     if taken.rows_affected() != lines.taken.len() as u64 {
         return Err(Trouble::Moved);
     }
+    let rows = &lines.rows.gunicorn_log;
     copy(connection, Table::GunicornLog, &Batch::GUNICORN_LOG, rows).await?;
+    let requests = &lines.rows.request_log;
+    copy(connection, Table::RequestLog, &Batch::REQUEST_LOG, requests).await?;
     minutes::add(connection, &lines.rows.minutes).await?;
     Ok(())
 }

@@ -59,6 +59,19 @@ pub(super) use row_columns;
 const ROW_AT: &str =
     concat!("SELECT ", row_columns!(), " FROM gunicorn_log WHERE id = $1 AND log_file = $2");
 
+/// What [`rows::stored_request`] reads.
+macro_rules! request_columns {
+    () => {
+        "timestamp, log_offset, response_time_ms, status_code, method, path, query_params, \
+         headers::text, body, content_type, response_headers::text, response_body, \
+         host(ip_address) AS ip_address, user_id, user_agent, session_id, extra_data::text"
+    };
+}
+pub(super) use request_columns;
+
+const REQUEST_AT: &str =
+    concat!("SELECT ", request_columns!(), " FROM request_log WHERE id = $1 AND log_file = $2");
+
 const REJECT_AT: &str =
     "SELECT reason, raw FROM rejected_line WHERE log_file = $1 AND log_offset = $2";
 
@@ -277,6 +290,15 @@ impl PgWriter {
                 .await?;
             if let Some(row) = row {
                 return rows::stored(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
+            }
+            let request = sqlx::query(REQUEST_AT)
+                .bind(file.row_id(offset))
+                .bind(file.0)
+                .fetch_optional(&mut self.connection)
+                .await?;
+            if let Some(row) = request {
+                let request = rows::stored_request(&row)?;
+                return Ok(Some(StoredLine::Request(Box::new(request))));
             }
             let reject = sqlx::query(REJECT_AT)
                 .bind(file.0)

@@ -14,6 +14,9 @@ const REPORT: &str = concat!("SELECT ", report_columns!(), " FROM log_file WHERE
 const ROWS_BETWEEN: &str =
     "SELECT * FROM gunicorn_log WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
 
+const REQUESTS_BETWEEN: &str =
+    "SELECT * FROM request_log WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
+
 const REJECTS_BETWEEN: &str = "
     SELECT log_offset, reason, raw FROM rejected_line
      WHERE log_file = ?1 AND log_offset >= ?2 AND log_offset < ?3 ORDER BY log_offset LIMIT ?4";
@@ -25,12 +28,19 @@ const BEHIND: &str = "
             ON g.id >= (f.id << 38) | f.committed AND g.id < (f.id + 1) << 38
          WHERE f.id = ?1
         UNION ALL
+        SELECT q.log_offset FROM log_file f JOIN request_log q
+            ON q.id >= (f.id << 38) | f.committed AND q.id < (f.id + 1) << 38
+         WHERE f.id = ?1
+        UNION ALL
         SELECT r.log_offset FROM log_file f JOIN rejected_line r
             ON r.log_file = f.id AND r.log_offset >= f.committed
          WHERE f.id = ?1)";
 
 const STRAYS: &str = "
-    SELECT count(*), min(id) FROM gunicorn_log WHERE id <> (log_file << 38) | log_offset";
+    SELECT count(*), min(id)
+      FROM (SELECT id, log_file, log_offset FROM gunicorn_log
+            UNION ALL SELECT id, log_file, log_offset FROM request_log)
+     WHERE id <> (log_file << 38) | log_offset";
 
 /// Rejects in the order of their key, until their bytes reach a weight.
 const REJECTS_AFTER: &str = "
@@ -62,12 +72,15 @@ impl SqliteWriter {
     ) -> Result<Vec<(u64, StoredLine)>, StoreError> {
         let read = async {
             let mut tx = self.connection.begin().await?;
-            let rows = sqlx::query(ROWS_BETWEEN)
-                .bind(file.row_id(from))
-                .bind(file.row_id(from).saturating_add_unsigned(to - from))
-                .bind(limit)
-                .fetch_all(&mut *tx)
-                .await?;
+            let mut found = [const { Vec::new() }; 2];
+            for (rows, query) in found.iter_mut().zip([ROWS_BETWEEN, REQUESTS_BETWEEN]) {
+                *rows = sqlx::query(query)
+                    .bind(file.row_id(from))
+                    .bind(file.row_id(from).saturating_add_unsigned(to - from))
+                    .bind(limit)
+                    .fetch_all(&mut *tx)
+                    .await?;
+            }
             let rejects = sqlx::query(REJECTS_BETWEEN)
                 .bind(file.0)
                 .bind(from as i64)
@@ -76,7 +89,8 @@ impl SqliteWriter {
                 .fetch_all(&mut *tx)
                 .await?;
             tx.commit().await?;
-            rows::lines(file, &rows, &rejects, reject_of)
+            let [rows, requests] = &found;
+            rows::lines(file, rows, requests, &rejects, reject_of)
         };
         read.await.map_err(failed(&self.arm.name))
     }

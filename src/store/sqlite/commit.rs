@@ -4,7 +4,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
 use super::clock;
-use super::insert::{GUNICORN_LOG, REJECTED_LINE};
+use super::insert::{GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
 use super::minutes;
 use super::writer::{BEGIN, SqliteWriter};
 use crate::model::{Batch, FileId, Span};
@@ -34,6 +34,7 @@ impl SqliteWriter {
         }
         // An error drops the transaction, and that rolls it back.
         GUNICORN_LOG.run(&mut tx, &batch.gunicorn_log, name).await?;
+        REQUEST_LOG.run(&mut tx, &batch.request_log, name).await?;
         REJECTED_LINE.run(&mut tx, &batch.rejected_line, name).await?;
         minutes::add(&mut tx, &batch.minutes).await.map_err(failed(name))?;
         tx.commit().await.map_err(failed(name))

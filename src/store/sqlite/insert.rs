@@ -27,6 +27,15 @@ pub(super) static GUNICORN_LOG: LazyLock<Insert> = LazyLock::new(|| {
     Insert::new("gunicorn_log", Batch::GUNICORN_LOG, columns)
 });
 
+pub(super) static REQUEST_LOG: LazyLock<Insert> = LazyLock::new(|| {
+    use Column::{Float8, Inet, Int4, Int8, Json, Text, Time};
+    let columns = [
+        Int8, Time, Int8, Float8, Int4, Int4, Text, Text, Text, Json, Text, Text, Json, Text, Inet,
+        Text, Text, Text, Json,
+    ];
+    Insert::new("request_log", Batch::REQUEST_LOG, columns)
+});
+
 pub(super) static REJECTED_LINE: LazyLock<Insert> = LazyLock::new(|| {
     use Column::{Int4, Int8, Raw, Text, Time};
     Insert::new("rejected_line", Batch::REJECTED_LINE, [Int8, Time, Int4, Text, Raw])
@@ -37,6 +46,7 @@ pub(super) static REJECTED_LINE: LazyLock<Insert> = LazyLock::new(|| {
 enum Column {
     Int8,
     Int4,
+    Float8,
     Time,
     Text,
     Inet,
@@ -121,6 +131,7 @@ impl Insert {
             match column {
                 Column::Int8 => arguments.add(i64::from_be_bytes((*field).try_into().ok()?)),
                 Column::Int4 => arguments.add(i32::from_be_bytes((*field).try_into().ok()?)),
+                Column::Float8 => arguments.add(f64::from_be_bytes((*field).try_into().ok()?)),
                 Column::Time => arguments.add(clock::text(Tuples::micros(field)?)),
                 Column::Text => arguments.add(text(field)?),
                 Column::Inet => arguments.add(address(field)?),

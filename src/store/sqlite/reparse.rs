@@ -2,7 +2,7 @@
 
 use sqlx::Connection;
 
-use super::insert::GUNICORN_LOG;
+use super::insert::{GUNICORN_LOG, REQUEST_LOG};
 use super::writer::BEGIN;
 use super::{SqliteWriter, clock, minutes};
 use crate::model::Reparsed;
@@ -23,13 +23,12 @@ const TAKE: &str =
 impl SqliteWriter {
     pub(in crate::store) async fn reparse(&mut self, lines: &Reparsed) -> Result<bool, StoreError> {
         let name = &self.arm.name;
-        let rows = &lines.rows.gunicorn_log;
         let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
         let take = async {
             sqlx::query(COUNT)
                 .bind(lines.file.0)
                 .bind(lines.taken.len() as i64)
-                .bind(rows.count() as i64)
+                .bind(lines.rows.rows() as i64)
                 .bind(lines.excluded as i64)
                 .bind(lines.format.clone())
                 .execute(&mut *tx)
@@ -51,7 +50,8 @@ impl SqliteWriter {
             return Ok(false);
         }
         // An error drops the transaction, and that rolls it back.
-        GUNICORN_LOG.run(&mut tx, rows, name).await?;
+        GUNICORN_LOG.run(&mut tx, &lines.rows.gunicorn_log, name).await?;
+        REQUEST_LOG.run(&mut tx, &lines.rows.request_log, name).await?;
         minutes::add(&mut tx, &lines.rows.minutes).await.map_err(failed(name))?;
         tx.commit().await.map_err(failed(name))?;
         Ok(true)

@@ -319,6 +319,14 @@ impl SqliteWriter {
             if let Some(row) = row {
                 return rows::stored(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
             }
+            let request = sqlx::query("SELECT * FROM request_log WHERE id = ?1")
+                .bind(file.row_id(offset))
+                .fetch_optional(&mut self.connection)
+                .await?;
+            if let Some(row) = request {
+                let request = rows::stored_request(&row)?;
+                return Ok(Some(StoredLine::Request(Box::new(request))));
+            }
             let reject = sqlx::query(REJECT_AT)
                 .bind(file.0)
                 .bind(offset as i64)
