@@ -67,7 +67,7 @@ COMMENT ON COLUMN log_file.digest IS 'SHA-256 of all bytes before committed, as 
 COMMENT ON COLUMN log_file.digest_state IS 'SHA-256 hash value behind the last whole 64 bytes before committed, from where the digest goes on; NULL while committed is 0';
 COMMENT ON COLUMN log_file.host IS 'Host whose file it is';
 COMMENT ON COLUMN log_file.path IS 'Where the file was last seen';
-COMMENT ON COLUMN log_file.format IS 'access_log_format that its lines are read by';
+COMMENT ON COLUMN log_file.format IS 'access_log_format that its lines are read by, or json';
 COMMENT ON COLUMN log_file.other_formats IS 'Other formats that lines of it were read by, before or by a reparse: [format, …]';
 COMMENT ON COLUMN log_file.owner IS 'Who follows it now or did last: host:pid; NULL once released';
 COMMENT ON COLUMN log_file.closed_reason IS 'Why the file ended; NULL while it is open';

@@ -28,7 +28,7 @@ CREATE TABLE log_file ( -- One row for each logical file: what it is, and how fa
     digest_state BLOB, -- SHA-256 hash value behind the last whole 64 bytes before committed, from where the digest goes on; NULL while committed is 0
     host TEXT NOT NULL, -- Host whose file it is
     path TEXT NOT NULL, -- Where the file was last seen
-    format TEXT NOT NULL, -- access_log_format that its lines are read by
+    format TEXT NOT NULL, -- access_log_format that its lines are read by, or json
     other_formats TEXT NOT NULL DEFAULT '[]', -- Other formats that lines of it were read by, before or by a reparse: [format, …]
     owner TEXT, -- Who follows it now or did last: host:pid; NULL once released
     closed_reason TEXT, -- Why the file ended; NULL while it is open
