@@ -42,6 +42,7 @@ DATABASES = {
         "NAME": os.environ.get("TEST_DATABASE", ":memory:"),
     }
 }
+SESSION_ENGINE = os.environ.get("TEST_SESSIONS", "django.contrib.sessions.backends.db")
 AUDIT_LOGGER = {
     "LOG_FILE": os.environ.get(
         "TEST_LOG_FILE", os.path.join(tempfile.gettempdir(), f"audit-tests-{os.getuid()}/requests.log")

@@ -18,6 +18,7 @@ from .warn import warner
 
 NAME = "AUDIT_LOGGER"
 DEFAULT_DIRECTORY = "/var/log/gunicorn"
+DEFAULT_SENSITIVE_FIELDS = ("password", "token", "access_key", "secret")
 
 UserIdCallable = Callable[..., Any]
 ExtraDataCallable = Callable[..., Any]
@@ -54,7 +55,7 @@ def defaults() -> dict[str, Any]:
         "EXCLUDE_PATHS": [],
         "EXCLUDE_EXTENSIONS": [],
         "MAX_BODY_LENGTH": 10000,
-        "SENSITIVE_FIELDS": ["password", "token", "access_key", "secret"],
+        "SENSITIVE_FIELDS": list(DEFAULT_SENSITIVE_FIELDS),
         "USER_ID_CALLABLE": "django_audit_logger.utils.get_user_id",
         "EXTRA_DATA_CALLABLE": None,
         "LOG_FILE": os.path.join(log_directory(), "requests.log"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from functools import lru_cache
 from typing import Any, Optional, Union
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -18,9 +17,6 @@ from .conf import Config, get_config
 from .masking import STARS
 from .utils import get_session_id, get_user_id
 from .warn import warner
-
-# Where the Gunicorn logger finds the user: under WSGI, META is the environ that it is given.
-USER_ID_KEY = "django_audit_logger.user_id"
 
 Response = Union[HttpResponseBase, Awaitable[HttpResponseBase]]
 
@@ -117,17 +113,12 @@ def _values(
     meta, mask = request.META, config.mask
     user_id = _user_id(config, request)
     if user_id is not None:
-        meta[USER_ID_KEY] = user_id
-    headers = {_header(key): value for key, value in meta.items() if key[:5] == "HTTP_"}
-    if meta.get("CONTENT_TYPE"):
-        headers["content-type"] = meta["CONTENT_TYPE"]
-    if meta.get("CONTENT_LENGTH"):
-        headers["content-length"] = meta["CONTENT_LENGTH"]
+        meta[records.USER_ID_KEY] = user_id
     values = {
         "method": request.method,
         "path": request.path,
         "query_params": mask.query(meta.get("QUERY_STRING") or "") or None,
-        "headers": mask.headers(headers),
+        "headers": mask.headers(records.request_headers(meta)),
         "body": bodies.request_body(request, config) if config.log_request_body else None,
         "content_type": meta.get("CONTENT_TYPE") or None,
         "status_code": None,
@@ -148,11 +139,6 @@ def _values(
             values["response_body"] = bodies.response_body(response, config)
         values["extra_data"] = _extra_data(config, request, response)
     return values
-
-
-@lru_cache(maxsize=1024)
-def _header(key: str) -> str:
-    return key[5:].replace("_", "-").lower()
 
 
 def _user_id(config: Config, request: HttpRequest) -> Optional[str]:

@@ -5,8 +5,13 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any
+
+# Where the Gunicorn logger finds the user: under WSGI, request.META is the environ that it is given.
+USER_ID_KEY = "django_audit_logger.user_id"
 
 # Neither can be stored as text by PostgreSQL.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -40,6 +45,20 @@ def line(kind: str, values: dict[str, Any]) -> bytes:
 def now() -> str:
     """This moment, UTC, with microseconds."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
+
+
+@lru_cache(maxsize=1024)
+def _header_name(key: str) -> str:
+    return key[5:].replace("_", "-").lower()
+
+
+def request_headers(environ: Mapping[str, Any]) -> dict[str, Any]:
+    """The request's headers by their lower-case names."""
+    headers = {_header_name(key): value for key, value in environ.items() if key[:5] == "HTTP_"}
+    for key, name in (("CONTENT_TYPE", "content-type"), ("CONTENT_LENGTH", "content-length")):
+        if environ.get(key):
+            headers[name] = environ[key]
+    return headers
 
 
 def _plain(value: Any, within: tuple[int, ...] = ()) -> Any:
