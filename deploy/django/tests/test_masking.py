@@ -37,6 +37,9 @@ class Json(TestCase):
             self.assertNotIn("hush", MASK.json(text), text)
             json.loads(MASK.json(text) + "}")
 
+    def test_letters_that_grow_in_lower_case_move_nothing(self):
+        self.assertEqual(MASK.json('{"İİİ":"İ","TOKEN":"hush"}'), '{"İİİ":"İ","TOKEN":"********"}')
+
     def test_what_holds_no_secret_stays_as_it_is(self):
         for text in ('{"a": "the \\"password\\": none", "b":1.0}', "token", '["password"]', ""):
             self.assertEqual(MASK.json(text), text)
@@ -48,6 +51,8 @@ class Json(TestCase):
             '{"token":[' * 20_000,
             '\\u"' * 50_000,
             '"token[' * 20_000,
+            "token[" * 20_000,
+            '[token"' * 20_000,
             '"secret"' + " " * 100_000,
         ):
             began = time.process_time()
