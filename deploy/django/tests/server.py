@@ -60,8 +60,11 @@ class Gunicorn:
             time.sleep(0.02)
         raise AssertionError(f"gave up: {self.said()} {self.output.read_text()}")
 
-    def get(self, path, **headers):
-        request = urllib.request.Request(self.url + path, headers=headers)
+    def post(self, path, body, content_type):
+        return self.get(path, body, **{"Content-Type": content_type})
+
+    def get(self, path, body=None, **headers):
+        request = urllib.request.Request(self.url + path, body, headers)
         try:
             with urllib.request.urlopen(request, timeout=10) as response:
                 return response.status, response.read()
