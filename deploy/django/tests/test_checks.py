@@ -19,6 +19,8 @@ SEED = {
 
 
 class Checks(SimpleTestCase):
+    databases = {"default"}  # other checks look at it
+
     def ids(self, values):
         with override_settings(AUDIT_LOGGER=values):
             return [message.id.rpartition(".")[2] for message in check_settings()]

@@ -1,5 +1,6 @@
 """Lines of a real Gunicorn, with each kind of worker."""
 
+import importlib.util
 import os
 import pathlib
 import re
@@ -80,6 +81,7 @@ class Workers(Case):
     def test_gevent(self):
         self.assertEqual(self.check(self.serve("-k", "gevent"))["user_id"], "42")
 
+    @unittest.skipUnless(importlib.util.find_spec("gunicorn.asgi"), "this Gunicorn has none")
     def test_gunicorns_own_asgi_worker_knows_all_but_the_user(self):
         row = self.check(self.serve("-k", "asgi", app="tests.asgi"))
         self.assertNotIn("user_id", row)
