@@ -2,11 +2,11 @@
 
 import asyncio
 import datetime
-import io
 import logging
 import os
 from unittest import mock
 
+from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import AsyncClient, Client, TestCase, override_settings
@@ -256,11 +256,10 @@ class Users(LogMixin, TestCase):
 
     async def test_a_callable_that_queries_works_under_asgi(self):
         self.set(USER_ID_CALLABLE="tests.test_middleware.user_email")
-        await self.async_client.aforce_login(self.user) if hasattr(
-            self.async_client, "aforce_login"
-        ) else None
+        await sync_to_async(self.async_client.force_login)(self.user)
         await self.async_client.get("/slow")
-        self.assertEqual(self.row()["status_code"], 200)
+        row = self.row()
+        self.assertEqual((row["status_code"], row["user_id"]), (200, "jo@example.com"))
 
 
 class Async(LogMixin, TestCase):
