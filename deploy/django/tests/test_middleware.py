@@ -244,6 +244,17 @@ class Users(LogMixin, TestCase):
         self.client.get("/admin/")
         self.assertEqual(self.row()["user_id"], str(self.user.pk))
 
+    def test_who_logs_in_is_known_at_once_and_who_logs_out_is_not(self):
+        self.user.is_staff = True
+        self.user.set_password("hush")
+        self.user.save()
+        self.client.post("/admin/login/", {"username": "jo", "password": "hush"})
+        self.client.post("/admin/logout/")
+        first, second = self.rows()
+        self.assertEqual((first["status_code"], first["user_id"]), (302, str(self.user.pk)))
+        self.assertNotIn("user_id", second)
+        self.assertNotIn("hush", self.log.read_text())
+
     def test_a_session_that_was_read_tells_the_user(self):
         self.client.get("/login")
         self.assertEqual(self.row()["user_id"], "42")

@@ -20,12 +20,12 @@ def get_user_id(request: HttpRequest) -> Optional[str]:
     Looking at ``request.user`` would load session and user from the database for requests that do
     not need them, so only what is there already is looked at.
     """
-    user = request.__dict__.get("_cached_user") or request.__dict__.get("_acached_user")
-    if user is None:
-        user = request.__dict__.get("user")
-        if isinstance(user, LazyObject):
-            user = user.__dict__.get("_wrapped")
-            user = None if user is empty else user
+    # Set by login() in place of the lazy one, or evaluated, or looked up by another way.
+    user = request.__dict__.get("user")
+    if isinstance(user, LazyObject):
+        user = user.__dict__.get("_wrapped")
+    if user is None or user is empty:
+        user = request.__dict__.get("_cached_user") or request.__dict__.get("_acached_user")
     if user is not None:
         return None if getattr(user, "pk", None) is None else str(user.pk)
     # The session's own dictionary: asking the session would count as an access, and say Vary.
