@@ -1,0 +1,126 @@
+#!/usr/bin/env python3
+"""What the middleware costs a request, in microseconds of wall time.
+
+    python benches/cost.py [REQUESTS]     default 20000
+
+The same request goes through Django's handler with and without the middleware, in turns of 500; the
+medians of the turns are compared. The database of ``django-gunicorn-audit-logs``, if that package
+is installed (its settings as they come), is an SQLite file, which answers sooner than a server.
+"""
+
+import importlib.util
+import io
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+import django
+from django.conf import settings
+from django.http import HttpResponse, JsonResponse
+from django.urls import path
+
+TURN = 500
+OTHER = "django_gunicorn_audit_logs"
+HAS_OTHER = importlib.util.find_spec(OTHER) is not None
+ANSWER = {"items": [{"id": nth, "name": f"item {nth}", "price": nth * 1.5} for nth in range(20)]}
+
+
+def small(request):
+    return HttpResponse("ok", content_type="text/plain")
+
+
+def order(request):
+    return JsonResponse(ANSWER)
+
+
+urlpatterns = [path("small", small), path("order", order)]
+
+
+def configure(directory):
+    settings.configure(
+        SECRET_KEY="bench",
+        ALLOWED_HOSTS=["*"],
+        ROOT_URLCONF=__name__,
+        USE_TZ=True,
+        INSTALLED_APPS=["django_audit_logger", *([OTHER] if HAS_OTHER else [])],
+        DATABASES={
+            "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{directory}/other.sqlite3"}
+        },
+        DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
+        AUDIT_LOGGER={"LOG_FILE": f"{directory}/requests.log"},
+        AUDIT_LOGS_ASYNC_LOGGING=False,
+        LOGGING_CONFIG=None,
+        MIDDLEWARE=[],
+    )
+    django.setup()
+
+
+def handler(middleware):
+    from django.core.handlers.wsgi import WSGIHandler
+
+    settings.MIDDLEWARE = middleware
+    return WSGIHandler()
+
+
+def environ(method, url, body=b""):
+    headers = {
+        "HTTP_HOST": "example.com",
+        "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
+        "HTTP_ACCEPT": "application/json", "HTTP_ACCEPT_LANGUAGE": "en-GB,en;q=0.5",
+        "HTTP_ACCEPT_ENCODING": "gzip, br", "HTTP_COOKIE": "sessionid=abcdefghijklmnop",
+        "HTTP_REFERER": "https://example.com/orders?page=2", "HTTP_X_FORWARDED_FOR": "203.0.113.9",
+    }
+    return {
+        **headers, "REQUEST_METHOD": method, "PATH_INFO": url, "QUERY_STRING": "page=2&sort=name",
+        "SERVER_NAME": "example.com", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": "127.0.0.1", "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body),
+        "CONTENT_TYPE": "application/json" if body else "", "CONTENT_LENGTH": str(len(body) or ""),
+    }  # fmt: skip
+
+
+def turn(application, request, count):
+    """Microseconds for each request."""
+    environs = [environ(*request) for _ in range(count)]
+    began = time.perf_counter()
+    for one in environs:
+        response = application(one, lambda status, headers: None)
+        response.close()
+    return (time.perf_counter() - began) / count * 1e6
+
+
+def main():
+    requests = int(sys.argv[1]) if len(sys.argv) > 1 else 20000
+    with tempfile.TemporaryDirectory() as directory:
+        configure(directory)
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        contestants = {
+            "without": handler([]),
+            "django_audit_logger": handler(["django_audit_logger.middleware.AuditLogMiddleware"]),
+        }
+        if HAS_OTHER:
+            contestants[OTHER] = handler([f"{OTHER}.middleware.RequestLogMiddleware"])
+        body = b'{"customer": 7, "password": "secret", "lines": [' + b'{"sku": "a-1", "n": 2}, ' * 40
+        body += b"{}]}"
+        for title, request in (
+            ("GET, 2 bytes back", ("GET", "/small")),
+            (f"POST of {len(body)} bytes of JSON with a secret, JSON back", ("POST", "/order", body)),
+        ):
+            times = {name: [] for name in contestants}
+            for _ in range(max(requests // TURN, 1)):
+                for name, application in contestants.items():
+                    count = TURN if name != OTHER else TURN // 10
+                    times[name].append(turn(application, request, count))
+            print(title)
+            base = statistics.median(times["without"])
+            for name, values in times.items():
+                median = statistics.median(values)
+                print(f"  {name:<28}{median:8.1f} µs per request, {median - base:+8.1f} µs")
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(__file__))
+    main()

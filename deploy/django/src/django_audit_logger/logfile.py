@@ -1,0 +1,124 @@
+"""A log file that many processes and threads append to, and that rotates by size.
+
+Each line is one ``write(2)`` on a descriptor with O_APPEND, which a local file system does not mix
+with another one's. Before it, one ``stat(2)`` of the path tells whether the file was renamed away
+(by another worker, or by logrotate) and how large it is. No lock is taken but for a rotation, and
+nobody waits for that one: who finds it under way just writes on, a little past the limit.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+
+DEFAULT_MAX_BYTES = 10 * 1024 * 1024
+DEFAULT_BACKUP_COUNT = 10
+
+# A log holds personal data: not for everybody, but for a group that the daemon can be in.
+FILE_MODE = 0o640
+DIRECTORY_MODE = 0o750
+
+
+class _Opened:
+    """A descriptor that is closed when the last thread that uses it lets go of it."""
+
+    __slots__ = ("device", "fd", "inode")
+
+    def __init__(self, path: str) -> None:
+        self.fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+        status = os.fstat(self.fd)
+        self.device, self.inode = status.st_dev, status.st_ino
+
+    def is_at(self, status: os.stat_result) -> bool:
+        return status.st_ino == self.inode and status.st_dev == self.device
+
+    def __del__(self) -> None:
+        # Missing if the open failed.
+        if hasattr(self, "fd"):
+            os.close(self.fd)
+
+
+class LogFile:
+    """Appends lines to ``path``; ``path.1`` … ``path.N`` are the older ones.
+
+    ``max_bytes`` is the size past which a file is rotated, ``backup_count`` how many older files
+    stay; 0 for either never rotates. The file and its directory are made at the first line.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        max_bytes: int = DEFAULT_MAX_BYTES,
+        backup_count: int = DEFAULT_BACKUP_COUNT,
+    ) -> None:
+        self.path = os.path.abspath(path)
+        self.max_bytes = max_bytes
+        self.backup_count = backup_count
+        self._opened: _Opened | None = None
+        self._torn = False
+
+    def write(self, line: bytes) -> None:
+        """Appends ``line``, which ends with a newline. Raises OSError if it could not."""
+        # The local name keeps the descriptor open, whatever other threads do meanwhile.
+        opened = self._current(len(line))
+        if self._torn:
+            # The disk was full in the middle of a line: this one must not become part of it.
+            line = b"\n" + line
+        written = os.write(opened.fd, line)
+        self._torn = written != len(line)
+        if self._torn:
+            raise OSError(f"{self.path}: {written} of {len(line)} bytes of a line were written")
+
+    def _current(self, more: int) -> _Opened:
+        opened = self._opened
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return self._open()
+        if self._is_full(status.st_size, more):
+            self._rotate(more)
+            return self._open()
+        if opened is None or not opened.is_at(status):
+            return self._open()
+        return opened
+
+    def _is_full(self, size: int, more: int) -> bool:
+        # A line that is larger than the limit gets a file of its own.
+        limited = self.max_bytes > 0 and self.backup_count > 0
+        return limited and size > 0 and size + more > self.max_bytes
+
+    def _open(self) -> _Opened:
+        try:
+            opened = _Opened(self.path)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(self.path), DIRECTORY_MODE, exist_ok=True)
+            opened = _Opened(self.path)
+        self._opened = opened
+        return opened
+
+    def _rotate(self, more: int) -> None:
+        # A descriptor of its own: forked workers share those that they inherit, and their locks.
+        try:
+            locked = _Opened(self.path)
+        except FileNotFoundError:
+            return
+        try:
+            fcntl.flock(locked.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return
+        try:
+            with suppress(FileNotFoundError):
+                status = os.stat(self.path)
+                # Another one may have rotated it between the look and the lock.
+                if locked.is_at(status) and self._is_full(status.st_size, more):
+                    self._cascade()
+        finally:
+            fcntl.flock(locked.fd, fcntl.LOCK_UN)
+
+    def _cascade(self) -> None:
+        for nth in range(self.backup_count - 1, 0, -1):
+            with suppress(FileNotFoundError):
+                os.rename(f"{self.path}.{nth}", f"{self.path}.{nth + 1}")
+        # Last, since from here on the next file may be rotated by somebody else.
+        os.rename(self.path, f"{self.path}.1")

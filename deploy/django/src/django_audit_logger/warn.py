@@ -1,0 +1,35 @@
+"""Complaints about logging that do not become a second flood of logs."""
+
+from __future__ import annotations
+
+import logging
+import time
+
+logger = logging.getLogger("django_audit_logger")
+
+# Seconds between two warnings of one process.
+INTERVAL = 60.0
+
+
+class Warner:
+    """Says what went wrong, once a minute at most, and how much it kept to itself."""
+
+    def __init__(self) -> None:
+        self._next = 0.0
+        self._silent = 0
+
+    def warn(self, doing: str, error: BaseException) -> None:
+        moment = time.monotonic()
+        if moment < self._next:
+            self._silent += 1
+            return
+        self._next = moment + INTERVAL
+        silent, self._silent = self._silent, 0
+        logger.warning("%s failed: %r (%d more since the last warning)", doing, error, silent)
+
+    def reset(self) -> None:
+        """The next warning is said."""
+        self._next = 0.0
+
+
+warner = Warner()

@@ -1,0 +1,126 @@
+"""The command that users know, on the daemon's tables."""
+
+import datetime
+import io
+import random
+
+from django.core.management import CommandError, call_command
+from django.db import connections
+
+from .stores import ALIAS, StoreCase, both
+
+NOW = datetime.datetime.now(datetime.timezone.utc)
+COUNTS = "informational successful redirection client_error server_error other".split()
+
+
+def ago(days, **more):
+    return (NOW - datetime.timedelta(days=days, **more)).strftime("%Y-%m-%d %H:%M:%S")
+
+
+class Cleanup(StoreCase):
+    def setUp(self):
+        super().setUp()
+        dice = random.Random(7)
+        for nth in range(40):
+            age = (100, 99, 50, 1)[nth % 4]
+            code = dice.choice([None, 101, 200, 204, 302, 404, 500, 503, 700])
+            self.insert("request_log", nth, ago(age, seconds=nth), path="/x")
+            self.insert(
+                "gunicorn_log", nth, ago(age, seconds=5 * nth), code=code, log_file=1 + nth % 3,
+                response_bytes=dice.choice([None, 10, 2000]),
+            )
+        self.fill_minutes()
+
+    def minutes(self):
+        """What gunicorn_minute has to hold, from the rows themselves."""
+        minute = "substr(timestamp, 1, 16) || ':00'"
+        if self.vendor == "postgresql":
+            minute = "date_trunc('minute', timestamp)"
+        counts = ", ".join(
+            f"coalesce(sum(CASE WHEN code / 100 = {nth} THEN 1 ELSE 0 END), 0)" for nth in range(1, 6)
+        )
+        return self.execute(
+            f"SELECT {minute}, log_file, {counts}, sum(CASE WHEN code / 100 BETWEEN 1 AND 5 THEN 0"
+            " ELSE 1 END), coalesce(sum(response_bytes), 0)"
+            " FROM gunicorn_log GROUP BY 1, 2 ORDER BY 1, 2"
+        )
+
+    def fill_minutes(self):
+        for row in self.minutes():
+            marks = ", ".join(["%s"] * len(row))
+            self.execute(f"INSERT INTO gunicorn_minute VALUES ({marks})", *row)
+
+    def counted(self):
+        columns = ", ".join(["minute", "log_file", *COUNTS, "response_bytes"])
+        return self.execute(f"SELECT {columns} FROM gunicorn_minute ORDER BY 1, 2")
+
+    def count(self, table):
+        return self.execute(f"SELECT count(*) FROM {table}")[0][0]
+
+    def run_command(self, *options):
+        out = io.StringIO()
+        call_command("cleanup_audit_logs", *options, stdout=out, no_color=True)
+        return out.getvalue()
+
+    def test_rows_past_the_default_of_90_days_leave_and_minutes_stay_exact(self):
+        text = self.run_command()
+        self.assertEqual((self.count("request_log"), self.count("gunicorn_log")), (20, 20))
+        self.assertEqual(self.counted(), self.minutes())
+        self.assertIn("Deleting 20 request logs older than ", text)
+        self.assertIn("Successfully deleted 20 gunicorn logs", text)
+        self.assertIn("No request logs found older than ", self.run_command())
+
+    def test_small_batches_do_the_same(self):
+        text = self.run_command("--days=30", "--batch-size=7")
+        self.assertIn("Deleted batch of 7 gunicorn logs (7/30)", text)
+        self.assertEqual(self.count("gunicorn_log"), 10)
+        self.assertEqual(self.counted(), self.minutes())
+
+    def test_a_dry_run_deletes_nothing(self):
+        text = self.run_command("--dry-run", "--days=30")
+        self.assertIn("DRY RUN: Would delete 30 request logs older than ", text)
+        self.assertEqual((self.count("request_log"), self.count("sweep")), (40, 0))
+
+    def test_one_type_leaves_the_other(self):
+        self.run_command("--log-type=request")
+        self.assertEqual((self.count("request_log"), self.count("gunicorn_log")), (20, 40))
+        self.run_command("--log-type=gunicorn")
+        self.assertEqual(self.count("gunicorn_log"), 20)
+        self.assertEqual(self.counted(), self.minutes())
+
+    def test_the_sweep_is_recorded_for_verify(self):
+        self.run_command("--days=30")
+        ((gunicorn, request, rejected, cutoff),) = self.execute(
+            "SELECT gunicorn_removed, request_removed, rejected_removed, cutoff FROM sweep"
+        )
+        self.assertEqual((gunicorn, request, rejected), (30, 30, 0))
+        self.assertEqual(str(cutoff)[:10], ago(30)[:10])
+
+    def test_a_batch_that_fails_leaves_rows_and_counts_alone(self):
+        self.execute("ALTER TABLE gunicorn_minute RENAME COLUMN client_error TO elsewhere")
+        self.addCleanup(
+            self.execute, "ALTER TABLE gunicorn_minute RENAME COLUMN elsewhere TO client_error"
+        )
+        with self.assertRaises(Exception):
+            self.run_command("--log-type=gunicorn")
+        self.assertEqual(self.count("gunicorn_log"), 40)
+
+    def test_wrong_numbers_are_refused(self):
+        for option in ("--days=0", "--days=-1", "--batch-size=0", "--days=999999999"):
+            with self.assertRaises(CommandError):
+                self.run_command(option)
+
+    def test_who_sweeps_meanwhile_is_not_disturbed(self):
+        if self.vendor != "postgresql":
+            self.skipTest("SQLite's lock is that of the file, for each batch")
+        other = connections[ALIAS].copy()
+        self.addCleanup(other.close)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(1818846256, 3)")
+        with self.assertRaisesMessage(CommandError, "Another sweep"):
+            self.run_command()
+        self.assertEqual(self.count("gunicorn_log"), 40)
+
+
+CleanupOnSQLite, CleanupOnPostgreSQL = both(Cleanup)
+del Cleanup

@@ -1,0 +1,307 @@
+"""What a request becomes, under Django's own handlers."""
+
+import asyncio
+import datetime
+import logging
+import os
+from unittest import mock
+
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import User
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import AsyncClient, Client, TestCase, override_settings
+from django.test.client import FakePayload
+
+from django_audit_logger.conf import get_config
+from django_audit_logger.masking import STARS
+from django_audit_logger.utils import session_digest
+
+from .support import LogMixin
+
+KEYS = (
+    "log timestamp method path query_params headers body content_type status_code response_headers "
+    "response_body response_time_ms ip_address user_id user_agent session_id extra_data"
+).split()
+
+
+def user_email(request):
+    return request.user.email if request.user.is_authenticated else None
+
+
+def extra(request, response):
+    return {"tenant": 7, "status": response.status_code, "when": datetime.date(2026, 11, 24)}
+
+
+def broken(request, *_):
+    raise RuntimeError("in the project")
+
+
+class Lines(LogMixin, TestCase):
+    def test_a_line_has_the_keys_of_the_contract_in_their_order(self):
+        self.set(EXTRA_DATA_CALLABLE="tests.test_middleware.extra")
+        self.client.get("/login", {"a": "b", "token": "x"}, headers={"user-agent": "me"})
+        response = self.client.post(
+            "/echo?who=b", '{"q": 1}', "application/json", REMOTE_ADDR="198.51.100.7",
+            headers={"user-agent": "me", "x-api-key": "k"},
+        )
+        row = self.rows()[1]
+        self.assertEqual(list(row), KEYS)
+        self.assertEqual(response.content, b'{"q": 1}')
+        moment = datetime.datetime.fromisoformat(row.pop("timestamp"))
+        self.assertEqual(moment.utcoffset(), datetime.timedelta(0))
+        self.assertGreater(row.pop("response_time_ms"), 0)
+        headers = row.pop("headers")
+        self.assertEqual((headers["x-api-key"], headers["cookie"]), (STARS, STARS))
+        self.assertEqual(headers["content-length"], "8")
+        key = self.client.session.session_key
+        self.assertEqual(row.pop("session_id"), session_digest(key))
+        self.assertNotIn(key, self.log.read_text())
+        self.assertEqual(row.pop("response_headers")["content-type"], "application/json")
+        self.assertEqual(
+            row,
+            {
+                "log": "request", "method": "POST", "path": "/echo", "query_params": "who=b",
+                "body": '{"q": 1}', "content_type": "application/json", "status_code": 200,
+                "response_body": '{"q": 1}', "ip_address": "198.51.100.7", "user_agent": "me",
+                "user_id": "42", "extra_data": {"tenant": 7, "status": 200, "when": "2026-11-24"},
+            },
+        )
+
+    def test_secrets_do_not_reach_the_file(self):
+        self.client.get("/login?password=hush1&a=1")
+        self.client.post("/echo?how=form", {"token": "hush2", "name": "jo"})
+        self.client.post(
+            "/echo", "user[password]=hush3&b=c", "application/x-www-form-urlencoded",
+        )
+        self.client.post("/echo", '{"a":[{"secret":{"x":"hush4"}}]}', "application/json")
+        text = self.log.read_text()
+        self.assertNotIn("hush", text)
+        self.assertNotIn("t0p", text)
+        self.assertNotIn("s3cret", text)
+        self.assertEqual(self.rows()[0]["response_headers"]["set-cookie"], STARS)
+        self.assertEqual(self.rows()[0]["query_params"], "password=********&a=1")
+
+    def test_a_failing_view_is_logged_with_500(self):
+        self.client.raise_request_exception = False
+        self.assertEqual(self.client.get("/fail").status_code, 500)
+        self.assertEqual(self.row()["status_code"], 500)
+
+    def test_an_exception_that_passes_through_is_logged_and_raised(self):
+        with override_settings(DEBUG_PROPAGATE_EXCEPTIONS=True):
+            with self.assertRaisesMessage(ValueError, "on purpose"):
+                Client().get("/fail")
+        self.assertEqual(self.row()["status_code"], 500)
+
+    def test_streams_keep_their_body_and_leave_status_and_headers(self):
+        self.assertEqual(b"".join(self.client.get("/stream").streaming_content), b"ab")
+        row = self.row()
+        self.assertEqual(row["status_code"], 202)
+        self.assertIn("content-type", row["response_headers"])
+        self.assertNotIn("response_body", row)
+
+    def test_binary_bodies_are_left_out_and_nul_is_replaced(self):
+        self.client.get("/binary")
+        self.client.get("/nul?a=\x00")
+        self.client.post("/echo?as=image/png", b"\x89PNG", "image/png")
+        first, second, third = self.rows()
+        self.assertNotIn("response_body", first)
+        self.assertEqual(second["response_body"], "a\ufffdb")
+        self.assertNotIn("body", third)
+
+    def test_lone_surrogates_are_replaced(self):
+        self.client.get("/hello", headers={"user-agent": "a\udcffb"})
+        self.assertEqual(self.row()["user_agent"], "a\ufffdb")
+
+
+class Bodies(LogMixin, TestCase):
+    def test_every_way_of_reading_finds_the_whole_body(self):
+        for how in ("body", "stream"):
+            response = self.client.post(f"/echo?how={how}", b'{"a": 12345678}', "application/json")
+            self.assertEqual(response.content, b'{"a": 12345678}')
+        form = self.client.post(
+            "/echo?how=form", "a=1&b=2", "application/x-www-form-urlencoded"
+        )
+        self.assertEqual(form.json(), {"a": ["1"], "b": ["2"]})
+        bodies = [row["body"] for row in self.rows()]
+        self.assertEqual(bodies, ['{"a": 12345678}', '{"a": 12345678}', "a=1&b=2"])
+
+    def test_a_large_stream_is_left_to_the_view(self):
+        body = b"x" * 200_000
+        response = self.client.post("/echo?how=stream&as=text/plain", body, "text/plain")
+        self.assertEqual(response.content, body)
+        self.client.post("/echo?how=nothing", body, "text/plain")
+        self.assertTrue(all("body" not in row for row in self.rows()))
+
+    def test_a_large_body_that_the_view_read_is_cut(self):
+        self.client.post("/echo", b"x" * 200_000, "text/plain")
+        self.assertEqual(self.row()["body"], "x" * 10000 + "... [truncated]")
+
+    def test_a_secret_is_masked_before_the_cut(self):
+        self.set(MAX_BODY_LENGTH=30)
+        self.client.post("/echo", '{"password": "%s"}' % ("hush" * 20), "application/json")
+        self.client.post("/echo", '{"password": "%s"}' % ("hush" * 2000), "application/json")
+        self.assertNotIn("hush", self.log.read_text())
+
+    def test_a_multipart_form_is_logged_without_its_files(self):
+        upload = SimpleUploadedFile("a.txt", b"content of a file")
+        self.client.post(
+            "/echo?how=form", {"name": "jo", "tags": ["a", "b"], "password": "hush", "f": upload}
+        )
+        body = self.row()["body"]
+        self.assertEqual(
+            body,
+            '{"name": "jo", "tags": ["a", "b"], "password": "********", "f": ["[file, 17 bytes]"]}',
+        )
+
+    def test_a_body_that_cannot_be_read_fails_in_the_view_as_ever(self):
+        class Gone(FakePayload):
+            def read(self, *_):
+                raise OSError("gone")
+
+        payload = {"wsgi.input": Gone(b"12345"), "CONTENT_LENGTH": "5", "CONTENT_TYPE": "text/plain"}
+        for settings in ({}, {"LOG_REQUEST_BODY": False}):
+            self.set(**settings)
+            with self.assertRaises(OSError) as caught:
+                self.client.post("/echo", **payload)
+            self.assertEqual(type(caught.exception).__name__, "UnreadablePostError")
+
+    def test_settings_turn_bodies_off(self):
+        self.set(LOG_REQUEST_BODY=False, LOG_RESPONSE_BODY=False)
+        self.client.post("/echo", b"{}", "application/json")
+        self.assertNotIn("body", self.row())
+        self.assertNotIn("response_body", self.row())
+
+
+class Settings(LogMixin, TestCase):
+    def test_paths_and_extensions_are_left_out(self):
+        self.set(EXCLUDE_PATHS=["/health/"], EXCLUDE_EXTENSIONS=[".CSS"])
+        for path in ("/health/", "/style.css", "/hello"):
+            self.client.get(path)
+        self.assertEqual(self.row()["path"], "/hello")
+
+    def test_disabled_writes_nothing_until_it_is_enabled(self):
+        self.set(ENABLED=False)
+        self.client.get("/hello")
+        self.assertEqual(self.rows(), [])
+        self.set()
+        self.client.get("/hello")
+        self.assertEqual(len(self.rows()), 1)
+
+    def test_the_default_file_stands_in_gunicorns_directory(self):
+        for given, path in (({"GUNICORN_LOG_DIR": "/x"}, "/x/requests.log"),
+                            ({}, "/var/log/gunicorn/requests.log")):
+            with mock.patch.dict(os.environ, given, clear=True):
+                with override_settings(AUDIT_LOGGER={}):
+                    self.assertEqual(get_config().log.path, path)
+                    self.assertEqual(get_config().log.max_bytes, 10485760)
+                    self.assertEqual(get_config().log.backup_count, 10)
+
+    def test_the_file_rotates_as_the_settings_say(self):
+        self.set(MAX_BYTES=2000, BACKUP_COUNT=2)
+        for _ in range(30):
+            self.client.get("/hello")
+        names = sorted(path.name for path in self.directory.iterdir())
+        self.assertEqual(names, ["requests.log", "requests.log.1", "requests.log.2"])
+
+    def test_a_broken_callable_costs_its_value_and_one_warning(self):
+        name = "tests.test_middleware.broken"
+        self.set(USER_ID_CALLABLE=name, EXTRA_DATA_CALLABLE=name)
+        with self.assertLogs("django_audit_logger", logging.WARNING) as logs:
+            for _ in range(3):
+                self.assertEqual(self.client.get("/hello").status_code, 200)
+        self.assertEqual(len(logs.output), 1)
+        self.assertEqual(len(self.rows()), 3)
+
+    def test_a_file_that_cannot_be_written_fails_no_request(self):
+        self.set(LOG_FILE="/proc/nowhere/requests.log")
+        with self.assertLogs("django_audit_logger", logging.WARNING) as logs:
+            for _ in range(3):
+                self.assertEqual(self.client.get("/hello").status_code, 200)
+        self.assertEqual(len(logs.output), 1)
+
+    def test_settings_that_are_wrong_fail_no_request(self):
+        self.set(USER_ID_CALLABLE="no.such.thing")
+        with self.assertLogs("django_audit_logger", logging.WARNING):
+            self.assertEqual(self.client.get("/hello").status_code, 200)
+
+
+class Users(LogMixin, TestCase):
+    def setUp(self):
+        super().setUp()
+        self.user = User.objects.create_user("jo", "jo@example.com")
+
+    def test_the_user_costs_no_query(self):
+        self.client.force_login(self.user)
+        with self.assertNumQueries(0):
+            response = self.client.get("/hello")
+        self.assertNotIn("Vary", response.headers)
+        self.assertNotIn("user_id", self.row())
+
+    def test_a_user_that_the_view_asked_for_is_known(self):
+        self.user.is_staff = self.user.is_superuser = True
+        self.user.save()
+        self.client.force_login(self.user)
+        self.client.get("/admin/")
+        self.assertEqual(self.row()["user_id"], str(self.user.pk))
+
+    def test_who_logs_in_is_known_at_once_and_who_logs_out_is_not(self):
+        self.user.is_staff = True
+        self.user.set_password("hush")
+        self.user.save()
+        self.client.post("/admin/login/", {"username": "jo", "password": "hush"})
+        self.client.post("/admin/logout/")
+        first, second = self.rows()
+        self.assertEqual((first["status_code"], first["user_id"]), (302, str(self.user.pk)))
+        self.assertNotIn("user_id", second)
+        self.assertNotIn("hush", self.log.read_text())
+
+    def test_a_session_that_was_read_tells_the_user(self):
+        self.client.get("/login")
+        self.assertEqual(self.row()["user_id"], "42")
+
+    def test_a_callable_of_the_project(self):
+        self.set(USER_ID_CALLABLE="tests.test_middleware.user_email")
+        self.client.force_login(self.user)
+        self.client.get("/hello")
+        self.assertEqual(self.row()["user_id"], "jo@example.com")
+
+    async def test_a_callable_that_queries_works_under_asgi(self):
+        self.set(USER_ID_CALLABLE="tests.test_middleware.user_email")
+        await sync_to_async(self.async_client.force_login)(self.user)
+        await self.async_client.get("/slow")
+        row = self.row()
+        self.assertEqual((row["status_code"], row["user_id"]), (200, "jo@example.com"))
+
+
+class Async(LogMixin, TestCase):
+    async def test_a_request_and_its_body(self):
+        client = AsyncClient()
+        response = await client.post("/echo", b'{"token":"x"}', "application/json")
+        self.assertEqual(response.content, b'{"token":"x"}')
+        self.assertEqual(self.row()["body"], '{"token":"********"}')
+
+    async def test_many_at_once(self):
+        responses = await asyncio.gather(*(AsyncClient().get(f"/slow?n={n}") for n in range(20)))
+        self.assertTrue(all(response.content == b"slept" for response in responses))
+        queries = {row["query_params"] for row in self.rows()}
+        self.assertEqual(queries, {f"n={n}" for n in range(20)})
+        self.assertTrue(all(row["response_time_ms"] >= 10 for row in self.rows()))
+
+    async def test_a_failing_view(self):
+        client = AsyncClient(raise_request_exception=False)
+        self.assertEqual((await client.get("/fail")).status_code, 500)
+        self.assertEqual(self.row()["status_code"], 500)
+
+
+class Addresses(LogMixin, TestCase):
+    def test_the_client_behind_a_proxy(self):
+        for peer, forwarded, address in (
+            ("198.51.100.7", "203.0.113.9", "198.51.100.7"),
+            ("127.0.0.1", "203.0.113.9, 10.0.0.1", "203.0.113.9"),
+            ("127.0.0.1", "unknown, 203.0.113.9:8080", "203.0.113.9"),
+            ("", "[2001:db8::1]:80", "2001:db8::1"),
+            ("fe80::1%eth0", "", "fe80::1"),
+            ("", "", None),
+        ):
+            self.client.get("/hello", REMOTE_ADDR=peer, HTTP_X_FORWARDED_FOR=forwarded)
+            self.assertEqual(self.rows()[-1].get("ip_address"), address)

@@ -1,0 +1,78 @@
+"""Views that read and answer in every way that matters to the middleware."""
+
+import asyncio
+import json
+
+from django.contrib import admin
+from django.http import FileResponse, HttpResponse, JsonResponse, StreamingHttpResponse
+from django.urls import path
+from django.views.decorators.csrf import csrf_exempt
+
+
+def hello(request):
+    return HttpResponse("hello", content_type="text/plain")
+
+
+@csrf_exempt
+def echo(request):
+    """Reads as request.body, as a stream, or as a form, as ?how= says."""
+    how = request.GET.get("how", "body")
+    if "who" in request.GET:
+        request.session.get("anything")
+    if how == "body":
+        data = request.body
+    elif how == "stream":
+        data = b"".join(iter(lambda: request.read(7), b""))
+    elif how == "form":
+        data = json.dumps(dict(request.POST.lists())).encode()
+    else:
+        data = b"not read"
+    return HttpResponse(data, content_type=request.GET.get("as", "application/json"))
+
+
+def login(request):
+    request.session["_auth_user_id"] = "42"
+    response = JsonResponse({"token": "t0p", "user": "jo"})
+    response.set_cookie("csrf", "s3cret")
+    return response
+
+
+def stream(request):
+    return StreamingHttpResponse(iter([b"a", b"b"]), status=202)
+
+
+def fail(request):
+    raise ValueError("on purpose")
+
+
+def binary(request):
+    return HttpResponse(b"\x00\xff", content_type="image/png")
+
+
+def nul(request):
+    return HttpResponse("a\x00b", content_type="text/plain")
+
+
+def file(request):
+    return FileResponse(open(__file__, "rb"))
+
+
+async def slow(request):
+    await asyncio.sleep(0.01)
+    return HttpResponse("slept", content_type="text/plain")
+
+
+urlpatterns = [
+    path("admin/", admin.site.urls),
+    path("hello", hello),
+    path("health/", hello),
+    path("style.css", hello),
+    path("echo", echo),
+    path("login", login),
+    path("stream", stream),
+    path("fail", fail),
+    path("binary", binary),
+    path("nul", nul),
+    path("file", file),
+    path("slow", slow),
+]
