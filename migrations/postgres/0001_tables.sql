@@ -182,7 +182,7 @@ COMMENT ON COLUMN request_log.response_body IS 'Response body';
 COMMENT ON COLUMN request_log.ip_address IS 'Address of the client';
 COMMENT ON COLUMN request_log.user_id IS 'Name or key of the user';
 COMMENT ON COLUMN request_log.user_agent IS 'User-Agent header of the request';
-COMMENT ON COLUMN request_log.session_id IS 'Key of the session';
+COMMENT ON COLUMN request_log.session_id IS 'What names the session: a digest of its key, as the Django package writes it';
 COMMENT ON COLUMN request_log.extra_data IS 'Whatever else the application logged; NULL if nothing';
 
 -- As for gunicorn_log.

@@ -79,7 +79,7 @@ CREATE TABLE request_log ( -- One row for each line of a JSON request log
     ip_address TEXT, -- Address of the client
     user_id TEXT, -- Name or key of the user
     user_agent TEXT, -- User-Agent header of the request
-    session_id TEXT, -- Key of the session
+    session_id TEXT, -- What names the session: a digest of its key, as the Django package writes it
     extra_data TEXT -- Whatever else the application logged; NULL if nothing
 );
 CREATE INDEX request_log_timestamp ON request_log (timestamp);
