@@ -37,7 +37,7 @@
 //! 6. Per file, complete lines up to the committed offset = rows + rejects + excluded.
 //! 7. The SHA-256 of a file's bytes moves with its offset, so that files which are still there can be
 //!    held against the database.
-//! 8. Counts by minute move in the transaction that stores the rows, and leave with them.
+//! 8. Counts by minute and hour move in the transaction that stores the rows, and outlive them.
 //! 9. Nothing in a log directory is ever written, renamed or deleted.
 
 pub mod app;

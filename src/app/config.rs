@@ -21,6 +21,8 @@ pub struct Config {
     pub parsing: Parsing,
     /// How long rows stay.
     pub retention: Retention,
+    /// How long their counts by minute and hour stay; never shorter.
+    pub rollup_retention: Retention,
 }
 
 /// How lines become records.

@@ -7,7 +7,7 @@ use chrono::{DateTime, Local, Utc};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
-use crate::retain::{self, LogType, Outcome, Retention, SweepOptions, next_sweep};
+use crate::retain::{self, LogType, Outcome, SweepOptions, next_sweep};
 use crate::store::{Store, StoreError};
 
 use super::backoff::Backoff;
@@ -113,13 +113,12 @@ fn announce(watch: &Watch) {
 
 /// Sweeps at the start and then daily, and makes the partitions of the next days.
 fn spawn_sweeper(watch: &Watch, store: Store) -> JoinHandle<()> {
-    let (retention, sweep_at) = (watch.config.retention, watch.sweep_at);
-    let host = watch.config.host.clone();
+    let (config, sweep_at) = (watch.config.clone(), watch.sweep_at);
     tokio::spawn(async move {
         loop {
             let next = next_sweep(&Local::now(), sweep_at);
             let mut backoff = Backoff::default();
-            while let Err(error) = daily(&store, retention, &host, next).await {
+            while let Err(error) = daily(&store, &config, next).await {
                 warn!(error = chain(&error), "the daily work failed; it is tried again");
                 tokio::time::sleep(backoff.wait() * 4).await;
             }
@@ -129,22 +128,18 @@ fn spawn_sweeper(watch: &Watch, store: Store) -> JoinHandle<()> {
     })
 }
 
-async fn daily(
-    store: &Store,
-    retention: Retention,
-    host: &str,
-    next: DateTime<Utc>,
-) -> Result<(), StoreError> {
+async fn daily(store: &Store, config: &Config, next: DateTime<Utc>) -> Result<(), StoreError> {
     let now = now();
     let today = today();
     store.prepare_days(today..today + DAYS_AHEAD).await?;
-    let Some(cutoff) = retention.cutoff(now) else { return Ok(()) };
+    let Some(cutoff) = config.retention.cutoff(now) else { return Ok(()) };
     let options = SweepOptions {
         cutoff,
+        rollup_cutoff: config.rollup_retention.cutoff(now),
         log_type: LogType::All,
         batch_size: SweepOptions::BATCH_SIZE,
         dry_run: false,
-        host: host.to_owned(),
+        host: config.host.clone(),
         next_at: Some(next.timestamp_micros()),
     };
     match retain::sweep(store, &options).await? {

@@ -55,6 +55,11 @@ pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
     let file = read(flags)?;
     let common = &flags.common;
     let retention = common.retention.clone().or(file.retention.clone());
+    let retention = match retention {
+        Some(text) => text.parse().map_err(|error| usage(format!("--retention: {error}")))?,
+        None => Retention::DEFAULT,
+    };
+    let rollup = common.rollup_retention.clone().or(file.rollup_retention.clone());
     Ok(Config {
         location: location(common.database_url.clone().or(file.database_url.clone()))?,
         connect_timeout: duration(
@@ -72,11 +77,22 @@ pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
             None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         },
         parsing: parsing_with(flags, &file)?,
-        retention: match retention {
-            Some(text) => text.parse().map_err(|error| usage(format!("--retention: {error}")))?,
-            None => Retention::DEFAULT,
-        },
+        retention,
+        rollup_retention: rollup_retention(rollup, retention)?,
     })
+}
+
+/// Charts must not end before the rows do.
+fn rollup_retention(given: Option<String>, rows: Retention) -> anyhow::Result<Retention> {
+    let Some(text) = given else { return Ok(Retention::ROLLUP.max(rows)) };
+    let counts = text.parse().map_err(|error| usage(format!("--rollup-retention: {error}")))?;
+    if rows > counts {
+        return Err(usage(format!(
+            "--rollup-retention {counts} is shorter than --retention {rows}: counts must stay as \
+             long as the rows that they count"
+        )));
+    }
+    Ok(counts)
 }
 
 /// How lines are read.
@@ -167,6 +183,7 @@ pub(super) fn sweep(cleanup: &Cleanup, config: &Config) -> anyhow::Result<SweepO
     })?;
     Ok(SweepOptions {
         cutoff,
+        rollup_cutoff: config.rollup_retention.cutoff(Utc::now().timestamp_micros()),
         log_type: match cleanup.log_type {
             LogType::All => retain::LogType::All,
             LogType::Request => retain::LogType::Request,

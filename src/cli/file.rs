@@ -20,6 +20,7 @@ pub(super) struct File {
     pub(super) connect_timeout: Option<String>,
     pub(super) format: Option<String>,
     pub(super) retention: Option<String>,
+    pub(super) rollup_retention: Option<String>,
     pub(super) sensitive_fields: Option<Vec<String>>,
     pub(super) exclude_path: Option<Vec<String>>,
     pub(super) exclude_extension: Option<Vec<String>>,

@@ -66,6 +66,11 @@ pub(super) struct Common {
     #[arg(long, global = true, value_name = "DURATION", env = "LOG_INGESTD_RETENTION")]
     pub(super) retention: Option<String>,
 
+    /// How long counts by minute and hour stay, which charts read; 'off' keeps them [default: 400d, or
+    /// as long as the rows]
+    #[arg(long, global = true, value_name = "DURATION", env = "LOG_INGESTD_ROLLUP_RETENTION")]
+    pub(super) rollup_retention: Option<String>,
+
     /// Query parameters, and keys of JSON, whose values are stored as ********; '' hides none
     /// [default: password,token,access_key,secret]
     #[arg(long, global = true, value_name = "NAMES", env = "LOG_INGESTD_SENSITIVE_FIELDS")]

@@ -2,10 +2,11 @@
 
 mod batch;
 mod file;
+pub mod histogram;
 mod json;
-mod minute;
 mod record;
 mod reparse;
+mod rollup;
 mod tuples;
 
 pub use batch::{Batch, Span};
@@ -14,7 +15,7 @@ pub use file::{
     Sighting,
 };
 pub use json::{GunicornJson, JsonRecord, RequestLog};
-pub use minute::{CLASSES, Minute, Minutes};
 pub use record::{Captured, GunicornLogModel, Micros};
 pub use reparse::Reparsed;
+pub use rollup::{CLASSES, Counts, Period, Rollup};
 pub use tuples::{Field, Tuples};

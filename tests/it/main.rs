@@ -55,6 +55,7 @@ mod postgres_faults;
 mod proxy;
 mod readme;
 mod reparse;
+mod rollups;
 mod rotation;
 mod scenarios;
 mod signals;

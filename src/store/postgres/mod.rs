@@ -8,9 +8,9 @@ mod audit;
 mod commit;
 mod days;
 mod indexes;
-mod minutes;
 mod register;
 mod reparse;
+mod rollup;
 mod sweeper;
 mod writer;
 

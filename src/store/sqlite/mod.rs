@@ -8,9 +8,9 @@ mod audit;
 pub(super) mod clock;
 mod commit;
 mod insert;
-mod minutes;
 mod owners;
 mod reparse;
+mod rollup;
 mod sweeper;
 mod writer;
 
