@@ -2,6 +2,7 @@
 
 mod batch;
 mod file;
+mod filter;
 pub mod histogram;
 mod json;
 mod record;
@@ -14,6 +15,7 @@ pub use file::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Mark, NewFile,
     Sighting,
 };
+pub use filter::{Codes, Filter, FilterError, Network, UrlFilter, age};
 pub use json::{GunicornJson, JsonRecord, RequestLog};
 pub use record::{Captured, GunicornLogModel, Micros};
 pub use reparse::Reparsed;

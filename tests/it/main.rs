@@ -58,6 +58,7 @@ mod reparse;
 mod rollups;
 mod rotation;
 mod scenarios;
+mod search;
 mod signals;
 mod store_claims;
 mod store_contract;
