@@ -9,12 +9,14 @@ use tracing::{debug, info, warn};
 
 use crate::retain::{self, LogType, Outcome, SweepOptions, next_sweep};
 use crate::store::{Store, StoreError};
+use crate::web::MOST_CONNECTIONS;
 
 use super::backoff::Backoff;
 use super::commit::chain;
 use super::config::{Config, Watch};
 use super::indexing::{tend, today};
 use super::ingest::{Line, now};
+use super::page::{self, Page};
 use super::shutdown::{Request, Shutdown};
 
 /// Partitions are made for so many days from today on.
@@ -29,29 +31,39 @@ pub async fn watch(
     reload: impl Fn() -> anyhow::Result<Watch>,
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let descriptors = allow_many_files();
+    let mut bound = page::bind(watch.page.as_ref(), None).await?;
     let mut store = connect(&watch.config, &mut shutdown).await?;
     let mut kept = Vec::new();
     loop {
         announce(&watch);
         let sweeper = spawn_sweeper(&watch, store.clone());
         let indexer = tokio::spawn(tend(store.clone(), watch.poll_interval));
+        let page = bound.as_ref().map(|at| Page::open(at, &watch, store.clone(), &shutdown));
+        let descriptors = allow_many_files(if page.is_some() { MOST_CONNECTIONS } else { 0 });
         let line = Line::new(watch.clone(), store.clone(), kept, descriptors);
         kept = line.run(&mut shutdown, &watch.paths).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         indexer.abort(); // what it has begun ends with its connection, and is begun again
         if shutdown.request() == Request::Stop {
+            if let Some(page) = page {
+                page.close().await;
+            }
             return Ok(());
         }
-        match reload() {
-            Ok(fresh) => match connect(&fresh.config, &mut shutdown).await {
-                Ok(opened) => {
-                    (store, watch) = (opened, fresh);
-                    info!("configuration read again");
-                }
-                Err(error) => warn!("keeping the old configuration: {error:#}"),
-            },
+        let fresh = async {
+            let fresh = reload()?;
+            let address = page::bind(fresh.page.as_ref(), bound.as_ref()).await?;
+            anyhow::Ok((connect(&fresh.config, &mut shutdown).await?, address, fresh))
+        };
+        match fresh.await {
+            Ok(fresh) => {
+                (store, bound, watch) = fresh;
+                info!("configuration read again");
+            }
             Err(error) => warn!("keeping the old configuration: {error:#}"),
+        }
+        if let Some(page) = page {
+            page.close().await;
         }
         shutdown.reloaded();
     }
@@ -61,8 +73,8 @@ pub async fn watch(
 const OTHER_DESCRIPTORS: usize = 64;
 
 /// Files are best held open: takes as many descriptors as the system allows, and tells how many
-/// are for files. The usual soft limit of 1,024 is there for programs that use `select`.
-fn allow_many_files() -> usize {
+/// are for files when `others` are for something else. The usual soft limit of 1,024 is there for programs that use `select`.
+fn allow_many_files(others: usize) -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -70,7 +82,7 @@ fn allow_many_files() -> usize {
         debug!(%error, "cannot raise the limit of open files");
     }
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS).max(1)
+    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS + others).max(1)
 }
 
 /// Who writes, for people who look at the tables.

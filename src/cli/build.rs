@@ -14,6 +14,7 @@ use crate::store::Location;
 
 use super::file::File;
 use super::flags::{Cleanup, Flags, LogFormat, LogType};
+use super::page::page;
 
 /// Hidden unless said otherwise, as the Django package names them.
 const SENSITIVE_FIELDS: [&str; 4] = ["password", "token", "access_key", "secret"];
@@ -26,7 +27,7 @@ const SWEEP_AT: &str = "03:30";
 #[error("{0}")]
 pub(super) struct UsageError(String);
 
-fn usage(message: impl Into<String>) -> anyhow::Error {
+pub(super) fn usage(message: impl Into<String>) -> anyhow::Error {
     UsageError(message.into()).into()
 }
 
@@ -159,7 +160,10 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
     let sweep_at = flags.sweep_at.as_deref().or(file.sweep_at.as_deref()).unwrap_or(SWEEP_AT);
     let sweep_at = sweep_at.parse().map_err(|error| usage(format!("--sweep-at: {error}")))?;
     warn_of_format(&config.parsing);
-    Ok(Watch { config, list, paths, poll_interval, sweep_at })
+    let listen = flags.listen.as_deref().or(file.listen.as_deref());
+    let auth_file = flags.auth_file.as_deref().or(file.auth_file.as_deref());
+    let page = page(listen, auth_file)?;
+    Ok(Watch { config, list, paths, poll_interval, sweep_at, page })
 }
 
 /// Says which atoms of a given format cannot be told apart for certain.

@@ -47,6 +47,7 @@ mod kills;
 mod long_select;
 mod model;
 mod outage;
+mod page;
 mod parse;
 mod parse_properties;
 mod place;
