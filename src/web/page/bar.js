@@ -16,14 +16,15 @@ const CHOICES = {
 };
 
 const form = document.querySelector('.bar');
+const range = document.querySelector('.range');
 const popover = document.getElementById('custom');
 const custom = document.querySelector('.custom');
 const inputs = {};
 
 export function start() {
-  const ages = form.querySelector('.ages');
-  for (const range of RANGES) {
-    ages.append(el('button', { type: 'button', 'data-range': range, 'aria-pressed': 'false', onclick: () => go({ from: range, to: undefined }) }, range));
+  const ages = range.querySelector('.ages');
+  for (const age of RANGES) {
+    ages.append(el('button', { type: 'button', 'data-range': age, 'aria-pressed': 'false', onclick: () => go({ from: age, to: undefined }) }, age));
   }
   const fields = form.querySelector('.fields');
   for (const field of FIELDS) fields.append(labelled(field));
@@ -38,14 +39,14 @@ export function start() {
   // A field that is left, or emptied by its cross, counts as well as Enter.
   form.addEventListener('change', apply);
   form.addEventListener('search', apply);
-  form.querySelector('.more').addEventListener('click', (event) => {
+  form.querySelector('.filters').addEventListener('click', (event) => {
     const open = event.currentTarget.getAttribute('aria-expanded') !== 'true';
     event.currentTarget.setAttribute('aria-expanded', open);
     form.classList.toggle('open', open);
     if (open) inputs.text.focus();
   });
   const move = { back: () => moved(read(), -1), on: () => moved(read(), 1), out: () => wider(read()) };
-  for (const button of form.querySelectorAll('[data-move]')) {
+  for (const button of range.querySelectorAll('[data-move]')) {
     button.addEventListener('click', () => go(bounds(read()) ? move[button.dataset.move]() : { from: undefined, to: undefined }));
   }
   startCustom();
@@ -72,9 +73,9 @@ function startCustom() {
   popover.addEventListener('beforetoggle', (event) => {
     if (event.newState !== 'open') return;
     const state = read();
-    const range = bounds(state) ?? { from: Date.now() - 3600e3, to: Date.now() };
-    fields.elements.from.value = toInput(range.from);
-    fields.elements.to.value = state.to ? toInput(range.to) : '';
+    const limits = bounds(state) ?? { from: Date.now() - 3600e3, to: Date.now() };
+    fields.elements.from.value = toInput(limits.from);
+    fields.elements.to.value = state.to ? toInput(limits.to) : '';
     fields.querySelector('.zone-name').textContent = `Times are in ${zoneName()}.`;
     fields.querySelector('.wrong').textContent = '';
     const box = custom.getBoundingClientRect();
@@ -106,15 +107,15 @@ export function show(state) {
   form.querySelector('.number').textContent = number ? ` (${number})` : '';
   form.querySelector('.clear').disabled = !number;
   let known = false;
-  for (const button of form.querySelectorAll('[data-range]')) {
+  for (const button of range.querySelectorAll('[data-range]')) {
     const pressed = !state.to && button.dataset.range === state.from;
     known ||= pressed;
     button.setAttribute('aria-pressed', pressed);
   }
-  const range = bounds(state);
-  custom.textContent = known ? 'Custom' : range ? between(range, !state.to) : 'Custom';
+  const limits = bounds(state);
+  custom.textContent = known || !limits ? 'Custom' : between(limits, !state.to);
   custom.classList.toggle('set', !known);
-  form.querySelector('[data-move=on]').disabled = !state.to || Date.parse(state.to) >= Date.now() - 1000;
+  range.querySelector('[data-move=on]').disabled = !state.to || Date.parse(state.to) >= Date.now() - 1000;
 }
 
 function between({ from, to }, open) {

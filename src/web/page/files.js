@@ -36,10 +36,10 @@ function draw(answer, state) {
     tile('Followed', count(open.length), `${count(files.length - open.length + (answer.more ?? 0))} ended`),
     tile('Behind', bytes(sum('lag')), 'not stored yet'),
     tile('Rows', count(sum('rows')), share.trim()),
-    tile('Rejected', count(sum('rejected')), 'lines kept as they are', sum('rejected')),
-    tile('Lost', bytes(sum('lost_bytes')), 'gone before they were read', sum('lost_bytes')),
-    tile('Last sweep', sweep ? ago(sweep.finished_at) : 'none yet', sweep ? `${count(removed)} rows older than ${stamp(sweep.cutoff).slice(0, 10)}` : `keeps ${retention}`),
-    tile('Next sweep', sweep?.next_at ? ago(sweep.next_at) : '–', retention === 'off' ? 'rows are kept for ever' : `rows are kept ${retention}, counts ${answer.rollup_retention}`));
+    tile('Rejected', count(sum('rejected')), 'kept as they are', sum('rejected')),
+    tile('Lost', bytes(sum('lost_bytes')), 'gone before read', sum('lost_bytes')),
+    tile('Last sweep', sweep ? ago(sweep.finished_at) : 'none yet', sweep ? `${count(removed)} rows removed` : ''),
+    tile('Next sweep', sweep?.next_at ? ago(sweep.next_at) : '–', retention === 'off' ? 'rows are kept for ever' : `keeps ${retention}, counts ${answer.rollup_retention}`));
   document.querySelector('.version').textContent = ` ${answer.version}, ${answer.store === 'postgres' ? 'PostgreSQL' : 'SQLite'}`;
   if (!files.length) {
     replace(table, nothing('No file is followed yet', el('p', {}, 'The daemon says in its own log, once for each file, why it leaves it alone.')));
@@ -63,7 +63,7 @@ function row(file, state) {
       el('span', { class: 'name' }, el('span', { class: 'unit' }, visible(directory)), visible(name)),
       el('span', { class: 'sub' }, el('a', { href: address(state, { view: 'log', server: file.server }) }, visible(file.server)), ` · ${visible(file.format)}`)),
     el('td', {}, bytes(file.committed), bar),
-    el('td', { class: file.lag ? 'bad' : null }, file.lag === null ? '–' : bytes(file.lag)),
+    el('td', {}, file.lag === null ? '–' : bytes(file.lag)),
     el('td', {}, count(file.lines)), el('td', {}, count(file.rows)),
     el('td', {}, file.rejected ? el('a', { href: address(state, { file: String(file.id) }), class: 'bad', 'data-key': `file-${file.id}` }, count(file.rejected)) : '0'),
     el('td', {}, count(file.excluded)),

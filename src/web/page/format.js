@@ -94,7 +94,8 @@ export function ago(text, now = Date.now()) {
   if (!text) return 'never';
   const past = (now - Date.parse(text)) / 1000;
   if (Math.abs(past) < 2) return 'now';
-  return past < 0 ? `in ${span(-past)}` : `${span(past)} ago`;
+  const [length] = span(Math.abs(past)).split(' ');
+  return past < 0 ? `in ${length}` : `${length} ago`;
 }
 
 /** For an input of type datetime-local, and back. */

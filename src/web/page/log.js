@@ -16,7 +16,7 @@ const FACTS = [
   ['host', 'Host', 'host'], ['agent', 'User agent', 'agent'], ['source', 'Referer', 'text'], ['pid', 'Process'],
   ['server', 'Server', 'server'], ['file', 'File'], ['log_offset', 'Offset', count], ['id', 'Id'], ['log_file', 'File number'],
 ];
-const BLOCKS = [[['headers', 'Request headers']], [['request', 'Request']], [['response', 'Response']]];
+const BLOCKS = [[['headers', 'Request headers']], [['response', 'Response']], [['request', 'Further data']]];
 
 export const COLUMNS = [
   { key: 'time', label: 'Time', cell: when },

@@ -154,8 +154,13 @@ export class Rows {
   }
 
   say(rows) {
-    this.status.textContent = rows.length
-      ? `${count(rows.length)} ${rows.length === 1 ? 'line' : 'lines'}, ${moment(Date.parse(rows[0].timestamp))} back to ${moment(Date.parse(rows.at(-1).timestamp))}` : '';
+    if (!rows.length) {
+      this.status.textContent = '';
+      return;
+    }
+    const [last, first] = [rows[0], rows.at(-1)].map(({ timestamp }) => moment(Date.parse(timestamp)));
+    const since = first.slice(0, 10) === last.slice(0, 10) ? first.slice(11) : first;
+    this.status.textContent = `${count(rows.length)} ${rows.length === 1 ? 'line' : 'lines'}, ${last} back to ${since}`;
   }
 
   none({ searched_to: searched }) {

@@ -40,7 +40,7 @@ export function slots(answer) {
   const from = Date.parse(answer.from);
   const to = Date.parse(answer.to);
   const start = Math.floor(from / step) * step;
-  const list = new Array(Math.max(1, Math.ceil((to - start) / step)));
+  const list = new Array(Math.max(1, Math.ceil((to - start) / step))).fill(undefined);
   for (const point of answer.points) {
     const at = Math.floor((Date.parse(point.t) - start) / step);
     if (at >= 0 && at < list.length) list[at] = point;

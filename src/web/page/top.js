@@ -5,7 +5,7 @@ import { el, replace, visible } from './dom.js';
 import { address, query } from './filter.js';
 import { brief, count, duration, percent } from './format.js';
 
-const LIMIT = 10;
+const LIMIT = 8;
 const LISTS = [
   { by: 'url', title: 'URLs', field: 'url' },
   { by: 'slow', title: 'Slowest URLs', field: 'url' },
@@ -44,7 +44,7 @@ export const show = (state, signal) => Promise.all(panels.map((panel) => {
 function draw(panel, state, answer) {
   const slow = panel.by === 'slow';
   const items = answer.items;
-  panel.note.textContent = answer.complete ? '' : `The newest ${count(answer.sampled)} requests of the range`;
+  panel.note.textContent = answer.complete ? '' : `of the newest ${count(answer.sampled)} requests`;
   if (!items.length || (slow && items.every((item) => item.mean === null))) {
     replace(panel.body, answer.sampled > 0 && slow
       ? nothing('This format has no durations', el('p', {}, 'Add ', el('code', {}, '%(D)s'), ' to Gunicorn’s ', el('code', {}, '--access-logformat'), '.'))
