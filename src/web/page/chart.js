@@ -49,7 +49,7 @@ export class Chart {
     Object.assign(this, { width, height, right: width - RIGHT, bottom: height - BOTTOM });
     const { spec, data } = this;
     const highest = Math.max(0, ...data.list.map((point) => (point ? top(spec, point) : 0)));
-    this.grid = ticks(highest, spec.whole, height < 130 ? 2 : 4);
+    this.grid = spec.log ? decades(spec, data.list) : ticks(highest, spec.whole);
     this.line = svg('path', { class: 'cursor' });
     this.band = svg('rect', { class: 'band', y: TOP, height: this.bottom - TOP, width: 0 });
     replace(this.plot, svg('svg', { width, height, 'aria-hidden': 'true', focusable: 'false' },
@@ -60,8 +60,8 @@ export class Chart {
     const { data, right, bottom } = this;
     const marks = times(data.from, data.to, Math.max(2, (right - LEFT) / 75));
     return svg('g', { class: 'axes' },
-      this.grid.map((value) => [
-        svg('path', { d: `M${LEFT} ${crisp(this.y(value))}H${right}`, class: value ? 'grid' : 'zero' }),
+      this.grid.map((value, nth) => [
+        svg('path', { d: `M${LEFT} ${crisp(this.y(value))}H${right}`, class: nth ? 'grid' : 'zero' }),
         svg('text', { x: LEFT - 8, y: this.y(value) + 4, 'text-anchor': 'end' }, this.spec.format(value)),
       ]).flat(),
       marks.filter(({ t }) => this.x(t) < right - 14 && this.x(t) > LEFT + 8).map(({ t, label, midnight }) =>
@@ -74,7 +74,9 @@ export class Chart {
   }
 
   y(value) {
-    return this.bottom - (value / this.grid.at(-1)) * (this.bottom - TOP);
+    const [low, high] = [this.grid[0], this.grid.at(-1)];
+    const part = this.spec.log ? Math.log10(Math.max(value, low) / low) / Math.log10(high / low) : value / high;
+    return this.bottom - part * (this.bottom - TOP);
   }
 
   /** Where slot `at` begins and ends. */
@@ -115,6 +117,15 @@ const crisp = (n) => Math.round(n - 0.5) + 0.5;
 function top(spec, point) {
   const values = spec.series.map((series) => series.value(point) ?? 0);
   return spec.kind === 'bars' ? values.reduce((sum, n) => sum + n, 0) : Math.max(...values);
+}
+
+// A median of milliseconds and a slowest of seconds are both read only where each tenfold is as high.
+function decades(spec, list) {
+  const values = list.flatMap((point) => (point ? spec.series.map((series) => series.value(point)) : [])).filter((n) => n > 0);
+  if (!values.length) return [1000, 10000];
+  const low = Math.floor(Math.log10(Math.min(...values)));
+  const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...values))));
+  return Array.from({ length: high - low + 1 }, (_, nth) => 10 ** (low + nth));
 }
 
 function swatch(kind, { style, pattern }) {

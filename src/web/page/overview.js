@@ -33,7 +33,7 @@ const TIMES = [
 const SENT = [{ name: 'bytes', style: 'c2', value: (point) => point.bytes }];
 const SPECS = {
   rows: { title: 'Requests', kind: 'bars', whole: true, empty: 0, series: CLASSES, format: brief },
-  times: { title: 'Response time', kind: 'lines', series: TIMES, format: duration },
+  times: { title: 'Response time', kind: 'lines', log: true, series: TIMES, format: duration },
   errors: { title: 'Error rate', kind: 'lines', series: ERRORS, format: percent },
   bytes: { title: 'Sent', kind: 'bars', empty: 0, series: SENT, format: bytes },
 };
