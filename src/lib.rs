@@ -8,7 +8,7 @@
 //!
 //! ```text
 //!  file bytes ─► lines ─► record | reject ─► batch ─► one transaction ─► tables
-//!    follow      follow      parse           model        store
+//!    follow      follow      parse           model        store         web shows them
 //!                      app/ingest carries it from room to room    retain sweeps old rows
 //! ```
 //!
@@ -21,11 +21,12 @@
 //! - [`store`]: one contract, two arms, PostgreSQL and SQLite; the only room with SQL. What slows
 //!   ingest down and makes questions fast is built beside it.
 //! - [`retain`]: what is older than the retention leaves, in bounded steps.
+//! - [`web`]: the page: what is stored, for browsers and for programs. Reads, never writes.
 //! - [`app`]: carries the trays from room to room; spawns, retries, logs.
 //! - [`cli`]: flags, environment and file become one configuration that can only be built valid.
 //!
-//! Allowed imports: `main → cli → app → {follow, parse, store, retain} → model`, and
-//! `retain → store`. A test reads the `use crate::…` lines and refuses any other edge.
+//! Allowed imports: `main → cli → app → {follow, parse, store, retain, web} → model`,
+//! `retain → store` and `web → store`. A test reads the `use crate::…` lines and refuses any other edge.
 //!
 //! ## What always holds
 //!
@@ -37,7 +38,7 @@
 //! 6. Per file, complete lines up to the committed offset = rows + rejects + excluded.
 //! 7. The SHA-256 of a file's bytes moves with its offset, so that files which are still there can be
 //!    held against the database.
-//! 8. Counts by minute move in the transaction that stores the rows, and leave with them.
+//! 8. Counts by minute and hour move in the transaction that stores the rows, and outlive them.
 //! 9. Nothing in a log directory is ever written, renamed or deleted.
 
 pub mod app;
@@ -47,3 +48,4 @@ pub mod model;
 pub mod parse;
 pub mod retain;
 pub mod store;
+pub mod web;

@@ -96,7 +96,7 @@ CREATE INDEX rejected_line_rejected_at ON rejected_line (rejected_at);
 
 -- What a chart or a count over days reads instead of the rows. Written in the transaction that stores
 -- them, so it is never more or less than their count.
-CREATE TABLE gunicorn_minute ( -- Rows of gunicorn_log, counted by minute and file
+CREATE TABLE gunicorn_minute ( -- Rows of gunicorn_log, counted by minute and file; they stay when the rows leave
     minute TEXT NOT NULL, -- The minute's first moment, UTC
     log_file INTEGER NOT NULL, -- log_file.id of the file that held the lines
     informational INTEGER NOT NULL, -- Rows with a code from 100 to 199
@@ -106,8 +106,24 @@ CREATE TABLE gunicorn_minute ( -- Rows of gunicorn_log, counted by minute and fi
     server_error INTEGER NOT NULL, -- Rows with a code from 500 to 599
     other INTEGER NOT NULL, -- Rows with any other code, or none
     response_bytes INTEGER NOT NULL, -- Sum of their response_bytes
+    durations TEXT NOT NULL DEFAULT '[]', -- Rows by duration: below 64 microseconds, then eight equal parts of each octave; as long as the last part that has any
     PRIMARY KEY (minute, log_file)
-) WITHOUT ROWID;
+);
+
+-- The same by hours of UTC, for ranges of months.
+CREATE TABLE gunicorn_hour ( -- Rows of gunicorn_log, counted by hour and file; they stay when the rows leave
+    hour TEXT NOT NULL, -- The hour's first moment, UTC
+    log_file INTEGER NOT NULL, -- log_file.id of the file that held the lines
+    informational INTEGER NOT NULL, -- Rows with a code from 100 to 199
+    successful INTEGER NOT NULL, -- Rows with a code from 200 to 299
+    redirection INTEGER NOT NULL, -- Rows with a code from 300 to 399
+    client_error INTEGER NOT NULL, -- Rows with a code from 400 to 499
+    server_error INTEGER NOT NULL, -- Rows with a code from 500 to 599
+    other INTEGER NOT NULL, -- Rows with any other code, or none
+    response_bytes INTEGER NOT NULL, -- Sum of their response_bytes
+    durations TEXT NOT NULL DEFAULT '[]', -- Rows by duration: below 64 microseconds, then eight equal parts of each octave; as long as the last part that has any
+    PRIMARY KEY (hour, log_file)
+);
 
 CREATE TABLE sweep ( -- One row for each sweep of rows past the retention
     id INTEGER PRIMARY KEY, -- Names the sweep

@@ -1,12 +1,15 @@
 //! The configuration that the rooms work with. `cli` builds it, and can only build it valid.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::follow::Watchlist;
 use crate::parse::{Exclusions, Layout, Mask};
 use crate::retain::{Retention, SweepTime};
 use crate::store::Location;
+use crate::web::Credentials;
 
 /// What every command shares.
 #[derive(Clone, Debug)]
@@ -21,6 +24,8 @@ pub struct Config {
     pub parsing: Parsing,
     /// How long rows stay.
     pub retention: Retention,
+    /// How long their counts by minute and hour stay; never shorter.
+    pub rollup_retention: Retention,
 }
 
 /// How lines become records.
@@ -47,4 +52,17 @@ pub struct Watch {
     pub poll_interval: Duration,
     /// Local time of the daily sweep.
     pub sweep_at: SweepTime,
+    /// Where the page is, if there is to be one.
+    pub page: Option<PageConfig>,
+}
+
+/// Where the page is, and for whom. Without credentials the address is a loopback one.
+#[derive(Clone, Debug)]
+pub struct PageConfig {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// Whether somebody asked for this address, so that it must be had.
+    pub explicit: bool,
+    /// Who may ask; `None` is everybody on this machine.
+    pub credentials: Option<Arc<Credentials>>,
 }

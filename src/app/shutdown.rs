@@ -78,6 +78,11 @@ impl Shutdown {
         let _ = self.request.wait_for(|request| *request != Request::Run).await;
     }
 
+    /// Waits for a stop, through reloads. Cancel-safe.
+    pub async fn stopped(&mut self) {
+        let _ = self.request.wait_for(|request| *request == Request::Stop).await;
+    }
+
     /// A reload is done; what came meanwhile still counts.
     pub fn reloaded(&self) {
         self.sender.send_modify(|current| {

@@ -7,14 +7,16 @@ use chrono::{DateTime, Local, Utc};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
-use crate::retain::{self, LogType, Outcome, Retention, SweepOptions, next_sweep};
+use crate::retain::{self, LogType, Outcome, SweepOptions, next_sweep};
 use crate::store::{Store, StoreError};
+use crate::web::MOST_CONNECTIONS;
 
 use super::backoff::Backoff;
 use super::commit::chain;
 use super::config::{Config, Watch};
 use super::indexing::{tend, today};
 use super::ingest::{Line, now};
+use super::page::{self, Page};
 use super::shutdown::{Request, Shutdown};
 
 /// Partitions are made for so many days from today on.
@@ -29,29 +31,39 @@ pub async fn watch(
     reload: impl Fn() -> anyhow::Result<Watch>,
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let descriptors = allow_many_files();
+    let mut bound = page::bind(watch.page.as_ref(), None).await?;
     let mut store = connect(&watch.config, &mut shutdown).await?;
     let mut kept = Vec::new();
     loop {
         announce(&watch);
         let sweeper = spawn_sweeper(&watch, store.clone());
         let indexer = tokio::spawn(tend(store.clone(), watch.poll_interval));
+        let page = bound.as_ref().map(|at| Page::open(at, &watch, store.clone(), &shutdown));
+        let descriptors = allow_many_files(if page.is_some() { MOST_CONNECTIONS } else { 0 });
         let line = Line::new(watch.clone(), store.clone(), kept, descriptors);
         kept = line.run(&mut shutdown, &watch.paths).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         indexer.abort(); // what it has begun ends with its connection, and is begun again
         if shutdown.request() == Request::Stop {
+            if let Some(page) = page {
+                page.close().await;
+            }
             return Ok(());
         }
-        match reload() {
-            Ok(fresh) => match connect(&fresh.config, &mut shutdown).await {
-                Ok(opened) => {
-                    (store, watch) = (opened, fresh);
-                    info!("configuration read again");
-                }
-                Err(error) => warn!("keeping the old configuration: {error:#}"),
-            },
+        let fresh = async {
+            let fresh = reload()?;
+            let address = page::bind(fresh.page.as_ref(), bound.as_ref()).await?;
+            anyhow::Ok((connect(&fresh.config, &mut shutdown).await?, address, fresh))
+        };
+        match fresh.await {
+            Ok(fresh) => {
+                (store, bound, watch) = fresh;
+                info!("configuration read again");
+            }
             Err(error) => warn!("keeping the old configuration: {error:#}"),
+        }
+        if let Some(page) = page {
+            page.close().await;
         }
         shutdown.reloaded();
     }
@@ -61,8 +73,8 @@ pub async fn watch(
 const OTHER_DESCRIPTORS: usize = 64;
 
 /// Files are best held open: takes as many descriptors as the system allows, and tells how many
-/// are for files. The usual soft limit of 1,024 is there for programs that use `select`.
-fn allow_many_files() -> usize {
+/// are for files when `others` are for something else. The usual soft limit of 1,024 is there for programs that use `select`.
+fn allow_many_files(others: usize) -> usize {
     use rustix::process::{Resource, getrlimit, setrlimit};
     let mut limit = getrlimit(Resource::Nofile);
     limit.current = limit.maximum;
@@ -70,7 +82,7 @@ fn allow_many_files() -> usize {
         debug!(%error, "cannot raise the limit of open files");
     }
     let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS).max(1)
+    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS + others).max(1)
 }
 
 /// Who writes, for people who look at the tables.
@@ -113,13 +125,12 @@ fn announce(watch: &Watch) {
 
 /// Sweeps at the start and then daily, and makes the partitions of the next days.
 fn spawn_sweeper(watch: &Watch, store: Store) -> JoinHandle<()> {
-    let (retention, sweep_at) = (watch.config.retention, watch.sweep_at);
-    let host = watch.config.host.clone();
+    let (config, sweep_at) = (watch.config.clone(), watch.sweep_at);
     tokio::spawn(async move {
         loop {
             let next = next_sweep(&Local::now(), sweep_at);
             let mut backoff = Backoff::default();
-            while let Err(error) = daily(&store, retention, &host, next).await {
+            while let Err(error) = daily(&store, &config, next).await {
                 warn!(error = chain(&error), "the daily work failed; it is tried again");
                 tokio::time::sleep(backoff.wait() * 4).await;
             }
@@ -129,22 +140,18 @@ fn spawn_sweeper(watch: &Watch, store: Store) -> JoinHandle<()> {
     })
 }
 
-async fn daily(
-    store: &Store,
-    retention: Retention,
-    host: &str,
-    next: DateTime<Utc>,
-) -> Result<(), StoreError> {
+async fn daily(store: &Store, config: &Config, next: DateTime<Utc>) -> Result<(), StoreError> {
     let now = now();
     let today = today();
     store.prepare_days(today..today + DAYS_AHEAD).await?;
-    let Some(cutoff) = retention.cutoff(now) else { return Ok(()) };
+    let Some(cutoff) = config.retention.cutoff(now) else { return Ok(()) };
     let options = SweepOptions {
         cutoff,
+        rollup_cutoff: config.rollup_retention.cutoff(now),
         log_type: LogType::All,
         batch_size: SweepOptions::BATCH_SIZE,
         dry_run: false,
-        host: host.to_owned(),
+        host: config.host.clone(),
         next_at: Some(next.timestamp_micros()),
     };
     match retain::sweep(store, &options).await? {

@@ -14,6 +14,7 @@ use crate::store::Location;
 
 use super::file::File;
 use super::flags::{Cleanup, Flags, LogFormat, LogType};
+use super::page::page;
 
 /// Hidden unless said otherwise, as the Django package names them.
 const SENSITIVE_FIELDS: [&str; 4] = ["password", "token", "access_key", "secret"];
@@ -26,7 +27,7 @@ const SWEEP_AT: &str = "03:30";
 #[error("{0}")]
 pub(super) struct UsageError(String);
 
-fn usage(message: impl Into<String>) -> anyhow::Error {
+pub(super) fn usage(message: impl Into<String>) -> anyhow::Error {
     UsageError(message.into()).into()
 }
 
@@ -55,6 +56,11 @@ pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
     let file = read(flags)?;
     let common = &flags.common;
     let retention = common.retention.clone().or(file.retention.clone());
+    let retention = match retention {
+        Some(text) => text.parse().map_err(|error| usage(format!("--retention: {error}")))?,
+        None => Retention::DEFAULT,
+    };
+    let rollup = common.rollup_retention.clone().or(file.rollup_retention.clone());
     Ok(Config {
         location: location(common.database_url.clone().or(file.database_url.clone()))?,
         connect_timeout: duration(
@@ -72,11 +78,22 @@ pub(super) fn config(flags: &Flags) -> anyhow::Result<Config> {
             None => rustix::system::uname().nodename().to_string_lossy().into_owned(),
         },
         parsing: parsing_with(flags, &file)?,
-        retention: match retention {
-            Some(text) => text.parse().map_err(|error| usage(format!("--retention: {error}")))?,
-            None => Retention::DEFAULT,
-        },
+        retention,
+        rollup_retention: rollup_retention(rollup, retention)?,
     })
+}
+
+/// Charts must not end before the rows do.
+fn rollup_retention(given: Option<String>, rows: Retention) -> anyhow::Result<Retention> {
+    let Some(text) = given else { return Ok(Retention::ROLLUP.max(rows)) };
+    let counts = text.parse().map_err(|error| usage(format!("--rollup-retention: {error}")))?;
+    if rows > counts {
+        return Err(usage(format!(
+            "--rollup-retention {counts} is shorter than --retention {rows}: counts must stay as \
+             long as the rows that they count"
+        )));
+    }
+    Ok(counts)
 }
 
 /// How lines are read.
@@ -143,7 +160,10 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
     let sweep_at = flags.sweep_at.as_deref().or(file.sweep_at.as_deref()).unwrap_or(SWEEP_AT);
     let sweep_at = sweep_at.parse().map_err(|error| usage(format!("--sweep-at: {error}")))?;
     warn_of_format(&config.parsing);
-    Ok(Watch { config, list, paths, poll_interval, sweep_at })
+    let listen = flags.listen.as_deref().or(file.listen.as_deref());
+    let auth_file = flags.auth_file.as_deref().or(file.auth_file.as_deref());
+    let page = page(listen, auth_file)?;
+    Ok(Watch { config, list, paths, poll_interval, sweep_at, page })
 }
 
 /// Says which atoms of a given format cannot be told apart for certain.
@@ -167,6 +187,7 @@ pub(super) fn sweep(cleanup: &Cleanup, config: &Config) -> anyhow::Result<SweepO
     })?;
     Ok(SweepOptions {
         cutoff,
+        rollup_cutoff: config.rollup_retention.cutoff(Utc::now().timestamp_micros()),
         log_type: match cleanup.log_type {
             LogType::All => retain::LogType::All,
             LogType::Request => retain::LogType::Request,

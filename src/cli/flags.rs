@@ -41,6 +41,15 @@ pub(super) struct Flags {
     #[arg(long, value_name = "HH:MM", env = "LOG_INGESTD_SWEEP_AT")]
     pub(super) sweep_at: Option<String>,
 
+    /// Where the page and the metrics are; 'off' for nowhere [default: 127.0.0.1:8686]
+    #[arg(long, value_name = "ADDRESS", env = "LOG_INGESTD_LISTEN")]
+    pub(super) listen: Option<String>,
+
+    /// Who may see the page: lines of the command hash-password. Needed for any address that other
+    /// machines reach
+    #[arg(long, value_name = "FILE", env = "LOG_INGESTD_AUTH_FILE")]
+    pub(super) auth_file: Option<PathBuf>,
+
     #[command(flatten)]
     pub(super) common: Common,
 }
@@ -65,6 +74,11 @@ pub(super) struct Common {
     /// How long rows stay, for example 120d or 36h; 'off' keeps them [default: 120d]
     #[arg(long, global = true, value_name = "DURATION", env = "LOG_INGESTD_RETENTION")]
     pub(super) retention: Option<String>,
+
+    /// How long counts by minute and hour stay, which charts read; 'off' keeps them [default: 400d, or
+    /// as long as the rows]
+    #[arg(long, global = true, value_name = "DURATION", env = "LOG_INGESTD_ROLLUP_RETENTION")]
+    pub(super) rollup_retention: Option<String>,
 
     /// Query parameters, and keys of JSON, whose values are stored as ********; '' hides none
     /// [default: password,token,access_key,secret]
@@ -151,6 +165,16 @@ pub(super) enum Command {
     },
     /// Sweep old rows now
     Cleanup(Cleanup),
+    /// Print a line for --auth-file, of a password that is read from the terminal or from standard
+    /// input
+    HashPassword {
+        /// Whose password it is
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// It is a program's token, sent as 'Authorization: Bearer'
+        #[arg(long)]
+        token: bool,
+    },
 }
 
 #[derive(Debug, Args)]

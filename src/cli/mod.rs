@@ -8,6 +8,8 @@ mod audit;
 mod build;
 mod file;
 mod flags;
+mod page;
+mod password;
 mod progress;
 mod render;
 
@@ -106,6 +108,7 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             let sweep = build::sweep(cleanup, &config)?;
             render::swept(&app::cleanup(&config, &sweep).await?, cleanup.dry_run)?;
         }
+        Some(Command::HashPassword { name, token }) => password::hash(name, *token)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use super::file::{FileId, HeadPrint, Mark};
-use super::minute::Minutes;
 use super::record::{GunicornLogModel, Micros};
+use super::rollup::Rollup;
 use super::tuples::Tuples;
 
 const DAY_US: i64 = 86_400_000_000;
@@ -47,7 +47,7 @@ pub struct Batch {
     /// Rows of `rejected_line`, in [`Batch::REJECTED_LINE`]'s columns.
     pub rejected_line: Tuples,
     /// The rows of `gunicorn_log`, counted.
-    pub minutes: Minutes,
+    pub rollup: Rollup,
     /// UTC days since 1970 on which a row of `gunicorn_log` falls.
     pub days: BTreeSet<i32>,
     /// The same for `request_log`.
@@ -132,7 +132,7 @@ impl Batch {
         self.gunicorn_log.clear();
         self.request_log.clear();
         self.rejected_line.clear();
-        self.minutes.clear();
+        self.rollup.clear();
         self.days.clear();
         self.request_days.clear();
         self.rejected_days.clear();
@@ -172,7 +172,8 @@ impl Batch {
             self.days.insert(day); // a log is in order of time, but for a few lines
         }
         self.expired += u64::from(self.cutoff.is_some_and(|cutoff| timestamp < cutoff));
-        self.minutes.count(file, timestamp, record.code, record.response_bytes);
+        let GunicornLogModel { code, response_bytes, duration, .. } = *record;
+        self.rollup.count(file, timestamp, code, response_bytes, duration);
         let row = &mut self.gunicorn_log;
         row.begin_with(
             Self::GUNICORN_LOG.len() as i16,

@@ -2,10 +2,12 @@
 
 mod batch;
 mod file;
+mod filter;
+pub mod histogram;
 mod json;
-mod minute;
 mod record;
 mod reparse;
+mod rollup;
 mod tuples;
 
 pub use batch::{Batch, Span};
@@ -13,8 +15,9 @@ pub use file::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Mark, NewFile,
     Sighting,
 };
+pub use filter::{Codes, Filter, FilterError, Network, UrlFilter, age};
 pub use json::{GunicornJson, JsonRecord, RequestLog};
-pub use minute::{CLASSES, Minute, Minutes};
 pub use record::{Captured, GunicornLogModel, Micros};
 pub use reparse::Reparsed;
+pub use rollup::{CLASSES, Counts, Period, Rollup};
 pub use tuples::{Field, Tuples};

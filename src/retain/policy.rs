@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::model::Micros;
 use crate::store::Table;
 
-/// How long rows stay.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How long rows stay; for ever is longest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retention {
     /// At least this long, counted from the row's own time.
     For(Duration),
@@ -17,6 +17,10 @@ pub enum Retention {
 }
 
 impl Retention {
+    /// Of counts by minute and hour: 400 days, so that a month can be held against the one of the
+    /// year before.
+    pub const ROLLUP: Retention = Retention::For(Duration::from_secs(400 * 86_400));
+
     /// 120 days.
     pub const DEFAULT: Retention = Retention::For(Duration::from_secs(120 * 86_400));
 

@@ -11,6 +11,8 @@ use crate::store::{DayRemoved, Store, StoreError, SweepReport, Sweeper, Table};
 pub struct SweepOptions {
     /// Rows before this time leave.
     pub cutoff: Micros,
+    /// Counts by minute and by hour from before this time leave, `None` if all stay.
+    pub rollup_cutoff: Option<Micros>,
     /// Which tables.
     pub log_type: LogType,
     /// Most rows that one transaction deletes; at least 1.
@@ -68,6 +70,11 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<Outcome, Sto
             Table::GunicornLog => swept.report.gunicorn_removed = removed,
             Table::RequestLog => swept.report.request_removed = removed,
             Table::RejectedLine => swept.report.rejected_removed = removed,
+        }
+    }
+    if let (Some(cutoff), false) = (options.rollup_cutoff, options.dry_run) {
+        while sweeper.delete_counts(cutoff, options.batch_size.max(1)).await? > 0 {
+            tokio::task::yield_now().await;
         }
     }
     if !options.dry_run {

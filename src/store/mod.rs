@@ -26,6 +26,7 @@ mod indexer;
 mod location;
 mod postgres;
 mod rows;
+mod search;
 mod sqlite;
 mod sweeper;
 mod writer;
@@ -39,6 +40,9 @@ pub use answers::{
 pub use error::{Cause, StoreError};
 pub use indexer::Indexer;
 pub use location::{Location, LocationError};
+pub use search::{
+    By, Cursor, Direction, FileList, Found, Overview, Page, Point, Reader, RejectList, Top, TopItem,
+};
 pub use sweeper::{DayRemoved, Sweeper};
 pub use writer::Writer;
 

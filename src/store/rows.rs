@@ -14,8 +14,7 @@ use super::answers::{
 };
 use super::sqlite::clock;
 use crate::model::{
-    Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Micros, Minutes,
-    RequestLog,
+    Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Micros, RequestLog,
 };
 
 /// What [`checkpoint`] reads.
@@ -305,18 +304,4 @@ pub(super) fn reject(row: &impl Columns) -> Result<StoredReject, sqlx::Error> {
         reason: there("reason", row.text("reason")?)?,
         raw: there("raw", row.bytes("raw")?)?,
     })
-}
-
-/// What [`minutes`] reads of deleted rows.
-pub(super) const COUNTED: &str = " RETURNING timestamp, log_file, code, response_bytes";
-
-/// Rows of `gunicorn_log`, counted.
-pub(super) fn minutes<R: Columns>(rows: &[R]) -> Result<Minutes, sqlx::Error> {
-    let mut minutes = Minutes::default();
-    for row in rows {
-        let timestamp = there("timestamp", row.time("timestamp")?)?;
-        let code = row.int("code")?.map(|code| i32::try_from(code).unwrap_or(i32::MAX));
-        minutes.count(file(row, "log_file")?, timestamp, code, row.int("response_bytes")?);
-    }
-    Ok(minutes)
 }

@@ -82,6 +82,12 @@ impl Sweeper {
         either!(&mut self.arm, SweeperArm, arm => arm.delete(table, cutoff, limit).await)
     }
 
+    /// Forgets counts by minute and by hour from before `cutoff`, in one transaction, at most `limit`
+    /// of each; 0 were deleted when none is left.
+    pub async fn delete_counts(&mut self, cutoff: Micros, limit: u32) -> Result<u64, StoreError> {
+        either!(&mut self.arm, SweeperArm, arm => arm.delete_counts(cutoff, limit).await)
+    }
+
     /// Gives space back to the file system, as far as that needs no long lock. PostgreSQL does so
     /// by itself.
     pub async fn give_back_space(&mut self) -> Result<(), StoreError> {

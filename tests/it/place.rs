@@ -100,31 +100,53 @@ impl Place {
 /// `access.log` with this inode, whose first line has this print.
 /// Sees that the counts by minute are those of the rows.
 pub(crate) async fn counted(place: &Place) {
-    let minute = if place.is_postgres() {
-        "date_trunc('minute', timestamp)"
+    let (minute, timed, never, hour) = if place.is_postgres() {
+        (
+            "date_trunc('minute', timestamp)",
+            "(SELECT coalesce(sum(n), 0) FROM unnest(durations) AS n)",
+            "'-infinity'",
+            "date_trunc('hour', minute)",
+        )
     } else {
-        "substr(timestamp, 1, 16) || ':00'"
+        (
+            "substr(timestamp, 1, 16) || ':00'",
+            "(SELECT coalesce(sum(value), 0) FROM json_each(durations))",
+            "''",
+            "substr(minute, 1, 13) || ':00:00'",
+        )
     };
     let class = |from: u32| {
         let to = from + 99;
         format!("count(CASE WHEN code BETWEEN {from} AND {to} THEN 1 END)")
     };
+    // Counts stay when rows leave: what is older than the last sweep's cutoff has fewer rows.
+    let swept = format!("(SELECT coalesce(max(cutoff), {never}) FROM sweep)");
     let rows = format!(
         "SELECT {minute}, log_file, {}, {}, {}, {}, {},
                 count(CASE WHEN code BETWEEN 100 AND 599 THEN NULL ELSE 1 END),
-                CAST(coalesce(sum(response_bytes), 0) AS bigint)
-           FROM gunicorn_log GROUP BY 1, 2",
+                CAST(coalesce(sum(response_bytes), 0) AS bigint), count(duration)
+           FROM gunicorn_log WHERE {minute} >= {swept} GROUP BY 1, 2",
         class(100),
         class(200),
         class(300),
         class(400),
         class(500)
     );
-    let counts = "SELECT minute, log_file, informational, successful, redirection, client_error,
-                         server_error, other, response_bytes FROM gunicorn_minute";
-    for (one, two) in [(rows.as_str(), counts), (counts, rows.as_str())] {
+    let columns = "informational, successful, redirection, client_error, server_error, other";
+    let counts = format!(
+        "SELECT minute, log_file, {columns}, response_bytes, {timed}
+           FROM gunicorn_minute WHERE minute >= {swept}"
+    );
+    let sums = columns.split(", ").map(|column| format!("CAST(sum({column}) AS bigint), "));
+    let by_hour = format!(
+        "SELECT {hour}, log_file, {} CAST(sum({timed}) AS bigint)
+           FROM gunicorn_minute GROUP BY 1, 2",
+        sums.collect::<String>()
+    );
+    let hours = format!("SELECT hour, log_file, {columns}, {timed} FROM gunicorn_hour");
+    for (one, two) in [(&rows, &counts), (&counts, &rows), (&by_hour, &hours), (&hours, &by_hour)] {
         let differ = format!("SELECT count(*) FROM ({one} EXCEPT {two}) AS differ");
-        assert_eq!(place.number(&differ).await, 0, "counts by minute are not those of the rows");
+        assert_eq!(place.number(&differ).await, 0, "counts are not those of the rows: {differ}");
     }
 }
 
@@ -232,7 +254,7 @@ pub(crate) fn together(lines: Vec<Lines>) -> Batch {
         for row in batch.rejected_line.rows() {
             copy_row(&mut all.rejected_line, &row);
         }
-        all.minutes.extend(&batch.minutes);
+        all.rollup.extend(&batch.rollup);
         all.spans.extend(batch.spans);
         all.days.extend(batch.days);
         all.request_days.extend(batch.request_days);

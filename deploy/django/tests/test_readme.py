@@ -73,9 +73,11 @@ class OldRows(StoreCase):
             "SELECT successful, server_error, other, log_file FROM gunicorn_minute ORDER BY minute"
         )
         self.assertEqual([tuple(map(int, row)) for row in minutes], [(1, 1, 0, 0), (0, 0, 1, 0)])
-        # And the command takes them, and their counts, away again.
+        hours = self.execute("SELECT successful, server_error, other FROM gunicorn_hour ORDER BY hour")
+        self.assertEqual([tuple(map(int, row)) for row in hours], [(1, 1, 0), (0, 0, 1)])
+        # And the command takes them away again.
         call_command("cleanup_audit_logs", stdout=io.StringIO())
-        for table in ("request_log", "gunicorn_log", "gunicorn_minute"):
+        for table in ("request_log", "gunicorn_log"):
             self.assertEqual(self.execute(f"SELECT count(*) FROM {table}"), [(0,)])
 
 

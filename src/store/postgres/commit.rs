@@ -3,7 +3,7 @@
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::{PgWriter, minutes};
+use super::{PgWriter, rollup};
 use crate::model::{Batch, FileId, HeadPrint, Span, Tuples};
 use crate::store::answers::Table;
 use crate::store::error::{self, StoreError, failed};
@@ -111,7 +111,7 @@ impl PgWriter {
     pub(in crate::store) async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let seal = async {
             move_all(&mut self.connection, &batch.spans).await?;
-            minutes::add(&mut self.connection, &batch.minutes).await?;
+            rollup::add(&mut self.connection, &batch.rollup).await?;
             sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
             Ok(())
         };
@@ -140,7 +140,7 @@ impl PgWriter {
 async fn write(connection: &mut PgConnection, batch: &Batch) -> Result<(), Trouble> {
     move_all(connection, &batch.spans).await?;
     send(connection, batch).await?;
-    minutes::add(connection, &batch.minutes).await?;
+    rollup::add(connection, &batch.rollup).await?;
     Ok(())
 }
 

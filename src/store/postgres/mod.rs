@@ -8,9 +8,9 @@ mod audit;
 mod commit;
 mod days;
 mod indexes;
-mod minutes;
 mod register;
 mod reparse;
+mod rollup;
 mod sweeper;
 mod writer;
 
@@ -30,7 +30,7 @@ use crate::model::Micros;
 
 pub(super) use indexes::PgIndexer;
 pub(super) use sweeper::PgSweeper;
-pub(super) use writer::PgWriter;
+pub(super) use writer::{PgWriter, request_columns, row_columns};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -106,6 +106,17 @@ impl Postgres {
                 Err(Kind::Unavailable.error(&self.name, Because(why)))
             }
         }
+    }
+
+    /// For those who only look. Nobody waits for a plan to be compiled: JIT costs more than these
+    /// questions do.
+    pub(super) fn options_to_read(&self, patience: &str) -> PgConnectOptions {
+        self.options.clone().options([
+            ("default_transaction_read_only", "on"),
+            ("statement_timeout", patience),
+            ("lock_timeout", patience),
+            ("jit", "off"),
+        ])
     }
 
     /// Takes the migrations' lock only if there is something to do, so that a reader needs no
@@ -199,6 +210,6 @@ impl Postgres {
 }
 
 /// A time for a parameter. Times out of chrono's range (year 262143) become its last.
-fn time(micros: Micros) -> DateTime<Utc> {
+pub(super) fn time(micros: Micros) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -3,7 +3,7 @@
 use sqlx::postgres::PgConnection;
 
 use super::commit::{Trouble, copy};
-use super::{PgWriter, minutes, time};
+use super::{PgWriter, rollup, time};
 use crate::model::{Batch, Reparsed};
 use crate::store::answers::Table;
 use crate::store::error::{self, StoreError};
@@ -59,6 +59,6 @@ async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Tr
     copy(connection, Table::GunicornLog, &Batch::GUNICORN_LOG, rows).await?;
     let requests = &lines.rows.request_log;
     copy(connection, Table::RequestLog, &Batch::REQUEST_LOG, requests).await?;
-    minutes::add(connection, &lines.rows.minutes).await?;
+    rollup::add(connection, &lines.rows.rollup).await?;
     Ok(())
 }

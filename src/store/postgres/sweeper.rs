@@ -14,16 +14,15 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::days::{
-    Attached, ONE_DAY, OWN_PARTITION, attached, day_of, finalize, midnight, partition, under_lock,
+    Attached, ONE_DAY, OWN_PARTITION, attached, day_of, finalize, partition, under_lock,
 };
-use super::{Postgres, lock, minutes, time};
+use super::{Postgres, lock, rollup, time};
 use crate::model::Micros;
 use crate::store::answers::{SweepReport, Table};
 use crate::store::error::{self, StoreError, failed};
-use crate::store::rows;
 use crate::store::sweeper::DayRemoved;
 
 const DAY_US: i64 = 86_400_000_000;
@@ -164,29 +163,24 @@ impl PgSweeper {
                 continue;
             }
             // A row's place is stable within one statement, and cheaper to find than its key.
-            let mut sql = format!(
+            let sql = format!(
                 "DELETE FROM {name} WHERE ctid = ANY (ARRAY(
                      SELECT ctid FROM {name} WHERE {column} < $1 LIMIT $2))"
             );
             let limit = i64::from(limit) - deleted as i64;
-            let delete = async {
-                let mut tx = self.connection.begin().await?;
-                let deleted = if table == Table::GunicornLog {
-                    sql.push_str(rows::COUNTED);
-                    let query = sqlx::query(AssertSqlSafe(sql)).bind(time(cutoff)).bind(limit);
-                    let rows = query.fetch_all(&mut *tx).await?;
-                    minutes::take(&mut tx, rows::minutes(&rows)?).await?;
-                    rows.len() as u64
-                } else {
-                    let query = sqlx::query(AssertSqlSafe(sql)).bind(time(cutoff)).bind(limit);
-                    query.execute(&mut *tx).await?.rows_affected()
-                };
-                tx.commit().await?;
-                Ok(deleted)
-            };
-            deleted += delete.await.map_err(failed(&self.arm.name))?;
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(time(cutoff)).bind(limit);
+            let done = query.execute(&mut self.connection).await;
+            deleted += done.map_err(failed(&self.arm.name))?.rows_affected();
         }
         Ok(deleted)
+    }
+
+    pub(in crate::store) async fn delete_counts(
+        &mut self,
+        cutoff: Micros,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        rollup::delete(&mut self.connection, cutoff, limit).await.map_err(failed(&self.arm.name))
     }
 
     pub(in crate::store) async fn record(
@@ -247,15 +241,7 @@ async fn drop_day(
     if attached(connection, table, &name).await? != Attached::No {
         return Ok(false);
     }
-    let mut drop = format!("DROP TABLE {name};");
-    if table == Table::GunicornLog {
-        let (from, to) = (midnight(day), midnight(day + 1));
-        drop.push_str(&format!(
-            "DELETE FROM gunicorn_minute WHERE minute >= '{from}' AND minute < '{to}'"
-        ));
-    }
-    // One simple query is one transaction: the rows and their counts.
-    sqlx::raw_sql(AssertSqlSafe(drop)).execute(connection).await?;
+    sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {name}"))).execute(connection).await?;
     Ok(true)
 }
 

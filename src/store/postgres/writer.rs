@@ -54,7 +54,7 @@ macro_rules! row_columns {
          headers::text"
     };
 }
-pub(super) use row_columns;
+pub(in crate::store) use row_columns;
 
 const ROW_AT: &str =
     concat!("SELECT ", row_columns!(), " FROM gunicorn_log WHERE id = $1 AND log_file = $2");
@@ -67,7 +67,7 @@ macro_rules! request_columns {
          host(ip_address) AS ip_address, user_id, user_agent, session_id, extra_data::text"
     };
 }
-pub(super) use request_columns;
+pub(in crate::store) use request_columns;
 
 const REQUEST_AT: &str =
     concat!("SELECT ", request_columns!(), " FROM request_log WHERE id = $1 AND log_file = $2");

@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::clock;
 use super::insert::{GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
-use super::minutes;
+use super::rollup;
 use super::writer::{BEGIN, SqliteWriter};
 use crate::model::{Batch, FileId, Span};
 use crate::store::error::StoreError;
@@ -36,7 +36,7 @@ impl SqliteWriter {
         GUNICORN_LOG.run(&mut tx, &batch.gunicorn_log, name).await?;
         REQUEST_LOG.run(&mut tx, &batch.request_log, name).await?;
         REJECTED_LINE.run(&mut tx, &batch.rejected_line, name).await?;
-        minutes::add(&mut tx, &batch.minutes).await.map_err(failed(name))?;
+        rollup::add(&mut tx, &batch.rollup).await.map_err(failed(name))?;
         tx.commit().await.map_err(failed(name))
     }
 }

@@ -8,9 +8,9 @@ mod audit;
 pub(super) mod clock;
 mod commit;
 mod insert;
-mod minutes;
 mod owners;
 mod reparse;
+mod rollup;
 mod sweeper;
 mod writer;
 
@@ -30,6 +30,8 @@ use super::error::{StoreError, failed, from_io, from_migrate};
 use super::rows::{self, report_columns};
 use owners::Locks;
 
+pub(super) use owners::for_people as owner;
+pub(super) use rollup::array as histogram;
 pub(super) use sweeper::SqliteSweeper;
 pub(super) use writer::SqliteWriter;
 
@@ -100,6 +102,11 @@ impl Sqlite {
             .pragma("journal_size_limit", LOG_LIMIT)
             .pragma("wal_autocheckpoint", LOG_PAGES)
             .disable_statement_logging()
+    }
+
+    /// For those who only look. `mapped` is how many bytes of the file are read without a copy.
+    pub(super) fn options_to_read(&self, mapped: &str) -> SqliteConnectOptions {
+        self.options().pragma("mmap_size", mapped.to_owned()).pragma("query_only", "on")
     }
 
     async fn migrate(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {

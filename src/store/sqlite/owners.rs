@@ -40,7 +40,7 @@ pub(super) struct Alive {
 }
 
 /// The part of an owner that people read.
-pub(super) fn for_people(owner: &str) -> &str {
+pub(in crate::store) fn for_people(owner: &str) -> &str {
     owner.rsplit_once('#').map_or(owner, |(people, _)| people)
 }
 

@@ -4,7 +4,7 @@ use sqlx::Connection;
 
 use super::insert::{GUNICORN_LOG, REQUEST_LOG};
 use super::writer::BEGIN;
-use super::{SqliteWriter, clock, minutes};
+use super::{SqliteWriter, clock, rollup};
 use crate::model::Reparsed;
 use crate::store::error::{StoreError, failed};
 
@@ -52,7 +52,7 @@ impl SqliteWriter {
         // An error drops the transaction, and that rolls it back.
         GUNICORN_LOG.run(&mut tx, &lines.rows.gunicorn_log, name).await?;
         REQUEST_LOG.run(&mut tx, &lines.rows.request_log, name).await?;
-        minutes::add(&mut tx, &lines.rows.minutes).await.map_err(failed(name))?;
+        rollup::add(&mut tx, &lines.rows.rollup).await.map_err(failed(name))?;
         tx.commit().await.map_err(failed(name))?;
         Ok(true)
     }

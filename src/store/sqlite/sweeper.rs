@@ -7,11 +7,10 @@ use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
 use super::writer::BEGIN;
-use super::{Sqlite, clock, minutes};
+use super::{Sqlite, clock, rollup};
 use crate::model::Micros;
 use crate::store::answers::{SweepReport, Table};
 use crate::store::error::{StoreError, failed, from_io};
-use crate::store::rows;
 
 /// Pages given back in one transaction: 4 MiB, some milliseconds.
 const PAGES: i64 = 512;
@@ -64,22 +63,28 @@ impl SqliteSweeper {
         limit: u32,
     ) -> Result<u64, StoreError> {
         let (name, column) = (table.name(), table.time_column());
-        let mut sql = format!(
+        let sql = format!(
             "DELETE FROM {name} WHERE rowid IN
                  (SELECT rowid FROM {name} WHERE {column} < ?1 ORDER BY {column} LIMIT ?2)"
         );
         let delete = async {
             let mut tx = self.connection.begin_with(BEGIN).await?;
-            let deleted = if table == Table::GunicornLog {
-                sql.push_str(rows::COUNTED);
-                let query = sqlx::query(AssertSqlSafe(sql)).bind(clock::text(cutoff)).bind(limit);
-                let rows = query.fetch_all(&mut *tx).await?;
-                minutes::take(&mut tx, rows::minutes(&rows)?).await?;
-                rows.len() as u64
-            } else {
-                let query = sqlx::query(AssertSqlSafe(sql)).bind(clock::text(cutoff)).bind(limit);
-                query.execute(&mut *tx).await?.rows_affected()
-            };
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(clock::text(cutoff)).bind(limit);
+            let deleted = query.execute(&mut *tx).await?.rows_affected();
+            tx.commit().await?;
+            Ok(deleted)
+        };
+        delete.await.map_err(failed(&self.arm.name))
+    }
+
+    pub(in crate::store) async fn delete_counts(
+        &mut self,
+        cutoff: Micros,
+        limit: u32,
+    ) -> Result<u64, StoreError> {
+        let delete = async {
+            let mut tx = self.connection.begin_with(BEGIN).await?;
+            let deleted = rollup::delete(&mut tx, cutoff, limit).await?;
             tx.commit().await?;
             Ok(deleted)
         };

@@ -1,25 +1,20 @@
-"""Old rows leave in small batches, and ``gunicorn_minute`` stays their exact count.
+"""Old rows leave in small batches.
 
 The daemon's own sweep does the same (and drops whole days); this is for those who know the
-command. What is counted leaves the counts in the transaction that deletes.
+command. Counts by minute and hour stay: they have a longer retention, which the daemon keeps.
 """
 
 from __future__ import annotations
 
 import socket
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import Any, Optional
+from typing import Any
 
 from django.db import connections, transaction
 from django.db.models import Model
 
-from .models import GunicornLogModel
-
-CLASSES = ("informational", "successful", "redirection", "client_error", "server_error")
-COUNTED = "timestamp, log_file, code, response_bytes"
 # PostgreSQL's advisory lock of all who sweep this database; the daemon takes the same.
 _SWEEP_LOCK = (0x6C696430, 3)
 
@@ -54,10 +49,7 @@ class Sweep:
         table = model._meta.db_table
         with transaction.atomic(using=self.alias):
             delete = self._delete_postgres if self.is_postgres else self._delete_sqlite
-            rows = delete(table, limit)
-            if model is GunicornLogModel:
-                self._uncount(rows)
-        return len(rows)
+            return delete(table, limit)
 
     def record(self, removed: dict[type[Model], int]) -> None:
         """Leaves a row in ``sweep``, by which ``log-ingestd verify`` knows that rows may be gone."""
@@ -73,52 +65,24 @@ class Sweep:
             counts.get("request_log", 0),
         )
 
-    def _delete_postgres(self, table: str, limit: int) -> list[Any]:
+    def _delete_postgres(self, table: str, limit: int) -> int:
         # A row's place is found faster than its id, and names it within its partition.
         old = f"SELECT tableoid::regclass::text FROM {table} WHERE timestamp < %s LIMIT 1"
         partition = self._one(old, self.cutoff)
         if partition is None:
-            return []
-        return self._execute(
+            return 0
+        return self._change(
             f"DELETE FROM {partition} WHERE ctid = ANY (ARRAY("
-            f" SELECT ctid FROM {partition} WHERE timestamp < %s LIMIT %s))"
-            f" RETURNING {self._columns(table)}",
+            f" SELECT ctid FROM {partition} WHERE timestamp < %s LIMIT %s))",
             self.cutoff,
             limit,
         )
 
-    def _delete_sqlite(self, table: str, limit: int) -> list[Any]:
-        # Takes the lock to write first, since what was read without it may be old by then.
-        self._execute("UPDATE gunicorn_minute SET other = other WHERE 0 = 1")
-        old = f"FROM {table} WHERE timestamp < %s ORDER BY timestamp, id LIMIT %s"
-        cutoff = self._time(self.cutoff)
-        rows = self._execute(f"SELECT {self._columns(table)} {old}", cutoff, limit)
-        self._execute(f"DELETE FROM {table} WHERE id IN (SELECT id {old})", cutoff, limit)
-        return rows
-
-    @staticmethod
-    def _columns(table: str) -> str:
-        return COUNTED if table == GunicornLogModel._meta.db_table else "id"
-
-    def _uncount(self, rows: list[Any]) -> None:
-        minutes: dict[tuple[Any, int], list[int]] = defaultdict(lambda: [0] * 7)
-        for timestamp, log_file, code, response_bytes in rows:
-            counts = minutes[_minute(timestamp), log_file]
-            counts[_class(code)] += 1
-            counts[6] += response_bytes or 0
-        least = "greatest" if self.is_postgres else "max"
-        columns = ", ".join(f"{name} = {name} - %s" for name in (*CLASSES, "other"))
-        empty = " AND ".join(f"{name} <= 0" for name in (*CLASSES, "other"))
-        # In one order, so that two who count do not wait for each other.
-        for minute, counts in sorted(minutes.items()):
-            self._execute(
-                f"UPDATE gunicorn_minute SET {columns}, response_bytes = {least}(0, response_bytes"
-                " - %s) WHERE minute = %s AND log_file = %s",
-                *counts,
-                *minute,
-            )
-            where = f"minute = %s AND log_file = %s AND {empty}"
-            self._execute(f"DELETE FROM gunicorn_minute WHERE {where}", *minute)
+    def _delete_sqlite(self, table: str, limit: int) -> int:
+        old = f"SELECT id FROM {table} WHERE timestamp < %s ORDER BY timestamp, id LIMIT %s"
+        return self._change(
+            f"DELETE FROM {table} WHERE id IN ({old})", self._time(self.cutoff), limit
+        )
 
     def _time(self, moment: datetime) -> Any:
         if self.is_postgres:
@@ -131,16 +95,11 @@ class Sweep:
             cursor.execute(sql, values)
             return list(cursor.fetchall()) if cursor.description else []
 
+    def _change(self, sql: str, *values: Any) -> int:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return int(cursor.rowcount)
+
     def _one(self, sql: str, *values: Any) -> Any:
         rows = self._execute(sql, *values)
         return rows[0][0] if rows else None
-
-
-def _class(code: Optional[int]) -> int:
-    return code // 100 - 1 if code is not None and 100 <= code < 600 else 5
-
-
-def _minute(timestamp: Any) -> Any:
-    if isinstance(timestamp, datetime):
-        return timestamp.astimezone(timezone.utc).replace(second=0, microsecond=0)
-    return f"{timestamp[:16]}:00"

@@ -1,0 +1,77 @@
+//! An address, or all that share its first bits.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+pub(super) const EXPECTED: &str =
+    "no address: expected one such as 203.0.113.9, or a network such as 203.0.113.0/24";
+
+/// Addresses that share their first bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The first of them.
+    pub first: IpAddr,
+    /// How many bits they share; all of them if it is one address.
+    pub bits: u8,
+}
+
+impl Network {
+    pub(super) fn read(text: &str) -> Option<Network> {
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().ok()?;
+        let most = if address.is_ipv4() { 32 } else { 128 };
+        let bits = bits.unwrap_or(most);
+        if bits > most {
+            return None;
+        }
+        // PostgreSQL refuses a network with bits behind the mask; people write them.
+        let first = match address {
+            IpAddr::V4(it) => {
+                let mask = u32::MAX.checked_shl(u32::from(32 - bits)).unwrap_or(0);
+                IpAddr::V4(Ipv4Addr::from_bits(it.to_bits() & mask))
+            }
+            IpAddr::V6(it) => {
+                let mask = u128::MAX.checked_shl(u32::from(128 - bits)).unwrap_or(0);
+                IpAddr::V6(Ipv6Addr::from_bits(it.to_bits() & mask))
+            }
+        };
+        Some(Network { first, bits })
+    }
+
+    /// Whether it is one address.
+    pub fn is_one(self) -> bool {
+        self.bits == if self.first.is_ipv4() { 32 } else { 128 }
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_one() { self.first.fmt(f) } else { write!(f, "{}/{}", self.first, self.bits) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_or_a_network() {
+        for (given, expected) in [
+            ("203.0.113.9", "203.0.113.9"),
+            ("203.0.113.9/32", "203.0.113.9"),
+            ("203.0.113.9/20", "203.0.112.0/20"),
+            ("203.0.113.9/0", "0.0.0.0/0"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("2001:db8:ffff::1/32", "2001:db8::/32"),
+            ("::1/0", "::/0"),
+        ] {
+            assert_eq!(Network::read(given).unwrap().to_string(), expected);
+        }
+        for given in ["", "203.0.113", "203.0.113.9/33", "203.0.113.9/", "::/129", "localhost"] {
+            assert_eq!(Network::read(given), None, "{given}");
+        }
+    }
+}

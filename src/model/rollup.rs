@@ -1,0 +1,205 @@
+//! Rows counted by minute and by hour: what charts read instead of the rows.
+
+use super::file::FileId;
+use super::histogram;
+use super::record::Micros;
+
+/// Classes of a status (RFC 9110, 15): 1xx to 5xx, and what is none of them.
+pub const CLASSES: usize = 6;
+
+/// Stands for a row that tells no duration; no bucket has this number.
+const UNTIMED: u8 = u8::MAX;
+
+/// How long a stretch is whose rows are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Period {
+    /// A minute of the clock.
+    Minute,
+    /// An hour of UTC.
+    Hour,
+}
+
+impl Period {
+    /// Both.
+    pub const ALL: [Period; 2] = [Period::Minute, Period::Hour];
+
+    /// Its length, microseconds.
+    pub fn micros(self) -> i64 {
+        match self {
+            Period::Minute => 60_000_000,
+            Period::Hour => 3_600_000_000,
+        }
+    }
+}
+
+/// Rows of one file in one minute or hour.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// The file.
+    pub file: FileId,
+    /// The stretch's first moment.
+    pub start: Micros,
+    /// Rows by class: 1xx, 2xx, 3xx, 4xx, 5xx, any other code or none.
+    pub rows: [i64; CLASSES],
+    /// Sum of their response bytes; stays at the largest number if it would be larger.
+    pub response_bytes: i64,
+    /// Rows that tell their duration, by [`histogram::bucket`]; up to the last one that has any.
+    pub durations: Vec<i64>,
+}
+
+/// Rows of one file and minute that stand one behind the other.
+#[derive(Clone, Copy, Debug)]
+struct Run {
+    file: FileId,
+    start: Micros,
+    rows: [i64; CLASSES],
+    response_bytes: i64,
+    /// Where their buckets begin in [`Rollup::buckets`].
+    buckets: usize,
+}
+
+/// Counts of the rows of a batch.
+#[derive(Clone, Debug, Default)]
+pub struct Rollup {
+    runs: Vec<Run>,
+    /// One for each row. A byte is cheaper than a histogram: each line may be of another minute.
+    buckets: Vec<u8>,
+}
+
+impl Rollup {
+    /// Counts a row. The next one is nearly always of the same file and minute.
+    pub fn count(
+        &mut self,
+        file: FileId,
+        timestamp: Micros,
+        code: Option<i32>,
+        response_bytes: Option<i64>,
+        duration: Option<i64>,
+    ) {
+        let start = timestamp - timestamp.rem_euclid(Period::Minute.micros());
+        if self.runs.last().is_none_or(|last| last.file != file || last.start != start) {
+            let buckets = self.buckets.len();
+            self.runs.push(Run { file, start, rows: [0; CLASSES], response_bytes: 0, buckets });
+        }
+        self.buckets.push(duration.map_or(UNTIMED, histogram::bucket));
+        let Some(run) = self.runs.last_mut() else { return };
+        run.rows[class(code)] += 1;
+        run.response_bytes = run.response_bytes.saturating_add(response_bytes.unwrap_or(0));
+    }
+
+    /// Adds those of another batch.
+    pub fn extend(&mut self, others: &Rollup) {
+        let before = self.buckets.len();
+        self.buckets.extend_from_slice(&others.buckets);
+        let moved = |run: &Run| Run { buckets: run.buckets + before, ..*run };
+        self.runs.extend(others.runs.iter().map(moved));
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.runs.clear();
+        self.buckets.clear();
+    }
+
+    /// Each file and stretch once, in order. One is made at a time: there may be as many as rows.
+    pub fn by(&self, period: Period) -> impl Iterator<Item = Counts> {
+        let key = move |run: &Run| (run.file, run.start - run.start.rem_euclid(period.micros()));
+        let mut order: Vec<usize> = (0..self.runs.len()).collect();
+        order.sort_by_key(|&nth| key(&self.runs[nth]));
+        let mut order = order.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let run = &self.runs[order.next()?];
+            let (file, start) = key(run);
+            let mut counts = Counts {
+                file,
+                start,
+                rows: run.rows,
+                response_bytes: run.response_bytes,
+                durations: self.durations(run),
+            };
+            while let Some(nth) = order.next_if(|&nth| key(&self.runs[nth]) == (file, start)) {
+                let run = &self.runs[nth];
+                for (rows, more) in counts.rows.iter_mut().zip(run.rows) {
+                    *rows += more;
+                }
+                counts.response_bytes = counts.response_bytes.saturating_add(run.response_bytes);
+                histogram::add(&mut counts.durations, &self.durations(run));
+            }
+            Some(counts)
+        })
+    }
+
+    fn durations(&self, run: &Run) -> Vec<i64> {
+        let rows = run.rows.iter().sum::<i64>() as usize;
+        let buckets = &self.buckets[run.buckets..run.buckets + rows];
+        let highest = buckets.iter().filter(|&&bucket| bucket != UNTIMED).max();
+        let mut counts = vec![0; highest.map_or(0, |&highest| usize::from(highest) + 1)];
+        for &bucket in buckets.iter().filter(|&&bucket| bucket != UNTIMED) {
+            counts[usize::from(bucket)] += 1;
+        }
+        counts
+    }
+}
+
+fn class(code: Option<i32>) -> usize {
+    match code {
+        Some(code @ 100..=599) => (code / 100 - 1) as usize,
+        _ => CLASSES - 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// File, time, code, bytes, duration.
+    type Row = (i32, i64, Option<i32>, Option<i64>, Option<i64>);
+    /// File, start, rows, bytes, durations.
+    type Told = (i32, i64, [i64; CLASSES], i64, Vec<i64>);
+
+    fn rollup(rows: &[Row]) -> Rollup {
+        let mut rollup = Rollup::default();
+        for &(file, at, code, bytes, duration) in rows {
+            rollup.count(FileId(file), at, code, bytes, duration);
+        }
+        rollup
+    }
+
+    fn told(rollup: &Rollup, period: Period) -> Vec<Told> {
+        let told = |it: Counts| (it.file.0, it.start, it.rows, it.response_bytes, it.durations);
+        rollup.by(period).map(told).collect()
+    }
+
+    #[test]
+    fn rows_are_counted_by_file_stretch_and_class() {
+        let mut one = rollup(&[
+            (1, 0, Some(200), Some(10), Some(1)),
+            (1, 59_999_999, Some(299), None, None),
+            (2, 1, Some(99), Some(1), Some(64)),
+            (1, 60_000_000, Some(500), Some(i64::MAX), Some(1)),
+        ]);
+        one.extend(&rollup(&[
+            (1, 3, None, Some(5), Some(72)),
+            (1, 119_999_999, Some(100), Some(i64::MAX), None),
+            (1, -1, Some(600), None, None),
+        ]));
+        assert_eq!(
+            told(&one, Period::Minute),
+            [
+                (1, -60_000_000, [0, 0, 0, 0, 0, 1], 0, vec![]),
+                (1, 0, [0, 2, 0, 0, 0, 1], 15, vec![1, 0, 1]),
+                (1, 60_000_000, [1, 0, 0, 0, 1, 0], i64::MAX, vec![1]),
+                (2, 0, [0, 0, 0, 0, 0, 1], 1, vec![0, 1]),
+            ]
+        );
+        assert_eq!(
+            told(&one, Period::Hour),
+            [
+                (1, -3_600_000_000, [0, 0, 0, 0, 0, 1], 0, vec![]),
+                (1, 0, [1, 2, 0, 0, 1, 1], i64::MAX, vec![2, 0, 1]),
+                (2, 0, [0, 0, 0, 0, 0, 1], 1, vec![0, 1]),
+            ]
+        );
+        one.clear();
+        assert_eq!(told(&one, Period::Minute), []);
+    }
+}

@@ -1,0 +1,129 @@
+//! Rows counted by minute and by hour, in the transaction that stores them.
+
+use sqlx::PgConnection;
+
+use super::time;
+use crate::model::{Counts, Micros, Period, Rollup};
+
+/// Counts that one statement adds.
+const AT_ONCE: usize = 256;
+
+/// A sum of bytes that a `bigint` cannot hold stays at the largest one. Histograms are as long as
+/// their last bucket that counts something.
+macro_rules! add {
+    ($table:literal, $column:literal) => {
+        concat!(
+            "INSERT INTO ", $table, " AS c
+                    (", $column, ", log_file, informational, successful, redirection, client_error,
+                     server_error, other, response_bytes, durations)
+             SELECT n, f, i, s, r, c, e, o, b, d::int8[]
+               FROM unnest($1::timestamptz[], $2::int4[], $3::int8[], $4::int8[], $5::int8[],
+                           $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::text[])
+                 AS new (n, f, i, s, r, c, e, o, b, d)
+                 ON CONFLICT (", $column, ", log_file) DO UPDATE
+                SET informational = c.informational + excluded.informational,
+                    successful = c.successful + excluded.successful,
+                    redirection = c.redirection + excluded.redirection,
+                    client_error = c.client_error + excluded.client_error,
+                    server_error = c.server_error + excluded.server_error,
+                    other = c.other + excluded.other,
+                    response_bytes =
+                        least(9223372036854775807, c.response_bytes::numeric + excluded.response_bytes),
+                    durations = CASE WHEN excluded.durations = '{}' THEN c.durations ELSE ARRAY(
+                        SELECT coalesce(had, 0) + coalesce(more, 0)
+                          FROM unnest(c.durations, excluded.durations)
+                          WITH ORDINALITY AS added (had, more, bucket) ORDER BY bucket) END"
+        )
+    };
+}
+
+macro_rules! delete {
+    ($table:literal, $column:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE ctid = ANY (ARRAY(
+                SELECT ctid FROM ",
+            $table,
+            " WHERE ",
+            $column,
+            " <= $1 LIMIT $2))"
+        )
+    };
+}
+
+const DELETE_MINUTES: &str = delete!("gunicorn_minute", "minute");
+const DELETE_HOURS: &str = delete!("gunicorn_hour", "hour");
+const ADD_MINUTES: &str = add!("gunicorn_minute", "minute");
+const ADD_HOURS: &str = add!("gunicorn_hour", "hour");
+
+/// Adds to the counts. Whoever does so has the row of the file in `log_file`, so that nobody waits
+/// here for one who waits for him.
+pub(super) async fn add(connection: &mut PgConnection, rollup: &Rollup) -> Result<(), sqlx::Error> {
+    for (period, sql) in [(Period::Minute, ADD_MINUTES), (Period::Hour, ADD_HOURS)] {
+        let mut all = rollup.by(period);
+        loop {
+            let some: Vec<Counts> = all.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() {
+                break;
+            }
+            send(connection, sql, &some).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn send(
+    connection: &mut PgConnection,
+    sql: &'static str,
+    all: &[Counts],
+) -> Result<(), sqlx::Error> {
+    let class = |class: usize| -> Vec<i64> { all.iter().map(|it| it.rows[class]).collect() };
+    sqlx::query(sql)
+        .bind(each(all, |it| time(it.start)))
+        .bind(each(all, |it| it.file.0))
+        .bind(class(0))
+        .bind(class(1))
+        .bind(class(2))
+        .bind(class(3))
+        .bind(class(4))
+        .bind(class(5))
+        .bind(each(all, |it| it.response_bytes))
+        .bind(each(all, |it| array(&it.durations)))
+        .execute(connection)
+        .await?;
+    Ok(())
+}
+
+/// As PostgreSQL writes it: arrays of arrays of several lengths cannot be sent as such.
+fn array(counts: &[i64]) -> String {
+    let mut text = String::with_capacity(2 + 2 * counts.len());
+    text.push('{');
+    for (nth, count) in counts.iter().enumerate() {
+        if nth > 0 {
+            text.push(',');
+        }
+        text.push_str(&count.to_string());
+    }
+    text.push('}');
+    text
+}
+
+fn each<T>(all: &[Counts], field: impl Fn(&Counts) -> T) -> Vec<T> {
+    all.iter().map(field).collect()
+}
+
+/// Forgets counts of stretches that ended before `cutoff`, at most `limit` of them.
+pub(super) async fn delete(
+    connection: &mut PgConnection,
+    cutoff: Micros,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    let mut deleted = 0;
+    for (period, sql) in [(Period::Minute, DELETE_MINUTES), (Period::Hour, DELETE_HOURS)] {
+        let before = cutoff.saturating_sub(period.micros());
+        let done = sqlx::query(sql).bind(time(before)).bind(i64::from(limit));
+        deleted += done.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(deleted)
+}

@@ -1,0 +1,116 @@
+//! Files and rejects, for people.
+
+use super::Reader;
+use super::statement::Statement;
+use crate::model::FileId;
+use crate::store::answers::{FileReport, RejectKey, StoredReject, SweepReport};
+use crate::store::error::StoreError;
+use crate::store::rows::{self, Columns, report_columns};
+use crate::store::sqlite;
+
+/// Files, open ones first, newest first.
+#[derive(Clone, Debug)]
+pub struct FileList {
+    /// As many as were asked for.
+    pub files: Vec<FileReport>,
+    /// How many there are besides.
+    pub more: u64,
+}
+
+/// Rejects, newest first.
+#[derive(Clone, Debug)]
+pub struct RejectList {
+    /// As many as were asked for, each with its file's path.
+    pub rejects: Vec<(StoredReject, String)>,
+    /// Whether there are older ones.
+    pub more: bool,
+}
+
+impl Reader {
+    /// Up to `limit` files.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn file_list(&self, limit: usize) -> Result<FileList, StoreError> {
+        let mut statement = Statement::default();
+        statement.sql(concat!(
+            "SELECT ",
+            report_columns!(),
+            " FROM log_file ORDER BY closed_at IS NOT NULL, id DESC LIMIT "
+        ));
+        statement.int(limit as i64);
+        let mut files = statement.rows(self, rows::report, rows::report).await?;
+        for file in &mut files {
+            file.owner = file.owner.take().map(|owner| sqlite::owner(&owner).to_owned());
+        }
+        let mut statement = Statement::default();
+        statement.sql("SELECT count(*) AS n FROM log_file");
+        let all = statement.rows(self, number, number).await?.first().copied().unwrap_or(0);
+        Ok(FileList { more: all.saturating_sub(files.len() as u64), files })
+    }
+
+    /// One file.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn file(&self, file: FileId) -> Result<Option<FileReport>, StoreError> {
+        let mut statement = Statement::default();
+        statement.sql(concat!("SELECT ", report_columns!(), " FROM log_file WHERE id = "));
+        statement.int(i64::from(file.0));
+        Ok(statement.rows(self, rows::report, rows::report).await?.into_iter().next())
+    }
+
+    /// Up to `limit` rejects that are older than `before`, of one file or of all.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn rejects(
+        &self,
+        file: Option<FileId>,
+        before: Option<RejectKey>,
+        limit: usize,
+    ) -> Result<RejectList, StoreError> {
+        let mut statement = Statement::default();
+        statement.sql(
+            "SELECT r.log_file, r.log_offset, r.rejected_at, r.reason, r.raw, \
+                    coalesce(f.path, '') AS path \
+               FROM rejected_line r LEFT JOIN log_file f ON f.id = r.log_file WHERE 1 = 1",
+        );
+        if let Some(file) = file {
+            statement.sql(" AND r.log_file = ").int(i64::from(file.0));
+        }
+        if let Some(before) = before {
+            statement.sql(" AND (r.rejected_at, r.log_file, r.log_offset) < (");
+            statement.time(before.rejected_at).sql(", ").int(i64::from(before.file.0));
+            statement.sql(", ").int(before.offset as i64).sql(")");
+        }
+        statement.sql(" ORDER BY r.rejected_at DESC, r.log_file DESC, r.log_offset DESC LIMIT ");
+        statement.int(limit as i64 + 1);
+        let mut rejects = statement.rows(self, reject, reject).await?;
+        let more = rejects.len() > limit;
+        rejects.truncate(limit);
+        Ok(RejectList { rejects, more })
+    }
+
+    /// The sweep that finished last.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
+        let mut statement = Statement::default();
+        statement.sql("SELECT * FROM sweep ORDER BY finished_at DESC, id DESC LIMIT 1");
+        Ok(statement.rows(self, rows::sweep, rows::sweep).await?.into_iter().next())
+    }
+}
+
+fn number(row: &impl Columns) -> Result<u64, sqlx::Error> {
+    Ok(row.int("n")?.unwrap_or_default() as u64)
+}
+
+fn reject(row: &impl Columns) -> Result<(StoredReject, String), sqlx::Error> {
+    Ok((rows::reject(row)?, row.text("path")?.unwrap_or_default()))
+}

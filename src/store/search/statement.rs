@@ -1,0 +1,89 @@
+//! SQL that is put together, with its values beside it.
+
+use sqlx::AssertSqlSafe;
+use sqlx::postgres::PgRow;
+use sqlx::sqlite::SqliteRow;
+
+use super::{Pool, Reader};
+use crate::model::Micros;
+use crate::store::error::StoreError;
+use crate::store::postgres;
+use crate::store::sqlite::clock;
+
+/// A value for a parameter.
+#[derive(Clone, Debug)]
+enum Value {
+    Int(i64),
+    Text(String),
+    Time(Micros),
+}
+
+/// A statement. Both databases know parameters as `$1`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Statement {
+    sql: String,
+    values: Vec<Value>,
+}
+
+impl Statement {
+    /// Adds words of SQL; never a value.
+    pub(super) fn sql(&mut self, sql: &str) -> &mut Statement {
+        self.sql.push_str(sql);
+        self
+    }
+
+    pub(super) fn int(&mut self, value: i64) -> &mut Statement {
+        self.value(Value::Int(value))
+    }
+
+    pub(super) fn text(&mut self, value: impl Into<String>) -> &mut Statement {
+        self.value(Value::Text(value.into()))
+    }
+
+    pub(super) fn time(&mut self, value: Micros) -> &mut Statement {
+        self.value(Value::Time(value))
+    }
+
+    fn value(&mut self, value: Value) -> &mut Statement {
+        self.values.push(value);
+        self.sql.push_str(&format!("${}", self.values.len()));
+        self
+    }
+
+    /// All rows, each made to a value. `read` is the same function for both databases.
+    pub(super) async fn rows<T>(
+        self,
+        reader: &Reader,
+        of_postgres: fn(&PgRow) -> Result<T, sqlx::Error>,
+        of_sqlite: fn(&SqliteRow) -> Result<T, sqlx::Error>,
+    ) -> Result<Vec<T>, StoreError> {
+        // Not prepared for later: the plan has to fit the values, above all the range of time.
+        let rows = match &reader.pool {
+            Pool::Postgres(pool) => {
+                let mut query = sqlx::query(AssertSqlSafe(self.sql)).persistent(false);
+                for value in self.values {
+                    query = match value {
+                        Value::Int(value) => query.bind(value),
+                        Value::Text(value) => query.bind(value),
+                        Value::Time(value) => query.bind(postgres::time(value)),
+                    };
+                }
+                let rows = query.fetch_all(pool).await;
+                rows.and_then(|rows| rows.iter().map(of_postgres).collect())
+            }
+            Pool::Sqlite(pool) => {
+                let mut query = sqlx::query(AssertSqlSafe(self.sql)).persistent(false);
+                for value in self.values {
+                    query = match value {
+                        Value::Int(value) => query.bind(value),
+                        Value::Text(value) => query.bind(value),
+                        Value::Time(value) => query.bind(clock::text(value)),
+                    };
+                }
+                let rows = query.fetch_all(pool).await;
+                rows.and_then(|rows| rows.iter().map(of_sqlite).collect())
+            }
+        };
+        rows.map_err(|error| reader.failed(error))
+    }
+}

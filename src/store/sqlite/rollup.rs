@@ -1,0 +1,133 @@
+//! Rows counted by minute and by hour, in the transaction that stores them.
+
+use sqlx::SqliteConnection;
+
+use super::clock;
+use crate::model::{Counts, Micros, Period, Rollup, histogram};
+
+/// A sum of bytes that an integer cannot hold becomes a float in SQLite: it stays at the largest one.
+macro_rules! add {
+    ($table:literal, $column:literal) => {
+        concat!(
+            "INSERT INTO ", $table, "
+                    (", $column, ", log_file, informational, successful, redirection, client_error,
+                     server_error, other, response_bytes, durations)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
+                 ON CONFLICT (", $column, ", log_file) DO UPDATE
+                SET informational = informational + excluded.informational,
+                    successful = successful + excluded.successful,
+                    redirection = redirection + excluded.redirection,
+                    client_error = client_error + excluded.client_error,
+                    server_error = server_error + excluded.server_error,
+                    other = other + excluded.other,
+                    response_bytes = min(response_bytes + excluded.response_bytes, 9223372036854775807),
+                    durations = excluded.durations"
+        )
+    };
+}
+
+macro_rules! histogram {
+    ($table:literal, $column:literal) => {
+        concat!("SELECT durations FROM ", $table, " WHERE ", $column, " = ?1 AND log_file = ?2")
+    };
+}
+
+macro_rules! delete {
+    ($table:literal, $column:literal) => {
+        concat!(
+            "DELETE FROM ",
+            $table,
+            " WHERE rowid IN (
+                SELECT rowid FROM ",
+            $table,
+            " WHERE ",
+            $column,
+            " <= ?1 LIMIT ?2)"
+        )
+    };
+}
+
+/// What is done with the counts of one length of time.
+struct Statements {
+    period: Period,
+    histogram: &'static str,
+    add: &'static str,
+    delete: &'static str,
+}
+
+const STATEMENTS: [Statements; 2] = [
+    Statements {
+        period: Period::Minute,
+        histogram: histogram!("gunicorn_minute", "minute"),
+        add: add!("gunicorn_minute", "minute"),
+        delete: delete!("gunicorn_minute", "minute"),
+    },
+    Statements {
+        period: Period::Hour,
+        histogram: histogram!("gunicorn_hour", "hour"),
+        add: add!("gunicorn_hour", "hour"),
+        delete: delete!("gunicorn_hour", "hour"),
+    },
+];
+
+/// Adds to the counts. The transaction is the only one that writes: a histogram may be read, added
+/// to here, and written back.
+pub(super) async fn add(
+    connection: &mut SqliteConnection,
+    rollup: &Rollup,
+) -> Result<(), sqlx::Error> {
+    for statements in &STATEMENTS {
+        for mut counts in rollup.by(statements.period) {
+            let start = clock::text(counts.start);
+            let had: Option<String> = sqlx::query_scalar(statements.histogram)
+                .bind(&start)
+                .bind(counts.file.0)
+                .fetch_optional(&mut *connection)
+                .await?;
+            if let Some(had) = had {
+                histogram::add(&mut counts.durations, &array(&had)?);
+            }
+            send(connection, statements.add, start, &counts).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn send(
+    connection: &mut SqliteConnection,
+    sql: &'static str,
+    start: String,
+    counts: &Counts,
+) -> Result<(), sqlx::Error> {
+    let mut query = sqlx::query(sql).bind(start).bind(counts.file.0);
+    for rows in counts.rows {
+        query = query.bind(rows);
+    }
+    let durations = serde_json::to_string(&counts.durations)
+        .map_err(|error| sqlx::Error::Encode(Box::new(error)))?;
+    query.bind(counts.response_bytes).bind(durations).execute(connection).await?;
+    Ok(())
+}
+
+/// The histogram that a text holds.
+pub(in crate::store) fn array(text: &str) -> Result<Vec<i64>, sqlx::Error> {
+    serde_json::from_str(text).map_err(|error| sqlx::Error::ColumnDecode {
+        index: "durations".to_owned(),
+        source: Box::new(error),
+    })
+}
+
+/// Forgets counts of stretches that ended before `cutoff`, at most `limit` of each length.
+pub(super) async fn delete(
+    connection: &mut SqliteConnection,
+    cutoff: Micros,
+    limit: u32,
+) -> Result<u64, sqlx::Error> {
+    let mut deleted = 0;
+    for statements in &STATEMENTS {
+        let before = clock::text(cutoff.saturating_sub(statements.period.micros()));
+        let done = sqlx::query(statements.delete).bind(before).bind(limit);
+        deleted += done.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(deleted)
+}

@@ -1,0 +1,104 @@
+//! A browser as small as can be: one request, one connection.
+
+use std::collections::HashMap;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use crate::daemon::{Bench, Daemon};
+
+/// How long an answer may take.
+const SOON: Duration = Duration::from_secs(20);
+
+/// A daemon with a page.
+pub(crate) struct Site {
+    pub(crate) daemon: Daemon,
+    pub(crate) address: SocketAddr,
+}
+
+/// What it answered.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    /// By lower-case name; several of one name are joined with newlines.
+    pub(crate) headers: HashMap<String, String>,
+    pub(crate) body: String,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+
+    fn of(text: &str) -> Answer {
+        let (head, body) = text.split_once("\r\n\r\n").expect("an answer without an end");
+        let mut lines = head.lines();
+        let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
+        let mut headers: HashMap<String, String> = HashMap::new();
+        for (name, value) in lines.filter_map(|line| line.split_once(": ")) {
+            let known = headers.entry(name.to_lowercase()).or_default();
+            *known = format!("{known}\n{value}").trim().to_owned();
+        }
+        let body = match headers.get("transfer-encoding") {
+            Some(encoding) if encoding == "chunked" => unchunked(body),
+            _ => body.to_owned(),
+        };
+        Answer { status, headers, body }
+    }
+}
+
+fn unchunked(mut text: &str) -> String {
+    let mut whole = String::new();
+    while let Some((length, rest)) = text.split_once("\r\n") {
+        let length = usize::from_str_radix(length, 16).unwrap();
+        whole.push_str(&rest[..length]);
+        text = &rest[length..][2..];
+    }
+    whole
+}
+
+impl Site {
+    /// The daemon on the log directory, with a page on a free port.
+    pub(crate) async fn open(bench: &Bench, flags: &[&str]) -> Site {
+        let daemon = bench.watch_with(&[&["--listen", "127.0.0.1:0"], flags].concat());
+        Site::of(daemon).await
+    }
+
+    /// The page of a daemon that says where it is.
+    pub(crate) async fn of(mut daemon: Daemon) -> Site {
+        daemon.says("the page is at http://").await;
+        let said = daemon.said();
+        let (_, behind) = said.split_once("the page is at http://").unwrap();
+        let address = behind.split('/').next().unwrap().parse().unwrap();
+        Site { daemon, address }
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream
+    }
+
+    pub(crate) fn get(&self, path: &str) -> Answer {
+        self.get_with(path, &[])
+    }
+
+    /// With more headers; one called Host takes the place of the right one.
+    pub(crate) fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.ask("GET", path, headers)
+    }
+
+    pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+        if !headers.iter().any(|(name, _)| *name == "Host") {
+            request += &format!("Host: {}\r\n", self.address);
+        }
+        for (name, value) in headers {
+            request += &format!("{name}: {value}\r\n");
+        }
+        let mut stream = self.connect();
+        stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        Answer::of(&answer)
+    }
+}
