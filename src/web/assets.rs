@@ -10,6 +10,9 @@ use sha2::{Digest, Sha256};
 use super::PageState;
 
 const HTML: &str = "text/html; charset=utf-8";
+const CSS: &str = "text/css; charset=utf-8";
+const SCRIPT: &str = "text/javascript; charset=utf-8";
+const IMAGE: &str = "image/svg+xml";
 
 /// A file as it was compiled in.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +26,42 @@ struct Asset {
 const INDEX: Asset =
     Asset { name: "index.html", media_type: HTML, bytes: include_bytes!("page/index.html") };
 
+/// One of the files beside the document.
+macro_rules! asset {
+    ($name:literal, $media_type:expr) => {
+        Asset {
+            name: $name,
+            media_type: $media_type,
+            bytes: include_bytes!(concat!("page/", $name)),
+        }
+    };
+}
+
 /// What it refers to, below `/assets/`.
-const ASSETS: [Asset; 0] = [];
+const ASSETS: [Asset; 22] = [
+    asset!("api.js", SCRIPT),
+    asset!("bar.js", SCRIPT),
+    asset!("chart.js", SCRIPT),
+    asset!("charts.css", CSS),
+    asset!("cursor.js", SCRIPT),
+    asset!("detail.js", SCRIPT),
+    asset!("dom.js", SCRIPT),
+    asset!("files.js", SCRIPT),
+    asset!("filter.js", SCRIPT),
+    asset!("format.js", SCRIPT),
+    asset!("icon.svg", IMAGE),
+    asset!("log.js", SCRIPT),
+    asset!("main.js", SCRIPT),
+    asset!("overview.js", SCRIPT),
+    asset!("rejects.js", SCRIPT),
+    asset!("requests.js", SCRIPT),
+    asset!("rows.js", SCRIPT),
+    asset!("scale.js", SCRIPT),
+    asset!("style.css", CSS),
+    asset!("tables.css", CSS),
+    asset!("tail.js", SCRIPT),
+    asset!("top.js", SCRIPT),
+];
 
 pub(super) fn routes() -> Router<PageState> {
     Router::new().route("/", get(index)).route("/assets/{name}", get(asset))

@@ -1,0 +1,187 @@
+// One chart: stacked bars or lines over time, drawn as SVG in as few paths as there are series.
+
+import { el, replace, svg } from './dom.js';
+import { count, moment } from './format.js';
+import { ticks, times } from './scale.js';
+
+const LEFT = 56;
+const RIGHT = 10;
+const TOP = 8;
+const BOTTOM = 22;
+
+export class Chart {
+  /** `spec`: title, kind (bars or lines), series, format, and how a point and the totals are read. */
+  constructor(figure, spec) {
+    this.spec = spec;
+    this.unit = el('span', { class: 'unit' });
+    this.time = el('span', { class: 'time' });
+    this.legend = el('ul', { class: 'legend' });
+    this.plot = el('div', {
+      class: 'plot', tabindex: 0, role: 'application', 'aria-roledescription': 'chart',
+      'aria-label': spec.title, 'aria-describedby': 'chart-keys',
+    });
+    this.message = el('p', { class: 'over', hidden: true });
+    this.values = spec.series.map((series) => {
+      const value = el('span', { class: 'value' }, '–');
+      const key = [swatch(spec.kind, series), el('span', { class: 'name' }, series.name), value];
+      this.legend.append(el('li', {}, series.filter
+        ? el('a', { href: '?', 'data-filter': series.filter, title: `Only ${series.name}` }, key)
+        : el('span', {}, key)));
+      return value;
+    });
+    replace(figure, el('figcaption', {}, el('h2', {}, spec.title), this.unit, this.time, this.legend),
+      this.plot, this.message);
+    new ResizeObserver(() => this.paint()).observe(this.plot);
+  }
+
+  draw(data, total, unit, message = '') {
+    Object.assign(this, { data, total });
+    this.unit.textContent = unit;
+    this.message.textContent = message;
+    this.message.hidden = !message;
+    this.paint();
+    this.mark(null);
+  }
+
+  paint() {
+    const { clientWidth: width, clientHeight: height } = this.plot;
+    if (!this.data || !width) return;
+    Object.assign(this, { width, height, right: width - RIGHT, bottom: height - BOTTOM });
+    const { spec, data } = this;
+    const highest = Math.max(0, ...data.list.map((point) => (point ? top(spec, point) : 0)));
+    this.grid = spec.log ? decades(spec, data.list) : ticks(highest, spec.whole);
+    this.line = svg('path', { class: 'cursor' });
+    this.band = svg('rect', { class: 'band', y: TOP, height: this.bottom - TOP, width: 0 });
+    replace(this.plot, svg('svg', { width, height, 'aria-hidden': 'true', focusable: 'false' },
+      this.axes(), spec.kind === 'bars' ? bars(this) : lines(this), this.band, this.line));
+  }
+
+  axes() {
+    const { data, right, bottom } = this;
+    const marks = times(data.from, data.to, Math.max(2, (right - LEFT) / 75));
+    return svg('g', { class: 'axes' },
+      this.grid.map((value, nth) => [
+        svg('path', { d: `M${LEFT} ${crisp(this.y(value))}H${right}`, class: nth ? 'grid' : 'zero' }),
+        svg('text', { x: LEFT - 8, y: this.y(value) + 4, 'text-anchor': 'end' }, this.spec.format(value)),
+      ]).flat(),
+      marks.filter(({ t }) => this.x(t) < right - 14 && this.x(t) > LEFT + 8).map(({ t, label, midnight }) =>
+        svg('text', { x: this.x(t), y: bottom + 16, 'text-anchor': 'middle', class: midnight ? 'midnight' : null }, label)));
+  }
+
+  x(t) {
+    const { from, to } = this.data;
+    return LEFT + ((Math.min(to, Math.max(from, t)) - from) / (to - from)) * (this.right - LEFT);
+  }
+
+  y(value) {
+    const [low, high] = [this.grid[0], this.grid.at(-1)];
+    const part = this.spec.log ? Math.log10(Math.max(value, low) / low) / Math.log10(high / low) : value / high;
+    return this.bottom - part * (this.bottom - TOP);
+  }
+
+  /** Where slot `at` begins and ends. */
+  place(at) {
+    const t = this.data.start + at * this.data.step;
+    return [this.x(t), this.x(t + this.data.step)];
+  }
+
+  /** The slot under a position in the plot. */
+  slotAt(x) {
+    const { from, to, start, step, list } = this.data;
+    const t = from + ((x - LEFT) / (this.right - LEFT)) * (to - from);
+    return Math.min(list.length - 1, Math.max(0, Math.floor((t - start) / step)));
+  }
+
+  /** Shows the values of a slot, or without one those of the whole range. */
+  mark(at) {
+    const point = at === null ? this.total : this.data.list[at];
+    this.time.textContent = at === null ? '' : moment(this.data.start + at * this.data.step);
+    this.values.forEach((value, nth) => {
+      const n = point ? this.spec.series[nth].value(point) : (this.spec.empty ?? null);
+      value.textContent = n === null ? '–' : this.spec.format(n);
+    });
+    if (!this.line) return;
+    const middle = at === null ? 0 : (this.place(at)[0] + this.place(at)[1]) / 2;
+    this.line.setAttribute('d', at === null ? '' : `M${crisp(middle)} ${TOP}V${this.bottom}`);
+  }
+
+  select(from, to) {
+    const [left, right] = from === null ? [0, 0] : [this.place(Math.min(from, to))[0], this.place(Math.max(from, to))[1]];
+    this.band?.setAttribute('x', left);
+    this.band?.setAttribute('width', right - left);
+  }
+}
+
+const crisp = (n) => Math.round(n - 0.5) + 0.5;
+
+function top(spec, point) {
+  const values = spec.series.map((series) => series.value(point) ?? 0);
+  return spec.kind === 'bars' ? values.reduce((sum, n) => sum + n, 0) : Math.max(...values);
+}
+
+// A median of milliseconds and a slowest of seconds are both read only where each tenfold is as high.
+function decades(spec, list) {
+  const values = list.flatMap((point) => (point ? spec.series.map((series) => series.value(point)) : [])).filter((n) => n > 0);
+  if (!values.length) return [1000, 10000];
+  const low = Math.floor(Math.log10(Math.min(...values)));
+  const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...values))));
+  return Array.from({ length: high - low + 1 }, (_, nth) => 10 ** (low + nth));
+}
+
+function swatch(kind, { style, pattern }) {
+  const shape = kind === 'bars'
+    ? svg('rect', { width: 12, height: 12, rx: 2, class: style, fill: pattern })
+    : svg('path', { d: 'M0 6H14', class: `line ${style}` });
+  return svg('svg', { width: 14, height: 12, class: 'swatch', 'aria-hidden': 'true' }, shape);
+}
+
+// The first series stands on the ground, where heights compare best: that is for the errors.
+function bars(chart) {
+  const { list } = chart.data;
+  const floors = new Array(list.length).fill(chart.bottom);
+  return chart.spec.series.map((series) => {
+    let d = '';
+    list.forEach((point, at) => {
+      const n = point ? series.value(point) : 0;
+      if (!n) return;
+      const [left, right] = chart.place(at);
+      const gap = right - left > 5 ? 1 : 0;
+      // One error among a million requests must be seen as well.
+      const tall = Math.max(1.5, chart.bottom - chart.y(n));
+      floors[at] -= tall;
+      d += `M${left.toFixed(1)} ${floors[at].toFixed(1)}h${Math.max(1, right - left - gap).toFixed(1)}v${tall.toFixed(1)}H${left.toFixed(1)}z`;
+    });
+    return svg('path', { d, class: series.style, fill: series.pattern });
+  });
+}
+
+function lines(chart) {
+  return chart.spec.series.map((series) => {
+    let d = '';
+    let open = false;
+    chart.data.list.forEach((point, at) => {
+      const n = point ? series.value(point) : null;
+      if (n !== null) {
+        const [left, right] = chart.place(at);
+        const [x, y] = [((left + right) / 2).toFixed(1), chart.y(n).toFixed(1)];
+        // A line of no length is drawn as a dot by its round ends: a value alone is seen, too.
+        d += open ? `L${x} ${y}` : `M${x} ${y}h0`;
+      }
+      open = n !== null;
+    });
+    return svg('path', { d, class: `line ${series.style}` });
+  });
+}
+
+/** All points as a table, for those who cannot see the charts. */
+export function table(data, columns, unit) {
+  const rows = [];
+  data.list.forEach((point, at) => {
+    if (!point) return;
+    rows.push(el('tr', {}, el('th', { scope: 'row' }, moment(data.start + at * data.step)),
+      columns.map(({ value, format = count }) => el('td', {}, value(point) === null ? 'none' : format(value(point))))));
+  });
+  return el('table', {}, el('caption', {}, `Requests ${unit}; times without requests are left out`),
+    el('thead', {}, el('tr', {}, ['Time', ...columns.map(({ name }) => name)].map((name) => el('th', { scope: 'col' }, name)))),
+    el('tbody', {}, rows));
+}

@@ -1,0 +1,90 @@
+// One cursor for all charts: what is under the mouse, or the keyboard, in one of them is shown in
+// each. Dragging, or Shift with the arrows, selects a stretch.
+
+/** `on`: zoom(from, to), out(), open(from, to) and said(index), with slots. */
+export function connect(charts, on) {
+  let at = null;
+  let anchor = null;
+  let drag = null;
+
+  const length = () => charts[0].data?.list.length ?? 0;
+
+  function move(to) {
+    at = to === null ? null : Math.min(length() - 1, Math.max(0, to));
+    charts.forEach((chart) => chart.mark(at));
+  }
+
+  function select(from) {
+    anchor = from;
+    charts.forEach((chart) => chart.select(anchor, at));
+  }
+
+  function zoom() {
+    const [from, to] = [Math.min(anchor, at), Math.max(anchor, at)];
+    select(null);
+    on.zoom(from, to);
+  }
+
+  function key(event) {
+    if (!length() || event.ctrlKey || event.metaKey || event.altKey) return;
+    const last = length() - 1;
+    const from = at ?? (event.key === 'ArrowRight' ? -1 : last + 1);
+    const steps = {
+      ArrowLeft: from - 1, ArrowRight: from + 1, PageUp: from - 10, PageDown: from + 10, Home: 0, End: last,
+    };
+    if (event.key in steps) {
+      if (event.shiftKey && anchor === null) anchor = at ?? Math.min(last, Math.max(0, steps[event.key]));
+      move(steps[event.key]);
+      select(event.shiftKey ? anchor : null);
+      on.said(at, anchor);
+    } else if (event.key === 'Enter' && at !== null) {
+      if (anchor === null) on.open(at);
+      else zoom();
+    } else if (event.key === '-') {
+      on.out();
+    } else if (event.key === 'Escape') {
+      move(null);
+      select(null);
+    } else {
+      return;
+    }
+    event.preventDefault();
+  }
+
+  for (const chart of charts) {
+    const { plot } = chart;
+    const slot = (event) => chart.slotAt(event.clientX - plot.getBoundingClientRect().left);
+    plot.addEventListener('keydown', key);
+    plot.addEventListener('blur', () => { move(null); select(null); });
+    plot.addEventListener('pointerdown', (event) => {
+      if (!length() || event.button !== 0) return;
+      plot.setPointerCapture(event.pointerId);
+      drag = { x: event.clientX };
+      move(slot(event));
+    });
+    plot.addEventListener('pointermove', (event) => {
+      if (!length()) return;
+      move(slot(event));
+      // A hand is not quite still when it clicks.
+      if (drag && (anchor !== null || Math.abs(event.clientX - drag.x) > 4)) {
+        select(anchor ?? chart.slotAt(drag.x - plot.getBoundingClientRect().left));
+      }
+    });
+    plot.addEventListener('pointerup', () => {
+      if (drag && anchor !== null) zoom();
+      drag = null;
+    });
+    plot.addEventListener('pointercancel', () => { drag = null; select(null); });
+    plot.addEventListener('pointerleave', () => { if (!drag && document.activeElement !== plot) move(null); });
+    plot.addEventListener('dblclick', () => on.out());
+  }
+
+  return {
+    /** The slots are others now. */
+    reset() {
+      if (drag) return;
+      select(null);
+      if (at !== null) move(null);
+    },
+  };
+}

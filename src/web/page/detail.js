@@ -1,0 +1,43 @@
+// All that is stored of one line. What is an address, a user or a URL leads on to its other lines.
+
+import { block, el, pretty, visible } from './dom.js';
+import { address } from './filter.js';
+
+/**
+ * `facts`: [key, label, field of the filter or a function that writes the value]; `blocks`: columns
+ * of [key, label]. Columns that neither names are shown as well, since none should go unseen.
+ */
+export function detail(row, state, { facts, blocks }) {
+  const known = new Set([...facts, ...blocks.flat()].map(([key]) => key));
+  const others = Object.keys(row).filter((key) => !known.has(key)).map((key) => [key, key]);
+  const all = [...facts, ...others];
+  const missing = [...all, ...blocks.flat()].filter(([key]) => absent(row[key])).map(([, label]) => label.toLowerCase());
+  const plain = all.filter(([key]) => !absent(row[key]) && typeof row[key] !== 'object');
+  const columns = [...blocks, others].map((column) => column.filter(([key]) => !absent(row[key]) && (blocks.includes(column) || typeof row[key] === 'object')));
+  return [
+    el('dl', { class: 'facts' }, plain.map(([key, label, use]) => el('div', {}, el('dt', {}, label), el('dd', {}, fact(row, state, key, use))))),
+    el('div', { class: 'blocks' }, columns.filter((column) => column.length).map((column) =>
+      el('div', {}, column.map(([key, label]) => shown(label, row[key]))))),
+    missing.length ? el('p', { class: 'note' }, `Not logged: ${missing.join(', ')}`) : null,
+    el('p', { class: 'note' }, el('a', { href: address(state, { row: String(row.id) }) }, 'Link to this row')),
+  ];
+}
+
+const absent = (value) => value === null || value === undefined || value === '';
+
+function fact(row, state, key, use) {
+  const value = row[key];
+  if (typeof use === 'function') return use(value, row);
+  const text = visible(value);
+  return use ? el('a', { href: address(state, { [use]: String(value) }) }, text) : text;
+}
+
+function shown(label, value) {
+  // Headers and the like are short values by name: a list reads better than braces.
+  const flat = typeof value === 'object' && !Array.isArray(value) && Object.values(value).every((it) => typeof it !== 'object' || it === null);
+  const text = flat ? null : pretty(value);
+  return el('section', { class: 'block' }, el('h3', {}, label, text !== null && text !== value && typeof value === 'string' ? el('span', { class: 'unit' }, ' JSON') : null),
+    flat
+      ? el('dl', { class: 'pairs' }, Object.entries(value).map(([name, it]) => el('div', {}, el('dt', {}, visible(name)), el('dd', {}, visible(it ?? 'null')))))
+      : el('pre', { tabindex: 0, role: 'region', 'aria-label': label }, block(text)));
+}

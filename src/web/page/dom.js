@@ -1,0 +1,76 @@
+// Makes elements. Every value of a log is hostile, so data only ever becomes a text node or an
+// attribute that cannot run anything; nothing in this page parses HTML.
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+/** An element with attributes, listeners (`onclick: f`) and children; strings become text. */
+export function el(name, attributes = {}, ...children) {
+  return fill(document.createElement(name), attributes, children);
+}
+
+export function svg(name, attributes = {}, ...children) {
+  return fill(document.createElementNS(SVG, name), attributes, children);
+}
+
+function fill(node, attributes, children) {
+  for (const [key, value] of Object.entries(attributes)) {
+    if (value === undefined || value === null || value === false) continue;
+    if (typeof value === 'function') node.addEventListener(key.slice(2), value);
+    else node.setAttribute(key, value === true ? '' : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+/** Puts children in place of what a node holds; who had the focus in there gets it nearby. */
+export function replace(node, ...children) {
+  const focused = node.contains(document.activeElement) && document.activeElement !== node;
+  const key = focused ? document.activeElement.dataset.key : undefined;
+  node.replaceChildren(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  if (!focused) return;
+  const same = key && [...node.querySelectorAll('[data-key]')].find((it) => it.dataset.key === key);
+  const place = same || node.closest('section')?.querySelector('[tabindex="-1"]');
+  place?.focus({ preventScroll: true });
+}
+
+// What a terminal or a browser would not show, or would let rearrange the text around it.
+const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+
+/** Text with control characters and turns of direction made visible. */
+export function visible(text) {
+  return String(text).replace(UNSEEN, picture);
+}
+
+/** The same for blocks, where line breaks and tabs are the layout. */
+export function block(text) {
+  return String(text).replace(UNSEEN, (char) => (char === '\n' || char === '\t' ? char : picture(char)));
+}
+
+function picture(char) {
+  const code = char.codePointAt(0);
+  return code < 32 ? String.fromCodePoint(0x2400 + code) : `\\u${code.toString(16).padStart(4, '0')}`;
+}
+
+/** A JSON value laid out over lines; text that holds JSON too, such as a body. */
+export function pretty(value) {
+  if (typeof value === 'string') {
+    try {
+      const parsed = JSON.parse(value);
+      if (typeof parsed !== 'object' || parsed === null || !exact(value)) return value;
+      return JSON.stringify(parsed, null, 2);
+    } catch {
+      return value;
+    }
+  }
+  return JSON.stringify(value, null, 2);
+}
+
+// A number that this language cannot hold would be shown as another one.
+function exact(text) {
+  return !/(?<!["\w.])-?\d{16,}/.test(text);
+}
+
+/** Says something to those who listen instead of looking. */
+export function announce(text) {
+  document.getElementById('announcer').textContent = text;
+}

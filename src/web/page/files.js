@@ -1,0 +1,73 @@
+// What is followed and how far: files, what became of their lines, and the sweep of old rows.
+
+import { get, load, nothing, repeat } from './api.js';
+import { el, replace, visible } from './dom.js';
+import { address } from './filter.js';
+import { ago, bytes, count, stamp } from './format.js';
+import * as rejects from './rejects.js';
+
+let tiles;
+let table;
+
+export function start(section) {
+  tiles = el('dl', { class: 'tiles' });
+  table = el('div', { class: 'scroll loading', tabindex: 0, role: 'region', 'aria-label': 'Files' });
+  section.append(el('h1', { class: 'hidden', tabindex: -1, id: 'files-title' }, 'Files'), tiles,
+    el('div', { class: 'panel' }, el('h2', {}, 'Files'), table));
+  replace(tiles, ['Followed', 'Behind', 'Rows', 'Rejected', 'Lost', 'Last sweep', 'Next sweep'].map((name) => tile(name, '–', '')));
+  rejects.start(section);
+}
+
+export async function show(state, signal) {
+  const refresh = () => load(table, signal, () => get('files', null, signal), (answer) => draw(answer, state));
+  await Promise.all([refresh(), rejects.show(state, signal)]);
+  if (state.live) repeat(5e3, signal, refresh);
+}
+
+const tile = (name, text, sub, bad) => el('div', {}, el('dt', {}, name), el('dd', { class: bad ? 'bad' : null }, text), el('dd', { class: 'sub' }, sub));
+
+function draw(answer, state) {
+  const { files, sweep, retention } = answer;
+  const sum = (key) => files.reduce((total, file) => total + (file[key] ?? 0), 0);
+  const open = files.filter((file) => !file.closed_at);
+  const removed = sweep ? sweep.gunicorn_removed + sweep.request_removed + sweep.rejected_removed : 0;
+  const share = sum('lines') ? ` of ${count(sum('lines'))} lines` : '';
+  replace(tiles,
+    tile('Followed', count(open.length), `${count(files.length - open.length + (answer.more ?? 0))} ended`),
+    tile('Behind', bytes(sum('lag')), 'not stored yet'),
+    tile('Rows', count(sum('rows')), share.trim()),
+    tile('Rejected', count(sum('rejected')), 'kept as they are', sum('rejected')),
+    tile('Lost', bytes(sum('lost_bytes')), 'gone before read', sum('lost_bytes')),
+    tile('Last sweep', sweep ? ago(sweep.finished_at) : 'none yet', sweep ? `${count(removed)} rows removed` : ''),
+    tile('Next sweep', sweep?.next_at ? ago(sweep.next_at) : '–', retention === 'off' ? 'rows are kept for ever' : `keeps ${retention}, counts ${answer.rollup_retention}`));
+  document.querySelector('.version').textContent = ` ${answer.version}, ${answer.store === 'postgres' ? 'PostgreSQL' : 'SQLite'}`;
+  if (!files.length) {
+    replace(table, nothing('No file is followed yet', el('p', {}, 'The daemon says in its own log, once for each file, why it leaves it alone.')));
+    return;
+  }
+  replace(table, el('table', { class: 'files' },
+    el('caption', { class: 'hidden' }, 'Files, followed ones first'),
+    el('thead', {}, el('tr', {}, ['File', 'Stored', 'Behind', 'Lines', 'Rows', 'Rejected', 'Excluded', 'Lost', 'Last commit', 'State'].map((name) =>
+      el('th', { scope: 'col' }, name)))),
+    el('tbody', {}, files.map((file) => row(file, state)))),
+  answer.more ? el('p', { class: 'note' }, `${count(answer.more)} more are not shown`) : null);
+}
+
+function row(file, state) {
+  const [directory, name] = [file.path.slice(0, file.path.lastIndexOf('/') + 1), file.path.slice(file.path.lastIndexOf('/') + 1)];
+  const part = file.size ? Math.min(1, file.committed / file.size) : 1;
+  const bar = el('span', { class: 'part', 'aria-hidden': 'true' });
+  bar.style.setProperty('--share', part);
+  return el('tr', { class: file.closed_at ? 'ended' : null },
+    el('th', { scope: 'row', class: 'file', title: visible(file.path) },
+      el('span', { class: 'name' }, el('span', { class: 'unit' }, visible(directory)), visible(name)),
+      el('span', { class: 'sub' }, el('a', { href: address(state, { view: 'log', server: file.server }) }, visible(file.server)), ` · ${visible(file.format)}`)),
+    el('td', {}, bytes(file.committed), bar),
+    el('td', {}, file.lag === null ? '–' : bytes(file.lag)),
+    el('td', {}, count(file.lines)), el('td', {}, count(file.rows)),
+    el('td', {}, file.rejected ? el('a', { href: address(state, { file: String(file.id) }), class: 'bad', 'data-key': `file-${file.id}` }, count(file.rejected)) : '0'),
+    el('td', {}, count(file.excluded)),
+    el('td', { class: file.lost_bytes ? 'bad' : null }, file.lost_bytes ? bytes(file.lost_bytes) : '0'),
+    el('td', {}, el('time', { datetime: file.committed_at, title: stamp(file.committed_at) }, ago(file.committed_at))),
+    el('td', { class: 'state' }, file.closed_at ? `Ended ${ago(file.closed_at)}${file.closed_reason ? `: ${visible(file.closed_reason)}` : ''}` : file.owner ? `Followed by ${visible(file.owner)}` : 'Open'));
+}

@@ -1,0 +1,88 @@
+// The state of the page is its address: view, range, filter, place in the list. Whoever opens the
+// same address sees the same, and the browser's back button is the way back.
+
+export const FIELDS = ['text', 'url', 'code', 'method', 'address', 'user', 'host', 'server', 'agent'];
+export const RANGES = ['15m', '1h', '6h', '24h', '7d', '30d', '120d'];
+
+const RANGE = ['from', 'to'];
+const PLACE = ['before', 'after', 'row'];
+const KEYS = ['view', ...RANGE, ...FIELDS, ...PLACE, 'file', 'tz', 'live'];
+const DEFAULTS = { view: 'overview', from: '1h' };
+const UNITS = { s: 1000, m: 60e3, h: 3600e3, d: 86400e3, w: 7 * 86400e3 };
+
+export function read(search = location.search) {
+  const given = new URLSearchParams(search);
+  const state = { ...DEFAULTS };
+  for (const key of KEYS) {
+    const value = given.get(key);
+    if (value) state[key] = value;
+  }
+  return state;
+}
+
+/** The address of a state with some changes; what the changes make senseless is left out. */
+export function address(state, changes = {}) {
+  const next = { ...state, ...changes };
+  const drop = (keys) => keys.forEach((key) => { if (!(key in changes)) delete next[key]; });
+  const changed = (keys) => keys.some((key) => key in changes && changes[key] !== state[key]);
+  // A place in one list is none in another.
+  if (changed(['view', ...RANGE, ...FIELDS, 'file', 'live'])) drop(PLACE);
+  if (changed(['view'])) drop(['file', 'live']);
+  if (changed(['before', 'after'])) drop(['before', 'after', 'row', 'live']);
+  const query = new URLSearchParams();
+  for (const key of KEYS) {
+    if (next[key] && next[key] !== DEFAULTS[key]) query.set(key, next[key]);
+  }
+  return `?${query}`;
+}
+
+/** Goes to a state; `again` writes over the current entry of the history. */
+export function go(changes, { again = false } = {}) {
+  visit(address(read(), changes), again);
+}
+
+export function visit(href, again = false) {
+  if (again) history.replaceState(null, '', href);
+  else history.pushState(null, '', href);
+  dispatchEvent(new Event('state'));
+}
+
+/** What the server is asked with: range and filter, and the further keys given. */
+export function query(state, keys = FIELDS, more = {}) {
+  const asked = new URLSearchParams();
+  for (const key of [...RANGE, ...keys]) if (state[key]) asked.set(key, state[key]);
+  for (const [key, value] of Object.entries(more)) if (value) asked.set(key, value);
+  return asked;
+}
+
+/** The range in milliseconds, or null if the address holds none that can be read. */
+export function bounds(state, now = Date.now()) {
+  const to = state.to ? Date.parse(state.to) : now;
+  const age = /^(\d+)([smhdw])$/.exec(state.from);
+  const from = age ? to - Number(age[1]) * UNITS[age[2]] : Date.parse(state.from);
+  return from < to ? { from, to } : null;
+}
+
+const at = (ms) => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
+
+/** The changes that show a stretch of time. */
+export const stretch = (from, to) => ({ from: at(from), to: at(to) });
+
+/** The changes that show as much again on both sides, but nothing that is yet to come. */
+export function wider(state, now = Date.now()) {
+  const { from, to } = bounds(state, now);
+  const half = (to - from) / 2;
+  const end = Math.min(to + half, now);
+  return stretch(end - (to - from) * 2, end);
+}
+
+/** The changes that move the range by its own length, back (-1) or on (1). */
+export function moved(state, way, now = Date.now()) {
+  const { from, to } = bounds(state, now);
+  const end = Math.min(to + way * (to - from), now);
+  return stretch(end - (to - from), end);
+}
+
+export const filtered = (state) => FIELDS.filter((field) => state[field]);
+
+export const unfiltered = () => Object.fromEntries(FIELDS.map((field) => [field, undefined]));

@@ -1,0 +1,98 @@
+// The lines of Gunicorn's access log: as a list to page through, or live, as they come.
+
+import { load } from './api.js';
+import { detail } from './detail.js';
+import { address, query } from './filter.js';
+import { bytes, count, duration, stamp } from './format.js';
+import { Rows, pick, status, when } from './rows.js';
+import { el } from './dom.js';
+import { Tail } from './tail.js';
+
+const KEPT = 500;
+const FACTS = [
+  ['timestamp', 'Time', stamp], ['method', 'Method', 'method'], ['url', 'URL', 'url'], ['protocol', 'Protocol'],
+  ['code', 'Status', 'code'], ['duration', 'Duration', duration],
+  ['response_bytes', 'Response', (n) => `${count(n)} bytes`], ['user_ip', 'Address', 'address'], ['user_id', 'User', 'user'],
+  ['host', 'Host', 'host'], ['agent', 'User agent', 'agent'], ['source', 'Referer', 'text'], ['pid', 'Process'],
+  ['server', 'Server', 'server'], ['file', 'File'], ['log_offset', 'Offset', count], ['id', 'Id'], ['log_file', 'File number'],
+];
+const BLOCKS = [[['headers', 'Request headers']], [['response', 'Response']], [['request', 'Further data']]];
+
+export const COLUMNS = [
+  { key: 'time', label: 'Time', cell: when },
+  { key: 'status', label: 'Status', cell: (row, state) => status(state, row.code) },
+  { key: 'method', label: 'Method', cell: (row, state) => pick(state, 'method', row.method) },
+  { key: 'url', label: 'URL', cell: (row, state) => pick(state, 'url', row.url) },
+  { key: 'duration', label: 'Duration', cell: (row) => duration(row.duration) },
+  { key: 'bytes', label: 'Size', cell: (row) => bytes(row.bytes) },
+  { key: 'address', label: 'Address', cell: (row, state) => pick(state, 'address', row.address) },
+  { key: 'user', label: 'User', cell: (row, state) => pick(state, 'user', row.user) },
+  { key: 'agent', label: 'User agent', cell: (row, state) => pick(state, 'agent', row.agent) },
+  { key: 'host', label: 'Host', cell: (row, state) => pick(state, 'host', row.host) },
+];
+
+let rows;
+let before; // the state whose rows stand there now, if all of them do
+
+export function start(section) {
+  rows = new Rows(section, {
+    path: 'log', title: 'Log', columns: COLUMNS,
+    detail: (row, state) => detail(row, state, { facts: FACTS, blocks: BLOCKS }),
+    empty: () => el('p', {}, 'Nothing was logged, or the files are not followed: see ', el('a', { href: '?view=files' }, 'Files'), '.'),
+  });
+}
+
+export async function show(state, signal) {
+  const paused = before && !state.live && address(before, { live: undefined }) === address(state);
+  if (paused) {
+    // Who pauses wants to read what stands there: it is not loaded anew under their eyes.
+    rows.frame(state, signal);
+    rows.page(rows.answer);
+    return;
+  }
+  before = undefined;
+  if (!state.live) {
+    await rows.show(state, signal);
+    return;
+  }
+  before = state;
+  rows.frame(state, signal);
+  const tail = new Tail(query(state), signal, {
+    opened: () => load(rows.place, signal, () => rows.ask(state, signal, []), (answer) => fresh(answer)),
+    came: (list, skipped) => add(list, skipped),
+    lost: () => { rows.status.textContent = 'The connection is lost; trying again…'; },
+  });
+  signal.addEventListener('abort', () => tail.close());
+}
+
+let early = [];
+
+// Lines may come before the page that they are put on top of; and some of them are on it already.
+function fresh(answer) {
+  rows.answer = answer;
+  rows.draw(answer);
+  rows.pager.replaceChildren();
+  rows.foot.replaceChildren();
+  const waiting = early;
+  early = [];
+  add(waiting, 0);
+}
+
+function add(list, skipped) {
+  if (rows.place.hasAttribute('aria-busy')) {
+    early.push(...list);
+    if (early.length > KEPT) early.splice(0, early.length - KEPT);
+  }
+  if (!rows.body && list.length) fresh({ ...rows.answer, rows: [list[0]] });
+  const added = list.filter((row) => !rows.find(row.id)).map((row) => rows.row(row));
+  rows.body?.prepend(...added.reverse());
+  for (const entry of added) entry.classList.add('new');
+  if (skipped) rows.body?.prepend(el('tr', { role: 'row', class: 'skipped' }, el('td', { role: 'cell', colspan: COLUMNS.length + 1 }, `${count(skipped)} more came than can be shown`)));
+  const entries = rows.body ? [...rows.body.querySelectorAll('.entry')] : [];
+  for (const entry of entries.slice(KEPT)) {
+    if (entry.nextElementSibling?.matches('.more')) entry.nextElementSibling.remove();
+    entry.remove();
+    before = undefined; // what is below is no longer all that was loaded
+  }
+  rows.status.textContent = `Live: ${count(Math.min(entries.length, KEPT))} lines, newest first`;
+}

@@ -1,0 +1,80 @@
+// Puts the view that the address names on the page, and keeps it so while the address changes.
+
+import * as bar from './bar.js';
+import { announce } from './dom.js';
+import * as files from './files.js';
+import { address, go, read, visit } from './filter.js';
+import { zone, zoneName } from './format.js';
+import * as log from './log.js';
+import * as overview from './overview.js';
+import * as requests from './requests.js';
+
+const VIEWS = { overview, log, requests, files };
+
+const live = document.getElementById('live');
+const zones = [...document.querySelectorAll('[data-tz]')];
+let running = new AbortController();
+let shown;
+
+function route() {
+  // What was asked for before would come too late; a live view ends as well.
+  running.abort();
+  running = new AbortController();
+  const state = read();
+  if (!(state.view in VIEWS)) state.view = 'overview';
+  zone(state.tz);
+  bar.show(state);
+  for (const link of document.querySelectorAll('.views a')) {
+    link.href = address(state, { view: link.dataset.view });
+    if (link.dataset.view === state.view) link.setAttribute('aria-current', 'page');
+    else link.removeAttribute('aria-current');
+  }
+  for (const button of zones) button.setAttribute('aria-pressed', button.dataset.tz === (state.tz ?? ''));
+  zones[0].title = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  live.setAttribute('aria-pressed', Boolean(state.live));
+  document.body.dataset.view = state.view;
+  for (const section of document.querySelectorAll('main > section')) {
+    section.hidden = section.dataset.view !== state.view;
+  }
+  const heading = document.querySelector(`main > section[data-view=${state.view}] h1`);
+  document.title = `${heading.textContent} · log-ingestd`;
+  if (shown && shown !== state.view) {
+    scrollTo(0, 0);
+    heading.focus({ preventScroll: true });
+  }
+  shown = state.view;
+  VIEWS[state.view].show(state, running.signal);
+}
+
+// Links of the page change its address without loading it anew; all else is the browser's.
+document.addEventListener('click', (event) => {
+  const link = event.target.closest('a[href^="?"]');
+  if (!link || event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+  event.preventDefault();
+  if (String(getSelection())) return; // who marks a value to copy it does not mean the link
+  visit(link.getAttribute('href'));
+});
+
+live.addEventListener('click', () => {
+  const on = live.getAttribute('aria-pressed') !== 'true';
+  // Live means now: a range that has ended could not show anything new.
+  const now = on && read().to ? { from: '15m', to: undefined } : {};
+  go({ ...now, live: on ? '1' : undefined });
+  announce(on ? 'Live: new requests are shown as they come' : 'Paused');
+});
+
+for (const button of zones) {
+  button.addEventListener('click', () => {
+    go({ tz: button.dataset.tz || undefined }, { again: true });
+    announce(`Times are in ${zoneName()}`);
+  });
+}
+
+addEventListener('popstate', route);
+addEventListener('state', route);
+
+bar.start();
+for (const [name, view] of Object.entries(VIEWS)) {
+  view.start(document.querySelector(`main > section[data-view=${name}]`));
+}
+route();

@@ -1,0 +1,44 @@
+// Request logs, as an application writes them: with headers and bodies.
+
+import { repeat } from './api.js';
+import { detail } from './detail.js';
+import { el } from './dom.js';
+import { count, duration, stamp } from './format.js';
+import { Rows, pick, status, when } from './rows.js';
+
+const ms = (n) => duration(n === null ? null : n * 1000);
+const FACTS = [
+  ['timestamp', 'Time', stamp], ['method', 'Method', 'method'], ['path', 'Path', 'url'], ['query_params', 'Query'],
+  ['status_code', 'Status', 'code'], ['response_time_ms', 'Duration', ms], ['ip_address', 'Address', 'address'],
+  ['user_id', 'User', 'user'], ['user_agent', 'User agent', 'agent'], ['content_type', 'Content type'], ['session_id', 'Session'],
+  ['server', 'Server', 'server'], ['file', 'File'], ['log_offset', 'Offset', count], ['id', 'Id'], ['log_file', 'File number'],
+];
+const BLOCKS = [
+  [['headers', 'Request headers'], ['body', 'Request body']],
+  [['response_headers', 'Response headers'], ['response_body', 'Response body']],
+  [['extra_data', 'Further data']],
+];
+const COLUMNS = [
+  { key: 'time', label: 'Time', cell: when },
+  { key: 'status', label: 'Status', cell: (row, state) => status(state, row.code) },
+  { key: 'method', label: 'Method', cell: (row, state) => pick(state, 'method', row.method) },
+  { key: 'url', label: 'Path', cell: (row, state) => pick(state, 'url', row.path) },
+  { key: 'duration', label: 'Duration', cell: (row) => ms(row.duration_ms) },
+  { key: 'address', label: 'Address', cell: (row, state) => pick(state, 'address', row.address) },
+  { key: 'user', label: 'User', cell: (row, state) => pick(state, 'user', row.user) },
+];
+
+let rows;
+
+export function start(section) {
+  rows = new Rows(section, {
+    path: 'requests', title: 'Request logs', columns: COLUMNS, exported: { table: 'requests' },
+    detail: (row, state) => detail(row, state, { facts: FACTS, blocks: BLOCKS }),
+    empty: () => el('p', {}, 'Request logs are lines of JSON that an application writes, for example with the Django package. They stand beside the access log, not in it.'),
+  });
+}
+
+export async function show(state, signal) {
+  await rows.show(state, signal);
+  if (state.live && !state.before && !state.after) repeat(5e3, signal, () => { if (!state.row && !rows.place.querySelector('.more')) rows.show(state, signal); });
+}

@@ -1,0 +1,76 @@
+// Lists of what is asked for most, by whom, and what is slow. Each entry narrows the filter to it.
+
+import { get, load, nothing } from './api.js';
+import { el, replace, visible } from './dom.js';
+import { address, query } from './filter.js';
+import { brief, count, duration, percent } from './format.js';
+
+const LIMIT = 8;
+const LISTS = [
+  { by: 'url', title: 'URLs', field: 'url' },
+  { by: 'slow', title: 'Slowest URLs', field: 'url' },
+  { by: 'address', title: 'Addresses', field: 'address' },
+  { by: 'user', title: 'Users', field: 'user' },
+  { by: 'agent', title: 'User agents', field: 'agent' },
+  { by: 'host', title: 'Hosts', field: 'host' },
+];
+const MOST = [
+  ['Requests', (item) => brief(item.rows)],
+  ['Errors', (item) => percent(item.errors / item.rows)],
+  ['Mean', (item) => duration(item.mean)],
+];
+const SLOW = [
+  ['Mean', (item) => duration(item.mean)],
+  ['Slowest', (item) => duration(item.max)],
+  ['Requests', (item) => brief(item.rows)],
+];
+
+let panels;
+
+export function start(place) {
+  panels = LISTS.map((list) => {
+    const note = el('p', { class: 'note' });
+    const body = el('div', { class: 'list loading', tabindex: 0, role: 'region', 'aria-label': list.title });
+    place.append(el('div', { class: 'panel', 'data-by': list.by }, el('h2', {}, list.title), note, body));
+    return { ...list, note, body };
+  });
+}
+
+export const show = (state, signal) => Promise.all(panels.map((panel) => {
+  const asked = query(state, undefined, { by: panel.by, limit: LIMIT });
+  return load(panel.body, signal, () => get('top', asked, signal), (answer) => draw(panel, state, answer));
+}));
+
+function draw(panel, state, answer) {
+  const slow = panel.by === 'slow';
+  const items = answer.items;
+  panel.note.textContent = answer.complete ? '' : `of the newest ${count(answer.sampled)} requests`;
+  if (!items.length || (slow && items.every((item) => item.mean === null))) {
+    replace(panel.body, answer.sampled > 0 && slow
+      ? nothing('This format has no durations', el('p', {}, 'Add ', el('code', {}, '%(D)s'), ' to Gunicorn’s ', el('code', {}, '--access-logformat'), '.'))
+      : nothing('No requests in this range'));
+    return;
+  }
+  const columns = slow ? SLOW : MOST;
+  const measure = (item) => (slow ? item.mean ?? 0 : item.rows);
+  const most = Math.max(...items.map(measure), 1);
+  replace(panel.body, el('table', {},
+    el('caption', { class: 'hidden' }, panel.title),
+    el('thead', {}, el('tr', {}, el('th', { scope: 'col' }, el('span', { class: 'hidden' }, panel.title)),
+      columns.map(([name]) => el('th', { scope: 'col' }, name)))),
+    el('tbody', {}, items.map((item) => {
+      const row = el('tr', {}, el('th', { scope: 'row' }, entry(panel, state, item)),
+        columns.map(([name, text]) => el('td', { class: name === 'Errors' && item.errors ? 'bad' : null }, text(item))));
+      row.style.setProperty('--share', measure(item) / most);
+      return row;
+    }))));
+}
+
+function entry({ field }, state, { value }) {
+  if (value === null || value === '') return el('span', { class: 'none' }, 'none');
+  const chosen = state[field] === value;
+  return el('a', {
+    href: address(state, { [field]: chosen ? undefined : value }), title: visible(value), 'data-key': value,
+    'aria-current': chosen ? 'true' : null,
+  }, visible(value));
+}
