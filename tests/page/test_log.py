@@ -150,7 +150,7 @@ def test_a_download_holds_the_rows(browser, site, kind):
         return new and not list(browser.downloads.glob("*.crdownload")) and new[0].stat().st_size and new[0]
 
     path = wait(finished, "the download")
-    text = path.read_text(newline="")
+    text = path.read_text()
     rows = list(csv.DictReader(text.splitlines())) if kind == "csv" else [json.loads(line) for line in text.splitlines()]
     assert sorted(str(row["id"]) for row in rows) == sorted(ids(site, "agent LIKE '%shopper%'"))
     assert {row["agent"] for row in rows} == {"shopper/1.0"}
