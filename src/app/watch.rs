@@ -38,7 +38,7 @@ pub async fn watch(
         announce(&watch);
         let sweeper = spawn_sweeper(&watch, store.clone());
         let indexer = tokio::spawn(tend(store.clone(), watch.poll_interval));
-        let page = bound.as_ref().map(|at| Page::open(at, &watch, store.clone(), &shutdown));
+        let page = bound.as_ref().map(|at| Page::open(at, &watch, &store, &shutdown));
         let descriptors = allow_many_files(if page.is_some() { MOST_CONNECTIONS } else { 0 });
         let line = Line::new(watch.clone(), store.clone(), kept, descriptors);
         kept = line.run(&mut shutdown, &watch.paths).await;

@@ -22,6 +22,7 @@
 
 mod answers;
 mod error;
+mod export;
 mod indexer;
 mod location;
 mod postgres;
@@ -38,10 +39,12 @@ pub use answers::{
     SweepReport, Table,
 };
 pub use error::{Cause, StoreError};
+pub use export::{Exported, moment};
 pub use indexer::Indexer;
 pub use location::{Location, LocationError};
 pub use search::{
-    By, Cursor, Direction, FileList, Found, Overview, Page, Point, Reader, RejectList, Top, TopItem,
+    By, Cursor, Direction, FileList, Found, Overview, Page, Point, Reader, RejectList, Top,
+    TopItem, Walk,
 };
 pub use sweeper::{DayRemoved, Sweeper};
 pub use writer::Writer;

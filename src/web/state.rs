@@ -2,15 +2,17 @@
 
 use tokio::sync::watch;
 
-use crate::store::Store;
+use crate::store::{Reader, Store};
 
 /// What the handlers share. Clones are cheap and the same.
 #[derive(Clone, Debug)]
 pub struct PageState {
     /// What is asked.
-    pub store: Store,
-    /// The retention, as people write it: `120d` or `off`.
+    pub reader: Reader,
+    /// The retention of rows, as people write it: `120d` or `off`.
     pub retention: String,
+    /// The retention of counts.
+    pub rollup_retention: String,
     /// This program's version.
     pub version: &'static str,
     closing: watch::Receiver<bool>,
@@ -18,8 +20,14 @@ pub struct PageState {
 
 impl PageState {
     /// `closing` becomes true, or loses its sender, when the page is to end.
-    pub fn new(store: Store, retention: String, closing: watch::Receiver<bool>) -> Self {
-        Self { store, retention, version: env!("CARGO_PKG_VERSION"), closing }
+    pub fn new(
+        store: &Store,
+        retention: String,
+        rollup_retention: String,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
+        let (reader, version) = (store.reader(), env!("CARGO_PKG_VERSION"));
+        Self { reader, retention, rollup_retention, version, closing }
     }
 
     /// Waits until the page is to end. Whatever streams for as long as its client likes selects on

@@ -3,6 +3,7 @@
 use super::Reader;
 use super::page::Found;
 use super::statement::Statement;
+use crate::model::Micros;
 use crate::store::answers::{StoredRequest, StoredRow, Table};
 use crate::store::postgres;
 use crate::store::rows::{self, Columns as Row};
@@ -22,6 +23,7 @@ pub(super) trait Line: Sized + 'static {
     /// Columns as text where they are none of SQL's common types.
     fn columns(postgres: bool, columns: Columns) -> &'static str;
     fn read(row: &impl Row) -> Result<Self, sqlx::Error>;
+    fn timestamp(&self) -> Micros;
 }
 
 impl Line for StoredRow {
@@ -33,6 +35,10 @@ impl Line for StoredRow {
 
     fn read(row: &impl Row) -> Result<StoredRow, sqlx::Error> {
         rows::stored(row)
+    }
+
+    fn timestamp(&self) -> Micros {
+        self.timestamp
     }
 }
 
@@ -62,6 +68,10 @@ impl Line for StoredRequest {
 
     fn read(row: &impl Row) -> Result<StoredRequest, sqlx::Error> {
         rows::stored_request(row)
+    }
+
+    fn timestamp(&self) -> Micros {
+        self.line.timestamp
     }
 }
 

@@ -10,6 +10,7 @@ mod overview;
 mod page;
 mod statement;
 mod top;
+mod walk;
 
 use std::time::Duration;
 
@@ -25,6 +26,7 @@ pub use lists::{FileList, RejectList};
 pub use overview::{Overview, Point};
 pub use page::{Cursor, Direction, Found, Page};
 pub use top::{By, Top, TopItem};
+pub use walk::Walk;
 
 /// Connections of all who look, and how long one waits for its turn.
 const MOST: u32 = 4;

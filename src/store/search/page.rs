@@ -73,8 +73,8 @@ impl Reader {
         limit: usize,
         budget: Duration,
     ) -> Result<Page<StoredRow>, StoreError> {
-        let search = Search { reader: self, filter, limit, end: Instant::now() + budget };
-        search.page(direction).await
+        let end = Instant::now() + budget;
+        Search { reader: self, filter, limit, end, columns: Columns::List }.page(direction).await
     }
 
     /// The same of `request_log`, without headers, bodies and what else was logged.
@@ -89,8 +89,8 @@ impl Reader {
         limit: usize,
         budget: Duration,
     ) -> Result<Page<StoredRequest>, StoreError> {
-        let search = Search { reader: self, filter, limit, end: Instant::now() + budget };
-        search.page(direction).await
+        let end = Instant::now() + budget;
+        Search { reader: self, filter, limit, end, columns: Columns::List }.page(direction).await
     }
 
     /// The row of `gunicorn_log` that an id names.
@@ -119,15 +119,16 @@ impl Reader {
 }
 
 /// One answer in the making.
-struct Search<'a> {
-    reader: &'a Reader,
-    filter: &'a Filter,
-    limit: usize,
-    end: Instant,
+pub(super) struct Search<'a> {
+    pub(super) reader: &'a Reader,
+    pub(super) filter: &'a Filter,
+    pub(super) limit: usize,
+    pub(super) end: Instant,
+    pub(super) columns: Columns,
 }
 
 impl Search<'_> {
-    async fn page<T: Line>(&self, direction: Direction) -> Result<Page<T>, StoreError> {
+    pub(super) async fn page<T: Line>(&self, direction: Direction) -> Result<Page<T>, StoreError> {
         let (from, to) = (self.filter.from, self.filter.to);
         let older = matches!(direction, Direction::Older(_));
         // Times of rows are whole microseconds: what is before `to` is at most the one before it.
@@ -181,7 +182,7 @@ impl Search<'_> {
         limit: usize,
     ) -> Result<Vec<Found<T>>, StoreError> {
         let (low, high) = (near.min(edge), near.max(edge));
-        let mut statement = select::<T>(self.reader, Columns::List);
+        let mut statement = select::<T>(self.reader, self.columns);
         statement.sql(" WHERE timestamp >= ").time(low).sql(" AND timestamp <= ").time(high);
         if let Some(cursor) = cursor {
             statement.sql(if older {

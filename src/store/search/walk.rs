@@ -1,0 +1,65 @@
+//! All rows that a filter finds, page by page: for downloads and the command line.
+
+use std::marker::PhantomData;
+use std::time::{Duration, Instant};
+
+use super::Reader;
+use super::line::{Columns, Line};
+use super::page::{Cursor, Direction, Found, Search};
+use crate::model::Filter;
+use crate::store::error::StoreError;
+
+/// Rows of a page. A row of `request_log` may hold a body of megabytes.
+const ROWS: usize = 500;
+/// A question that finds nothing is asked anew after so long, so that who waits may go away.
+const BUDGET: Duration = Duration::from_secs(5);
+
+/// Goes through the rows of a range, newest first or oldest first.
+#[derive(Clone, Debug)]
+pub struct Walk<T> {
+    reader: Reader,
+    filter: Filter,
+    next: Option<Direction>,
+    rows: PhantomData<fn() -> T>,
+}
+
+#[expect(private_bounds, reason = "only rows of the two tables can be walked through")]
+impl<T: Line> Walk<T> {
+    /// From the newest row on.
+    pub fn newest_first(reader: Reader, filter: Filter) -> Walk<T> {
+        Walk { reader, filter, next: Some(Direction::Older(None)), rows: PhantomData }
+    }
+
+    /// From the oldest row on.
+    pub fn oldest_first(reader: Reader, filter: Filter) -> Walk<T> {
+        let before = Cursor { timestamp: filter.from, id: i64::MIN };
+        Walk { reader, filter, next: Some(Direction::Newer(before)), rows: PhantomData }
+    }
+
+    /// The next rows, in order, all of their columns; `None` behind the last. It may have found none
+    /// yet.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn next(&mut self) -> Result<Option<Vec<Found<T>>>, StoreError> {
+        let Some(direction) = self.next else { return Ok(None) };
+        let end = Instant::now() + BUDGET;
+        let (reader, filter, limit) = (&self.reader, &self.filter, ROWS);
+        let search = Search { reader, filter, limit, end, columns: Columns::All };
+        let mut page = search.page::<T>(direction).await?;
+        let oldest_first = matches!(direction, Direction::Newer(_));
+        if oldest_first {
+            page.rows.reverse();
+        }
+        let edge = page.searched_to.map(|timestamp| {
+            let id = if oldest_first { i64::MAX } else { i64::MIN };
+            Cursor { timestamp, id }
+        });
+        let last = page.rows.last().map(|it| Cursor { timestamp: it.row.timestamp(), id: it.id });
+        self.next = edge.or(last).filter(|_| page.more).map(|cursor| {
+            if oldest_first { Direction::Newer(cursor) } else { Direction::Older(Some(cursor)) }
+        });
+        Ok(Some(page.rows))
+    }
+}
