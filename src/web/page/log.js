@@ -60,7 +60,7 @@ export async function show(state, signal) {
   const tail = new Tail(query(state), signal, {
     opened: () => load(rows.place, signal, () => rows.ask(state, signal, []), (answer) => fresh(answer)),
     came: (list, skipped) => add(list, skipped),
-    lost: () => { rows.status.textContent = 'The connection is lost; trying again…'; },
+    lost: (reason = 'The connection is lost; trying again…') => { rows.status.textContent = reason; },
   });
   signal.addEventListener('abort', () => tail.close());
 }
@@ -75,7 +75,7 @@ function fresh(answer) {
   rows.foot.replaceChildren();
   const waiting = early;
   early = [];
-  add(waiting, 0);
+  add(waiting, false);
 }
 
 function add(list, skipped) {
@@ -85,9 +85,9 @@ function add(list, skipped) {
   }
   if (!rows.body && list.length) fresh({ ...rows.answer, rows: [list[0]] });
   const added = list.filter((row) => !rows.find(row.id)).map((row) => rows.row(row));
+  if (skipped) rows.body?.prepend(el('tr', { role: 'row', class: 'skipped' }, el('td', { role: 'cell', colspan: COLUMNS.length + 1 }, 'More lines came here than can be shown')));
   rows.body?.prepend(...added.reverse());
   for (const entry of added) entry.classList.add('new');
-  if (skipped) rows.body?.prepend(el('tr', { role: 'row', class: 'skipped' }, el('td', { role: 'cell', colspan: COLUMNS.length + 1 }, `${count(skipped)} more came than can be shown`)));
   const entries = rows.body ? [...rows.body.querySelectorAll('.entry')] : [];
   for (const entry of entries.slice(KEPT)) {
     if (entry.nextElementSibling?.matches('.more')) entry.nextElementSibling.remove();

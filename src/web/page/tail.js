@@ -4,12 +4,12 @@ const EVERY = 250;
 const AGAIN = 3000;
 
 export class Tail {
-  /** `on`: opened() at each (re)connection, came(rows, skipped) oldest first, lost(). */
+  /** `on`: opened() at each (re)connection, came(rows, skipped) oldest first, lost(reason). */
   constructor(query, signal, on) {
     this.address = `api/tail?${query}`;
     this.on = on;
     this.rows = [];
-    this.skipped = 0;
+    this.skipped = false;
     this.timer = setInterval(() => this.flush(), EVERY);
     this.connect();
   }
@@ -18,7 +18,8 @@ export class Tail {
     this.source = new EventSource(this.address);
     this.source.addEventListener('open', () => this.on.opened());
     this.source.addEventListener('row', ({ data }) => this.rows.push(JSON.parse(data)));
-    this.source.addEventListener('skipped', ({ data }) => { this.skipped += JSON.parse(data).rows; });
+    this.source.addEventListener('skipped', () => { this.skipped = true; });
+    this.source.addEventListener('trouble', ({ data }) => this.on.lost(JSON.parse(data).error));
     this.source.addEventListener('error', () => {
       this.on.lost();
       // The browser connects again by itself, unless it was refused.
@@ -30,7 +31,7 @@ export class Tail {
     if (!this.rows.length && !this.skipped) return;
     const { rows, skipped } = this;
     this.rows = [];
-    this.skipped = 0;
+    this.skipped = false;
     this.on.came(rows, skipped);
   }
 

@@ -1,0 +1,36 @@
+"""One browser for all tests, one daemon for each database."""
+
+import pytest
+from browser import Browser
+from daemon import full
+from stores import Postgres, Sqlite
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(scope="session", params=[Sqlite, Postgres], ids=lambda store: store.name)
+def site(request):
+    site = full(request.param)
+    yield site
+    site.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _server():
+    yield
+    if Postgres.server:
+        Postgres.server.stop()
+
+
+@pytest.fixture
+def browser(chromium, site, request):
+    """The browser on the site; after each test it must have nothing to complain of."""
+    chromium.site = site
+    chromium.show()
+    yield chromium
+    chromium.verdict(refused=bool(request.node.get_closest_marker("refused")))

@@ -1,0 +1,91 @@
+"""The real daemon on a directory of logs, and its page."""
+
+import datetime
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import tempfile
+import time
+
+import logs
+
+AT = re.compile(r"the page is at (http://\S+/)")
+
+
+def wait(condition, what, seconds=30):
+    """The first value of the condition that counts as true."""
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        assert time.monotonic() < end, f"in vain: {what}"
+        time.sleep(0.05)
+
+
+class Site:
+    def __init__(self, store, files):
+        """`files`: names and what is in them at the start."""
+        self.directory = tempfile.TemporaryDirectory(prefix="page-")
+        root = pathlib.Path(self.directory.name)
+        self.logs = root / "logs"
+        self.logs.mkdir()
+        for name, lines in files.items():
+            (self.logs / name).write_bytes(b"".join(lines))
+        self.store = store(root)
+        self.said = root / "daemon.txt"
+        with self.said.open("wb") as said:
+            self.daemon = subprocess.Popen(
+                [os.environ["LOG_INGESTD_PROGRAM"], "--watch", str(self.logs), "--database-url", self.store.url,
+                 "--host", "web1", "--listen", "127.0.0.1:0", "--retention", "off"],
+                stdout=said, stderr=said,
+            )
+        self.address = wait(self.find, "the address of the page")
+        lines = sum(path.read_bytes().count(b"\n") for path in self.logs.iterdir())
+        wait(lambda: self.number("SELECT coalesce(sum(lines), 0) FROM log_file") >= lines, "the rows")
+
+    def find(self):
+        assert self.daemon.poll() is None, self.said.read_text()
+        found = AT.search(self.said.read_text())
+        return found and found[1]
+
+    def ask(self, sql):
+        return self.store.ask(sql)
+
+    def column(self, sql):
+        return [row[0] for row in self.ask(sql)]
+
+    def number(self, sql):
+        # A database without its tables yet holds nothing.
+        try:
+            return int(self.column(sql)[0])
+        except Exception:
+            if self.daemon.poll() is not None:
+                raise
+            return 0
+
+    def append(self, name, *lines):
+        with (self.logs / name).open("ab") as log:
+            log.write(b"".join(lines))
+
+    def close(self):
+        self.daemon.send_signal(signal.SIGTERM)
+        try:
+            assert self.daemon.wait(20) == 0, self.said.read_text()
+        finally:
+            self.daemon.kill()
+            self.store.remove()
+            self.directory.cleanup()
+
+
+def full(store):
+    now = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
+    site = Site(store, {"access.log": logs.access(now), "requests.log": logs.requests(now)})
+    site.now = now
+    # All that was logged, and nothing that the tests add later.
+    first, last = now - datetime.timedelta(minutes=70), now + datetime.timedelta(seconds=1)
+    site.range = {"from": first.strftime("%Y-%m-%dT%H:%M:%SZ"), "to": last.strftime("%Y-%m-%dT%H:%M:%SZ")}
+    site.within = f"timestamp >= '{first:%Y-%m-%d %H:%M:%S}' AND timestamp < '{last:%Y-%m-%d %H:%M:%S}'"
+    return site

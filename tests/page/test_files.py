@@ -1,0 +1,39 @@
+"""Files, what became of their lines, and the lines that became nothing."""
+
+
+def test_files_are_counted_as_in_the_database(browser, site):
+    browser.open(view="files")
+    shown = browser.run("""return [...document.querySelectorAll('table.files tbody tr')].map((row) =>
+        [...row.children].map((cell) => cell.textContent))""")
+    stored = site.ask("SELECT path, lines, stored_rows, rejected, excluded FROM log_file ORDER BY path")
+    found = sorted((row[0], row[3], row[4], row[5], row[6]) for row in shown)
+    assert len(found) == len(stored)
+    for (text, *counts), (path, *expected) in zip(found, stored):
+        assert path in text
+        assert [int(count.replace(",", "")) for count in counts] == expected
+    assert "PostgreSQL" in browser.anywhere(".version").text or "SQLite" in browser.anywhere(".version").text
+
+
+def test_rejected_lines_show_reason_and_bytes(browser, site):
+    browser.open(view="files")
+    lines = browser.run("""return [...document.querySelectorAll('.rejects li')].map((it) =>
+        [it.querySelector('.reason').textContent, it.querySelector('pre').textContent])""")
+    stored = site.ask("SELECT reason, raw FROM rejected_line ORDER BY rejected_at DESC")
+    assert len(lines) == min(len(stored), 100)
+    assert {reason for reason, _ in lines} <= {reason for reason, _ in stored}
+    assert any("<script>alert(1)</script>" in raw for _, raw in lines)
+    assert any("\\xff\\xfe<img" in raw.lower() for _, raw in lines)
+
+
+def test_the_rejected_lines_of_one_file(browser, site):
+    browser.open(view="files")
+    browser.click("table.files td a.bad")
+    browser.until(lambda: "file" in browser.query, "one file")
+    number = browser.query["file"]
+    expected = site.column(f"SELECT count(*) FROM rejected_line WHERE log_file = {number}")[0]
+    assert len(browser.all(".rejects li")) == min(expected, 100)
+    browser.open(view="files", file="33000000")
+    assert "No rejected lines of this file" in browser.text(".rejects")
+    browser.click("[data-key=all]")
+    browser.until(lambda: "file" not in browser.query, "all files")
+    assert browser.all(".rejects li")

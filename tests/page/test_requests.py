@@ -1,0 +1,57 @@
+"""Request logs: headers and bodies, laid out and harmless."""
+
+import json
+
+import pytest
+from test_log import ids
+
+
+@pytest.mark.parametrize("field, value, where", [
+    ("url", "/api/3", "path LIKE '/api/3%'"),
+    ("code", "404", "status_code = 404"),
+    ("code", "5xx", "status_code BETWEEN 500 AND 599"),
+    ("method", "POST", "method = 'POST'"),
+    ("user", "ann", "user_id = 'ann'"),
+    ("address", "203.0.113.2", "ip_address = '203.0.113.2'"),
+    ("agent", "<img", "user_agent LIKE '%<img%'"),
+    ("server", "web2", "false"),
+])
+def test_each_filter_shows_its_rows(browser, site, field, value, where):
+    browser.open(view="requests", **site.range)
+    browser.fill(field, value)
+    assert browser.ids() == ids(site, where, "request_log")[:100]
+
+
+def test_pages_show_every_row_once(browser, site):
+    browser.open(view="requests", **site.range)
+    there = browser.ids()
+    browser.click(".tools .pager a:last-child")
+    browser.until(lambda: "before" in browser.query, "an older page")
+    assert there + browser.ids() == ids(site, table="request_log")
+
+
+def test_bodies_are_laid_out_and_run_nothing(browser, site):
+    browser.open(view="requests", **site.range)
+    for nth in range(8):
+        entry = browser.all("tr.entry")[nth]
+        entry.find_element("css selector", "td.open button").click()
+        browser.settle()
+        blocks = dict(browser.run("""return [...document.querySelectorAll('.detail .block')].map(
+            (it) => [it.querySelector('h3').firstChild.textContent, it.lastElementChild.textContent])"""))
+        body, answer = site.ask(f"SELECT body, response_body FROM request_log WHERE id = {entry.get_attribute('data-id')}")[0]
+        # Characters that are made visible are written as JSON writes them: it is the same value.
+        assert json.loads(blocks["Request body"]) == json.loads(body)
+        assert blocks["Request body"].startswith('{\n  "note": "')
+        if "\u202e" not in answer:
+            assert blocks["Response body"] == answer
+        assert "tenant" in blocks["Further data"]
+        assert "Accept" in blocks["Request headers"]
+        # What turns the direction of text is shown, not obeyed.
+        assert "\u202e" not in browser.text(".detail")
+        entry.find_element("css selector", "td.open button").click()
+    assert browser.run("return document.querySelectorAll('main :is(script, img, iframe, style, object, base)').length") == 0
+
+
+def test_a_download_is_asked_of_the_right_table(browser, site):
+    browser.open(view="requests", **site.range)
+    assert "table=requests" in browser.one(".downloads [data-key=csv]").get_attribute("href")

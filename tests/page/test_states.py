@@ -1,0 +1,45 @@
+"""What the page says where there is nothing to show, and when the daemon is away."""
+
+import datetime
+
+import logs
+import pytest
+from browser import KEYS
+from daemon import Site
+from stores import Sqlite
+
+
+@pytest.fixture
+def untimed(chromium):
+    """Lines of Gunicorn's own default, which has no durations."""
+    now = datetime.datetime.now(datetime.timezone.utc)
+    site = Site(Sqlite, {"access.log": logs.corpus("default", now)})
+    chromium.site = site
+    chromium.show()
+    yield chromium
+    if site.daemon.poll() is None:
+        site.close()
+
+
+def test_a_format_without_durations_says_so(untimed):
+    untimed.open()
+    assert "%(D)s" in untimed.text("[data-chart=times] .over")
+    assert "%(D)s" in untimed.text(".panel[data-by=slow]")
+    untimed.open(view="log")
+    assert set(untimed.cells("duration")) == {"–"}
+    untimed.open(view="requests")
+    assert "No requests in this range" in untimed.text(".empty")
+    assert "lines of JSON" in untimed.text(".empty").replace("Lines", "lines")
+    untimed.verdict()
+
+
+def test_a_daemon_that_is_gone_is_told_and_asked_again(untimed):
+    untimed.open()
+    untimed.site.close()
+    untimed.anywhere("[data-range='6h']").click()
+    untimed.until_query(**{"from": "6h"})
+    assert "cannot be reached" in untimed.text(".trouble")
+    retry = untimed.one(".trouble button")
+    retry.send_keys(KEYS.ENTER)
+    untimed.settle()
+    assert "cannot be reached" in untimed.text(".trouble")
