@@ -3,6 +3,7 @@
 mod access;
 pub(crate) mod client;
 mod measures;
+mod monitoring;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
