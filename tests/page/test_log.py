@@ -3,6 +3,7 @@
 import csv
 import datetime
 import json
+import shutil
 
 import logs
 import pytest
@@ -140,14 +141,15 @@ def test_an_address_shows_the_same_to_whoever_opens_it(browser, site):
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
 def test_a_download_holds_the_rows(browser, site, kind):
-    browser.downloads.mkdir(exist_ok=True)
-    before = set(browser.downloads.iterdir())
+    # Empty, since a file of the same name would be written over.
+    shutil.rmtree(browser.downloads, ignore_errors=True)
+    browser.downloads.mkdir()
     browser.open(view="log", agent="shopper", **site.range)
     browser.click(f".downloads [data-key={kind}]")
 
     def finished():
-        new = [path for path in browser.downloads.iterdir() if path not in before and path.suffix != ".crdownload"]
-        return new and not list(browser.downloads.glob("*.crdownload")) and new[0].stat().st_size and new[0]
+        files = list(browser.downloads.iterdir())
+        return len(files) == 1 and files[0].suffix == f".{kind}" and files[0].stat().st_size and files[0]
 
     path = wait(finished, "the download")
     text = path.read_text()
