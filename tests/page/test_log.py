@@ -186,6 +186,7 @@ def test_lines_are_shown_as_they_come_until_they_are_paused(browser, site):
     come("/tail/4")
     wait(lambda: site.number("SELECT count(*) FROM gunicorn_log WHERE url = '/tail/4'"), "the row")
     assert browser.cells("url") == shown
+    assert "live" not in browser.one("td.url a").get_attribute("href")
     browser.anywhere("#live").click()
     wait(lambda: "/tail/4" in browser.cells("url"), "what came meanwhile")
     urls = [url for url in browser.cells("url") if url.startswith("/tail/")]
@@ -193,10 +194,12 @@ def test_lines_are_shown_as_they_come_until_they_are_paused(browser, site):
 
 
 @pytest.mark.refused
-def test_what_cannot_be_read_is_said(browser, site):
-    browser.open(view="log", code="many")
+@pytest.mark.parametrize("live", ["", "1"])
+def test_what_cannot_be_read_is_said(browser, site, live):
+    browser.open(view="log", code="many", live=live)
+    wait(lambda: browser.all(".error"), "the reason")
     assert "This filter cannot be read" in browser.text(".error")
     assert "many" in browser.text(".error")
     browser.anywhere(".bar .clear").click()
     browser.until(lambda: "code" not in browser.query, "an empty filter")
-    assert not browser.all(".error")
+    wait(lambda: not browser.all(".error"), "rows")

@@ -78,6 +78,10 @@ export class Rows {
     return entry;
   }
 
+  shown() {
+    return this.body ? [...this.body.querySelectorAll('.entry')].map(({ row }) => row) : [];
+  }
+
   find(id) {
     return this.body && [...this.body.children].find((entry) => entry.dataset.id === id);
   }
