@@ -11,6 +11,7 @@
 //! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`]: the small commands.
 
 mod archives;
+mod ask;
 mod backoff;
 mod check;
 mod cleanup;
@@ -34,6 +35,7 @@ mod status;
 mod verify;
 mod watch;
 
+pub use ask::ask;
 pub use check::{Report, check};
 pub use cleanup::cleanup;
 pub use config::{Config, PageConfig, Parsing, Watch};

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::query::{Query, Top};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Every line of rotating Gunicorn access logs in PostgreSQL or SQLite, exactly once.
@@ -144,6 +145,10 @@ pub(super) enum Command {
     },
     /// Show files, offsets, lag, rejects and sweeps
     Status,
+    /// Print stored rows: a table, JSON lines, CSV, or an access log again
+    Query(Query),
+    /// Print the most frequent URLs, users, addresses, agents or hosts, or the slowest URLs
+    Top(Top),
     /// Hold files against the database: digest, counts, and each line against its row
     Verify {
         /// Files or directories [default: every file of this host that is still there]

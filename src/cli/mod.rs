@@ -11,7 +11,9 @@ mod flags;
 mod page;
 mod password;
 mod progress;
+mod query;
 mod render;
+mod table;
 
 use std::process::ExitCode;
 
@@ -108,6 +110,8 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             let sweep = build::sweep(cleanup, &config)?;
             render::swept(&app::cleanup(&config, &sweep).await?, cleanup.dry_run)?;
         }
+        Some(Command::Query(query)) => query::query(flags, query).await?,
+        Some(Command::Top(top)) => query::top(flags, top).await?,
         Some(Command::HashPassword { name, token }) => password::hash(name, *token)?,
     }
     Ok(ExitCode::SUCCESS)

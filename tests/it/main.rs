@@ -54,6 +54,7 @@ mod place;
 mod postgres;
 mod postgres_faults;
 mod proxy;
+mod query;
 mod readme;
 mod reparse;
 mod rollups;

@@ -1,6 +1,7 @@
 //! The page, as a browser and as a stranger see it.
 
 mod access;
+mod api;
 pub(crate) mod client;
 
 use std::io::{Read, Write};

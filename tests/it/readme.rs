@@ -28,7 +28,17 @@ fn names(text: &str, prefix: &str) -> BTreeSet<String> {
 async fn it_names_every_flag_and_variable_and_no_other() {
     let bench = Bench::new(Place::sqlite().await).await;
     let mut help = bench.succeed(&["--help"]);
-    for command in ["import", "check", "status", "verify", "reparse", "cleanup", "hash-password"] {
+    for command in [
+        "import",
+        "check",
+        "status",
+        "query",
+        "top",
+        "verify",
+        "reparse",
+        "cleanup",
+        "hash-password",
+    ] {
         help += &bench.succeed(&[command, "--help"]);
     }
     let readme = readme();

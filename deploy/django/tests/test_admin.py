@@ -62,6 +62,18 @@ class Pages(StoreCase):
         self.assertEqual(self.ids(ACCESSES), [4])
         self.assertEqual(self.ids(ACCESSES, q="2001:DB8::1", status="4"), [4])
 
+    def test_a_long_path_is_found_by_all_of_its_beginning(self):
+        long = "/long/" + 30 * "0123456789"
+        self.insert("request_log", 5, ago(minutes=1), path=long + "a/b")
+        self.insert("request_log", 6, ago(minutes=1), path=long + "b")
+        self.assertEqual(self.ids(REQUESTS, q=long), [6, 5])
+        self.assertEqual(self.ids(REQUESTS, q=long + "a"), [5])
+        self.assertEqual(self.ids(REQUESTS, q="/long/%"), [])
+        with CaptureQueriesContext(connections[ALIAS]) as queries:
+            self.ids(REQUESTS, q="/api/")
+        if self.vendor == "postgresql":
+            self.assertIn('LEFT("request_log"."path", 200)::text LIKE \'/api/%\'', queries[0]["sql"])
+
     def test_a_row_is_shown_formatted_and_escaped(self):
         page = self.client.get(f"{REQUESTS}1/change/").content.decode()
         self.assertIn("&lt;script&gt;alert(1)&lt;/script&gt;", page)
@@ -78,7 +90,7 @@ class Pages(StoreCase):
         self.assertNotIn('name="_save"', self.client.get(f"{REQUESTS}1/change/").content.decode())
 
     def test_a_list_counts_nothing_and_reads_no_bodies(self):
-        with CaptureQueriesContext(connections[ALIAS], ) as queries:
+        with CaptureQueriesContext(connections[ALIAS]) as queries:
             self.ids(REQUESTS, status="error", q="/b")
         self.assertEqual(len(queries), 2)
         for query in (query["sql"] for query in queries):

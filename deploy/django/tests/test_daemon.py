@@ -3,72 +3,16 @@
 Runs where LOG_INGESTD_PROGRAM names the daemon, as in the repository's tests.
 """
 
-import os
-import pathlib
-import signal
-import subprocess
-import tempfile
-import time
-import unittest
-
-from django.db import connections
-
 from django_audit_logger.models import GunicornLogModel, RequestLog
 
+from .daemon import DaemonCase
 from .server import Gunicorn
-from .stores import ALIAS, Postgres, StoreCase, both
+from .stores import both
 
-PROGRAM = os.environ.get("LOG_INGESTD_PROGRAM")
 BODY = b'{"password": "hush", "text": "a\\u0000b \xf0\x9f\x8e\x89 \\"\\\\"}'
 
 
-@unittest.skipUnless(PROGRAM, "LOG_INGESTD_PROGRAM names no daemon")
-class Daemon(StoreCase):
-    """The daemon makes its tables itself, in a database of its own name."""
-
-    def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.directory = pathlib.Path(directory.name)
-        database = connections[ALIAS].settings_dict
-        connections[ALIAS].close()
-        if self.vendor == "postgresql":
-            server = Postgres.get()
-            server.psql("postgres", "CREATE DATABASE stored")
-            self.addCleanup(server.psql, "postgres", "DROP DATABASE stored WITH (FORCE)")
-            url, name = f"postgres://audit@/stored?host={server.directory}", "stored"
-        else:
-            name = str(self.directory / "stored.sqlite3")
-            url = f"sqlite:{name}"
-        before = database["NAME"]
-        database["NAME"] = name
-        self.addCleanup(database.__setitem__, "NAME", before)
-        self.addCleanup(connections[ALIAS].close)
-        self.logs = self.directory / "logs"
-        self.logs.mkdir()
-        self.said = open(self.directory / "daemon.txt", "wb")
-        self.addCleanup(self.said.close)
-        self.daemon = subprocess.Popen(
-            [PROGRAM, "--watch", str(self.logs), "--database-url", url, "--host", "tests"],
-            stdout=self.said, stderr=self.said,
-        )
-        self.addCleanup(self.stop)
-
-    def stop(self):
-        self.daemon.send_signal(signal.SIGTERM)
-        self.daemon.wait(20)
-
-    def wait_for(self, count, rows):
-        for _ in range(300):
-            try:
-                if rows.count() >= count:
-                    break
-            # Until the daemon has made its tables.
-            except Exception:
-                connections[ALIAS].close()
-            time.sleep(0.1)
-        self.assertEqual(rows.count(), count, (self.directory / "daemon.txt").read_text())
-
+class Daemon(DaemonCase):
     def test_requests_become_rows_through_rotations_once(self):
         server = Gunicorn(
             self.logs,

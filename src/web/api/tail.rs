@@ -25,8 +25,10 @@ const EVERY: Duration = Duration::from_secs(1);
 /// How late a row may become visible: its time is that of the request, and its line had to be written,
 /// read and stored since.
 const LATE: Micros = 15_000_000;
-/// Rows of one look; nobody reads more in a second.
+/// Rows that are shown of one look; nobody reads more in a second.
 const MOST: usize = 200;
+/// Rows of one look.
+const LOOKED_AT: usize = 5000;
 /// So that proxies and browsers do not give the connection up.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
@@ -63,12 +65,12 @@ impl Tail {
         let found = self.page().await?;
         let ids: HashSet<i64> = found.iter().map(|row| row.id).collect();
         let fresh: Vec<_> = found.iter().filter(|row| !self.sent.contains(&row.id)).collect();
-        let mut events: Vec<Event> =
-            fresh.iter().rev().map(|row| event("row", &log_item(row))).collect();
-        // All of them new, and as many as are asked for: there may be more.
-        if fresh.len() == MOST {
-            events.insert(0, event("skipped", &json!({ "rows": null })));
+        let mut events = Vec::with_capacity(fresh.len().min(MOST + 1));
+        if let Some(skipped @ 1..) = fresh.len().checked_sub(MOST) {
+            events.push(event("skipped", &json!({ "rows": skipped })));
         }
+        let shown = fresh.iter().take(MOST).rev();
+        events.extend(shown.map(|row| event("row", &log_item(row))));
         self.sent.retain(|id| ids.contains(id));
         self.sent.extend(ids);
         Ok(events)
@@ -76,7 +78,7 @@ impl Tail {
 
     async fn page(&self) -> Result<Vec<Found<StoredRow>>, StoreError> {
         let (newest, budget) = (Direction::Older(None), Duration::from_secs(2));
-        Ok(self.reader.log_page(&self.filter, newest, MOST, budget).await?.rows)
+        Ok(self.reader.log_page(&self.filter, newest, LOOKED_AT, budget).await?.rows)
     }
 }
 

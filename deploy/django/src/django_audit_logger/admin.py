@@ -8,6 +8,7 @@ from typing import Any, Optional
 
 from django.contrib import admin
 from django.db.models import Model, QuerySet
+from django.db.models.functions import Left
 from django.http import HttpRequest
 from django.utils.html import format_html
 
@@ -21,6 +22,8 @@ from .admin_list import (
 )
 from .models import GunicornLogModel, RequestLog
 
+# Characters of a path that the daemon's index holds.
+_INDEXED = 200
 _PRE = '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; margin: 0">{}</pre>'
 
 
@@ -83,7 +86,12 @@ class LogAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic when i
         if not term:
             return queryset, False
         if term.startswith("/"):
-            return queryset.filter(**{f"{self.path_field}__startswith": term}), False
+            # Of long paths PostgreSQL's index has the beginning, and is used if asked for that.
+            queryset = queryset.alias(beginning=Left(self.path_field, _INDEXED))
+            queryset = queryset.filter(beginning__startswith=term[:_INDEXED])
+            if len(term) > _INDEXED:
+                queryset = queryset.filter(**{f"{self.path_field}__startswith": term})
+            return queryset, False
         address = _address(term)
         if address is not None:
             return queryset.filter(**{self.address_field: address}), False

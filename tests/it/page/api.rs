@@ -1,0 +1,204 @@
+//! What the page asks for, from both stores.
+
+use std::collections::BTreeSet;
+use std::io::{Read, Write};
+
+use serde_json::Value;
+
+use super::client::Site;
+use crate::daemon::Bench;
+use crate::place::Place;
+
+for_every_store!(
+    counts_lists_and_details_agree_with_the_tables,
+    a_download_holds_every_row_once,
+    new_rows_come_by_themselves,
+    request_logs_files_and_rejects_are_told,
+    what_makes_no_sense_is_quoted,
+);
+
+/// So many lines, a second apart, the last of them now.
+fn recent(count: i64) -> String {
+    let now = chrono::Utc::now();
+    (0..count)
+        .map(|nth| {
+            let at = now - chrono::TimeDelta::seconds(count - nth);
+            let (time, code) =
+                (at.format("%d/%b/%Y:%H:%M:%S +0000"), [200, 404, 500][nth as usize % 3]);
+            format!(
+                "203.0.113.{} - jo [{time}] \"GET /a/{nth}?q=<b> HTTP/1.1\" {code} 7 \"-\" \
+                 \"<script>x</script>, \\\"q\\\"\" 1500\n",
+                nth % 9
+            )
+        })
+        .collect()
+}
+
+fn json(site: &Site, path: &str) -> Value {
+    let answer = site.get(path);
+    assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+    assert_eq!(answer.header("content-type"), "application/json");
+    serde_json::from_str(&answer.body).unwrap()
+}
+
+async fn filled(place: Place, count: i64) -> (Bench, Site) {
+    let bench = Bench::new(place).await;
+    bench.append("access.log", recent(count));
+    let site = Site::open(&bench, &[]).await;
+    bench.rows(count).await;
+    (bench, site)
+}
+
+async fn counts_lists_and_details_agree_with_the_tables(place: Place) {
+    let (_bench, site) = filled(place, 300).await;
+    let overview = json(&site, "/api/overview?from=1h");
+    assert_eq!(overview["total"]["rows"], serde_json::json!([0, 100, 0, 100, 100, 0]));
+    assert_eq!((&overview["total"]["bytes"], &overview["step"]), (&2100.into(), &60.into()));
+    let p99 = overview["total"]["p99"].as_i64().unwrap();
+    assert!((p99 - 1500).abs() * 16 <= 1500, "{p99}");
+    let top = json(&site, "/api/top?by=address&limit=3&code=5xx");
+    assert_eq!((&top["sampled"], &top["complete"]), (&100.into(), &true.into()));
+    assert_eq!(top["items"][0]["errors"], top["items"][0]["rows"]);
+
+    // Older to the end, and newer all the way back.
+    let (mut ids, mut path) = (Vec::new(), "/api/log?limit=70&from=1h".to_owned());
+    let mut last = Value::Null;
+    loop {
+        let page = json(&site, &path);
+        let rows = page["rows"].as_array().unwrap();
+        ids.extend(rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()));
+        let Some(older) = page["older"].as_str() else {
+            last.clone_from(&page["newer"]);
+            break;
+        };
+        path = format!("/api/log?limit=70&from=1h&before={older}");
+    }
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), 300);
+    let mut back = 0;
+    while let Some(newer) = last.as_str() {
+        let page = json(&site, &format!("/api/log?limit=70&from=1h&after={newer}"));
+        back += page["rows"].as_array().unwrap().len();
+        assert!(back == 0 || page["older"].is_string());
+        last = page["newer"].clone();
+    }
+    assert_eq!(back, 280); // all but the last page's twenty
+
+    let row = json(&site, &format!("/api/log/{}", ids[0]));
+    assert_eq!(row["agent"], "<script>x</script>, \"q\"");
+    assert_eq!((&row["server"], &row["url"]), (&"web".into(), &"/a/299?q=<b>".into()));
+    assert!(row["file"].as_str().unwrap().ends_with("/logs/access.log"));
+}
+
+async fn a_download_holds_every_row_once(place: Place) {
+    let (_bench, site) = filled(place, 1300).await;
+    let answer = site.get("/api/export?format=jsonl&from=1h");
+    assert_eq!(answer.header("content-disposition"), "attachment; filename=\"gunicorn_log.jsonl\"");
+    let urls: BTreeSet<String> = answer
+        .body
+        .lines()
+        .map(|line| {
+            serde_json::from_str::<Value>(line).unwrap()["url"].as_str().unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!((answer.body.lines().count(), urls.len()), (1300, 1300));
+    let answer = site.get("/api/export?from=1h&code=404");
+    let mut csv = csv::Reader::from_reader(answer.body.as_bytes());
+    let column = csv.headers().unwrap().iter().position(|name| name == "agent").unwrap();
+    let records: Vec<_> = csv.records().map(Result::unwrap).collect();
+    assert_eq!(records.len(), 433);
+    assert!(records.iter().all(|record| &record[column] == "<script>x</script>, \"q\""));
+}
+
+async fn new_rows_come_by_themselves(place: Place) {
+    let (bench, site) = filled(place, 3).await;
+    let mut stream = site.connect();
+    write!(stream, "GET /api/tail?url=/new HTTP/1.1\r\nHost: {}\r\n\r\n", site.address).unwrap();
+    let mut seen = String::new();
+    let mut until = |text: &str| {
+        let mut buffer = [0; 4096];
+        while !seen.contains(text) {
+            let read = stream.read(&mut buffer).unwrap();
+            assert!(read > 0, "it ended: {seen}");
+            seen.push_str(&String::from_utf8_lossy(&buffer[..read]));
+        }
+        seen.clone()
+    };
+    assert!(until("\r\n\r\n").contains("content-type: text/event-stream"));
+    let now = chrono::Utc::now().format("%d/%b/%Y:%H:%M:%S +0000");
+    for url in ["/old", "/new/1", "/new/2"] {
+        let line = format!("10.0.0.1 - - [{now}] \"GET {url} HTTP/1.1\" 200 1 \"-\" \"-\" 9\n");
+        bench.append("access.log", line);
+    }
+    let seen = until("/new/2");
+    assert_eq!(seen.matches("event: row").count(), 2, "{seen}");
+    assert!(!seen.contains("/old") && !seen.contains("/a/"), "{seen}");
+    // It ends when the daemon does, and does not hold it up.
+    assert!(site.daemon.stop().await.success());
+    let mut rest = Vec::new();
+    let _ = stream.read_to_end(&mut rest);
+}
+
+async fn request_logs_files_and_rejects_are_told(place: Place) {
+    let bench = Bench::new(place).await;
+    let now = chrono::Utc::now().to_rfc3339();
+    bench.append(
+        "requests.log",
+        format!(
+            "{{\"log\":\"request\",\"timestamp\":\"{now}\",\"method\":\"POST\",\"path\":\"/p\",\
+             \"status_code\":201,\"headers\":{{\"host\":\"h\"}},\"body\":\"<b>\",\"response_time_ms\":1.5}}\n"
+        ),
+    );
+    bench.append("access.log", [recent(2).as_bytes(), b"no \xff line\x01\n"].concat());
+    let site = Site::open(&bench, &[]).await;
+    bench.rows(2).await;
+    crate::place::until("all lines are stored", async || bench.stored().await == 4).await;
+    for (query, count) in [("host=h", 1), ("host=g", 0), ("url=/p&code=201&method=POST", 1)] {
+        let page = json(&site, &format!("/api/requests?{query}"));
+        assert_eq!(page["rows"].as_array().unwrap().len(), count, "{query}");
+    }
+    let page = json(&site, "/api/requests");
+    assert_eq!(page["rows"][0]["duration_ms"], 1.5);
+    let row = json(&site, &format!("/api/requests/{}", page["rows"][0]["id"].as_str().unwrap()));
+    assert_eq!((&row["body"], &row["headers"]["host"]), (&"<b>".into(), &"h".into()));
+    let file = site.get("/api/export?table=requests&format=jsonl");
+    assert_eq!(serde_json::from_str::<Value>(file.body.trim()).unwrap()["body"], "<b>");
+
+    let files = json(&site, "/api/files");
+    assert_eq!(files["files"].as_array().unwrap().len(), 2);
+    let of = |field: &str| {
+        files["files"].as_array().unwrap().iter().map(|it| it[field].as_i64().unwrap()).sum::<i64>()
+    };
+    assert_eq!((of("lines"), of("rows"), of("rejected"), of("lag")), (4, 3, 1, 0));
+    assert_eq!((&files["retention"], &files["rollup_retention"]), (&"120d".into(), &"400d".into()));
+    let rejects = json(&site, "/api/rejects");
+    assert_eq!(rejects["rows"][0]["raw"], "no \\xff line\\x01");
+    assert!(rejects["rows"][0]["reason"].as_str().unwrap().len() > 5);
+    let file = rejects["rows"][0]["file"].as_i64().unwrap();
+    assert_eq!(
+        json(&site, &format!("/api/rejects?file={file}"))["rows"].as_array().unwrap().len(),
+        1
+    );
+    assert_eq!(json(&site, "/api/rejects?file=999")["rows"].as_array().unwrap().len(), 0);
+}
+
+async fn what_makes_no_sense_is_quoted(place: Place) {
+    let (_bench, site) = filled(place, 1).await;
+    for (path, status, said) in [
+        ("/api/log?code=4x", 400, "code '4x' is no code"),
+        ("/api/log?from=soon", 400, "from 'soon' is no moment"),
+        ("/api/log?from=1h&to=2h", 400, "is not before the end of the range"),
+        ("/api/log?user=a%00", 400, "it has a NUL character"),
+        ("/api/log?limit=0", 400, "limit '0' is no number from 1 to 1000"),
+        ("/api/log?before=x", 400, "before 'x' is no cursor"),
+        ("/api/log?usr=jo", 400, "usr 'jo' is no filter"),
+        ("/api/top?by=shoe", 400, "by 'shoe' is none of"),
+        ("/api/export?format=xml", 400, "format 'xml' is neither"),
+        ("/api/log/x", 400, "'x' is no number"),
+        ("/api/log/1", 404, "there is no row 1"),
+    ] {
+        let answer = site.get(path);
+        assert_eq!(answer.status, status, "{path}: {}", answer.body);
+        let error = serde_json::from_str::<Value>(&answer.body).unwrap();
+        assert!(error["error"].as_str().unwrap().contains(said), "{path}: {}", answer.body);
+    }
+}
