@@ -1,11 +1,12 @@
 // The lines of Gunicorn's access log: as a list to page through, or live, as they come.
 
 import { load } from './api.js';
+import { pick, status, when } from './cells.js';
 import { detail } from './detail.js';
+import { el } from './dom.js';
 import { address, query, read } from './filter.js';
 import { bytes, count, duration, stamp } from './format.js';
-import { Rows, pick, status, when } from './rows.js';
-import { el } from './dom.js';
+import { Rows } from './rows.js';
 import { Tail } from './tail.js';
 
 const KEPT = 500;
