@@ -38,9 +38,10 @@ macro_rules! asset {
 }
 
 /// What it refers to, below `/assets/`.
-const ASSETS: [Asset; 22] = [
+const ASSETS: [Asset; 24] = [
     asset!("api.js", SCRIPT),
     asset!("bar.js", SCRIPT),
+    asset!("cells.js", SCRIPT),
     asset!("chart.js", SCRIPT),
     asset!("charts.css", CSS),
     asset!("cursor.js", SCRIPT),
@@ -53,6 +54,7 @@ const ASSETS: [Asset; 22] = [
     asset!("log.js", SCRIPT),
     asset!("main.js", SCRIPT),
     asset!("overview.js", SCRIPT),
+    asset!("points.js", SCRIPT),
     asset!("rejects.js", SCRIPT),
     asset!("requests.js", SCRIPT),
     asset!("rows.js", SCRIPT),

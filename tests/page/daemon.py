@@ -26,7 +26,7 @@ def wait(condition, what, seconds=30):
 
 
 class Site:
-    def __init__(self, store, files):
+    def __init__(self, store, files, retention="off"):
         """`files`: names and what is in them at the start."""
         self.directory = tempfile.TemporaryDirectory(prefix="page-")
         root = pathlib.Path(self.directory.name)
@@ -39,7 +39,7 @@ class Site:
         with self.said.open("wb") as said:
             self.daemon = subprocess.Popen(
                 [os.environ["LOG_INGESTD_PROGRAM"], "--watch", str(self.logs), "--database-url", self.store.url,
-                 "--host", "web1", "--listen", "127.0.0.1:0", "--retention", "off"],
+                 "--host", "web1", "--listen", "127.0.0.1:0", "--retention", retention],
                 stdout=said, stderr=said,
             )
         self.address = wait(self.find, "the address of the page")

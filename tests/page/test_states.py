@@ -5,7 +5,7 @@ import datetime
 import logs
 import pytest
 from browser import KEYS
-from daemon import Site
+from daemon import Site, wait
 from stores import Sqlite
 
 
@@ -13,7 +13,7 @@ from stores import Sqlite
 def untimed(chromium):
     """Lines of Gunicorn's own default, which has no durations."""
     now = datetime.datetime.now(datetime.timezone.utc)
-    site = Site(Sqlite, {"access.log": logs.corpus("default", now)})
+    site = Site(Sqlite, {"access.log": logs.corpus("default", now)}, retention="120d")
     chromium.site = site
     chromium.show()
     yield chromium
@@ -30,6 +30,15 @@ def test_a_format_without_durations_says_so(untimed):
     untimed.open(view="requests")
     assert "No requests in this range" in untimed.text(".empty")
     assert "lines of JSON" in untimed.text(".empty").replace("Lines", "lines")
+    untimed.verdict()
+
+
+def test_a_sweep_is_told_with_the_next_one(untimed):
+    wait(lambda: untimed.site.number("SELECT count(*) FROM sweep"), "the first sweep")
+    untimed.open(view="files")
+    tiles = dict(untimed.run("return [...document.querySelectorAll('section:not([hidden]) .tiles > div')].map((it) => [it.children[0].textContent, it.children[1].textContent])"))
+    assert tiles["Last sweep"] == "now" or tiles["Last sweep"].endswith("ago")
+    assert tiles["Next sweep"].startswith("in ")
     untimed.verdict()
 
 

@@ -1,7 +1,7 @@
 // One chart: stacked bars or lines over time, drawn as SVG in as few paths as there are series.
 
 import { el, replace, svg } from './dom.js';
-import { count, moment } from './format.js';
+import { moment } from './format.js';
 import { ticks, times } from './scale.js';
 
 const LEFT = 56;
@@ -171,17 +171,4 @@ function lines(chart) {
     });
     return svg('path', { d, class: `line ${series.style}` });
   });
-}
-
-/** All points as a table, for those who cannot see the charts. */
-export function table(data, columns, unit) {
-  const rows = [];
-  data.list.forEach((point, at) => {
-    if (!point) return;
-    rows.push(el('tr', {}, el('th', { scope: 'row' }, moment(data.start + at * data.step)),
-      columns.map(({ value, format = count }) => el('td', {}, value(point) === null ? 'none' : format(value(point))))));
-  });
-  return el('table', {}, el('caption', {}, `Requests ${unit}; times without requests are left out`),
-    el('thead', {}, el('tr', {}, ['Time', ...columns.map(({ name }) => name)].map((name) => el('th', { scope: 'col' }, name)))),
-    el('tbody', {}, rows));
 }

@@ -1,11 +1,12 @@
 // The lines of Gunicorn's access log: as a list to page through, or live, as they come.
 
 import { load } from './api.js';
+import { pick, status, when } from './cells.js';
 import { detail } from './detail.js';
-import { address, query } from './filter.js';
-import { bytes, count, duration, stamp } from './format.js';
-import { Rows, pick, status, when } from './rows.js';
 import { el } from './dom.js';
+import { address, query, read } from './filter.js';
+import { bytes, count, duration, stamp } from './format.js';
+import { Rows } from './rows.js';
 import { Tail } from './tail.js';
 
 const KEPT = 500;
@@ -47,7 +48,11 @@ export async function show(state, signal) {
   if (paused) {
     // Who pauses wants to read what stands there: it is not loaded anew under their eyes.
     rows.frame(state, signal);
-    rows.page(rows.answer);
+    rows.page({ ...rows.answer, rows: rows.shown() });
+    for (const link of rows.place.querySelectorAll('a')) {
+      const there = read(link.search);
+      link.href = address(there, { live: undefined, row: there.row });
+    }
     return;
   }
   before = undefined;
@@ -57,10 +62,15 @@ export async function show(state, signal) {
   }
   before = state;
   rows.frame(state, signal);
-  const tail = new Tail(query(state), signal, {
-    opened: () => load(rows.place, signal, () => rows.ask(state, signal, []), (answer) => fresh(answer)),
-    came: (list, skipped) => add(list, skipped),
-    lost: (reason = 'The connection is lost; trying again…') => { rows.status.textContent = reason; },
+  const opened = () => load(rows.place, signal, () => rows.ask(state, signal, []), fresh);
+  const tail = new Tail(query(state), {
+    opened,
+    came: add,
+    lost: (reason = 'The connection is lost; trying again…') => {
+      // A filter that is refused ends the connection without a word; an answer has one.
+      if (rows.place.classList.contains('loading')) opened();
+      rows.status.textContent = reason;
+    },
   });
   signal.addEventListener('abort', () => tail.close());
 }

@@ -1,11 +1,12 @@
 // How much, how well, how fast: numbers and charts over a range, from counts by the minute.
 
 import { get, load, repeat } from './api.js';
-import { Chart, table } from './chart.js';
+import { Chart } from './chart.js';
 import { connect } from './cursor.js';
 import { announce, replace } from './dom.js';
 import { address, filtered, go, query, read, stretch, wider } from './filter.js';
 import { brief, bytes, count, duration, each, moment, percent } from './format.js';
+import { table } from './points.js';
 import { slots } from './scale.js';
 import * as tops from './top.js';
 

@@ -1,10 +1,11 @@
 // Request logs, as an application writes them: with headers and bodies.
 
 import { repeat } from './api.js';
+import { pick, status, when } from './cells.js';
 import { detail } from './detail.js';
 import { el } from './dom.js';
 import { count, duration, stamp } from './format.js';
-import { Rows, pick, status, when } from './rows.js';
+import { Rows } from './rows.js';
 
 const ms = (n) => duration(n === null ? null : n * 1000);
 const FACTS = [

@@ -4,7 +4,7 @@
 import { get, load, nothing } from './api.js';
 import { el, replace, visible } from './dom.js';
 import { address, filtered, query, read, unfiltered } from './filter.js';
-import { count, fraction, moment, seconds, stamp } from './format.js';
+import { count, moment, stamp } from './format.js';
 
 const LIMIT = 100;
 const PLACE = ['before', 'after'];
@@ -76,6 +76,10 @@ export class Rows {
       this.kind.columns.map(({ key, cell }) => el('td', { role: 'cell', class: key }, cell(row, this.state))));
     entry.row = row;
     return entry;
+  }
+
+  shown() {
+    return this.body ? [...this.body.querySelectorAll('.entry')].map(({ row }) => row) : [];
   }
 
   find(id) {
@@ -172,25 +176,3 @@ export class Rows {
       el('p', {}, el('a', { href: address(state, { from: '7d', to: undefined }) }, 'Look at the last 7 days')));
   }
 }
-
-/** A value that narrows the filter to itself. The keyboard finds the same among a row's details. */
-export function pick(state, field, value, text = value) {
-  if (value === null || value === undefined || value === '') return el('span', { class: 'none' }, '–');
-  return el('a', { href: address(state, { [field]: String(value) }), tabindex: -1, title: visible(text) }, visible(text));
-}
-
-export function when({ timestamp }) {
-  const ms = Date.parse(timestamp);
-  return el('time', { datetime: timestamp, title: stamp(timestamp) },
-    el('span', { class: 'date' }, `${moment(ms).slice(5, 10)} `), seconds(ms), el('span', { class: 'fraction' }, fraction(timestamp).slice(0, 4)));
-}
-
-const MARKS = { 3: '↪', 4: '▲', 5: '◆' };
-
-export function status(state, code) {
-  if (code === null || code === undefined) return el('span', { class: 'none' }, '–');
-  const kind = Math.floor(code / 100);
-  return el('a', { href: address(state, { code: String(code) }), tabindex: -1, class: `code c${kind >= 1 && kind <= 5 ? kind : 0}` },
-    el('span', { 'aria-hidden': 'true' }, MARKS[kind] ?? ''), String(code));
-}
-

@@ -5,7 +5,7 @@ const AGAIN = 3000;
 
 export class Tail {
   /** `on`: opened() at each (re)connection, came(rows, skipped) oldest first, lost(reason). */
-  constructor(query, signal, on) {
+  constructor(query, on) {
     this.address = `api/tail?${query}`;
     this.on = on;
     this.rows = [];

@@ -46,8 +46,8 @@ function draw(panel, state, answer) {
   const items = answer.items;
   panel.note.textContent = answer.complete ? '' : `of the newest ${count(answer.sampled)} requests`;
   if (!items.length || (slow && items.every((item) => item.mean === null))) {
-    replace(panel.body, answer.sampled > 0 && slow
-      ? nothing('This format has no durations', el('p', {}, 'Add ', el('code', {}, '%(D)s'), ' to Gunicorn’s ', el('code', {}, '--access-logformat'), '.'))
+    replace(panel.body, slow
+      ? nothing('No durations in this range', el('p', {}, 'Where requests are logged without: add ', el('code', {}, '%(D)s'), ' to Gunicorn’s ', el('code', {}, '--access-logformat'), '.'))
       : nothing('No requests in this range'));
     return;
   }

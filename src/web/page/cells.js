@@ -1,0 +1,27 @@
+// Cells of a list of lines: values that lead to more of their kind, times, and statuses.
+
+import { el, visible } from './dom.js';
+import { address } from './filter.js';
+import { fraction, moment, seconds, stamp } from './format.js';
+
+/** A value that narrows the filter to itself. The keyboard finds the same among a row's details. */
+export function pick(state, field, value, text = value) {
+  if (value === null || value === undefined || value === '') return el('span', { class: 'none' }, '–');
+  return el('a', { href: address(state, { [field]: String(value) }), tabindex: -1, title: visible(text) }, visible(text));
+}
+
+export function when({ timestamp }) {
+  const ms = Date.parse(timestamp);
+  return el('time', { datetime: timestamp, title: stamp(timestamp) },
+    el('span', { class: 'date' }, `${moment(ms).slice(5, 10)} `), seconds(ms), el('span', { class: 'fraction' }, fraction(timestamp).slice(0, 4)));
+}
+
+const MARKS = { 3: '↪', 4: '▲', 5: '◆' };
+
+export function status(state, code) {
+  if (code === null || code === undefined) return el('span', { class: 'none' }, '–');
+  const kind = Math.floor(code / 100);
+  return el('a', { href: address(state, { code: String(code) }), tabindex: -1, class: `code c${kind >= 1 && kind <= 5 ? kind : 0}` },
+    el('span', { 'aria-hidden': 'true' }, MARKS[kind] ?? ''), String(code));
+}
+
