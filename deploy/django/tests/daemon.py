@@ -63,7 +63,7 @@ class DaemonCase(StoreCase):
         return done.returncode, done.stdout
 
     def wait_for(self, count, rows):
-        for _ in range(300):
+        for _ in range(1000):
             try:
                 if rows.count() >= count:
                     break

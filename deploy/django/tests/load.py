@@ -28,6 +28,7 @@ AGENTS = ('me "quoted" \\ \\" \\x22 \\n', "me [x] {y}", "Mozilla/5.0 (X11; Linux
 THREADS = 2
 # More than connections, since what they have sent when a thread stops is not counted as answered.
 SPARE = 100
+MORE = THREADS * SPARE + 1
 
 
 class Request:
@@ -82,15 +83,18 @@ class Request:
         self.raw = f"{self.method} {self.url} HTTP/1.1\r\n{head}\r\n{body}".encode()
 
 
-def send(url, count, directory):
-    """Sends so many requests by wrk, and returns all that may have been sent, and the answers."""
+def send(url, first, count, directory):
+    """Sends so many requests by wrk, and returns all that may have been sent, and the answers.
+
+    They are numbered from ``first``, and fewer than ``count + MORE`` numbers are used.
+    """
     program = shutil.which("wrk")
     if program is None:
         raise RuntimeError("wrk is not installed: apt-get install wrk")
     requests, each = {}, count // THREADS
     for nth in range(THREADS):
-        first = nth * (each + SPARE)
-        batch = [Request(number) for number in range(first, first + each + SPARE)]
+        start = first + nth * (each + SPARE)
+        batch = [Request(number) for number in range(start, start + each + SPARE)]
         requests.update((request.number, request) for request in batch)
         with open(directory / f"load-{nth}", "wb") as file:
             file.write(b"%d\n" % each)

@@ -33,7 +33,7 @@ class Postgres:
             cls._server = cls()
         return cls._server
 
-    def __init__(self):
+    def __init__(self, fsync="off"):
         programs = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         if not programs:
             raise RuntimeError("no PostgreSQL server is installed: apt-get install postgresql")
@@ -46,7 +46,7 @@ class Postgres:
             shutil.chown(self.directory, "postgres")
         self.data = f"{self.directory}/data"
         self._run("initdb", "-D", self.data, "-U", "audit", "--auth=trust", "--no-sync")
-        options = f"-c listen_addresses='' -c fsync=off -k {self.directory}"
+        options = f"-c listen_addresses='' -c fsync={fsync} -k {self.directory}"
         self._run("pg_ctl", "-D", self.data, "-o", options, "-l", f"{self.data}/log", "-w", "start")
         atexit.register(self.stop)
 
