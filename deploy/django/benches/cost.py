@@ -4,13 +4,11 @@
     python benches/cost.py [REQUESTS]     default 20000
 
 The same request goes through Django's handler with and without the middleware, in turns of 500; the
-medians of the turns are compared. The database of ``django-gunicorn-audit-logs``, if that package
-is installed (its settings as they come), is an SQLite file, which answers sooner than a server.
+medians of the turns are compared. ``django-gunicorn-audit-logs`` (see ``other.py``) writes to a
+PostgreSQL server as it comes, over a connection that stays open, and to an SQLite file.
 """
 
-import importlib.util
 import io
-import os
 import statistics
 import sys
 import tempfile
@@ -21,9 +19,10 @@ from django.conf import settings
 from django.http import HttpResponse, JsonResponse
 from django.urls import path
 
+import other
+from tests.stores import Postgres
+
 TURN = 500
-OTHER = "django_gunicorn_audit_logs"
-HAS_OTHER = importlib.util.find_spec(OTHER) is not None
 ANSWER = {"items": [{"id": nth, "name": f"item {nth}", "price": nth * 1.5} for nth in range(20)]}
 
 
@@ -38,18 +37,25 @@ def order(request):
 urlpatterns = [path("small", small), path("order", order)]
 
 
-def configure(directory):
+def configure(directory, server, urls=__name__):
+    """The project, with two databases for the other package's rows."""
     settings.configure(
         SECRET_KEY="bench",
         ALLOWED_HOSTS=["*"],
-        ROOT_URLCONF=__name__,
+        ROOT_URLCONF=urls,
         USE_TZ=True,
-        INSTALLED_APPS=["django_audit_logger", *([OTHER] if HAS_OTHER else [])],
+        INSTALLED_APPS=["django_audit_logger", other.NAME],
         DATABASES={
-            "default": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{directory}/other.sqlite3"}
+            "default": {
+                "ENGINE": "django.db.backends.postgresql", "NAME": "postgres", "USER": "audit",
+                "HOST": server, "CONN_MAX_AGE": None,
+            },
+            "file": {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{directory}/other.sqlite3"},
         },
+        DATABASE_ROUTERS=[Router()],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         AUDIT_LOGGER={"LOG_FILE": f"{directory}/requests.log"},
+        # With Celery it would be the work of others; without, it asks first whether Celery runs.
         AUDIT_LOGS_ASYNC_LOGGING=False,
         LOGGING_CONFIG=None,
         MIDDLEWARE=[],
@@ -57,11 +63,26 @@ def configure(directory):
     django.setup()
 
 
-def handler(middleware):
+class Router:
+    """Which database the other package's rows go to."""
+
+    alias = "default"
+
+    def db_for_write(self, model, **hints):
+        return Router.alias
+
+
+def handler(middleware, alias="default"):
     from django.core.handlers.wsgi import WSGIHandler
 
     settings.MIDDLEWARE = middleware
-    return WSGIHandler()
+    application = WSGIHandler()
+
+    def answer(environ, start_response):
+        Router.alias = alias
+        return application(environ, start_response)
+
+    return answer
 
 
 def environ(method, url, body=b""):
@@ -92,17 +113,19 @@ def turn(application, request, count):
 
 def main():
     requests = int(sys.argv[1]) if len(sys.argv) > 1 else 20000
+    server = Postgres(fsync="on")
     with tempfile.TemporaryDirectory() as directory:
-        configure(directory)
+        configure(directory, server.directory)
         from django.core.management import call_command
 
-        call_command("migrate", verbosity=0)
+        for alias in ("default", "file"):
+            call_command("migrate", database=alias, verbosity=0)
         contestants = {
             "without": handler([]),
             "django_audit_logger": handler(["django_audit_logger.middleware.AuditLogMiddleware"]),
+            "the other, PostgreSQL": handler([other.MIDDLEWARE]),
+            "the other, SQLite": handler([other.MIDDLEWARE], "file"),
         }
-        if HAS_OTHER:
-            contestants[OTHER] = handler([f"{OTHER}.middleware.RequestLogMiddleware"])
         body = b'{"customer": 7, "password": "secret", "lines": [' + b'{"sku": "a-1", "n": 2}, ' * 40
         body += b"{}]}"
         for title, request in (
@@ -112,7 +135,7 @@ def main():
             times = {name: [] for name in contestants}
             for _ in range(max(requests // TURN, 1)):
                 for name, application in contestants.items():
-                    count = TURN if name != OTHER else TURN // 10
+                    count = TURN // 10 if name.startswith("the other") else TURN
                     times[name].append(turn(application, request, count))
             print(title)
             base = statistics.median(times["without"])
@@ -122,5 +145,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, os.path.dirname(__file__))
     main()
