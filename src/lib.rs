@@ -21,12 +21,14 @@
 //! - [`store`]: one contract, two arms, PostgreSQL and SQLite; the only room with SQL. What slows
 //!   ingest down and makes questions fast is built beside it.
 //! - [`retain`]: what is older than the retention leaves, in bounded steps.
+//! - [`metrics`]: what the daemon counts, for Prometheus, and what it knows of its own health.
 //! - [`web`]: the page: what is stored, for browsers and for programs. Reads, never writes.
 //! - [`app`]: carries the trays from room to room; spawns, retries, logs.
 //! - [`cli`]: flags, environment and file become one configuration that can only be built valid.
 //!
-//! Allowed imports: `main → cli → app → {follow, parse, store, retain, web} → model`,
-//! `retain → store` and `web → store`. A test reads the `use crate::…` lines and refuses any other edge.
+//! Allowed imports: `main → cli → app → {follow, parse, store, retain, web,
+//! metrics} → model`, `retain → store`, and `web → {store, metrics}`. A test reads the `use crate::…`
+//! lines and refuses any other edge.
 //!
 //! ## What always holds
 //!
@@ -44,6 +46,7 @@
 pub mod app;
 pub mod cli;
 pub mod follow;
+pub mod metrics;
 pub mod model;
 pub mod parse;
 pub mod retain;

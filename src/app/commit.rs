@@ -5,10 +5,12 @@
 //! transaction: it is read back, and says stored (it stands at the span's end), send again (it
 //! stands at its beginning), or somebody else's (anything else).
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use crate::metrics::Metrics;
 use crate::model::{Batch, FileId};
 use crate::store::{Store, StoreError, Writer};
 
@@ -52,6 +54,10 @@ pub(super) struct Committer {
     backoff: Backoff,
     retry_at: Option<Instant>,
     kept_alive: Instant,
+    /// Whether there was a connection before.
+    connected: bool,
+    /// Where it is counted, in the daemon.
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl Committer {
@@ -67,7 +73,25 @@ impl Committer {
             backoff,
             retry_at: None,
             kept_alive,
+            connected: false,
+            metrics: None,
         }
+    }
+
+    /// Counts in `metrics` from now on.
+    pub(super) fn counted(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
+    }
+
+    /// Connects.
+    async fn connect(&mut self) -> Result<(), StoreError> {
+        self.writer = Some(self.store.writer(&self.owner).await?);
+        if std::mem::replace(&mut self.connected, true)
+            && let Some(metrics) = &self.metrics
+        {
+            metrics.ingest.reconnected();
+        }
+        Ok(())
     }
 
     /// The connection, if there is one and the store is not known to be away; made if need be.
@@ -79,7 +103,7 @@ impl Committer {
             return Ok(None);
         }
         if self.writer.is_none() {
-            self.writer = Some(self.store.writer(&self.owner).await?);
+            self.connect().await?;
         }
         Ok(self.writer.as_mut())
     }
@@ -132,6 +156,10 @@ impl Committer {
     /// and the next try waits.
     pub(super) fn failed(&mut self, error: &StoreError) {
         self.writer = None;
+        if let Some(metrics) = &self.metrics {
+            metrics.ingest.failed();
+            metrics.health.store_failed(chain(error));
+        }
         if self.away.is_none() {
             self.away = Some(Instant::now());
             warn!(
@@ -145,6 +173,9 @@ impl Committer {
     /// Something worked: one message tells that the store is back.
     pub(super) fn worked(&mut self) {
         self.retry_at = None;
+        if let Some(metrics) = &self.metrics {
+            metrics.health.store_works();
+        }
         if let Some(since) = self.away.take() {
             self.backoff = Backoff::default();
             info!(away_s = since.elapsed().as_secs(), "the store is back");
@@ -221,7 +252,7 @@ impl Committer {
     ) -> Result<Outcome, StoreError> {
         let mut lost = Vec::new();
         if self.writer.is_none() {
-            self.writer = Some(self.store.writer(&self.owner).await?);
+            self.connect().await?;
             // Locks first: what is read back cannot move any more while they are held.
             lost = self.hold_again(claims).await?;
         }
@@ -236,7 +267,12 @@ impl Committer {
             return Ok(Outcome::Conflict(lost));
         }
         let Some(writer) = self.writer.as_mut() else { return Ok(Outcome::Conflict(Vec::new())) };
-        match writer.commit(batch).await {
+        let began = Instant::now();
+        let committed = writer.commit(batch).await;
+        if let Some(metrics) = &self.metrics {
+            metrics.ingest.tried(began.elapsed());
+        }
+        match committed {
             Ok(()) => Ok(Outcome::Stored(Vec::new())),
             Err(StoreError::Conflict { files, .. }) => Ok(Outcome::Conflict(files)),
             Err(error @ StoreError::BadRow { .. }) => Ok(Outcome::BadRow(chain(&error))),

@@ -21,7 +21,7 @@ use crate::store::{StoreError, Writer};
 use super::examine::{Examined, examine, settle_format};
 use super::formats::{Format, Formats};
 use super::judge::{Applicant, Verdict, is_object, judge, liken};
-use super::roster::{Bystander, Followed, Roster, Why};
+use super::roster::{Bystander, Followed, Roster, Waiting, Why};
 
 /// Time until the first try to claim again a file that another writer holds: the server may just
 /// not have noticed yet that a killed daemon is gone.
@@ -278,6 +278,7 @@ fn followed(
         nameless: None,
         renamed: false,
         refused: None,
+        waiting: Waiting::default(),
     }
 }
 

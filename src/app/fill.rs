@@ -328,3 +328,28 @@ fn last(lines: &mut Lines, reading: &Reading<'_>, batch: &mut Batch, at: usize) 
     lines.take(end);
     Step::Took
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::model::RejectClass;
+
+    #[test]
+    fn each_reason_is_of_its_class() {
+        for (reason, class) in [
+            (Reject::NotUtf8.to_string(), RejectClass::NotUtf8),
+            (Reject::HoldsNul.to_string(), RejectClass::HoldsNul),
+            (Reject::TooManyReadings.to_string(), RejectClass::Ambiguous),
+            (Reject::Unlike(Arc::from("no closing quote")).to_string(), RejectClass::Unlike),
+            (format!("{TOO_LONG}: 5 bytes"), RejectClass::TooLong),
+            (CONTINUES.to_owned(), RejectClass::Continues),
+        ] {
+            assert_eq!(RejectClass::of(&reason), class, "{reason}");
+        }
+        for (at, class) in RejectClass::ALL.into_iter().enumerate() {
+            assert_eq!(class as usize, at);
+        }
+    }
+}

@@ -10,6 +10,7 @@ use tracing::{info, warn};
 
 use crate::follow::Tail;
 use crate::follow::identity::same_object;
+use crate::metrics::Ingest;
 use crate::model::{Checkpoint, Sighting};
 use crate::store::{StoreError, Writer};
 
@@ -23,6 +24,7 @@ pub(super) async fn close_missing(
     roster: &Roster,
     host: &str,
     writer: &mut Writer,
+    metrics: &Ingest,
 ) -> Result<(), StoreError> {
     for known in writer.open_files(host).await? {
         if roster.has(&known) || !roster.covers(Path::new(&known.path)) || is_there(&known) {
@@ -45,6 +47,7 @@ pub(super) async fn close_missing(
             info!(file, path, "gone, and all of it is stored");
         }
         writer.close(known.file, known.epoch, lost, "gone").await?;
+        metrics.lost(lost);
         writer.release(known.file).await?;
     }
     Ok(())

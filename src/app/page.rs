@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::web::{self, Gate, PageState};
 
@@ -62,7 +63,12 @@ pub(super) struct Page {
 
 impl Page {
     /// Answers from now on, until a stop or [`Page::close`].
-    pub(super) fn open(bound: &Bound, watch: &Watch, store: &Store, shutdown: &Shutdown) -> Self {
+    pub(super) fn open(
+        bound: &Bound,
+        watch: &Watch,
+        (store, metrics): (&Store, Arc<Metrics>),
+        shutdown: &Shutdown,
+    ) -> Self {
         let (closing, closed) = watch::channel(false);
         let closing = Arc::new(closing);
         let credentials = watch.page.as_ref().and_then(|page| page.credentials.clone());
@@ -77,7 +83,7 @@ impl Page {
         }
         let config = &watch.config;
         let (rows, counts) = (config.retention.to_string(), config.rollup_retention.to_string());
-        let state = PageState::new(store, rows, counts, closed);
+        let state = PageState::new(store, metrics, rows, counts, closed);
         let serving = web::serve(Arc::clone(&bound.listener), Gate::new(credentials), state);
         let (told, mut shutdown) = (Arc::clone(&closing), shutdown.clone());
         let task = tokio::spawn(async move {

@@ -1,14 +1,16 @@
 //! The daemon: connects, follows and sweeps until it is told to stop.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use chrono::{DateTime, Local, Utc};
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
+use crate::metrics::{Metrics, Sweeps};
 use crate::retain::{self, LogType, Outcome, SweepOptions, next_sweep};
-use crate::store::{Store, StoreError};
+use crate::store::{Location, Store, StoreError, Table};
 use crate::web::MOST_CONNECTIONS;
 
 use super::backoff::Backoff;
@@ -34,13 +36,21 @@ pub async fn watch(
     let mut bound = page::bind(watch.page.as_ref(), None).await?;
     let mut store = connect(&watch.config, &mut shutdown).await?;
     let mut kept = Vec::new();
+    let metrics = Arc::new(Metrics::default());
     loop {
         announce(&watch);
-        let sweeper = spawn_sweeper(&watch, store.clone());
+        metrics.serves(match watch.config.location {
+            Location::Postgres(_) => "postgres",
+            Location::Sqlite(_) => "sqlite",
+        });
+        let sweeper = spawn_sweeper(&watch, store.clone(), Arc::clone(&metrics));
         let indexer = tokio::spawn(tend(store.clone(), watch.poll_interval));
-        let page = bound.as_ref().map(|at| Page::open(at, &watch, &store, &shutdown));
+        let page = bound.as_ref().map(|at| {
+            let state = (&store, Arc::clone(&metrics));
+            Page::open(at, &watch, state, &shutdown)
+        });
         let descriptors = allow_many_files(if page.is_some() { MOST_CONNECTIONS } else { 0 });
-        let line = Line::new(watch.clone(), store.clone(), kept, descriptors);
+        let line = Line::new(watch.clone(), store.clone(), kept, descriptors, Arc::clone(&metrics));
         kept = line.run(&mut shutdown, &watch.paths).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         indexer.abort(); // what it has begun ends with its connection, and is begun again
@@ -124,23 +134,30 @@ fn announce(watch: &Watch) {
 }
 
 /// Sweeps at the start and then daily, and makes the partitions of the next days.
-fn spawn_sweeper(watch: &Watch, store: Store) -> JoinHandle<()> {
+fn spawn_sweeper(watch: &Watch, store: Store, metrics: Arc<Metrics>) -> JoinHandle<()> {
     let (config, sweep_at) = (watch.config.clone(), watch.sweep_at);
     tokio::spawn(async move {
+        metrics.sweeps.due(Utc::now().timestamp());
         loop {
             let next = next_sweep(&Local::now(), sweep_at);
             let mut backoff = Backoff::default();
-            while let Err(error) = daily(&store, &config, next).await {
+            while let Err(error) = daily(&store, &config, next, &metrics.sweeps).await {
                 warn!(error = chain(&error), "the daily work failed; it is tried again");
                 tokio::time::sleep(backoff.wait() * 4).await;
             }
+            metrics.sweeps.due(next.timestamp());
             let wait = (next - Utc::now()).to_std().unwrap_or(Duration::ZERO);
             tokio::time::sleep(wait).await;
         }
     })
 }
 
-async fn daily(store: &Store, config: &Config, next: DateTime<Utc>) -> Result<(), StoreError> {
+async fn daily(
+    store: &Store,
+    config: &Config,
+    next: DateTime<Utc>,
+    metrics: &Sweeps,
+) -> Result<(), StoreError> {
     let now = now();
     let today = today();
     store.prepare_days(today..today + DAYS_AHEAD).await?;
@@ -154,15 +171,20 @@ async fn daily(store: &Store, config: &Config, next: DateTime<Utc>) -> Result<()
         host: config.host.clone(),
         next_at: Some(next.timestamp_micros()),
     };
+    let began = Instant::now();
     match retain::sweep(store, &options).await? {
         Outcome::Elsewhere => debug!("somebody else sweeps this store"),
-        Outcome::Swept(swept) => info!(
-            gunicorn_log = swept.report.gunicorn_removed,
-            request_log = swept.report.request_removed,
-            rejected_line = swept.report.rejected_removed,
-            postponed_days = swept.postponed,
-            "swept"
-        ),
+        Outcome::Swept(swept) => {
+            let (report, postponed_days) = (&swept.report, swept.postponed);
+            let removed = [
+                (Table::GunicornLog.name(), report.gunicorn_removed),
+                (Table::RequestLog.name(), report.request_removed),
+                (Table::RejectedLine.name(), report.rejected_removed),
+            ];
+            let [(_, gunicorn_log), (_, request_log), (_, rejected_line)] = removed;
+            metrics.done(began.elapsed(), &removed);
+            info!(gunicorn_log, request_log, rejected_line, postponed_days, "swept");
+        }
     }
     Ok(())
 }

@@ -80,6 +80,14 @@ impl Watchlist {
         all
     }
 
+    /// The files and directories of this list that are not there, or cannot be looked at.
+    pub fn missing(&self) -> Vec<PathBuf> {
+        let places = self.places.iter().map(|place| match place {
+            Place::Directory(path) | Place::Pattern { root: path, .. } | Place::File(path) => path,
+        });
+        places.filter(|path| fs::metadata(path).is_err()).cloned().collect()
+    }
+
     /// Everything that is there now. A directory that vanished has no files, and comes back with
     /// them. Errors of single entries are left to the one who opens them.
     pub fn look(&self) -> Vec<PathBuf> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::file::{FileId, HeadPrint, Mark};
+use super::reason::RejectClass;
 use super::record::{GunicornLogModel, Micros};
 use super::rollup::Rollup;
 use super::tuples::Tuples;
@@ -54,6 +55,8 @@ pub struct Batch {
     pub request_days: BTreeSet<i32>,
     /// The same for `rejected_line`.
     pub rejected_days: BTreeSet<i32>,
+    /// The rejects, counted by class of reason, in the order of [`RejectClass::ALL`].
+    pub reasons: [u64; RejectClass::ALL.len()],
     /// Rows before this time are counted in `expired`.
     pub cutoff: Option<Micros>,
     /// Rows that are older than `cutoff`.
@@ -136,6 +139,7 @@ impl Batch {
         self.days.clear();
         self.request_days.clear();
         self.rejected_days.clear();
+        self.reasons = Default::default();
         self.expired = 0;
     }
 
@@ -196,6 +200,7 @@ impl Batch {
     /// Adds the line at `offset` as a reject, with its exact bytes.
     pub fn push_reject(&mut self, file: FileId, offset: u64, at: Micros, reason: &str, raw: &[u8]) {
         self.rejected_days.insert(day(at));
+        self.reasons[RejectClass::of(reason) as usize] += 1;
         let row = &mut self.rejected_line;
         row.begin(Self::REJECTED_LINE.len() as i16);
         row.int8(offset as i64);

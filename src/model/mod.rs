@@ -5,6 +5,7 @@ mod file;
 mod filter;
 pub mod histogram;
 mod json;
+mod reason;
 mod record;
 mod reparse;
 mod rollup;
@@ -17,6 +18,7 @@ pub use file::{
 };
 pub use filter::{Codes, Filter, FilterError, Network, UrlFilter, age};
 pub use json::{GunicornJson, JsonRecord, RequestLog};
+pub use reason::RejectClass;
 pub use record::{Captured, GunicornLogModel, Micros};
 pub use reparse::Reparsed;
 pub use rollup::{CLASSES, Counts, Period, Rollup};

@@ -1,7 +1,10 @@
 //! What every answer may use.
 
+use std::sync::Arc;
+
 use tokio::sync::watch;
 
+use crate::metrics::Metrics;
 use crate::store::{Reader, Store};
 
 /// What the handlers share. Clones are cheap and the same.
@@ -9,6 +12,10 @@ use crate::store::{Reader, Store};
 pub struct PageState {
     /// What is asked.
     pub reader: Reader,
+    /// The same store, for probes: over connections of their own, which nobody's search occupies.
+    pub(super) store: Store,
+    /// What the daemon counts.
+    pub metrics: Arc<Metrics>,
     /// The retention of rows, as people write it: `120d` or `off`.
     pub retention: String,
     /// The retention of counts.
@@ -22,12 +29,14 @@ impl PageState {
     /// `closing` becomes true, or loses its sender, when the page is to end.
     pub fn new(
         store: &Store,
+        metrics: Arc<Metrics>,
         retention: String,
         rollup_retention: String,
         closing: watch::Receiver<bool>,
     ) -> Self {
-        let (reader, version) = (store.reader(), env!("CARGO_PKG_VERSION"));
-        Self { reader, retention, rollup_retention, version, closing }
+        let (reader, store) = (store.reader(), store.clone());
+        let version = env!("CARGO_PKG_VERSION");
+        Self { reader, store, metrics, retention, rollup_retention, version, closing }
     }
 
     /// Waits until the page is to end. Whatever streams for as long as its client likes selects on

@@ -3,6 +3,7 @@
 mod access;
 mod api;
 pub(crate) mod client;
+mod measures;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -80,7 +81,7 @@ async fn clients_that_say_nothing_hold_up_neither_lines_nor_a_stop() {
     bench.rows(1000).await;
     // The place of one that goes is the next one's.
     silent.truncate(MOST - 1);
-    assert_eq!(site.get("/healthz").body, "ok");
+    assert_eq!(site.get("/healthz").body, "ok\n");
     // One that asks for too much is not listened to.
     let mut greedy = site.connect();
     let endless =

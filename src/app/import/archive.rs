@@ -11,6 +11,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use tracing::warn;
@@ -23,6 +24,7 @@ use crate::app::shutdown::Shutdown;
 use crate::app::source::Source;
 use crate::app::watch::owner;
 use crate::follow::identity::{head_print, related_names, same_object, whole_head_print};
+use crate::metrics::Metrics;
 use crate::model::{FileId, FileKey, Micros, Sighting};
 use crate::store::Store;
 
@@ -63,6 +65,7 @@ pub(in crate::app) struct Archivist {
     pub(in crate::app) shutdown: Shutdown,
     /// Files that this process follows.
     pub(in crate::app) followed: HashSet<FileId>,
+    pub(in crate::app) metrics: Arc<Metrics>,
 }
 
 /// Nobody watches.
@@ -90,6 +93,7 @@ impl Archivist {
             progress: &Unseen,
             summary: Summary::default(),
             shutdown: self.shutdown.clone(),
+            metrics: Some(Arc::clone(&self.metrics)),
         };
         let mut families = None;
         let mut read = Vec::new();

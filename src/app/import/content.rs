@@ -198,6 +198,9 @@ impl Import<'_> {
         for span in &batch.spans {
             self.advance(claimed, span);
         }
+        if let Some(metrics) = &self.metrics {
+            metrics.ingest.stored(batch);
+        }
         self.summary.expired += batch.expired;
     }
 

@@ -22,12 +22,14 @@ mod reader;
 mod single;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 use tracing::warn;
 
+use crate::metrics::Metrics;
 use crate::model::Micros;
 use crate::store::{Store, Writer};
 
@@ -100,6 +102,7 @@ pub async fn import(
         progress,
         summary: Summary::default(),
         shutdown,
+        metrics: None,
     };
     let mut stop = import.shutdown.clone();
     let mut gatherer = Gatherer::new(import);
@@ -138,6 +141,8 @@ struct Import<'a> {
     progress: &'a (dyn Progress + Sync),
     summary: Summary,
     shutdown: Shutdown,
+    /// Where it is counted, in the daemon.
+    metrics: Option<Arc<Metrics>>,
 }
 
 async fn writer(committer: &mut Committer) -> anyhow::Result<&mut Writer> {

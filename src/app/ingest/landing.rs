@@ -46,9 +46,12 @@ impl Line {
         }
         batch.clear();
         self.spare = Some(batch);
+        self.tell_queue();
+        self.unsaid = true;
     }
 
     fn stored(&mut self, batch: &Batch) {
+        self.metrics.ingest.stored(batch);
         for span in &batch.spans {
             debug!(
                 file = span.file.0,

@@ -6,15 +6,18 @@
 //! buffer.
 
 mod landing;
+mod telling;
 
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::follow::{Doorbell, Lines, Tail};
+use crate::metrics::Metrics;
 use crate::model::{Batch, Micros};
 
 use crate::app::archives::Archives;
@@ -81,12 +84,25 @@ pub(super) struct Line {
     turn: usize,
     /// Whether some file may be new, renamed or gone.
     look_due: Instant,
+    metrics: Arc<Metrics>,
+    /// Lines of the batch that is under way.
+    sent: u64,
+    /// When the lag was told last.
+    told: Option<Instant>,
+    /// Whether it may have changed since.
+    unsaid: bool,
 }
 
 impl Line {
     /// `kept` are files that an earlier line still had open and that no look finds any more;
     /// `descriptors` files may be held open.
-    pub(super) fn new(watch: Watch, store: Store, kept: Vec<Tail>, descriptors: usize) -> Self {
+    pub(super) fn new(
+        watch: Watch,
+        store: Store,
+        kept: Vec<Tail>,
+        descriptors: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
         let (doorbell, silent) = Doorbell::new();
         if let Some(error) = silent {
             warn!(%error, "the system gives no file events; looking at intervals instead");
@@ -94,7 +110,10 @@ impl Line {
         Self {
             roster: Roster::new(watch.list, kept, descriptors),
             formats: Formats::new(watch.config.parsing.clone()),
-            committer: Some(Committer::new(store.clone(), owner(&watch.config), None)),
+            committer: Some(
+                Committer::new(store.clone(), owner(&watch.config), None)
+                    .counted(Arc::clone(&metrics)),
+            ),
             store,
             config: watch.config,
             poll_interval: watch.poll_interval,
@@ -108,6 +127,10 @@ impl Line {
             in_flight: None,
             turn: 0,
             look_due: Instant::now(),
+            metrics,
+            sent: 0,
+            told: None,
+            unsaid: false,
         }
     }
 
@@ -119,6 +142,8 @@ impl Line {
         while !shutdown.is_requested() {
             if Instant::now() >= self.look_due {
                 self.look();
+            } else if self.tell_due().is_some_and(|due| due <= Instant::now()) {
+                self.tell_lag();
             }
             tokio::select! {
                 () = self.housekeep() => {}
@@ -126,8 +151,11 @@ impl Line {
                 () = shutdown.requested() => self.hang_up(),
             }
             self.tend_archives(shutdown);
+            self.metrics.health.reads();
             let more = tokio::task::block_in_place(|| self.fill_round());
+            self.metrics.health.reads_not();
             self.launch();
+            self.tell_queue();
             if !more || self.limits.reached(&self.building) {
                 self.wait(shutdown).await;
             } else if self.in_flight.as_ref().is_some_and(JoinHandle::is_finished) {
@@ -167,6 +195,7 @@ impl Line {
     }
 
     fn look(&mut self) {
+        self.metrics.health.reads();
         for directory in self.roster.directories() {
             if let Err(error) = self.doorbell.listen(&directory) {
                 warn!(directory = %directory.display(), %error,
@@ -174,6 +203,9 @@ impl Line {
             }
         }
         self.roster.look();
+        self.metrics.health.reads_not();
+        self.tell_missing();
+        self.tell_lag();
         self.look_due = Instant::now() + self.poll_interval;
     }
 
@@ -194,12 +226,14 @@ impl Line {
             let lost = if fresh { committer.hold_again(&claims).await? } else { Vec::new() };
             if let Some(writer) = committer.writer().await? {
                 enroll(&mut self.roster, &mut self.formats, &self.config.host, writer).await?;
-                self.roster.settle(writer).await?;
+                self.roster.settle(writer, &self.metrics.ingest).await?;
+                self.unsaid = true;
                 if std::mem::take(&mut self.roster.out_of_reach) {
                     self.missing_due = Instant::now() + FOUND_AGAIN;
                 }
                 if missing && !self.roster.has_new() {
-                    close_missing(&self.roster, &self.config.host, writer).await?;
+                    close_missing(&self.roster, &self.config.host, writer, &self.metrics.ingest)
+                        .await?;
                     self.missing_due = Instant::now() + MISSING;
                 }
             }
@@ -227,6 +261,7 @@ impl Line {
             config: self.config.clone(),
             shutdown: shutdown.clone(),
             followed: self.roster.followed.iter().map(|file| file.file).collect(),
+            metrics: Arc::clone(&self.metrics),
         });
     }
 
@@ -310,6 +345,7 @@ impl Line {
         let Some(mut committer) = self.committer.take() else { return };
         let next = self.spare.take().unwrap_or_default();
         let batch = std::mem::replace(&mut self.building, next);
+        self.sent = batch.spans.iter().map(|span| span.lines).sum();
         let claims = self.roster.claims();
         self.in_flight = Some(tokio::spawn(async move {
             let outcome = committer.commit(&batch, &claims).await;
@@ -319,7 +355,8 @@ impl Line {
 
     async fn wait(&mut self, shutdown: &mut Shutdown) {
         let in_flight = self.in_flight.is_some();
-        let due = self.archives.due().map_or(self.look_due, |due| due.min(self.look_due));
+        let others = [self.archives.due(), self.tell_due()].into_iter().flatten();
+        let due = others.fold(self.look_due, Instant::min);
         let flight = async {
             match self.in_flight.as_mut() {
                 Some(flight) => flight.await.ok(),
@@ -337,6 +374,7 @@ impl Line {
                         self.look_due = Instant::now();
                     }
                     self.roster.glance(Some(&changed));
+                    self.unsaid = true;
                 }
                 None => self.look_due = Instant::now(),
             },

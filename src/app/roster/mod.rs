@@ -7,16 +7,20 @@
 //! - `look`: what the file system says.
 //! - `hold`: which files are held open.
 //! - `settle`: what the store is told, and what its answers change.
+//! - `waiting`: since when bytes of a file wait.
 
 mod hold;
 mod look;
 mod settle;
+mod waiting;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+
+pub(in crate::app) use waiting::Waiting;
 
 use crate::follow::identity::same_object;
 use crate::follow::{Lines, Passage, Tail, Watchlist};
@@ -47,6 +51,8 @@ pub(in crate::app) struct Followed {
     pub(in crate::app) renamed: bool,
     /// A line that the store refuses, and why.
     pub(in crate::app) refused: Option<(u64, String)>,
+    /// Since when its bytes wait.
+    pub(in crate::app) waiting: Waiting,
 }
 
 impl Followed {
@@ -190,6 +196,11 @@ impl Roster {
 
     pub(in crate::app) fn directories(&self) -> Vec<PathBuf> {
         self.list.directories()
+    }
+
+    /// Watched files and directories that are not there.
+    pub(in crate::app) fn missing(&self) -> Vec<PathBuf> {
+        self.list.missing()
     }
 
     /// Whether it is at hand, whoever reads it.

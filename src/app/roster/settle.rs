@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use crate::metrics::Ingest;
 use crate::model::{FileId, Span};
 use crate::store::{StoreError, Writer};
 
@@ -90,7 +91,11 @@ impl Roster {
     }
 
     /// Tells the store of renamed, lost and finished files.
-    pub(in crate::app) async fn settle(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
+    pub(in crate::app) async fn settle(
+        &mut self,
+        writer: &mut Writer,
+        metrics: &Ingest,
+    ) -> Result<(), StoreError> {
         for file in self.followed.iter_mut().filter(|file| file.renamed) {
             writer.moved(file.file, file.epoch, &file.tail.path().to_string_lossy()).await?;
             file.renamed = false;
@@ -105,6 +110,7 @@ impl Roster {
                         "truncated before all of it was read: these bytes are lost");
                 }
                 writer.close(orphan.file, orphan.epoch, lost, "truncated or replaced").await?;
+                metrics.lost(lost);
                 writer.release(orphan.file).await?;
                 self.orphans.swap_remove(at);
             }
@@ -114,6 +120,7 @@ impl Roster {
             if file.tail.is_unlinked() {
                 let lost = file.tail.size().saturating_sub(file.committed.offset);
                 writer.close(file.file, file.epoch, lost, "deleted").await?;
+                metrics.lost(lost);
             }
             writer.release(file.file).await?;
         }

@@ -1,0 +1,64 @@
+//! What the production line tells of itself, for whoever asks at `/metrics` and `/readyz`.
+
+use std::time::{Duration, Instant};
+
+use crate::metrics::{FileLag, MOST_FILES};
+use crate::model::Batch;
+
+use super::Line;
+
+/// Between two times that the lag of all files is told because something has changed: there may be
+/// many files, and many changes.
+const OFTEN_ENOUGH: Duration = Duration::from_secs(1);
+
+impl Line {
+    /// How many lines are read and not stored.
+    pub(super) fn tell_queue(&mut self) {
+        let lines = |batch: &Batch| batch.spans.iter().map(|span| span.lines).sum::<u64>();
+        if self.in_flight.is_none() {
+            self.sent = 0;
+        }
+        self.metrics.ingest.queued(lines(&self.building) + self.sent);
+    }
+
+    /// Which watched places are not there.
+    pub(super) fn tell_missing(&self) {
+        let missing = self.roster.missing();
+        let missing = missing.iter().map(|path| path.display().to_string()).collect();
+        self.metrics.health.paths_missing(missing);
+    }
+
+    /// When the lag is to be told, if it has changed since it was told.
+    pub(super) fn tell_due(&self) -> Option<Instant> {
+        self.unsaid.then(|| self.told.map_or_else(Instant::now, |told| told + OFTEN_ENOUGH))
+    }
+
+    /// How far the store is behind each file.
+    pub(super) fn tell_lag(&mut self) {
+        let now = Instant::now();
+        (self.told, self.unsaid) = (Some(now), false);
+        let mut bytes = 0;
+        let mut oldest: Option<Instant> = None;
+        let mut behind = Vec::with_capacity(self.roster.followed.len());
+        for (at, file) in self.roster.followed.iter_mut().enumerate() {
+            let size = file.tail.size();
+            let lag = size.saturating_sub(file.committed.offset);
+            let since = file.waiting.see(size, file.committed.offset, now);
+            // The beginning of a line cannot be stored, however long it waits for its end.
+            let since = since.filter(|_| file.stuck_at.is_none_or(|stuck| stuck < size));
+            bytes += lag;
+            oldest = [oldest, since].into_iter().flatten().min();
+            behind.push((lag, since, at));
+        }
+        if behind.len() > MOST_FILES {
+            behind.select_nth_unstable_by_key(MOST_FILES, |(lag, ..)| std::cmp::Reverse(*lag));
+            behind.truncate(MOST_FILES);
+        }
+        let furthest = behind.into_iter().map(|(bytes, since, at)| {
+            let path = self.roster.followed[at].tail.path().display().to_string();
+            FileLag { path, bytes, since }
+        });
+        let furthest = furthest.collect();
+        self.metrics.lag.tell(self.roster.followed.len() as u64, bytes, oldest, furthest);
+    }
+}

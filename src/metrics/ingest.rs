@@ -1,0 +1,145 @@
+//! Lines on their way into the store.
+
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+use crate::model::{Batch, RejectClass};
+
+use super::health::now_seconds;
+
+/// Upper bounds of a commit's time, in seconds.
+const COMMIT_BUCKETS: [f64; 12] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
+
+/// What became of lines.
+#[derive(Debug)]
+pub struct Ingest {
+    lines: Counter,
+    rows: Counter,
+    rejected: Family<[(&'static str, &'static str); 1], Counter>,
+    excluded: Counter,
+    bytes: Counter,
+    lost: Counter,
+    commits: Counter,
+    commit_time: Histogram,
+    last_commit: Gauge<f64, std::sync::atomic::AtomicU64>,
+    failures: Counter,
+    reconnects: Counter,
+    queue: Gauge,
+}
+
+impl Ingest {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let all = Self {
+            lines: Counter::default(),
+            rows: Counter::default(),
+            rejected: Family::default(),
+            excluded: Counter::default(),
+            bytes: Counter::default(),
+            lost: Counter::default(),
+            commits: Counter::default(),
+            commit_time: Histogram::new(COMMIT_BUCKETS),
+            last_commit: Gauge::default(),
+            failures: Counter::default(),
+            reconnects: Counter::default(),
+            queue: Gauge::default(),
+        };
+        for class in RejectClass::ALL {
+            // A rate needs the 0 before the first one.
+            let _ = all.rejected.get_or_create(&[("reason", class.name())]);
+        }
+        let mut counter = |name: &str, help: &str, counter: &Counter| {
+            registry.register(format!("log_ingestd_{name}"), help, counter.clone());
+        };
+        counter(
+            "lines",
+            "Complete lines whose fate is stored: rows, rejected and excluded",
+            &all.lines,
+        );
+        counter("rows", "Lines that were stored as rows", &all.rows);
+        counter("excluded_lines", "Lines that the configuration leaves out", &all.excluded);
+        counter("bytes", "Bytes of lines whose fate is stored", &all.bytes);
+        counter(
+            "lost_bytes",
+            "Bytes that were gone before they could be read, as far as the files' sizes were known",
+            &all.lost,
+        );
+        counter("commits", "Transactions that stored lines and moved offsets", &all.commits);
+        counter(
+            "store_failures",
+            "Times that the store failed or did not answer; each is tried again",
+            &all.failures,
+        );
+        counter("reconnects", "Connections made in place of one that was lost", &all.reconnects);
+        registry.register(
+            "log_ingestd_rejected_lines",
+            "Lines that became no row and were stored with their bytes, by kind of reason",
+            all.rejected.clone(),
+        );
+        registry.register_with_unit(
+            "log_ingestd_commit",
+            "Time that each try to store a batch took in the store",
+            Unit::Seconds,
+            all.commit_time.clone(),
+        );
+        registry.register_with_unit(
+            "log_ingestd_last_commit_timestamp",
+            "When lines were stored last, since 1970; 0 before the first",
+            Unit::Seconds,
+            all.last_commit.clone(),
+        );
+        registry.register(
+            "log_ingestd_queue_lines",
+            "Lines that were read and are not stored yet; bounded, the rest waits in its file",
+            all.queue.clone(),
+        );
+        all
+    }
+
+    /// A batch is stored.
+    pub fn stored(&self, batch: &Batch) {
+        for span in &batch.spans {
+            self.lines.inc_by(span.lines);
+            self.rows.inc_by(span.rows);
+            self.excluded.inc_by(span.excluded);
+            self.bytes.inc_by(span.to.offset.saturating_sub(span.from));
+        }
+        for (class, &count) in RejectClass::ALL.into_iter().zip(&batch.reasons) {
+            if count > 0 {
+                self.rejected.get_or_create(&[("reason", class.name())]).inc_by(count);
+            }
+        }
+        self.commits.inc();
+        self.last_commit.set(now_seconds());
+    }
+
+    /// A try to store a batch took this long, whatever came of it.
+    pub fn tried(&self, time: Duration) {
+        self.commit_time.observe(time.as_secs_f64());
+    }
+
+    /// The store failed or did not answer.
+    pub fn failed(&self) {
+        self.failures.inc();
+    }
+
+    /// A connection takes the place of one that was lost.
+    pub fn reconnected(&self) {
+        self.reconnects.inc();
+    }
+
+    /// Bytes are gone that were not read.
+    pub fn lost(&self, bytes: u64) {
+        self.lost.inc_by(bytes);
+    }
+
+    /// So many lines are read and not stored.
+    pub fn queued(&self, lines: u64) {
+        self.queue.set(i64::try_from(lines).unwrap_or(i64::MAX));
+    }
+}

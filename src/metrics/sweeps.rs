@@ -1,0 +1,71 @@
+//! Rows that leave.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Upper bounds of a sweep's time, in seconds.
+const BUCKETS: [f64; 9] = [0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 600.0, 3600.0];
+
+/// What sweeps did.
+#[derive(Debug)]
+pub struct Sweeps {
+    sweeps: Counter,
+    rows: Family<[(&'static str, &'static str); 1], Counter>,
+    time: Histogram,
+    next: Gauge<f64, AtomicU64>,
+}
+
+impl Sweeps {
+    pub(super) fn new(registry: &mut Registry) -> Self {
+        let all = Self {
+            sweeps: Counter::default(),
+            rows: Family::default(),
+            time: Histogram::new(BUCKETS),
+            next: Gauge::default(),
+        };
+        registry.register(
+            "log_ingestd_sweeps",
+            "Sweeps that this process finished; of all daemons on a database one sweeps at a time",
+            all.sweeps.clone(),
+        );
+        registry.register(
+            "log_ingestd_swept_rows",
+            "Rows that left because they were older than the retention, by table",
+            all.rows.clone(),
+        );
+        registry.register_with_unit(
+            "log_ingestd_sweep",
+            "Time that each finished sweep took",
+            Unit::Seconds,
+            all.time.clone(),
+        );
+        registry.register_with_unit(
+            "log_ingestd_next_sweep_timestamp",
+            "When the next sweep is due, since 1970; in the past while it fails. Without a retention \
+             it is the daily making of partitions alone",
+            Unit::Seconds,
+            all.next.clone(),
+        );
+        all
+    }
+
+    /// A sweep is done; `rows` by table.
+    pub fn done(&self, time: Duration, rows: &[(&'static str, u64)]) {
+        self.sweeps.inc();
+        self.time.observe(time.as_secs_f64());
+        for (table, removed) in rows {
+            self.rows.get_or_create(&[("table", *table)]).inc_by(*removed);
+        }
+    }
+
+    /// The next one is due then, in seconds since 1970.
+    pub fn due(&self, at: i64) {
+        self.next.set(at as f64);
+    }
+}
