@@ -4,6 +4,7 @@ mod access;
 mod api;
 pub(crate) mod client;
 mod measures;
+mod monitoring;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

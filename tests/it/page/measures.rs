@@ -28,6 +28,10 @@ impl Samples {
         Samples::of(&answer.body)
     }
 
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(|key| key.split('{').next().unwrap())
+    }
+
     /// The value of `log_ingestd_…`.
     fn get(&self, name: &str) -> f64 {
         let found = self.0.get(&format!("log_ingestd_{name}"));
