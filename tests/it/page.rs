@@ -96,6 +96,31 @@ async fn clients_that_say_nothing_hold_up_neither_lines_nor_a_stop() {
     assert!(began.elapsed() < ORDERLY, "it took {:?}", began.elapsed());
 }
 
+/// A browser that is left open on the live tail, for days.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_without_an_end_ends_with_a_stop_and_with_a_reload() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let mut site = Site::open(&bench, &[]).await;
+    let tail = |site: &Site| {
+        let mut stream = site.connect();
+        write!(stream, "GET /api/tail HTTP/1.1\r\nHost: {}\r\n\r\n", site.address).unwrap();
+        let mut first = [0; 12];
+        stream.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        stream
+    };
+    let mut before = tail(&site);
+    site.daemon.signal("HUP");
+    site.daemon.says("configuration read again").await;
+    before.read_to_end(&mut Vec::new()).unwrap();
+    let mut during = tail(&site);
+    let began = Instant::now();
+    site.daemon.signal("TERM");
+    assert!(site.daemon.ends().await.success(), "{}", site.daemon.said());
+    assert!(began.elapsed() < Duration::from_secs(3), "it took {:?}", began.elapsed());
+    during.read_to_end(&mut Vec::new()).unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_default_address_that_another_has_costs_the_page_only() {
     let bench = Bench::new(Place::sqlite().await).await;
