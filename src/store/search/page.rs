@@ -18,7 +18,7 @@ use crate::store::error::StoreError;
 const FIRST_STRETCH: Micros = 10_000_000;
 const GROWTH: i64 = 4;
 /// A stretch that took so long is long enough.
-const SLOW: Duration = Duration::from_millis(200);
+const SLOW: Duration = Duration::from_millis(100);
 
 /// A place between two rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
