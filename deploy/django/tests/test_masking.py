@@ -84,16 +84,17 @@ class Queries(TestCase):
 class Headers(TestCase):
     def test_secret_ones_in_any_case(self):
         names = ("AUTHORIZATION", "Proxy-Authorization", "cookie", "Set-Cookie", "X-API-Key")
-        masked = MASK.headers({**dict.fromkeys(names, "hush"), "Access-Key": "hush", "Host": "h"})
+        headers = {**dict.fromkeys(names, "hush"), "Access-Key": "hush", "Host": "h"}
+        masked = json.loads(MASK.headers(headers.items()))
         self.assertEqual(masked.pop("host"), "h")
         self.assertEqual(len(masked), 6)
         self.assertEqual(set(masked.values()), {STARS})
 
     def test_without_fields_headers_are_still_masked(self):
-        self.assertEqual(Mask([]).headers({"Cookie": "a"}), {"cookie": STARS})
+        self.assertEqual(Mask([]).headers([("Cookie", "a")]), '{"cookie":"********"}')
         self.assertEqual(Mask([]).query("password=%41"), "password=%41")
         self.assertEqual(Mask([]).json('{"password":1}'), '{"password":1}')
 
     def test_urls_in_headers(self):
-        masked = MASK.headers({"Referer": "http://h/?token=a&b=c"})
+        masked = json.loads(MASK.headers([("Referer", "http://h/?token=a&b=c")]))
         self.assertEqual(masked["referer"], "http://h/?token=********&b=c")

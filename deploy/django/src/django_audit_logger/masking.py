@@ -12,7 +12,11 @@ import json
 import re
 import string
 from collections.abc import Iterable, Iterator, Mapping
+from json.encoder import encode_basestring
+from typing import Any
 from urllib.parse import unquote_plus
+
+from .records import Json
 
 STARS = "********"
 
@@ -21,8 +25,16 @@ SECRET_HEADERS = frozenset(
 )
 # Headers that hold a URL, whose parameters are masked.
 _URL_HEADERS = frozenset(("referer", "location", "content-location"))
+_SET_COOKIE = f'"set-cookie":"{STARS}"'
+# The two that WSGI names in its own way.
+_ENTITY_HEADERS = tuple(
+    (key, f"HTTP_{key}", f'"{key.lower().replace("_", "-")}":') for key in ("CONTENT_TYPE", "CONTENT_LENGTH")
+)
+# Names of headers that are remembered; a client may make up any number of them.
+_MOST_NAMES = 1000
 
 _PIECE = re.compile("[^;?#]+")
+_URL_QUERY = re.compile("[?#]")
 _BRACKETS = re.compile(r"[\[\]]")
 # A JSON string whose end may be missing. It takes the rest of the text then, so that a search for
 # the next one never begins inside: all of this is linear in the text's length.
@@ -43,7 +55,13 @@ class Mask:
     def __init__(self, fields: Iterable[str]) -> None:
         names = {field.strip().lower() for field in fields}
         self.names = frozenset(names - {""})
+        self._names = tuple(self.names)
         self._headers = SECRET_HEADERS | {name.replace("_", "-") for name in self.names}
+        # What stands before the values of headers that are logged as they are, by the names that
+        # requests (those of WSGI) and responses have for them; and names of WSGI for other things.
+        self._of_requests: dict[str, str] = {}
+        self._of_responses: dict[str, str] = {}
+        self._no_headers = {name for names in _ENTITY_HEADERS for name in names[:2]}
 
     def knows(self, name: str) -> bool:
         name = name.strip().lower()
@@ -59,7 +77,10 @@ class Mask:
         """A query, or a form: ``a=b&password=********``."""
         if "%" not in query:
             lowered = query.lower()
-            if not any(name in lowered for name in self.names):
+            for name in self._names:
+                if name in lowered:
+                    break
+            else:
                 return query
         return "&".join(map(self._parameter, query.split("&")))
 
@@ -75,24 +96,59 @@ class Mask:
 
     def url(self, url: str) -> str:
         """A URL, whose parameters stand behind its first ``?`` or ``#``."""
-        start = re.search("[?#]", url)
+        start = _URL_QUERY.search(url)
         return url[: start.end()] + self.query(url[start.end() :]) if start else url
 
-    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Headers by their lower-case names."""
-        masked = {}
-        for name, value in headers.items():
-            name = name.lower()
-            if name in self._headers:
-                value = STARS
-            elif name in _URL_HEADERS:
-                value = self.url(value)
-            masked[name] = value
-        return masked
+    def request_headers(self, environ: Mapping[str, Any]) -> Json:
+        """The headers in an environ of WSGI, by their lower-case names: an object of JSON."""
+        parts = []
+        known, others = self._of_requests, self._no_headers
+        for key, value in environ.items():
+            begin = known.get(key)
+            if begin is not None:
+                parts.append(begin + encode_basestring(value if type(value) is str else str(value)))
+            elif key not in others:
+                if key[:5] == "HTTP_":
+                    name = key[5:].replace("_", "-").lower()
+                    parts.append(self._header(known, key, name, str(value)))
+                elif len(others) < _MOST_NAMES:
+                    others.add(key)
+        for key, other, begin in _ENTITY_HEADERS:
+            value = environ.get(key) or environ.get(other)
+            if value:
+                parts.append(begin + encode_basestring(str(value)))
+        return Json(f"{{{','.join(parts)}}}")
+
+    def headers(self, headers: Iterable[tuple[str, str]], cookies: bool = False) -> Json:
+        """Headers, each name once, and one for ``cookies``: by lower-case names, an object of JSON."""
+        parts = []
+        known = self._of_responses
+        for name, value in headers:
+            begin = known.get(name)
+            if begin is not None:
+                parts.append(begin + encode_basestring(value))
+            else:
+                parts.append(self._header(known, name, name.lower(), value))
+        if cookies and _SET_COOKIE not in parts:
+            parts.append(_SET_COOKIE)
+        return Json(f"{{{','.join(parts)}}}")
+
+    def _header(self, known: dict[str, str], key: str, name: str, value: str) -> str:
+        """One header; if it may be logged as it is, ``known`` says so from now on."""
+        begin = encode_basestring(name) + ":"
+        if name in self._headers:
+            return f'{begin}"{STARS}"'
+        if name in _URL_HEADERS:
+            value = self.url(value)
+        elif len(known) < _MOST_NAMES:
+            known[key] = begin
+        return begin + encode_basestring(value)
 
     def json(self, text: str) -> str:
         """The value of each such key, be it an object or a list, in JSON of any depth."""
-        text = _masked(text, self._plain_keys(text))
+        values = self._plain_keys(text)
+        if values:
+            text = _masked(text, values)
         return _masked(text, self._escaped_keys(text)) if "\\u" in text else text
 
     def _plain_keys(self, text: str) -> list[int]:
@@ -105,7 +161,7 @@ class Mask:
         if len(lowered) != len(text):
             lowered = text.translate(_ASCII_LOWER)
         values = []
-        for name in self.names:
+        for name in self._names:
             at = lowered.find(name)
             while at >= 0:
                 end = at + len(name)
@@ -113,7 +169,8 @@ class Mask:
                 if behind and _begins_key(text, at):
                     values.append(behind.end())
                 at = lowered.find(name, end)
-        return sorted(values)
+        values.sort()
+        return values
 
     def _escaped_keys(self, text: str) -> Iterator[int]:
         for key in _ANY_STRING.finditer(text):
