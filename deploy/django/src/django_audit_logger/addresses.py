@@ -24,7 +24,7 @@ _OUR_OWN = tuple(
 )
 # Addresses in one header that are looked at.
 _MOST = 20
-# Longer headers are not remembered.
+# A longer header is not remembered, and what is longer is no address.
 _SHORT = 100
 
 
@@ -37,9 +37,7 @@ def client_ip(meta: Mapping[str, Any]) -> Optional[str]:
     """
     peer = meta.get("REMOTE_ADDR") or ""
     forwarded = meta.get("HTTP_X_FORWARDED_FOR") or meta.get("HTTP_X_REAL_IP") or ""
-    if len(forwarded) > _SHORT:
-        return _found(peer, forwarded)
-    return _remembered(peer, forwarded)
+    return (_remembered if len(forwarded) <= _SHORT else _found)(peer, forwarded)
 
 
 def _found(connected: str, forwarded: str) -> Optional[str]:
@@ -48,7 +46,7 @@ def _found(connected: str, forwarded: str) -> Optional[str]:
         return peer[0]
     if forwarded:
         for part in forwarded.split(",", _MOST)[:_MOST]:
-            address = _address(part)
+            address = _address(part) if len(part) <= _SHORT else None
             if address:
                 return address[0]
     return peer[0] if peer else None
