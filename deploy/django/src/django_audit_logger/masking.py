@@ -183,6 +183,8 @@ class Mask:
 
     def json(self, text: str) -> str:
         """The value of each such key, be it an object or a list, in JSON of any depth."""
+        if ":" not in text:
+            return text
         values = self._plain_keys(text)
         if values:
             text = _masked(text, values)
