@@ -84,16 +84,53 @@ class Queries(TestCase):
 class Headers(TestCase):
     def test_secret_ones_in_any_case(self):
         names = ("AUTHORIZATION", "Proxy-Authorization", "cookie", "Set-Cookie", "X-API-Key")
-        masked = MASK.headers({**dict.fromkeys(names, "hush"), "Access-Key": "hush", "Host": "h"})
+        headers = {**dict.fromkeys(names, "hush"), "Access-Key": "hush", "Host": "h"}
+        masked = json.loads(MASK.headers(headers.items()))
         self.assertEqual(masked.pop("host"), "h")
         self.assertEqual(len(masked), 6)
         self.assertEqual(set(masked.values()), {STARS})
 
     def test_without_fields_headers_are_still_masked(self):
-        self.assertEqual(Mask([]).headers({"Cookie": "a"}), {"cookie": STARS})
+        self.assertEqual(Mask([]).headers([("Cookie", "a")]), '{"cookie":"********"}')
         self.assertEqual(Mask([]).query("password=%41"), "password=%41")
         self.assertEqual(Mask([]).json('{"password":1}'), '{"password":1}')
 
+    def test_requests_have_them_by_the_names_of_wsgi(self):
+        mask = Mask(["token"])
+        environ = {
+            "REQUEST_METHOD": "GET", "wsgi.input": None, "HTTP_X_100%S": "50%", "HTTP_TOKEN": "hush",
+            "HTTP_COOKIE": "hush", "HTTP_REFERER": "/?token=hush", "CONTENT_TYPE": "",
+            "HTTP_CONTENT_TYPE": "text/plain", "CONTENT_LENGTH": "3", "HTTP_CONTENT_LENGTH": "4",
+        }  # fmt: skip
+        expected = {
+            "x-100%s": "50%", "token": STARS, "cookie": STARS, "referer": "/?token=********",
+            "content-type": "text/plain", "content-length": "3",
+        }  # fmt: skip
+        for _ in range(2):
+            text = mask.request_headers(environ)
+            self.assertEqual(json.loads(text), expected)
+            self.assertEqual(len(json.loads(text, object_pairs_hook=list)), len(expected))
+        # Another request with the same names has its own values, and these need not be texts.
+        text = mask.request_headers({**environ, "HTTP_X_100%S": 7, "CONTENT_LENGTH": ""})
+        self.assertEqual(
+            json.loads(text), {**expected, "x-100%s": "7", "content-length": "4"}
+        )
+        self.assertEqual(mask.request_headers({}), "{}")
+
+    def test_names_that_clients_make_up_fill_no_memory(self):
+        mask = Mask(["token"])
+        for nth in range(3000):
+            mask.request_headers({f"HTTP_A{nth}": "a", "HTTP_TOKEN": "hush"})
+            mask.request_headers({f"HTTP_{nth}" + "A" * 8000: "a"})
+            mask.headers([(f"a{nth}", "a")])
+        self.assertLessEqual(len(mask._plans), 256)
+        self.assertLess(max(sum(map(len, keys)) for keys in mask._plans), 4000)
+        self.assertLessEqual(len(mask._begins), 1000)
+
+    def test_a_cookie_is_named_once(self):
+        for headers in ([], [("Set-Cookie", "a=b")]):
+            self.assertEqual(MASK.headers(headers, True), '{"set-cookie":"********"}')
+
     def test_urls_in_headers(self):
-        masked = MASK.headers({"Referer": "http://h/?token=a&b=c"})
+        masked = json.loads(MASK.headers([("Referer", "http://h/?token=a&b=c")]))
         self.assertEqual(masked["referer"], "http://h/?token=********&b=c")

@@ -9,11 +9,13 @@ from unittest import mock
 from asgiref.sync import sync_to_async
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
-from django.test import AsyncClient, Client, TestCase, override_settings
+from django.http import HttpResponse
+from django.test import AsyncClient, Client, RequestFactory, TestCase, override_settings
 from django.test.client import FakePayload
 
 from django_audit_logger.conf import get_config
 from django_audit_logger.masking import STARS
+from django_audit_logger.middleware import AuditLogMiddleware
 from django_audit_logger.utils import session_digest
 
 from .support import LogMixin
@@ -107,6 +109,15 @@ class Lines(LogMixin, TestCase):
         self.assertNotIn("response_body", first)
         self.assertEqual(second["response_body"], "a\ufffdb")
         self.assertNotIn("body", third)
+
+    def test_only_nul_itself_is_replaced_and_not_what_looks_like_it(self):
+        for agent, logged in (
+            ("\0", "\ufffd"), ("\0\0", "\ufffd\ufffd"), ("\\u0000", "\\u0000"),
+            ("\\\0", "\\\ufffd"), ("\\\\u0000\0", "\\\\u0000\ufffd"),
+        ):  # fmt: skip
+            self.client.get("/hello", headers={"user-agent": agent})
+            row = self.rows()[-1]
+            self.assertEqual((row["user_agent"], row["headers"]["user-agent"]), (logged, logged))
 
     def test_lone_surrogates_are_replaced(self):
         self.client.get("/hello", headers={"user-agent": "a\udcffb"})
@@ -202,6 +213,16 @@ class Settings(LogMixin, TestCase):
             self.client.get("/hello")
         names = sorted(path.name for path in self.directory.iterdir())
         self.assertEqual(names, ["requests.log", "requests.log.1", "requests.log.2"])
+
+    def test_settings_of_django_are_read_again_when_they_change(self):
+        middleware = AuditLogMiddleware(lambda _: HttpResponse("\u00e9", content_type="text/plain"))
+        for charset in ("utf-8", "latin-1"):
+            with override_settings(DEFAULT_CHARSET=charset):
+                middleware(RequestFactory().get("/"))
+            self.assertEqual(self.rows()[-1]["response_body"], "\u00e9")
+        with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=3):
+            self.client.post("/echo?how=stream&as=text/plain", b"abcd", "text/plain")
+        self.assertNotIn("body", self.rows()[-1])
 
     def test_a_broken_callable_costs_its_value_and_one_warning(self):
         name = "tests.test_middleware.broken"

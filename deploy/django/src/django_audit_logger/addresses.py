@@ -24,6 +24,8 @@ _OUR_OWN = tuple(
 )
 # Addresses in one header that are looked at.
 _MOST = 20
+# A longer header is not remembered, and what is longer is no address.
+_SHORT = 100
 
 
 def client_ip(meta: Mapping[str, Any]) -> Optional[str]:
@@ -33,16 +35,24 @@ def client_ip(meta: Mapping[str, Any]) -> Optional[str]:
     the first valid one in X-Forwarded-For, or X-Real-IP. A proxy that appends to a header that the
     client sent makes that one forgeable, so let it set the header.
     """
-    peer = _address(str(meta.get("REMOTE_ADDR") or ""))
+    peer = meta.get("REMOTE_ADDR") or ""
+    forwarded = meta.get("HTTP_X_FORWARDED_FOR") or meta.get("HTTP_X_REAL_IP") or ""
+    return (_remembered if len(forwarded) <= _SHORT else _found)(peer, forwarded)
+
+
+def _found(connected: str, forwarded: str) -> Optional[str]:
+    peer = _address(connected)
     if peer and not peer[1]:
         return peer[0]
-    forwarded = meta.get("HTTP_X_FORWARDED_FOR") or meta.get("HTTP_X_REAL_IP")
     if forwarded:
-        for part in str(forwarded).split(",", _MOST)[:_MOST]:
-            address = _address(part)
+        for part in forwarded.split(",", _MOST)[:_MOST]:
+            address = _address(part) if len(part) <= _SHORT else None
             if address:
                 return address[0]
     return peer[0] if peer else None
+
+
+_remembered = lru_cache(maxsize=4096)(_found)
 
 
 @lru_cache(maxsize=4096)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import codecs
 import json
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Optional
 
-from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -14,8 +14,8 @@ from .conf import Config
 
 CUT = "... [truncated]"
 
-# A body of unread bytes up to this many is read ahead of the view, or up to MAX_BODY_LENGTH.
-READ_AHEAD = 64 * 1024
+# Contents of so many types are remembered, and a charset for as many.
+_MOST_TYPES = 256
 
 _FORM = "application/x-www-form-urlencoded"
 _MULTIPART = "multipart/form-data"
@@ -31,10 +31,7 @@ def read_ahead(request: HttpRequest, config: Config) -> None:
     length = request.META.get("CONTENT_LENGTH")
     if not length or not str(length).isdigit() or getattr(request, "_read_started", True):
         return
-    most = max(config.max_body_length, READ_AHEAD)
-    if settings.DATA_UPLOAD_MAX_MEMORY_SIZE is not None:
-        most = min(most, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
-    if not 0 < int(length) <= most or not _is_text(_kind(request.META.get("CONTENT_TYPE"))):
+    if not 0 < int(length) <= config.read_ahead or not _content(request.META.get("CONTENT_TYPE"))[1]:
         return
     try:
         _ = request.body
@@ -46,38 +43,66 @@ def read_ahead(request: HttpRequest, config: Config) -> None:
 def request_body(request: HttpRequest, config: Config) -> Optional[str]:
     """The request's body as far as it was read and is text, else None."""
     content_type = request.META.get("CONTENT_TYPE")
-    if _kind(content_type) == _MULTIPART:
+    if content_type and _content(content_type)[0] == _MULTIPART:
         return _fields(request, config)
     data = request.__dict__.get("_body")
     return _text(data, content_type, request.encoding, config) if data else None
 
 
-def response_body(response: HttpResponseBase, config: Config) -> Optional[str]:
+def stored_headers(response: HttpResponseBase) -> Mapping[str, tuple[str, str]]:
+    """Names and values of the response's headers by their lower-case names."""
+    # Django's own dictionary of just that, if it is there: it spares a look-up of each.
+    stored = response.headers.__dict__.get("_store")
+    if type(stored) is dict:
+        return stored
+    return {name.lower(): (name, value) for name, value in response.items()}
+
+
+def response_body(
+    response: HttpResponseBase, headers: Mapping[str, tuple[str, str]], config: Config
+) -> Optional[str]:
     """The response's body if it is text that is there already, else None."""
     if response.streaming or not getattr(response, "is_rendered", True):
         return None
-    if response.get("Content-Encoding", "identity") != "identity":
+    if "content-encoding" in headers and headers["content-encoding"][1] != "identity":
         return None
     data = getattr(response, "content", b"")
-    return _text(data, response.get("Content-Type"), response.charset, config) if data else None
+    if not data:
+        return None
+    content_type = headers["content-type"][1] if "content-type" in headers else ""
+    return _text(data, content_type, _charset(response, content_type, config), config)
 
 
-def _kind(content_type: Optional[str]) -> str:
-    return (content_type or "").partition(";")[0].strip().lower()
+def _charset(response: HttpResponseBase, content_type: str, config: Config) -> str:
+    # Unless it was set by itself, the charset follows from the type, by a search that takes longer
+    # than all else here.
+    if response.__dict__.get("_charset", "") is not None:
+        return response.charset
+    charset = config.charsets.get(content_type)
+    if charset is None:
+        charset = response.charset
+        if len(config.charsets) < _MOST_TYPES:
+            config.charsets[content_type] = charset
+    return charset
 
 
-def _is_text(kind: str) -> bool:
-    return kind.startswith("text/") or kind.endswith(("json", "xml")) or kind in _TEXTS
+@lru_cache(maxsize=_MOST_TYPES)
+def _content(content_type: Optional[str]) -> tuple[str, bool]:
+    """The type without its parameters, and whether it is one of texts."""
+    kind = (content_type or "").partition(";")[0].strip().lower()
+    return kind, kind.startswith("text/") or kind.endswith(("json", "xml")) or kind in _TEXTS
 
 
 def _text(
     data: bytes, content_type: Optional[str], encoding: Optional[str], config: Config
 ) -> Optional[str]:
-    kind, limit = _kind(content_type), config.max_body_length
-    if limit == 0 or not _is_text(kind):
+    kind, is_text = _content(content_type)
+    limit = config.max_body_length
+    if limit == 0 or not is_text:
         return None
     # What surely lies behind the limit need not be masked, but for a margin: masks change lengths.
-    text = _decoded(data[: 4 * limit + 4096], encoding)
+    most = 4 * limit + 4096
+    text = _decoded(data[:most], encoding)
     if kind == _FORM:
         text = config.mask.query(text)
     else:
@@ -85,15 +110,14 @@ def _text(
         # A form under another name; in a page it would be found by chance only.
         if "=" in text and not text.lstrip().startswith(("{", "[", "<")):
             text = config.mask.query(text)
-    return _cut(text, limit, len(data) > 4 * limit + 4096)
+    return _cut(text, limit, len(data) > most)
 
 
 def _decoded(data: bytes, encoding: Optional[str]) -> str:
     try:
-        codecs.lookup(encoding or "utf-8")
+        return data.decode(encoding or "utf-8", "replace")
     except LookupError:
-        encoding = None
-    return data.decode(encoding or "utf-8", "replace")
+        return data.decode("utf-8", "replace")
 
 
 def _cut(text: str, limit: int, was_cut: bool = False) -> str:

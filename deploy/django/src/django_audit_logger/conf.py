@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any, Optional
 
@@ -19,6 +19,10 @@ from .warn import warner
 NAME = "AUDIT_LOGGER"
 DEFAULT_DIRECTORY = "/var/log/gunicorn"
 DEFAULT_SENSITIVE_FIELDS = ("password", "token", "access_key", "secret")
+# A body of unread bytes up to this many is read ahead of the view, or up to MAX_BODY_LENGTH.
+READ_AHEAD = 64 * 1024
+# What else of Django's settings is read only once.
+_OTHERS = ("DATA_UPLOAD_MAX_MEMORY_SIZE", "DEFAULT_CHARSET")
 
 UserIdCallable = Callable[..., Any]
 ExtraDataCallable = Callable[..., Any]
@@ -85,6 +89,10 @@ class Config:
     extra_data: Optional[ExtraDataCallable]
     mask: Mask
     log: LogFile
+    # Bodies of up to so many bytes are read ahead of the view.
+    read_ahead: int
+    # What Django made of the Content-Type of responses.
+    charsets: dict[str, str] = field(default_factory=dict)
 
     def excludes(self, path: str) -> bool:
         """Whether a request for this path leaves no line."""
@@ -97,17 +105,22 @@ class Config:
 def get_config() -> Config:
     """The settings in force; read once, and again after ``setting_changed``."""
     values = {**defaults(), **given()}
+    max_body_length = int(values["MAX_BODY_LENGTH"])
+    read_ahead = max(max_body_length, READ_AHEAD)
+    if settings.DATA_UPLOAD_MAX_MEMORY_SIZE is not None:
+        read_ahead = min(read_ahead, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
     return Config(
         enabled=bool(values["ENABLED"]),
         log_request_body=bool(values["LOG_REQUEST_BODY"]),
         log_response_body=bool(values["LOG_RESPONSE_BODY"]),
         exclude_paths=tuple(values["EXCLUDE_PATHS"] or ()),
         exclude_extensions=tuple(name.lower() for name in values["EXCLUDE_EXTENSIONS"] or ()),
-        max_body_length=int(values["MAX_BODY_LENGTH"]),
+        max_body_length=max_body_length,
         user_id=_callable(values["USER_ID_CALLABLE"] or defaults()["USER_ID_CALLABLE"]),
         extra_data=_callable(values["EXTRA_DATA_CALLABLE"]) if values["EXTRA_DATA_CALLABLE"] else None,
         mask=Mask(values["SENSITIVE_FIELDS"] or ()),
         log=LogFile(os.fspath(values["LOG_FILE"]), int(values["MAX_BYTES"]), int(values["BACKUP_COUNT"])),
+        read_ahead=read_ahead,
     )
 
 
@@ -120,7 +133,7 @@ def _callable(value: Any) -> Callable[..., Any]:
 
 
 def _reset(*, setting: str, **_: Any) -> None:
-    if setting == NAME:
+    if setting == NAME or setting in _OTHERS:
         get_config.cache_clear()
 
 

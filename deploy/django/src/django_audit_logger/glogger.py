@@ -79,6 +79,7 @@ def access_values(
     referer = environ.get("HTTP_REFERER")
     url = environ.get("RAW_URI") or getattr(req, "uri", None)
     others = {key: str(environ[key]) for key in _ENVIRON if environ.get(key)}
+    response_headers = {name.lower(): value for name, value in _texts(resp.headers)}
     values: dict[str, Any] = {
         "method": environ.get("REQUEST_METHOD"),
         "url": mask.url(str(url)) if url else None,
@@ -87,8 +88,8 @@ def access_values(
         "agent": environ.get("HTTP_USER_AGENT"),
         "source": mask.url(referer) if referer else None,
         "request": {"environ": others} if others else None,
-        "response": {"headers": mask.headers(dict(_texts(resp.headers)))},
-        "headers": mask.headers(records.request_headers(environ)),
+        "response": records.Json(f'{{"headers":{mask.headers(response_headers.items())}}}'),
+        "headers": mask.request_headers(environ),
         "duration": _microseconds(request_time),
         "code": int(str(resp.status).split(None, 1)[0]),
         "protocol": environ.get("SERVER_PROTOCOL"),

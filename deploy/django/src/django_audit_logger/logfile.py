@@ -55,13 +55,24 @@ class LogFile:
         self.path = os.path.abspath(path)
         self.max_bytes = max_bytes
         self.backup_count = backup_count
+        self._is_limited = max_bytes > 0 and backup_count > 0
         self._opened: _Opened | None = None
         self._torn = False
 
     def write(self, line: bytes) -> None:
         """Appends ``line``, which ends with a newline. Raises OSError if it could not."""
         # The local name keeps the descriptor open, whatever other threads do meanwhile.
-        opened = self._current(len(line))
+        opened = self._opened
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            opened = self._open()
+        else:
+            if self._is_limited and self._is_full(status.st_size, len(line)):
+                self._rotate(len(line))
+                opened = self._open()
+            elif opened is None or status.st_ino != opened.inode or status.st_dev != opened.device:
+                opened = self._open()
         if self._torn:
             # The disk was full in the middle of a line: this one must not become part of it.
             line = b"\n" + line
@@ -70,23 +81,9 @@ class LogFile:
         if self._torn:
             raise OSError(f"{self.path}: {written} of {len(line)} bytes of a line were written")
 
-    def _current(self, more: int) -> _Opened:
-        opened = self._opened
-        try:
-            status = os.stat(self.path)
-        except FileNotFoundError:
-            return self._open()
-        if self._is_full(status.st_size, more):
-            self._rotate(more)
-            return self._open()
-        if opened is None or not opened.is_at(status):
-            return self._open()
-        return opened
-
     def _is_full(self, size: int, more: int) -> bool:
         # A line that is larger than the limit gets a file of its own.
-        limited = self.max_bytes > 0 and self.backup_count > 0
-        return limited and size > 0 and size + more > self.max_bytes
+        return size + more > self.max_bytes and size > 0
 
     def _open(self) -> _Opened:
         try:

@@ -12,7 +12,11 @@ import json
 import re
 import string
 from collections.abc import Iterable, Iterator, Mapping
+from json.encoder import encode_basestring
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
+
+from .records import Json
 
 STARS = "********"
 
@@ -21,8 +25,16 @@ SECRET_HEADERS = frozenset(
 )
 # Headers that hold a URL, whose parameters are masked.
 _URL_HEADERS = frozenset(("referer", "location", "content-location"))
+_SET_COOKIE = f'"set-cookie":"{STARS}"'
+# The two that WSGI names in its own way.
+_ENTITY_HEADERS = {"CONTENT_TYPE": ',"content-type":', "CONTENT_LENGTH": ',"content-length":'}
+# What is remembered at most: kinds of requests, letters of the keys of each, names in responses.
+_MOST_PLANS = 256
+_MOST_LETTERS = 4000
+_MOST_NAMES = 1000
 
 _PIECE = re.compile("[^;?#]+")
+_URL_QUERY = re.compile("[?#]")
 _BRACKETS = re.compile(r"[\[\]]")
 # A JSON string whose end may be missing. It takes the rest of the text then, so that a search for
 # the next one never begins inside: all of this is linear in the text's length.
@@ -37,13 +49,27 @@ _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _COLON = re.compile(r"\s*:\s*")
 
 
+class _Plan(NamedTuple):
+    """How the headers of one kind of request become an object of JSON, each behind a comma."""
+
+    template: str
+    plain: tuple[str, ...]  # keys whose encoded values belong into it
+    urls: tuple[tuple[str, str], ...]
+    entity: tuple[tuple[str, str, str], ...]
+
+
 class Mask:
     """Masks the fields with these names; JSON and forms are left alone if there is none."""
 
     def __init__(self, fields: Iterable[str]) -> None:
         names = {field.strip().lower() for field in fields}
         self.names = frozenset(names - {""})
+        self._names = tuple(self.names)
         self._headers = SECRET_HEADERS | {name.replace("_", "-") for name in self.names}
+        # How requests are logged that have just these keys.
+        self._plans: dict[tuple[str, ...], _Plan] = {}
+        # What stands before the values of those headers of responses that are logged as they are.
+        self._begins: dict[str, str] = {}
 
     def knows(self, name: str) -> bool:
         name = name.strip().lower()
@@ -59,7 +85,10 @@ class Mask:
         """A query, or a form: ``a=b&password=********``."""
         if "%" not in query:
             lowered = query.lower()
-            if not any(name in lowered for name in self.names):
+            for name in self._names:
+                if name in lowered:
+                    break
+            else:
                 return query
         return "&".join(map(self._parameter, query.split("&")))
 
@@ -75,25 +104,91 @@ class Mask:
 
     def url(self, url: str) -> str:
         """A URL, whose parameters stand behind its first ``?`` or ``#``."""
-        start = re.search("[?#]", url)
+        start = _URL_QUERY.search(url)
         return url[: start.end()] + self.query(url[start.end() :]) if start else url
 
-    def headers(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Headers by their lower-case names."""
-        masked = {}
-        for name, value in headers.items():
-            name = name.lower()
+    def request_headers(self, environ: Mapping[str, Any]) -> Json:
+        """The headers in an environ of WSGI, by their lower-case names: an object of JSON."""
+        keys = tuple(environ)
+        plan = self._plans.get(keys)
+        if plan is None:
+            plan = self._plan(keys)
+        values = map(environ.__getitem__, plan.plain)
+        try:
+            text = plan.template % tuple(map(encode_basestring, values))
+        except TypeError:  # of a value that is no text
+            values = map(environ.__getitem__, plan.plain)
+            text = plan.template % tuple(encode_basestring(str(value)) for value in values)
+        for begin, key in plan.urls:
+            text += begin + encode_basestring(self.url(str(environ[key])))
+        for begin, key, other in plan.entity:
+            value = environ.get(key) or environ.get(other)
+            if value:
+                text += begin + encode_basestring(str(value))
+        return Json(f"{{{text[1:]}}}")
+
+    def _plan(self, keys: tuple[str, ...]) -> _Plan:
+        """How requests with just these keys are logged, of which most servers see few kinds."""
+        template, plain, urls, entity = [], [], [], []
+        for key in keys:
+            if key[:5] != "HTTP_" or key[5:] in _ENTITY_HEADERS:
+                continue
+            name = key[5:].replace("_", "-").lower()
+            begin = f",{encode_basestring(name)}:"
+            if name in _URL_HEADERS and name not in self._headers:
+                urls.append((begin, key))
+                continue
+            begin = begin.replace("%", "%%")
             if name in self._headers:
-                value = STARS
-            elif name in _URL_HEADERS:
-                value = self.url(value)
-            masked[name] = value
-        return masked
+                template.append(f'{begin}"{STARS}"')
+            else:
+                template.append(f"{begin}%s")
+                plain.append(key)
+        for key, begin in _ENTITY_HEADERS.items():
+            if key in keys or f"HTTP_{key}" in keys:
+                entity.append((begin, key, f"HTTP_{key}"))
+        plan = _Plan("".join(template), tuple(plain), tuple(urls), tuple(entity))
+        # A client may make up any number of names, of any length.
+        if sum(map(len, keys)) < _MOST_LETTERS:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[keys] = plan
+        return plan
+
+    def headers(self, headers: Iterable[tuple[str, str]], cookies: bool = False) -> Json:
+        """Headers, each name once, and one for ``cookies``: by lower-case names, an object of JSON."""
+        parts = []
+        begins = self._begins
+        for name, value in headers:
+            begin = begins.get(name)
+            if begin is not None:
+                parts.append(begin + encode_basestring(value))
+            else:
+                parts.append(self._header(name, value))
+        if cookies and _SET_COOKIE not in parts:
+            parts.append(_SET_COOKIE)
+        return Json(f"{{{','.join(parts)}}}")
+
+    def _header(self, given: str, value: str) -> str:
+        """One header; if it may be logged as it is, that is remembered."""
+        name = given.lower()
+        begin = encode_basestring(name) + ":"
+        if name in self._headers:
+            return f'{begin}"{STARS}"'
+        if name in _URL_HEADERS:
+            value = self.url(value)
+        elif len(self._begins) < _MOST_NAMES:
+            self._begins[given] = begin
+        return begin + encode_basestring(value)
 
     def json(self, text: str) -> str:
         """The value of each such key, be it an object or a list, in JSON of any depth."""
-        text = _masked(text, self._plain_keys(text))
-        return _masked(text, self._escaped_keys(text)) if "\\u" in text else text
+        if ":" not in text:
+            return text
+        values = self._plain_keys(text)
+        if values:
+            text = _masked(text, values)
+        return _masked(text, self._escaped_keys(text)) if "\\" in text and "\\u" in text else text
 
     def _plain_keys(self, text: str) -> list[int]:
         """Where the values of unescaped keys begin, in broken JSON too.
@@ -105,7 +200,7 @@ class Mask:
         if len(lowered) != len(text):
             lowered = text.translate(_ASCII_LOWER)
         values = []
-        for name in self.names:
+        for name in self._names:
             at = lowered.find(name)
             while at >= 0:
                 end = at + len(name)
@@ -113,7 +208,8 @@ class Mask:
                 if behind and _begins_key(text, at):
                     values.append(behind.end())
                 at = lowered.find(name, end)
-        return sorted(values)
+        values.sort()
+        return values
 
     def _escaped_keys(self, text: str) -> Iterator[int]:
         for key in _ANY_STRING.finditer(text):

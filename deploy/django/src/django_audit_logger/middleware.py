@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable
+from time import perf_counter
 from typing import Any, Optional, Union
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
@@ -14,7 +14,6 @@ from django.http.response import HttpResponseBase
 from . import bodies, records
 from .addresses import client_ip
 from .conf import Config, get_config
-from .masking import STARS
 from .utils import get_session_id, get_user_id
 from .warn import warner
 
@@ -36,7 +35,7 @@ class AuditLogMiddleware:
     def __call__(self, request: HttpRequest) -> Response:
         if self._is_async:
             return self._acall(request)
-        began = time.perf_counter()
+        began = perf_counter()
         config = _begin(request)
         if config is None:
             answer: HttpResponseBase = self.get_response(request)
@@ -50,7 +49,7 @@ class AuditLogMiddleware:
         return response
 
     async def _acall(self, request: HttpRequest) -> HttpResponseBase:
-        began = time.perf_counter()
+        began = perf_counter()
         config = _begin(request)
         if config is None:
             answer: HttpResponseBase = await self.get_response(request)
@@ -94,11 +93,9 @@ def _log(
     status: Optional[int],
     began: float,
 ) -> None:
-    took = (time.perf_counter() - began) * 1000
+    took = records.Json(f"{(perf_counter() - began) * 1000:.3f}")
     try:
-        values = _values(config, request, response)
-        values["status_code"], values["response_time_ms"] = status, round(took, 3)
-        config.log.write(records.line("request", values))
+        config.log.write(records.line("request", _values(config, request, response, status, took)))
     except SynchronousOnlyOperation as error:
         if response is not None:
             raise
@@ -108,37 +105,39 @@ def _log(
 
 
 def _values(
-    config: Config, request: HttpRequest, response: Optional[HttpResponseBase]
+    config: Config,
+    request: HttpRequest,
+    response: Optional[HttpResponseBase],
+    status: Optional[int],
+    took: records.Json,
 ) -> dict[str, Any]:
     meta, mask = request.META, config.mask
     user_id = _user_id(config, request)
     if user_id is not None:
         meta[records.USER_ID_KEY] = user_id
-    values = {
+    response_headers = response_body = None
+    if response is not None:
+        stored = bodies.stored_headers(response)
+        response_headers = mask.headers(stored.values(), bool(response.cookies))
+        if config.log_response_body:
+            response_body = bodies.response_body(response, stored, config)
+    return {
         "method": request.method,
         "path": request.path,
         "query_params": mask.query(meta.get("QUERY_STRING") or "") or None,
-        "headers": mask.headers(records.request_headers(meta)),
+        "headers": mask.request_headers(meta),
         "body": bodies.request_body(request, config) if config.log_request_body else None,
         "content_type": meta.get("CONTENT_TYPE") or None,
-        "status_code": None,
-        "response_headers": None,
-        "response_body": None,
-        "response_time_ms": None,
+        "status_code": status,
+        "response_headers": response_headers,
+        "response_body": response_body,
+        "response_time_ms": took,
         "ip_address": client_ip(meta),
         "user_id": user_id,
         "user_agent": meta.get("HTTP_USER_AGENT"),
         "session_id": get_session_id(request),
+        "extra_data": _extra_data(config, request, response),
     }
-    if response is not None:
-        response_headers = mask.headers(dict(response.items()))
-        if response.cookies:
-            response_headers["set-cookie"] = STARS
-        values["response_headers"] = response_headers
-        if config.log_response_body:
-            values["response_body"] = bodies.response_body(response, config)
-        values["extra_data"] = _extra_data(config, request, response)
-    return values
 
 
 def _user_id(config: Config, request: HttpRequest) -> Optional[str]:
@@ -152,8 +151,8 @@ def _user_id(config: Config, request: HttpRequest) -> Optional[str]:
     return None if user_id is None else str(user_id)
 
 
-def _extra_data(config: Config, request: HttpRequest, response: HttpResponseBase) -> Any:
-    if config.extra_data is None:
+def _extra_data(config: Config, request: HttpRequest, response: Optional[HttpResponseBase]) -> Any:
+    if config.extra_data is None or response is None:
         return None
     try:
         return config.extra_data(request, response)

@@ -21,15 +21,18 @@ def get_user_id(request: HttpRequest) -> Optional[str]:
     not need them, so only what is there already is looked at.
     """
     # Set by login() in place of the lazy one, or evaluated, or looked up by another way.
-    user = request.__dict__.get("user")
-    if isinstance(user, LazyObject):
+    known = request.__dict__
+    user = known.get("user")
+    if user is not None and isinstance(user, LazyObject):
         user = user.__dict__.get("_wrapped")
     if user is None or user is empty:
-        user = request.__dict__.get("_cached_user") or request.__dict__.get("_acached_user")
+        user = known.get("_cached_user") or known.get("_acached_user")
     if user is not None:
         return None if getattr(user, "pk", None) is None else str(user.pk)
     # The session's own dictionary: asking the session would count as an access, and say Vary.
-    session = request.__dict__.get("session")
+    session = known.get("session")
+    if session is None:
+        return None
     cache = getattr(session, "__dict__", {}).get("_session_cache") or {}
     user_id = cache.get(_SESSION_USER)
     return None if user_id is None else str(user_id)
@@ -38,6 +41,8 @@ def get_user_id(request: HttpRequest) -> Optional[str]:
 def get_session_id(request: HttpRequest) -> Optional[str]:
     """Names the session; see :func:`session_digest`. None without a session."""
     session = request.__dict__.get("session")
+    if session is None:
+        return None
     key = getattr(session, "session_key", None)
     return session_digest(key) if key else None
 
