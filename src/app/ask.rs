@@ -2,8 +2,8 @@
 
 use crate::store::{Reader, Store};
 
-use super::commit::chain;
 use super::config::Config;
+use crate::store::chain;
 
 /// The store's read side. One attempt: who asks is there to ask again.
 ///

@@ -12,7 +12,7 @@ use tracing::{info, warn};
 
 use crate::metrics::Metrics;
 use crate::model::{Batch, FileId};
-use crate::store::{Store, StoreError, Writer};
+use crate::store::{Store, StoreError, Writer, chain};
 
 use super::backoff::Backoff;
 
@@ -297,19 +297,4 @@ impl Committer {
             .collect();
         Ok(if elsewhere.is_empty() { Landing::DidNot } else { Landing::Elsewhere(elsewhere) })
     }
-}
-
-/// An error and what caused it, in one line.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

@@ -8,8 +8,8 @@ use tracing::{debug, error, info, warn};
 
 use crate::store::{PastDay, Store, StoreError, Table};
 
-use super::commit::chain;
 use super::ingest::now;
+use crate::store::chain;
 
 /// A look is due after so many of the looks at files: each minute, unless told otherwise.
 const POLLS: u32 = 30;

@@ -15,12 +15,13 @@ use crate::model::{FileId, Reparsed};
 use crate::parse::Parsed;
 use crate::store::{RejectKey, StoreError, StoredReject, Writer};
 
-use super::commit::{Committer, chain};
+use super::commit::Committer;
 use super::config::Config;
 use super::fill::{CONTINUES, TOO_LONG};
 use super::formats::{Format, Formats};
 use super::shutdown::Shutdown;
 use super::watch::{connect, owner};
+use crate::store::chain;
 
 /// Rejects that are read at a time.
 const PAGE: u32 = 1000;

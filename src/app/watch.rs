@@ -14,12 +14,12 @@ use crate::store::{Location, Store, StoreError, Table};
 use crate::web::MOST_CONNECTIONS;
 
 use super::backoff::Backoff;
-use super::commit::chain;
 use super::config::{Config, Watch};
 use super::indexing::{tend, today};
 use super::ingest::{Line, now};
 use super::page::{self, Page};
 use super::shutdown::{Request, Shutdown};
+use crate::store::chain;
 
 /// Partitions are made for so many days from today on.
 const DAYS_AHEAD: i32 = 3;

@@ -10,7 +10,10 @@ use super::flags::Flags;
 use super::table;
 use crate::app;
 use crate::model::Filter;
-use crate::store::{By, Exported, Found, Reader, StoreError, StoredRequest, StoredRow, Walk};
+use crate::store::{
+    By, Exported, Found, Reader, StoreError, StoredRequest, StoredRow, Walk, write_csv,
+    write_json_lines,
+};
 
 /// Rows of a table on a terminal, unless more are asked for.
 const SCREEN: u64 = 100;
@@ -227,21 +230,8 @@ where
             let rows: Vec<_> = rows.iter().map(cells).collect();
             table::write(&mut out, head.then_some(table::HEAD), &rows)?;
         }
-        Output::Jsonl => {
-            for row in rows {
-                writeln!(out, "{}", serde_json::Value::Object(row.object()))?;
-            }
-        }
-        Output::Csv => {
-            let mut csv = csv::Writer::from_writer(&mut out);
-            if head {
-                csv.write_record(<Found<T>>::COLUMNS).map_err(io::Error::from)?;
-            }
-            for row in rows {
-                csv.write_record(row.record()).map_err(io::Error::from)?;
-            }
-            csv.flush()?;
-        }
+        Output::Jsonl => write_json_lines(&mut out, rows)?,
+        Output::Csv => write_csv(&mut out, rows, head)?,
         Output::Log => {
             for row in rows {
                 writeln!(out, "{}", row.access_line())?;

@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use serde_json::json;
 
 use super::render::visible;
-use crate::store::{Found, StoredRequest, StoredRow, Top, moment};
+use crate::model::moment;
+use crate::store::{Found, StoredRequest, StoredRow, Top};
 
 /// Columns of a list.
 pub(super) const COLUMNS: usize = 7;
@@ -80,15 +81,8 @@ pub(super) fn write<const N: usize>(
 pub(super) fn top(top: &Top, cut: bool, as_json: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     if as_json {
-        let items = top.items.iter().map(|item| {
-            json!({
-                "value": item.value, "rows": item.rows, "errors": item.errors,
-                "bytes": item.bytes, "mean": item.mean, "max": item.max,
-            })
-        });
-        let items: Vec<_> = items.collect();
         let (counted, from) = (top.counted, moment(top.from));
-        writeln!(out, "{}", json!({ "counted": counted, "from": from, "items": items }))?;
+        writeln!(out, "{}", json!({ "counted": counted, "from": from, "items": top.items }))?;
         return Ok(());
     }
     let rows: Vec<_> = top

@@ -16,10 +16,10 @@ pub use file::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Mark, NewFile,
     Sighting,
 };
-pub use filter::{Codes, Filter, FilterError, Network, UrlFilter, age};
+pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};
 pub use json::{GunicornJson, JsonRecord, RequestLog};
 pub use reason::RejectClass;
-pub use record::{Captured, GunicornLogModel, Micros};
+pub use record::{Captured, GunicornLogModel, Micros, moment};
 pub use reparse::Reparsed;
 pub use rollup::{CLASSES, Counts, Period, Rollup};
 pub use tuples::{Field, Tuples};

@@ -3,8 +3,16 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
+use chrono::{DateTime, SecondsFormat};
+
 /// Microseconds since 1970-01-01 00:00:00 UTC.
 pub type Micros = i64;
+
+/// A moment as RFC 3339 in UTC, with a fraction only if there is one.
+pub fn moment(at: Micros) -> String {
+    DateTime::from_timestamp_micros(at)
+        .map_or_else(|| at.to_string(), |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
 
 /// Captured headers or variables: names in lower case, in the order of the format.
 pub type Captured<'a> = Vec<(&'a str, Cow<'a, str>)>;

@@ -72,7 +72,9 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<Outcome, Sto
             Table::RejectedLine => swept.report.rejected_removed = removed,
         }
     }
-    if let (Some(cutoff), false) = (options.rollup_cutoff, options.dry_run) {
+    // They count `gunicorn_log`.
+    let counts = !options.dry_run && options.log_type != LogType::Request;
+    if let Some(cutoff) = options.rollup_cutoff.filter(|_| counts) {
         while sweeper.delete_counts(cutoff, options.batch_size.max(1)).await? > 0 {
             tokio::task::yield_now().await;
         }

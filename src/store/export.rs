@@ -1,18 +1,14 @@
 //! A row as a JSON object, as a record of CSV, or as a line of an access log again. Columns have their
 //! names in the tables.
 
-use chrono::{DateTime, SecondsFormat};
+use std::io::{self, Write};
+
+use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
 use super::answers::{StoredRequest, StoredRow};
 use super::search::Found;
-use crate::model::Micros;
-
-/// A moment as RFC 3339 in UTC, with a fraction only if there is one.
-pub fn moment(at: Micros) -> String {
-    DateTime::from_timestamp_micros(at)
-        .map_or_else(|| at.to_string(), |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-}
+use crate::model::{Micros, moment};
 
 /// Something that can be written as a record.
 pub trait Exported {
@@ -39,6 +35,31 @@ pub trait Exported {
 
 fn object<const N: usize>(names: &[&str], values: [Value; N]) -> Map<String, Value> {
     names.iter().map(|name| (*name).to_owned()).zip(values).collect()
+}
+
+/// Records of CSV, with the names of the columns before them if `head`.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_csv<T: Exported>(out: impl Write, rows: &[T], head: bool) -> io::Result<()> {
+    let mut csv = csv::Writer::from_writer(out);
+    if head {
+        csv.write_record(T::COLUMNS)?;
+    }
+    for row in rows {
+        csv.write_record(row.record())?;
+    }
+    csv.flush()
+}
+
+/// A JSON object a line.
+///
+/// # Errors
+///
+/// Those of `out`.
+pub fn write_json_lines<T: Exported>(mut out: impl Write, rows: &[T]) -> io::Result<()> {
+    rows.iter().try_for_each(|row| writeln!(out, "{}", Value::Object(row.object())))
 }
 
 impl Exported for Found<StoredRow> {

@@ -38,8 +38,8 @@ pub use answers::{
     Committed, FileReport, PastDay, RejectKey, StoredLine, StoredReject, StoredRequest, StoredRow,
     SweepReport, Table,
 };
-pub use error::{Cause, StoreError};
-pub use export::{Exported, moment};
+pub use error::{Cause, StoreError, chain};
+pub use export::{Exported, write_csv, write_json_lines};
 pub use indexer::Indexer;
 pub use location::{Location, LocationError};
 pub use search::{

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use crate::metrics::{OPEN_METRICS, PROMETHEUS};
+use crate::store::chain;
 
 use super::PageState;
 
@@ -37,7 +38,7 @@ async fn readyz(State(state): State<PageState>) -> Response {
     if complaints.is_empty() {
         match tokio::time::timeout(SOON, state.store.last_sweep()).await {
             Ok(Ok(_)) => return "ok\n".into_response(),
-            Ok(Err(error)) => complaints.push(error.to_string()),
+            Ok(Err(error)) => complaints.push(chain(&error)),
             Err(_) => complaints.push("the store does not answer".to_owned()),
         }
     }

@@ -127,6 +127,9 @@ async fn counts_stay_until_their_own_cutoff(place: Place) {
     // The minute and the hour that the cutoff cuts stay whole.
     swept(&store, &SweepOptions { dry_run: false, rollup_cutoff: Some(CUTOFF - 1), ..dry }).await;
     assert_eq!((sum("gunicorn_minute").await, sum("gunicorn_hour").await), (5, 5));
+    let others = SweepOptions { log_type: LogType::Request, ..options(CUTOFF) };
+    swept(&store, &SweepOptions { rollup_cutoff: Some(CUTOFF), ..others }).await;
+    assert_eq!((sum("gunicorn_minute").await, sum("gunicorn_hour").await), (5, 5));
     let all = SweepOptions { batch_size: 1, rollup_cutoff: Some(CUTOFF), ..options(CUTOFF) };
     swept(&store, &all).await;
     assert_eq!((sum("gunicorn_minute").await, sum("gunicorn_hour").await), (3, 3));

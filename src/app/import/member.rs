@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use anyhow::anyhow;
 
-use crate::app::commit::{Claims, chain};
+use crate::app::commit::Claims;
 use crate::app::formats::Format;
 use crate::app::source::Source;
 use crate::model::{Checkpoint, FileId};
 use crate::store::StoreError;
+use crate::store::chain;
 
 use super::content::End;
 use super::group::Group;

@@ -33,13 +33,14 @@ use crate::metrics::Metrics;
 use crate::model::Micros;
 use crate::store::{Store, Writer};
 
-use super::commit::{Committer, chain};
+use super::commit::Committer;
 use super::config::Config;
 use super::formats::Formats;
 use super::indexing::after_import;
 use super::ingest::now;
 use super::shutdown::Shutdown;
 use super::watch::{connect, owner};
+use crate::store::chain;
 pub(super) use archive::{Archivist, Found, Verdict};
 use gather::Gatherer;
 use lanes::Lanes;

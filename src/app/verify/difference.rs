@@ -2,11 +2,10 @@
 
 use std::fmt::Debug;
 
-use chrono::{DateTime, SecondsFormat};
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::model::Micros;
+use crate::model::moment;
 use crate::store::{StoredLine, StoredRequest, StoredRow};
 
 /// Characters of a value that are shown.
@@ -41,7 +40,7 @@ pub(super) fn describe(line: &StoredLine) -> String {
             let method = row.method.as_deref().unwrap_or("no method");
             let url = row.url.as_deref().unwrap_or("no url");
             let code = row.code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
-            short(&format!("the row {method} {url} {code} of {}", time(row.timestamp)))
+            short(&format!("the row {method} {url} {code} of {}", moment(row.timestamp)))
         }
         StoredLine::Request(row) => {
             let line = &row.line;
@@ -49,7 +48,7 @@ pub(super) fn describe(line: &StoredLine) -> String {
             let path = line.path.as_deref().unwrap_or("no path");
             let code = line.status_code;
             let code = code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
-            short(&format!("the request {method} {path} {code} of {}", time(line.timestamp)))
+            short(&format!("the request {method} {path} {code} of {}", moment(line.timestamp)))
         }
         StoredLine::Reject { reason, raw } => {
             short(&format!("the reject '{}' ({reason})", String::from_utf8_lossy(raw)))
@@ -73,7 +72,7 @@ pub(super) fn first_field(
     stored: &StoredRow,
     estimated: bool,
 ) -> Option<(&'static str, String, String)> {
-    let times = [file, stored].map(|row| time(row.timestamp));
+    let times = [file, stored].map(|row| moment(row.timestamp));
     let [in_file, in_store] = times;
     if !estimated && file.timestamp != stored.timestamp {
         return Some(("timestamp", in_file, in_store));
@@ -99,7 +98,7 @@ pub(super) fn first_request_field(
     }
     let (file, stored) = (&file.line, &stored.line);
     if file.timestamp != stored.timestamp {
-        return Some(("timestamp", time(file.timestamp), time(stored.timestamp)));
+        return Some(("timestamp", moment(file.timestamp), moment(stored.timestamp)));
     }
     first_of!(differ, file, stored, method, path, query_params, status_code, response_time_ms);
     first_of!(differ, file, stored, body, content_type, response_body, ip_address);
@@ -141,11 +140,6 @@ fn is_same(one: &Value, other: &Value) -> bool {
 
 fn value(value: &Option<impl Debug>) -> String {
     value.as_ref().map_or_else(|| "NULL".to_owned(), |value| short(&format!("{value:?}")))
-}
-
-fn time(at: Micros) -> String {
-    DateTime::from_timestamp_micros(at)
-        .map_or_else(|| at.to_string(), |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }
 
 fn short(text: &str) -> String {

@@ -28,12 +28,13 @@ use crate::store::{FileReport, Store, Writer};
 
 pub use difference::Difference;
 
-use super::commit::{Committer, chain};
+use super::commit::Committer;
 use super::config::{Config, Parsing};
 use super::formats::Formats;
 use super::shutdown::Shutdown;
 use super::source::Source;
 use super::watch::{connect, owner};
+use crate::store::chain;
 
 /// How often a file is held against the store, if a reparse or a sweep moved lines meanwhile.
 const AGAIN: u32 = 3;

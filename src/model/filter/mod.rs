@@ -4,9 +4,8 @@ mod moment;
 mod network;
 mod status;
 
-use super::record::Micros;
+use super::record::{self, Micros};
 
-pub use moment::age;
 pub use network::Network;
 pub use status::Codes;
 
@@ -129,7 +128,7 @@ impl Filter {
         if self.from < self.to {
             return Ok(self);
         }
-        Err(FilterError::new("from", &moment::text(self.from), "not before the end of the range"))
+        Err(FilterError::new("from", &record::moment(self.from), "not before the end of the range"))
     }
 }
 

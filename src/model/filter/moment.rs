@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SecondsFormat};
+use chrono::{DateTime, NaiveDate, NaiveDateTime};
 
 use crate::model::Micros;
 
@@ -33,18 +33,14 @@ pub(super) fn read(text: &str, now: Micros) -> Option<Micros> {
 }
 
 /// A duration such as `15m` or `7d`.
-pub fn age(text: &str) -> Option<Duration> {
+fn age(text: &str) -> Option<Duration> {
     humantime::parse_duration(text).ok().filter(|age| !age.is_zero())
-}
-
-pub(super) fn text(at: Micros) -> String {
-    DateTime::from_timestamp_micros(at)
-        .map_or_else(|| at.to_string(), |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::moment as text;
 
     #[test]
     fn moments_are_ages_times_and_days() {

@@ -60,7 +60,7 @@ impl Reader {
             };
         }
         if let Some(server) = &filter.server {
-            to.sql(" AND log_file IN (SELECT id FROM log_file WHERE host = ").text(server).sql(")");
+            of_server(to, server);
         }
         if let Some(network) = filter.address {
             self.within(to, names.address, network);
@@ -136,6 +136,11 @@ impl Reader {
             }
         }
     }
+}
+
+/// Adds that the line is of this machine's log.
+pub(super) fn of_server(to: &mut Statement, server: &str) {
+    to.sql(" AND log_file IN (SELECT id FROM log_file WHERE host = ").text(server).sql(")");
 }
 
 fn anywhere(names: &Names) -> Vec<&'static str> {

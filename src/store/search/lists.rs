@@ -3,7 +3,7 @@
 use super::Reader;
 use super::statement::Statement;
 use crate::model::FileId;
-use crate::store::answers::{FileReport, RejectKey, StoredReject, SweepReport};
+use crate::store::answers::{FileReport, RejectKey, StoredReject};
 use crate::store::error::StoreError;
 use crate::store::rows::{self, Columns, report_columns};
 use crate::store::sqlite;
@@ -93,17 +93,6 @@ impl Reader {
         let more = rejects.len() > limit;
         rejects.truncate(limit);
         Ok(RejectList { rejects, more })
-    }
-
-    /// The sweep that finished last.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
-        let mut statement = Statement::default();
-        statement.sql("SELECT * FROM sweep ORDER BY finished_at DESC, id DESC LIMIT 1");
-        Ok(statement.rows(self, rows::sweep, rows::sweep).await?.into_iter().next())
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Reader;
+use super::condition::of_server;
 use super::statement::Statement;
 use crate::model::{CLASSES, Micros, Period, histogram};
 use crate::store::error::StoreError;
@@ -98,8 +99,7 @@ impl Reader {
         statement.sql(" WHERE ").sql(start).sql(" >= ").time(from);
         statement.sql(" AND ").sql(start).sql(" < ").time(to);
         if let Some(server) = server {
-            statement.sql(" AND log_file IN (SELECT id FROM log_file WHERE host = ");
-            statement.text(server).sql(")");
+            of_server(&mut statement, server);
         }
         let counted = statement.rows(self, point, point).await?;
         let mut points: BTreeMap<Micros, Point> = BTreeMap::new();

@@ -1,6 +1,8 @@
 //! What occurs most often, among the newest rows of a range: as many as can be counted while somebody
 //! waits.
 
+use serde::Serialize;
+
 use super::Reader;
 use super::statement::Statement;
 use crate::model::{Filter, Micros};
@@ -64,7 +66,7 @@ pub struct Top {
 }
 
 /// One value.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct TopItem {
     /// The value; `None` for the rows that have none.
     pub value: Option<String>,

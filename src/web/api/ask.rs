@@ -9,7 +9,7 @@ use chrono::Utc;
 use serde_json::{Value, json};
 
 use crate::model::{Filter, FilterError, Micros};
-use crate::store::{Cursor, Direction, Reader, StoreError};
+use crate::store::{Cursor, Direction, Reader, StoreError, chain};
 
 /// Names and values of a query string, in order.
 pub(super) struct Asked(Vec<(String, String)>);
@@ -108,12 +108,7 @@ impl From<FilterError> for Wrong {
 
 impl From<StoreError> for Wrong {
     fn from(error: StoreError) -> Wrong {
-        let mut message = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(cause) = source {
-            message = format!("{message}: {cause}");
-            source = cause.source();
-        }
+        let message = chain(&error);
         tracing::debug!(error = message, "a question of the page has no answer");
         Wrong { status: StatusCode::SERVICE_UNAVAILABLE, message }
     }

@@ -4,7 +4,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::ask::{Answer, Asked, Wrong, good};
-use crate::store::{By, Point, moment};
+use crate::model::moment;
+use crate::store::{By, Point};
 use crate::web::PageState;
 
 /// The names of a point's `rows`, in order.
@@ -50,21 +51,11 @@ pub(super) async fn top(State(state): State<PageState>, asked: Asked) -> Answer 
         Wrong::request(format!("by '{name}' is none of url, user, address, agent, host and slow"))
     })?;
     let top = state.reader.top(by.1, &filter, limit).await?;
-    let items = top.items.iter().map(|item| {
-        json!({
-            "value": item.value,
-            "rows": item.rows,
-            "errors": item.errors,
-            "bytes": item.bytes,
-            "mean": item.mean,
-            "max": item.max,
-        })
-    });
     good(json!({
         "by": name,
         "sampled": top.counted,
         "complete": top.from <= filter.from,
         "from": moment(top.from),
-        "items": items.collect::<Vec<_>>(),
+        "items": top.items,
     }))
 }

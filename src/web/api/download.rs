@@ -2,6 +2,8 @@
 
 //! Rows as a file, however many there are: page by page, each when the one before is on its way.
 
+use std::io;
+
 use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::header;
@@ -9,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
 use super::ask::{Answer, Asked, Wrong};
-use crate::store::{Exported, Found, StoreError, StoredRequest, StoredRow, Walk};
+use crate::store::{Exported, StoredRequest, StoredRow, Walk, write_csv, write_json_lines};
 use crate::web::PageState;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,37 +64,20 @@ fn file(pages: Pages, format: Format, name: &str) -> Response {
 
 impl Pages {
     /// The next rows as bytes; with the names of the columns before them, if `head`.
-    async fn next(&mut self, format: Format, head: bool) -> Result<Option<Bytes>, StoreError> {
-        Ok(match self {
+    async fn next(&mut self, format: Format, head: bool) -> anyhow::Result<Option<Bytes>> {
+        let written = match self {
             Pages::Log(walk) => walk.next().await?.map(|rows| written(&rows, format, head)),
             Pages::Requests(walk) => walk.next().await?.map(|rows| written(&rows, format, head)),
-        })
+        };
+        Ok(written.transpose()?)
     }
 }
 
-fn written<T>(rows: &[Found<T>], format: Format, head: bool) -> Bytes
-where
-    Found<T>: Exported,
-{
+fn written<T: Exported>(rows: &[T], format: Format, head: bool) -> io::Result<Bytes> {
     let mut text = Vec::new();
     match format {
-        Format::JsonLines => {
-            for row in rows {
-                text.extend_from_slice(
-                    serde_json::Value::Object(row.object()).to_string().as_bytes(),
-                );
-                text.push(b'\n');
-            }
-        }
-        Format::Csv => {
-            let mut csv = csv::Writer::from_writer(&mut text);
-            // Memory takes all that is written, and every record has the columns' number of fields.
-            let _ = if head { csv.write_record(<Found<T>>::COLUMNS) } else { Ok(()) };
-            for row in rows {
-                let _ = csv.write_record(row.record());
-            }
-            let _ = csv.flush();
-        }
+        Format::Csv => write_csv(&mut text, rows, head)?,
+        Format::JsonLines => write_json_lines(&mut text, rows)?,
     }
-    Bytes::from(text)
+    Ok(Bytes::from(text))
 }

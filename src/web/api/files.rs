@@ -4,8 +4,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::ask::{Answer, Asked, Wrong, good};
-use crate::model::FileId;
-use crate::store::{FileReport, RejectKey, SweepReport, moment};
+use crate::model::{FileId, moment};
+use crate::store::{FileReport, RejectKey, SweepReport};
 use crate::web::PageState;
 
 /// Files of one answer; more are more than anybody looks at.
@@ -14,7 +14,7 @@ const MOST: usize = 500;
 /// `/api/files`.
 pub(super) async fn files(State(state): State<PageState>) -> Answer {
     let list = state.reader.file_list(MOST).await?;
-    let swept = state.reader.last_sweep().await?;
+    let swept = state.store.last_sweep().await?;
     good(json!({
         "files": list.files.iter().map(file).collect::<Vec<_>>(),
         "more": list.more,

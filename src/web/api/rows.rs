@@ -6,9 +6,9 @@ use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use super::ask::{Answer, Asked, Wrong, good, written};
-use crate::model::Micros;
+use crate::model::{Micros, moment};
 use crate::store::{
-    Cursor, Direction, Exported, Found, Page, Reader, StoreError, StoredRequest, StoredRow, moment,
+    Cursor, Direction, Exported, Found, Page, Reader, StoreError, StoredRequest, StoredRow,
 };
 use crate::web::PageState;
 

@@ -17,7 +17,7 @@ use serde_json::json;
 use super::ask::{Answer, Asked, now};
 use super::rows::log_item;
 use crate::model::{Filter, Micros};
-use crate::store::{Direction, Found, Reader, StoreError, StoredRow};
+use crate::store::{Direction, Found, Reader, StoreError, StoredRow, chain};
 use crate::web::PageState;
 
 /// Between two looks.
@@ -49,7 +49,7 @@ pub(super) async fn tail(State(state): State<PageState>, asked: Asked) -> Answer
         let events = match tail.look().await {
             Ok(rows) => rows,
             // The page says so, and the browser's next look may find the database again.
-            Err(error) => vec![event("trouble", &json!({ "error": error.to_string() }))],
+            Err(error) => vec![event("trouble", &json!({ "error": chain(&error) }))],
         };
         Some((stream::iter(events.into_iter().map(Ok::<Event, Infallible>)), tail))
     });
