@@ -1,7 +1,7 @@
 //! The floor plan, held against the source: which room may name which, what may be spoken of
 //! where, and what no file may hold. Rules that only a review would keep are kept here.
 
-mod source;
+pub(crate) mod source;
 
 use std::fs;
 use std::path::{Path, PathBuf};

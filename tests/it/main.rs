@@ -33,6 +33,7 @@ mod corpus;
 mod daemon;
 mod descriptors;
 mod digest;
+mod documents;
 mod environment;
 mod floor_plan;
 mod follow;

@@ -2,15 +2,15 @@
 
 /// One file's source.
 #[derive(Debug, Default)]
-pub(super) struct Source {
+pub(crate) struct Source {
     /// The code: comments are gone, literals are empty, lines are where they were.
-    pub(super) code: String,
+    pub(crate) code: String,
     /// Line number and text of each string literal.
-    pub(super) literals: Vec<(usize, String)>,
+    pub(crate) literals: Vec<(usize, String)>,
 }
 
 impl Source {
-    pub(super) fn of(text: &str) -> Self {
+    pub(crate) fn of(text: &str) -> Self {
         let mut source = Self::default();
         let mut rest = text;
         while let Some(first) = rest.chars().next() {

@@ -1,0 +1,193 @@
+//! Each block of shell commands in the documents, run by a shell as it stands, but for what a test
+//! cannot have: names of hosts, and directories of the system.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::{pages, text};
+use crate::daemon::line_at;
+use crate::place::until;
+use crate::postgres::Cluster;
+
+/// Blocks that are run elsewhere, by their first line: in all pages, or in one.
+const ELSEWHERE: [(&str, &str, &str); 6] = [
+    ("README.md", "cargo run --release -- --watch DIR", "tests/run"),
+    ("README.md", "cargo install --path .", "tests/run"),
+    ("CONTRIBUTING.md", "tests/run ", "is what runs this"),
+    ("CONTRIBUTING.md", "tests/torture --minutes 10", "model.rs, kills.rs, in short"),
+    ("deploy/docs/install.md", "", "deploy/systemd/run-tests"),
+    ("deploy/docs/kubernetes.md", "", "deploy/systemd/run-tests"),
+];
+
+/// Lines in the log that the documents speak of.
+const LINES: u32 = 40;
+
+struct Block {
+    page: String,
+    line: usize,
+    script: String,
+}
+
+impl Block {
+    fn runs_elsewhere(&self) -> bool {
+        ELSEWHERE
+            .iter()
+            .any(|(page, first, _)| self.page == *page && self.script.starts_with(first))
+    }
+}
+
+fn blocks(page: &str) -> Vec<Block> {
+    let text = text(page);
+    let mut blocks = Vec::new();
+    let mut script: Option<Block> = None;
+    for (nth, line) in text.lines().enumerate() {
+        match &mut script {
+            None if line == "```sh" => {
+                script =
+                    Some(Block { page: page.to_owned(), line: nth + 1, script: String::new() });
+            }
+            None => {}
+            Some(_) if line == "```" => blocks.extend(script.take()),
+            Some(block) => block.script.push_str(&format!("{line}\n")),
+        }
+    }
+    blocks
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_are_told_to_type_works() {
+    let world = World::new();
+    let mut run = 0;
+    for page in pages() {
+        for block in blocks(&page).iter().filter(|block| !block.runs_elsewhere()) {
+            world.run(block).await;
+            run += 1;
+        }
+    }
+    assert!(run >= 7, "only {run} blocks were found");
+}
+
+#[test]
+fn what_is_run_elsewhere_is_still_there() {
+    for (page, first, _) in ELSEWHERE {
+        let there = blocks(page).iter().any(|block| block.script.starts_with(first));
+        assert!(there, "{page} has no block that begins with '{first}'");
+    }
+}
+
+/// A machine as the documents have it in mind: a server, logs, the program on the path.
+struct World {
+    cluster: Cluster,
+    home: TempDir,
+}
+
+impl World {
+    fn new() -> World {
+        let (cluster, home) = (Cluster::start(), tempfile::tempdir().unwrap());
+        for directory in ["logs", "old-logs"] {
+            fs::create_dir(home.path().join(directory)).unwrap();
+        }
+        let now = chrono::Utc::now().timestamp_micros();
+        let log = |name: &str| -> String {
+            let time = |nth| now - i64::from(nth) * 1_000_000;
+            (0..LINES).map(|nth| line_at(&format!("/{name}/{nth}"), time(nth))).collect()
+        };
+        let path = |name: &str| home.path().join(name);
+        fs::write(path("logs/access.log"), log("a")).unwrap();
+        fs::write(path("old-logs/access.log"), log("a")).unwrap();
+        fs::write(path("logs/access.log.1"), log("b")).unwrap();
+        assert!(Command::new("gzip").arg(path("logs/access.log.1")).status().unwrap().success());
+        let timed = "127.0.0.1 [23/Nov/2026:08:41:00 +0000] \"GET / HTTP/1.1\" 200 5 1234\n";
+        fs::write(path("access.log"), timed).unwrap();
+        World { cluster, home }
+    }
+
+    /// What stands in the documents and is not to be had here, and what is.
+    fn localised(&self, script: &str) -> String {
+        let path = |name: &str| self.home.path().join(name).to_string_lossy().into_owned();
+        [
+            ("/var/log/app", path("logs")),
+            ("/mnt/old-logs", path("old-logs")),
+            ("postgres://user@host:5432/logs", self.cluster.url("postgres", "logs")),
+            ("0.0.0.0:8686", "0.0.0.0:0".to_owned()),
+            ("ssh web ", String::new()),
+            ("hash-password jo", "hash-password jo <<<one".to_owned()),
+            ("--token prometheus", "--token prometheus <<<two".to_owned()),
+        ]
+        .iter()
+        .fold(script.to_owned(), |script, (there, here)| script.replace(there, here))
+    }
+
+    async fn run(&self, block: &Block) {
+        let script = self.localised(&block.script);
+        let place = format!("{}:{}\n{script}", block.page, block.line);
+        let said = self.home.path().join("said");
+        // A daemon ends by SIGTERM, the shell around it goes on.
+        let mut shell = self.command("bash");
+        shell.args(["-euo", "pipefail", "-c", &format!("trap : TERM\n{script}")]);
+        shell.stdin(Stdio::null()).stdout(Stdio::null()).stderr(File::create(&said).unwrap());
+        let mut shell = Shell(shell.process_group(0).spawn().unwrap());
+        if script.contains("--watch") {
+            let read = || fs::read_to_string(&said).unwrap();
+            until(&format!("{place}: watches"), async || {
+                read().contains("watching") && self.has_caught_up() || shell.has_ended()
+            })
+            .await;
+            assert!(!shell.has_ended(), "{place}\n{}", read());
+            shell.signal("TERM");
+        }
+        until(&format!("{place}: ends"), async || shell.has_ended()).await;
+        let said = fs::read_to_string(&said).unwrap();
+        assert!(shell.0.wait().unwrap().success(), "{place}\n{said}");
+    }
+
+    /// Whether everything that is followed is stored.
+    fn has_caught_up(&self) -> bool {
+        let output = self.command("log-ingestd").arg("status").output().unwrap();
+        let status = String::from_utf8_lossy(&output.stdout);
+        output.status.success() && status.contains("caught up") && !status.contains("behind")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let program_directory = Path::new(env!("CARGO_BIN_EXE_log-ingestd")).parent().unwrap();
+        let path = format!("{}:/usr/local/bin:/usr/bin:/bin", program_directory.display());
+        let found = program_directory.join(program);
+        let mut command = Command::new(if found.exists() { found } else { program.into() });
+        command
+            .current_dir(self.home.path())
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", self.home.path())
+            .env("LOG_INGESTD_LISTEN", "off")
+            .env("DATABASE_URL", self.cluster.url("postgres", "logs"))
+            .env("PGHOST", "127.0.0.1")
+            .env("PGPORT", self.cluster.port().to_string())
+            .env("PGUSER", "postgres");
+        command
+    }
+}
+
+/// A shell and what it has started.
+struct Shell(Child);
+
+impl Shell {
+    fn has_ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
+    fn signal(&self, name: &str) {
+        let group = format!("-{}", self.0.id());
+        let mut kill = Command::new("kill");
+        kill.args(["-s", name, "--", &group]).stderr(Stdio::null()).status().unwrap();
+    }
+}
+
+impl Drop for Shell {
+    fn drop(&mut self) {
+        self.signal("KILL");
+    }
+}
