@@ -30,6 +30,7 @@ use crate::app::import::Archivist;
 use crate::app::missing::close_missing;
 use crate::app::roster::Roster;
 use crate::app::shutdown::{Request, Shutdown};
+use crate::app::streams::Streams;
 use crate::app::watch::owner;
 use crate::store::Store;
 
@@ -69,6 +70,11 @@ pub(super) struct Line {
     config: Config,
     poll_interval: Duration,
     archives: Archives,
+    streams: Streams,
+    /// Whether standard input is followed, and whether nothing else is.
+    input: (bool, bool),
+    /// Whether it had ended at the last look.
+    input_ended: bool,
     /// When to look for files that are gone.
     missing_due: Instant,
     doorbell: Doorbell,
@@ -94,21 +100,23 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// `kept` are files that an earlier line still had open and that no look finds any more;
-    /// `descriptors` files may be held open.
+    /// `kept` are files that an earlier line still had open and that no look finds any more, and the
+    /// streams that it read; `descriptors` files may be held open.
     pub(super) fn new(
         watch: Watch,
         store: Store,
-        kept: Vec<Tail>,
+        (kept, streams): (Vec<Tail>, Streams),
         descriptors: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let input = (watch.standard_input, watch.ends());
+        let spool = Arc::clone(streams.spool());
         let (doorbell, silent) = Doorbell::new();
         if let Some(error) = silent {
             warn!(%error, "the system gives no file events; looking at intervals instead");
         }
         Self {
-            roster: Roster::new(watch.list, kept, descriptors),
+            roster: Roster::new(watch.list, spool, kept, descriptors),
             formats: Formats::new(watch.config.parsing.clone()),
             committer: Some(
                 Committer::new(store.clone(), owner(&watch.config), None)
@@ -118,6 +126,9 @@ impl Line {
             config: watch.config,
             poll_interval: watch.poll_interval,
             archives: Archives::default(),
+            streams,
+            input,
+            input_ended: false,
             missing_due: Instant::now(),
             doorbell,
             lines: Lines::default(),
@@ -134,9 +145,14 @@ impl Line {
         }
     }
 
-    /// Follows until `shutdown`, then stores what was read, lets its files go and stops. Gives
-    /// those that are open and have no name here any more.
-    pub(super) async fn run(mut self, shutdown: &mut Shutdown, paths: &[PathBuf]) -> Vec<Tail> {
+    /// Follows until `shutdown`, or until all of standard input is stored and there is nothing else;
+    /// then stores what was read, lets its files go and stops. Gives those that are open and have no
+    /// name here any more, and the streams.
+    pub(super) async fn run(
+        mut self,
+        shutdown: &mut Shutdown,
+        paths: &[PathBuf],
+    ) -> (Vec<Tail>, Streams) {
         self.look();
         self.tell_if_empty(paths);
         while !shutdown.is_requested() {
@@ -156,6 +172,9 @@ impl Line {
             self.metrics.health.reads_not();
             self.launch();
             self.tell_queue();
+            if self.is_done() {
+                break;
+            }
             if !more || self.limits.reached(&self.building) {
                 self.wait(shutdown).await;
             } else if self.in_flight.as_ref().is_some_and(JoinHandle::is_finished) {
@@ -164,6 +183,7 @@ impl Line {
         }
         if shutdown.request() == Request::Stop {
             info!("stopping: what was read is stored first; a second signal ends it at once");
+            self.streams.stop();
         }
         self.drain().await;
         self.archives.stop(RELEASE).await;
@@ -172,7 +192,16 @@ impl Line {
             let claims = self.roster.claims();
             let _ = tokio::time::timeout(RELEASE, committer.release(&claims)).await;
         }
-        self.roster.into_nameless()
+        if shutdown.request() == Request::Stop {
+            self.streams.stopped(RELEASE).await;
+        }
+        (self.roster.into_nameless(), self.streams)
+    }
+
+    /// Whether nothing will come any more, and all that came is stored.
+    fn is_done(&self) -> bool {
+        let (_, alone) = self.input;
+        alone && self.input_ended && self.in_flight.is_none() && !self.roster.awaits_input()
     }
 
     /// What was asked of the store was cut off: its connection cannot be used again.
@@ -184,7 +213,8 @@ impl Line {
 
     /// Says so if there is nothing to follow: the path may be wrong.
     fn tell_if_empty(&self, paths: &[PathBuf]) {
-        if self.roster.followed.is_empty() && self.roster.bystanders.is_empty() {
+        let streams = self.input.0 || !self.roster.fifos.is_empty();
+        if !streams && self.roster.followed.is_empty() && self.roster.bystanders.is_empty() {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             warn!(
                 paths = paths.join(" "),
@@ -202,7 +232,9 @@ impl Line {
                     "no events from this directory; looking at intervals instead");
             }
         }
+        self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
         self.roster.look();
+        self.streams.tend(self.input.0, &self.roster.fifos);
         self.metrics.health.reads_not();
         self.tell_missing();
         self.tell_lag();
@@ -379,6 +411,13 @@ impl Line {
                 None => self.look_due = Instant::now(),
             },
             () = self.archives.finished() => {}
+            look = self.streams.spool().rings() => {
+                if look {
+                    self.look_due = Instant::now();
+                }
+                self.roster.glance(Some(&self.roster.spooled()));
+                self.unsaid = true;
+            }
             () = tokio::time::sleep_until(due.into()) => {}
             () = shutdown.requested() => {}
         }
