@@ -5,6 +5,7 @@
 //! batches grow by themselves, up to [`Limits::BATCH`]. Then reading waits: the log file is the
 //! buffer.
 
+mod housekeeping;
 mod landing;
 mod telling;
 
@@ -23,11 +24,8 @@ use crate::model::{Batch, Micros};
 use crate::app::archives::Archives;
 use crate::app::commit::{Committer, Outcome};
 use crate::app::config::{Config, Watch};
-use crate::app::enroll::enroll;
 use crate::app::fill::{Limits, Reading, Stop, fill};
 use crate::app::formats::Formats;
-use crate::app::import::Archivist;
-use crate::app::missing::close_missing;
 use crate::app::roster::Roster;
 use crate::app::shutdown::{Request, Shutdown};
 use crate::app::streams::Streams;
@@ -39,12 +37,6 @@ const TURN: u64 = 1 << 20;
 
 /// How long a stop waits for what was read to be stored.
 const DRAIN: Duration = Duration::from_secs(7);
-
-/// Between two looks for files that are gone.
-const MISSING: Duration = Duration::from_secs(600);
-
-/// How soon a file that is not where it was is found under another name, or in an archive.
-const FOUND_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long a stop may take to let files go.
 const RELEASE: Duration = Duration::from_secs(1);
@@ -198,29 +190,10 @@ impl Line {
         (self.roster.into_nameless(), self.streams)
     }
 
-    /// Whether nothing will come any more, and all that came is stored.
-    fn is_done(&self) -> bool {
-        let (_, alone) = self.input;
-        alone && self.input_ended && self.in_flight.is_none() && !self.roster.awaits_input()
-    }
-
     /// What was asked of the store was cut off: its connection cannot be used again.
     fn hang_up(&mut self) {
         if let Some(committer) = self.committer.as_mut() {
             committer.hang_up();
-        }
-    }
-
-    /// Says so if there is nothing to follow: the path may be wrong.
-    fn tell_if_empty(&self, paths: &[PathBuf]) {
-        let streams = self.input.0 || !self.roster.fifos.is_empty();
-        if !streams && self.roster.followed.is_empty() && self.roster.bystanders.is_empty() {
-            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-            warn!(
-                paths = paths.join(" "),
-                "no file here yet; what appears will be followed (directories below are not \
-                 searched: name them too, or use a pattern such as 'DIR/**/*.log')"
-            );
         }
     }
 
@@ -239,62 +212,6 @@ impl Line {
         self.tell_missing();
         self.tell_lag();
         self.look_due = Instant::now() + self.poll_interval;
-    }
-
-    /// What needs the store and is not a commit: new files, and those that are gone.
-    async fn housekeep(&mut self) {
-        let Some(committer) = self.committer.as_mut() else { return };
-        committer.keep_alive().await;
-        let missing = Instant::now() >= self.missing_due
-            && self.archives.are_settled()
-            && !self.roster.has_new();
-        if !self.roster.needs_store() && !committer.is_away() && !missing {
-            return;
-        }
-        let fresh = !committer.is_connected();
-        let claims = self.roster.claims();
-        let result = async {
-            let Some(_) = committer.writer().await? else { return Ok(Vec::new()) };
-            let lost = if fresh { committer.hold_again(&claims).await? } else { Vec::new() };
-            if let Some(writer) = committer.writer().await? {
-                enroll(&mut self.roster, &mut self.formats, &self.config.host, writer).await?;
-                self.roster.settle(writer, &self.metrics.ingest).await?;
-                self.unsaid = true;
-                if std::mem::take(&mut self.roster.out_of_reach) {
-                    self.missing_due = Instant::now() + FOUND_AGAIN;
-                }
-                if missing && !self.roster.has_new() {
-                    close_missing(&self.roster, &self.config.host, writer, &self.metrics.ingest)
-                        .await?;
-                    self.missing_due = Instant::now() + MISSING;
-                }
-            }
-            Ok(lost)
-        }
-        .await;
-        match result {
-            Ok(lost) => {
-                if committer.is_connected() {
-                    committer.worked();
-                }
-                self.lose(&lost);
-            }
-            Err(error) => committer.failed(&error),
-        }
-    }
-
-    /// Offers what a look found, and has those read that are due.
-    fn tend_archives(&mut self, shutdown: &Shutdown) {
-        for key in self.roster.new_archives.drain(..) {
-            self.archives.offer(key);
-        }
-        self.archives.launch(&self.roster, || Archivist {
-            store: self.store.clone(),
-            config: self.config.clone(),
-            shutdown: shutdown.clone(),
-            followed: self.roster.followed.iter().map(|file| file.file).collect(),
-            metrics: Arc::clone(&self.metrics),
-        });
     }
 
     /// Gives each ready file a turn; whether any has more. The next round begins behind the file

@@ -193,6 +193,10 @@ impl Carrier {
         let turn = self.fill(&mut file, cut);
         match turn {
             Ok(Turn::Ended) => self.spool.end(file),
+            // Where there is no room, what is stored of it has to make some.
+            Err(Trouble::Spool(_)) if file.end > 0 && file.is_at_line_end().unwrap_or(false) => {
+                self.spool.end(file);
+            }
             _ => self.writing = Some(file),
         }
         turn

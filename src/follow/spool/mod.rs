@@ -71,7 +71,7 @@ pub struct Spooled {
 }
 
 impl Spool {
-    /// A spool of at most `limit` bytes, about: a line is finished, and what was in the pipe is taken.
+    /// A spool of at most `limit` bytes, and of what a pipe holds twice: lines are finished.
     /// The directory is made when there is something to put there.
     pub fn new(directory: PathBuf, limit: u64) -> Self {
         Self {
