@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::follow::Spool;
 use crate::follow::spool::{Carrier, Control, Trouble, Turn};
 
-use super::config::SpoolConfig;
+use super::config::{SpoolConfig, Watch};
 
 /// Between two looks whether there is room again; a removed file is told at once.
 const ROOM: Duration = Duration::from_millis(500);
@@ -55,14 +56,31 @@ struct End {
 }
 
 impl Streams {
-    pub(super) fn new(config: &SpoolConfig) -> Self {
-        Self {
-            spool: Arc::new(Spool::new(config.directory.clone(), config.limit)),
+    /// Reads what there is.
+    ///
+    /// # Errors
+    /// A spool in which nothing can be put: whoever writes to a stream would wait for ever.
+    pub(super) fn begin(watch: &Watch) -> anyhow::Result<Self> {
+        let SpoolConfig { directory, limit } = &watch.spool;
+        let mut streams = Self {
+            spool: Arc::new(Spool::new(directory.clone(), *limit)),
             input: None,
             fifos: HashMap::new(),
             parting: Vec::new(),
             closed_doors: HashSet::new(),
+        };
+        let fifos = watch.list.look().fifos;
+        if watch.standard_input || !fifos.is_empty() {
+            streams.spool.prepare().with_context(|| {
+                format!(
+                    "cannot keep what comes from a stream in '{}'; give another directory with \
+                     --spool-dir",
+                    directory.display()
+                )
+            })?;
         }
+        streams.tend(watch.standard_input, &fifos);
+        Ok(streams)
     }
 
     pub(super) fn spool(&self) -> &Arc<Spool> {
@@ -170,9 +188,10 @@ impl Streams {
         }
     }
 
-    /// Waits until that is done.
-    pub(super) async fn stopped(&mut self, patience: Duration) {
-        let end = tokio::time::Instant::now() + patience;
+    /// Stops, and waits until that is done.
+    pub(super) async fn end(&mut self) {
+        self.stop();
+        let end = tokio::time::Instant::now() + LAST;
         let all = self.input.iter_mut().chain(self.fifos.values_mut()).chain(&mut self.parting);
         for carried in all.filter(|carried| !carried.task.is_finished()) {
             let _ = tokio::time::timeout_at(end, &mut carried.task).await; // as if it was killed

@@ -35,8 +35,16 @@ pub async fn watch(
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let mut bound = page::bind(watch.page.as_ref(), None).await?;
-    let mut store = connect(&watch.config, &mut shutdown).await?;
-    let mut kept = (Vec::new(), Streams::new(&watch.spool));
+    // Before the store is there: whoever writes to a stream must not wait for it.
+    let mut streams = Streams::begin(&watch)?;
+    let mut store = match connect(&watch.config, &mut shutdown).await {
+        Ok(store) => store,
+        Err(error) => {
+            streams.end().await;
+            return Err(error);
+        }
+    };
+    let mut kept = (Vec::new(), streams);
     let metrics = Arc::new(Metrics::default());
     loop {
         announce(&watch);

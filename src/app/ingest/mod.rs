@@ -185,7 +185,7 @@ impl Line {
             let _ = tokio::time::timeout(RELEASE, committer.release(&claims)).await;
         }
         if shutdown.request() == Request::Stop {
-            self.streams.stopped(RELEASE).await;
+            self.streams.end().await;
         }
         (self.roster.into_nameless(), self.streams)
     }

@@ -3,7 +3,7 @@
 //! From a pipe or FIFO by splice(2), so that no byte is ever in this process's memory and nowhere else.
 //! What is no pipe (a terminal, a socket, a file) is read and written.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
@@ -56,9 +56,12 @@ impl Input {
         Ok(Self::of(File::from(io::stdin().as_fd().try_clone_to_owned()?), None))
     }
 
-    /// Opens a FIFO. Waits for no writer.
+    /// Opens a FIFO. Waits for no writer. Two who read it would each have half of its lines, so it is
+    /// locked (flock).
     pub(super) fn fifo(path: &Path) -> io::Result<Self> {
-        Ok(Self::of(open(path)?, Some(path.to_path_buf())))
+        let file = open(path)?;
+        lock(&file)?;
+        Ok(Self::of(file, Some(path.to_path_buf())))
     }
 
     fn of(file: File, path: Option<PathBuf>) -> Self {
@@ -87,7 +90,7 @@ impl Input {
     }
 
     /// A FIFO that nobody has open any more is opened again, or it would say so for ever. `false`: its
-    /// path leads to it no more, or this is no FIFO.
+    /// path leads to it no more, somebody else has locked it in that moment, or this is no FIFO.
     pub(super) fn open_again(&mut self) -> io::Result<bool> {
         let Some(path) = &self.path else { return Ok(false) };
         let before = self.object()?;
@@ -97,8 +100,9 @@ impl Input {
         if again.object()? != before {
             return Ok(false);
         }
+        self.file.unlock()?; // the lock is the opened file's, not the process's
         self.file = again.file;
-        Ok(true)
+        Ok(lock(&self.file).is_ok())
     }
 
     /// Whether a line that was cut at the end of this file may be gone on with: the FIFO, and the pipe
@@ -187,6 +191,16 @@ fn is_for_later(error: &io::Error) -> bool {
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlags::NONBLOCK.bits().cast_signed();
     OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+fn lock(file: &File) -> io::Result<()> {
+    file.try_lock().map_err(|error| match error {
+        TryLockError::WouldBlock => io::Error::new(
+            io::ErrorKind::ResourceBusy,
+            "another log-ingestd reads it: waiting for that one to end",
+        ),
+        TryLockError::Error(error) => error,
+    })
 }
 
 /// When this machine was started: what was in a pipe before is gone.

@@ -26,6 +26,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use rustix::fs::Access;
 use tokio::sync::Notify;
 
 pub use carry::{Carrier, Control, Trouble, Turn};
@@ -97,6 +98,15 @@ impl Spool {
     /// Whether a file of this path is one of the spool's.
     pub fn covers(&self, path: &Path) -> bool {
         path.parent() == Some(&self.directory) && Stream::of(path).is_some()
+    }
+
+    /// Makes the directory, if it is not there.
+    ///
+    /// # Errors
+    /// One that cannot be made, or in which no files may be made.
+    pub fn prepare(&self) -> io::Result<()> {
+        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        Ok(rustix::fs::access(&self.directory, Access::WRITE_OK | Access::EXEC_OK)?)
     }
 
     /// The files that this process writes, and those that nobody writes any more: their last line is
@@ -181,7 +191,7 @@ impl Spool {
 
     /// Begins a file for a stream.
     fn begin(&self, stream: &Stream) -> io::Result<SpoolFile> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        self.prepare()?;
         let mut written = self.written();
         loop {
             let path = self.directory.join(stream.file_name(chrono::Utc::now()));

@@ -144,6 +144,28 @@ for_each_store! {
         assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 1);
     }
 
+    /// What was stored, and had not reached the disk when the power went, is not read as if it was new.
+    async fn a_file_that_a_power_cut_has_shortened_is_left_alone(bench) {
+        let fifo = bench.aside("access.fifo");
+        make_fifo(&fifo);
+        let mut writer = hold_open(&fifo);
+        let (mut daemon, _input) = watch(&bench, &[fifo.to_str().unwrap()], "stderr");
+        writer.write_all((lines("a", 0..10) + "no end").as_bytes()).unwrap();
+        bench.rows(10).await;
+        daemon.says("following a new file").await;
+        daemon.kill();
+        drop(writer);
+        let path = fs::read_dir(spool(&bench)).unwrap().next().unwrap().unwrap().path();
+        let short = lines("a", 0..3);
+        fs::write(&path, &short).unwrap();
+        let (mut daemon, _input) = watch(&bench, &[fifo.to_str().unwrap()], "stderr");
+        daemon.says("does not hold what was stored of it").await;
+        hold_open(&fifo).write_all(lines("b", 0..10).as_bytes()).unwrap();
+        bench.exactly([urls("a", 0..10), urls("b", 0..10)].concat()).await;
+        assert_eq!(fs::read_to_string(&path).unwrap(), short);
+        assert!(daemon.stop().await.success());
+    }
+
     async fn sighup_keeps_the_streams_open(bench) {
         let fifo = bench.aside("access.fifo");
         make_fifo(&fifo);

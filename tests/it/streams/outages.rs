@@ -101,6 +101,19 @@ for_each_outage! {
         assert!(daemon.said().contains("there is room in the spool"), "{}", daemon.said());
     }
 
+    /// Whoever writes to a stream does not wait for the store.
+    async fn a_store_that_is_away_at_the_start_keeps_no_writer_waiting(bench, outage) {
+        outage.begin(&bench).await;
+        let text = lines("a", 0..5000); // more than a pipe holds
+        let (mut daemon, mut input) = watch(&bench, &["-", "--connect-timeout", "60s"], "stderr");
+        input.write_all(text.as_bytes()).unwrap();
+        until("all of it is in the spool", async || used(&bench) == text.len()).await;
+        outage.end().await;
+        drop(input);
+        assert!(daemon.ends().await.success(), "{}", daemon.said());
+        bench.exactly(urls("a", 0..5000)).await;
+    }
+
     async fn the_end_of_standard_input_waits_for_the_store_and_a_stop_does_not(bench, outage) {
         let (mut daemon, mut input) = watch(&bench, &["-"], "stderr");
         input.write_all(lines("first", 0..10).as_bytes()).unwrap();
@@ -171,6 +184,30 @@ for_each_outage! {
         bench.exactly([urls("quiet", 0..510), urls("a", 0..10_000)].concat()).await;
         assert!(daemon.stop().await.success());
     }
+}
+
+/// Both would have half of its lines.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_daemons_on_one_fifo_read_it_one_after_the_other() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let fifo = bench.aside("access.fifo");
+    make_fifo(&fifo);
+    let mut writer = hold_open(&fifo);
+    let path = fifo.to_str().unwrap();
+    let (mut one, _input) = watch(&bench, &[path], "one");
+    one.says("reading a FIFO").await;
+    let elsewhere = bench.aside("elsewhere");
+    let arguments = [path, "--spool-dir", elsewhere.to_str().unwrap()];
+    let (mut other, _other_input) = watch(&bench, &arguments, "other");
+    other.says("another log-ingestd reads it").await;
+    writer.write_all(lines("a", 0..2000).as_bytes()).unwrap();
+    bench.rows(2000).await;
+    one.kill();
+    writer.write_all(lines("b", 0..2000).as_bytes()).unwrap();
+    bench.exactly([urls("a", 0..2000), urls("b", 0..2000)].concat()).await;
+    let said = other.said();
+    assert_eq!(said.matches("another log-ingestd reads it").count(), 1, "{said}");
+    assert!(other.stop().await.success());
 }
 
 /// A disk that is smaller than one file of the spool.

@@ -144,6 +144,12 @@ async fn paths_come_from_the_environment_and_one_stream_is_read_once() {
     bench.exactly([urls("a", 0..10), urls("b", 0..10)].concat()).await;
     assert!(fs::read_dir(&spool).unwrap().count() > 0);
     assert!(daemon.stop().await.success());
+    fs::write(bench.aside("no directory"), "").unwrap();
+    let wrong = bench.aside("no directory");
+    let wrong = bench.run(&["--watch", "-", "--spool-dir", wrong.to_str().unwrap()]);
+    let said = String::from_utf8(wrong.stderr).unwrap();
+    assert_eq!(wrong.status.code(), Some(1), "{said}");
+    assert!(said.contains("no directory'; give another directory with --spool-dir"), "{said}");
     let wrong = bench.run(&["--watch", "-", "--spool-limit", "much"]);
     assert_eq!(wrong.status.code(), Some(2));
     let said = String::from_utf8(wrong.stderr).unwrap();
