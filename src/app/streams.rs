@@ -98,10 +98,13 @@ impl Streams {
     /// Begins what is new, lets go what is gone or not wanted any more.
     pub(super) fn tend(&mut self, input_wanted: bool, fifos: &[PathBuf]) {
         self.parting.retain(|carried| !carried.task.is_finished());
-        match &self.input {
-            None if input_wanted => self.read_input(),
-            Some(input) if !input_wanted => input.control.stop(),
-            _ => {}
+        match self.input.take_if(|_| !input_wanted) {
+            Some(input) => {
+                input.control.stop();
+                self.parting.push(input);
+            }
+            None if input_wanted && self.input.is_none() => self.read_input(),
+            None => {}
         }
         let gone: Vec<PathBuf> =
             self.fifos.keys().filter(|path| !fifos.contains(path)).cloned().collect();

@@ -17,7 +17,7 @@ use super::{hold_open, make_fifo, spool, spooled, watch};
 const KILLS: u32 = 12;
 
 /// How long a daemon lives, milliseconds.
-const LIFE: std::ops::Range<u64> = 5..150;
+const LIFE: std::ops::Range<u64> = 5..400;
 
 /// How long a stop in order may take.
 const ORDERLY: Duration = Duration::from_secs(10);
@@ -51,7 +51,10 @@ for_each_store! {
             (writer, number)
         });
         for _ in 0..KILLS {
-            let (mut daemon, _input) = watch(&bench, &[fifo.to_str().unwrap()], "stderr");
+            // Of a small spool files are ended and removed all the time.
+            let limit = if dice.bool() { "256KiB" } else { "1GiB" };
+            let arguments = [fifo.to_str().unwrap(), "--spool-limit", limit];
+            let (mut daemon, _input) = watch(&bench, &arguments, "stderr");
             if dice.bool() {
                 daemon.says("reading a FIFO").await;
             }
@@ -63,7 +66,8 @@ for_each_store! {
         daemon.says("reading a FIFO").await;
         enough.store(true, Ordering::Relaxed);
         let (_writer, written) = tokio::task::spawn_blocking(|| writing.join().unwrap()).await.unwrap();
-        println!("{written} lines");
+        let files = bench.place.number("SELECT count(*) FROM log_file").await;
+        println!("{written} lines in {files} files");
         bench.exactly(urls("a", 0..written)).await;
         assert_eq!(bench.place.number("SELECT count(*) FROM rejected_line").await, 0);
         let began = Instant::now();
