@@ -7,6 +7,8 @@
 //! ## How a line walks through the house
 //!
 //! ```text
+//!  stream ─► spool (files of our own)
+//!     ▼
 //!  file bytes ─► lines ─► record | reject ─► batch ─► one transaction ─► tables
 //!    follow      follow      parse           model        store         web shows them
 //!                      app/ingest carries it from room to room    retain sweeps old rows
@@ -15,7 +17,8 @@
 //! ## The rooms, in reading order
 //!
 //! - [`model`]: plain values that every room shares: records, files, offsets, spans, batches.
-//! - [`follow`]: which files exist, which of them are the same, and their bytes as lines.
+//! - [`follow`]: which files exist, which of them are the same, and their bytes as lines; files for
+//!   what comes from streams.
 //! - [`parse`]: a Gunicorn `access_log_format` compiled to a template, and lines read by it; lines
 //!   of JSON besides.
 //! - [`store`]: one contract, two arms, PostgreSQL and SQLite; the only room with SQL. What slows
@@ -41,7 +44,8 @@
 //! 7. The SHA-256 of a file's bytes moves with its offset, so that files which are still there can be
 //!    held against the database.
 //! 8. Counts by minute and hour move in the transaction that stores the rows, and outlive them.
-//! 9. Nothing in a log directory is ever written, renamed or deleted.
+//! 9. Nothing in a log directory is ever written, renamed or deleted. A stream's bytes are put into
+//!    the spool, a directory of the daemon's own, where a file is removed when all of it is stored.
 
 pub mod app;
 pub mod cli;

@@ -46,6 +46,10 @@ pub struct Watch {
     pub config: Config,
     /// Which files.
     pub list: Watchlist,
+    /// Whether standard input is followed, too.
+    pub standard_input: bool,
+    /// Where what comes from streams is kept until it is stored.
+    pub spool: SpoolConfig,
     /// What the user wrote, to be printed.
     pub paths: Vec<PathBuf>,
     /// Time between two looks at all files, in case no event tells of a change.
@@ -54,6 +58,22 @@ pub struct Watch {
     pub sweep_at: SweepTime,
     /// Where the page is, if there is to be one.
     pub page: Option<PageConfig>,
+}
+
+/// Where what comes from streams is kept until it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolConfig {
+    /// A directory of the daemon's own.
+    pub directory: PathBuf,
+    /// Bytes that may lie there, about.
+    pub limit: u64,
+}
+
+impl Watch {
+    /// Whether nothing but standard input is followed, which has an end.
+    pub(super) fn ends(&self) -> bool {
+        self.standard_input && self.paths.len() == 1
+    }
 }
 
 /// Where the page is, and for whom. Without credentials the address is a loopback one.

@@ -47,7 +47,8 @@ pub(super) async fn enroll(
     let mut disowned = Vec::new();
     let mut waiting = take_new(roster).into_iter();
     while let Some(mut tail) = waiting.next() {
-        match examine(formats, host, &mut tail) {
+        let streamed = roster.streamed(tail.path());
+        match examine(formats, host, &mut tail, streamed.as_ref()) {
             Ok(Examined::Log { head, choice, seen }) => {
                 let known = match writer.candidates(&seen).await {
                     Ok(known) => known,
@@ -68,8 +69,9 @@ pub(super) async fn enroll(
                     roster.bystanders.push(Bystander::waiting(tail));
                     continue;
                 }
-                let Some((format, told)) = settle_format(formats, &tail, choice, &known) else {
+                let Some((format, told)) = settle_format(formats, choice, &known) else {
                     let size = tail.size();
+                    tell_unknown(roster, &tail, streamed.is_some());
                     roster
                         .bystanders
                         .push(Bystander::new(&tail, Why::NotOurs { size, open: true }));
@@ -127,6 +129,18 @@ pub(super) async fn enroll(
     Ok(())
 }
 
+/// No known format reads its first lines, and nobody knows it.
+fn tell_unknown(roster: &mut Roster, tail: &Tail, streamed: bool) {
+    let path = tail.path();
+    if !streamed {
+        warn!(path = %path.display(), "no known format reads the first lines of this file: left alone; \
+            give --format, or leave it out with --exclude");
+    } else if roster.undecided.insert(path.to_path_buf()) {
+        warn!(path = %path.display(), "no known format reads the first lines of this stream; it waits \
+            for more of them, or give --format");
+    }
+}
+
 /// Every file that awaits a verdict, out of the roster.
 fn take_new(roster: &mut Roster) -> Vec<Tail> {
     let now = Instant::now();
@@ -159,6 +173,8 @@ enum Taken {
     Held(FileId),
     /// It is left alone.
     CopyOf(FileId),
+    /// So is this one, whatever comes.
+    Damaged,
     /// Things have changed since they were compared: ask again.
     Again,
 }
@@ -179,6 +195,12 @@ async fn settle(
         Taken::CopyOf(file) => {
             let size = tail.size();
             roster.bystanders.push(Bystander::new(&tail, Why::CopyOf { file, size }));
+        }
+        Taken::Damaged => {
+            warn!(path = %path.display(), "this file of the spool does not hold what was stored of it, \
+                as after a power cut: left alone; what came last may be lost");
+            let size = tail.size();
+            roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open: false }));
         }
         Taken::Again => roster.bystanders.push(Bystander::waiting(tail)),
         Taken::Held(file) => {
@@ -232,6 +254,7 @@ async fn take(
     let file = match verdict {
         Verdict::CopyOf(file) => return Ok(Taken::CopyOf(file)),
         Verdict::Wait => return Ok(Taken::Again),
+        Verdict::Damaged => return Ok(Taken::Damaged),
         Verdict::Resume(file) | Verdict::Adopt(file) => file,
         Verdict::New => {
             let new = NewFile {

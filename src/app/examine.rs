@@ -11,6 +11,7 @@ use crate::model::{Checkpoint, HeadPrint, Sighting};
 use crate::parse::Preset;
 
 use super::formats::{Choice, Format, Formats, SAMPLE};
+use super::roster::Streamed;
 
 /// A format, and the preset if it was told from the lines.
 pub(super) type Chosen = (Arc<Format>, Option<&'static Preset>);
@@ -27,14 +28,20 @@ pub(super) enum Examined {
     Archive,
 }
 
-/// Looks into a file.
+/// Looks into a file. What came from a stream is a log for certain: whatever no format reads of it is
+/// to be rejected when there is enough to tell, and not to be left alone until the spool is full.
 ///
 /// # Errors
 /// A read that fails.
-pub(super) fn examine(formats: &mut Formats, host: &str, tail: &mut Tail) -> io::Result<Examined> {
+pub(super) fn examine(
+    formats: &mut Formats,
+    host: &str,
+    tail: &mut Tail,
+    streamed: Option<&Streamed>,
+) -> io::Result<Examined> {
     tail.look()?; // a copy that was still being made when it was found may be whole by now
     let path = tail.path().display();
-    if tail.compression()? != Compression::None {
+    if streamed.is_none() && tail.compression()? != Compression::None {
         return Ok(Examined::Archive);
     }
     let sample = tail.first_bytes(SAMPLE)?;
@@ -47,11 +54,23 @@ pub(super) fn examine(formats: &mut Formats, host: &str, tail: &mut Tail) -> io:
     let choice = match formats.choose(telling) {
         Choice::Access { format, told } => Some((format, told)),
         Choice::Unknown => None,
+        Choice::ErrorLog | Choice::NotYet if streamed.is_some() => None,
         Choice::ErrorLog => {
             info!(%path, "Gunicorn's error log: left alone");
             return Ok(Examined::NotOurs { open: false });
         }
         Choice::NotYet => return Ok(Examined::NotOurs { open: true }),
+    };
+    let choice = match streamed.filter(|it| it.finished || Formats::have_enough(telling)) {
+        Some(streamed) if choice.is_none() => {
+            let format = streamed.format.clone().or_else(|| formats.plain());
+            if let Some(format) = format.as_ref().filter(|_| streamed.format.is_none()) {
+                warn!(%path, format = format.format, "no known format reads the first lines of this \
+                    stream: read by this one, and what cannot be read is rejected; give --format");
+            }
+            format.map(|format| (format, None))
+        }
+        _ => choice,
     };
     let seen = Sighting {
         host: host.to_owned(),
@@ -66,7 +85,6 @@ pub(super) fn examine(formats: &mut Formats, host: &str, tail: &mut Tail) -> io:
 /// began; else what its lines suggest.
 pub(super) fn settle_format(
     formats: &mut Formats,
-    tail: &Tail,
     choice: Option<Chosen>,
     known: &[(Checkpoint, Likeness)],
 ) -> Option<Chosen> {
@@ -74,13 +92,6 @@ pub(super) fn settle_format(
     let before = before.and_then(|(known, _)| formats.stored(&known.format));
     if let Some(format) = before {
         return Some((format, None));
-    }
-    if choice.is_none() {
-        warn!(
-            path = %tail.path().display(),
-            "no known format reads the first lines of this file: left alone; give --format, \
-             or leave it out with --exclude"
-        );
     }
     choice
 }

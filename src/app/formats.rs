@@ -83,6 +83,18 @@ impl Formats {
         }
     }
 
+    /// Whether more lines would not help to choose.
+    pub(super) fn have_enough(sample: &[u8]) -> bool {
+        sample.len() >= SAMPLE || memchr::memchr_iter(b'\n', sample).count() >= SAMPLE_LINES
+    }
+
+    /// The user's format, else Gunicorn's default: for what has to be read whatever it is.
+    pub(super) fn plain(&mut self) -> Option<Arc<Format>> {
+        let layout = self.parsing.layout.clone();
+        let layout = layout.or_else(|| Layout::named_or_format("gunicorn").ok())?;
+        Some(self.build(layout))
+    }
+
     /// The parser of a format that was written down with a file, unless the user gave another.
     pub(super) fn stored(&mut self, format: &str) -> Option<Arc<Format>> {
         let layout = match &self.parsing.layout {

@@ -4,6 +4,7 @@
 //! alone; the copy of a file that is no longer itself takes over its identity and its offset;
 //! everything else is new.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -66,6 +67,8 @@ pub(super) enum Verdict {
     CopyOf(FileId),
     /// It is read from its beginning.
     New,
+    /// It holds less than what was stored of it.
+    Damaged,
     /// Ask again when a batch that is under way has landed, or a copy that is being made is whole.
     Wait,
 }
@@ -93,6 +96,9 @@ pub(super) fn liken(
 /// Decides, by what is followed, cut short and known.
 pub(super) fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
     let tail = &applicant.tail;
+    if roster.spool.covers(tail.path()) {
+        return judge_spooled(applicant);
+    }
     let alike = |known: &&(Checkpoint, Likeness)| known.1 == Likeness::Same;
     if let Some((known, _)) =
         applicant.known.iter().filter(alike).find(|(known, _)| is_object(known, tail))
@@ -139,6 +145,20 @@ pub(super) fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
         Some(orphan) if !is_object_of(applicant, orphan.file) => Verdict::Adopt(orphan.file),
         _ if applicant.may_be_half_a_copy() => Verdict::Wait,
         _ => Verdict::New,
+    }
+}
+
+/// A file of the spool has a name that no other ever has. Two streams, or one that is there twice, may
+/// begin with the same lines and are not the same.
+fn judge_spooled(applicant: &Applicant) -> Verdict {
+    let name = Path::new(&applicant.seen.path).file_name();
+    let known =
+        applicant.known.iter().find(|(known, _)| Path::new(&known.path).file_name() == name);
+    match known {
+        None => Verdict::New,
+        Some((known, Likeness::Same)) => Verdict::Resume(known.file),
+        Some(_) if applicant.tail.has_grown() => Verdict::Wait,
+        Some(_) => Verdict::Damaged,
     }
 }
 

@@ -5,6 +5,7 @@
 //!   `enroll` finds out what the store knows of them and `judge` who they are, `fill` turns lines
 //!   into a batch, `commit` gets it stored whatever happens. `archives` finishes logs that were
 //!   compressed before all of them was read, `missing` closes those that are gone.
+//!   `streams` makes files of standard input and FIFOs.
 //!   `page` has the address at which the web room answers.
 //! - [`import()`]: the same line for files that are whole; `source` opens them.
 //! - [`verify()`]: the same line once more, compared with what is stored.
@@ -32,13 +33,14 @@ mod roster;
 mod shutdown;
 mod source;
 mod status;
+mod streams;
 mod verify;
 mod watch;
 
 pub use ask::ask;
 pub use check::{Report, check};
 pub use cleanup::cleanup;
-pub use config::{Config, PageConfig, Parsing, Watch};
+pub use config::{Config, PageConfig, Parsing, SpoolConfig, Watch};
 pub use import::{Progress, Summary, import};
 pub use reparse::{ReparseSummary, reparse};
 pub use shutdown::{Request, Shutdown};

@@ -19,6 +19,7 @@ use super::indexing::{tend, today};
 use super::ingest::{Line, now};
 use super::page::{self, Page};
 use super::shutdown::{Request, Shutdown};
+use super::streams::Streams;
 use crate::store::chain;
 
 /// Partitions are made for so many days from today on.
@@ -34,8 +35,16 @@ pub async fn watch(
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let mut bound = page::bind(watch.page.as_ref(), None).await?;
-    let mut store = connect(&watch.config, &mut shutdown).await?;
-    let mut kept = Vec::new();
+    // Before the store is there: whoever writes to a stream must not wait for it.
+    let mut streams = Streams::begin(&watch)?;
+    let mut store = match connect(&watch.config, &mut shutdown).await {
+        Ok(store) => store,
+        Err(error) => {
+            streams.end().await;
+            return Err(error);
+        }
+    };
+    let mut kept = (Vec::new(), streams);
     let metrics = Arc::new(Metrics::default());
     loop {
         announce(&watch);
@@ -54,10 +63,14 @@ pub async fn watch(
         kept = line.run(&mut shutdown, &watch.paths).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         indexer.abort(); // what it has begun ends with its connection, and is begun again
-        if shutdown.request() == Request::Stop {
+        let input = &kept.1;
+        let done = !shutdown.is_requested();
+        if done || shutdown.request() == Request::Stop {
             if let Some(page) = page {
                 page.close().await;
             }
+            let failed = done && input.input_has_failed();
+            anyhow::ensure!(!failed, "standard input could not be read to its end");
             return Ok(());
         }
         let fresh = async {
@@ -68,6 +81,7 @@ pub async fn watch(
         match fresh.await {
             Ok(fresh) => {
                 (store, bound, watch) = fresh;
+                kept.1.keep_to(&watch.spool);
                 info!("configuration read again");
             }
             Err(error) => warn!("keeping the old configuration: {error:#}"),

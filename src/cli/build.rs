@@ -15,6 +15,7 @@ use crate::store::Location;
 use super::file::File;
 use super::flags::{Cleanup, Flags, LogFormat, LogType};
 use super::page::page;
+use super::streams::{spool, without_standard_input};
 
 /// Hidden unless said otherwise, as the Django package names them.
 const SENSITIVE_FIELDS: [&str; 4] = ["password", "token", "access_key", "secret"];
@@ -147,7 +148,15 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
     }
     let include = flags.include.clone().or(file.include).unwrap_or_default();
     let exclude = flags.exclude.clone().or(file.exclude).unwrap_or_default();
-    let list = Watchlist::new(&paths, &include, &exclude).map_err(|error| match error {
+    let (files, standard_input) = without_standard_input(&paths);
+    let mut paths = files.clone();
+    paths.extend(standard_input.then(|| PathBuf::from("-")));
+    let spool = spool(
+        flags.spool_dir.clone().or(file.spool_dir),
+        flags.spool_limit.as_deref().or(file.spool_limit.as_deref()),
+        standard_input,
+    )?;
+    let list = Watchlist::new(&files, &include, &exclude).map_err(|error| match error {
         // What was typed can never work; a directory that is not there may come.
         WatchError::Pattern { .. } => usage(error.to_string()),
         error => error.into(),
@@ -163,7 +172,7 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
     let listen = flags.listen.as_deref().or(file.listen.as_deref());
     let auth_file = flags.auth_file.as_deref().or(file.auth_file.as_deref());
     let page = page(listen, auth_file)?;
-    Ok(Watch { config, list, paths, poll_interval, sweep_at, page })
+    Ok(Watch { config, list, standard_input, spool, paths, poll_interval, sweep_at, page })
 }
 
 /// Says which atoms of a given format cannot be told apart for certain.
@@ -218,13 +227,16 @@ fn location(url: Option<String>) -> anyhow::Result<Location> {
         Some(url) if !url.trim().is_empty() => {
             Location::parse(&url).map_err(|error| usage(error.to_string()))
         }
-        _ => Ok(Location::Sqlite(state_directory()?.join("log-ingestd.sqlite3"))),
+        _ => {
+            let state = state_directory("database", "--database-url")?;
+            Ok(Location::Sqlite(state.join("log-ingestd.sqlite3")))
+        }
     }
 }
 
 /// Where a service keeps its state: what systemd gives, else the XDG base directory
 /// (<https://specifications.freedesktop.org/basedir-spec/latest/>).
-fn state_directory() -> anyhow::Result<PathBuf> {
+pub(super) fn state_directory(whose: &str, flag: &str) -> anyhow::Result<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(directories) = variable("STATE_DIRECTORY") {
         // systemd separates several with colons.
@@ -237,10 +249,9 @@ fn state_directory() -> anyhow::Result<PathBuf> {
     }
     let home = variable("HOME").map(PathBuf::from);
     let home = home.ok_or_else(|| {
-        usage(
-            "no place for the database: neither --database-url, STATE_DIRECTORY, XDG_STATE_HOME \
-               nor HOME is set",
-        )
+        usage(format!(
+            "no place for the {whose}: neither {flag}, STATE_DIRECTORY, XDG_STATE_HOME nor HOME is set"
+        ))
     })?;
     Ok(home.join(".local/state/log-ingestd"))
 }

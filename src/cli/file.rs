@@ -16,6 +16,8 @@ pub(super) struct File {
     pub(super) exclude: Option<Vec<String>>,
     pub(super) poll_interval: Option<String>,
     pub(super) sweep_at: Option<String>,
+    pub(super) spool_dir: Option<PathBuf>,
+    pub(super) spool_limit: Option<String>,
     pub(super) listen: Option<String>,
     pub(super) auth_file: Option<PathBuf>,
     pub(super) database_url: Option<String>,

@@ -21,8 +21,8 @@ pub(super) struct Flags {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
 
-    /// Directories, files or patterns to follow; may be given several times [env:
-    /// LOG_INGESTD_WATCH, several separated by colons]
+    /// Directories, files, FIFOs or patterns to follow; - is standard input; may be given several
+    /// times [env: LOG_INGESTD_WATCH, several separated by colons]
     #[arg(long, value_name = "PATH", num_args = 1..)]
     pub(super) watch: Vec<PathBuf>,
 
@@ -41,6 +41,15 @@ pub(super) struct Flags {
     /// Local time of the daily sweep [default: 03:30]
     #[arg(long, value_name = "HH:MM", env = "LOG_INGESTD_SWEEP_AT")]
     pub(super) sweep_at: Option<String>,
+
+    /// Where what comes from standard input and FIFOs is kept until it is stored [default: spool
+    /// beside the default SQLite file]
+    #[arg(long, value_name = "DIR", env = "LOG_INGESTD_SPOOL_DIR")]
+    pub(super) spool_dir: Option<PathBuf>,
+
+    /// How much may be kept there while the database is away; then the writers wait [default: 1GiB]
+    #[arg(long, value_name = "SIZE", env = "LOG_INGESTD_SPOOL_LIMIT")]
+    pub(super) spool_limit: Option<String>,
 
     /// Where the page and the metrics are; 'off' for nowhere [default: 127.0.0.1:8686]
     #[arg(long, value_name = "ADDRESS", env = "LOG_INGESTD_LISTEN")]

@@ -13,6 +13,8 @@ mod password;
 mod progress;
 mod query;
 mod render;
+mod size;
+mod streams;
 mod table;
 
 use std::process::ExitCode;

@@ -1,5 +1,6 @@
 //! Which files are there.
 
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
@@ -40,6 +41,17 @@ enum Place {
     File(PathBuf),
     /// All files below `root` that match.
     Pattern { root: PathBuf, matcher: GlobSet, deep: bool },
+}
+
+/// What is there, each path once and in order.
+#[derive(Clone, Debug, Default)]
+pub struct Sight {
+    /// Regular files and links, and files that were asked for by name, whatever they are.
+    pub files: Vec<PathBuf>,
+    /// FIFOs that were asked for, by name or by a pattern.
+    pub fifos: Vec<PathBuf>,
+    /// FIFOs that lie in a watched directory: whose they are nobody knows.
+    pub strange_fifos: Vec<PathBuf>,
 }
 
 /// What the user asked to watch.
@@ -90,20 +102,28 @@ impl Watchlist {
 
     /// Everything that is there now. A directory that vanished has no files, and comes back with
     /// them. Errors of single entries are left to the one who opens them.
-    pub fn look(&self) -> Vec<PathBuf> {
-        let mut found = Vec::new();
+    pub fn look(&self) -> Sight {
+        let mut sight = Sight::default();
         for place in &self.places {
             match place {
-                Place::File(path) => found.push(path.clone()),
-                Place::Directory(path) => self.list(path, false, &|_| true, &mut found),
+                Place::File(path) if is_fifo(path) => sight.fifos.push(path.clone()),
+                Place::File(path) => sight.files.push(path.clone()),
+                Place::Directory(path) => {
+                    let Sight { files, strange_fifos, .. } = &mut sight;
+                    self.list(path, false, &|_| true, (files, strange_fifos));
+                }
                 Place::Pattern { root, matcher, deep } => {
-                    self.list(root, *deep, &|path| matcher.is_match(path), &mut found);
+                    let Sight { files, fifos, .. } = &mut sight;
+                    self.list(root, *deep, &|path| matcher.is_match(path), (files, fifos));
                 }
             }
         }
-        found.sort_unstable();
-        found.dedup();
-        found
+        sight.strange_fifos.retain(|path| !sight.fifos.contains(path));
+        for paths in [&mut sight.files, &mut sight.fifos, &mut sight.strange_fifos] {
+            paths.sort_unstable();
+            paths.dedup();
+        }
+        sight
     }
 
     /// Whether the user asked for this very name, by path or by `include`.
@@ -128,7 +148,7 @@ impl Watchlist {
         directory: &Path,
         deep: bool,
         wanted: &dyn Fn(&Path) -> bool,
-        found: &mut Vec<PathBuf>,
+        (files, fifos): (&mut Vec<PathBuf>, &mut Vec<PathBuf>),
     ) {
         let Ok(entries) = fs::read_dir(directory) else { return };
         for entry in entries.flatten() {
@@ -136,13 +156,14 @@ impl Watchlist {
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() {
                 if deep {
-                    self.list(&path, deep, wanted, found);
+                    self.list(&path, deep, wanted, (&mut *files, &mut *fifos));
                 }
-            } else if (kind.is_file() || kind.is_symlink())
+            } else if (kind.is_file() || kind.is_symlink() || kind.is_fifo())
                 && self.name_wanted(&path)
                 && wanted(&path)
             {
-                found.push(path);
+                let fifo = kind.is_fifo() || (kind.is_symlink() && is_fifo(&path));
+                if fifo { fifos.push(path) } else { files.push(path) }
             }
         }
     }
@@ -157,6 +178,10 @@ impl Watchlist {
         }
         self.include.is_match(name) || self.include.is_match(path)
     }
+}
+
+fn is_fifo(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 fn parent(path: &Path) -> &Path {

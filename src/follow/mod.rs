@@ -1,7 +1,8 @@
 //! Which files exist, which of them are the same, and their bytes as lines.
 //!
 //! This room only reads: it never writes, renames or deletes anything in a log directory, and it
-//! never believes an event: the doorbell is a hint, a look at the files is the truth.
+//! never believes an event: the doorbell is a hint, a look at the files is the truth. What comes from a
+//! stream it writes to a directory of its own.
 //!
 //! - [`Watchlist`] finds files by directory, name or pattern ([`discover`]).
 //! - [`identity`] tells by content whether a file is one that was read before.
@@ -9,6 +10,7 @@
 //! - [`Lines`] turns bytes into complete lines; a partial line stays unread; `digest` hashes
 //!   them as they pass.
 //! - [`Doorbell`] says that a look may be worth it.
+//! - [`Spool`] makes files of streams.
 
 mod archive;
 mod digest;
@@ -17,10 +19,12 @@ mod doorbell;
 mod handle;
 pub mod identity;
 mod lines;
+pub mod spool;
 mod tail;
 
 pub use archive::{Compression, open_archive};
-pub use discover::{WatchError, Watchlist};
+pub use discover::{Sight, WatchError, Watchlist};
 pub use doorbell::Doorbell;
 pub use lines::{Line, Lines, MAX_LINE, Passage, TOO_LONG_KEPT};
+pub use spool::Spool;
 pub use tail::{Look, Tail};

@@ -1,7 +1,7 @@
 //! What cannot work is said in one clear sentence that quotes it and says what would be right; the
 //! exit code is 2 for what was typed wrong, 1 for what failed. A password is never shown.
 
-mod disk;
+pub(crate) mod disk;
 mod people;
 
 use std::fs;

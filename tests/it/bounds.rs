@@ -203,10 +203,15 @@ async fn an_archive_of_2_gib_is_read_in_bounded_memory() {
 
 /// Processor time of a process so far, all its threads, in clock ticks: fields 14 and 15 of
 /// proc_pid_stat(5).
-fn ticks(daemon: &Daemon) -> u64 {
+pub(crate) fn ticks(daemon: &Daemon) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
+}
+
+pub(crate) fn ticks_per_second() -> u64 {
+    let per_second = Command::new("getconf").arg("CLK_TCK").output().unwrap().stdout;
+    String::from_utf8(per_second).unwrap().trim().parse().unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -223,9 +228,7 @@ async fn a_thousand_quiet_files_cost_next_to_nothing() {
     let before = ticks(&daemon);
     tokio::time::sleep(WATCHED).await; // what is measured is this time, in which nothing happens
     let used = ticks(&daemon) - before;
-    let per_second = Command::new("getconf").arg("CLK_TCK").output().unwrap().stdout;
-    let per_second: u64 = String::from_utf8(per_second).unwrap().trim().parse().unwrap();
-    let percent = 100.0 * used as f64 / (per_second * WATCHED.as_secs()) as f64;
+    let percent = 100.0 * used as f64 / (ticks_per_second() * WATCHED.as_secs()) as f64;
     println!("{percent:.2} % of one processor");
     assert!(percent < 5.0, "{percent:.2} % of one processor");
     bench.append("7.log", line("/more"));

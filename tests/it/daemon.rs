@@ -174,10 +174,14 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
-    pub(crate) fn start(mut command: Command, stderr: PathBuf) -> Self {
+    pub(crate) fn start(command: Command, stderr: PathBuf) -> Self {
+        Self::reading(command, stderr, Stdio::null())
+    }
+
+    /// With this standard input.
+    pub(crate) fn reading(mut command: Command, stderr: PathBuf, input: impl Into<Stdio>) -> Self {
         let file = File::create(&stderr).unwrap();
-        let child =
-            command.stdin(Stdio::null()).stderr(file).stdout(Stdio::null()).spawn().unwrap();
+        let child = command.stdin(input).stderr(file).stdout(Stdio::null()).spawn().unwrap();
         Self { child, stderr }
     }
 

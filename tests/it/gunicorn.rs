@@ -5,8 +5,8 @@ mod server;
 use std::fs;
 use std::process::Command;
 
-use crate::daemon::Bench;
-use crate::place::Place;
+use crate::daemon::{Bench, Daemon};
+use crate::place::{Place, until};
 use server::{Gunicorn, Logrotate};
 
 /// Requests between two rotations, at least.
@@ -121,13 +121,70 @@ async fn copied_and_truncated_with_a_backlog_into_sqlite() {
 
 /// Gunicorn logs a request after it has answered it: waits until all of them are in the files.
 async fn logged(bench: &Bench, lines: u64, rotated: u32) {
-    crate::place::until("every request is logged", async || {
+    until("every request is logged", async || {
         let rotated = (1..=rotated).map(|nth| format!("access.log.{nth}"));
         let names = rotated.chain(["access.log".to_owned()]);
         let texts = names.map(|name| fs::read_to_string(bench.log(&name)).unwrap());
         texts.map(|text| text.lines().count() as u64).sum::<u64>() == lines
     })
     .await;
+}
+
+/// Every worker writes to the pipe; when the last one is gone, the daemon goes, too.
+async fn piped(bench: Bench) {
+    let (output, input) = std::io::pipe().unwrap();
+    let mut daemon =
+        Daemon::reading(bench.command(&["--watch", "-"]), bench.aside("stderr"), output);
+    let arguments =
+        ["--workers", "3", "--bind", "127.0.0.1:0", "--access-logfile", "-", "app:wsgi"];
+    let gunicorn = Gunicorn::start_into(&bench, input.into(), &arguments);
+    let urls = gunicorn.busy_while("piped", |clients| clients.more(4 * SOME));
+    gunicorn.stop();
+    assert!(daemon.ends().await.success(), "{}", daemon.said());
+    bench.exactly(urls).await;
+    assert_eq!(bench.place.number("SELECT count(*) FROM rejected_line").await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn piped_into_the_daemon_and_into_postgres() {
+    piped(Bench::new(Place::postgres().await).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn piped_into_the_daemon_and_into_sqlite() {
+    piped(Bench::new(Place::sqlite().await).await).await;
+}
+
+/// A FIFO is no place for a log that must be whole: while no daemon reads it, Gunicorn has nowhere to
+/// write, and Python says so. Its clients do not notice, and the next daemon goes on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_without_a_daemon_costs_lines_and_no_request() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let fifo = bench.aside("access.fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let fifo = fifo.to_str().unwrap();
+    let watch = || Daemon::start(bench.command(&["--watch", fifo]), bench.aside("stderr"));
+    let mut daemon = watch();
+    daemon.says("reading a FIFO").await;
+    let arguments =
+        ["--workers", "2", "--bind", "127.0.0.1:0", "--access-logfile", fifo, "app:wsgi"];
+    let gunicorn = Gunicorn::start_with(&bench, &arguments);
+    let before = gunicorn.busy_while("before", |clients| clients.more(SOME));
+    bench.rows(before.len() as i64).await;
+    assert!(daemon.stop().await.success());
+    gunicorn.busy_while("away", |clients| clients.more(SOME));
+    let mut daemon = watch();
+    daemon.says("reading a FIFO").await;
+    let after = gunicorn.busy_while("after", |clients| clients.more(SOME));
+    let all = [before, after].concat();
+    until("what came after it is there", async || {
+        let sql = "SELECT count(*) FROM gunicorn_log WHERE url NOT LIKE '/away/%'";
+        bench.place.number(sql).await == all.len() as i64
+    })
+    .await;
+    assert!(!gunicorn.stop(), "Python had nothing to complain of");
+    assert!(daemon.stop().await.success());
+    bench.balanced().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

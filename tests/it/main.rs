@@ -66,6 +66,7 @@ mod signals;
 mod store_claims;
 mod store_contract;
 mod store_schema;
+mod streams;
 mod sweeps;
 mod takeover;
 mod traffic;

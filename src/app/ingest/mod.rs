@@ -5,6 +5,7 @@
 //! batches grow by themselves, up to [`Limits::BATCH`]. Then reading waits: the log file is the
 //! buffer.
 
+mod housekeeping;
 mod landing;
 mod telling;
 
@@ -23,13 +24,11 @@ use crate::model::{Batch, Micros};
 use crate::app::archives::Archives;
 use crate::app::commit::{Committer, Outcome};
 use crate::app::config::{Config, Watch};
-use crate::app::enroll::enroll;
 use crate::app::fill::{Limits, Reading, Stop, fill};
 use crate::app::formats::Formats;
-use crate::app::import::Archivist;
-use crate::app::missing::close_missing;
 use crate::app::roster::Roster;
 use crate::app::shutdown::{Request, Shutdown};
+use crate::app::streams::Streams;
 use crate::app::watch::owner;
 use crate::store::Store;
 
@@ -38,12 +37,6 @@ const TURN: u64 = 1 << 20;
 
 /// How long a stop waits for what was read to be stored.
 const DRAIN: Duration = Duration::from_secs(7);
-
-/// Between two looks for files that are gone.
-const MISSING: Duration = Duration::from_secs(600);
-
-/// How soon a file that is not where it was is found under another name, or in an archive.
-const FOUND_AGAIN: Duration = Duration::from_secs(5);
 
 /// How long a stop may take to let files go.
 const RELEASE: Duration = Duration::from_secs(1);
@@ -69,6 +62,11 @@ pub(super) struct Line {
     config: Config,
     poll_interval: Duration,
     archives: Archives,
+    streams: Streams,
+    /// Whether standard input is followed, and whether nothing else is.
+    input: (bool, bool),
+    /// Whether it had ended at the last look.
+    input_ended: bool,
     /// When to look for files that are gone.
     missing_due: Instant,
     doorbell: Doorbell,
@@ -94,21 +92,23 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// `kept` are files that an earlier line still had open and that no look finds any more;
-    /// `descriptors` files may be held open.
+    /// `kept` are files that an earlier line still had open and that no look finds any more, and the
+    /// streams that it read; `descriptors` files may be held open.
     pub(super) fn new(
         watch: Watch,
         store: Store,
-        kept: Vec<Tail>,
+        (kept, streams): (Vec<Tail>, Streams),
         descriptors: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
+        let input = (watch.standard_input, watch.ends());
+        let spool = Arc::clone(streams.spool());
         let (doorbell, silent) = Doorbell::new();
         if let Some(error) = silent {
             warn!(%error, "the system gives no file events; looking at intervals instead");
         }
         Self {
-            roster: Roster::new(watch.list, kept, descriptors),
+            roster: Roster::new(watch.list, spool, kept, descriptors),
             formats: Formats::new(watch.config.parsing.clone()),
             committer: Some(
                 Committer::new(store.clone(), owner(&watch.config), None)
@@ -118,6 +118,9 @@ impl Line {
             config: watch.config,
             poll_interval: watch.poll_interval,
             archives: Archives::default(),
+            streams,
+            input,
+            input_ended: false,
             missing_due: Instant::now(),
             doorbell,
             lines: Lines::default(),
@@ -134,9 +137,14 @@ impl Line {
         }
     }
 
-    /// Follows until `shutdown`, then stores what was read, lets its files go and stops. Gives
-    /// those that are open and have no name here any more.
-    pub(super) async fn run(mut self, shutdown: &mut Shutdown, paths: &[PathBuf]) -> Vec<Tail> {
+    /// Follows until `shutdown`, or until all of standard input is stored and there is nothing else;
+    /// then stores what was read, lets its files go and stops. Gives those that are open and have no
+    /// name here any more, and the streams.
+    pub(super) async fn run(
+        mut self,
+        shutdown: &mut Shutdown,
+        paths: &[PathBuf],
+    ) -> (Vec<Tail>, Streams) {
         self.look();
         self.tell_if_empty(paths);
         while !shutdown.is_requested() {
@@ -156,6 +164,9 @@ impl Line {
             self.metrics.health.reads_not();
             self.launch();
             self.tell_queue();
+            if self.is_done() {
+                break;
+            }
             if !more || self.limits.reached(&self.building) {
                 self.wait(shutdown).await;
             } else if self.in_flight.as_ref().is_some_and(JoinHandle::is_finished) {
@@ -164,6 +175,7 @@ impl Line {
         }
         if shutdown.request() == Request::Stop {
             info!("stopping: what was read is stored first; a second signal ends it at once");
+            self.streams.stop();
         }
         self.drain().await;
         self.archives.stop(RELEASE).await;
@@ -172,25 +184,16 @@ impl Line {
             let claims = self.roster.claims();
             let _ = tokio::time::timeout(RELEASE, committer.release(&claims)).await;
         }
-        self.roster.into_nameless()
+        if shutdown.request() == Request::Stop {
+            self.streams.end().await;
+        }
+        (self.roster.into_nameless(), self.streams)
     }
 
     /// What was asked of the store was cut off: its connection cannot be used again.
     fn hang_up(&mut self) {
         if let Some(committer) = self.committer.as_mut() {
             committer.hang_up();
-        }
-    }
-
-    /// Says so if there is nothing to follow: the path may be wrong.
-    fn tell_if_empty(&self, paths: &[PathBuf]) {
-        if self.roster.followed.is_empty() && self.roster.bystanders.is_empty() {
-            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-            warn!(
-                paths = paths.join(" "),
-                "no file here yet; what appears will be followed (directories below are not \
-                 searched: name them too, or use a pattern such as 'DIR/**/*.log')"
-            );
         }
     }
 
@@ -202,67 +205,13 @@ impl Line {
                     "no events from this directory; looking at intervals instead");
             }
         }
+        self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
         self.roster.look();
+        self.streams.tend(self.input.0, &self.roster.fifos);
         self.metrics.health.reads_not();
         self.tell_missing();
         self.tell_lag();
         self.look_due = Instant::now() + self.poll_interval;
-    }
-
-    /// What needs the store and is not a commit: new files, and those that are gone.
-    async fn housekeep(&mut self) {
-        let Some(committer) = self.committer.as_mut() else { return };
-        committer.keep_alive().await;
-        let missing = Instant::now() >= self.missing_due
-            && self.archives.are_settled()
-            && !self.roster.has_new();
-        if !self.roster.needs_store() && !committer.is_away() && !missing {
-            return;
-        }
-        let fresh = !committer.is_connected();
-        let claims = self.roster.claims();
-        let result = async {
-            let Some(_) = committer.writer().await? else { return Ok(Vec::new()) };
-            let lost = if fresh { committer.hold_again(&claims).await? } else { Vec::new() };
-            if let Some(writer) = committer.writer().await? {
-                enroll(&mut self.roster, &mut self.formats, &self.config.host, writer).await?;
-                self.roster.settle(writer, &self.metrics.ingest).await?;
-                self.unsaid = true;
-                if std::mem::take(&mut self.roster.out_of_reach) {
-                    self.missing_due = Instant::now() + FOUND_AGAIN;
-                }
-                if missing && !self.roster.has_new() {
-                    close_missing(&self.roster, &self.config.host, writer, &self.metrics.ingest)
-                        .await?;
-                    self.missing_due = Instant::now() + MISSING;
-                }
-            }
-            Ok(lost)
-        }
-        .await;
-        match result {
-            Ok(lost) => {
-                if committer.is_connected() {
-                    committer.worked();
-                }
-                self.lose(&lost);
-            }
-            Err(error) => committer.failed(&error),
-        }
-    }
-
-    /// Offers what a look found, and has those read that are due.
-    fn tend_archives(&mut self, shutdown: &Shutdown) {
-        for key in self.roster.new_archives.drain(..) {
-            self.archives.offer(key);
-        }
-        self.archives.launch(&self.roster, || Archivist {
-            store: self.store.clone(),
-            config: self.config.clone(),
-            shutdown: shutdown.clone(),
-            followed: self.roster.followed.iter().map(|file| file.file).collect(),
-            metrics: Arc::clone(&self.metrics),
-        });
     }
 
     /// Gives each ready file a turn; whether any has more. The next round begins behind the file
@@ -379,6 +328,13 @@ impl Line {
                 None => self.look_due = Instant::now(),
             },
             () = self.archives.finished() => {}
+            look = self.streams.spool().rings() => {
+                if look {
+                    self.look_due = Instant::now();
+                }
+                self.roster.glance(Some(&self.roster.spooled()));
+                self.unsaid = true;
+            }
             () = tokio::time::sleep_until(due.into()) => {}
             () = shutdown.requested() => {}
         }

@@ -1,6 +1,9 @@
 //! What the production line tells of itself, for whoever asks at `/metrics` and `/readyz`.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
+
+use tracing::warn;
 
 use crate::metrics::{FileLag, MOST_FILES};
 use crate::model::Batch;
@@ -12,6 +15,19 @@ use super::Line;
 const OFTEN_ENOUGH: Duration = Duration::from_secs(1);
 
 impl Line {
+    /// Says so if there is nothing to follow: the path may be wrong.
+    pub(super) fn tell_if_empty(&self, paths: &[PathBuf]) {
+        let streams = self.input.0 || !self.roster.fifos.is_empty();
+        if !streams && self.roster.followed.is_empty() && self.roster.bystanders.is_empty() {
+            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            warn!(
+                paths = paths.join(" "),
+                "no file here yet; what appears will be followed (directories below are not \
+                 searched: name them too, or use a pattern such as 'DIR/**/*.log')"
+            );
+        }
+    }
+
     /// How many lines are read and not stored.
     pub(super) fn tell_queue(&mut self) {
         let lines = |batch: &Batch| batch.spans.iter().map(|span| span.lines).sum::<u64>();

@@ -18,7 +18,10 @@ impl Roster {
     pub(in crate::app) fn look(&mut self) {
         let mut seen: HashSet<FileKey> = HashSet::new();
         let known = Known::of(self);
-        for path in self.list.look() {
+        let sight = self.list.look();
+        let spooled = self.look_into_spool();
+        self.meet_fifos(sight.fifos, sight.strange_fifos);
+        for path in sight.files.into_iter().chain(spooled) {
             match self.meet(&path, &known, &mut seen) {
                 Ok(()) => {
                     self.closed_doors.remove(&path);

@@ -7,11 +7,13 @@
 //! - `look`: what the file system says.
 //! - `hold`: which files are held open.
 //! - `settle`: what the store is told, and what its answers change.
+//! - `spooled`: which of them hold what came from a stream.
 //! - `waiting`: since when bytes of a file wait.
 
 mod hold;
 mod look;
 mod settle;
+mod spooled;
 mod waiting;
 
 use std::collections::{HashMap, HashSet};
@@ -20,10 +22,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub(in crate::app) use spooled::Streamed;
 pub(in crate::app) use waiting::Waiting;
 
 use crate::follow::identity::same_object;
-use crate::follow::{Lines, Passage, Tail, Watchlist};
+use crate::follow::{Lines, Passage, Spool, Tail, Watchlist};
 use crate::model::{Checkpoint, FileId, FileKey, HeadPrint, Mark};
 
 use crate::app::formats::Format;
@@ -166,6 +169,16 @@ pub(in crate::app) struct Roster {
     pub(in crate::app) held: HashMap<FileId, Duration>,
     /// Paths that could not be opened: said once, until they can.
     closed_doors: HashSet<PathBuf>,
+    /// Files that streams are put into.
+    pub(in crate::app) spool: Arc<Spool>,
+    /// Those of them to which nothing will be added.
+    finished: HashSet<PathBuf>,
+    /// FIFOs that are to be read.
+    pub(in crate::app) fifos: Vec<PathBuf>,
+    /// Those that are not, which was said once.
+    strange_fifos: HashSet<PathBuf>,
+    /// Streams whose first lines no format reads, which was said once.
+    pub(in crate::app) undecided: HashSet<PathBuf>,
     /// Whether a file was given up that nobody holds open and that has no name here.
     pub(in crate::app) out_of_reach: bool,
     /// Archives that were found since somebody took them from here; bystanders, too.
@@ -178,7 +191,12 @@ pub(in crate::app) struct Roster {
 
 impl Roster {
     /// `kept` are open files that a look may not find; `descriptors` files may be held open.
-    pub(in crate::app) fn new(list: Watchlist, kept: Vec<Tail>, descriptors: usize) -> Self {
+    pub(in crate::app) fn new(
+        list: Watchlist,
+        spool: Arc<Spool>,
+        kept: Vec<Tail>,
+        descriptors: usize,
+    ) -> Self {
         let bystanders = kept.into_iter().map(|tail| Bystander::waiting(tail.again()));
         Self {
             list,
@@ -187,6 +205,11 @@ impl Roster {
             orphans: Vec::new(),
             held: HashMap::new(),
             closed_doors: HashSet::new(),
+            spool,
+            finished: HashSet::new(),
+            fifos: Vec::new(),
+            strange_fifos: HashSet::new(),
+            undecided: HashSet::new(),
             out_of_reach: false,
             new_archives: Vec::new(),
             descriptors,
@@ -213,7 +236,7 @@ impl Roster {
 
     /// Whether a file of this path would be found, if it was there.
     pub(in crate::app) fn covers(&self, path: &Path) -> bool {
-        self.list.covers(path)
+        self.list.covers(path) || self.spool.covers(path)
     }
 
     /// The bystander that is this archive, if it is still there.

@@ -47,6 +47,7 @@ impl Roster {
     pub(in crate::app) fn needs_store(&self) -> bool {
         let now = Instant::now();
         !self.orphans.is_empty()
+            || self.followed.iter().any(|file| self.is_spent(file))
             || self.followed.iter().any(|file| file.renamed || file.nameless.is_some())
             || self.bystanders.iter().any(|bystander| match &bystander.why {
                 Why::New(_) => true,
@@ -67,7 +68,8 @@ impl Roster {
             matches!(bystander.why, Why::NotOurs { open: false, .. })
                 .then_some(bystander.path.as_path())
         });
-        let known = followed.chain(others).filter(|path| changed.contains(*path));
+        let known =
+            followed.chain(others).chain(self.known_fifos()).filter(|path| changed.contains(*path));
         known.collect::<HashSet<&Path>>().len() == changed.len()
     }
 
@@ -124,6 +126,6 @@ impl Roster {
             }
             writer.release(file.file).await?;
         }
-        Ok(())
+        self.remove_spent(writer).await
     }
 }

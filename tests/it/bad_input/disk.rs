@@ -12,10 +12,10 @@ use crate::place::{Place, until};
 const LINES: u32 = 20_000;
 
 /// A small file system; unmounted when dropped.
-struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf);
 
 impl Disk {
-    fn mount(at: &Path) -> Option<Self> {
+    pub(crate) fn mount(at: &Path) -> Option<Self> {
         std::fs::create_dir(at).unwrap();
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=1m", "log-ingestd-test"])
@@ -25,7 +25,7 @@ impl Disk {
         mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
     }
 
-    fn grow(&self) {
+    pub(crate) fn grow(&self) {
         let grown = Command::new("mount").args(["-o", "remount,size=64m"]).arg(&self.0).status();
         assert!(grown.unwrap().success());
     }

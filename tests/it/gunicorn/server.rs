@@ -34,6 +34,11 @@ impl Gunicorn {
     }
 
     pub(super) fn start_with(bench: &Bench, arguments: &[&str]) -> Self {
+        Self::start_into(bench, Stdio::null(), arguments)
+    }
+
+    /// With this standard output.
+    pub(super) fn start_into(bench: &Bench, output: Stdio, arguments: &[&str]) -> Self {
         let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = manifest.join(".venv/bin/python");
         assert!(python.exists(), "there is no Gunicorn in .venv: tests/run puts it there");
@@ -48,7 +53,7 @@ impl Gunicorn {
             .args(arguments)
             .env("PYTHONDONTWRITEBYTECODE", "1")
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(output)
             .stderr(fs::File::create(&stderr).unwrap())
             .spawn()
             .unwrap();

@@ -1,0 +1,234 @@
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::process::Command;
+
+use super::*;
+
+struct Bench {
+    directory: tempfile::TempDir,
+    spool: Arc<Spool>,
+}
+
+impl Bench {
+    fn new(limit: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let status = Command::new("mkfifo").arg(directory.path().join("fifo")).status().unwrap();
+        assert!(status.success());
+        let spool = Arc::new(Spool::new(directory.path().join("spool"), limit));
+        Self { directory, spool }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("fifo")
+    }
+
+    fn carrier(&self) -> Carrier {
+        self.controlled().0
+    }
+
+    fn controlled(&self) -> (Carrier, Arc<Control>) {
+        let control = Control::new().unwrap();
+        let carrier =
+            Carrier::fifo(Arc::clone(&self.spool), &self.path(), Arc::clone(&control)).unwrap();
+        (carrier, control)
+    }
+
+    /// A writer; somebody has to read already.
+    fn writer(&self) -> File {
+        OpenOptions::new().write(true).open(self.path()).unwrap()
+    }
+
+    /// One that does not wait.
+    fn patient_writer(&self) -> File {
+        let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
+        OpenOptions::new().write(true).custom_flags(flags).open(self.path()).unwrap()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.spool.list().iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+    }
+}
+
+/// Writes what the pipe takes now; so many bytes.
+fn write_some(writer: &mut File, bytes: &[u8]) -> usize {
+    match writer.write(bytes) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+        written => written.unwrap(),
+    }
+}
+
+/// Steps until there is nothing more to do for now.
+fn run(carrier: &mut Carrier) -> Turn {
+    loop {
+        match carrier.turn().unwrap() {
+            Turn::Moved => {}
+            turn => return turn,
+        }
+    }
+}
+
+#[test]
+fn what_is_written_to_a_fifo_is_in_a_file_that_nobody_else_may_read() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new(1 << 30);
+    let mut carrier = bench.carrier();
+    assert_eq!(run(&mut carrier), Turn::Quiet);
+    assert_eq!(bench.spool.list(), Vec::<PathBuf>::new(), "nothing came");
+    let mut writer = bench.writer();
+    writer.write_all(b"one\ntw").unwrap();
+    assert_eq!(run(&mut carrier), Turn::Quiet);
+    writer.write_all(b"o\n").unwrap();
+    assert_eq!(run(&mut carrier), Turn::Quiet);
+    assert_eq!(bench.texts(), ["one\ntwo\n"]);
+    let path = bench.spool.list().remove(0);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&path), mode(bench.spool.directory())), (0o600, 0o700));
+    assert_eq!(bench.spool.files(), [Spooled { path, finished: false }]);
+}
+
+#[test]
+fn writers_come_and_go_and_the_last_one_to_go_ends_its_line() {
+    let bench = Bench::new(1 << 30);
+    let mut carrier = bench.carrier();
+    for text in ["one\n", "two", "three\n"] {
+        bench.writer().write_all(text.as_bytes()).unwrap();
+        assert_eq!(run(&mut carrier), Turn::Quiet);
+    }
+    assert_eq!(bench.texts(), ["one\ntwo\nthree\n"]);
+}
+
+#[test]
+fn a_line_that_was_cut_is_gone_on_with_while_somebody_has_the_fifo_open() {
+    let bench = Bench::new(1 << 30);
+    let mut carrier = bench.carrier();
+    let mut writer = bench.writer();
+    writer.write_all(b"one\nha").unwrap();
+    run(&mut carrier);
+    drop(carrier);
+    assert!(!bench.spool.files()[0].finished);
+    let mut carrier = bench.carrier();
+    writer.write_all(b"lf\n").unwrap();
+    run(&mut carrier);
+    assert_eq!(bench.texts(), ["one\nhalf\n"]);
+    // And if nobody has, what was in the pipe is gone.
+    writer.write_all(b"cut").unwrap();
+    run(&mut carrier);
+    drop(carrier);
+    drop(writer);
+    let mut carrier = bench.carrier();
+    bench.writer().write_all(b"new\n").unwrap();
+    run(&mut carrier);
+    assert_eq!(bench.texts(), ["one\nhalf\ncut\n", "new\n"]);
+}
+
+#[test]
+fn a_file_ends_at_a_lines_end_and_is_removed_when_it_is_no_longer_written() {
+    let bench = Bench::new(256 << 10); // files of 64 KiB
+    let mut carrier = bench.carrier();
+    let mut writer = bench.writer();
+    let line = format!("{}\n", "x".repeat(1006)); // never where a pipe is full
+    let wanted = 200;
+    for _ in 0..wanted {
+        let (one, other) = line.split_at(500);
+        writer.write_all(one.as_bytes()).unwrap();
+        run(&mut carrier);
+        writer.write_all(other.as_bytes()).unwrap();
+        run(&mut carrier);
+    }
+    let texts = bench.texts();
+    assert_eq!(texts.len(), 4, "200 KB in files of 64 KiB");
+    assert!(texts.iter().all(|text| text.ends_with('\n')));
+    assert_eq!(texts.concat(), line.repeat(wanted));
+    let files = bench.spool.files();
+    let finished: Vec<bool> = files.iter().map(|file| file.finished).collect();
+    assert_eq!(finished, [true, true, true, false]);
+    let sizes: Vec<u64> = texts.iter().map(|text| text.len() as u64).collect();
+    assert!(!bench.spool.remove(&files[3].path, sizes[3]).unwrap(), "it is written");
+    assert!(!bench.spool.remove(&files[0].path, sizes[0] - 1).unwrap(), "there is more in it");
+    assert!(bench.spool.remove(&files[0].path, sizes[0]).unwrap());
+    assert_eq!(bench.texts().len(), 3);
+}
+
+#[test]
+fn a_full_spool_takes_the_rest_of_a_line_and_no_more_until_there_is_room() {
+    let bench = Bench::new(256 << 10);
+    let mut carrier = bench.carrier();
+    let mut writer = bench.patient_writer();
+    let line = |nth: usize| format!("{nth:09} {}\n", "y".repeat(5000));
+    let text: String = (0..1000).map(line).collect();
+    let (mut sent, mut all, mut was_full) = (0, String::new(), 0);
+    loop {
+        sent += write_some(&mut writer, &text.as_bytes()[sent..]);
+        match carrier.turn().unwrap() {
+            Turn::Full => {
+                was_full += 1;
+                let texts = bench.texts();
+                let used: usize = texts.iter().map(String::len).sum();
+                assert!(used < (256 << 10) + 2 * (64 << 10) + 5011, "{used} bytes");
+                assert!(texts.iter().all(|text| text.ends_with('\n')));
+                for (file, text) in bench.spool.files().into_iter().zip(texts) {
+                    assert!(file.finished);
+                    all += &text;
+                    assert!(bench.spool.remove(&file.path, text.len() as u64).unwrap());
+                }
+            }
+            Turn::Quiet if sent == text.len() => break,
+            _ => {}
+        }
+    }
+    all += &bench.texts().concat();
+    assert!(was_full >= 5, "5 MB through 256 KiB");
+    assert!(all == text, "something is missing, or there twice");
+}
+
+#[test]
+fn a_fifo_that_is_replaced_is_read_until_its_last_writer_closes_it() {
+    let bench = Bench::new(1 << 30);
+    let (mut carrier, control) = bench.controlled();
+    let mut writer = bench.writer();
+    fs::remove_file(bench.path()).unwrap();
+    control.has_no_name();
+    writer.write_all(b"one\ntwo").unwrap();
+    assert_eq!(run(&mut carrier), Turn::Quiet);
+    drop(writer);
+    assert_eq!(run(&mut carrier), Turn::Ended);
+    assert_eq!(bench.texts(), ["one\ntwo\n"]);
+    assert!(bench.spool.files()[0].finished);
+    // One that nobody has open ends at once, and leaves no file.
+    let bench = Bench::new(1 << 30);
+    let (mut carrier, control) = bench.controlled();
+    fs::remove_file(bench.path()).unwrap();
+    control.has_no_name();
+    assert_eq!(run(&mut carrier), Turn::Ended);
+    assert_eq!(bench.texts(), Vec::<String>::new());
+}
+
+#[test]
+fn what_another_process_writes_is_left_to_it_and_what_it_left_is_not() {
+    let bench = Bench::new(1 << 30);
+    let other = Spool::new(bench.spool.directory().to_path_buf(), 1 << 30);
+    let mut file = other.begin(&Stream::standard_input()).unwrap();
+    file.file.write_all(b"one\ntwo").unwrap();
+    file.end = 7;
+    let path = file.path.clone();
+    assert_eq!(bench.spool.files(), []);
+    assert!(!bench.spool.remove(&path, 7).unwrap());
+    let empty = other.begin(&Stream::fifo(Path::new("/a"))).unwrap();
+    drop((file, empty)); // as a kill does
+    assert_eq!(bench.spool.files(), [Spooled { path, finished: true }]);
+    assert_eq!(bench.texts(), ["one\ntwo\n"], "its line has an end, and the empty one is gone");
+}
+
+#[test]
+fn a_line_without_an_end_does_not_fill_the_disk() {
+    let bench = Bench::new(256 << 10);
+    let mut carrier = bench.carrier();
+    let mut writer = bench.patient_writer();
+    let endless = vec![b'z'; 64 << 10];
+    while carrier.turn().unwrap() != Turn::Full {
+        write_some(&mut writer, &endless);
+    }
+    let used: usize = bench.texts().iter().map(String::len).sum();
+    assert!((4 << 20..5 << 20).contains(&used), "{used} bytes");
+}
