@@ -136,10 +136,22 @@ impl Line {
 
     /// Follows until `shutdown`, then stores what was read, lets its files go and stops. Gives
     /// those that are open and have no name here any more.
-    pub(super) async fn run(mut self, shutdown: &mut Shutdown, paths: &[PathBuf]) -> Vec<Tail> {
+    ///
+    /// # Errors
+    /// The tables are not of this program's schema any more. Nothing of what was under way is stored.
+    pub(super) async fn run(
+        mut self,
+        shutdown: &mut Shutdown,
+        paths: &[PathBuf],
+    ) -> anyhow::Result<Vec<Tail>> {
         self.look();
         self.tell_if_empty(paths);
         while !shutdown.is_requested() {
+            if let Some(why) = self.committer.as_ref().and_then(Committer::end_of_it) {
+                let why = anyhow::anyhow!("{why}");
+                self.archives.stop(RELEASE).await;
+                return Err(why);
+            }
             if Instant::now() >= self.look_due {
                 self.look();
             } else if self.tell_due().is_some_and(|due| due <= Instant::now()) {
@@ -172,7 +184,7 @@ impl Line {
             let claims = self.roster.claims();
             let _ = tokio::time::timeout(RELEASE, committer.release(&claims)).await;
         }
-        self.roster.into_nameless()
+        Ok(self.roster.into_nameless())
     }
 
     /// What was asked of the store was cut off: its connection cannot be used again.

@@ -7,16 +7,19 @@ use super::{PgWriter, rollup, time};
 use crate::model::{Batch, Reparsed};
 use crate::store::answers::Table;
 use crate::store::error::{self, StoreError};
+use crate::store::schema::is_our_epoch;
 
 /// Before the rejects are touched, as an ingest does before it adds some: whoever has this row
 /// waits for nobody who waits for it.
-const COUNT: &str = "
-    UPDATE log_file
+const COUNT: &str = concat!(
+    "UPDATE log_file
        SET rejected = rejected - $2, stored_rows = stored_rows + $3, excluded = excluded + $4,
            reparsed = reparsed + $2,
            other_formats = CASE WHEN format = $5 OR other_formats @> to_jsonb($5::text)
                            THEN other_formats ELSE other_formats || to_jsonb($5::text) END
-     WHERE id = $1";
+     WHERE id = $1 AND ",
+    is_our_epoch!()
+);
 
 const TAKE: &str = "
     DELETE FROM rejected_line AS r USING unnest($2::int8[], $3::timestamptz[]) AS t (log_offset, at)
@@ -38,7 +41,7 @@ impl PgWriter {
 }
 
 async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Trouble> {
-    sqlx::query(COUNT)
+    let counted = sqlx::query(COUNT)
         .bind(lines.file.0)
         .bind(lines.taken.len() as i64)
         .bind(lines.rows.rows() as i64)
@@ -46,6 +49,9 @@ async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Tr
         .bind(&lines.format)
         .execute(&mut *connection)
         .await?;
+    if counted.rows_affected() != 1 {
+        return Err(Trouble::Moved); // the schema is another one by now
+    }
     let taken = sqlx::query(TAKE)
         .bind(lines.file.0)
         .bind(lines.taken.iter().map(|(offset, _)| *offset as i64).collect::<Vec<_>>())

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{Postgres, lock, time};
 use crate::model::{Checkpoint, FileId, Sighting};
 use crate::store::answers::{Committed, StoredLine};
 use crate::store::error::{Because, Kind, StoreError, failed};
 use crate::store::rows::{self, Columns, checkpoint_columns};
+use crate::store::schema::next_epoch;
 
 const CANDIDATES: &str = concat!(
     "SELECT ",
@@ -21,7 +22,9 @@ const CANDIDATES: &str = concat!(
 );
 
 const CLAIM: &str = concat!(
-    "UPDATE log_file SET epoch = epoch + 1, path = $2, format = $6, owner = $7,
+    "UPDATE log_file SET epoch = ",
+    next_epoch!(),
+    ", path = $2, format = $6, owner = $7,
             other_formats = CASE WHEN format = $6 OR other_formats @> to_jsonb(format)
                             THEN other_formats ELSE other_formats || to_jsonb(format) END,
             device = CASE WHEN $3::bigint IS NULL THEN device ELSE $3 END,
@@ -310,8 +313,9 @@ impl PgWriter {
         line.await.map_err(failed(&self.arm.name))
     }
 
+    /// An idle daemon learns here that the tables are of a newer schema.
     pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        self.connection.ping().await.map_err(failed(&self.arm.name))
+        self.arm.look_at_schema(&mut self.connection).await
     }
 
     /// A session gets a lock that it has once more; so a lock is asked for only once.
