@@ -68,5 +68,6 @@ mod store_schema;
 mod sweeps;
 mod takeover;
 mod traffic;
+mod upgrade;
 mod verify;
 mod workers;

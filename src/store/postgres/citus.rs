@@ -7,11 +7,13 @@
 
 use std::sync::atomic::Ordering;
 
+use sqlx::error::DatabaseError;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Postgres, lock};
-use crate::store::error::{Because, Kind, StoreError, failed};
+use crate::model::Micros;
+use crate::store::error::{self, Because, Kind, StoreError, failed};
 
 /// The tables, in the order in which they are distributed, and by which column.
 const TABLES: [(&str, &str); 6] = [
@@ -58,6 +60,21 @@ impl Postgres {
         let is = has && is_distributed(connection, "log_file").await?;
         self.distributed.store(is, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// As [`error::from_sqlx`]; a row that a worker refuses is told by the message, which is all that
+    /// there is, and only if it is English.
+    pub(super) fn sorted(&self, error: sqlx::Error) -> StoreError {
+        match error.as_database_error().map(DatabaseError::message) {
+            Some(message)
+                if self.is_distributed()
+                    && is_of_a_worker(&error)
+                    && message.contains(" violates ") =>
+            {
+                Kind::BadRow.error(&self.name, Because(message.to_owned()))
+            }
+            _ => error::from_sqlx(&self.name, error),
+        }
     }
 
     pub(in crate::store) async fn may_distribute(
@@ -128,6 +145,47 @@ impl Postgres {
         let _ = connection.close().await;
         Ok(done)
     }
+}
+
+/// Whether a worker answered so to a COPY: its code is lost on the way.
+pub(super) fn is_of_a_worker(error: &sqlx::Error) -> bool {
+    error::code(error) == "XX000"
+}
+
+/// Runs a command on each shard of a table, `%1$s` in it, by itself: what names a row's place means
+/// nothing on another shard. Gives what each answered, such as `DELETE 5`.
+pub(super) async fn on_shards(
+    connection: &mut PgConnection,
+    table: &str,
+    command: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let answers: Vec<(bool, String)> =
+        sqlx::query_as("SELECT success, result FROM run_command_on_shards($1::regclass, $2)")
+            .bind(table)
+            .bind(command)
+            .fetch_all(connection)
+            .await?;
+    if let Some((_, why)) = answers.iter().find(|(success, _)| !success) {
+        return Err(sqlx::Error::Protocol(format!("a shard of {table} failed: {why}")));
+    }
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+}
+
+/// Deletes rows of a table with a time before `cutoff`, on each shard at most `limit`. So fewer than
+/// `limit` altogether says that none are left.
+pub(super) async fn delete(
+    connection: &mut PgConnection,
+    (table, column): (&str, &str),
+    cutoff: Micros,
+    limit: i64,
+) -> Result<u64, sqlx::Error> {
+    let before = format!("timestamptz 'epoch' + {cutoff} * interval '1 microsecond'");
+    let command = format!(
+        "DELETE FROM %1$s WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM %1$s WHERE {column} < {before} LIMIT {limit}))"
+    );
+    let answers = on_shards(connection, table, &command).await?;
+    Ok(answers.iter().filter_map(|it| it.strip_prefix("DELETE ")?.parse::<u64>().ok()).sum())
 }
 
 async fn is_distributed(connection: &mut PgConnection, table: &str) -> Result<bool, sqlx::Error> {

@@ -11,7 +11,7 @@
 use std::ops::Range;
 
 use chrono::{DateTime, Datelike, Days};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{PgWriter, Postgres, lock};
 use crate::model::Batch;
@@ -160,15 +160,18 @@ async fn make(connection: &mut PgConnection, table: Table, day: i32) -> Result<(
         Attached::No => {}
     }
     let (from, to) = (midnight(day), midnight(day + 1));
-    // One simple query is one transaction: both or neither.
-    sqlx::raw_sql(AssertSqlSafe(format!(
-        "CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL);
-         COMMENT ON TABLE {name} IS '{ONE_DAY} {parent}';
-         ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');"
-    )))
-    .execute(connection)
-    .await?;
-    Ok(())
+    // One by one, since Citus refuses several in one message; all or none.
+    let mut tx = connection.begin().await?;
+    for step in [
+        format!("CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL)"),
+        format!("COMMENT ON TABLE {name} IS '{ONE_DAY} {parent}'"),
+        format!(
+            "ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')"
+        ),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(step)).execute(&mut *tx).await?;
+    }
+    tx.commit().await
 }
 
 pub(super) async fn finalize(

@@ -6,17 +6,20 @@ use super::commit::{Trouble, copy};
 use super::{PgWriter, rollup, time};
 use crate::model::{Batch, Reparsed};
 use crate::store::answers::Table;
-use crate::store::error::{self, StoreError};
+use crate::store::error::StoreError;
 use crate::store::schema::is_our_epoch;
 
 /// Before the rejects are touched, as an ingest does before it adds some: whoever has this row
 /// waits for nobody who waits for it.
+///
+/// `jsonb_object` makes json of a text as `to_jsonb` does, whose result may depend on settings: Citus
+/// lets no such function go to a worker.
 const COUNT: &str = concat!(
     "UPDATE log_file
        SET rejected = rejected - $2, stored_rows = stored_rows + $3, excluded = excluded + $4,
            reparsed = reparsed + $2,
-           other_formats = CASE WHEN format = $5 OR other_formats @> to_jsonb($5::text)
-                           THEN other_formats ELSE other_formats || to_jsonb($5::text) END
+           other_formats = CASE WHEN format = $5 OR other_formats ? $5 THEN other_formats
+                           ELSE other_formats || (jsonb_object(ARRAY['', $5]) -> '') END
      WHERE id = $1 AND ",
     is_our_epoch!()
 );
@@ -34,7 +37,7 @@ impl PgWriter {
             Err(Trouble::Moved) => Ok(false),
             Err(Trouble::Sql(error)) => {
                 self.forget_days(&lines.rows); // a sweep may have dropped one; the next try makes it
-                Err(error::from_sqlx(&self.arm.name, error))
+                Err(self.arm.sorted(error))
             }
         }
     }
