@@ -11,12 +11,13 @@
 use std::ops::Range;
 
 use chrono::{DateTime, Datelike, Days};
+use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{PgWriter, Postgres, lock};
 use crate::model::Batch;
 use crate::store::answers::Table;
-use crate::store::error::{StoreError, failed};
+use crate::store::error::{self, Because, Kind, StoreError};
 
 /// Days with a partition of their own: 2000-01-01 until before 2100-01-01. The others share two
 /// that are always there.
@@ -93,10 +94,24 @@ async fn ensure(
     for (table, day) in wanted {
         under_lock(connection, async |connection| make(connection, table, day).await)
             .await
-            .map_err(failed(&arm.name))?;
+            .map_err(|error| no_partition(arm, table, day, error))?;
         arm.known_days().insert((table, day));
     }
     Ok(())
+}
+
+/// Partitions may be made ahead, by somebody else.
+fn no_partition(arm: &Postgres, table: Table, day: i32, error: sqlx::Error) -> StoreError {
+    if error::code(&error) != "42501" {
+        return error::from_sqlx(&arm.name, error);
+    }
+    let (table, date) = (table.name(), date(day));
+    let why = error.as_database_error().map(DatabaseError::message).unwrap_or_default();
+    let why = format!(
+        "{table} has no partition for {date}, and this user may not make one ({why}): the tables' \
+         owner makes it with `log-ingestd migrate --days 7 --since {date}`"
+    );
+    Kind::Refused.error(&arm.name, Because(why))
 }
 
 /// Runs a step while nobody else makes or drops partitions. The lock is the session's, since some
