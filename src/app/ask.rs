@@ -10,7 +10,7 @@ use crate::store::chain;
 /// # Errors
 /// A store that cannot be reached or used.
 pub async fn ask(config: &Config) -> anyhow::Result<Reader> {
-    let opening = Store::open(config.location.clone());
+    let opening = Store::open_to_read(config.location.clone());
     match tokio::time::timeout(config.connect_timeout, opening).await {
         Ok(Ok(store)) => Ok(store.reader()),
         Ok(Err(error)) => Err(anyhow::anyhow!("{}", chain(&error))),

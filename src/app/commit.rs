@@ -25,7 +25,8 @@ pub(super) enum Outcome {
     Conflict(Vec<FileId>),
     /// Nothing of it is stored: the store refuses one of its rows.
     BadRow(String),
-    /// Nothing of it is known to be stored: the store was away for longer than it may.
+    /// Nothing of it is known to be stored: the store was away for longer than it may, or nothing of it
+    /// is stored, for its tables are not of this program's schema.
     GaveUp(StoreError),
 }
 
@@ -53,6 +54,8 @@ pub(super) struct Committer {
     away: Option<Instant>,
     backoff: Backoff,
     retry_at: Option<Instant>,
+    /// Why nothing can be stored any more, if that is so.
+    end: Option<String>,
     kept_alive: Instant,
     /// Whether there was a connection before.
     connected: bool,
@@ -72,6 +75,7 @@ impl Committer {
             away: None,
             backoff,
             retry_at: None,
+            end: None,
             kept_alive,
             connected: false,
             metrics: None,
@@ -152,6 +156,11 @@ impl Committer {
         self.writer.is_some()
     }
 
+    /// Why nothing can be stored any more, whatever one waits for: the tables are of another schema.
+    pub(super) fn end_of_it(&self) -> Option<&str> {
+        self.end.as_deref()
+    }
+
     /// Something failed: the connection is given up, one message tells when the store goes away,
     /// and the next try waits.
     pub(super) fn failed(&mut self, error: &StoreError) {
@@ -159,6 +168,10 @@ impl Committer {
         if let Some(metrics) = &self.metrics {
             metrics.ingest.failed();
             metrics.health.store_failed(chain(error));
+        }
+        if error.is_about_schema() {
+            self.end = Some(chain(error));
+            return;
         }
         if self.away.is_none() {
             self.away = Some(Instant::now());
@@ -234,6 +247,9 @@ impl Committer {
                 }
                 Err(error) => {
                     self.failed(&error);
+                    if error.is_about_schema() {
+                        return Outcome::GaveUp(error);
+                    }
                     let away = self.away.map_or(Duration::ZERO, |since| since.elapsed());
                     if self.patience.is_some_and(|patience| away > patience) {
                         return Outcome::GaveUp(error);

@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use crate::follow::Tail;
 use crate::follow::identity::Likeness;
 use crate::model::{Checkpoint, FileId, HeadPrint, NewFile, Sighting};
-use crate::store::{StoreError, Writer};
+use crate::store::{FIRST_EPOCH, StoreError, Writer};
 
 use super::examine::{Examined, examine, settle_format};
 use super::formats::{Format, Formats};
@@ -26,9 +26,6 @@ use super::roster::{Bystander, Followed, Roster, Waiting, Why};
 /// Time until the first try to claim again a file that another writer holds: the server may just
 /// not have noticed yet that a killed daemon is gone.
 const HELD_FIRST: Duration = Duration::from_millis(250);
-
-/// The epoch of a file that was registered and never claimed again.
-const FIRST_EPOCH: i64 = 1;
 
 /// The longest time between two tries; each is twice the one before.
 const HELD_LONGEST: Duration = Duration::from_secs(5);

@@ -50,6 +50,14 @@ async fn look(store: &Store, fresh: &[(Table, i32)], seen: &mut Seen) -> Result<
         match indexer.index(table, day).await {
             Ok(()) => info!(table = name, day = date, "indexes of a day that is over are built"),
             Err(error) if error.is_transient() => return Err(error),
+            Err(StoreError::Refused { .. }) => {
+                info!(
+                    table = name,
+                    day = date,
+                    "this user may not build indexes: that is left to the tables' owner"
+                );
+                seen.failed.insert((table, day));
+            }
             Err(error) => {
                 // It holds a line twice, or somebody has changed the table: a person has to look.
                 error!(

@@ -9,7 +9,7 @@
 //!   `page` has the address at which the web room answers.
 //! - [`import()`]: the same line for files that are whole; `source` opens them.
 //! - [`verify()`]: the same line once more, compared with what is stored.
-//! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`]: the small commands.
+//! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`], [`migrate()`]: the small commands.
 
 mod archives;
 mod ask;
@@ -26,6 +26,7 @@ mod import;
 mod indexing;
 mod ingest;
 mod judge;
+mod migrate;
 mod missing;
 mod page;
 mod reparse;
@@ -42,6 +43,7 @@ pub use check::{Report, check};
 pub use cleanup::cleanup;
 pub use config::{Config, PageConfig, Parsing, SpoolConfig, Watch};
 pub use import::{Progress, Summary, import};
+pub use migrate::{MigrateOptions, Migration, migrate};
 pub use reparse::{ReparseSummary, reparse};
 pub use shutdown::{Request, Shutdown};
 pub use status::{FileStatus, Status, status};

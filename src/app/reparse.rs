@@ -20,7 +20,7 @@ use super::config::Config;
 use super::fill::{CONTINUES, TOO_LONG};
 use super::formats::{Format, Formats};
 use super::shutdown::Shutdown;
-use super::watch::{connect, owner};
+use super::watch::{connect, connect_to_read, owner};
 use crate::store::chain;
 
 /// Rejects that are read at a time.
@@ -51,7 +51,10 @@ pub struct ReparseSummary {
 /// the same command goes on.
 pub async fn reparse(config: &Config, dry_run: bool) -> anyhow::Result<ReparseSummary> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let store = connect(config, &mut shutdown).await?;
+    let store = match dry_run {
+        true => connect_to_read(config, &mut shutdown).await?,
+        false => connect(config, &mut shutdown).await?,
+    };
     let mut reparse = Reparse {
         committer: Committer::new(store, owner(config), None),
         formats: Formats::new(config.parsing.clone()),

@@ -28,7 +28,8 @@ const DAYS_AHEAD: i32 = 3;
 /// Runs until SIGTERM or SIGINT. `reload` makes the configuration anew, at SIGHUP.
 ///
 /// # Errors
-/// A store that cannot be reached or used at the start.
+/// A store that cannot be reached or used at the start, or whose tables a newer daemon has upgraded
+/// since.
 pub async fn watch(
     mut watch: Watch,
     reload: impl Fn() -> anyhow::Result<Watch>,
@@ -60,9 +61,18 @@ pub async fn watch(
         });
         let descriptors = allow_many_files(if page.is_some() { MOST_CONNECTIONS } else { 0 });
         let line = Line::new(watch.clone(), store.clone(), kept, descriptors, Arc::clone(&metrics));
-        kept = line.run(&mut shutdown, &watch.paths).await;
+        let ended = line.run(&mut shutdown, &watch.paths).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         indexer.abort(); // what it has begun ends with its connection, and is begun again
+        kept = match ended {
+            Ok(kept) => kept,
+            Err(error) => {
+                if let Some(page) = page {
+                    page.close().await;
+                }
+                return Err(error);
+            }
+        };
         let input = &kept.1;
         let done = !shutdown.is_requested();
         if done || shutdown.request() == Request::Stop {
@@ -116,10 +126,32 @@ pub(super) fn owner(config: &Config) -> String {
 
 /// Opens the store; tries again for `connect_timeout` if it is not there yet.
 pub(super) async fn connect(config: &Config, shutdown: &mut Shutdown) -> anyhow::Result<Store> {
+    connect_and(config, shutdown, true).await
+}
+
+/// The same for who only asks: tables of an older schema are refused, and not upgraded.
+pub(super) async fn connect_to_read(
+    config: &Config,
+    shutdown: &mut Shutdown,
+) -> anyhow::Result<Store> {
+    connect_and(config, shutdown, false).await
+}
+
+async fn connect_and(
+    config: &Config,
+    shutdown: &mut Shutdown,
+    upgrade: bool,
+) -> anyhow::Result<Store> {
     let end = tokio::time::Instant::now() + config.connect_timeout;
     let mut backoff = Backoff::default();
     loop {
-        let attempt = tokio::time::timeout_at(end, Store::open(config.location.clone())).await;
+        let opening = async {
+            match upgrade {
+                true => Store::open(config.location.clone()).await,
+                false => Store::open_to_read(config.location.clone()).await,
+            }
+        };
+        let attempt = tokio::time::timeout_at(end, opening).await;
         let error = match attempt {
             Ok(Ok(store)) => return Ok(store),
             Ok(Err(error)) => error,

@@ -143,7 +143,7 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
     if paths.is_empty() {
         return Err(usage(
             "nothing to do: give --watch PATH to follow logs, or a command (import, check, \
-             status, query, top, verify, reparse, cleanup); --help tells more",
+             status, query, top, verify, reparse, cleanup, migrate); --help tells more",
         ));
     }
     let include = flags.include.clone().or(file.include).unwrap_or_default();

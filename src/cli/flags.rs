@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use super::migrate::Migrate;
 use super::query::{Query, Top};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -179,6 +180,8 @@ pub(super) enum Command {
     },
     /// Sweep old rows now
     Cleanup(Cleanup),
+    /// Make the tables, or bring them to this program's schema, and exit; daemons that are older stop
+    Migrate(Migrate),
     /// Print a line for --auth-file, of a password that is read from the terminal or from standard
     /// input
     HashPassword {

@@ -8,6 +8,7 @@ mod audit;
 mod build;
 mod file;
 mod flags;
+mod migrate;
 mod page;
 mod password;
 mod progress;
@@ -112,6 +113,7 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             let sweep = build::sweep(cleanup, &config)?;
             render::swept(&app::cleanup(&config, &sweep).await?, cleanup.dry_run)?;
         }
+        Some(Command::Migrate(typed)) => migrate::migrate(flags, typed).await?,
         Some(Command::Query(query)) => query::query(flags, query).await?,
         Some(Command::Top(top)) => query::top(flags, top).await?,
         Some(Command::HashPassword { name, token }) => password::hash(name, *token)?,

@@ -39,17 +39,31 @@ pub enum StoreError {
         #[source]
         source: Cause,
     },
-    /// The tables were made by a newer version of this program.
+    /// The tables were made, or upgraded since, by a newer version of this program. Nothing was
+    /// stored.
     #[error(
-        "{store} has schema version {found}, this program knows versions up to {known}: \
-         use the newer log-ingestd"
+        "{store} has schema {found}, made by a newer log-ingestd; this one knows schema {known}: \
+         upgrade it"
     )]
     Newer {
         /// The database.
         store: String,
-        /// Its schema version.
+        /// Its schema.
         found: i64,
-        /// The newest version known here.
+        /// The newest one known here.
+        known: i64,
+    },
+    /// The tables are those of an older version of this program, and who asks is not to upgrade them.
+    #[error(
+        "{store} has schema {found}, this log-ingestd needs schema {known}: `log-ingestd migrate` \
+         brings it there, and stops daemons that are older"
+    )]
+    Older {
+        /// The database.
+        store: String,
+        /// Its schema.
+        found: i64,
+        /// The one that is needed.
         known: i64,
     },
     /// An offset or epoch was not what the batch started from: somebody else has written. Nothing
@@ -86,6 +100,12 @@ impl StoreError {
     /// Whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Unavailable { .. })
+    }
+
+    /// Whether this program and the tables do not belong together: nothing works until one of them
+    /// is upgraded.
+    pub fn is_about_schema(&self) -> bool {
+        matches!(self, StoreError::Newer { .. } | StoreError::Older { .. })
     }
 }
 

@@ -27,6 +27,7 @@ mod indexer;
 mod location;
 mod postgres;
 mod rows;
+mod schema;
 mod search;
 mod sqlite;
 mod sweeper;
@@ -42,6 +43,7 @@ pub use error::{Cause, StoreError, chain};
 pub use export::{Exported, write_csv, write_json_lines};
 pub use indexer::Indexer;
 pub use location::{Location, LocationError};
+pub use schema::{FIRST_EPOCH, Schema, Step};
 pub use search::{
     By, Cursor, Direction, FileList, Found, Overview, Page, Point, Reader, RejectList, Top,
     TopItem, Walk,
@@ -49,6 +51,7 @@ pub use search::{
 pub use sweeper::{DayRemoved, Sweeper};
 pub use writer::Writer;
 
+use error::{Because, Kind};
 use postgres::{PgWriter, Postgres};
 use sqlite::{Sqlite, SqliteWriter};
 
@@ -85,14 +88,85 @@ impl Store {
     ///
     /// [`StoreError::Unavailable`], `Refused`, `Newer` or `Failed`.
     pub async fn open(location: Location) -> Result<Store, StoreError> {
+        Store::open_and(location, true).await
+    }
+
+    /// The same for those who only ask: tables of an older schema are left as they are, since daemons
+    /// may be at work that know no other. Tables are made where there are none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`], and [`StoreError::Older`].
+    pub async fn open_to_read(location: Location) -> Result<Store, StoreError> {
+        Store::open_and(location, false).await
+    }
+
+    async fn open_and(location: Location, upgrade: bool) -> Result<Store, StoreError> {
         let name = location.to_string();
         let arm = match &location {
             Location::Postgres(options) => {
-                Arm::Postgres(Arc::new(Postgres::open((**options).clone(), name).await?))
+                Arm::Postgres(Arc::new(Postgres::open((**options).clone(), name, upgrade).await?))
             }
-            Location::Sqlite(path) => Arm::Sqlite(Arc::new(Sqlite::open(path, name).await?)),
+            Location::Sqlite(path) => {
+                Arm::Sqlite(Arc::new(Sqlite::open(path, name, upgrade).await?))
+            }
         };
         Ok(Store { location: Arc::new(location), arm })
+    }
+
+    /// Which schema a database has. Changes nothing, and makes no SQLite file.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn schema(location: &Location) -> Result<Schema, StoreError> {
+        let name = location.to_string();
+        match location {
+            Location::Postgres(options) => Postgres::schema((**options).clone(), name).await,
+            Location::Sqlite(path) => Sqlite::schema(path, name).await,
+        }
+    }
+
+    /// Refuses a database whose tables cannot be distributed by Citus. Changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Refused`] with what is missing, and as for [`Store::open`].
+    pub async fn may_distribute(location: &Location) -> Result<(), StoreError> {
+        let name = location.to_string();
+        match location {
+            Location::Postgres(options) => {
+                Postgres::may_distribute((**options).clone(), name).await
+            }
+            Location::Sqlite(_) => {
+                let why = "Citus distributes tables of PostgreSQL: give its database URL";
+                Err(Kind::Refused.error(&name, Because(why.into())))
+            }
+        }
+    }
+
+    /// Distributes the tables over the workers of a Citus cluster, with the rows that they have: the
+    /// files by their id, and what belongs to a file beside it. Gives those that were not distributed
+    /// yet.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::may_distribute`].
+    pub async fn distribute(&self) -> Result<Vec<&'static str>, StoreError> {
+        match &self.arm {
+            Arm::Postgres(arm) => arm.distribute().await,
+            Arm::Sqlite(_) => Store::may_distribute(&self.location).await.map(|()| Vec::new()),
+        }
+    }
+
+    /// What would be applied to a database of this schema, in order.
+    pub fn steps(location: &Location, schema: Schema) -> Vec<Step> {
+        let migrations = match location {
+            Location::Postgres(_) => &postgres::MIGRATIONS,
+            Location::Sqlite(_) => &sqlite::MIGRATIONS,
+        };
+        let newer = migrations.iter().filter(|step| Some(step.version) > schema.found);
+        newer.map(|it| Step { schema: it.version, about: it.description.to_string() }).collect()
     }
 
     /// Where the rows go.

@@ -10,7 +10,8 @@ use crate::model::{Batch, Checkpoint, FileId, Micros, NewFile, Reparsed, Sightin
 /// One connection that claims files and commits batches. What it claimed is free again when it is
 /// dropped, or when its process ends in whatever way.
 ///
-/// After [`StoreError::Unavailable`] from any call, drop it and make another.
+/// After [`StoreError::Unavailable`] from any call, drop it and make another. [`StoreError::Newer`] from
+/// whatever writes says that nothing was written, and that nothing more will be.
 #[derive(Debug)]
 pub struct Writer {
     arm: WriterArm,
@@ -73,16 +74,11 @@ impl Writer {
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
-        match &mut self.arm {
+        let registered = match &mut self.arm {
             WriterArm::Postgres(arm) => arm.register(files).await,
-            WriterArm::Sqlite(arm) => {
-                let mut registered = Vec::with_capacity(files.len());
-                for (new, known) in files {
-                    registered.push(arm.register(new, known).await?);
-                }
-                Ok(registered)
-            }
-        }
+            WriterArm::Sqlite(arm) => arm.register_all(files).await,
+        };
+        self.unless_schema(registered).await
     }
 
     /// Takes the file: locks it, raises its epoch, writes down where it is now, and opens it again
@@ -94,7 +90,8 @@ impl Writer {
         seen: &Sighting,
         format: &str,
     ) -> Result<Option<Checkpoint>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.claim(file, seen, format).await)
+        let done = either!(&mut self.arm, WriterArm, arm => arm.claim(file, seen, format).await);
+        self.unless_schema(done).await
     }
 
     /// Takes a file again that a lost writer of this process had under `epoch`. `false` if
@@ -114,7 +111,8 @@ impl Writer {
     ///
     /// [`StoreError::Conflict`] if the epoch is another.
     pub async fn moved(&mut self, file: FileId, epoch: i64, path: &str) -> Result<(), StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.moved(file, epoch, path).await)
+        let done = either!(&mut self.arm, WriterArm, arm => arm.moved(file, epoch, path).await);
+        self.unless_schema(done).await
     }
 
     /// Lets a file go; nothing happens if this writer does not have it.
@@ -144,7 +142,8 @@ impl Writer {
     /// if some row cannot be stored; nothing is stored then. After [`StoreError::Unavailable`]
     /// it may have been stored: see the module's page.
     pub async fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.commit(batch).await)
+        let done = either!(&mut self.arm, WriterArm, arm => arm.commit(batch).await);
+        self.unless_schema(done).await
     }
 
     /// Begins a batch's transaction and sends its rows, without moving an offset. Nobody sees them
@@ -168,10 +167,11 @@ impl Writer {
     ///
     /// As for [`Writer::commit`]. The writer is of no further use.
     pub async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        match &mut self.arm {
+        let done = match &mut self.arm {
             WriterArm::Postgres(arm) => arm.seal(batch).await,
             WriterArm::Sqlite(arm) => arm.commit(batch).await,
-        }
+        };
+        self.unless_schema(done).await
     }
 
     /// Offset and epoch of files when no transaction is moving them any more: what became of a
@@ -202,7 +202,8 @@ impl Writer {
         lost_bytes: u64,
         reason: &str,
     ) -> Result<(), StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.close(file, epoch, lost_bytes, reason).await)
+        let done = either!(&mut self.arm, WriterArm, arm => arm.close(file, epoch, lost_bytes, reason).await);
+        self.unless_schema(done).await
     }
 
     /// Writes down that `lost_bytes` of a file that goes on are gone.
@@ -216,7 +217,9 @@ impl Writer {
         epoch: i64,
         lost_bytes: u64,
     ) -> Result<(), StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.lose(file, epoch, lost_bytes).await)
+        let done =
+            either!(&mut self.arm, WriterArm, arm => arm.lose(file, epoch, lost_bytes).await);
+        self.unless_schema(done).await
     }
 
     /// The files of a host of which more may come, oldest first.
@@ -287,7 +290,27 @@ impl Writer {
     ///
     /// [`StoreError::BadRow`] if some row cannot be stored; nothing changed then.
     pub async fn reparse(&mut self, lines: &Reparsed) -> Result<bool, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.reparse(lines).await)
+        let done = either!(&mut self.arm, WriterArm, arm => arm.reparse(lines).await);
+        match self.unless_schema(done).await {
+            Ok(false) => {
+                either!(&mut self.arm, WriterArm, arm => arm.keep_alive().await).map(|()| false)
+            }
+            done => done,
+        }
+    }
+
+    /// What failed, or the reason why: that a newer daemon has upgraded the tables meanwhile. They are
+    /// asked only after an error, and only if waiting would not cure it.
+    async fn unless_schema<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
+        match done {
+            Err(error) if !error.is_transient() && !error.is_about_schema() => {
+                match either!(&mut self.arm, WriterArm, arm => arm.keep_alive().await) {
+                    Err(reason) if reason.is_about_schema() => Err(reason),
+                    _ => Err(error),
+                }
+            }
+            done => done,
+        }
     }
 
     /// Says good-bye, which leaves an SQLite file without files beside it. Nothing is lost without.

@@ -124,7 +124,7 @@ for_each_store! {
         let mut daemon = bench.watch();
         bench.rows(50).await;
         // As another daemon does when it takes the file over.
-        bench.place.execute("UPDATE log_file SET epoch = epoch + 1").await;
+        bench.place.execute("UPDATE log_file SET epoch = epoch + 1000").await;
         bench.append("access.log", lines("b", 0..50));
         daemon.says("another log-ingestd took this file over").await;
         bench.digests_are_true().await;

@@ -23,6 +23,8 @@ pub(crate) struct Cluster {
     programs: PathBuf,
     directory: PathBuf,
     port: u16,
+    /// More of the server's settings, each as `-c name=value`.
+    settings: &'static str,
     _watchdog: Child,
 }
 
@@ -34,6 +36,10 @@ pub(crate) fn shared() -> &'static Cluster {
 
 impl Cluster {
     pub(crate) fn start() -> Cluster {
+        Cluster::start_with("")
+    }
+
+    pub(crate) fn start_with(settings: &'static str) -> Cluster {
         let programs = newest_programs();
         let directory =
             tempfile::Builder::new().prefix("log-ingestd-pg-").tempdir().unwrap().keep();
@@ -65,7 +71,7 @@ impl Cluster {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let cluster = Cluster { programs, directory, port, _watchdog: watchdog };
+        let cluster = Cluster { programs, directory, port, settings, _watchdog: watchdog };
         cluster.start_again();
         cluster
     }
@@ -74,9 +80,10 @@ impl Cluster {
     pub(crate) fn start_again(&self) {
         let settings = format!(
             "-c port={} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} \
-             -c fsync=off -c max_connections=200 -c shared_buffers=64MB",
+             -c fsync=off -c max_connections=200 -c shared_buffers=64MB {}",
             self.port,
-            self.directory.display()
+            self.directory.display(),
+            self.settings
         );
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {

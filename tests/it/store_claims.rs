@@ -25,10 +25,10 @@ async fn a_file_has_one_writer_until_that_writer_is_gone(place: Place) {
     assert_eq!(second.claim(at.file, &seen, "%(r)s").await.unwrap(), None);
     // Claiming what one has is no fault; the epoch rises.
     let again = first.claim(at.file, &seen, "%(r)s").await.unwrap().unwrap();
-    assert_eq!(again.epoch, at.epoch + 1);
+    assert_eq!(again.epoch, at.epoch + 1000);
     drop(first);
     let taken = claim_soon(&mut second, &again).await;
-    assert_eq!(taken.epoch, again.epoch + 1);
+    assert_eq!(taken.epoch, again.epoch + 1000);
     second.commit(&Lines::after(&taken).row(NOW).batch()).await.unwrap();
 }
 

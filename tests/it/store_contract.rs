@@ -126,7 +126,7 @@ async fn a_stale_epoch_changes_nothing(place: Place) {
     let store = place.open().await;
     let mut stale = store.writer("web:1").await.unwrap();
     let at = claimed(&mut stale, 1).await;
-    place.execute("UPDATE log_file SET epoch = epoch + 1").await;
+    place.execute("UPDATE log_file SET epoch = epoch + 1000").await;
     let batch = Lines::after(&at).row(NOW).reject(NOW, b"?").batch();
     assert!(matches!(stale.commit(&batch).await, Err(StoreError::Conflict { .. })));
     let closed = stale.close(at.file, at.epoch, 0, "truncated").await;

@@ -30,7 +30,7 @@ async fn a_newer_schema_is_refused(place: Place) {
         .await;
     let error = Store::open(place.location()).await.unwrap_err();
     assert!(matches!(error, StoreError::Newer { found: 9999, .. }), "{error:?}");
-    assert!(error.to_string().contains("use the newer log-ingestd"), "{error}");
+    assert!(error.to_string().contains("made by a newer log-ingestd"), "{error}");
 }
 
 async fn every_table_and_column_says_what_it_means(place: Place) {

@@ -4,10 +4,11 @@ use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 
 use crate::follow::Lines;
 use crate::model::{Batch, Checkpoint, Span};
+use crate::store::{StoreError, chain};
 
 use super::Import;
 use super::group::unreadable;
@@ -187,7 +188,7 @@ impl Import<'_> {
                     return Ok(Some(PassEnd::Refused(Box::new(batch), reason)));
                 }
                 Outcome::Conflict(_) => bail!("another log-ingestd took this file over"),
-                Outcome::GaveUp(error) => return Err(error).context("the store is away"),
+                Outcome::GaveUp(error) => return Err(given_up(&error)),
             }
         }
         Ok(None)
@@ -214,4 +215,10 @@ impl Import<'_> {
         self.summary.excluded += span.excluded;
         self.summary.bytes += span.to.offset - span.from;
     }
+}
+
+/// What is told of a store that does not take any more.
+pub(super) fn given_up(error: &StoreError) -> anyhow::Error {
+    let why = anyhow!(chain(error));
+    if error.is_about_schema() { why } else { why.context("the store is away") }
 }

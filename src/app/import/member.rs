@@ -2,16 +2,13 @@
 
 use std::sync::Arc;
 
-use anyhow::anyhow;
-
 use crate::app::commit::Claims;
 use crate::app::formats::Format;
 use crate::app::source::Source;
 use crate::model::{Checkpoint, FileId};
 use crate::store::StoreError;
-use crate::store::chain;
 
-use super::content::End;
+use super::content::{End, given_up};
 use super::group::Group;
 use super::single::warn_of_rest;
 use super::writer;
@@ -71,8 +68,7 @@ impl Group<'_> {
         self.batch.clear();
         for member in std::mem::take(&mut self.members) {
             self.claims.remove(&member.claimed.file);
-            let why = anyhow!(chain(error)).context("the store is away");
-            self.failures.push((member.nth, why));
+            self.failures.push((member.nth, given_up(error)));
         }
     }
 

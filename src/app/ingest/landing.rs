@@ -39,10 +39,8 @@ impl Line {
                 self.discard();
                 self.narrow(&batch, &reason);
             }
-            Outcome::GaveUp(error) => {
-                error!(%error, "a commit was given up");
-                self.discard();
-            }
+            // Waiting does not help: the committer knows why, and the line ends.
+            Outcome::GaveUp(_) => self.discard(),
         }
         batch.clear();
         self.spare = Some(batch);

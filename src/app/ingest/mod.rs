@@ -140,14 +140,23 @@ impl Line {
     /// Follows until `shutdown`, or until all of standard input is stored and there is nothing else;
     /// then stores what was read, lets its files go and stops. Gives those that are open and have no
     /// name here any more, and the streams.
+    ///
+    /// # Errors
+    /// The tables are not of this program's schema any more. Nothing of what was under way is stored.
     pub(super) async fn run(
         mut self,
         shutdown: &mut Shutdown,
         paths: &[PathBuf],
-    ) -> (Vec<Tail>, Streams) {
+    ) -> anyhow::Result<(Vec<Tail>, Streams)> {
         self.look();
         self.tell_if_empty(paths);
         while !shutdown.is_requested() {
+            if let Some(why) = self.committer.as_ref().and_then(Committer::end_of_it) {
+                let why = anyhow::anyhow!("{why}");
+                self.archives.stop(RELEASE).await;
+                self.streams.end().await;
+                return Err(why);
+            }
             if Instant::now() >= self.look_due {
                 self.look();
             } else if self.tell_due().is_some_and(|due| due <= Instant::now()) {
@@ -187,7 +196,7 @@ impl Line {
         if shutdown.request() == Request::Stop {
             self.streams.end().await;
         }
-        (self.roster.into_nameless(), self.streams)
+        Ok((self.roster.into_nameless(), self.streams))
     }
 
     /// What was asked of the store was cut off: its connection cannot be used again.

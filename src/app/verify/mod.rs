@@ -33,7 +33,7 @@ use super::config::{Config, Parsing};
 use super::formats::Formats;
 use super::shutdown::Shutdown;
 use super::source::Source;
-use super::watch::{connect, owner};
+use super::watch::{connect_to_read, owner};
 use crate::store::chain;
 
 /// How often a file is held against the store, if a reparse or a sweep moved lines meanwhile.
@@ -133,7 +133,7 @@ pub async fn verify(
     told: &mut dyn FnMut(&FileVerdict) -> anyhow::Result<()>,
 ) -> anyhow::Result<Verification> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let store = connect(config, &mut shutdown).await?;
+    let store = connect_to_read(config, &mut shutdown).await?;
     let layout = config.parsing.layout.as_ref();
     let mut auditor = Auditor {
         config,

@@ -31,13 +31,13 @@ const REJECTS_BETWEEN: &str = "
 /// Rows and rejects behind the offset that is stored beside them.
 const BEHIND: &str = "
     SELECT least((SELECT min(g.log_offset) FROM gunicorn_log g
-                   WHERE g.log_file = f.id AND g.id >= (f.id::bigint << 38) | f.committed
+                   WHERE g.log_file = $1 AND g.log_file = f.id AND g.id >= (f.id::bigint << 38) | f.committed
                      AND g.id < (f.id::bigint + 1) << 38),
                  (SELECT min(q.log_offset) FROM request_log q
-                   WHERE q.log_file = f.id AND q.id >= (f.id::bigint << 38) | f.committed
+                   WHERE q.log_file = $1 AND q.log_file = f.id AND q.id >= (f.id::bigint << 38) | f.committed
                      AND q.id < (f.id::bigint + 1) << 38),
                  (SELECT min(r.log_offset) FROM rejected_line r
-                   WHERE r.log_file = f.id AND r.log_offset >= f.committed))
+                   WHERE r.log_file = $1 AND r.log_file = f.id AND r.log_offset >= f.committed))
       FROM log_file f WHERE f.id = $1";
 
 const STRAYS: &str = "

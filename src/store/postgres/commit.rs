@@ -3,10 +3,10 @@
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::{PgWriter, rollup};
+use super::{PgWriter, citus, rollup};
 use crate::model::{Batch, FileId, HeadPrint, Span, Tuples};
 use crate::store::answers::Table;
-use crate::store::error::{self, StoreError, failed};
+use crate::store::error::{self, StoreError};
 
 /// One file: on Citus this goes to the one worker that has it, with its rows.
 const MOVE_ONE: &str = "
@@ -62,7 +62,8 @@ impl PgWriter {
         self.ensure_days(batch).await?;
         let mut done = self.attempt(batch).await;
         if let Err(Trouble::Sql(error)) = &done
-            && lacks_partition(error)
+            && (lacks_partition(error)
+                || (self.arm.is_distributed() && citus::is_of_a_worker(error)))
         {
             // A sweep dropped the day after we saw it. Nothing of the attempt is stored.
             self.forget_days(batch);
@@ -71,13 +72,14 @@ impl PgWriter {
         }
         match done {
             Ok(()) => Ok(()),
-            Err(Trouble::Sql(error)) => Err(error::from_sqlx(&self.arm.name, error)),
+            Err(Trouble::Sql(error)) => Err(self.arm.sorted(error)),
             Err(Trouble::Moved) => Err(self.conflict(&batch.spans).await?),
         }
     }
 
     async fn attempt(&mut self, batch: &Batch) -> Result<(), Trouble> {
-        self.in_transaction(async |connection| write(connection, batch).await).await
+        let distributed = self.arm.is_distributed();
+        self.in_transaction(async |connection| write(connection, batch, distributed).await).await
     }
 
     pub(super) async fn in_transaction(
@@ -105,12 +107,12 @@ impl PgWriter {
             sqlx::raw_sql("BEGIN").execute(&mut self.connection).await?;
             send(&mut self.connection, batch).await
         };
-        stage.await.map_err(failed(&self.arm.name))
+        stage.await.map_err(|error| self.arm.sorted(error))
     }
 
     pub(in crate::store) async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let seal = async {
-            move_all(&mut self.connection, &batch.spans).await?;
+            move_all(&mut self.connection, &batch.spans, self.arm.is_distributed()).await?;
             rollup::add(&mut self.connection, &batch.rollup).await?;
             sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
             Ok(())
@@ -137,16 +139,32 @@ impl PgWriter {
     }
 }
 
-async fn write(connection: &mut PgConnection, batch: &Batch) -> Result<(), Trouble> {
-    move_all(connection, &batch.spans).await?;
+async fn write(
+    connection: &mut PgConnection,
+    batch: &Batch,
+    distributed: bool,
+) -> Result<(), Trouble> {
+    move_all(connection, &batch.spans, distributed).await?;
     send(connection, batch).await?;
     rollup::add(connection, &batch.rollup).await?;
     Ok(())
 }
 
-async fn move_all(connection: &mut PgConnection, spans: &[Span]) -> Result<(), Trouble> {
+async fn move_all(
+    connection: &mut PgConnection,
+    spans: &[Span],
+    distributed: bool,
+) -> Result<(), Trouble> {
     let moved = match spans {
         [span] => move_one(connection, span).await?,
+        // On Citus the statement for many would go to every worker.
+        spans if distributed => {
+            let mut moved = 0;
+            for span in spans {
+                moved += move_one(connection, span).await?;
+            }
+            moved
+        }
         spans => move_many(connection, spans).await?,
     };
     if moved == spans.len() as u64 { Ok(()) } else { Err(Trouble::Moved) }

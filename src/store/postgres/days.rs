@@ -11,12 +11,13 @@
 use std::ops::Range;
 
 use chrono::{DateTime, Datelike, Days};
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::error::DatabaseError;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{PgWriter, Postgres, lock};
 use crate::model::Batch;
 use crate::store::answers::Table;
-use crate::store::error::{StoreError, failed};
+use crate::store::error::{self, Because, Kind, StoreError};
 
 /// Days with a partition of their own: 2000-01-01 until before 2100-01-01. The others share two
 /// that are always there.
@@ -93,10 +94,24 @@ async fn ensure(
     for (table, day) in wanted {
         under_lock(connection, async |connection| make(connection, table, day).await)
             .await
-            .map_err(failed(&arm.name))?;
+            .map_err(|error| no_partition(arm, table, day, error))?;
         arm.known_days().insert((table, day));
     }
     Ok(())
+}
+
+/// Partitions may be made ahead, by somebody else.
+fn no_partition(arm: &Postgres, table: Table, day: i32, error: sqlx::Error) -> StoreError {
+    if error::code(&error) != "42501" {
+        return error::from_sqlx(&arm.name, error);
+    }
+    let (table, date) = (table.name(), date(day));
+    let why = error.as_database_error().map(DatabaseError::message).unwrap_or_default();
+    let why = format!(
+        "{table} has no partition for {date}, and this user may not make one ({why}): the tables' \
+         owner makes it with `log-ingestd migrate --days 7 --since {date}`"
+    );
+    Kind::Refused.error(&arm.name, Because(why))
 }
 
 /// Runs a step while nobody else makes or drops partitions. The lock is the session's, since some
@@ -160,15 +175,18 @@ async fn make(connection: &mut PgConnection, table: Table, day: i32) -> Result<(
         Attached::No => {}
     }
     let (from, to) = (midnight(day), midnight(day + 1));
-    // One simple query is one transaction: both or neither.
-    sqlx::raw_sql(AssertSqlSafe(format!(
-        "CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL);
-         COMMENT ON TABLE {name} IS '{ONE_DAY} {parent}';
-         ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}');"
-    )))
-    .execute(connection)
-    .await?;
-    Ok(())
+    // One by one, since Citus refuses several in one message; all or none.
+    let mut tx = connection.begin().await?;
+    for step in [
+        format!("CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL)"),
+        format!("COMMENT ON TABLE {name} IS '{ONE_DAY} {parent}'"),
+        format!(
+            "ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')"
+        ),
+    ] {
+        sqlx::raw_sql(AssertSqlSafe(step)).execute(&mut *tx).await?;
+    }
+    tx.commit().await
 }
 
 pub(super) async fn finalize(

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::days::{OWN_PARTITION, day_of, partition};
-use super::{Postgres, lock};
+use super::{Postgres, citus, lock};
 use crate::store::answers::{PastDay, Table};
 use crate::store::error::{self, StoreError, failed};
 
@@ -35,8 +35,50 @@ const WORTH_IT: i64 = 4 << 20;
 /// Waits for whoever uses the day: `CREATE INDEX CONCURRENTLY` keeps nobody from reading or writing.
 const PATIENT: &str = "SET lock_timeout = '1h'";
 
+/// The BRIN indexes of a table, or of a shard.
+macro_rules! summarize {
+    ($table:literal) => {
+        concat!(
+            "SELECT coalesce(sum(brin_summarize_new_values(x.indexrelid)), 0) FROM pg_index x
+               JOIN pg_class d ON d.oid = x.indexrelid JOIN pg_am a ON a.oid = d.relam
+              WHERE x.indrelid = ",
+            $table,
+            " AND a.amname = 'brin'"
+        )
+    };
+}
+
 /// Less than `deadlock_timeout` (1 s), after which an autovacuum would give way to us: it is to go on.
 const POLITE: &str = "SET lock_timeout = '200ms'";
+
+const SUMMARIZE: &str = summarize!("to_regclass($1)");
+const SUMMARIZE_SHARD: &str = summarize!("'%1$s'::regclass");
+
+/// `$1`: the table, `$2`: the least size in bytes, `$3`: the suffixes of its indexes.
+macro_rules! past_days {
+    ($size:literal, $inserted:literal) => {
+        concat!(
+            "SELECT name, ",
+            $inserted,
+            " FROM (
+                 SELECT c.oid, c.relname::text AS name, s.n_tup_ins, ",
+            $size,
+            " AS size
+                   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+                   LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+                  WHERE i.inhparent = to_regclass($1) AND NOT i.inhdetachpending
+                    AND cardinality($3::text[]) >
+                        (SELECT count(*) FROM pg_index x JOIN pg_class d ON d.oid = x.indexrelid
+                          WHERE x.indrelid = c.oid AND x.indisvalid
+                            AND d.relname IN (SELECT c.relname || '_' || unnest($3::text[])))
+                 OFFSET 0) AS day
+              WHERE size >= $2 ORDER BY name"
+        )
+    };
+}
+const PAST_DAYS: &str = past_days!("pg_relation_size(c.oid)", "coalesce(n_tup_ins, 0)");
+/// On the coordinator a table is empty; that a day has not grown says as well that nothing came.
+const PAST_DISTRIBUTED_DAYS: &str = past_days!("citus_relation_size(c.oid)", "size");
 
 /// Suffix of the name, whether it is unique, and what stands behind `ON table USING`.
 struct Index(&'static str, bool, &'static str);
@@ -83,7 +125,7 @@ impl Postgres {
     }
 
     /// Puts what has come into the BRIN index. A day whose table somebody keeps is left for the next
-    /// time, or for the vacuum that keeps it, which does the same.
+    /// time, or for the vacuum that keeps it, which does the same; so is one that is not ours.
     pub(in crate::store) async fn summarize(
         &self,
         days: &[(Table, i32)],
@@ -92,16 +134,16 @@ impl Postgres {
         let summarize = async {
             sqlx::raw_sql(POLITE).execute(&mut connection).await?;
             for (table, day) in days {
-                let done = sqlx::query(
-                    "SELECT brin_summarize_new_values(x.indexrelid) FROM pg_index x
-                       JOIN pg_class d ON d.oid = x.indexrelid JOIN pg_am a ON a.oid = d.relam
-                      WHERE x.indrelid = to_regclass($1) AND a.amname = 'brin'",
-                )
-                .bind(partition(*table, *day))
-                .execute(&mut connection)
-                .await;
+                let name = partition(*table, *day);
+                let done = if self.is_distributed() {
+                    citus::on_shards(&mut connection, &name, SUMMARIZE_SHARD).await.map(|_| ())
+                } else {
+                    sqlx::query(SUMMARIZE).bind(name).execute(&mut connection).await.map(|_| ())
+                };
                 match done {
-                    Err(error) if error::code(&error) != "55P03" => return Err(error),
+                    Err(error) if !["55P03", "42501"].contains(&error::code(&error).as_str()) => {
+                        return Err(error);
+                    }
                     _ => {}
                 }
             }
@@ -120,24 +162,17 @@ impl PgIndexer {
         let mut past = Vec::new();
         for table in Table::ALL {
             let suffixes: Vec<&str> = indexes(table).iter().map(|index| index.0).collect();
-            let rows = sqlx::query(
-                "SELECT c.relname::text, coalesce(s.n_tup_ins, 0)
-                   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                   LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
-                  WHERE i.inhparent = to_regclass($1) AND NOT i.inhdetachpending
-                    AND pg_relation_size(c.oid) >= $2
-                    AND cardinality($3::text[]) >
-                        (SELECT count(*) FROM pg_index x JOIN pg_class d ON d.oid = x.indexrelid
-                          WHERE x.indrelid = c.oid AND x.indisvalid
-                            AND d.relname IN (SELECT c.relname || '_' || unnest($3::text[])))
-                  ORDER BY 1",
-            )
-            .bind(table.name())
-            .bind(WORTH_IT)
-            .bind(suffixes)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(failed(&self.arm.name))?;
+            let query = match self.arm.is_distributed() {
+                true => PAST_DISTRIBUTED_DAYS,
+                false => PAST_DAYS,
+            };
+            let rows = sqlx::query(query)
+                .bind(table.name())
+                .bind(WORTH_IT)
+                .bind(suffixes)
+                .fetch_all(&mut self.connection)
+                .await
+                .map_err(failed(&self.arm.name))?;
             for row in rows {
                 let name: String = row.try_get(0).map_err(failed(&self.arm.name))?;
                 let inserted: i64 = row.try_get(1).map_err(failed(&self.arm.name))?;

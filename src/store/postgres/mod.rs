@@ -5,6 +5,7 @@
 //! pooler between us and the server has to pool sessions, not transactions.
 
 mod audit;
+mod citus;
 mod commit;
 mod days;
 mod indexes;
@@ -15,6 +16,7 @@ mod sweeper;
 mod writer;
 
 use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,19 +28,26 @@ use sqlx::{ConnectOptions, Connection, PgConnection, Row};
 use super::answers::{FileReport, SweepReport, Table};
 use super::error::{Because, Kind, StoreError, failed, from_migrate};
 use super::rows::{self, report_columns};
+use super::schema::Schema;
 use crate::model::Micros;
 
 pub(super) use indexes::PgIndexer;
 pub(super) use sweeper::PgSweeper;
 pub(super) use writer::{PgWriter, request_columns, row_columns};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
 /// Longest time to reach the server and be let in.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// The oldest server: DETACH PARTITION CONCURRENTLY came with it.
 const OLDEST_SERVER: i32 = 140_000;
+
+/// How long a migration waits for a lock: whoever comes meanwhile waits behind it.
+const SHORTLY: &str = "SET lock_timeout = '2s'";
+
+/// The schema of a database that has tables.
+const SCHEMA: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
 
 /// What every session asks for. A stopped, unplugged or unreachable client must lose its locks in
 /// bounded time (keep-alives: 60 s; silence: 120 s), and no statement waits long for a lock that a
@@ -67,6 +76,8 @@ mod lock {
     pub(super) const SWEEP: i32 = 3;
     /// Held by the one who builds indexes.
     pub(super) const INDEX: i32 = 4;
+    /// Held while the schema is brought up.
+    pub(super) const MIGRATE: i32 = 5;
 }
 
 /// A server and what is known of it.
@@ -77,23 +88,63 @@ pub(super) struct Postgres {
     name: String,
     /// Partitions seen attached. One that a sweep has dropped since is found missing by COPY.
     days: Mutex<HashSet<(Table, i32)>>,
+    /// Whether Citus has distributed the tables, as the last session found it.
+    distributed: AtomicBool,
     /// Days to which rows were added.
     fresh: Mutex<BTreeSet<(Table, i32)>>,
 }
 
 impl Postgres {
-    pub(super) async fn open(options: PgConnectOptions, name: String) -> Result<Self, StoreError> {
+    fn new(options: PgConnectOptions, name: String) -> Postgres {
         let application = options.get_application_name().unwrap_or("log-ingestd").to_owned();
         let options = options.application_name(&application).disable_statement_logging();
-        let this = Postgres { options, name, days: Mutex::default(), fresh: Mutex::default() };
-        let mut connection = this.connect().await?;
-        this.migrate(&mut connection).await?;
+        Postgres {
+            options,
+            name,
+            days: Mutex::default(),
+            distributed: AtomicBool::new(false),
+            fresh: Mutex::default(),
+        }
+    }
+
+    pub(super) async fn open(
+        options: PgConnectOptions,
+        name: String,
+        upgrade: bool,
+    ) -> Result<Self, StoreError> {
+        let this = Postgres::new(options, name);
+        let mut connection = this.connect_to_any().await?;
+        this.migrate(&mut connection, upgrade).await?;
         // The work is done; a fault while saying good-bye changes nothing.
         let _ = connection.close().await;
         Ok(this)
     }
 
+    pub(super) async fn schema(
+        options: PgConnectOptions,
+        name: String,
+    ) -> Result<Schema, StoreError> {
+        let this = Postgres::new(options, name);
+        let mut connection = this.connect_to_any().await?;
+        this.found(&mut connection).await
+    }
+
+    /// A session for tables of the schema that is known here.
     async fn connect(&self) -> Result<PgConnection, StoreError> {
+        let mut connection = self.connect_to_any().await?;
+        self.look_at_schema(&mut connection).await?;
+        self.look_at_citus(&mut connection).await.map_err(failed(&self.name))?;
+        Ok(connection)
+    }
+
+    /// Refuses tables of any other schema: a newer daemon may have upgraded them meanwhile.
+    async fn look_at_schema(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+        let found = sqlx::query_scalar(SCHEMA).fetch_one(connection).await;
+        Schema::of(found.map_err(failed(&self.name))?).current(&self.name)
+    }
+
+    /// A session, whatever the tables are.
+    async fn connect_to_any(&self) -> Result<PgConnection, StoreError> {
         let connecting = async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             sqlx::raw_sql(SESSION).execute(&mut connection).await?;
@@ -119,9 +170,8 @@ impl Postgres {
         ])
     }
 
-    /// Takes the migrations' lock only if there is something to do, so that a reader needs no
-    /// right to make tables.
-    async fn migrate(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    /// What there is, if the server is one that we can use.
+    async fn found(&self, connection: &mut PgConnection) -> Result<Schema, StoreError> {
         let row = sqlx::query(
             "SELECT current_setting('server_version_num')::int4,
                     to_regclass('_sqlx_migrations') IS NOT NULL",
@@ -134,29 +184,54 @@ impl Postgres {
             let why = format!("PostgreSQL 14 or newer is needed, this is {}", server / 10_000);
             return Err(Kind::Failed.error(&self.name, Because(why)));
         }
-        let known = MIGRATIONS.iter().map(|step| step.version).max().unwrap_or(0);
-        if row.try_get(1).map_err(failed(&self.name))? {
-            let found: Option<i64> =
-                sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations WHERE success")
-                    .fetch_one(&mut *connection)
-                    .await
-                    .map_err(failed(&self.name))?;
-            match found {
-                Some(found) if found > known => return Err(self.newer(found, known)),
-                Some(found) if found == known => return Ok(()),
-                _ => {}
-            }
+        if !row.try_get::<bool, _>(1).map_err(failed(&self.name))? {
+            return Ok(Schema::of(None));
         }
-        // `run` wants a connection of any lifetime, which no future that moves between threads has.
-        MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| match error {
-            // Another daemon, newer than this one, has upgraded since we looked.
-            sqlx::migrate::MigrateError::VersionMissing(found) => self.newer(found, known),
-            error => from_migrate(&self.name, error),
-        })
+        let found = sqlx::query_scalar(SCHEMA).fetch_one(connection).await;
+        Ok(Schema::of(found.map_err(failed(&self.name))?))
     }
 
-    fn newer(&self, found: i64, known: i64) -> StoreError {
-        StoreError::Newer { store: self.name.clone(), found, known }
+    /// Takes a lock only if there is something to do, so that nobody needs the right to make tables
+    /// when they are there. Many may start at once: the first one upgrades, and the others then find
+    /// nothing to do.
+    async fn migrate(
+        &self,
+        connection: &mut PgConnection,
+        upgrade: bool,
+    ) -> Result<(), StoreError> {
+        let schema = self.found(&mut *connection).await?;
+        schema.not_newer(&self.name)?;
+        if schema.is_current() {
+            return Ok(());
+        }
+        if !upgrade && schema.found.is_some() {
+            return schema.current(&self.name);
+        }
+        sqlx::query("SELECT pg_advisory_lock($1, $2)") // ends with the session, which is over soon
+            .bind(lock::HOUSE)
+            .bind(lock::MIGRATE)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(&self.name))?;
+        let schema = self.found(&mut *connection).await?;
+        schema.not_newer(&self.name)?;
+        if schema.is_current() {
+            return Ok(());
+        }
+        sqlx::raw_sql(SHORTLY).execute(&mut *connection).await.map_err(failed(&self.name))?;
+        // `run` wants a connection of any lifetime, which no future that moves between threads has.
+        let applied = MIGRATIONS.run_direct(None, connection, false).await;
+        applied.map_err(|error| match from_migrate(&self.name, error) {
+            StoreError::Refused { store, source } => {
+                let (found, known) = (schema.found.unwrap_or(0), schema.known);
+                let why = format!(
+                    "{source}; schema {found} has to become {known}, by `log-ingestd migrate` with \
+                     the database URL of a user who may"
+                );
+                StoreError::Refused { store, source: Because(why).into() }
+            }
+            error => error,
+        })
     }
 
     /// The cache of partitions. It is a set of facts: a panic elsewhere leaves it as true as ever.
@@ -173,6 +248,8 @@ impl Postgres {
             .fetch_one(&mut connection)
             .await
             .map_err(failed(&self.name))?;
+        // Whoever distributes the tables has these locks meanwhile.
+        self.look_at_citus(&mut connection).await.map_err(failed(&self.name))?;
         Ok(locked.then_some(connection))
     }
 

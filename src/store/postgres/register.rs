@@ -7,11 +7,14 @@ use super::{PgWriter, lock, time};
 use crate::model::{Checkpoint, FileId, NewFile};
 use crate::store::error::{StoreError, failed};
 use crate::store::rows::{self, checkpoint_columns};
+use crate::store::schema::first_epoch;
 
 const REGISTER: &str = concat!(
     "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, head,
                            head_length, owner, epoch)
-     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 1) RETURNING ",
+     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, ",
+    first_epoch!(),
+    ") RETURNING ",
     checkpoint_columns!()
 );
 

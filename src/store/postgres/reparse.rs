@@ -6,17 +6,23 @@ use super::commit::{Trouble, copy};
 use super::{PgWriter, rollup, time};
 use crate::model::{Batch, Reparsed};
 use crate::store::answers::Table;
-use crate::store::error::{self, StoreError};
+use crate::store::error::StoreError;
+use crate::store::schema::is_our_epoch;
 
 /// Before the rejects are touched, as an ingest does before it adds some: whoever has this row
 /// waits for nobody who waits for it.
-const COUNT: &str = "
-    UPDATE log_file
+///
+/// `jsonb_object` makes json of a text as `to_jsonb` does, whose result may depend on settings: Citus
+/// lets no such function go to a worker.
+const COUNT: &str = concat!(
+    "UPDATE log_file
        SET rejected = rejected - $2, stored_rows = stored_rows + $3, excluded = excluded + $4,
            reparsed = reparsed + $2,
-           other_formats = CASE WHEN format = $5 OR other_formats @> to_jsonb($5::text)
-                           THEN other_formats ELSE other_formats || to_jsonb($5::text) END
-     WHERE id = $1";
+           other_formats = CASE WHEN format = $5 OR other_formats ? $5 THEN other_formats
+                           ELSE other_formats || (jsonb_object(ARRAY['', $5]) -> '') END
+     WHERE id = $1 AND ",
+    is_our_epoch!()
+);
 
 const TAKE: &str = "
     DELETE FROM rejected_line AS r USING unnest($2::int8[], $3::timestamptz[]) AS t (log_offset, at)
@@ -31,14 +37,14 @@ impl PgWriter {
             Err(Trouble::Moved) => Ok(false),
             Err(Trouble::Sql(error)) => {
                 self.forget_days(&lines.rows); // a sweep may have dropped one; the next try makes it
-                Err(error::from_sqlx(&self.arm.name, error))
+                Err(self.arm.sorted(error))
             }
         }
     }
 }
 
 async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Trouble> {
-    sqlx::query(COUNT)
+    let counted = sqlx::query(COUNT)
         .bind(lines.file.0)
         .bind(lines.taken.len() as i64)
         .bind(lines.rows.rows() as i64)
@@ -46,6 +52,9 @@ async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Tr
         .bind(&lines.format)
         .execute(&mut *connection)
         .await?;
+    if counted.rows_affected() != 1 {
+        return Err(Trouble::Moved); // the schema is another one by now
+    }
     let taken = sqlx::query(TAKE)
         .bind(lines.file.0)
         .bind(lines.taken.iter().map(|(offset, _)| *offset as i64).collect::<Vec<_>>())

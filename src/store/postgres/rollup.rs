@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::time;
+use super::{citus, time};
 use crate::model::{Counts, Micros, Period, Rollup};
 
 /// Counts that one statement adds.
@@ -118,10 +118,20 @@ pub(super) async fn delete(
     connection: &mut PgConnection,
     cutoff: Micros,
     limit: u32,
+    distributed: bool,
 ) -> Result<u64, sqlx::Error> {
     let mut deleted = 0;
     for (period, sql) in [(Period::Minute, DELETE_MINUTES), (Period::Hour, DELETE_HOURS)] {
         let before = cutoff.saturating_sub(period.micros());
+        if distributed {
+            let table = match period {
+                Period::Minute => ("gunicorn_minute", "minute"),
+                Period::Hour => ("gunicorn_hour", "hour"),
+            };
+            let until = before.saturating_add(1); // the moment itself too
+            deleted += citus::delete(connection, table, until, i64::from(limit)).await?;
+            continue;
+        }
         let done = sqlx::query(sql).bind(time(before)).bind(i64::from(limit));
         deleted += done.execute(&mut *connection).await?.rows_affected();
     }

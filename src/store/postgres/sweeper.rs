@@ -19,7 +19,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::days::{
     Attached, ONE_DAY, OWN_PARTITION, attached, day_of, finalize, partition, under_lock,
 };
-use super::{Postgres, lock, rollup, time};
+use super::{Postgres, citus, lock, rollup, time};
 use crate::model::Micros;
 use crate::store::answers::{SweepReport, Table};
 use crate::store::error::{self, StoreError, failed};
@@ -123,7 +123,8 @@ impl PgSweeper {
             if !settled(connection, table).await? {
                 return Ok(DayRemoved::Postponed);
             }
-            under_lock(connection, async |it| detach(it, table, &name).await).await?;
+            let distributed = self.arm.is_distributed();
+            under_lock(connection, async |it| detach(it, table, &name, distributed).await).await?;
             self.arm.known_days().remove(&(table, day));
             let count = format!("SELECT count(*) FROM {name}");
             let rows: i64 =
@@ -162,12 +163,21 @@ impl PgSweeper {
             if there.map_err(failed(&self.arm.name))? != Attached::Yes {
                 continue;
             }
+            let limit = i64::from(limit) - deleted as i64;
+            if limit <= 0 {
+                break;
+            }
+            if self.arm.is_distributed() {
+                let done =
+                    citus::delete(&mut self.connection, (&name, column), cutoff, limit).await;
+                deleted += done.map_err(failed(&self.arm.name))?;
+                continue;
+            }
             // A row's place is stable within one statement, and cheaper to find than its key.
             let sql = format!(
                 "DELETE FROM {name} WHERE ctid = ANY (ARRAY(
                      SELECT ctid FROM {name} WHERE {column} < $1 LIMIT $2))"
             );
-            let limit = i64::from(limit) - deleted as i64;
             let query = sqlx::query(AssertSqlSafe(sql)).bind(time(cutoff)).bind(limit);
             let done = query.execute(&mut self.connection).await;
             deleted += done.map_err(failed(&self.arm.name))?.rows_affected();
@@ -180,7 +190,10 @@ impl PgSweeper {
         cutoff: Micros,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        rollup::delete(&mut self.connection, cutoff, limit).await.map_err(failed(&self.arm.name))
+        let distributed = self.arm.is_distributed();
+        rollup::delete(&mut self.connection, cutoff, limit, distributed)
+            .await
+            .map_err(failed(&self.arm.name))
     }
 
     pub(in crate::store) async fn record(
@@ -212,6 +225,7 @@ async fn detach(
     connection: &mut PgConnection,
     table: Table,
     name: &str,
+    distributed: bool,
 ) -> Result<(), sqlx::Error> {
     match attached(connection, table, name).await? {
         Attached::Leaving => finalize(connection, table, name).await,
@@ -222,8 +236,10 @@ async fn detach(
                 finalize(connection, table, &other).await?;
             }
             sqlx::raw_sql(SHORT_WAIT).execute(&mut *connection).await?;
-            let detach =
-                format!("ALTER TABLE {} DETACH PARTITION {name} CONCURRENTLY", table.name());
+            // Citus knows no other DETACH than the one that locks the parent; those who use it now have
+            // just been waited for, and the short wait holds for those who came since.
+            let how = if distributed { "" } else { "CONCURRENTLY" };
+            let detach = format!("ALTER TABLE {} DETACH PARTITION {name} {how}", table.name());
             let detached = sqlx::raw_sql(AssertSqlSafe(detach)).execute(&mut *connection).await;
             sqlx::raw_sql(USUAL_WAIT).execute(connection).await?;
             detached.map(|_| ())

@@ -4,13 +4,14 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, PgConnection};
 
 use super::{Postgres, lock, time};
 use crate::model::{Checkpoint, FileId, Sighting};
 use crate::store::answers::{Committed, StoredLine};
 use crate::store::error::{Because, Kind, StoreError, failed};
 use crate::store::rows::{self, Columns, checkpoint_columns};
+use crate::store::schema::next_epoch;
 
 const CANDIDATES: &str = concat!(
     "SELECT ",
@@ -20,10 +21,13 @@ const CANDIDATES: &str = concat!(
       ORDER BY id DESC"
 );
 
+/// As for `jsonb_object`, see the one in `reparse`.
 const CLAIM: &str = concat!(
-    "UPDATE log_file SET epoch = epoch + 1, path = $2, format = $6, owner = $7,
-            other_formats = CASE WHEN format = $6 OR other_formats @> to_jsonb(format)
-                            THEN other_formats ELSE other_formats || to_jsonb(format) END,
+    "UPDATE log_file SET epoch = ",
+    next_epoch!(),
+    ", path = $2, format = $6, owner = $7,
+            other_formats = CASE WHEN format = $6 OR other_formats ? format THEN other_formats
+                            ELSE other_formats || (jsonb_object(ARRAY['', format]) -> '') END,
             device = CASE WHEN $3::bigint IS NULL THEN device ELSE $3 END,
             inode = CASE WHEN $3::bigint IS NULL THEN inode ELSE $4 END,
             birth = CASE WHEN $3::bigint IS NULL THEN birth ELSE $5 END,
@@ -197,14 +201,28 @@ impl PgWriter {
         &mut self,
         files: &[FileId],
     ) -> Result<Vec<Committed>, StoreError> {
-        let ids: Vec<i32> = files.iter().map(|file| file.0).collect();
-        let rows = sqlx::query(
-            "SELECT id, committed, epoch FROM log_file WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-        )
-        .bind(ids)
-        .fetch_all(&mut self.connection)
-        .await
-        .map_err(failed(&self.arm.name))?;
+        let mut settled = Vec::with_capacity(files.len());
+        // Citus locks rows for those only who name one file.
+        let at_once = if self.arm.is_distributed() { 1 } else { files.len().max(1) };
+        for some in files.chunks(at_once) {
+            settled.extend(self.settled_of(some).await?);
+        }
+        Ok(settled)
+    }
+
+    async fn settled_of(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
+        let (one, ids): (_, Vec<i32>) = (
+            "SELECT id, committed, epoch FROM log_file WHERE id = $1 FOR UPDATE",
+            files.iter().map(|file| file.0).collect(),
+        );
+        let asked = match files {
+            [file] => sqlx::query(one).bind(file.0),
+            _ => sqlx::query(
+                "SELECT id, committed, epoch FROM log_file WHERE id = ANY($1) ORDER BY id FOR UPDATE",
+            )
+            .bind(ids),
+        };
+        let rows = asked.fetch_all(&mut self.connection).await.map_err(failed(&self.arm.name))?;
         rows.iter().map(rows::committed).collect::<Result<_, _>>().map_err(failed(&self.arm.name))
     }
 
@@ -310,8 +328,9 @@ impl PgWriter {
         line.await.map_err(failed(&self.arm.name))
     }
 
+    /// An idle daemon learns here that the tables are of a newer schema.
     pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        self.connection.ping().await.map_err(failed(&self.arm.name))
+        self.arm.look_at_schema(&mut self.connection).await
     }
 
     /// A session gets a lock that it has once more; so a lock is asked for only once.

@@ -19,7 +19,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::Migrator;
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
 };
@@ -28,6 +28,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::answers::{FileReport, SweepReport};
 use super::error::{StoreError, failed, from_io, from_migrate};
 use super::rows::{self, report_columns};
+use super::schema::Schema;
 use owners::Locks;
 
 pub(super) use owners::for_people as owner;
@@ -35,7 +36,7 @@ pub(super) use rollup::array as histogram;
 pub(super) use sweeper::SqliteSweeper;
 pub(super) use writer::SqliteWriter;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
 /// How long a statement waits for another writer. Ours hold the file for milliseconds.
 const BUSY: Duration = Duration::from_secs(10);
@@ -63,25 +64,54 @@ pub(super) struct Sqlite {
 }
 
 impl Sqlite {
-    pub(super) async fn open(path: &Path, name: String) -> Result<Sqlite, StoreError> {
+    pub(super) async fn open(
+        path: &Path,
+        name: String,
+        upgrade: bool,
+    ) -> Result<Sqlite, StoreError> {
         let locks = create(path).map_err(|error| from_io(&name, error))?;
         let this = Sqlite { path: path.to_owned(), name, locks };
         let _migrating =
             this.locks.wait("open", BUSY).await.map_err(|it| from_io(&this.name, it))?;
-        let mut connection = this.connect().await?;
-        this.migrate(&mut connection).await?;
+        let mut connection = this.connect_with(this.options()).await?;
+        let migrated = this.migrate(&mut connection, upgrade).await;
         // The work is done; a fault while saying good-bye changes nothing.
         let _ = connection.close().await;
-        Ok(this)
+        migrated.map(|()| this)
+    }
+
+    pub(super) async fn schema(path: &Path, name: String) -> Result<Schema, StoreError> {
+        match path.try_exists() {
+            Ok(true) => {}
+            Ok(false) => return Ok(Schema::of(None)),
+            Err(error) => return Err(from_io(&name, error)),
+        }
+        let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
+        let connected = SqliteConnection::connect_with(&options.pragma("query_only", "on")).await;
+        let mut connection = connected.map_err(failed(&name))?;
+        let found = found(&mut connection).await.map_err(failed(&name))?;
+        let _ = connection.close().await; // as above
+        Ok(Schema::of(found))
     }
 
     async fn connect(&self) -> Result<SqliteConnection, StoreError> {
-        self.connect_with(self.options()).await
+        let mut connection = self.connect_with(self.options()).await?;
+        self.look_at_schema(&mut connection).await?;
+        Ok(connection)
     }
 
     /// A connection that stores rows.
     async fn connect_to_write(&self) -> Result<SqliteConnection, StoreError> {
-        self.connect_with(self.options().pragma("cache_size", WRITER_CACHE)).await
+        let options = self.options().pragma("cache_size", WRITER_CACHE);
+        let mut connection = self.connect_with(options).await?;
+        self.look_at_schema(&mut connection).await?;
+        Ok(connection)
+    }
+
+    /// Refuses tables of any other schema: a newer daemon may have upgraded them meanwhile.
+    async fn look_at_schema(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+        let found = found(connection).await.map_err(failed(&self.name))?;
+        Schema::of(found).current(&self.name)
     }
 
     async fn connect_with(
@@ -109,15 +139,20 @@ impl Sqlite {
         self.options().pragma("mmap_size", mapped.to_owned()).pragma("query_only", "on")
     }
 
-    async fn migrate(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
-        let known = MIGRATIONS.iter().map(|step| step.version).max().unwrap_or(0);
+    /// Nobody else does so at the same time: the lock in [`Sqlite::open`].
+    async fn migrate(
+        &self,
+        connection: &mut SqliteConnection,
+        upgrade: bool,
+    ) -> Result<(), StoreError> {
+        let schema = Schema::of(found(&mut *connection).await.map_err(failed(&self.name))?);
+        schema.not_newer(&self.name)?;
+        if !upgrade && schema.found.is_some() {
+            return schema.current(&self.name);
+        }
         // `run` wants a connection of any lifetime, which no future that moves between threads has.
-        MIGRATIONS.run_direct(None, connection, false).await.map_err(|error| match error {
-            MigrateError::VersionMissing(found) => {
-                StoreError::Newer { store: self.name.clone(), found, known }
-            }
-            error => from_migrate(&self.name, error),
-        })
+        let applied = MIGRATIONS.run_direct(None, connection, false).await;
+        applied.map_err(|error| from_migrate(&self.name, error))
     }
 
     pub(super) async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
@@ -149,6 +184,17 @@ impl Sqlite {
     }
 }
 
+/// The schema of the tables, `None` if there are none.
+async fn found(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
+    let tables = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
+    let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut *connection).await?;
+    if tables == 0 {
+        return Ok(None);
+    }
+    let newest = "SELECT max(version) FROM _sqlx_migrations WHERE success";
+    sqlx::query_scalar(newest).fetch_one(connection).await
+}
+
 /// Makes the directories (0700) and the file (0600) where they do not exist: the rows hold
 /// addresses and names. SQLite gives its side files the mode of the main one.
 fn create(path: &Path) -> std::io::Result<Locks> {
@@ -170,7 +216,7 @@ mod tests {
     async fn a_new_file_and_its_directories_are_for_their_owner_only() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("one/two/log.sqlite3");
-        let store = Sqlite::open(&path, "test".into()).await.unwrap();
+        let store = Sqlite::open(&path, "test".into(), true).await.unwrap();
         let _open = store.connect().await.unwrap();
         let mode = |path: &str| {
             fs::metadata(directory.path().join(path)).unwrap().permissions().mode() & 0o777
@@ -187,9 +233,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notes.txt");
         fs::write(&path, "not a database, but long enough to look at. ".repeat(50)).unwrap();
-        let error = Sqlite::open(&path, "test".into()).await.unwrap_err();
+        let error = Sqlite::open(&path, "test".into(), true).await.unwrap_err();
         assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
-        let error = Sqlite::open(directory.path(), "test".into()).await.unwrap_err();
+        let error = Sqlite::open(directory.path(), "test".into(), true).await.unwrap_err();
         assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
     }
 }

@@ -7,15 +7,18 @@ use super::writer::BEGIN;
 use super::{SqliteWriter, clock, rollup};
 use crate::model::Reparsed;
 use crate::store::error::{StoreError, failed};
+use crate::store::schema::is_our_epoch;
 
-const COUNT: &str = "
-    UPDATE log_file
+const COUNT: &str = concat!(
+    "UPDATE log_file
        SET rejected = rejected - ?2, stored_rows = stored_rows + ?3, excluded = excluded + ?4,
            reparsed = reparsed + ?2,
            other_formats = CASE WHEN format = ?5
                              OR EXISTS (SELECT 1 FROM json_each(other_formats) WHERE value = ?5)
                            THEN other_formats ELSE json_insert(other_formats, '$[#]', ?5) END
-     WHERE id = ?1";
+     WHERE id = ?1 AND ",
+    is_our_epoch!()
+);
 
 const TAKE: &str =
     "DELETE FROM rejected_line WHERE log_file = ?1 AND log_offset = ?2 AND rejected_at = ?3";
@@ -25,7 +28,7 @@ impl SqliteWriter {
         let name = &self.arm.name;
         let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
         let take = async {
-            sqlx::query(COUNT)
+            let counted = sqlx::query(COUNT)
                 .bind(lines.file.0)
                 .bind(lines.taken.len() as i64)
                 .bind(lines.rows.rows() as i64)
@@ -33,6 +36,9 @@ impl SqliteWriter {
                 .bind(lines.format.clone())
                 .execute(&mut *tx)
                 .await?;
+            if counted.rows_affected() != 1 {
+                return Ok(false); // the schema is another one by now
+            }
             let mut taken = 0;
             for (offset, at) in &lines.taken {
                 let done = sqlx::query(TAKE)

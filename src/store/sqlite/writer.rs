@@ -12,6 +12,7 @@ use crate::model::{Checkpoint, FileId, NewFile, Sighting};
 use crate::store::answers::{Committed, StoredLine};
 use crate::store::error::{Because, Kind, StoreError, failed, from_io};
 use crate::store::rows::{self, Columns, checkpoint_columns};
+use crate::store::schema::{first_epoch, next_epoch};
 
 const CANDIDATES: &str = concat!(
     "SELECT ",
@@ -24,12 +25,16 @@ const CANDIDATES: &str = concat!(
 const REGISTER: &str = concat!(
     "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated,
                            first_seen_at, head, head_length, owner, epoch)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, 1) RETURNING ",
+     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ",
+    first_epoch!(),
+    ") RETURNING ",
     checkpoint_columns!()
 );
 
 const CLAIM: &str = concat!(
-    "UPDATE log_file SET epoch = epoch + 1, path = ?2, format = ?6, owner = ?7,
+    "UPDATE log_file SET epoch = ",
+    next_epoch!(),
+    ", path = ?2, format = ?6, owner = ?7,
             other_formats = CASE WHEN format = ?6
                               OR EXISTS (SELECT 1 FROM json_each(other_formats) WHERE value = format)
                             THEN other_formats ELSE json_insert(other_formats, '$[#]', format) END,
@@ -102,9 +107,20 @@ impl SqliteWriter {
         candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))
     }
 
+    pub(in crate::store) async fn register_all(
+        &mut self,
+        files: &[(NewFile, Vec<FileId>)],
+    ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
+        let mut registered = Vec::with_capacity(files.len());
+        for (new, known) in files {
+            registered.push(self.register(new, known).await?);
+        }
+        Ok(registered)
+    }
+
     /// Two writers may both have found no candidate. The second one to write looks again: a row
     /// that it does not know is the other's work, and may be of the same file.
-    pub(in crate::store) async fn register(
+    async fn register(
         &mut self,
         new: &NewFile,
         known: &[FileId],
@@ -337,11 +353,9 @@ impl SqliteWriter {
         line.await.map_err(failed(&self.arm.name))
     }
 
-    /// A look at the file: nothing ends a silent writer here.
+    /// A look at the file: nothing ends a silent writer here, but the tables may be of a newer schema.
     pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        let alive = sqlx::query("SELECT 1 FROM log_file LIMIT 1");
-        alive.execute(&mut self.connection).await.map_err(failed(&self.arm.name))?;
-        Ok(())
+        self.arm.look_at_schema(&mut self.connection).await
     }
 }
 

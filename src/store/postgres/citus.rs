@@ -1,0 +1,193 @@
+//! The step to Citus, which spreads tables over several servers.
+//!
+//! `log_file` is distributed by its id and everything that belongs to a file by `log_file`, co-located:
+//! a transaction of ingest touches the one worker that has the file. `sweep` stays on the
+//! coordinator, which is where daemons connect to. Most statements are the same on both; those that
+//! Citus would refuse, or would run on all workers for one file, ask [`Postgres::is_distributed`].
+
+use std::sync::atomic::Ordering;
+
+use sqlx::error::DatabaseError;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
+
+use super::{Postgres, lock};
+use crate::model::Micros;
+use crate::store::error::{self, Because, Kind, StoreError, failed};
+
+/// The tables, in the order in which they are distributed, and by which column.
+const TABLES: [(&str, &str); 6] = [
+    ("log_file", "id"),
+    ("gunicorn_log", "log_file"),
+    ("request_log", "log_file"),
+    ("rejected_line", "log_file"),
+    ("gunicorn_minute", "log_file"),
+    ("gunicorn_hour", "log_file"),
+];
+
+/// How long distributing waits for those who use a table, while nobody else can.
+const PATIENT: &str = "SET lock_timeout = '10s'; SET client_min_messages = warning";
+
+/// Ids come from an integer's own sequence: Citus distributes identity columns only if they are bigint.
+const PLAIN_SEQUENCE: &str = "
+    DO $$ BEGIN
+        IF EXISTS (SELECT FROM pg_attribute WHERE attrelid = 'log_file'::regclass
+                                              AND attname = 'id' AND attidentity <> '') THEN
+            ALTER TABLE log_file ALTER COLUMN id DROP IDENTITY;
+            CREATE SEQUENCE log_file_id AS integer MAXVALUE 33554431 OWNED BY log_file.id;
+            PERFORM setval('log_file_id', (SELECT coalesce(max(id), 0) + 1 FROM log_file), false);
+            ALTER TABLE log_file ALTER COLUMN id SET DEFAULT nextval('log_file_id');
+        END IF;
+    END $$";
+
+const HAS_CITUS: &str = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
+
+const IS_DISTRIBUTED: &str = "SELECT EXISTS (SELECT FROM pg_dist_partition
+     WHERE logicalrelid = to_regclass($1) AND partmethod = 'h')";
+
+impl Postgres {
+    /// Whether the tables were distributed when somebody connected last.
+    pub(super) fn is_distributed(&self) -> bool {
+        self.distributed.load(Ordering::Relaxed)
+    }
+
+    /// Finds out whether the tables are distributed.
+    pub(super) async fn look_at_citus(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), sqlx::Error> {
+        let has: bool = sqlx::query_scalar(HAS_CITUS).fetch_one(&mut *connection).await?;
+        let is = has && is_distributed(connection, "log_file").await?;
+        self.distributed.store(is, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// As [`error::from_sqlx`]; a row that a worker refuses is told by the message, which is all that
+    /// there is, and only if it is English.
+    pub(super) fn sorted(&self, error: sqlx::Error) -> StoreError {
+        match error.as_database_error().map(DatabaseError::message) {
+            Some(message)
+                if self.is_distributed()
+                    && is_of_a_worker(&error)
+                    && message.contains(" violates ") =>
+            {
+                Kind::BadRow.error(&self.name, Because(message.to_owned()))
+            }
+            _ => error::from_sqlx(&self.name, error),
+        }
+    }
+
+    pub(in crate::store) async fn may_distribute(
+        options: PgConnectOptions,
+        name: String,
+    ) -> Result<(), StoreError> {
+        let this = Postgres::new(options, name);
+        let mut connection = this.connect_to_any().await?;
+        let has: bool = sqlx::query_scalar(HAS_CITUS)
+            .fetch_one(&mut connection)
+            .await
+            .map_err(failed(&this.name))?;
+        if has {
+            return Ok(());
+        }
+        let available: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'citus')",
+        )
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed(&this.name))?;
+        let why = match available {
+            true => "Citus is installed, but not in this database: CREATE EXTENSION citus",
+            false => "this server has no Citus: its tables cannot be distributed",
+        };
+        Err(Kind::Refused.error(&this.name, Because(why.into())))
+    }
+
+    /// One table after the other, each in a transaction of Citus' own, so that what was begun is gone on
+    /// with. Nobody sweeps, builds indexes or makes partitions meanwhile; commits wait for their table.
+    pub(in crate::store) async fn distribute(&self) -> Result<Vec<&'static str>, StoreError> {
+        let mut connection = self.connect().await?;
+        let mut done = Vec::new();
+        let distribute = async {
+            for number in [lock::SWEEP, lock::INDEX, lock::DAYS, lock::REGISTER] {
+                sqlx::query("SELECT pg_advisory_lock($1, $2)") // they end with the session
+                    .bind(lock::HOUSE)
+                    .bind(number)
+                    .execute(&mut connection)
+                    .await?;
+            }
+            sqlx::raw_sql(PATIENT).execute(&mut connection).await?;
+            sqlx::raw_sql(PLAIN_SEQUENCE).execute(&mut connection).await?;
+            for (table, column) in TABLES {
+                if is_distributed(&mut connection, table).await? {
+                    continue;
+                }
+                let beside = if table == "log_file" { "none" } else { "log_file" };
+                sqlx::query(
+                    "SELECT create_distributed_table($1::regclass, $2, colocate_with => $3)",
+                )
+                .bind(table)
+                .bind(column)
+                .bind(beside)
+                .execute(&mut connection)
+                .await?;
+                // The rows that were here have been copied; what they took is given back.
+                let truncate = format!(
+                    "SELECT truncate_local_data_after_distributing_table('{table}'::regclass)"
+                );
+                sqlx::raw_sql(AssertSqlSafe(truncate)).execute(&mut connection).await?;
+                done.push(table);
+            }
+            self.look_at_citus(&mut connection).await
+        };
+        distribute.await.map_err(failed(&self.name))?;
+        // The work is done; a fault while saying good-bye changes nothing.
+        let _ = connection.close().await;
+        Ok(done)
+    }
+}
+
+/// Whether a worker answered so to a COPY: its code is lost on the way.
+pub(super) fn is_of_a_worker(error: &sqlx::Error) -> bool {
+    error::code(error) == "XX000"
+}
+
+/// Runs a command on each shard of a table, `%1$s` in it, by itself: what names a row's place means
+/// nothing on another shard. Gives what each answered, such as `DELETE 5`.
+pub(super) async fn on_shards(
+    connection: &mut PgConnection,
+    table: &str,
+    command: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let answers: Vec<(bool, String)> =
+        sqlx::query_as("SELECT success, result FROM run_command_on_shards($1::regclass, $2)")
+            .bind(table)
+            .bind(command)
+            .fetch_all(connection)
+            .await?;
+    if let Some((_, why)) = answers.iter().find(|(success, _)| !success) {
+        return Err(sqlx::Error::Protocol(format!("a shard of {table} failed: {why}")));
+    }
+    Ok(answers.into_iter().map(|(_, answer)| answer).collect())
+}
+
+/// Deletes rows of a table with a time before `cutoff`, on each shard at most `limit`. So fewer than
+/// `limit` altogether says that none are left.
+pub(super) async fn delete(
+    connection: &mut PgConnection,
+    (table, column): (&str, &str),
+    cutoff: Micros,
+    limit: i64,
+) -> Result<u64, sqlx::Error> {
+    let before = format!("timestamptz 'epoch' + {cutoff} * interval '1 microsecond'");
+    let command = format!(
+        "DELETE FROM %1$s WHERE ctid = ANY (ARRAY(
+             SELECT ctid FROM %1$s WHERE {column} < {before} LIMIT {limit}))"
+    );
+    let answers = on_shards(connection, table, &command).await?;
+    Ok(answers.iter().filter_map(|it| it.strip_prefix("DELETE ")?.parse::<u64>().ok()).sum())
+}
+
+async fn is_distributed(connection: &mut PgConnection, table: &str) -> Result<bool, sqlx::Error> {
+    sqlx::query_scalar(IS_DISTRIBUTED).bind(table).fetch_one(connection).await
+}

@@ -1,0 +1,140 @@
+//! Which schema this program knows, and what keeps an older one from writing.
+//!
+//! The number of the newest migration is the schema's. Several daemons share a database, and the
+//! first one that is upgraded brings the schema up, while others are connected and in the middle of a
+//! batch. These must stop, whole: so a file's epoch says which schema it was claimed by, each
+//! migration gives all of them a new one under a lock on `log_file`, and the database refuses an
+//! epoch of any other schema (`migrations/*/0002_fence.sql`). A batch that an older daemon has under
+//! way is committed before that, or finds another epoch and is rolled back. It costs a commit
+//! nothing, for it compares the epoch anyway. What went wrong is asked afterwards, and becomes
+//! [`StoreError::Newer`].
+
+use super::error::StoreError;
+
+/// The newest migration.
+pub(super) const KNOWN: i64 = 2;
+
+/// The epoch of a file that was registered and never claimed again.
+pub const FIRST_EPOCH: i64 = 1000 + KNOWN;
+
+/// SQL: the epoch of a file that is registered.
+macro_rules! first_epoch {
+    () => {
+        "1002"
+    };
+}
+/// SQL: the epoch of a file that is claimed, from the one before it.
+macro_rules! next_epoch {
+    () => {
+        "epoch / 1000 * 1000 + 1002"
+    };
+}
+/// SQL: whether a file's epoch is of the schema that is known here, or that of no claim.
+macro_rules! is_our_epoch {
+    () => {
+        "epoch % 1000 IN (0, 2)"
+    };
+}
+pub(super) use {first_epoch, is_our_epoch, next_epoch};
+
+/// The schema of a database, beside the one that this program knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Schema {
+    /// `None`: it has no tables yet.
+    pub found: Option<i64>,
+    /// The newest that is known here, which the others are brought to.
+    pub known: i64,
+}
+
+impl Schema {
+    pub(super) fn of(found: Option<i64>) -> Schema {
+        Schema { found, known: KNOWN }
+    }
+
+    /// Whether there is nothing to do.
+    pub fn is_current(&self) -> bool {
+        self.found == Some(self.known)
+    }
+
+    /// Refuses a newer schema.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Newer`].
+    pub fn not_newer(&self, store: &(impl ToString + ?Sized)) -> Result<(), StoreError> {
+        match self.found {
+            Some(found) if found > self.known => {
+                Err(StoreError::Newer { store: store.to_string(), found, known: self.known })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Refuses every other schema.
+    pub(super) fn current(&self, store: &str) -> Result<(), StoreError> {
+        self.not_newer(store)?;
+        match self.found {
+            Some(found) if found == self.known => Ok(()),
+            found => Err(StoreError::Older {
+                store: store.to_owned(),
+                found: found.unwrap_or(0),
+                known: self.known,
+            }),
+        }
+    }
+}
+
+/// A migration that is not applied yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The schema that it leads to.
+    pub schema: i64,
+    /// What it is about, in a word or two.
+    pub about: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{postgres, sqlite};
+    use super::*;
+
+    /// sqlx compares it too, but only where there is a database that was made with it.
+    #[test]
+    fn what_is_in_the_databases_of_users_does_not_change() {
+        let sum = |migrations: &sqlx::migrate::Migrator, version| {
+            let step = migrations.iter().find(|step| step.version == version).unwrap();
+            step.checksum[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+        };
+        assert_eq!(sum(&postgres::MIGRATIONS, 1), "f7e68de6cca6282b");
+        assert_eq!(sum(&sqlite::MIGRATIONS, 1), "8babccf8549d3289");
+    }
+
+    #[test]
+    fn the_newest_migration_is_the_one_that_epochs_speak_of() {
+        for migrations in [&postgres::MIGRATIONS, &sqlite::MIGRATIONS] {
+            assert_eq!(migrations.iter().map(|step| step.version).max(), Some(KNOWN));
+        }
+        assert_eq!(first_epoch!(), FIRST_EPOCH.to_string());
+        assert_eq!(next_epoch!(), format!("epoch / 1000 * 1000 + {FIRST_EPOCH}"));
+        assert_eq!(is_our_epoch!(), format!("epoch % 1000 IN (0, {KNOWN})"));
+    }
+
+    #[test]
+    fn each_migration_gives_all_files_an_epoch_of_its_schema_under_a_lock() {
+        for step in postgres::MIGRATIONS.iter().filter(|step| step.version > 1) {
+            let (sql, schema) = (step.sql.as_str(), step.version);
+            let code = sql.lines().filter(|line| !line.starts_with("--")).collect::<Vec<_>>();
+            assert!(code[0].starts_with("LOCK TABLE log_file IN ACCESS EXCLUSIVE MODE"), "{sql}");
+            assert!(sql.contains("UPDATE log_file SET epoch = epoch"), "{sql}");
+            assert!(sql.contains(&format!("CHECK (epoch % 1000 = {schema})")), "{sql}");
+            assert!(!step.no_tx, "{schema} is not one transaction");
+        }
+        for step in sqlite::MIGRATIONS.iter().filter(|step| step.version > 1) {
+            let (sql, schema) = (step.sql.as_str(), step.version);
+            assert!(sql.contains("UPDATE log_file SET epoch = epoch"), "{sql}");
+            let refused = format!("NEW.epoch % 1000 <> {schema}");
+            assert_eq!(sql.matches(&refused).count(), 2, "{sql}");
+            assert!(!step.no_tx, "{schema} is not one transaction");
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! A schema that is brought up while older programs are at work, and a database of the first one.
+
+use std::fs;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use log_ingestd::model::{FileId, Reparsed};
+use log_ingestd::store::{RejectKey, Store, StoreError};
+
+use sqlx::{AssertSqlSafe, Connection};
+
+use crate::daemon::{Bench, for_each_store, lines, urls};
+use crate::place::{Lines, NOW, Place, claimed, sighting, until};
+
+/// Where this program's schema leads to.
+pub(crate) const KNOWN: i64 = 2;
+
+for_every_store!(
+    nothing_that_an_older_program_writes_is_stored,
+    ten_programs_that_start_at_once_upgrade_an_old_database_once,
+);
+
+for_each_store! {
+    async fn a_daemon_whose_database_a_newer_one_upgrades_stops_and_goes_on_after_its_own_upgrade(bench) {
+        let mut daemon = bench.watch();
+        let mut written = 0;
+        for upgraded_at in [200, 400, 600] {
+            // Upgraded while it is at work: what it has under way is stored before, or not at all.
+            bench.append("access.log", lines("a", written..upgraded_at));
+            written = upgraded_at;
+            bench.rows(i64::from(written)).await;
+            let more = bench.logs().join("access.log");
+            let writing = std::thread::spawn(move || {
+                use std::io::Write;
+                let mut file = fs::OpenOptions::new().append(true).open(more).unwrap();
+                for number in upgraded_at..upgraded_at + 100 {
+                    file.write_all(lines("a", number..number + 1).as_bytes()).unwrap();
+                }
+            });
+            written += 100;
+            upgrade(&bench.place, KNOWN, KNOWN + 1).await;
+            let before = state(&bench.place).await;
+            assert_eq!(daemon.ends().await.code(), Some(1), "{}", daemon.said());
+            writing.join().unwrap();
+            let said = daemon.said();
+            assert!(said.contains(TOLD), "{said}");
+            assert!(!said.contains("took this file over"), "{said}");
+            assert_eq!(state(&bench.place).await, before, "it has written after the upgrade");
+            bench.balanced().await;
+            let mut again = bench.watch();
+            assert_eq!(again.ends().await.code(), Some(1), "{}", again.said());
+            assert!(again.said().contains(TOLD), "{}", again.said());
+            // Its own upgrade: from now on it knows the schema that is there.
+            upgrade(&bench.place, KNOWN + 1, KNOWN).await;
+            daemon = bench.watch();
+        }
+        bench.exactly(urls("a", 0..written)).await;
+        assert!(daemon.stop().await.success());
+        bench.succeed(&["verify"]);
+    }
+
+    async fn a_daemon_without_anything_to_do_learns_of_an_upgrade_too(bench) {
+        bench.append("access.log", lines("a", 0..3));
+        let mut daemon = bench.watch();
+        bench.rows(3).await;
+        upgrade(&bench.place, KNOWN, KNOWN + 1).await;
+        assert_eq!(daemon.ends().await.code(), Some(1), "{}", daemon.said());
+        assert!(daemon.said().contains(TOLD), "{}", daemon.said());
+    }
+
+    async fn no_command_works_on_a_newer_database(bench) {
+        bench.append("access.log", lines("a", 0..3));
+        let log = bench.log("access.log");
+        let log = log.to_str().unwrap();
+        bench.succeed(&["import", log]);
+        upgrade(&bench.place, KNOWN, KNOWN + 1).await;
+        let before = state(&bench.place).await;
+        for command in [
+            vec!["import", log],
+            vec!["cleanup"],
+            vec!["status"],
+            vec!["query"],
+            vec!["top", "urls"],
+            vec!["verify"],
+            vec!["reparse"],
+            vec!["migrate"],
+            vec!["migrate", "--dry-run"],
+        ] {
+            let output = bench.run(&command);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+            assert!(said.contains(TOLD), "{command:?}: {said}");
+            assert_eq!(output.stdout, b"", "{command:?}");
+        }
+        assert_eq!(state(&bench.place).await, before);
+    }
+
+    async fn migrate_says_what_it_does(bench) {
+        let nothing = format!("schema {KNOWN}, nothing to do\n");
+        assert_eq!(bench.succeed(&["migrate"]), nothing);
+        assert_eq!(bench.succeed(&["migrate", "--dry-run"]), nothing);
+    }
+}
+
+/// What the older program is told.
+pub(crate) const TOLD: &str =
+    "has schema 3, made by a newer log-ingestd; this one knows schema 2: upgrade it";
+
+/// Brings the schema to another number, as a migration of that number does, in one transaction. There
+/// is no program yet that has one; the other way round stands for the upgrade of a program.
+pub(crate) async fn upgrade(place: &Place, from: i64, to: i64) {
+    let epochs = format!("UPDATE log_file SET epoch = (epoch / 1000 + 1) * 1000 + {to};");
+    let version = match to > from {
+        true if place.is_postgres() => format!(
+            "INSERT INTO _sqlx_migrations
+                    (version, description, installed_on, success, checksum, execution_time)
+             VALUES ({to}, 'future', now(), true, '', 0);"
+        ),
+        true => format!(
+            "INSERT INTO _sqlx_migrations
+                    (version, description, installed_on, success, checksum, execution_time)
+             VALUES ({to}, 'future', 'now', 1, x'', 0);"
+        ),
+        false => format!("DELETE FROM _sqlx_migrations WHERE version = {from};"),
+    };
+    let fence = "made for a newer log-ingestd: upgrade this one";
+    let sql = if place.is_postgres() {
+        format!(
+            "SET LOCAL citus.multi_shard_modify_mode = 'sequential';
+             LOCK TABLE log_file IN ACCESS EXCLUSIVE MODE;
+             ALTER TABLE log_file DROP CONSTRAINT \"{fence}\"; {epochs}
+             ALTER TABLE log_file ALTER COLUMN epoch SET DEFAULT {to};
+             ALTER TABLE log_file ADD CONSTRAINT \"{fence}\" CHECK (epoch % 1000 = {to});
+             {version}"
+        )
+    } else {
+        format!(
+            "BEGIN IMMEDIATE; DROP TRIGGER log_file_registered; DROP TRIGGER log_file_claimed; {epochs}
+             CREATE TRIGGER log_file_registered BEFORE INSERT ON log_file
+             WHEN NEW.epoch <> 0 AND NEW.epoch % 1000 <> {to}
+             BEGIN SELECT RAISE(ABORT, '{fence}'); END;
+             CREATE TRIGGER log_file_claimed BEFORE UPDATE OF epoch ON log_file
+             WHEN NEW.epoch % 1000 <> {to}
+             BEGIN SELECT RAISE(ABORT, '{fence}'); END;
+             {version} COMMIT;"
+        )
+    };
+    if !place.is_postgres() {
+        return place.execute(&sql).await;
+    }
+    // One by one: Citus takes no DDL among others in one message.
+    let mut connection = place.postgres_connection().await;
+    let mut tx = connection.begin().await.unwrap();
+    for statement in sql.split(';').filter(|statement| !statement.trim().is_empty()) {
+        sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+}
+
+/// Offsets, epochs, owners, and how many rows there are.
+async fn state(place: &Place) -> Vec<String> {
+    let text = |column| format!("coalesce(CAST({column} AS text), '-')");
+    let columns =
+        ["id", "committed", "epoch", "lines", "stored_rows", "rejected", "owner"].map(text);
+    let files = format!("SELECT {} FROM log_file ORDER BY id", columns.join(" || ' ' || "));
+    let mut state = place.texts(&files).await;
+    for table in ["gunicorn_log", "request_log", "rejected_line", "gunicorn_minute", "sweep"] {
+        let rows = place.number(&format!("SELECT count(*) FROM {table}")).await;
+        state.push(format!("{table} {rows}"));
+    }
+    state
+}
+
+async fn nothing_that_an_older_program_writes_is_stored(place: Place) {
+    let store = place.open().await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let mut importer = store.writer("web:1").await.unwrap();
+    let at = claimed(&mut writer, 1).await;
+    let rejected = Lines::after(&at).reject(NOW, b"?").batch();
+    writer.commit(&rejected).await.unwrap();
+    let mut on = at.clone();
+    on.committed = rejected.spans[0].to.offset;
+    let batch = Lines::after(&on).rows(5, NOW).batch();
+    importer.stage(&batch).await.unwrap(); // PostgreSQL has its rows by now
+    upgrade(&place, KNOWN, KNOWN + 1).await;
+    let before = state(&place).await;
+    let mut reparsed = Reparsed::of(at.file, "%(r)s".into());
+    reparsed.taken.push((0, NOW));
+    let seen = sighting(1, None);
+    let results = [
+        importer.seal(&batch).await,
+        writer.commit(&batch).await,
+        writer.reparse(&reparsed).await.map(|_| ()),
+        writer.claim(at.file, &seen, "%(r)s").await.map(|_| ()),
+        writer.moved(at.file, at.epoch, "/elsewhere").await,
+        writer.close(at.file, at.epoch, 0, "deleted").await,
+        writer.lose(at.file, at.epoch, 7).await,
+        writer.keep_alive().await,
+        register(&mut writer).await,
+        store.writer("web:2").await.map(|_| ()),
+        store.sweeper().await.map(|_| ()),
+    ];
+    for (nth, result) in results.into_iter().enumerate() {
+        assert!(matches!(result, Err(StoreError::Newer { found: 3, .. })), "{nth}: {result:?}");
+    }
+    drop(importer);
+    assert_eq!(state(&place).await, before);
+    upgrade(&place, KNOWN + 1, KNOWN).await;
+    drop(writer);
+    let mut writer = store.writer("web:1").await.unwrap();
+    until("the lock of the one before is free", async || {
+        writer.claim(at.file, &seen, "%(r)s").await.unwrap().is_some()
+    })
+    .await;
+    let rejects = writer.rejects_after(RejectKey::FIRST, 9, 999).await.unwrap();
+    assert_eq!(rejects.len(), 1);
+}
+
+async fn register(writer: &mut log_ingestd::store::Writer) -> Result<(), StoreError> {
+    let new = log_ingestd::model::NewFile {
+        sighting: sighting(2, None),
+        format: "%(r)s".into(),
+        time_estimated: false,
+    };
+    writer.register(&new, &[FileId(1)]).await.map(|_| ())
+}
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/upgrade").join(name)
+}
+
+fn unpacked(name: &str) -> Vec<u8> {
+    let mut content = Vec::new();
+    let packed = fs::File::open(fixture(name)).unwrap();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut content).unwrap();
+    content
+}
+
+/// The database that a daemon of the first schema left.
+async fn old(place: &Place) {
+    if place.is_postgres() {
+        place.execute(&String::from_utf8(unpacked("postgres.sql.gz")).unwrap()).await;
+    } else {
+        let path = PathBuf::from(place.url.strip_prefix("sqlite:").unwrap());
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, unpacked("sqlite3.gz")).unwrap();
+    }
+}
+
+async fn ten_programs_that_start_at_once_upgrade_an_old_database_once(place: Place) {
+    old(&place).await;
+    let opening: Vec<_> = (0..10).map(|_| tokio::spawn(Store::open(place.location()))).collect();
+    for store in opening {
+        store.await.unwrap().unwrap();
+    }
+    let applied = place.number("SELECT count(*) FROM _sqlx_migrations").await;
+    assert_eq!(applied, KNOWN);
+    // The three files had one claim each.
+    assert_eq!(place.number("SELECT count(*) FROM log_file WHERE epoch = 1002").await, 3);
+}
+
+mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
+    use super::*;
+
+    async fn story(place: Place) {
+        old(&place).await;
+        let bench = Bench::on(place);
+        let before = state(&bench.place).await;
+        // Who only asks must not stop the daemons that are at work.
+        for command in [
+            &["status"][..],
+            &["query"],
+            &["top", "urls"],
+            &["verify"],
+            &["cleanup", "--dry-run"],
+            &["reparse", "--dry-run"],
+        ] {
+            let output = bench.run(command);
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
+            assert!(said.contains("has schema 1, this log-ingestd needs schema 2"), "{said}");
+        }
+        let told = bench.succeed(&["migrate", "--dry-run"]);
+        assert_eq!(told, "schema 1 → 2\n  would apply 0002 fence\n");
+        assert_eq!(state(&bench.place).await, before);
+        assert_eq!(bench.succeed(&["migrate"]), "schema 1 → 2\n");
+        assert_eq!(bench.succeed(&["migrate"]), "schema 2, nothing to do\n");
+
+        for name in ["access.log", "access.log.1", "requests.log"] {
+            fs::write(bench.log(name), unpacked(&format!("{name}.gz"))).unwrap();
+        }
+        let flags = ["--retention", "off", "--exclude-path", "/health/"];
+        let daemon = bench.watch_with(&flags);
+        until("all lines are stored", async || bench.stored().await == 150 + 300 + 120).await;
+        assert!(daemon.stop().await.success());
+        // It went on: nothing is a new file, and nothing was stored twice.
+        assert_eq!(
+            bench.place.number("SELECT count(*) FROM log_file").await,
+            3,
+            "{}",
+            bench.said()
+        );
+        let count = |table| format!("SELECT count(*) FROM {table}");
+        assert_eq!(bench.place.number(&count("gunicorn_log")).await, 143 + 286);
+        assert_eq!(bench.place.number(&count("request_log")).await, 120);
+        assert_eq!(bench.place.number(&count("rejected_line")).await, 3 + 6);
+        bench.balanced().await;
+        bench.succeed(&["verify", "--exclude-path", "/health/", bench.logs().to_str().unwrap()]);
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn on_postgres() {
+        story(Place::postgres().await).await;
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn on_sqlite() {
+        story(Place::sqlite().await).await;
+    }
+}
