@@ -68,12 +68,13 @@ pub(super) async fn enroll(
                     roster.bystanders.push(Bystander::waiting(tail));
                     continue;
                 }
-                let Some((format, told)) = settle_format(formats, &tail, choice, &known) else {
-                    let size = tail.size();
-                    roster
-                        .bystanders
-                        .push(Bystander::new(&tail, Why::NotOurs { size, open: true }));
-                    continue;
+                let (format, told) = match settle_format(formats, &tail, choice, &known) {
+                    Ok(chosen) => chosen,
+                    Err(open) => {
+                        let size = tail.size();
+                        roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open }));
+                        continue;
+                    }
                 };
                 applicants.push(Applicant { tail, head, format, told, seen, known });
             }

@@ -3,22 +3,31 @@
 use std::io;
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::follow::identity::{Likeness, head_print};
 use crate::follow::{Compression, Tail};
 use crate::model::{Checkpoint, HeadPrint, Sighting};
 use crate::parse::Preset;
 
-use super::formats::{Choice, Format, Formats, SAMPLE};
+use super::formats::{Choice, Format, Formats, SAMPLE, sample};
 
 /// A format, and the preset if it was told from the lines.
 pub(super) type Chosen = (Arc<Format>, Option<&'static Preset>);
 
+/// Why a log has no format.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unreadable {
+    /// No known format reads its lines.
+    Unknown,
+    /// A container's log without access lines; whether that may change.
+    Contained { open: bool },
+}
+
 /// What a file is, by itself.
 pub(super) enum Examined {
     /// A log, unless nobody can read it.
-    Log { head: HeadPrint, choice: Option<Chosen>, seen: Sighting },
+    Log { head: HeadPrint, choice: Result<Chosen, Unreadable>, seen: Sighting },
     NotOurs {
         /// Whether more content may change that.
         open: bool,
@@ -37,7 +46,7 @@ pub(super) fn examine(formats: &mut Formats, host: &str, tail: &mut Tail) -> io:
     if tail.compression()? != Compression::None {
         return Ok(Examined::Archive);
     }
-    let sample = tail.first_bytes(SAMPLE)?;
+    let sample = sample(|limit| tail.first_bytes(limit))?;
     let Some(head) = head_print(&sample) else {
         return Ok(Examined::NotOurs { open: true }); // no complete line yet
     };
@@ -45,8 +54,9 @@ pub(super) fn examine(formats: &mut Formats, host: &str, tail: &mut Tail) -> io:
         if sample.first() == Some(&0) { tail.first_bytes_behind_hole(SAMPLE)? } else { Vec::new() };
     let telling = if behind_hole.is_empty() { &sample } else { &behind_hole };
     let choice = match formats.choose(telling) {
-        Choice::Access { format, told } => Some((format, told)),
-        Choice::Unknown => None,
+        Choice::Access { format, told } => Ok((format, told)),
+        Choice::Unknown => Err(Unreadable::Unknown),
+        Choice::Contained { open } => Err(Unreadable::Contained { open }),
         Choice::ErrorLog => {
             info!(%path, "Gunicorn's error log: left alone");
             return Ok(Examined::NotOurs { open: false });
@@ -63,24 +73,35 @@ pub(super) fn examine(formats: &mut Formats, host: &str, tail: &mut Tail) -> io:
 }
 
 /// The format of a file: the one by which it was read before, so that a restart reads on as it
-/// began; else what its lines suggest.
+/// began; else what its lines suggest. Without one, whether more lines may change that.
 pub(super) fn settle_format(
     formats: &mut Formats,
     tail: &Tail,
-    choice: Option<Chosen>,
+    choice: Result<Chosen, Unreadable>,
     known: &[(Checkpoint, Likeness)],
-) -> Option<Chosen> {
+) -> Result<Chosen, bool> {
     let before = known.iter().find(|(_, likeness)| *likeness == Likeness::Same);
     let before = before.and_then(|(known, _)| formats.stored(&known.format));
     if let Some(format) = before {
-        return Some((format, None));
+        return Ok((format, None));
     }
-    if choice.is_none() {
-        warn!(
-            path = %tail.path().display(),
-            "no known format reads the first lines of this file: left alone; give --format, \
-             or leave it out with --exclude"
-        );
-    }
-    choice
+    let path = tail.path().display();
+    choice.map_err(|unreadable| match unreadable {
+        Unreadable::Contained { open: true } => {
+            debug!(%path, "a container's log without access lines so far");
+            true
+        }
+        Unreadable::Contained { open: false } => {
+            info!(%path, "a container's log whose first 256 KiB hold no access line: left alone");
+            false
+        }
+        Unreadable::Unknown => {
+            warn!(
+                %path,
+                "no known format reads the first lines of this file: left alone; give --format, \
+                 or leave it out with --exclude"
+            );
+            true
+        }
+    })
 }

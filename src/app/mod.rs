@@ -6,7 +6,8 @@
 //!   into a batch, `commit` gets it stored whatever happens. `archives` finishes logs that were
 //!   compressed before all of them was read, `missing` closes those that are gone.
 //!   `page` has the address at which the web room answers.
-//! - [`import()`]: the same line for files that are whole; `source` opens them.
+//! - [`import()`]: the same line for files that are whole; `source` opens them, `each_line` looks at
+//!   their lines.
 //! - [`verify()`]: the same line once more, compared with what is stored.
 //! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`]: the small commands.
 
@@ -17,6 +18,7 @@ mod check;
 mod cleanup;
 mod commit;
 mod config;
+mod each_line;
 mod enroll;
 mod examine;
 mod fill;

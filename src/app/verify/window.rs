@@ -52,6 +52,29 @@ impl Window {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
+    /// Whether a line that begins at `offset` has these bytes: of a line in pieces, each of them as
+    /// a line, in this order, and others between them.
+    pub(super) fn holds(&self, offset: u64, raw: &[u8]) -> bool {
+        let Some(alone) = self.line(offset) else { return false };
+        let Some(behind) = memchr::memchr(b'\n', raw) else { return alone == raw };
+        let mut lines = self.bytes(offset).unwrap_or_default().split(|&byte| byte == b'\n');
+        if lines.next() != Some(&raw[..behind]) {
+            return false;
+        }
+        let mut pieces = raw[behind + 1..].split(|&byte| byte == b'\n').peekable();
+        while let Some(piece) = pieces.next() {
+            let last = pieces.peek().is_none();
+            let same = |line: &[u8]| match line.strip_suffix(b"\r") {
+                Some(line) if last => line == piece,
+                _ => line == piece,
+            };
+            if !lines.any(same) {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Lets everything before `offset` go.
     pub(super) fn forget(&mut self, offset: u64) {
         let count = usize::try_from(offset.saturating_sub(self.from)).unwrap_or(usize::MAX);
