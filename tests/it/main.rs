@@ -27,6 +27,7 @@ mod bad_rows;
 mod bounds;
 mod commands;
 mod commit_moments;
+mod containers;
 mod content;
 mod corpora;
 mod corpus;
