@@ -382,6 +382,71 @@ for_each_store! {
         bench.verified(&[bench.log("x-json.log.1.gz").to_str().unwrap()]);
     }
 
+    /// Of a block that the database refuses nobody knows which line it was: its rows are rejects.
+    async fn a_row_in_pieces_that_the_database_refuses_is_a_reject_with_its_bytes(bench) {
+        let refuse = if bench.place.is_postgres() {
+            "ALTER TABLE gunicorn_log ADD CONSTRAINT not_this CHECK (url <> '/no')"
+        } else {
+            "CREATE TRIGGER not_this BEFORE INSERT ON gunicorn_log WHEN new.url = '/no'
+                 BEGIN SELECT RAISE(ABORT, 'not_this'); END"
+        };
+        bench.place.execute(refuse).await;
+        let cut = pieces(Runtime::Cri, "stdout", &line("/no"), 50);
+        let mut text = Runtime::Cri.lines("stdout", &lines("a", 0..500));
+        let begin = text.len();
+        text.extend(&cut[0]);
+        text.extend(Runtime::Cri.line("stderr", &line("/err")));
+        text.extend(Runtime::Cri.line("stderr", "noise"));
+        text.extend(cut[1..].concat());
+        let raw = cut.concat();
+        text.extend(Runtime::Cri.lines("stdout", &lines("a", 500..1000)));
+        bench.append("followed.log", &text);
+        let daemon = bench.watch();
+        bench.exactly(urls("a", 0..1000)).await;
+        assert!(daemon.stop().await.success());
+        for name in ["followed.log", "access.log"] {
+            if name == "access.log" {
+                let more = [&text[..], &Runtime::Cri.lines("stdout", &lines("b", 0..1))].concat();
+                bench.append(name, &more[4 * Runtime::Cri.line("stdout", line("/a/0").trim_end()).len()..]);
+                bench.import(&[name]);
+            }
+            let rejects = bench.rejects_of_all().await;
+            let rejects: Vec<_> = rejects.iter().filter(|(offset, ..)| (*offset < begin) == (name == "access.log")).collect();
+            assert_eq!(rejects.len(), 2, "{name}");
+            assert!(rejects.iter().all(|(_, _, reason)| reason.contains("not_this")));
+            assert_eq!(rejects[0].1, raw.strip_suffix(b"\n").unwrap());
+        }
+        assert_eq!(bench.count("excluded").await, 2);
+        bench.balanced().await;
+    }
+
+    async fn what_differs_from_a_containers_log_is_found(bench) {
+        let long = line(&format!("/long?{}", "x".repeat(20_000)));
+        let mut text = Runtime::Cri.lines("stdout", &lines("a", 0..10));
+        let mut cut = pieces(Runtime::Cri, "stdout", &long, 8192);
+        cut.insert(1, Runtime::Cri.lines("stderr", TRACE));
+        text.extend(cut.concat());
+        text.extend(Runtime::Cri.line("stdout", "printed"));
+        bench.append("0.log", &text);
+        let path = bench.log("0.log");
+        let path = path.to_str().unwrap();
+        bench.succeed(&["import", path]);
+        bench.verified(&[path]);
+        for (change, undo) in [
+            ("UPDATE gunicorn_log SET code = 500 WHERE url LIKE '/long%'",
+             "UPDATE gunicorn_log SET code = 200 WHERE url LIKE '/long%'"),
+            ("UPDATE log_file SET excluded = excluded + 1, lines = lines + 1",
+             "UPDATE log_file SET excluded = excluded - 1, lines = lines - 1"),
+            ("UPDATE rejected_line SET log_offset = log_offset + 1",
+             "UPDATE rejected_line SET log_offset = log_offset - 1"),
+        ] {
+            bench.place.execute(change).await;
+            assert_eq!(bench.run(&["verify", path]).status.code(), Some(1), "{change}");
+            bench.place.execute(undo).await;
+            bench.verified(&[path]);
+        }
+    }
+
     async fn the_given_format_is_that_of_what_is_in_the_envelope(bench) {
         let format = "%(h)s [%(t)s] %(m)s %(U)s %(s)s";
         for runtime in RUNTIMES {

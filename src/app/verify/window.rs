@@ -55,22 +55,23 @@ impl Window {
     /// Whether a line that begins at `offset` has these bytes: of a line in pieces, each of them as
     /// a line, in this order, and others between them.
     pub(super) fn holds(&self, offset: u64, raw: &[u8]) -> bool {
-        let Some(alone) = self.line(offset) else { return false };
-        let Some(behind) = memchr::memchr(b'\n', raw) else { return alone == raw };
-        let mut lines = self.bytes(offset).unwrap_or_default().split(|&byte| byte == b'\n');
-        if lines.next() != Some(&raw[..behind]) {
+        if self.line(offset).is_none() {
             return false;
         }
-        let mut pieces = raw[behind + 1..].split(|&byte| byte == b'\n').peekable();
+        let mut lines = self.bytes(offset).unwrap_or_default().split(|&byte| byte == b'\n');
+        let mut pieces = raw.split(|&byte| byte == b'\n').peekable();
+        let mut first = true;
         while let Some(piece) = pieces.next() {
             let last = pieces.peek().is_none();
-            let same = |line: &[u8]| match line.strip_suffix(b"\r") {
-                Some(line) if last => line == piece,
-                _ => line == piece,
+            // Of a line that is in no envelope, one carriage return belongs to its end.
+            let same = |line: &[u8]| {
+                line == piece || (last && line.strip_suffix(b"\r").is_some_and(|it| it == piece))
             };
-            if !lines.any(same) {
+            let found = if first { lines.next().is_some_and(same) } else { lines.any(same) };
+            if !found {
                 return false;
             }
+            first = false;
         }
         true
     }

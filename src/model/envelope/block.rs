@@ -37,7 +37,7 @@ pub struct Joined<'a> {
     pub payload: Cow<'a, [u8]>,
     /// Whether its end is among its pieces; `false` if the block was ended before.
     pub whole: bool,
-    /// Its physical lines, without their ends.
+    /// Its physical lines, without their newlines.
     pieces: Vec<Range<usize>>,
 }
 
@@ -62,14 +62,13 @@ impl<'a> Block<'a> {
             let line = &bytes[range.clone()];
             match envelope.open(line) {
                 None => {
-                    let line = line.strip_suffix(b"\r").unwrap_or(line);
                     lines.push(Joined {
                         at,
                         stream: None,
                         time: 0,
                         payload: Cow::Borrowed(line),
                         whole: true,
-                        pieces: vec![at..at + line.len()],
+                        pieces: vec![range],
                     });
                 }
                 Some(piece) => {
@@ -94,7 +93,7 @@ impl<'a> Block<'a> {
                     }
                     let last = lines.len() - 1;
                     if piece.ends {
-                        lines[nth.unwrap_or(last)].end(bytes);
+                        lines[nth.unwrap_or(last)].end();
                     }
                 }
             }
@@ -108,17 +107,12 @@ impl<'a> Block<'a> {
 
 impl Joined<'_> {
     /// One `\r` before the end belongs to it.
-    fn end(&mut self, bytes: &[u8]) {
+    fn end(&mut self) {
         if self.payload.ends_with(b"\r") {
             match &mut self.payload {
                 Cow::Borrowed(payload) => *payload = &payload[..payload.len() - 1],
                 Cow::Owned(payload) => payload.truncate(payload.len() - 1),
             }
-        }
-        if let Some(piece) = self.pieces.last_mut()
-            && bytes[piece.clone()].ends_with(b"\r")
-        {
-            piece.end -= 1;
         }
     }
 
@@ -198,14 +192,14 @@ mod tests {
             [
                 (0, "a\rb", true),
                 (starts[1], "noise", true),
-                (starts[2], "broken", true),
+                (starts[2], "broken\r", true),
                 (starts[3], "more noise", true)
             ]
         );
         assert_eq!(block.length, starts[6]);
         assert_eq!(block.lines[2].stream, None);
-        let raw = format!("{}{}", cri("stdout P a\r"), cri("stdout F b"));
-        assert_eq!(block.lines[0].raw(bytes), raw.trim_end_matches('\n').as_bytes());
+        let raw = format!("{}{}", cri("stdout P a\r"), cri("stdout F b\r"));
+        assert_eq!(block.lines[0].raw(bytes), raw.strip_suffix('\n').unwrap().as_bytes());
         let again = Envelope::Cri.unpack(&block.lines[0].raw(bytes)).unwrap();
         assert_eq!(again.payload, block.lines[0].payload);
         assert_eq!(Block::first(Envelope::Cri, &bytes[..starts[5]], 1 << 20), None);
