@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, RequestLog, Stream};
+use crate::model::{Envelope, GunicornJson, GunicornLogModel, JsonRecord, RequestLog, Stream};
 use crate::parse::Parsed;
 
 use super::config::Parsing;
@@ -20,8 +20,10 @@ const SHOWN: usize = 3;
 /// What a format makes of a file.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The format, and the preset's name if it was told from the lines.
+    /// The format, without the envelope.
     pub format: String,
+    /// The envelope of a container's log.
+    pub envelope: Option<&'static str>,
     /// The preset and what it is, if it was told from the lines.
     pub told: Option<(&'static str, &'static str)>,
     /// Atoms that cannot be told apart for certain.
@@ -67,7 +69,8 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
             path.display()
         ),
     };
-    report.format.clone_from(&format.format);
+    format.parser.layout().format().clone_into(&mut report.format);
+    report.envelope = format.envelope.map(Envelope::name);
     report.warnings = format.parser.layout().warnings();
     let mut reader = source.reader(&Arc::default())?;
     each_line(&mut reader, format.envelope, |line| look(&mut report, &format, line))?;

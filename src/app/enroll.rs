@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use crate::follow::Tail;
 use crate::follow::identity::Likeness;
-use crate::model::{Checkpoint, FileId, HeadPrint, NewFile, Sighting};
+use crate::model::{Checkpoint, Envelope, FileId, HeadPrint, NewFile, Sighting};
 use crate::store::{StoreError, Writer};
 
 use super::examine::{Examined, examine, settle_format};
@@ -208,10 +208,12 @@ async fn settle(
             }
             roster.orphans.retain(|orphan| orphan.file != claimed.file);
             if claimed.epoch == FIRST_EPOCH {
-                let (format, about) = told.map_or((format.format.as_str(), "as given"), |preset| {
-                    (preset.name, preset.about)
-                });
-                info!(file = claimed.file.0, path = %path.display(), format, about,
+                let envelope = format.envelope.map(Envelope::name);
+                let (format, about) = told
+                    .map_or((format.parser.layout().format(), "as given"), |preset| {
+                        (preset.name, preset.about)
+                    });
+                info!(file = claimed.file.0, path = %path.display(), format, about, envelope,
                     "following a new file");
             } else {
                 info!(file = claimed.file.0, path = %path.display(), offset = claimed.committed,
