@@ -1,6 +1,6 @@
 //! How fast lines become records, and bytes of a log rows as they are sent to the store, in bytes
-//! of log per second: ordinary lines of the default format, the hostile corpora, and lines made to
-//! be read in many ways.
+//! of log per second: ordinary lines of the default format, bare and in the envelopes of a
+//! container's log, the hostile corpora, and lines made to be read in many ways.
 
 #![expect(clippy::expect_used, reason = "a bench without its logs cannot go on")]
 
@@ -8,7 +8,7 @@ use std::fs;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use log_ingestd::model::{Batch, FileId};
+use log_ingestd::model::{Batch, Envelope, FileId};
 use log_ingestd::parse::{Chunk, Exclusions, LineParser, Mask, Parsed, Template};
 
 const DEFAULT: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
@@ -55,6 +55,46 @@ fn bench(criterion: &mut Criterion, name: &str, format: &str, log: &[u8]) {
     group.finish();
 }
 
+/// The same lines as a container's runtime writes them.
+fn contained(log: &[u8], envelope: Envelope) -> Vec<u8> {
+    let time = "2026-11-23T08:53:17.123456789Z";
+    let text = String::from_utf8_lossy(log);
+    let line = |line: &str| match envelope {
+        Envelope::Cri => format!("{time} stdout F {line}\n"),
+        Envelope::Docker => {
+            let log = line.replace('\\', "\\\\").replace('"', "\\\"");
+            format!("{{\"log\":\"{log}\\n\",\"stream\":\"stdout\",\"time\":\"{time}\"}}\n")
+        }
+    };
+    text.lines().map(line).collect::<String>().into_bytes()
+}
+
+/// The same as [`encode`], out of envelopes. The throughput counts what is in them, so that the
+/// two can be compared.
+fn encode_contained(criterion: &mut Criterion, format: &str, bare: &[u8], envelope: Envelope) {
+    let template = Template::compile(format).expect("a format");
+    let parser = LineParser::new(template, Mask::default(), Exclusions::default());
+    let log = contained(bare, envelope);
+    let mut batch = Batch::default();
+    let mut group = criterion.benchmark_group("encode");
+    group.sample_size(20).throughput(Throughput::Bytes(bare.len() as u64));
+    group.bench_function(envelope.name(), |bencher| {
+        bencher.iter(|| {
+            batch.clear();
+            let mut at = 0;
+            while let Some(length) = memchr::memchr(b'\n', black_box(&log[at..])) {
+                let piece = envelope.open(&log[at..at + length]).expect("an envelope");
+                if let Parsed::Record(record) = parser.parse(&piece.payload) {
+                    batch.push_record(FileId(1), at as u64, &record, piece.time);
+                }
+                at += length + 1;
+            }
+            batch.weight()
+        });
+    });
+    group.finish();
+}
+
 /// Finds the lines of `log`, reads them and encodes their rows, as the daemon does.
 fn encode(criterion: &mut Criterion, format: &str, log: &[u8]) {
     let template = Template::compile(format).expect("a format");
@@ -82,6 +122,9 @@ fn encode(criterion: &mut Criterion, format: &str, log: &[u8]) {
 
 fn parse(criterion: &mut Criterion) {
     encode(criterion, DEFAULT, &ordinary());
+    for envelope in Envelope::ALL {
+        encode_contained(criterion, DEFAULT, &ordinary(), envelope);
+    }
     bench(criterion, "default", DEFAULT, &ordinary());
     for name in ["default", "forwarded-for-first", "json-template"] {
         let root = format!("{}/fixtures/corpus/{name}", env!("CARGO_MANIFEST_DIR"));

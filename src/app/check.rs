@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use crate::follow::Lines;
-use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, RequestLog};
+use crate::model::{Envelope, GunicornJson, GunicornLogModel, JsonRecord, RequestLog, Stream};
 use crate::parse::Parsed;
 
 use super::config::Parsing;
-use super::formats::{Choice, Formats, SAMPLE};
+use super::each_line::{EachLine, each_line};
+use super::formats::{Choice, Format, Formats, sample};
 use super::source::Source;
 
 /// Lines whose fields are shown.
@@ -20,8 +20,10 @@ const SHOWN: usize = 3;
 /// What a format makes of a file.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// The format, and the preset's name if it was told from the lines.
+    /// The format, without the envelope.
     pub format: String,
+    /// The envelope of a container's log.
+    pub envelope: Option<&'static str>,
     /// The preset and what it is, if it was told from the lines.
     pub told: Option<(&'static str, &'static str)>,
     /// Atoms that cannot be told apart for certain.
@@ -32,7 +34,8 @@ pub struct Report {
     pub lines: u64,
     /// Lines that would become rows.
     pub rows: u64,
-    /// Lines that the configuration leaves out.
+    /// Lines that the configuration leaves out, and what a container wrote on its standard error
+    /// besides.
     pub excluded: u64,
     /// Each distinct reason for a reject: how often, and the first line's number.
     pub rejects: BTreeMap<String, (u64, u64)>,
@@ -44,7 +47,7 @@ pub struct Report {
 /// A file that cannot be read, or whose format cannot be told.
 pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     let source = Source::open(path).with_context(|| format!("cannot read '{}'", path.display()))?;
-    let sample = source.sample(SAMPLE)?;
+    let sample = sample(|limit| source.sample(limit))?;
     let mut report = Report::default();
     let format = match Formats::new(parsing.clone()).choose(&sample) {
         Choice::Access { format, told } => {
@@ -55,50 +58,57 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
             bail!("'{}' is Gunicorn's error log; the access log is another file", path.display())
         }
         Choice::NotYet => bail!("'{}' holds no complete line", path.display()),
+        Choice::Contained { .. } => bail!(
+            "no known format reads a line among the first of '{}', a container's log; give the \
+             access_log_format of your Gunicorn with --format",
+            path.display()
+        ),
         Choice::Unknown => bail!(
             "no known format reads the first lines of '{}'; give the access_log_format of your \
              Gunicorn with --format",
             path.display()
         ),
     };
-    report.format.clone_from(&format.format);
+    format.parser.layout().format().clone_into(&mut report.format);
+    report.envelope = format.envelope.map(Envelope::name);
     report.warnings = format.parser.layout().warnings();
-    let mut lines = Lines::default();
     let mut reader = source.reader(&Arc::default())?;
-    loop {
-        while let Some(line) = lines.peek() {
-            let end = line.end;
-            report.lines += 1;
-            if line.too_long {
-                reject(&mut report, "is longer than 4 MiB".to_owned());
-            } else {
-                match format.parser.parse(line.bytes) {
-                    Parsed::Record(record) => {
-                        report.rows += 1;
-                        if report.shown.len() < SHOWN {
-                            report.shown.push((report.lines, fields(&record)));
-                        }
-                    }
-                    Parsed::Json(record) => {
-                        report.rows += 1;
-                        if report.shown.len() < SHOWN {
-                            report.shown.push((report.lines, json_fields(&record)));
-                        }
-                    }
-                    Parsed::Excluded => report.excluded += 1,
-                    Parsed::Reject(why) => reject(&mut report, why.to_string()),
-                }
-            }
-            lines.take(end);
-        }
-        if lines.fill(&mut reader)? == 0 {
-            return Ok(report);
-        }
-    }
+    each_line(&mut reader, format.envelope, |line| look(&mut report, &format, line))?;
+    Ok(report)
 }
 
-fn reject(report: &mut Report, reason: String) {
-    report.rejects.entry(reason).or_insert((0, report.lines)).0 += 1;
+/// Counts a line, and shows it if it is among the first.
+fn look(report: &mut Report, format: &Format, line: &EachLine<'_>) {
+    report.lines += 1;
+    let payload = line.joined.map_or(&*line.raw, |joined| &*joined.payload);
+    let reason = match format.envelope {
+        _ if line.too_long => "is longer than 4 MiB".to_owned(),
+        Some(envelope) if line.joined.is_none() => envelope.missing().to_owned(),
+        _ => {
+            let fields = match format.parser.parse(payload) {
+                Parsed::Record(record) => Ok(Some(fields(&record))),
+                Parsed::Json(record) => Ok(Some(json_fields(&record))),
+                Parsed::Excluded => Ok(None),
+                Parsed::Reject(why) => Err(why.to_string()),
+            };
+            match fields {
+                Ok(Some(fields)) => {
+                    report.rows += 1;
+                    if report.shown.len() < SHOWN {
+                        report.shown.push((line.number, fields));
+                    }
+                    return;
+                }
+                Ok(None) => return report.excluded += 1,
+                Err(why) => why,
+            }
+        }
+    };
+    if line.joined.is_some_and(|joined| joined.stream == Some(Stream::Stderr)) {
+        report.excluded += 1; // no access line
+    } else {
+        report.rejects.entry(reason).or_insert((0, line.number)).0 += 1;
+    }
 }
 
 /// The columns of a record that are not NULL, as text.

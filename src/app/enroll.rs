@@ -11,14 +11,14 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::follow::Tail;
 use crate::follow::identity::Likeness;
-use crate::model::{Checkpoint, FileId, HeadPrint, NewFile, Sighting};
+use crate::model::{Checkpoint, Envelope, FileId, HeadPrint, NewFile, Sighting};
 use crate::store::{FIRST_EPOCH, StoreError, Writer};
 
-use super::examine::{Examined, examine, settle_format};
+use super::examine::{Examined, Unreadable, examine, settle_format};
 use super::formats::{Format, Formats};
 use super::judge::{Applicant, Verdict, is_object, judge, liken};
 use super::roster::{Bystander, Followed, Roster, Waiting, Why};
@@ -66,13 +66,14 @@ pub(super) async fn enroll(
                     roster.bystanders.push(Bystander::waiting(tail));
                     continue;
                 }
-                let Some((format, told)) = settle_format(formats, choice, &known) else {
-                    let size = tail.size();
-                    tell_unknown(roster, &tail, streamed.is_some());
-                    roster
-                        .bystanders
-                        .push(Bystander::new(&tail, Why::NotOurs { size, open: true }));
-                    continue;
+                let (format, told) = match settle_format(formats, choice, &known) {
+                    Ok(chosen) => chosen,
+                    Err(unreadable) => {
+                        let size = tail.size();
+                        let open = tell_unreadable(roster, &tail, unreadable, streamed.is_some());
+                        roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open }));
+                        continue;
+                    }
                 };
                 applicants.push(Applicant { tail, head, format, told, seen, known });
             }
@@ -126,15 +127,35 @@ pub(super) async fn enroll(
     Ok(())
 }
 
-/// No known format reads its first lines, and nobody knows it.
-fn tell_unknown(roster: &mut Roster, tail: &Tail, streamed: bool) {
-    let path = tail.path();
-    if !streamed {
-        warn!(path = %path.display(), "no known format reads the first lines of this file: left alone; \
-            give --format, or leave it out with --exclude");
-    } else if roster.undecided.insert(path.to_path_buf()) {
-        warn!(path = %path.display(), "no known format reads the first lines of this stream; it waits \
-            for more of them, or give --format");
+/// Nobody can read it, and nobody knows it. Whether more lines may change that.
+fn tell_unreadable(
+    roster: &mut Roster,
+    tail: &Tail,
+    unreadable: Unreadable,
+    streamed: bool,
+) -> bool {
+    let path = tail.path().display();
+    match unreadable {
+        _ if streamed => {
+            if roster.undecided.insert(tail.path().to_path_buf()) {
+                warn!(%path, "no known format reads the first lines of this stream; it waits for \
+                    more of them, or give --format");
+            }
+            true
+        }
+        Unreadable::Unknown => {
+            warn!(%path, "no known format reads the first lines of this file: left alone; give \
+                --format, or leave it out with --exclude");
+            true
+        }
+        Unreadable::Contained { open: true } => {
+            debug!(%path, "a container's log without access lines so far");
+            true
+        }
+        Unreadable::Contained { open: false } => {
+            info!(%path, "a container's log whose first 256 KiB hold no access line: left alone");
+            false
+        }
     }
 }
 
@@ -226,10 +247,12 @@ async fn settle(
             }
             roster.orphans.retain(|orphan| orphan.file != claimed.file);
             if claimed.epoch == FIRST_EPOCH {
-                let (format, about) = told.map_or((format.format.as_str(), "as given"), |preset| {
-                    (preset.name, preset.about)
-                });
-                info!(file = claimed.file.0, path = %path.display(), format, about,
+                let envelope = format.envelope.map(Envelope::name);
+                let (format, about) = told
+                    .map_or((format.parser.layout().format(), "as given"), |preset| {
+                        (preset.name, preset.about)
+                    });
+                info!(file = claimed.file.0, path = %path.display(), format, about, envelope,
                     "following a new file");
             } else {
                 info!(file = claimed.file.0, path = %path.display(), offset = claimed.committed,

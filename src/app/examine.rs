@@ -10,16 +10,25 @@ use crate::follow::{Compression, Tail};
 use crate::model::{Checkpoint, HeadPrint, Sighting};
 use crate::parse::Preset;
 
-use super::formats::{Choice, Format, Formats, SAMPLE};
+use super::formats::{Choice, Format, Formats, SAMPLE, sample};
 use super::roster::Streamed;
 
 /// A format, and the preset if it was told from the lines.
 pub(super) type Chosen = (Arc<Format>, Option<&'static Preset>);
 
+/// Why a log has no format.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unreadable {
+    /// No known format reads its lines.
+    Unknown,
+    /// A container's log without access lines; whether that may change.
+    Contained { open: bool },
+}
+
 /// What a file is, by itself.
 pub(super) enum Examined {
     /// A log, unless nobody can read it.
-    Log { head: HeadPrint, choice: Option<Chosen>, seen: Sighting },
+    Log { head: HeadPrint, choice: Result<Chosen, Unreadable>, seen: Sighting },
     NotOurs {
         /// Whether more content may change that.
         open: bool,
@@ -44,7 +53,7 @@ pub(super) fn examine(
     if streamed.is_none() && tail.compression()? != Compression::None {
         return Ok(Examined::Archive);
     }
-    let sample = tail.first_bytes(SAMPLE)?;
+    let sample = sample(|limit| tail.first_bytes(limit))?;
     let Some(head) = head_print(&sample) else {
         return Ok(Examined::NotOurs { open: true }); // no complete line yet
     };
@@ -52,9 +61,10 @@ pub(super) fn examine(
         if sample.first() == Some(&0) { tail.first_bytes_behind_hole(SAMPLE)? } else { Vec::new() };
     let telling = if behind_hole.is_empty() { &sample } else { &behind_hole };
     let choice = match formats.choose(telling) {
-        Choice::Access { format, told } => Some((format, told)),
-        Choice::Unknown => None,
-        Choice::ErrorLog | Choice::NotYet if streamed.is_some() => None,
+        Choice::Access { format, told } => Ok((format, told)),
+        Choice::Unknown => Err(Unreadable::Unknown),
+        Choice::Contained { open } => Err(Unreadable::Contained { open }),
+        Choice::ErrorLog | Choice::NotYet if streamed.is_some() => Err(Unreadable::Unknown),
         Choice::ErrorLog => {
             info!(%path, "Gunicorn's error log: left alone");
             return Ok(Examined::NotOurs { open: false });
@@ -62,13 +72,13 @@ pub(super) fn examine(
         Choice::NotYet => return Ok(Examined::NotOurs { open: true }),
     };
     let choice = match streamed.filter(|it| it.finished || Formats::have_enough(telling)) {
-        Some(streamed) if choice.is_none() => {
+        Some(streamed) if choice.is_err() => {
             let format = streamed.format.clone().or_else(|| formats.plain());
             if let Some(format) = format.as_ref().filter(|_| streamed.format.is_none()) {
                 warn!(%path, format = format.format, "no known format reads the first lines of this \
                     stream: read by this one, and what cannot be read is rejected; give --format");
             }
-            format.map(|format| (format, None))
+            format.map(|format| (format, None)).ok_or(Unreadable::Unknown)
         }
         _ => choice,
     };
@@ -85,13 +95,10 @@ pub(super) fn examine(
 /// began; else what its lines suggest.
 pub(super) fn settle_format(
     formats: &mut Formats,
-    choice: Option<Chosen>,
+    choice: Result<Chosen, Unreadable>,
     known: &[(Checkpoint, Likeness)],
-) -> Option<Chosen> {
+) -> Result<Chosen, Unreadable> {
     let before = known.iter().find(|(_, likeness)| *likeness == Likeness::Same);
     let before = before.and_then(|(known, _)| formats.stored(&known.format));
-    if let Some(format) = before {
-        return Some((format, None));
-    }
-    choice
+    before.map_or(choice, |format| Ok((format, None)))
 }

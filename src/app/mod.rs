@@ -7,7 +7,8 @@
 //!   compressed before all of them was read, `missing` closes those that are gone.
 //!   `streams` makes files of standard input and FIFOs.
 //!   `page` has the address at which the web room answers.
-//! - [`import()`]: the same line for files that are whole; `source` opens them.
+//! - [`import()`]: the same line for files that are whole; `source` opens them, `each_line` looks at
+//!   their lines.
 //! - [`verify()`]: the same line once more, compared with what is stored.
 //! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`], [`migrate()`]: the small commands.
 
@@ -18,6 +19,7 @@ mod check;
 mod cleanup;
 mod commit;
 mod config;
+mod each_line;
 mod enroll;
 mod examine;
 mod fill;

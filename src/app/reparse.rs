@@ -118,13 +118,15 @@ impl Reparse {
             self.stays(if line.reason == CONTINUES { CONTINUES } else { TOO_LONG });
             return false;
         }
-        match format.parser.parse(&line.raw) {
-            Parsed::Reject(reason) => {
-                self.stays(&reason.to_string());
-                false
-            }
-            Parsed::Record(_) | Parsed::Json(_) | Parsed::Excluded => true,
-        }
+        let reason = match format.open(&line.raw) {
+            Ok(opened) => match format.parser.parse(&opened.payload) {
+                Parsed::Reject(reason) => reason.to_string(),
+                Parsed::Record(_) | Parsed::Json(_) | Parsed::Excluded => return true,
+            },
+            Err(reason) => reason.to_owned(),
+        };
+        self.stays(&reason);
+        false
     }
 
     fn stays(&mut self, reason: &str) {
@@ -141,9 +143,11 @@ impl Reparse {
         let mut reparsed = Reparsed::of(first.key.file, format.format.clone());
         for line in lines {
             let RejectKey { file, offset, rejected_at } = line.key;
-            match format.parser.parse(&line.raw) {
+            let Ok(opened) = format.open(&line.raw) else { continue };
+            match format.parser.parse(&opened.payload) {
                 Parsed::Record(record) => {
-                    reparsed.rows.push_record(file, offset, &record, rejected_at);
+                    let time = opened.time.unwrap_or(rejected_at);
+                    reparsed.rows.push_record(file, offset, &record, time);
                 }
                 Parsed::Json(record) => reparsed.rows.push_json(file, offset, &record),
                 Parsed::Excluded => reparsed.excluded += 1,

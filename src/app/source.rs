@@ -1,6 +1,7 @@
 //! A file to be imported: plain or compressed, on disk or from standard input, and read as often
 //! as need be.
 
+use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
@@ -9,8 +10,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::follow::identity::{GUARD_LENGTH, Likeness, compare, print};
-use crate::follow::{Compression, Lines, Tail, open_archive};
-use crate::model::{Checkpoint, FileKey, HeadPrint, Sighting};
+use crate::follow::{Compression, Tail, open_archive};
+use crate::model::{Checkpoint, Envelope, FileKey, HeadPrint, Sighting};
+
+use super::each_line::each_line;
 
 /// Bytes read at a time (256 KiB).
 const READ_SIZE: usize = 256 << 10;
@@ -149,6 +152,19 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Complete lines before `end`, of which the pieces of one are one.
+    ///
+    /// # Errors
+    /// What the system or the decoder says.
+    pub(super) fn count_lines(&self, envelope: Option<Envelope>, end: u64) -> io::Result<u64> {
+        let mut count = 0;
+        let mut reader = self.reader(&Arc::default())?.take(end);
+        each_line(&mut reader, envelope, |_| count += 1)?;
+        Ok(count)
+    }
+}
+
 /// Files that were compared, and the error that ended it before the last one.
 pub(super) type Likenesses = (Vec<(Checkpoint, Likeness)>, Option<io::Error>);
 
@@ -199,26 +215,24 @@ impl<'a> Walk<'a> {
     }
 }
 
-/// The last complete lines of what is left, at most `count`, each with its offset.
+/// The last complete lines of what is left, at most `count`, each with its offset, and as it would
+/// stand in a reject.
 ///
 /// # Errors
 /// What the reader says.
-pub(super) fn last_lines(reader: &mut dyn Read, count: usize) -> io::Result<Vec<(u64, Vec<u8>)>> {
-    let mut lines = Lines::default();
-    let mut kept: std::collections::VecDeque<(u64, Vec<u8>)> = std::collections::VecDeque::new();
-    loop {
-        while let Some(line) = lines.peek() {
-            let end = line.end;
-            kept.push_back((line.offset, line.bytes.to_vec()));
-            lines.take(end);
-            if kept.len() > count {
-                kept.pop_front();
-            }
+pub(super) fn last_lines(
+    reader: &mut dyn Read,
+    envelope: Option<Envelope>,
+    count: usize,
+) -> io::Result<Vec<(u64, Vec<u8>)>> {
+    let mut kept: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
+    each_line(reader, envelope, |line| {
+        kept.push_back((line.offset, line.raw.to_vec()));
+        if kept.len() > count {
+            kept.pop_front();
         }
-        if lines.fill(reader)? == 0 {
-            return Ok(kept.into());
-        }
-    }
+    })?;
+    Ok(kept.into())
 }
 
 /// Reads at a place of its own: clones of a file share one, and a reader that was given up may still

@@ -38,7 +38,7 @@ pub(super) fn summary(config: &Config, summary: &Summary, json: bool) -> anyhow:
         (summary.rows, "stored"),
         (summary.already_stored, "already stored"),
         (summary.rejected, "rejected; see the table rejected_line"),
-        (summary.excluded, "left out by the configuration"),
+        (summary.excluded, "left out: by the configuration, or on a container's standard error"),
     ] {
         if count > 0 || what == "stored" {
             writeln!(out, "{:>15} {what}", HumanCount(count).to_string())?;
@@ -62,6 +62,9 @@ pub(super) fn report(report: &Report) -> anyhow::Result<()> {
         None => writeln!(out, "format as given")?,
     }
     writeln!(out, "  {}", report.format)?;
+    if let Some(envelope) = report.envelope {
+        writeln!(out, "in the envelopes of a container's log: {envelope}")?;
+    }
     for warning in &report.warnings {
         writeln!(out, "warning: {warning}")?;
     }

@@ -62,7 +62,11 @@ impl Ingest {
             &all.lines,
         );
         counter("rows", "Lines that were stored as rows", &all.rows);
-        counter("excluded_lines", "Lines that the configuration leaves out", &all.excluded);
+        counter(
+            "excluded_lines",
+            "Lines that are left out: by the configuration, or on a container's standard error",
+            &all.excluded,
+        );
         counter("bytes", "Bytes of lines whose fate is stored", &all.bytes);
         counter(
             "lost_bytes",

@@ -28,7 +28,8 @@ pub struct Span {
     pub rows: u64,
     /// Lines that became rejects.
     pub rejected: u64,
-    /// Lines that the configuration leaves out.
+    /// Lines that the configuration leaves out, and those of a container's standard error that are
+    /// no access lines.
     pub excluded: u64,
     /// The first line's fingerprint; set when `from` is 0.
     pub head: Option<HeadPrint>,

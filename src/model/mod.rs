@@ -1,6 +1,7 @@
 //! Plain values that every room shares. Nothing here does I/O or knows a database.
 
 mod batch;
+mod envelope;
 mod file;
 mod filter;
 pub mod histogram;
@@ -12,6 +13,7 @@ mod rollup;
 mod tuples;
 
 pub use batch::{Batch, Span};
+pub use envelope::{Block, Envelope, Joined, Piece, Stream};
 pub use file::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Mark, NewFile,
     Sighting,

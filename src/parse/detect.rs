@@ -40,12 +40,36 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
         return Detection::NotYet;
     }
     let errors = lines.iter().filter(|line| is_error_log(line)).count();
+    match best(&lines) {
+        Some((score, preset, has_time))
+            if 2 * score.lines() >= lines.len() - errors || has_time && score.lines() >= errors =>
+        {
+            Detection::Access(preset)
+        }
+        _ if errors > 0 => Detection::ErrorLog,
+        _ => Detection::Unknown,
+    }
+}
+
+/// Looks for access lines among what a program wrote on its standard output and, with all that is
+/// said there besides, on its standard error. One that says its time is enough; of others, half of
+/// the lines on standard output must be some, but for Gunicorn's error log.
+pub fn find_access(stdout: &[&[u8]], stderr: &[&[u8]]) -> Option<&'static Preset> {
+    let lines: Vec<&[u8]> = stdout.iter().chain(stderr).copied().collect();
+    let (score, preset, has_time) = best(&lines)?;
+    let others = |line: &&&[u8]| !line.trim_ascii().is_empty() && !is_error_log(line);
+    let counted = stdout.iter().filter(others).count();
+    (has_time || 2 * score.lines() >= counted).then_some(preset)
+}
+
+/// The preset that reads most lines, and whether they say their time.
+fn best(lines: &[&[u8]]) -> Option<(Score, &'static Preset, bool)> {
     let mut best = (Score::default(), None);
     for preset in presets() {
         let Ok(layout) = Layout::compile(preset.format) else { continue };
         let score = match &layout {
-            Layout::Template(template) => score(template, &lines),
-            Layout::Json => json_score(&lines),
+            Layout::Template(template) => score(template, lines),
+            Layout::Json => json_score(lines),
         };
         if score > best.0 {
             best = (score, Some((preset, layout.has_time())));
@@ -54,15 +78,7 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
             break; // no other can have more
         }
     }
-    match best {
-        (score, Some((preset, has_time)))
-            if 2 * score.lines() >= lines.len() - errors || has_time && score.lines() >= errors =>
-        {
-            Detection::Access(preset)
-        }
-        _ if errors > 0 => Detection::ErrorLog,
-        _ => Detection::Unknown,
-    }
+    best.1.map(|(preset, has_time)| (best.0, preset, has_time))
 }
 
 /// Lines read with their quotes escaped, then lines read otherwise.

@@ -29,7 +29,7 @@ mod template;
 mod time;
 
 pub use chunk::{Chunk, TextLine};
-pub use detect::{Detection, detect};
+pub use detect::{Detection, detect, find_access};
 pub use exclusions::Exclusions;
 pub use layout::Layout;
 pub use line::{LineParser, Parsed};

@@ -23,7 +23,7 @@ pub struct FileReport {
     pub rows: u64,
     /// Lines that became rejects.
     pub rejected: u64,
-    /// Lines that the configuration leaves out.
+    /// Lines that are left out: by the configuration, or on a container's standard error.
     pub excluded: u64,
     /// Lines that a reparse took out of the rejects.
     pub reparsed: u64,

@@ -28,6 +28,7 @@ mod bounds;
 mod citus;
 mod commands;
 mod commit_moments;
+mod containers;
 mod content;
 mod corpora;
 mod corpus;

@@ -4,6 +4,8 @@
 //! it. A case draws one format and then many cheap variations of lines, so that ten million
 //! inputs are a matter of minutes.
 
+mod envelope;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use log_ingestd::parse::{Exclusions, LineParser, Mask, Parsed, Reject, Template, detect, presets};

@@ -18,7 +18,7 @@ use tracing::warn;
 
 use crate::app::commit::Committer;
 use crate::app::config::Config;
-use crate::app::formats::{Formats, SAMPLE};
+use crate::app::formats::{Formats, sample};
 use crate::app::ingest::now;
 use crate::app::shutdown::Shutdown;
 use crate::app::source::Source;
@@ -111,7 +111,7 @@ impl Archivist {
         families: &mut Option<Vec<(String, Micros)>>,
     ) -> anyhow::Result<Verdict> {
         let source = Source::open(&found.path)?;
-        let sample = match source.sample(SAMPLE) {
+        let sample = match sample(|limit| source.sample(limit)) {
             Ok(sample) => sample,
             Err(error) => return incomplete(error.into()),
         };

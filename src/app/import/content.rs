@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, anyhow, bail};
 
 use crate::follow::Lines;
-use crate::model::{Batch, Checkpoint, Span};
+use crate::model::{Batch, Checkpoint, Envelope, Span};
 use crate::store::{StoreError, chain};
 
 use super::Import;
@@ -75,8 +75,10 @@ impl Import<'_> {
                 PassEnd::Refused(batch, reason) => {
                     // Ever smaller batches find the row that the store refuses.
                     let lines: u64 = batch.spans.iter().map(|span| span.lines).sum();
-                    if lines > 1 {
-                        limits.lines = lines / 2;
+                    // Lines of one record, or of pieces that stand between each other, cannot be
+                    // parted.
+                    if lines > 1 && limits.lines > 1 {
+                        limits.lines = lines.min(limits.lines) / 2;
                     } else {
                         refused = Some((claimed.committed, reason));
                         limits = Limits::BATCH;
@@ -91,7 +93,8 @@ impl Import<'_> {
     async fn pass(&mut self, claimed: &mut Checkpoint, pass: Pass<'_>) -> anyhow::Result<PassEnd> {
         let Pass { source, format, whole, limits, refused, first } = pass;
         let on_disk = Arc::new(AtomicU64::new(0));
-        let (lines, source_reader) = self.reach(source, claimed, &on_disk, first)?;
+        let (lines, source_reader) =
+            self.reach(source, claimed, format.envelope, &on_disk, first)?;
         let reader = Reader {
             file: claimed.file,
             epoch: claimed.epoch,
@@ -148,6 +151,7 @@ impl Import<'_> {
         &mut self,
         source: &Source,
         claimed: &Checkpoint,
+        envelope: Option<Envelope>,
         on_disk: &Arc<AtomicU64>,
         first: bool,
     ) -> anyhow::Result<(Lines, Box<dyn Read + Send>)> {
@@ -162,7 +166,12 @@ impl Import<'_> {
         lines.reset(&claimed.mark(), &walk.history);
         if first {
             // The last one may have been stored before its end was written.
-            let stored = walk.lines + u64::from(!lines.at_line_start());
+            let unended = u64::from(!lines.at_line_start());
+            let stored = unended
+                + match envelope {
+                    None => walk.lines,
+                    Some(_) => source.count_lines(envelope, claimed.committed)?,
+                };
             self.summary.already_stored += stored;
             self.summary.lines += stored;
             self.summary.bytes += walk.bytes;

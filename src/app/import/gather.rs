@@ -20,7 +20,7 @@ use crate::store::StoreError;
 use super::group::Group;
 use super::identify::{Settled, Terms};
 use super::member::Member;
-use super::single::Opened;
+use super::single::{Opened, envelope_of};
 use super::{Import, Summary, writer};
 
 /// Bytes of a file that is read without a thread of its own (1 MiB).
@@ -115,7 +115,9 @@ impl<'a> Gatherer<'a> {
                 }
                 Ok(Settled::Stored) => {
                     self.group.import.progress.begin(&opened.source.name, opened.source.size);
-                    if let Err(error) = self.group.import.count_stored(&opened.source) {
+                    if let Err(error) =
+                        self.group.import.count_stored(&opened.source, envelope_of(&opened.told))
+                    {
                         self.group.fail(nth, error);
                     }
                     self.group.import.progress.end();

@@ -71,7 +71,8 @@ impl<'a> Group<'a> {
         }
         let (name, size) = (member.source.name.clone(), member.source.size);
         self.import.progress.begin(&name, size);
-        let reached = self.import.reach(&member.source, &member.claimed, &Arc::default(), true);
+        let (source, claimed, envelope) = (&member.source, &member.claimed, member.format.envelope);
+        let reached = self.import.reach(source, claimed, envelope, &Arc::default(), true);
         let (file, epoch) = (member.claimed.file, member.claimed.epoch);
         let (format, estimated) = (Arc::clone(&member.format), member.source.changed_us);
         let committed = member.claimed.committed;
@@ -86,6 +87,7 @@ impl<'a> Group<'a> {
                     file,
                     epoch,
                     parser: &format.parser,
+                    envelope: format.envelope,
                     size: 0,
                     estimated,
                     now: now(),

@@ -161,6 +161,11 @@ impl Import<'_> {
             Choice::ErrorLog => {
                 bail!("this is Gunicorn's error log; the access log is another file")
             }
+            Choice::Contained { .. } => bail!(
+                "no known format reads a line among the first of this container's log; give \
+                 --format with what Gunicorn writes, without what the container's runtime puts \
+                 before it"
+            ),
             Choice::Unknown | Choice::NotYet => bail!(
                 "no known format reads its first lines; give --format, and try it with \
                  `log-ingestd check FILE --format …`"
@@ -200,10 +205,16 @@ impl Import<'_> {
         format: &Format,
         known: &Checkpoint,
     ) -> anyhow::Result<bool> {
-        let last = last_lines(&mut source.reader(&Arc::default())?, COMPARED)?;
+        let mut reader = source.reader(&Arc::default())?;
+        let last = last_lines(&mut reader, format.envelope, COMPARED)?;
         for (offset, line) in last.iter().rev() {
             let stored = writer(&mut self.committer).await?.line_at(known.file, *offset).await?;
-            match (format.parser.parse(line), stored) {
+            let opened = match (format.open(line), &stored) {
+                (Ok(opened), _) => opened,
+                (Err(_), Some(StoredLine::Reject { raw, .. })) => return Ok(raw == line),
+                (Err(_), _) => return Ok(false),
+            };
+            match (format.parser.parse(&opened.payload), stored) {
                 (Parsed::Record(record), Some(StoredLine::Row(row))) => {
                     return Ok(is_of(&row, &record));
                 }
@@ -214,6 +225,7 @@ impl Import<'_> {
                     return Ok(is_of_json(&stored, &record));
                 }
                 (_, Some(StoredLine::Reject { raw, .. })) => return Ok(raw == *line),
+                (Parsed::Reject(_), None) if opened.stderr => {} // is left out
                 (Parsed::Excluded, None) => {} // leaves no trace; the line before it may
                 (Parsed::Reject(_), Some(StoredLine::Row(_) | StoredLine::Request(_))) => {} // a reparse by another format
                 _ => return Ok(false),

@@ -54,7 +54,7 @@ pub struct Summary {
     pub rows: u64,
     /// Lines that became rejects.
     pub rejected: u64,
-    /// Lines that the configuration leaves out.
+    /// Lines that are left out: by the configuration, or on a container's standard error.
     pub excluded: u64,
     /// Lines that were stored before.
     pub already_stored: u64,

@@ -80,6 +80,7 @@ impl Reader {
                 file: self.file,
                 epoch: self.epoch,
                 parser: &self.format.parser,
+                envelope: self.format.envelope,
                 size: 0,
                 estimated: self.estimated,
                 now: now(),

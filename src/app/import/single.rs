@@ -7,10 +7,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use tracing::warn;
 
-use crate::app::formats::{Format, SAMPLE};
+use crate::app::formats::{Format, sample};
 use crate::app::source::{Source, Walk};
 use crate::follow::identity::whole_head_print;
-use crate::model::Sighting;
+use crate::model::{Envelope, Sighting};
 
 use super::content::End;
 use super::identify::{Settled, Terms};
@@ -29,8 +29,8 @@ impl Import<'_> {
     pub(super) fn open(&mut self, path: &Path) -> anyhow::Result<Option<Opened>> {
         let (source, sample) = tokio::task::block_in_place(|| {
             let source = Source::open(path)?;
-            let sample =
-                source.sample(SAMPLE).context("not readable as what its first bytes say")?;
+            let sample = sample(|limit| source.sample(limit))
+                .context("not readable as what its first bytes say")?;
             anyhow::Ok((source, sample))
         })?;
         let Some(head) = whole_head_print(&sample) else { return Ok(None) };
@@ -46,7 +46,7 @@ impl Import<'_> {
         let terms = Terms { followed: &HashSet::new(), register: true, rename: false, waits: true };
         let (claimed, format, closed) = match self.settle(&source, &seen, &told, terms).await? {
             Settled::Claimed(claimed, format, closed) => (claimed, format, closed),
-            Settled::Stored => return self.count_stored(&source),
+            Settled::Stored => return self.count_stored(&source, envelope_of(&told)),
             Settled::Held | Settled::Stranger(_) => {
                 let path = source.name;
                 warn!(path, "a running log-ingestd follows this file and stores it");
@@ -70,15 +70,28 @@ impl Import<'_> {
     }
 
     /// All of it was stored before.
-    pub(super) fn count_stored(&mut self, source: &Source) -> anyhow::Result<()> {
+    pub(super) fn count_stored(
+        &mut self,
+        source: &Source,
+        envelope: Option<Envelope>,
+    ) -> anyhow::Result<()> {
         let mut reader = source.reader(&Arc::default())?;
         let mut walk = Walk::new(&mut reader);
         tokio::task::block_in_place(|| walk.to(u64::MAX))?;
-        self.summary.already_stored += walk.lines;
-        self.summary.lines += walk.lines;
+        let lines = match envelope {
+            None => walk.lines,
+            Some(_) => source.count_lines(envelope, u64::MAX)?,
+        };
+        self.summary.already_stored += lines;
+        self.summary.lines += lines;
         self.summary.bytes += walk.bytes;
         Ok(())
     }
+}
+
+/// What is around the lines of a file whose format was told.
+pub(super) fn envelope_of(told: &anyhow::Result<Arc<Format>>) -> Option<Envelope> {
+    told.as_ref().ok().and_then(|format| format.envelope)
 }
 
 /// Tells of a last line that was cut.

@@ -93,8 +93,9 @@ impl Line {
     /// reject.
     fn narrow(&mut self, batch: &Batch, reason: &str) {
         let lines: u64 = batch.spans.iter().map(|span| span.lines).sum();
-        if lines > 1 {
-            self.limits.lines = lines / 2;
+        // Lines of one record, or of pieces that stand between each other, cannot be parted.
+        if lines > 1 && self.limits.lines > 1 {
+            self.limits.lines = lines.min(self.limits.lines) / 2;
             return;
         }
         for span in &batch.spans {

@@ -272,6 +272,7 @@ impl Line {
             file: file.file,
             epoch: file.epoch,
             parser: &file.format.parser,
+            envelope: file.format.envelope,
             size: file.tail.size(),
             estimated: now,
             now,

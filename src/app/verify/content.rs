@@ -174,7 +174,8 @@ impl Auditor<'_> {
         for format in stored {
             formats.extend(self.formats.stored(format));
         }
-        formats.extend(self.given.iter().filter_map(|format| self.formats.stored(format)));
+        let stored = &report.checkpoint.format;
+        formats.extend(self.given.iter().filter_map(|format| self.formats.other(stored, format)));
         let mut seen = std::collections::HashSet::new();
         formats.retain(|format| seen.insert(format.format.clone()));
         Ok(formats)
@@ -186,6 +187,7 @@ fn reading<'a>(report: &FileReport, source: &Source, format: &'a Format) -> Read
         file: report.checkpoint.file,
         epoch: report.checkpoint.epoch,
         parser: &format.parser,
+        envelope: format.envelope,
         size: 0,
         estimated: source.changed_us,
         now: source.changed_us,

@@ -12,7 +12,7 @@ use crate::model::{Checkpoint, FileKey, HeadPrint};
 use crate::store::FileReport;
 
 use super::{Auditor, FileVerdict};
-use crate::app::formats::{Choice, SAMPLE};
+use crate::app::formats::{Choice, sample};
 use crate::app::source::Source;
 
 /// A file of a directory, as far as it may be one that has another name now.
@@ -72,7 +72,8 @@ impl Auditor<'_> {
         in_directory: bool,
     ) -> anyhow::Result<Option<FileVerdict>> {
         let source = tokio::task::block_in_place(|| Source::open(path))?;
-        let sample = source.sample(SAMPLE).context("not readable as what its first bytes say")?;
+        let sample = sample(|limit| source.sample(limit))
+            .context("not readable as what its first bytes say")?;
         let head = whole_head_print(&sample);
         let seen = source.sighting(&self.config.host, head);
         let mut best: Option<(Checkpoint, bool)> = None;

@@ -59,7 +59,7 @@ pub struct FileVerdict {
     pub rejected: u64,
     /// Rejects that can be read by now: `reparse` makes rows of them.
     pub readable: u64,
-    /// Lines that the configuration leaves out.
+    /// Lines that are left out: by the configuration, or on a container's standard error.
     pub excluded: u64,
     /// Lines that a sweep has removed, as old as they are.
     pub swept: u64,

@@ -137,9 +137,7 @@ impl Page<'_> {
             // A reject keeps the line's bytes, and so says what the file says, whether the line
             // can be read today or not: the database refused its row, or the rest of its record
             // had not been written yet.
-            (_, [(_, StoredLine::Reject { raw, .. })])
-                if self.window.line(offset) == Some(raw.as_slice()) =>
-            {
+            (_, [(_, StoredLine::Reject { raw, .. })]) if self.window.holds(offset, raw) => {
                 counts.rejected += 1;
                 counts.readable +=
                     u64::from(matches!(wanted, Some(StoredLine::Row(_) | StoredLine::Request(_))));

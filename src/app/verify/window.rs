@@ -52,6 +52,30 @@ impl Window {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
+    /// Whether a line that begins at `offset` has these bytes: of a line in pieces, each of them as
+    /// a line, in this order, and others between them.
+    pub(super) fn holds(&self, offset: u64, raw: &[u8]) -> bool {
+        if self.line(offset).is_none() {
+            return false;
+        }
+        let mut lines = self.bytes(offset).unwrap_or_default().split(|&byte| byte == b'\n');
+        let mut pieces = raw.split(|&byte| byte == b'\n').peekable();
+        let mut first = true;
+        while let Some(piece) = pieces.next() {
+            let last = pieces.peek().is_none();
+            // Of a line that is in no envelope, one carriage return belongs to its end.
+            let same = |line: &[u8]| {
+                line == piece || (last && line.strip_suffix(b"\r").is_some_and(|it| it == piece))
+            };
+            let found = if first { lines.next().is_some_and(same) } else { lines.any(same) };
+            if !found {
+                return false;
+            }
+            first = false;
+        }
+        true
+    }
+
     /// Lets everything before `offset` go.
     pub(super) fn forget(&mut self, offset: u64) {
         let count = usize::try_from(offset.saturating_sub(self.from)).unwrap_or(usize::MAX);

@@ -5,12 +5,16 @@
 //! be read by themselves and both together can, they are one record: its row stands at the first
 //! line, and each further line is a reject that says so, because every line must be accounted
 //! for. A line that can be read by itself is never swallowed.
+//!
+//! `contained` does the same where lines are in the envelopes of a container runtime.
+
+mod contained;
 
 use std::io::{self, Read};
 
 use crate::follow::Lines;
 use crate::follow::identity::{head_print, whole_head_print};
-use crate::model::{Batch, FileId, Mark, Micros, Span};
+use crate::model::{Batch, Envelope, FileId, Mark, Micros, Span};
 use crate::parse::{Chunk, LineParser, Parsed, Reject};
 
 /// Lines that may belong to one record, at most.
@@ -31,6 +35,8 @@ pub(super) struct Reading<'a> {
     pub(super) file: FileId,
     pub(super) epoch: i64,
     pub(super) parser: &'a LineParser,
+    /// What is around each line.
+    pub(super) envelope: Option<Envelope>,
     /// The file's size, as far as it is known.
     pub(super) size: u64,
     /// Time for rows whose line has none.
@@ -96,12 +102,19 @@ pub(super) fn fill(
     'reading: loop {
         note_head(lines, reading, &mut batch.spans[at], ended);
         loop {
-            run(lines, reading, batch, at, limits);
+            match reading.envelope {
+                None => run(lines, reading, batch, at, limits),
+                Some(envelope) => contained::run(lines, reading, envelope, batch, at, limits),
+            }
             if limits.reached(batch) {
                 result = Ok(Stop::Full);
                 break 'reading;
             }
-            match step(lines, reading, batch, at, ended) {
+            let step = match reading.envelope {
+                None => step(lines, reading, batch, at, ended),
+                Some(envelope) => contained::step(lines, reading, envelope, batch, at, ended),
+            };
+            match step {
                 Step::Took => {}
                 Step::NeedMore => break,
             }
@@ -218,16 +231,18 @@ fn step(
     };
     let (offset, end) = (line.offset, line.end);
     let refused = reading.refused.filter(|(refused, _)| *refused == offset);
-    let reason = if line.too_long {
-        format!("{TOO_LONG}: {} bytes, the first 64 KiB are kept", end - offset)
-    } else if !fresh && line.bytes.is_empty() {
+    if line.too_long {
+        return too_long(lines, reading, batch, at);
+    }
+    let reason = if !fresh && line.bytes.is_empty() {
         // The end of a line that was stored before its end was written.
         lines.take(end);
         return Step::Took;
     } else if let Some((_, reason)) = refused {
         reason.to_owned()
     } else {
-        match keep(reading, batch, at, offset, reading.parser.parse(line.bytes)) {
+        let parsed = reading.parser.parse(line.bytes);
+        match keep(reading, batch, at, offset, reading.estimated, parsed) {
             None => {
                 lines.take(end);
                 return Step::Took;
@@ -247,18 +262,32 @@ fn step(
     Step::Took
 }
 
-/// Keeps what the line at `offset` became, unless it is a reject: the answer then.
+/// Takes a line that is too long, if its end was found.
+fn too_long(lines: &mut Lines, reading: &Reading<'_>, batch: &mut Batch, at: usize) -> Step {
+    let Some(line) = lines.peek() else { return Step::NeedMore };
+    let (offset, end) = (line.offset, line.end);
+    let reason = format!("{TOO_LONG}: {} bytes, the first 64 KiB are kept", end - offset);
+    batch.push_reject(reading.file, offset, reading.now, &reason, line.bytes);
+    batch.spans[at].rejected += 1;
+    batch.spans[at].lines += 1;
+    lines.take(end);
+    Step::Took
+}
+
+/// Keeps what the line at `offset` became, unless it is a reject: the answer then. `time` is that
+/// of a line that says none.
 fn keep(
     reading: &Reading<'_>,
     batch: &mut Batch,
     at: usize,
     offset: u64,
+    time: Micros,
     parsed: Parsed<'_>,
 ) -> Option<Reject> {
     match parsed {
         Parsed::Reject(reject) => return Some(reject),
         Parsed::Record(record) => {
-            batch.push_record(reading.file, offset, &record, reading.estimated);
+            batch.push_record(reading.file, offset, &record, time);
             batch.spans[at].rows += 1;
         }
         Parsed::Json(record) => {
@@ -296,7 +325,7 @@ fn join(
         }
         next = line.end;
         let joined = reading.parser.parse(lines.joined(next));
-        if keep(reading, batch, at, offset, joined).is_some() {
+        if keep(reading, batch, at, offset, reading.estimated, joined).is_some() {
             continue;
         }
         let mut from = end;
@@ -322,7 +351,7 @@ fn last(lines: &mut Lines, reading: &Reading<'_>, batch: &mut Batch, at: usize) 
         return Step::NeedMore;
     }
     let parsed = reading.parser.parse(bytes.strip_suffix(b"\r").unwrap_or(bytes));
-    if keep(reading, batch, at, offset, parsed).is_some() {
+    if keep(reading, batch, at, offset, reading.estimated, parsed).is_some() {
         return Step::NeedMore;
     }
     lines.take(end);
