@@ -196,7 +196,7 @@ async fn rejects_become_rows(bench: &Bench, wanted: &mut Vec<String>) {
 async fn days_that_are_over_are_indexed(bench: &Bench) {
     let today = chrono::Utc::now().timestamp_micros();
     let past: String =
-        (0..30_000).map(|nth| line_at(&format!("/past/{nth}"), today - 5 * DAY)).collect();
+        (0..60_000).map(|nth| line_at(&format!("/past/{nth}"), today - 5 * DAY)).collect();
     let log = bench.aside("past.log");
     std::fs::write(&log, past).unwrap();
     bench.succeed(&["import", log.to_str().unwrap()]);
