@@ -104,6 +104,7 @@ pub(super) fn owner(config: &Config) -> String {
 pub(super) async fn connect(config: &Config, shutdown: &mut Shutdown) -> anyhow::Result<Store> {
     let end = tokio::time::Instant::now() + config.connect_timeout;
     let mut backoff = Backoff::default();
+    let mut told = false;
     loop {
         let attempt = tokio::time::timeout_at(end, Store::open(config.location.clone())).await;
         let error = match attempt {
@@ -119,6 +120,9 @@ pub(super) async fn connect(config: &Config, shutdown: &mut Shutdown) -> anyhow:
         let worth_it = matches!(error, StoreError::Unavailable { .. });
         if !worth_it || tokio::time::Instant::now() + wait > end {
             return Err(anyhow::anyhow!("{}", chain(&error)));
+        }
+        if !std::mem::replace(&mut told, true) {
+            info!(error = chain(&error), "the store cannot be reached yet; it is tried again");
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -25,11 +25,13 @@ mod error;
 mod export;
 mod indexer;
 mod location;
+mod parameters;
 mod postgres;
 mod rows;
 mod search;
 mod sqlite;
 mod sweeper;
+mod tls;
 mod writer;
 
 use std::sync::Arc;
@@ -41,7 +43,7 @@ pub use answers::{
 pub use error::{Cause, StoreError, chain};
 pub use export::{Exported, write_csv, write_json_lines};
 pub use indexer::Indexer;
-pub use location::{Location, LocationError};
+pub use location::{Location, LocationError, Server};
 pub use search::{
     By, Cursor, Direction, FileList, Found, Overview, Page, Point, Reader, RejectList, Top,
     TopItem, Walk,
@@ -87,8 +89,8 @@ impl Store {
     pub async fn open(location: Location) -> Result<Store, StoreError> {
         let name = location.to_string();
         let arm = match &location {
-            Location::Postgres(options) => {
-                Arm::Postgres(Arc::new(Postgres::open((**options).clone(), name).await?))
+            Location::Postgres(server) => {
+                Arm::Postgres(Arc::new(Postgres::open((**server).clone(), name).await?))
             }
             Location::Sqlite(path) => Arm::Sqlite(Arc::new(Sqlite::open(path, name).await?)),
         };

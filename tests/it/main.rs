@@ -67,6 +67,7 @@ mod store_contract;
 mod store_schema;
 mod sweeps;
 mod takeover;
+mod tls;
 mod traffic;
 mod verify;
 mod workers;
