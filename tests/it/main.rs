@@ -34,6 +34,7 @@ mod daemon;
 mod descriptors;
 mod digest;
 mod environment;
+mod fleet;
 mod floor_plan;
 mod follow;
 mod gunicorn;
