@@ -18,9 +18,10 @@ use crate::postgres::Cluster;
 const RULES: &str = "
 hostssl all certain 127.0.0.1/32 cert
 hostssl all shown 127.0.0.1/32 trust clientcert=verify-ca
+hostssl all twice 127.0.0.1/32 scram-sha-256 clientcert=verify-full
 hostssl all secret 127.0.0.1/32 scram-sha-256
 hostssl all encrypted 127.0.0.1/32 trust
-host all certain,shown,secret,encrypted all reject
+host all certain,shown,twice,secret,encrypted all reject
 ";
 
 /// A server with TLS, the authority of its certificate, and a log directory.
@@ -41,7 +42,7 @@ impl Secure {
     async fn start_as(authority: Authority, server: &Issued) -> Secure {
         let cluster = Cluster::start();
         let bench = Bench::new(Place::at(cluster.database().await)).await;
-        for user in ["certain", "shown", "secret", "encrypted"] {
+        for user in ["certain", "shown", "twice", "secret", "encrypted"] {
             let role = format!("CREATE ROLE {user} SUPERUSER LOGIN PASSWORD 'right-pa55'");
             cluster.administer(&role).await;
         }
@@ -168,7 +169,7 @@ async fn a_daemon_with_a_certificate_stores_every_line_over_tls() {
         "trace",
     ]);
     let url = secure.url("certain:right-pa55", "localhost", &parameters);
-    command.env("DATABASE_URL", url);
+    command.env("DATABASE_URL", &url);
     let mut daemon = crate::daemon::Daemon::start(command, bench.aside("stderr"));
     bench.exactly(urls("a", 0..2000)).await;
     daemon.says("swept").await;
@@ -186,6 +187,10 @@ async fn a_daemon_with_a_certificate_stores_every_line_over_tls() {
                 (SELECT pid FROM pg_locks WHERE locktype = 'advisory')"
     );
     assert_eq!(bench.place.number(&locks).await, 1, "the lock of the file is held over TLS");
+    let mut query =
+        bench.command(&["query", "--since", "2000-01-01", "--limit", "7", "--output", "log"]);
+    let found = query.env("DATABASE_URL", &url).output().unwrap();
+    assert_eq!(String::from_utf8(found.stdout).unwrap().lines().count(), 7, "those who look");
     assert!(!daemon.said().contains("pa55"), "a password in its log");
     assert!(daemon.stop().await.success());
 }

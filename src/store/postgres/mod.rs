@@ -155,8 +155,11 @@ impl Postgres {
     /// holds, and what it has set, would be everybody's. Two clients that are both connected and share
     /// a session prove it. Where there is room for one more connection only, nothing is proved.
     async fn refuse_shared_session(&self, one: &mut PgConnection) -> Result<(), StoreError> {
-        let session = async |connection: &mut PgConnection| -> Result<i32, sqlx::Error> {
-            sqlx::raw_sql("SELECT pg_backend_pid()").fetch_one(connection).await?.try_get(0)
+        // Servers behind one address may have the same process numbers, and hardly at the same moment.
+        let session = async |connection: &mut PgConnection| -> Result<String, sqlx::Error> {
+            let whose = "SELECT pid || ' ' || backend_start FROM pg_stat_activity
+                          WHERE pid = pg_backend_pid()";
+            sqlx::raw_sql(whose).fetch_one(connection).await?.try_get(0)
         };
         let Ok(mut other) = self.connect().await else { return Ok(()) };
         let first = session(one).await.map_err(failed(&self.name))?;

@@ -125,6 +125,14 @@ impl Tls {
 
     /// PostgreSQL has let the connection through, and not the user.
     fn of_answer(&self, code: &str, message: &str) -> Option<String> {
+        if code == "28P01" {
+            // `clientcert=verify-full` says no in these words too.
+            let (certificate, _) = self.identity.as_ref()?;
+            return Some(format!(
+                "{message} ({code}): the password, or the common name (CN) in '{}', is not this user's",
+                certificate.path.display()
+            ));
+        }
         if code != "28000" {
             return None;
         }

@@ -45,7 +45,25 @@ impl Authority {
 
     /// For a client of this name.
     pub(super) fn client(&self, name: &str) -> Issued {
-        self.issue(name, 30, "extendedKeyUsage=clientAuth\n")
+        self.client_for(name, 30)
+    }
+
+    pub(super) fn client_for(&self, name: &str, days: u32) -> Issued {
+        self.issue(name, days, "extendedKeyUsage=clientAuth\n")
+    }
+
+    /// A certificate for `localhost` that is one of an authority as well, as people make it who have
+    /// none.
+    pub(super) fn self_signed(&self) -> Issued {
+        let path = |name: &str| self.directory.path().join(name);
+        let (certificate, key) = (path("self.crt"), path("self.key"));
+        openssl(
+            self.directory.path(),
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj \
+             /CN=localhost -addext subjectAltName=DNS:localhost -keyout self.key -out self.crt",
+            &[],
+        );
+        Issued { certificate, key }
     }
 
     fn issue(&self, name: &str, days: u32, extensions: &str) -> Issued {

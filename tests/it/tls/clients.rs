@@ -28,6 +28,17 @@ async fn a_user_is_let_in_by_the_certificate_with_its_name_only() {
     let name = format!("the common name (CN) in '{}'", you.certificate.display());
     secure.refuses(&yours, &[], &["certificate authentication failed", &name]);
 
+    let twice = secure.authority.client("twice");
+    secure.works(&secure.url_with("twice:right-pa55", &twice.certificate, &twice.key), &[]);
+    let yours = secure.url_with("twice:right-pa55", &you.certificate, &you.key);
+    secure.refuses(&yours, &[], &["authentication failed", &name]);
+
+    let old = secure.authority.client_for("certain", 0);
+    let url = secure.url_with("certain", &old.certificate, &old.key);
+    until("the second is over", async || !secure.status(&url, &[]).status.success()).await;
+    let path = format!("does not take the certificate of sslcert '{}'", old.certificate.display());
+    secure.refuses(&url, &[], &[&path, "it has expired: renew it"]);
+
     let stranger = Authority::new("stranger").client("certain");
     // Its directory is gone with its authority.
     let strange = secure.url_with("certain", &stranger.certificate, &stranger.key);

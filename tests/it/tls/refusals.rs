@@ -41,6 +41,16 @@ async fn an_unknown_authority_is_refused_with_the_file_that_should_name_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_its_own_authority_is_refused() {
+    let secure = Secure::start().await;
+    let own = secure.authority.self_signed();
+    secure.restart_as(&own, &secure.authority);
+    let parameters = format!("sslmode=verify-full&sslrootcert={}", own.certificate.display());
+    let url = secure.url("encrypted", "localhost", &parameters);
+    secure.refuses(&url, &[], &["is that of an authority (CA:TRUE): make one with CA:FALSE"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_expired_certificate_is_refused_with_its_last_day() {
     let authority = Authority::new("one");
     // Valid until the second in which it was made.
