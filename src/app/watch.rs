@@ -144,6 +144,7 @@ async fn connect_and(
 ) -> anyhow::Result<Store> {
     let end = tokio::time::Instant::now() + config.connect_timeout;
     let mut backoff = Backoff::default();
+    let mut told = false;
     loop {
         let opening = async {
             match upgrade {
@@ -165,6 +166,9 @@ async fn connect_and(
         let worth_it = matches!(error, StoreError::Unavailable { .. });
         if !worth_it || tokio::time::Instant::now() + wait > end {
             return Err(anyhow::anyhow!("{}", chain(&error)));
+        }
+        if !std::mem::replace(&mut told, true) {
+            info!(error = chain(&error), "the store cannot be reached yet; it is tried again");
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}

@@ -6,6 +6,9 @@ use std::str::FromStr;
 
 use sqlx::postgres::PgConnectOptions;
 
+use super::parameters::Parameters;
+use super::tls::{Sources, Tls};
+
 /// What a URL should look like, for messages.
 const EXPECTED: &str =
     "expected postgres://user:password@host:5432/database, or sqlite:/path/to/file.sqlite3";
@@ -14,9 +17,16 @@ const EXPECTED: &str =
 #[derive(Clone, Debug)]
 pub enum Location {
     /// A PostgreSQL server, 14 or newer.
-    Postgres(Box<PgConnectOptions>),
+    Postgres(Box<Server>),
     /// An SQLite file; made with its directories if it does not exist.
     Sqlite(PathBuf),
+}
+
+/// How to reach a server, and what its connections do about TLS.
+#[derive(Clone, Debug)]
+pub struct Server {
+    pub(super) options: PgConnectOptions,
+    pub(super) tls: Tls,
 }
 
 /// A database URL that cannot be used. Quotes it without its password.
@@ -33,29 +43,36 @@ impl Location {
     ///
     /// # Errors
     ///
-    /// [`LocationError`] if the scheme is another one, or the rest cannot be read.
+    /// [`LocationError`] if the scheme is another one, the rest cannot be read, or what it asks for in
+    /// matters of TLS cannot be kept.
     pub fn parse(url: &str) -> Result<Location, LocationError> {
         let refuse = |why: &str| LocationError { shown: without_password(url), why: why.into() };
         let url = url.trim();
         let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
         match scheme {
             "postgres" | "postgresql" => {
-                // libpq takes `user@/database?host=/run/postgresql`; the URL standard does not.
-                let options = match url.rsplit_once("@/") {
-                    Some((user, rest)) if !rest.contains('@') => {
-                        PgConnectOptions::from_str(&format!("{user}@localhost/{rest}"))
-                    }
-                    _ => PgConnectOptions::from_str(url),
-                };
-                let options = options.map_err(|error| {
-                    let error = match error {
+                // A password with one of these inside makes its rest look like a port or path.
+                let broken = |error: sqlx::Error| {
+                    let why = match error {
                         sqlx::Error::Configuration(cause) => cause.to_string(),
                         error => error.to_string(),
                     };
-                    // A password with one of these inside makes its rest look like a port or path.
-                    refuse(&format!("{error} (write / ? # @ in a password as %2F %3F %23 %40)"))
-                })?;
-                Ok(Location::Postgres(Box::new(options)))
+                    refuse(&format!("{why} (write / ? # @ in a password as %2F %3F %23 %40)"))
+                };
+                let (base, query) = url.split_once('?').unwrap_or((url, ""));
+                // libpq takes `user@/database?host=/run/postgresql`; the URL standard does not.
+                let base = match base.rsplit_once("@/") {
+                    Some((user, rest)) if !rest.contains('@') => format!("{user}@localhost/{rest}"),
+                    _ => base.to_owned(),
+                };
+                PgConnectOptions::from_str(&base).map_err(broken)?;
+                let parameters = Parameters::read(query).map_err(|why| refuse(&why))?;
+                let kept = format!("{base}?{}", parameters.for_driver());
+                let options = PgConnectOptions::from_str(&kept).map_err(broken)?;
+                let variable = |name: &str| std::env::var(name).ok();
+                let sources = Sources { parameters: &parameters, variable: &variable };
+                let (options, tls) = Tls::of(options, &sources).map_err(|why| refuse(&why))?;
+                Ok(Location::Postgres(Box::new(Server { options, tls })))
             }
             "sqlite" => {
                 let path = &url["sqlite:".len()..];
@@ -82,7 +99,8 @@ impl Location {
             Location::Sqlite(path) => {
                 format!("sqlite3 -box {} {query}", quoted(&path.to_string_lossy()))
             }
-            Location::Postgres(options) => {
+            Location::Postgres(server) => {
+                let options = &server.options;
                 let user = options.get_username();
                 let database = options.get_database().unwrap_or(user);
                 let socket = options.get_socket().map(|socket| socket.to_string_lossy());
@@ -99,7 +117,8 @@ impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Location::Sqlite(path) => write!(f, "SQLite file {}", path.display()),
-            Location::Postgres(options) => {
+            Location::Postgres(server) => {
+                let options = &server.options;
                 let user = options.get_username();
                 let database = options.get_database().unwrap_or(user);
                 write!(f, "PostgreSQL database '{database}' at ")?;
@@ -114,16 +133,18 @@ impl fmt::Display for Location {
 }
 
 /// The URL with `***` for whatever may be a password: all from the user's colon to the last `@`,
-/// and a `password` parameter. Rather hides too much of a broken URL than too little.
+/// and `password` parameters. Rather hides too much of a broken URL than too little.
 fn without_password(url: &str) -> String {
     let mut shown = url.to_owned();
     if url.trim_start().starts_with("sqlite:") {
         return shown; // a path may hold what looks like a password
     }
-    if let Some(at) = shown.find("password=") {
-        let value = at + "password=".len();
+    let mut from = 0;
+    while let Some(at) = shown[from..].find("password=") {
+        let value = from + at + "password=".len();
         let end = shown[value..].find(['&', ' ']).map_or(shown.len(), |end| value + end);
         shown.replace_range(value..end, "***");
+        from = value;
     }
     let authority = shown.find("://").map_or(0, |at| at + 3);
     if let Some(end) = shown.rfind('@')
@@ -182,6 +203,8 @@ mod tests {
             "postgres://django:s3cret@db:port/app",
             "postgres://django:s3/cret@db:port/app?password=s3cret",
             "postgres://django:s3@/cret@db/app",
+            "postgres://django@db/app?sslpassword=s3cret&password=s3cret",
+            "postgres://django:s3cret@db/app?sslmode=verify_full",
             "django:s3cret@db/app",
             "host=db password=s3cret dbname=app",
             "/var/lib/log.sqlite3",

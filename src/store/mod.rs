@@ -25,12 +25,14 @@ mod error;
 mod export;
 mod indexer;
 mod location;
+mod parameters;
 mod postgres;
 mod rows;
 mod schema;
 mod search;
 mod sqlite;
 mod sweeper;
+mod tls;
 mod writer;
 
 use std::sync::Arc;
@@ -42,7 +44,7 @@ pub use answers::{
 pub use error::{Cause, StoreError, chain};
 pub use export::{Exported, write_csv, write_json_lines};
 pub use indexer::Indexer;
-pub use location::{Location, LocationError};
+pub use location::{Location, LocationError, Server};
 pub use schema::{FIRST_EPOCH, Schema, Step};
 pub use search::{
     By, Cursor, Direction, FileList, Found, Overview, Page, Point, Reader, RejectList, Top,
@@ -104,8 +106,8 @@ impl Store {
     async fn open_and(location: Location, upgrade: bool) -> Result<Store, StoreError> {
         let name = location.to_string();
         let arm = match &location {
-            Location::Postgres(options) => {
-                Arm::Postgres(Arc::new(Postgres::open((**options).clone(), name, upgrade).await?))
+            Location::Postgres(server) => {
+                Arm::Postgres(Arc::new(Postgres::open((**server).clone(), name, upgrade).await?))
             }
             Location::Sqlite(path) => {
                 Arm::Sqlite(Arc::new(Sqlite::open(path, name, upgrade).await?))

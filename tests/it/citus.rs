@@ -37,7 +37,7 @@ async fn sqlite_is_not_distributed() {
 
 /// And nothing is changed: there are not even tables.
 async fn it_is_refused(place: Place, why: &str) {
-    let bench = Bench::on(place);
+    let bench = Bench::untouched(place);
     for command in [&["migrate", "--citus"][..], &["migrate", "--citus", "--dry-run"]] {
         let output = bench.run(command);
         let said = String::from_utf8(output.stderr).unwrap();
@@ -78,7 +78,7 @@ impl Citus {
             let host = format!("'127.0.0.1', {}", worker.port());
             place.execute(&format!("SELECT citus_add_node({host})")).await;
         }
-        let bench = Bench::on(place);
+        let bench = Bench::untouched(place);
         let mut wanted = self.is_distributed_under_a_daemon(&bench).await;
         self.stores_each_line_once_whatever_is_killed(&bench, &mut wanted).await;
         many_files_are_stored_together(&bench, &mut wanted).await;

@@ -49,11 +49,11 @@ impl Bench {
     /// With its tables in place, so that they can be looked at before a daemon has started.
     pub(crate) async fn new(place: Place) -> Self {
         drop(place.open().await);
-        Self::on(place)
+        Self::untouched(place)
     }
 
-    /// With the database as it is.
-    pub(crate) fn on(place: Place) -> Self {
+    /// With the store as it is.
+    pub(crate) fn untouched(place: Place) -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join("logs")).unwrap();
         Self { place, root }

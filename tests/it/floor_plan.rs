@@ -25,7 +25,7 @@ const MAY_NAME: [(&str, &[&str]); 10] = [
 ];
 
 /// What only one room may speak of.
-const BELONGS_TO: [(&str, &str); 8] = [
+const BELONGS_TO: [(&str, &str); 9] = [
     ("argon2", "web"),
     ("axum", "web"),
     ("clap", "cli"),
@@ -33,6 +33,7 @@ const BELONGS_TO: [(&str, &str); 8] = [
     ("nom", "parse"),
     ("notify", "follow"),
     ("prometheus_client", "metrics"),
+    ("rustls", "store"),
     ("sqlx", "store"),
 ];
 

@@ -3,7 +3,7 @@
 //!
 //! A few kills here, as many as one likes by `tests/torture --kills N`.
 
-mod server;
+pub(crate) mod server;
 
 use std::fs;
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::archives::{KINDS, compress};
 use crate::daemon::{Bench, Daemon, PATIENCE};
 use crate::place::{Place, until};
 use crate::postgres::Cluster;
-use server::{Server, is_final};
+use server::{Pace, Server, is_final};
 
 /// Kills when nobody asks for more.
 const KILLS: u32 = 6;
@@ -57,7 +57,7 @@ async fn torture(bench: &Bench, cluster: Option<&Cluster>) {
     let store = if cluster.is_some() { "postgres" } else { "sqlite" };
     println!("{store}, seed {seed}: {kills} kills");
     let mut dice = Rng::with_seed(seed);
-    let server = Server::start(bench.logs(), dice.fork());
+    let server = Server::start(bench.logs(), dice.fork(), Pace::BUSY);
     let began = Instant::now();
     let mut done = Done::default();
     while done.daemon + done.server < kills {
@@ -71,7 +71,7 @@ async fn torture(bench: &Bench, cluster: Option<&Cluster>) {
     let killing = began.elapsed();
     let written = i64::from(server.written());
     all_stored(bench, written).await;
-    let account = Account::of(bench).await;
+    let account = Account::of(&bench.place, "web").await;
     println!(
         "{store}, seed {seed}: {} kills of the daemon, {} of the server in {:.0} s; {written} lines \
          in {} rotations, {} files compressed; {} lost, {} doubled; {:.0} lines/s, {:.0} s in all",
@@ -85,15 +85,7 @@ async fn torture(bench: &Bench, cluster: Option<&Cluster>) {
         written as f64 / killing.as_secs_f64(),
         began.elapsed().as_secs_f64()
     );
-    let right = Account {
-        rows: written,
-        distinct: written,
-        last: written - 1,
-        out_of_order: 0,
-        rejected: 0,
-        lost_bytes: 0,
-    };
-    assert_eq!(account, right);
+    assert_eq!(account, Account::right(written));
     bench.balanced().await;
 }
 
@@ -199,12 +191,12 @@ async fn all_stored(bench: &Bench, written: i64) {
     assert!(daemon.stop().await.success());
 }
 
-/// What the store holds at the end.
+/// What the store holds at the end, of one host.
 #[derive(Debug, PartialEq, Eq)]
-struct Account {
-    rows: i64,
+pub(crate) struct Account {
+    pub(crate) rows: i64,
     /// Different lines among them.
-    distinct: i64,
+    pub(crate) distinct: i64,
     /// The highest number of a line.
     last: i64,
     /// Rows that stand before one with a lower number in the same file.
@@ -214,22 +206,39 @@ struct Account {
 }
 
 impl Account {
-    async fn of(bench: &Bench) -> Account {
-        let number = async |sql: &str| bench.place.number(sql).await;
+    /// Of a host whose lines are numbered from 0 on.
+    pub(crate) async fn of(place: &Place, host: &str) -> Account {
+        let number = async |sql: &str| place.number(sql).await;
         let line = "CAST(substr(url, 2) AS bigint)";
+        let here = format!("log_file IN (SELECT id FROM log_file WHERE host = '{host}')");
+        let rows = format!("FROM gunicorn_log WHERE {here}");
         Account {
-            rows: number("SELECT count(*) FROM gunicorn_log").await,
-            distinct: number(&format!("SELECT count(DISTINCT {line}) FROM gunicorn_log")).await,
-            last: number(&format!("SELECT max({line}) FROM gunicorn_log")).await,
+            rows: number(&format!("SELECT count(*) {rows}")).await,
+            distinct: number(&format!("SELECT count(DISTINCT {line}) {rows}")).await,
+            last: number(&format!("SELECT max({line}) {rows}")).await,
             out_of_order: number(&format!(
                 "SELECT count(*) FROM (SELECT {line} AS line, lag({line}) OVER (PARTITION BY \
-                 log_file ORDER BY log_offset) AS before FROM gunicorn_log) AS pairs \
-                 WHERE line < before"
+                 log_file ORDER BY log_offset) AS before {rows}) AS pairs WHERE line < before"
             ))
             .await,
-            rejected: number("SELECT count(*) FROM rejected_line").await,
-            lost_bytes: number("SELECT CAST(coalesce(sum(lost_bytes), 0) AS bigint) FROM log_file")
-                .await,
+            rejected: number(&format!("SELECT count(*) FROM rejected_line WHERE {here}")).await,
+            lost_bytes: number(&format!(
+                "SELECT CAST(coalesce(sum(lost_bytes), 0) AS bigint) FROM log_file
+                  WHERE host = '{host}'"
+            ))
+            .await,
+        }
+    }
+
+    /// Every one of so many lines once, in order.
+    pub(crate) fn right(written: i64) -> Account {
+        Account {
+            rows: written,
+            distinct: written,
+            last: written - 1,
+            out_of_order: 0,
+            rejected: 0,
+            lost_bytes: 0,
         }
     }
 }

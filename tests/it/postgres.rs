@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::os::unix::fs::{MetadataExt, chown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -23,8 +23,8 @@ pub(crate) struct Cluster {
     programs: PathBuf,
     directory: PathBuf,
     port: u16,
-    /// More of the server's settings, each as `-c name=value`.
-    settings: &'static str,
+    /// More `-c name=value` for the server.
+    settings: String,
     _watchdog: Child,
 }
 
@@ -39,7 +39,8 @@ impl Cluster {
         Cluster::start_with("")
     }
 
-    pub(crate) fn start_with(settings: &'static str) -> Cluster {
+    /// With more settings, each `-c name=value`.
+    pub(crate) fn start_with(settings: &str) -> Cluster {
         let programs = newest_programs();
         let directory =
             tempfile::Builder::new().prefix("log-ingestd-pg-").tempdir().unwrap().keep();
@@ -71,7 +72,13 @@ impl Cluster {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let cluster = Cluster { programs, directory, port, settings, _watchdog: watchdog };
+        let cluster = Cluster {
+            programs,
+            directory,
+            port,
+            settings: settings.to_owned(),
+            _watchdog: watchdog,
+        };
         cluster.start_again();
         cluster
     }
@@ -145,6 +152,21 @@ impl Cluster {
         kill.status().unwrap();
     }
 
+    /// A file in the directory of its data, as it stands there.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.directory.join("data").join(name)
+    }
+
+    /// Writes a file that only the server may read.
+    pub(crate) fn give(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.file(name);
+        fs::write(&path, content).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        if is_root() {
+            chown(&path, Some(id("-u")), Some(id("-g"))).unwrap();
+        }
+    }
+
     /// The URL of a new database that nobody else has.
     pub(crate) async fn database(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -178,7 +200,7 @@ fn newest_programs() -> PathBuf {
     newest.expect("PostgreSQL is not installed").join("bin")
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     fs::metadata("/proc/self").unwrap().uid() == 0
 }
 
@@ -188,7 +210,7 @@ fn id(flag: &str) -> u32 {
 }
 
 /// A command of the server's: it refuses to run as root.
-fn as_server(program: &Path) -> Command {
+pub(crate) fn as_server(program: &Path) -> Command {
     if !is_root() {
         return Command::new(program);
     }

@@ -49,6 +49,7 @@ async fn it_names_every_flag_and_variable_and_no_other() {
         for elsewhere in [
             "--access-logfile",
             "--access-logformat",
+            "--fleet",
             "--kills",
             "--minutes",
             "--path",

@@ -264,7 +264,7 @@ mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
 
     async fn story(place: Place) {
         old(&place).await;
-        let bench = Bench::on(place);
+        let bench = Bench::untouched(place);
         let before = state(&bench.place).await;
         // Who only asks must not stop the daemons that are at work.
         for command in [

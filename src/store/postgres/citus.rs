@@ -7,8 +7,8 @@
 
 use std::sync::atomic::Ordering;
 
+use crate::store::location::Server;
 use sqlx::error::DatabaseError;
-use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Postgres, lock};
@@ -78,10 +78,10 @@ impl Postgres {
     }
 
     pub(in crate::store) async fn may_distribute(
-        options: PgConnectOptions,
+        server: Server,
         name: String,
     ) -> Result<(), StoreError> {
-        let this = Postgres::new(options, name);
+        let this = Postgres::new(server, name);
         let mut connection = this.connect_to_any().await?;
         let has: bool = sqlx::query_scalar(HAS_CITUS)
             .fetch_one(&mut connection)

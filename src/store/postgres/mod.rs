@@ -22,13 +22,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use sqlx::migrate::Migrator;
-use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, Connection, PgConnection, Row};
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 
 use super::answers::{FileReport, SweepReport, Table};
-use super::error::{Because, Kind, StoreError, failed, from_migrate};
+use super::error::{Because, Kind, StoreError, failed, from_migrate, from_sqlx};
+use super::location::Server;
 use super::rows::{self, report_columns};
 use super::schema::Schema;
+use super::tls::Tls;
 use crate::model::Micros;
 
 pub(super) use indexes::PgIndexer;
@@ -61,6 +63,14 @@ const SESSION: &str = "
     SET tcp_keepalives_interval = 10;
     SET tcp_keepalives_count = 3;";
 
+/// What those who only look ask for besides. Nobody waits for a plan to be compiled: JIT costs more
+/// than these questions do. Said when the connection is there, since a pooler passes no `options` on.
+const LOOK: &str = "
+    SET default_transaction_read_only = on;
+    SET statement_timeout = '10s';
+    SET lock_timeout = '10s';
+    SET jit = off;";
+
 /// Advisory locks come in two spaces, each with a number: here the space's name.
 mod lock {
     /// The numbers below.
@@ -84,6 +94,7 @@ mod lock {
 #[derive(Debug)]
 pub(super) struct Postgres {
     options: PgConnectOptions,
+    tls: Tls,
     /// The [`super::Location`] as text, for messages.
     name: String,
     /// Partitions seen attached. One that a sweep has dropped since is found missing by COPY.
@@ -95,11 +106,17 @@ pub(super) struct Postgres {
 }
 
 impl Postgres {
-    fn new(options: PgConnectOptions, name: String) -> Postgres {
+    fn new(server: Server, name: String) -> Postgres {
+        let Server { options, tls } = server;
         let application = options.get_application_name().unwrap_or("log-ingestd").to_owned();
-        let options = options.application_name(&application).disable_statement_logging();
+        let options = options
+            .application_name(&application)
+            // Poolers refuse parameters of the start that they do not know; no query needs this one.
+            .extra_float_digits(None)
+            .disable_statement_logging();
         Postgres {
             options,
+            tls,
             name,
             days: Mutex::default(),
             distributed: AtomicBool::new(false),
@@ -108,23 +125,21 @@ impl Postgres {
     }
 
     pub(super) async fn open(
-        options: PgConnectOptions,
+        server: Server,
         name: String,
         upgrade: bool,
     ) -> Result<Self, StoreError> {
-        let this = Postgres::new(options, name);
+        let this = Postgres::new(server, name);
         let mut connection = this.connect_to_any().await?;
+        this.refuse_shared_session(&mut connection).await?;
         this.migrate(&mut connection, upgrade).await?;
         // The work is done; a fault while saying good-bye changes nothing.
         let _ = connection.close().await;
         Ok(this)
     }
 
-    pub(super) async fn schema(
-        options: PgConnectOptions,
-        name: String,
-    ) -> Result<Schema, StoreError> {
-        let this = Postgres::new(options, name);
+    pub(super) async fn schema(server: Server, name: String) -> Result<Schema, StoreError> {
+        let this = Postgres::new(server, name);
         let mut connection = this.connect_to_any().await?;
         this.found(&mut connection).await
     }
@@ -145,13 +160,18 @@ impl Postgres {
 
     /// A session, whatever the tables are.
     async fn connect_to_any(&self) -> Result<PgConnection, StoreError> {
+        let files = self.tls.look_at_files().await;
+        files.map_err(|why| Kind::Refused.error(&self.name, Because(why)))?;
         let connecting = async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             sqlx::raw_sql(SESSION).execute(&mut connection).await?;
             Ok(connection)
         };
         match tokio::time::timeout(CONNECT, connecting).await {
-            Ok(connected) => connected.map_err(failed(&self.name)),
+            Ok(connected) => connected.map_err(|error| match self.tls.explain(&error) {
+                Some(why) => Kind::Refused.error(&self.name, Because(why)),
+                None => self.full(&error).unwrap_or_else(|| from_sqlx(&self.name, error)),
+            }),
             Err(_) => {
                 let why = format!("no answer within {} s", CONNECT.as_secs());
                 Err(Kind::Unavailable.error(&self.name, Because(why)))
@@ -159,15 +179,48 @@ impl Postgres {
         }
     }
 
-    /// For those who only look. Nobody waits for a plan to be compiled: JIT costs more than these
-    /// questions do.
-    pub(super) fn options_to_read(&self, patience: &str) -> PgConnectOptions {
-        self.options.clone().options([
-            ("default_transaction_read_only", "on"),
-            ("statement_timeout", patience),
-            ("lock_timeout", patience),
-            ("jit", "off"),
-        ])
+    /// Every connection that the server allows is taken: it says so in many words.
+    fn full(&self, error: &sqlx::Error) -> Option<StoreError> {
+        let answer = error.as_database_error().filter(|answer| {
+            answer.code().is_some_and(|code| code == "53300") // too_many_connections
+        })?;
+        let why = format!(
+            "{} (53300): raise max_connections, or the limit of the role or database; a daemon \
+             holds one connection, and a few more for moments",
+            answer.message()
+        );
+        Some(Kind::Unavailable.error(&self.name, Because(why)))
+    }
+
+    /// A pool for those who only look.
+    pub(super) fn pool(&self, pool: PgPoolOptions) -> PgPool {
+        let pool = pool.after_connect(|connection, _| {
+            Box::pin(async move { sqlx::raw_sql(LOOK).execute(connection).await.map(|_| ()) })
+        });
+        pool.connect_lazy_with(self.options.clone())
+    }
+
+    /// A pooler that pools transactions lends one session to many clients: locks that a session
+    /// holds, and what it has set, would be everybody's. Two clients that are both connected and share
+    /// a session prove it. Where there is room for one more connection only, nothing is proved.
+    async fn refuse_shared_session(&self, one: &mut PgConnection) -> Result<(), StoreError> {
+        // Servers behind one address may have the same process numbers, and hardly at the same moment.
+        let session = async |connection: &mut PgConnection| -> Result<String, sqlx::Error> {
+            let whose = "SELECT pid || ' ' || backend_start FROM pg_stat_activity
+                          WHERE pid = pg_backend_pid()";
+            sqlx::raw_sql(whose).fetch_one(connection).await?.try_get(0)
+        };
+        let Ok(mut other) = self.connect_to_any().await else { return Ok(()) };
+        let first = session(one).await.map_err(failed(&self.name))?;
+        let second = session(&mut other).await.map_err(failed(&self.name))?;
+        let _ = other.close().await; // as above
+        if first == second {
+            let why = "a connection pooler in between pools transactions, and locks are held by \
+                       sessions: have it pool sessions (pool_mode = session), or connect to \
+                       PostgreSQL itself";
+            return Err(Kind::Refused.error(&self.name, Because(why.into())));
+        }
+        Ok(())
     }
 
     /// What there is, if the server is one that we can use.

@@ -33,8 +33,6 @@ const MOST: u32 = 4;
 const TURN: Duration = Duration::from_secs(5);
 /// A connection that nobody needed for so long is closed.
 const IDLE: Duration = Duration::from_secs(60);
-/// The longest that PostgreSQL works on one question.
-const PATIENCE: &str = "10s";
 /// Bytes of SQLite's file that are read through the page cache of the system, without a copy.
 const MAPPED: &str = "268435456"; // 256 MiB
 
@@ -56,13 +54,9 @@ impl Store {
     /// The read side. Nothing is connected until something is asked.
     pub fn reader(&self) -> Reader {
         let pool = match &self.arm {
-            Arm::Postgres(arm) => Pool::Postgres(
-                PgPoolOptions::new()
-                    .max_connections(MOST)
-                    .acquire_timeout(TURN)
-                    .idle_timeout(IDLE)
-                    .connect_lazy_with(arm.options_to_read(PATIENCE)),
-            ),
+            Arm::Postgres(arm) => Pool::Postgres(arm.pool(
+                PgPoolOptions::new().max_connections(MOST).acquire_timeout(TURN).idle_timeout(IDLE),
+            )),
             Arm::Sqlite(arm) => Pool::Sqlite(
                 SqlitePoolOptions::new()
                     .max_connections(MOST)

@@ -1,4 +1,4 @@
-//! A server with three logs that never rests: it appends and rotates until it is told to end.
+//! A server with some logs that never rests: it appends and rotates until it is told to end.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::daemon::line;
 /// Lines written at once, at most.
 const BURST: u32 = 50;
 
-/// Between two bursts.
+/// Between two bursts, of a server that is alone.
 const PAUSE: Duration = Duration::from_millis(5);
 
 /// Bursts between two rotations, on average.
@@ -24,11 +24,25 @@ const STRIDE: u32 = 60;
 /// The server waits while so many lines are not stored.
 const BACKLOG: u32 = 50_000;
 
-/// Each log has its own way to be rotated.
-const LOGS: [&str; 3] = ["cascade", "dated", "copied"];
+/// Each log has one of these ways to be rotated.
+const WAYS: [&str; 3] = ["cascade", "dated", "copied"];
+
+/// How much a server writes.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace {
+    /// Logs that are written at once.
+    pub(crate) logs: u32,
+    /// Between two bursts.
+    pub(crate) pause: Duration,
+}
+
+impl Pace {
+    /// Three logs without much of a pause.
+    pub(crate) const BUSY: Pace = Pace { logs: WAYS.len() as u32, pause: PAUSE };
+}
 
 /// A thread that writes until it is told to end.
-pub(super) struct Server {
+pub(crate) struct Server {
     shared: Arc<Shared>,
     thread: JoinHandle<()>,
 }
@@ -46,35 +60,35 @@ struct Shared {
 }
 
 impl Server {
-    pub(super) fn start(directory: PathBuf, dice: Rng) -> Server {
+    pub(crate) fn start(directory: PathBuf, dice: Rng, pace: Pace) -> Server {
         let shared: Arc<Shared> = Arc::default();
         let theirs = Arc::clone(&shared);
-        let mut writer = Writer { directory, dice, shared: theirs };
+        let mut writer = Writer { directory, dice, pace, shared: theirs };
         Server { shared, thread: std::thread::spawn(move || writer.work()) }
     }
 
     /// How many lines were written.
-    pub(super) fn written(&self) -> u32 {
+    pub(crate) fn written(&self) -> u32 {
         self.shared.written.load(Ordering::Relaxed)
     }
 
     /// How often a log was rotated.
-    pub(super) fn rotations(&self) -> u32 {
+    pub(crate) fn rotations(&self) -> u32 {
         self.shared.rotations.load(Ordering::Relaxed)
     }
 
     /// So many lines are stored.
-    pub(super) fn stored(&self, lines: i64) {
+    pub(crate) fn stored(&self, lines: i64) {
         self.shared.stored.store(lines as u32, Ordering::Relaxed);
     }
 
     /// Nothing is written or rotated while this is held.
-    pub(super) fn hold_on(&self) -> MutexGuard<'_, ()> {
+    pub(crate) fn hold_on(&self) -> MutexGuard<'_, ()> {
         self.shared.busy.lock().unwrap()
     }
 
     /// Writes no more.
-    pub(super) fn end(&self) {
+    pub(crate) fn end(&self) {
         self.shared.ended.store(true, Ordering::Relaxed);
         while !self.thread.is_finished() {
             std::thread::sleep(PAUSE);
@@ -90,6 +104,7 @@ pub(super) fn is_final(path: &Path) -> bool {
 struct Writer {
     directory: PathBuf,
     dice: Rng,
+    pace: Pace,
     shared: Arc<Shared>,
 }
 
@@ -104,7 +119,7 @@ impl Writer {
                 shared.written.store(written, Ordering::Relaxed);
                 drop(busy);
             }
-            std::thread::sleep(PAUSE);
+            std::thread::sleep(self.pace.pause);
         }
     }
 
@@ -114,18 +129,23 @@ impl Writer {
         let text: String = (first..first + count).map(|n| line(&format!("/{n}"))).collect();
         // A reader may see any part of a write.
         let (begin, rest) = text.split_at(self.dice.usize(..text.len()));
-        let log = LOGS[self.dice.usize(..LOGS.len())];
+        let nth = self.dice.u32(..self.pace.logs);
+        let way = WAYS[nth as usize % WAYS.len()];
+        let log = &match nth as usize / WAYS.len() {
+            0 => way.to_owned(),
+            more => format!("{way}{more}"),
+        };
         let path = self.path(log);
         let mut file = OpenOptions::new().append(true).create(true).open(&path).unwrap();
         file.write_all(begin.as_bytes()).unwrap();
         let rotates = self.dice.u32(..STRIDE) == 0;
-        if rotates && log != "copied" {
-            self.rename(log);
+        if rotates && way != "copied" {
+            self.rename(way, log);
         }
         // After a rename: by a worker that has not opened its log anew.
         file.write_all(rest.as_bytes()).unwrap();
-        if rotates && log == "copied" {
-            self.copy_truncate(&path, &file);
+        if rotates && way == "copied" {
+            self.copy_truncate(log, &path, &file);
         }
         count
     }
@@ -140,9 +160,9 @@ impl Writer {
         self.directory.join(format!("{log}.log-{number:06}"))
     }
 
-    fn rename(&self, log: &str) {
+    fn rename(&self, way: &str, log: &str) {
         let mut to = self.dated(log);
-        if log == "cascade" {
+        if way == "cascade" {
             for slot in (1..=3).rev() {
                 let from = self.directory.join(format!("{log}.log.{slot}"));
                 if from.exists() {
@@ -155,8 +175,8 @@ impl Writer {
     }
 
     /// The copy lies beside the log, so its rest can be read there.
-    fn copy_truncate(&self, path: &Path, file: &File) {
-        fs::copy(path, self.dated("copied")).unwrap();
+    fn copy_truncate(&self, log: &str, path: &Path, file: &File) {
+        fs::copy(path, self.dated(log)).unwrap();
         file.set_len(0).unwrap();
     }
 }

@@ -1,0 +1,115 @@
+//! A real PgBouncer between the daemon and PostgreSQL.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use crate::daemon::{Bench, Daemon, lines, urls};
+use crate::place::{Place, until};
+use crate::postgres::{Cluster, as_server};
+
+/// Ends with the test.
+struct PgBouncer {
+    child: Child,
+    port: u16,
+}
+
+impl PgBouncer {
+    async fn start(cluster: &Cluster, mode: &str) -> PgBouncer {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let users = cluster.file("users.txt");
+        cluster.give("users.txt", "\"postgres\" \"\"\n");
+        cluster.give(
+            "pgbouncer.ini",
+            format!(
+                "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+                 listen_port = {port}\nunix_socket_dir =\nauth_type = trust\nauth_file = {}\n\
+                 pool_mode = {mode}\n",
+                cluster.port(),
+                users.display()
+            ),
+        );
+        let child = PgBouncer::spawn(cluster);
+        let bouncer = PgBouncer { child, port };
+        until("PgBouncer listens", async || TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
+        bouncer
+    }
+
+    fn spawn(cluster: &Cluster) -> Child {
+        // It is where an ordinary user's PATH may not look.
+        let places = ["/usr/sbin", "/usr/bin", "/usr/local/bin"].map(Path::new);
+        let programs = places.map(|place| place.join("pgbouncer"));
+        let program = programs.iter().find(|path| path.exists());
+        as_server(program.expect("PgBouncer is not installed"))
+            .arg(cluster.file("pgbouncer.ini"))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap()
+    }
+
+    /// The same database through it.
+    fn url(&self, bench: &Bench) -> String {
+        let database = bench.place.url.rsplit_once('/').unwrap().1;
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+}
+
+impl Drop for PgBouncer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_pools_sessions_stands_in_nobodys_way() {
+    let cluster = Cluster::start();
+    let bench = Bench::new(Place::at(cluster.database().await)).await;
+    let mut bouncer = PgBouncer::start(&cluster, "session").await;
+    let logs = bench.logs();
+    let mut command =
+        bench.command(&["--watch", logs.to_str().unwrap(), "--poll-interval", "100ms"]);
+    command.env("DATABASE_URL", bouncer.url(&bench));
+    let mut daemon = Daemon::start(command, bench.aside("stderr"));
+    bench.append("access.log", lines("a", 0..500));
+    bench.rows(500).await;
+    daemon.says("swept").await;
+    // Those who look come through it as well, and cannot write.
+    let query = |url: String| {
+        let mut command =
+            bench.command(&["query", "--since", "2000-01-01", "--output", "jsonl", "--limit", "7"]);
+        command.env("DATABASE_URL", url).output().unwrap()
+    };
+    let found = query(bouncer.url(&bench));
+    assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
+    assert_eq!(String::from_utf8(found.stdout).unwrap().lines().count(), 7);
+
+    bouncer.child.kill().unwrap();
+    bouncer.child.wait().unwrap();
+    bench.append("access.log", lines("b", 0..500));
+    daemon.says("the store is away").await;
+    bouncer.child = PgBouncer::spawn(&cluster);
+    bench.exactly([urls("a", 0..500), urls("b", 0..500)].concat()).await;
+    assert!(daemon.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_pools_transactions_or_statements_is_refused() {
+    let cluster = Cluster::start();
+    let bench = Bench::new(Place::at(cluster.database().await)).await;
+    bench.append("access.log", lines("a", 0..5));
+    for mode in ["transaction", "statement"] {
+        let bouncer = PgBouncer::start(&cluster, mode).await;
+        for arguments in [&["--watch", bench.logs().to_str().unwrap()][..], &["status"]] {
+            let mut command = bench.command(arguments);
+            let output = command.env("DATABASE_URL", bouncer.url(&bench)).output().unwrap();
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(1), "{said}");
+            assert!(said.contains("pools transactions"), "{said}");
+            assert!(said.contains("pool_mode = session"), "{said}");
+        }
+    }
+    assert_eq!(bench.stored().await, 0);
+}
