@@ -75,7 +75,7 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     report.warnings = format.parser.layout().warnings();
     let mut reader = source.reader(&Arc::default())?;
     each_line(&mut reader, format.envelope, source.is_compressed(), |line| {
-        look(&mut report, &format, line)
+        look(&mut report, &format, line);
     })?;
     Ok(report)
 }
