@@ -11,6 +11,7 @@ use crate::parse::Parsed;
 
 use super::config::Parsing;
 use super::each_line::{EachLine, each_line};
+use super::fill::NO_END;
 use super::formats::{Choice, Format, Formats, sample};
 use super::source::Source;
 
@@ -73,7 +74,9 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     report.envelope = format.envelope.map(Envelope::name);
     report.warnings = format.parser.layout().warnings();
     let mut reader = source.reader(&Arc::default())?;
-    each_line(&mut reader, format.envelope, |line| look(&mut report, &format, line))?;
+    each_line(&mut reader, format.envelope, source.is_compressed(), |line| {
+        look(&mut report, &format, line);
+    })?;
     Ok(report)
 }
 
@@ -83,6 +86,7 @@ fn look(report: &mut Report, format: &Format, line: &EachLine<'_>) {
     let payload = line.joined.map_or(&*line.raw, |joined| &*joined.payload);
     let reason = match format.envelope {
         _ if line.too_long => "is longer than 4 MiB".to_owned(),
+        _ if line.joined.is_some_and(|joined| !joined.whole) => NO_END.to_owned(),
         Some(envelope) if line.joined.is_none() => envelope.missing().to_owned(),
         _ => {
             let fields = match format.parser.parse(payload) {

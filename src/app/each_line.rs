@@ -6,6 +6,8 @@ use std::io::{self, Read};
 use crate::follow::{Lines, MAX_LINE, TOO_LONG_KEPT};
 use crate::model::{Block, Envelope, Joined};
 
+use super::formats::BOUNDS;
+
 /// A complete line.
 pub(super) struct EachLine<'a> {
     /// Its number among the physical lines, from 1 on, or that of its first piece.
@@ -20,20 +22,25 @@ pub(super) struct EachLine<'a> {
     pub(super) too_long: bool,
 }
 
-/// Gives each complete line to `with`.
+/// Gives each complete line to `with`. `sealed`: nothing can be appended to the content, so that a
+/// line that is still open at its end stays so.
 ///
 /// # Errors
 /// What the reader says.
 pub(super) fn each_line(
     reader: &mut dyn Read,
     envelope: Option<Envelope>,
+    sealed: bool,
     mut with: impl FnMut(&EachLine<'_>),
 ) -> io::Result<()> {
     let mut lines = Lines::default();
     let mut passed = 0;
     loop {
-        while step(&mut lines, envelope, &mut passed, &mut with) {}
+        while step(&mut lines, envelope, false, &mut passed, &mut with) {}
         if lines.fill(reader)? == 0 {
+            if sealed {
+                step(&mut lines, envelope, true, &mut passed, &mut with);
+            }
             return Ok(());
         }
     }
@@ -44,6 +51,7 @@ pub(super) fn each_line(
 fn step(
     lines: &mut Lines,
     envelope: Option<Envelope>,
+    sealed: bool,
     passed: &mut u64,
     with: &mut impl FnMut(&EachLine<'_>),
 ) -> bool {
@@ -51,18 +59,20 @@ fn step(
     let whole = bytes.len() <= MAX_LINE || memchr::memchr(b'\n', bytes).is_some();
     if let Some(envelope) = envelope.filter(|_| whole && !lines.is_passing()) {
         let from = lines.offset();
-        let Some(block) = Block::first(envelope, bytes, MAX_LINE) else { return false };
+        let read = if sealed { Block::last } else { Block::first };
+        let Some(block) = read(envelope, bytes, BOUNDS) else { return false };
         for line in &block.lines {
             let mut raw = line.raw(bytes);
-            if !line.whole {
-                raw = Cow::Owned(raw[..raw.len().min(TOO_LONG_KEPT)].to_vec());
+            let too_long = !line.whole && raw.len() > TOO_LONG_KEPT;
+            if too_long {
+                raw.to_mut().truncate(TOO_LONG_KEPT);
             }
             with(&EachLine {
                 number: *passed + 1 + ends(&bytes[..line.at]),
                 offset: from + line.at as u64,
                 raw,
                 joined: Some(line).filter(|line| line.stream.is_some()),
-                too_long: !line.whole,
+                too_long,
             });
         }
         *passed += ends(&bytes[..block.length]);

@@ -10,7 +10,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::follow::MAX_LINE;
-use crate::model::{Block, Envelope, Joined, Micros, Stream};
+use crate::model::{Block, Bounds, Envelope, Joined, Micros, Stream};
 use crate::parse::{self, Detection, Layout, LineParser, Parsed};
 
 use super::config::Parsing;
@@ -23,6 +23,10 @@ const CONTAINED_SAMPLE: usize = 256 << 10;
 
 /// Lines of them that are looked at; of a container's log, at a time.
 const SAMPLE_LINES: usize = 64;
+
+/// When lines in pieces are given up (4 MiB and 256 KiB): the longest line, and several times what
+/// runtimes write of one stream before they look at the other.
+pub(super) const BOUNDS: Bounds = Bounds { most: MAX_LINE, gap: 256 << 10 };
 
 /// What stands before a format, where it is written down, that begins like the name of an envelope.
 const PLAIN: &str = "plain";
@@ -149,7 +153,7 @@ impl Formats {
         }
         let mut lines: Vec<Joined<'_>> = Vec::new();
         let mut rest = sample;
-        while let Some(block) = Block::first(envelope, rest, MAX_LINE) {
+        while let Some(block) = Block::first(envelope, rest, BOUNDS) {
             lines.extend(block.lines);
             rest = &rest[block.length..];
         }

@@ -85,6 +85,11 @@ impl Source {
         open_archive(self.compression, counted)
     }
 
+    /// Whether nothing can be appended to its content.
+    pub(super) fn is_compressed(&self) -> bool {
+        self.compression != Compression::None
+    }
+
     /// The first bytes of the content, up to `limit`.
     ///
     /// # Errors
@@ -160,7 +165,7 @@ impl Source {
     pub(super) fn count_lines(&self, envelope: Option<Envelope>, end: u64) -> io::Result<u64> {
         let mut count = 0;
         let mut reader = self.reader(&Arc::default())?.take(end);
-        each_line(&mut reader, envelope, |_| count += 1)?;
+        each_line(&mut reader, envelope, true, |_| count += 1)?;
         Ok(count)
     }
 }
@@ -223,10 +228,11 @@ impl<'a> Walk<'a> {
 pub(super) fn last_lines(
     reader: &mut dyn Read,
     envelope: Option<Envelope>,
+    sealed: bool,
     count: usize,
 ) -> io::Result<Vec<(u64, Vec<u8>)>> {
     let mut kept: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
-    each_line(reader, envelope, |line| {
+    each_line(reader, envelope, sealed, |line| {
         kept.push_back((line.offset, line.raw.to_vec()));
         if kept.len() > count {
             kept.pop_front();

@@ -13,7 +13,7 @@ mod rollup;
 mod tuples;
 
 pub use batch::{Batch, Span};
-pub use envelope::{Block, Envelope, Joined, Piece, Stream};
+pub use envelope::{Block, Bounds, Envelope, Joined, Piece, Stream};
 pub use file::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Mark, NewFile,
     Sighting,

@@ -326,38 +326,82 @@ for_each_store! {
     }
 
     /// A piece of standard output stays open while standard error goes on, and one line has no end.
-    async fn a_line_without_an_end_holds_the_file_up_for_4_mib_and_no_longer(bench) {
-        let mut text = Runtime::Cri.lines("stdout", &lines("before", 0..3));
-        text.extend(Runtime::Cri.piece(moment(0), "stdout", b"Password: ", false));
+    async fn a_line_without_an_end_holds_up_256_kib_and_one_of_9_mib_is_rejected_in_parts(bench) {
+        let prompt = Runtime::Cri.piece(moment(0), "stdout", b"Password: ", false);
         let noise = Runtime::Cri.lines("stderr", &format!("{}\n", "n".repeat(4000)));
+        let err = |nth: u32| Runtime::Cri.line("stderr", &line(&format!("/err/{nth}")));
+        let mut text = Runtime::Cri.lines("stdout", &lines("before", 0..3));
+        let begin = text.len();
+        text.extend(&prompt);
         let mut rows = 0;
-        let start = text.len();
-        while text.len() - start < 6 << 20 {
+        while text.len() - begin - prompt.len() + noise.len() < 256 << 10 {
             text.extend(&noise);
-            text.extend(Runtime::Cri.line("stderr", &line(&format!("/err/{rows}"))));
+            text.extend(err(rows));
             rows += 1;
         }
-        let endless = "x".repeat(16_384);
+        bench.append("access.log", &text);
+        let daemon = bench.watch();
+        bench.rows(3).await;
+        assert_eq!(bench.count("committed").await, begin as i64, "the piece may still go on");
+        let held = text.len();
+        text.extend(&noise);
+        text.extend(err(rows));
+        rows += 1;
+        let nine_mib = "x".repeat(16_384);
         for _ in 0..600 {
-            text.extend(Runtime::Cri.piece(moment(0), "stdout", endless.as_bytes(), false));
+            text.extend(Runtime::Cri.piece(moment(0), "stdout", nine_mib.as_bytes(), false));
         }
         text.extend(Runtime::Cri.line("stdout", "end"));
         text.extend(Runtime::Cri.lines("stdout", &lines("after", 0..3)));
-        bench.append("access.log", &text);
-        let daemon = bench.watch();
+        bench.append("access.log", &text[held..]);
         let all = [urls("before", 0..3), urls("err", 0..rows), urls("after", 0..3)].concat();
         bench.exactly(all).await;
         let rejects = bench.rejects_of_all().await;
-        assert!((2..=5).contains(&rejects.len()), "{}", rejects.len());
-        assert_eq!(rejects[0].0, start - Runtime::Cri.piece(moment(0), "stdout", b"Password: ", false).len());
-        for (_, raw, reason) in &rejects[..rejects.len() - 1] {
-            assert!(reason.starts_with("is longer than 4 MiB with what stands between"), "{reason}");
-            assert!(raw.len() <= 64 << 10);
+        let (offset, raw, reason) = &rejects[0];
+        assert_eq!((*offset, raw.as_slice()), (begin, prompt.strip_suffix(b"\n").unwrap()));
+        assert!(reason.starts_with("has no final piece"), "{reason}");
+        // Two parts of 4 MiB, and the rest, which is a line.
+        assert_eq!(rejects.len(), 4);
+        for (_, raw, reason) in &rejects[1..3] {
+            assert!(reason.starts_with("is longer than 4 MiB"), "{reason}");
+            assert_eq!(raw.len(), 64 << 10);
         }
         assert_eq!(bench.count("committed").await, text.len() as i64);
-        assert!(daemon.peak_kib() < 160 << 10, "{} KiB", daemon.peak_kib());
+        assert!(daemon.peak_kib() < 100 << 10, "{} KiB", daemon.peak_kib());
         assert!(daemon.stop().await.success());
         bench.verified(&[]);
+        let told = bench.succeed(&["reparse", "--json"]);
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!((told["lines"].as_u64(), told["rows"].as_u64()), (Some(4), Some(0)));
+    }
+
+    /// As conmon leaves it when a program writes no newline and its log is rotated.
+    async fn what_is_behind_an_open_piece_at_the_end_of_a_file_is_stored_from_its_archive(bench) {
+        let mut text = Runtime::Cri.lines("stdout", &lines("a", 0..4));
+        let begin = text.len();
+        text.extend(Runtime::Cri.piece(moment(0), "stderr", b"Loading... ", false));
+        text.extend(Runtime::Cri.lines("stdout", &lines("a", 4..9)));
+        text.extend(Runtime::Cri.piece(moment(0), "stdout", b"out", false));
+        bench.append("0.log", &text);
+        let daemon = bench.watch();
+        bench.rows(4).await;
+        assert_eq!(bench.count("committed").await, begin as i64);
+        assert!(daemon.stop().await.success());
+        // As it stands it may go on.
+        bench.succeed(&["import", bench.log("0.log").to_str().unwrap()]);
+        bench.exactly(urls("a", 0..4)).await;
+        fs::write(bench.log("0.log.20261124-101112.gz"), compress("gz", &text)).unwrap();
+        fs::remove_file(bench.log("0.log")).unwrap();
+        let daemon = bench.watch();
+        bench.exactly(urls("a", 0..9)).await;
+        until("it is finished", async || bench.count("committed").await == text.len() as i64).await;
+        assert_eq!((bench.count("excluded").await, bench.count("rejected").await), (1, 1));
+        assert!(bench.rejects_of_all().await[0].2.starts_with("has no final piece"));
+        assert!(daemon.stop().await.success());
+        bench.verified(&[]);
+        let archive = bench.log("0.log.20261124-101112.gz");
+        assert_eq!(bench.import(&["0.log.20261124-101112.gz"]).counts(), (11, 0, 11));
+        bench.verified(&[archive.to_str().unwrap()]);
     }
 
     async fn a_file_that_ends_between_pieces_is_stored_up_to_them_and_finished_later(bench) {

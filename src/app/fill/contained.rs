@@ -4,12 +4,14 @@
 //! stands between the pieces of a line. What the program wrote on its standard error and is no
 //! access line is left out: it is Gunicorn's error log.
 
+use crate::app::formats::BOUNDS;
 use crate::follow::{Lines, MAX_LINE, TOO_LONG_KEPT};
 use crate::model::{Batch, Block, Envelope, Joined, Stream};
 use crate::parse::Parsed;
 
 use super::{
-    CONTINUES, Limits, MAX_JOINED, MAX_JOINED_BYTES, Reading, Step, TOO_LONG, keep, too_long,
+    CONTINUES, Limits, MAX_JOINED, MAX_JOINED_BYTES, NO_END, Reading, Step, TOO_LONG, keep,
+    too_long,
 };
 
 /// Takes physical lines that are whole lines and records, as nearly all of a log is.
@@ -66,7 +68,9 @@ pub(super) fn step(
             return Step::Took;
         }
     }
-    let Some(mut group) = Group::first(envelope, bytes) else {
+    let sealed = ended && reading.sealed;
+    let group = Group::first(envelope, bytes);
+    let Some(mut group) = group.or_else(|| Group::last(envelope, bytes).filter(|_| sealed)) else {
         return if bytes.len() > MAX_LINE && memchr::memchr(b'\n', bytes).is_none() {
             too_long(lines, reading, batch, at)
         } else if ended && reading.whole && fresh {
@@ -161,14 +165,22 @@ enum Together {
 
 impl<'a> Group<'a> {
     fn first(envelope: Envelope, bytes: &'a [u8]) -> Option<Self> {
-        let mut group = Self { envelope, bytes, lines: Vec::new(), ends: Vec::new(), taken: 0 };
-        group.grow().then_some(group)
+        Block::first(envelope, bytes, BOUNDS).map(|block| Self::of(envelope, bytes, block))
+    }
+
+    /// The same where nothing comes behind `bytes`.
+    fn last(envelope: Envelope, bytes: &'a [u8]) -> Option<Self> {
+        Block::last(envelope, bytes, BOUNDS).map(|block| Self::of(envelope, bytes, block))
+    }
+
+    fn of(envelope: Envelope, bytes: &'a [u8], block: Block<'a>) -> Self {
+        Self { envelope, bytes, lines: block.lines, ends: vec![block.length], taken: 0 }
     }
 
     /// Adds the next block; `false` if it is not complete.
     fn grow(&mut self) -> bool {
         let from = self.end();
-        let Some(block) = Block::first(self.envelope, &self.bytes[from..], MAX_LINE) else {
+        let Some(block) = Block::first(self.envelope, &self.bytes[from..], BOUNDS) else {
             return false;
         };
         self.lines.extend(block.lines.into_iter().map(|line| line.moved(from)));
@@ -225,11 +237,12 @@ impl<'a> Group<'a> {
             return Err(Fate::Reject(self.envelope.missing().to_owned()));
         }
         if !line.whole {
-            let reason = format!(
-                "{TOO_LONG} with what stands between its pieces: {} bytes of it, the first 64 KiB \
-                 are kept",
-                line.raw_length()
-            );
+            let length = line.raw_length();
+            let reason = if length > TOO_LONG_KEPT {
+                format!("{TOO_LONG}, or {NO_END}: {length} bytes, the first 64 KiB are kept")
+            } else {
+                NO_END.to_owned()
+            };
             return Err(left_out_or_reject(line, reason));
         }
         match reading.parser.parse(&line.payload) {

@@ -26,6 +26,10 @@ const MAX_JOINED_BYTES: u64 = 64 << 10;
 /// How the reason begins for a line of which only the first bytes are kept.
 pub(super) const TOO_LONG: &str = "is longer than 4 MiB";
 
+/// The reason for what there is of a line in pieces whose last one does not come.
+pub(super) const NO_END: &str =
+    "has no final piece: 256 KiB of other lines are behind it, or the end";
+
 /// The reason for the further lines of a record that is a row already.
 pub(super) const CONTINUES: &str = "continues the record of the line before it";
 
@@ -45,6 +49,8 @@ pub(super) struct Reading<'a> {
     pub(super) now: Micros,
     /// Nothing will be appended any more, so what is there is complete.
     pub(super) whole: bool,
+    /// Nor can be: an archive, or what is stored. A container's lines need not wait for a piece.
+    pub(super) sealed: bool,
     /// The offset of a line that the store refuses, and why.
     pub(super) refused: Option<(u64, &'a str)>,
 }

@@ -101,6 +101,7 @@ impl Import<'_> {
             format: Arc::clone(format),
             estimated: source.changed_us,
             whole,
+            sealed: whole && source.is_compressed(),
             limits,
             refused: refused.cloned(),
             cutoff: self.cutoff,

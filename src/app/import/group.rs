@@ -72,6 +72,7 @@ impl<'a> Group<'a> {
         let (name, size) = (member.source.name.clone(), member.source.size);
         self.import.progress.begin(&name, size);
         let (source, claimed, envelope) = (&member.source, &member.claimed, member.format.envelope);
+        let sealed = source.is_compressed();
         let reached = self.import.reach(source, claimed, envelope, &Arc::default(), true);
         let (file, epoch) = (member.claimed.file, member.claimed.epoch);
         let (format, estimated) = (Arc::clone(&member.format), member.source.changed_us);
@@ -92,6 +93,7 @@ impl<'a> Group<'a> {
                     estimated,
                     now: now(),
                     whole: true,
+                    sealed,
                     refused: None,
                 };
                 let (batch, limits) = (&mut self.batch, Limits::BATCH);

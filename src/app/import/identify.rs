@@ -206,7 +206,7 @@ impl Import<'_> {
         known: &Checkpoint,
     ) -> anyhow::Result<bool> {
         let mut reader = source.reader(&Arc::default())?;
-        let last = last_lines(&mut reader, format.envelope, COMPARED)?;
+        let last = last_lines(&mut reader, format.envelope, source.is_compressed(), COMPARED)?;
         for (offset, line) in last.iter().rev() {
             let stored = writer(&mut self.committer).await?.line_at(known.file, *offset).await?;
             let opened = match (format.open(line), &stored) {

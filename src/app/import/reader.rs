@@ -22,6 +22,7 @@ pub(super) struct Reader {
     pub(super) format: Arc<Format>,
     pub(super) estimated: Micros,
     pub(super) whole: bool,
+    pub(super) sealed: bool,
     pub(super) limits: Limits,
     pub(super) refused: Option<(u64, String)>,
     pub(super) cutoff: Option<Micros>,
@@ -85,6 +86,7 @@ impl Reader {
                 estimated: self.estimated,
                 now: now(),
                 whole: self.whole,
+                sealed: self.sealed,
                 refused: self.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
             };
             let stop = fill(&mut lines, &mut source, &reading, &mut batch, self.limits, u64::MAX);

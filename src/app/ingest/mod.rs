@@ -277,6 +277,7 @@ impl Line {
             estimated: now,
             now,
             whole: false,
+            sealed: false,
             refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
         };
         let mut source = file.tail.from(self.lines.read_to())?;

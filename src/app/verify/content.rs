@@ -192,6 +192,7 @@ fn reading<'a>(report: &FileReport, source: &Source, format: &'a Format) -> Read
         estimated: source.changed_us,
         now: source.changed_us,
         whole: true,
+        sealed: true,
         refused: None,
     }
 }

@@ -6,14 +6,25 @@
 //! within one, so that what a block gives depends on its own bytes alone: a restart, a check and a
 //! verification see the same lines.
 //!
-//! A block that grows too long is ended before the physical line that would make it so, whatever is
-//! open then. What comes behind is another block, and the rest of an open line another line.
+//! A program may leave a line open for as long as it likes. So a block that grows too long, or in
+//! which an open line has waited for its next piece for too long, is ended before the next physical
+//! line ([`Bounds`]). What comes behind is another block, and the rest of an open
+//! line another line.
 
 use std::borrow::Cow;
 use std::ops::Range;
 
 use super::{Envelope, Stream};
 use crate::model::record::Micros;
+
+/// When a block is ended whatever is open in it, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// The most that a block has, unless its first physical line alone has more.
+    pub most: usize,
+    /// The most that may stand behind a piece before the next of its line begins.
+    pub gap: usize,
+}
 
 /// Physical lines whose lines are complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +46,7 @@ pub struct Joined<'a> {
     pub time: Micros,
     /// What was written, without its end; of a physical line without an envelope that line.
     pub payload: Cow<'a, [u8]>,
-    /// Whether its end is among its pieces; `false` if the block was ended before.
+    /// Whether its end is among its pieces; `false` if the block was ended before, or its file.
     pub whole: bool,
     /// Its physical lines, without their newlines.
     pieces: Vec<Range<usize>>,
@@ -43,8 +54,23 @@ pub struct Joined<'a> {
 
 impl<'a> Block<'a> {
     /// The first block of `bytes`, which begin where no piece is open. `None` if it is not complete
-    /// yet. It has `most` bytes at most, unless its first physical line alone has more.
-    pub fn first(envelope: Envelope, bytes: &'a [u8], most: usize) -> Option<Block<'a>> {
+    /// yet.
+    pub fn first(envelope: Envelope, bytes: &'a [u8], bounds: Bounds) -> Option<Block<'a>> {
+        Self::read(envelope, bytes, bounds, false)
+    }
+
+    /// The same where nothing will come behind `bytes`: a block ends with its last physical line,
+    /// unless nothing but an open line, or two, is in it.
+    pub fn last(envelope: Envelope, bytes: &'a [u8], bounds: Bounds) -> Option<Block<'a>> {
+        Self::read(envelope, bytes, bounds, true)
+    }
+
+    fn read(
+        envelope: Envelope,
+        bytes: &'a [u8],
+        bounds: Bounds,
+        sealed: bool,
+    ) -> Option<Block<'a>> {
         let mut lines: Vec<Joined<'a>> = Vec::with_capacity(1);
         // Of each stream, the line that is open.
         let mut open: [Option<usize>; 2] = [None; 2];
@@ -52,10 +78,12 @@ impl<'a> Block<'a> {
         loop {
             let found = memchr::memchr(b'\n', &bytes[at..]).map(|length| at + length);
             let length = found.map_or(bytes.len(), |end| end + 1);
-            if at > 0 && length > most {
-                for line in open.into_iter().flatten() {
-                    lines[line].whole = false;
-                }
+            let opened = open.into_iter().flatten();
+            let waits_from = opened.clone().map(|line| lines[line].end_at()).min().unwrap_or(at);
+            let ended = at > 0 && (length > bounds.most || at - waits_from > bounds.gap);
+            let all_open = opened.clone().count() == lines.len();
+            if ended || (sealed && found.is_none() && !all_open) {
+                opened.for_each(|line| lines[line].whole = false);
                 return Some(Block { lines, length: at });
             }
             let range = at..found?;
@@ -159,6 +187,8 @@ impl Joined<'_> {
 mod tests {
     use super::*;
 
+    const WIDE: Bounds = Bounds { most: 1 << 20, gap: 1 << 20 };
+
     fn cri(rest: &str) -> String {
         format!("2016-10-06T00:17:09.669794202Z {rest}\n")
     }
@@ -186,7 +216,7 @@ mod tests {
             (0..text.len()).map(|nth| text[..nth].iter().map(String::len).sum()).collect();
         let text = text.concat();
         let bytes = text.as_bytes();
-        let block = Block::first(Envelope::Cri, bytes, 1 << 20).unwrap();
+        let block = Block::first(Envelope::Cri, bytes, WIDE).unwrap();
         assert_eq!(
             lines(&block),
             [
@@ -202,22 +232,47 @@ mod tests {
         assert_eq!(block.lines[0].raw(bytes), raw.strip_suffix('\n').unwrap().as_bytes());
         let again = Envelope::Cri.unpack(&block.lines[0].raw(bytes)).unwrap();
         assert_eq!(again.payload, block.lines[0].payload);
-        assert_eq!(Block::first(Envelope::Cri, &bytes[..starts[5]], 1 << 20), None);
+        assert_eq!(Block::first(Envelope::Cri, &bytes[..starts[5]], WIDE), None);
     }
 
     #[test]
     fn a_block_that_is_too_long_ends_before_the_line_that_makes_it_so() {
         let text = [cri("stdout P a"), cri("stderr F b"), cri("stderr F c"), cri("stdout F d")];
         let (two, text) = (text[0].len() + text[1].len(), text.concat());
+        let right = [(0, "a", false), (text.len() / 4, "b", true)];
         for most in two..two + 20 {
-            let block = Block::first(Envelope::Cri, text.as_bytes(), most).unwrap();
-            assert_eq!(lines(&block), [(0, "a", false), (text.len() / 4, "b", true)]);
-            assert_eq!(block.length, two);
+            let bounds = Bounds { most, ..WIDE };
+            let block = Block::first(Envelope::Cri, text.as_bytes(), bounds).unwrap();
+            assert_eq!((lines(&block), block.length), (right.to_vec(), two));
             // It is so before the end of that line is known.
-            assert_eq!(Block::first(Envelope::Cri, &text.as_bytes()[..=most], most), Some(block));
+            assert_eq!(Block::first(Envelope::Cri, &text.as_bytes()[..=most], bounds), Some(block));
         }
+        let gap = two - text.len() / 4;
+        let bounds = Bounds { gap, ..WIDE };
+        let block = Block::first(Envelope::Cri, text.as_bytes(), bounds).unwrap();
+        assert_eq!((lines(&block), block.length), (right.to_vec(), two));
         let alone = cri("stdout F a");
-        assert!(Block::first(Envelope::Cri, alone.as_bytes(), 1).is_some());
-        assert_eq!(Block::first(Envelope::Cri, &alone.as_bytes()[..9], 1), None);
+        let narrow = Bounds { most: 1, gap: 1 };
+        assert!(Block::first(Envelope::Cri, alone.as_bytes(), narrow).is_some());
+        assert_eq!(Block::first(Envelope::Cri, &alone.as_bytes()[..9], narrow), None);
+    }
+
+    #[test]
+    fn what_will_not_go_on_ends_a_block_unless_only_open_lines_are_in_it() {
+        let text = [cri("stdout P a"), cri("stderr P b"), cri("stderr F c"), cri("stdout P d")];
+        let text = text.concat();
+        let bytes = text.as_bytes();
+        assert_eq!(Block::first(Envelope::Cri, bytes, WIDE), None);
+        for cut in [0, 1, 20] {
+            let block = Block::last(
+                Envelope::Cri,
+                &[bytes, &b"2016-10-06T00:17:09.6"[..cut]].concat(),
+                WIDE,
+            )
+            .map(|block| (block.length, block.lines.len(), block.lines[0].whole));
+            assert_eq!(block, Some((text.len(), 2, false)));
+        }
+        let two = text.len() / 2;
+        assert_eq!(Block::last(Envelope::Cri, &bytes[..two], WIDE), None);
     }
 }

@@ -22,7 +22,7 @@ use serde::de::IgnoredAny;
 
 use super::record::Micros;
 
-pub use block::{Block, Joined};
+pub use block::{Block, Bounds, Joined};
 
 /// What is around the lines of a container's log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,7 +129,8 @@ impl Envelope {
     pub fn unpack(self, raw: &[u8]) -> Option<Joined<'static>> {
         let mut raw = raw.to_vec();
         raw.push(b'\n');
-        let block = Block::first(self, &raw, usize::MAX)?;
+        let bounds = Bounds { most: usize::MAX, gap: usize::MAX };
+        let block = Block::first(self, &raw, bounds)?;
         let [line] = <[Joined<'_>; 1]>::try_from(block.lines).ok()?;
         (block.length == raw.len() && line.stream.is_some()).then(|| line.into_owned())
     }

@@ -3,11 +3,13 @@
 
 use std::sync::atomic::Ordering;
 
-use log_ingestd::model::{Block, Envelope, Stream};
+use log_ingestd::model::{Block, Bounds, Envelope, Stream};
 use proptest::prelude::*;
 
 use super::{LINES, any_rng, fuzz};
 use crate::containers::runtime::{RUNTIMES, Runtime, moment};
+
+const WIDE: Bounds = Bounds { most: 1 << 20, gap: 1 << 20 };
 
 fn envelope(runtime: Runtime) -> Envelope {
     match runtime {
@@ -97,11 +99,8 @@ fn lines_in_pieces_come_back_as_they_were_written() {
                 for end in &closed[1..] {
                     // Before its end there is no block, however much of it is there.
                     let part = rng.usize(at..*end);
-                    prop_assert_eq!(
-                        Block::first(envelope(runtime), &bytes[at..part], 1 << 20),
-                        None
-                    );
-                    let block = Block::first(envelope(runtime), &bytes[at..], 1 << 20).unwrap();
+                    prop_assert_eq!(Block::first(envelope(runtime), &bytes[at..part], WIDE), None);
+                    let block = Block::first(envelope(runtime), &bytes[at..], WIDE).unwrap();
                     prop_assert_eq!(at + block.length, *end);
                     for line in block.lines {
                         prop_assert!(line.whole);
@@ -150,9 +149,10 @@ fn each_physical_line_is_accounted_for_whatever_it_holds() {
                     break;
                 }
             }
-            let most = rng.usize(1..400);
+            let (most, gap) = (rng.usize(1..400), rng.usize(1..400));
+            let bounds = Bounds { most, gap };
             let (mut at, mut pieces) = (0, 0);
-            while let Some(block) = Block::first(envelope(runtime), &bytes[at..], most) {
+            while let Some(block) = Block::first(envelope(runtime), &bytes[at..], bounds) {
                 let physical = &bytes[at..at + block.length];
                 prop_assert!(physical.ends_with(b"\n"));
                 let ends = physical.iter().filter(|byte| **byte == b'\n').count();
