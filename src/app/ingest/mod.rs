@@ -135,10 +135,8 @@ impl Line {
     }
 
     /// Follows until `shutdown`, then stores what was read, lets its files go and stops. Gives
-    /// those that are open and have no name here any more.
-    ///
-    /// # Errors
-    /// The tables are not of this program's schema any more. Nothing of what was under way is stored.
+    /// those that are open and have no name here any more. An error says that the tables are not of
+    /// this program's schema any more; nothing of what was under way is stored then.
     pub(super) async fn run(
         mut self,
         shutdown: &mut Shutdown,
@@ -147,8 +145,7 @@ impl Line {
         self.look();
         self.tell_if_empty(paths);
         while !shutdown.is_requested() {
-            if let Some(why) = self.committer.as_ref().and_then(Committer::end_of_it) {
-                let why = anyhow::anyhow!("{why}");
+            if let Some(why) = self.end_of_it() {
                 self.archives.stop(RELEASE).await;
                 return Err(why);
             }
