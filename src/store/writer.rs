@@ -76,7 +76,16 @@ impl Writer {
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
         let registered = match &mut self.arm {
             WriterArm::Postgres(arm) => arm.register(files).await,
-            WriterArm::Sqlite(arm) => arm.register_all(files).await,
+            WriterArm::Sqlite(arm) => {
+                let one_by_one = async {
+                    let mut registered = Vec::with_capacity(files.len());
+                    for (new, known) in files {
+                        registered.push(arm.register(new, known).await?);
+                    }
+                    Ok(registered)
+                };
+                one_by_one.await
+            }
         };
         self.unless_schema(registered).await
     }

@@ -19,6 +19,12 @@ impl Line {
         }
     }
 
+    /// Why nothing can be stored any more, if that is so.
+    pub(super) fn end_of_it(&self) -> Option<anyhow::Error> {
+        let why = self.committer.as_ref()?.end_of_it()?;
+        Some(anyhow::anyhow!("{why}"))
+    }
+
     pub(super) fn landed(&mut self, landed: Option<Landed>) {
         let Some((committer, mut batch, outcome)) = landed else {
             // The task can only end early if the runtime goes down with it.

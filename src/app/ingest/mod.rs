@@ -151,8 +151,7 @@ impl Line {
         self.look();
         self.tell_if_empty(paths);
         while !shutdown.is_requested() {
-            if let Some(why) = self.committer.as_ref().and_then(Committer::end_of_it) {
-                let why = anyhow::anyhow!("{why}");
+            if let Some(why) = self.end_of_it() {
                 self.archives.stop(RELEASE).await;
                 self.streams.end().await;
                 return Err(why);

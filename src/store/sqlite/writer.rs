@@ -107,20 +107,9 @@ impl SqliteWriter {
         candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))
     }
 
-    pub(in crate::store) async fn register_all(
-        &mut self,
-        files: &[(NewFile, Vec<FileId>)],
-    ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
-        let mut registered = Vec::with_capacity(files.len());
-        for (new, known) in files {
-            registered.push(self.register(new, known).await?);
-        }
-        Ok(registered)
-    }
-
     /// Two writers may both have found no candidate. The second one to write looks again: a row
     /// that it does not know is the other's work, and may be of the same file.
-    async fn register(
+    pub(in crate::store) async fn register(
         &mut self,
         new: &NewFile,
         known: &[FileId],
