@@ -5,7 +5,7 @@
 //!   `enroll` finds out what the store knows of them and `judge` who they are, `fill` turns lines
 //!   into a batch, `commit` gets it stored whatever happens. `archives` finishes logs that were
 //!   compressed before all of them was read, `missing` closes those that are gone.
-//!   `page` has the address at which the web room answers.
+//!   `page` has the address at which the web room answers; `supervisor` is systemd, which is told.
 //! - [`import()`]: the same line for files that are whole; `source` opens them.
 //! - [`verify()`]: the same line once more, compared with what is stored.
 //! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`]: the small commands.
@@ -32,6 +32,7 @@ mod roster;
 mod shutdown;
 mod source;
 mod status;
+mod supervisor;
 mod verify;
 mod watch;
 

@@ -19,6 +19,7 @@ use super::indexing::{tend, today};
 use super::ingest::{Line, now};
 use super::page::{self, Page};
 use super::shutdown::{Request, Shutdown};
+use super::supervisor::Supervisor;
 use crate::store::chain;
 
 /// Partitions are made for so many days from today on.
@@ -33,10 +34,13 @@ pub async fn watch(
     reload: impl Fn() -> anyhow::Result<Watch>,
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
+    let supervisor = Supervisor::from_environment();
     let mut bound = page::bind(watch.page.as_ref(), None).await?;
+    supervisor.status(&format!("opening {}", watch.config.location));
     let mut store = connect(&watch.config, &mut shutdown).await?;
     let mut kept = Vec::new();
     let metrics = Arc::new(Metrics::default());
+    supervisor.keep_informed(Arc::clone(&metrics));
     loop {
         announce(&watch);
         metrics.serves(match watch.config.location {
@@ -51,7 +55,7 @@ pub async fn watch(
         });
         let descriptors = allow_many_files(if page.is_some() { MOST_CONNECTIONS } else { 0 });
         let line = Line::new(watch.clone(), store.clone(), kept, descriptors, Arc::clone(&metrics));
-        kept = line.run(&mut shutdown, &watch.paths).await;
+        kept = line.run(&mut shutdown, &watch.paths, &supervisor).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         indexer.abort(); // what it has begun ends with its connection, and is begun again
         if shutdown.request() == Request::Stop {

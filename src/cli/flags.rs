@@ -180,6 +180,19 @@ pub(super) enum Command {
         #[arg(long)]
         token: bool,
     },
+    /// Print the script by which a shell completes this program's commands and flags
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// It must be there
+        #[arg(value_name = "DIRECTORY")]
+        directory: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::follow::{Doorbell, Lines, Tail};
 use crate::metrics::Metrics;
@@ -29,7 +29,8 @@ use crate::app::formats::Formats;
 use crate::app::import::Archivist;
 use crate::app::missing::close_missing;
 use crate::app::roster::Roster;
-use crate::app::shutdown::{Request, Shutdown};
+use crate::app::shutdown::Shutdown;
+use crate::app::supervisor::Supervisor;
 use crate::app::watch::owner;
 use crate::store::Store;
 
@@ -134,11 +135,17 @@ impl Line {
         }
     }
 
-    /// Follows until `shutdown`, then stores what was read, lets its files go and stops. Gives
-    /// those that are open and have no name here any more.
-    pub(super) async fn run(mut self, shutdown: &mut Shutdown, paths: &[PathBuf]) -> Vec<Tail> {
+    /// Follows until `shutdown`, then stores what was read, lets its files go and stops; tells
+    /// `supervisor` of it. Gives those that are open and have no name here any more.
+    pub(super) async fn run(
+        mut self,
+        shutdown: &mut Shutdown,
+        paths: &[PathBuf],
+        supervisor: &Supervisor,
+    ) -> Vec<Tail> {
         self.look();
         self.tell_if_empty(paths);
+        let mut readiness = Some(supervisor);
         while !shutdown.is_requested() {
             if Instant::now() >= self.look_due {
                 self.look();
@@ -150,6 +157,7 @@ impl Line {
                 // A database that does not answer must not keep a stop from being heard.
                 () = shutdown.requested() => self.hang_up(),
             }
+            self.tell_ready(readiness.take());
             self.tend_archives(shutdown);
             self.metrics.health.reads();
             let more = tokio::task::block_in_place(|| self.fill_round());
@@ -162,9 +170,7 @@ impl Line {
                 self.land().await;
             }
         }
-        if shutdown.request() == Request::Stop {
-            info!("stopping: what was read is stored first; a second signal ends it at once");
-        }
+        supervisor.ends(shutdown.request());
         self.drain().await;
         self.archives.stop(RELEASE).await;
         if let Some(mut committer) = self.committer {
