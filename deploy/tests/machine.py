@@ -25,8 +25,9 @@ SETUP = r"""
 set -euo pipefail
 scratch=$1
 root=$scratch/root
-mkdir -p "$root"/{etc/systemd/system,etc/default,etc/apt,usr,var,run,tmp,proc,sys,dev,root,home,old} "$scratch"/{up,work}
+mkdir -p "$root"/{etc/systemd/system,etc/default,etc/apt/{apt.conf.d,preferences.d,sources.list.d},usr,var,run,tmp,proc,sys,dev,root,home,old} "$scratch"/{up,work}
 mount -t overlay overlay -o "lowerdir=/usr,upperdir=$scratch/up,workdir=$scratch/work" "$root/usr"
+rm -f "$root/usr/sbin/policy-rc.d" # an image for containers starts no services with its packages
 for name in bin sbin lib lib64; do ln -s "usr/$name" "$root/$name"; done
 for name in %ETC%; do [[ ! -e /etc/$name ]] || cp -a "/etc/$name" "$root/etc/"; done
 echo machine >"$root/etc/hostname"
@@ -38,7 +39,7 @@ cp -a /var/lib/dpkg "$root/var/lib/"
 ln -s /run "$root/var/run"
 ln -s /usr/lib/systemd/system/multi-user.target "$root/etc/systemd/system/default.target"
 for unit in getty.target systemd-logind.service systemd-networkd.service systemd-resolved.service \
-    systemd-timesyncd.service dbus.service dbus.socket systemd-firstboot.service; do
+    systemd-timesyncd.service systemd-firstboot.service; do
     ln -s /dev/null "$root/etc/systemd/system/$unit"
 done
 mount --rbind "$root" "$root"
@@ -66,6 +67,7 @@ ip link set lo up 2>/dev/null || ifconfig lo up
 cd "$root"
 pivot_root . old
 umount -l /old
+mount --make-rshared / # systemd leaves that to whoever made the container; credentials need it
 exec env -i container=log-ingestd PATH=/usr/sbin:/usr/bin /usr/lib/systemd/systemd \
     --log-target=journal --show-status=0 --unit=multi-user.target
 """

@@ -8,7 +8,7 @@
 //!   `page` has the address at which the web room answers; `supervisor` is systemd, which is told.
 //! - [`import()`]: the same line for files that are whole; `source` opens them.
 //! - [`verify()`]: the same line once more, compared with what is stored.
-//! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`]: the small commands.
+//! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`], [`healthcheck()`]: the small commands.
 
 mod archives;
 mod ask;
@@ -21,6 +21,7 @@ mod enroll;
 mod examine;
 mod fill;
 mod formats;
+mod healthcheck;
 mod import;
 mod indexing;
 mod ingest;
@@ -40,6 +41,7 @@ pub use ask::ask;
 pub use check::{Report, check};
 pub use cleanup::cleanup;
 pub use config::{Config, PageConfig, Parsing, Watch};
+pub use healthcheck::healthcheck;
 pub use import::{Progress, Summary, import};
 pub use reparse::{ReparseSummary, reparse};
 pub use shutdown::{Request, Shutdown};

@@ -38,6 +38,7 @@ async fn it_names_every_flag_and_variable_and_no_other() {
         "reparse",
         "cleanup",
         "hash-password",
+        "healthcheck",
         "completions",
     ] {
         help += &bench.succeed(&[command, "--help"]);
