@@ -71,7 +71,7 @@ class Story:
             log.write(lines)
 
     def urls(self):
-        ask = self.page.blocks["ask"].replace(" status", " query --limit 100000 --output csv")
+        ask = self.page.blocks["ask"].replace(" status", " query --since 1d --limit 100000 --output csv")
         rows = self.machine.ask(ask).splitlines()
         if not rows or "url" not in rows[0]:
             return []
