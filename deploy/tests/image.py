@@ -1,7 +1,7 @@
 """deploy/container/Containerfile, really built by buildah, and what is in it run where nothing else is.
 
 No registry is asked: the image that it builds upon is made from this machine, by the name that the file
-gives it. Third-party crates that the other tests have compiled are not compiled again.
+gives it. What cargo compiles stays in target/container.
 """
 
 import os
@@ -17,7 +17,6 @@ import threading
 import time
 from pathlib import Path
 
-from document import Document  # noqa: F401  (the same folder)
 from services import ROOT, environment, until
 
 FILE = ROOT / "deploy/container/Containerfile"
@@ -25,7 +24,6 @@ TARGET = ROOT / "target/container"
 PROFILE = os.environ.get("LOG_INGESTD_PROFILE", "dev")
 MOST_BYTES = 30 << 20
 LINE = '127.0.0.1 - - [24/Nov/2026:08:41:00 +0000] "GET /{} HTTP/1.1" 200 2 "-" "curl/8"\n'
-STORES = ["--storage-driver", "vfs"]
 
 
 def run(*command, **options):
@@ -78,11 +76,7 @@ def build(store):
             assert old in text, old
             text = text.replace(old, new)
     file.write_text(text)
-    if not TARGET.exists() and (ROOT / "target" / directory / "deps").exists():
-        TARGET.mkdir()
-        # Links, not copies: what cargo makes anew replaces a link.
-        subprocess.run(["cp", "-al", ROOT / "target" / directory, TARGET / directory], check=True)
-        shutil.rmtree(TARGET / directory / "incremental", ignore_errors=True)
+    TARGET.mkdir(parents=True, exist_ok=True)  # of its own: paths differ in there, and so do fingerprints
     rustup, cargo = homes()
     volumes = {"/usr": "/usr:ro", rustup: "/opt/rustup:ro", cargo: "/opt/cargo", str(TARGET): "/src/target"}
     mounts = [word for here, there in volumes.items() for word in ("--volume", f"{here}:{there}")]
@@ -184,7 +178,7 @@ def image_environment(url):
 
 
 def chroot(root, *arguments):
-    return ["chroot", "--userspec", "65532:65532", root, "/log-ingestd", *arguments]
+    return ["/usr/sbin/chroot", "--userspec", "65532:65532", root, "/log-ingestd", *arguments]
 
 
 def once(root, *arguments, check=True, **variables):
