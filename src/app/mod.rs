@@ -6,11 +6,12 @@
 //!   into a batch, `commit` gets it stored whatever happens. `archives` finishes logs that were
 //!   compressed before all of them was read, `missing` closes those that are gone.
 //!   `streams` makes files of standard input and FIFOs.
-//!   `page` has the address at which the web room answers.
+//!   `page` has the address at which the web room answers; `supervisor` is systemd, which is told.
 //! - [`import()`]: the same line for files that are whole; `source` opens them, `each_line` looks at
 //!   their lines.
 //! - [`verify()`]: the same line once more, compared with what is stored.
-//! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`], [`migrate()`]: the small commands.
+//! - [`check()`], [`status()`], [`cleanup()`], [`reparse()`], [`migrate()`],
+//!   [`healthcheck()`]: the small commands.
 
 mod archives;
 mod ask;
@@ -24,6 +25,7 @@ mod enroll;
 mod examine;
 mod fill;
 mod formats;
+mod healthcheck;
 mod import;
 mod indexing;
 mod ingest;
@@ -37,6 +39,7 @@ mod shutdown;
 mod source;
 mod status;
 mod streams;
+mod supervisor;
 mod verify;
 mod watch;
 
@@ -44,6 +47,7 @@ pub use ask::ask;
 pub use check::{Report, check};
 pub use cleanup::cleanup;
 pub use config::{Config, PageConfig, Parsing, SpoolConfig, Watch};
+pub use healthcheck::healthcheck;
 pub use import::{Progress, Summary, import};
 pub use migrate::{MigrateOptions, Migration, migrate};
 pub use reparse::{ReparseSummary, reparse};

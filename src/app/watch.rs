@@ -20,6 +20,7 @@ use super::ingest::{Line, now};
 use super::page::{self, Page};
 use super::shutdown::{Request, Shutdown};
 use super::streams::Streams;
+use super::supervisor::Supervisor;
 use crate::store::chain;
 
 /// Partitions are made for so many days from today on.
@@ -35,7 +36,9 @@ pub async fn watch(
     reload: impl Fn() -> anyhow::Result<Watch>,
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
+    let supervisor = Supervisor::from_environment();
     let mut bound = page::bind(watch.page.as_ref(), None).await?;
+    supervisor.status(&format!("opening {}", watch.config.location));
     // Before the store is there: whoever writes to a stream must not wait for it.
     let mut streams = Streams::begin(&watch)?;
     let mut store = match connect(&watch.config, &mut shutdown).await {
@@ -47,6 +50,7 @@ pub async fn watch(
     };
     let mut kept = (Vec::new(), streams);
     let metrics = Arc::new(Metrics::default());
+    supervisor.keep_informed(Arc::clone(&metrics));
     loop {
         announce(&watch);
         metrics.serves(match watch.config.location {
@@ -61,7 +65,7 @@ pub async fn watch(
         });
         let descriptors = allow_many_files(if page.is_some() { MOST_CONNECTIONS } else { 0 });
         let line = Line::new(watch.clone(), store.clone(), kept, descriptors, Arc::clone(&metrics));
-        let ended = line.run(&mut shutdown, &watch.paths).await;
+        let ended = line.run(&mut shutdown, &watch.paths, &supervisor).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         indexer.abort(); // what it has begun ends with its connection, and is begun again
         kept = match ended {

@@ -1,6 +1,7 @@
 //! From what was typed to a configuration that works: flags and environment, then the file, then
 //! the defaults. What cannot be used is quoted, with what would be right.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use crate::store::Location;
 
 use super::file::File;
 use super::flags::{Cleanup, Flags, LogFormat, LogType};
-use super::page::page;
+use super::page::{self, page};
 use super::streams::{spool, without_standard_input};
 
 /// Hidden unless said otherwise, as the Django package names them.
@@ -173,6 +174,15 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
     let auth_file = flags.auth_file.as_deref().or(file.auth_file.as_deref());
     let page = page(listen, auth_file)?;
     Ok(Watch { config, list, standard_input, spool, paths, poll_interval, sweep_at, page })
+}
+
+/// Where a daemon with the same settings has its page.
+pub(super) fn listens_at(flags: &Flags) -> anyhow::Result<SocketAddr> {
+    let file = read(flags)?;
+    let listen = flags.listen.as_deref().or(file.listen.as_deref());
+    page::listens_at(listen)?.ok_or_else(|| {
+        usage("--listen is off: nobody answers; give the address at which the daemon has its page")
+    })
 }
 
 /// Says which atoms of a given format cannot be told apart for certain.

@@ -192,6 +192,25 @@ pub(super) enum Command {
         #[arg(long)]
         token: bool,
     },
+    /// Ask a daemon of this machine at --listen whether it lives: exit code 0, or 1 and why not
+    Healthcheck {
+        /// Ask whether it can store lines, too: not while its database is away
+        #[arg(long)]
+        ready: bool,
+    },
+    /// Print the script by which a shell completes this program's commands and flags
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// It must be there
+        #[arg(value_name = "DIRECTORY")]
+        directory: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

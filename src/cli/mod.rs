@@ -6,6 +6,7 @@
 
 mod audit;
 mod build;
+mod docs;
 mod file;
 mod flags;
 mod migrate;
@@ -117,6 +118,11 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         Some(Command::Query(query)) => query::query(flags, query).await?,
         Some(Command::Top(top)) => query::top(flags, top).await?,
         Some(Command::HashPassword { name, token }) => password::hash(name, *token)?,
+        Some(Command::Healthcheck { ready }) => {
+            app::healthcheck(build::listens_at(flags)?, *ready)?;
+        }
+        Some(Command::Completions { shell }) => docs::completions(*shell)?,
+        Some(Command::Man { directory }) => docs::man(directory)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -17,11 +17,7 @@ pub(super) fn page(
     listen: Option<&str>,
     auth_file: Option<&Path>,
 ) -> anyhow::Result<Option<PageConfig>> {
-    let address = match listen.map(str::trim) {
-        Some("off") => return Ok(None),
-        Some(text) => address(text)?,
-        None => DEFAULT,
-    };
+    let Some(address) = listens_at(listen)? else { return Ok(None) };
     let credentials = match auth_file {
         Some(path) => Some(credentials(path)?),
         None if address.ip().is_loopback() => None,
@@ -34,6 +30,15 @@ pub(super) fn page(
         }
     };
     Ok(Some(PageConfig { address, explicit: listen.is_some(), credentials }))
+}
+
+/// The address that `--listen` says; `None` is no page.
+pub(super) fn listens_at(listen: Option<&str>) -> anyhow::Result<Option<SocketAddr>> {
+    match listen.map(str::trim) {
+        Some("off") => Ok(None),
+        Some(text) => address(text).map(Some),
+        None => Ok(Some(DEFAULT)),
+    }
 }
 
 fn address(text: &str) -> anyhow::Result<SocketAddr> {

@@ -89,9 +89,21 @@ impl Health {
     }
 
     /// Whether the daemon's loop goes round; else why not: a file system that does not answer.
+    ///
+    /// # Errors
+    /// Why it does not go round.
     pub fn is_alive(&self) -> Result<(), String> {
+        self.is_alive_within(None)
+    }
+
+    /// The same for somebody who may want to know it sooner than after two minutes.
+    ///
+    /// # Errors
+    /// Why it does not go round.
+    pub fn is_alive_within(&self, limit: Option<Duration>) -> Result<(), String> {
+        let limit = limit.map_or(STUCK, |limit| limit.min(STUCK));
         match get(&self.reading).map(|since| since.elapsed()) {
-            Some(time) if time > STUCK => {
+            Some(time) if time > limit => {
                 Err(format!("reading files has taken {} s and goes on", time.as_secs()))
             }
             _ => Ok(()),

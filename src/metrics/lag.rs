@@ -50,6 +50,11 @@ impl Lag {
         *self.seen() = Seen { files, bytes, since, furthest };
     }
 
+    /// How many files are followed.
+    pub fn files(&self) -> u64 {
+        self.seen().files
+    }
+
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

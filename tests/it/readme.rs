@@ -39,6 +39,8 @@ async fn it_names_every_flag_and_variable_and_no_other() {
         "cleanup",
         "hash-password",
         "migrate",
+        "healthcheck",
+        "completions",
     ] {
         help += &bench.succeed(&[command, "--help"]);
     }

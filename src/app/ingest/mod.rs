@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::follow::{Doorbell, Lines, Tail};
 use crate::metrics::Metrics;
@@ -29,6 +29,7 @@ use crate::app::formats::Formats;
 use crate::app::roster::Roster;
 use crate::app::shutdown::{Request, Shutdown};
 use crate::app::streams::Streams;
+use crate::app::supervisor::Supervisor;
 use crate::app::watch::owner;
 use crate::store::Store;
 
@@ -138,8 +139,8 @@ impl Line {
     }
 
     /// Follows until `shutdown`, or until all of standard input is stored and there is nothing else;
-    /// then stores what was read, lets its files go and stops. Gives those that are open and have no
-    /// name here any more, and the streams.
+    /// then stores what was read, lets its files go and stops; tells `supervisor` of it. Gives those
+    /// that are open and have no name here any more, and the streams.
     ///
     /// # Errors
     /// The tables are not of this program's schema any more. Nothing of what was under way is stored.
@@ -147,9 +148,11 @@ impl Line {
         mut self,
         shutdown: &mut Shutdown,
         paths: &[PathBuf],
+        supervisor: &Supervisor,
     ) -> anyhow::Result<(Vec<Tail>, Streams)> {
         self.look();
         self.tell_if_empty(paths);
+        let mut readiness = Some(supervisor);
         while !shutdown.is_requested() {
             if let Some(why) = self.end_of_it() {
                 self.archives.stop(RELEASE).await;
@@ -166,6 +169,7 @@ impl Line {
                 // A database that does not answer must not keep a stop from being heard.
                 () = shutdown.requested() => self.hang_up(),
             }
+            self.tell_ready(readiness.take());
             self.tend_archives(shutdown);
             self.metrics.health.reads();
             let more = tokio::task::block_in_place(|| self.fill_round());
@@ -182,9 +186,9 @@ impl Line {
             }
         }
         if shutdown.request() == Request::Stop {
-            info!("stopping: what was read is stored first; a second signal ends it at once");
             self.streams.stop();
         }
+        supervisor.ends(shutdown.request());
         self.drain().await;
         self.archives.stop(RELEASE).await;
         if let Some(mut committer) = self.committer {

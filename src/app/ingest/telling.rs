@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use tracing::warn;
 
+use crate::app::supervisor::Supervisor;
 use crate::metrics::{FileLag, MOST_FILES};
 use crate::model::Batch;
 
@@ -35,6 +36,14 @@ impl Line {
             self.sent = 0;
         }
         self.metrics.ingest.queued(lines(&self.building) + self.sent);
+    }
+
+    /// That files are followed now, once.
+    pub(super) fn tell_ready(&mut self, supervisor: Option<&Supervisor>) {
+        if let Some(supervisor) = supervisor {
+            self.tell_lag();
+            supervisor.ready(&self.metrics);
+        }
     }
 
     /// Which watched places are not there.

@@ -138,6 +138,10 @@ async fn a_store_that_is_away_makes_it_unready_and_leaves_it_alive() {
     let mut site = Site::open(&bench, &[]).await;
     bench.rows(10).await;
     assert_eq!(site.get("/readyz").status, 200);
+    let listen = site.address.to_string();
+    let checked =
+        |what: &[&str]| bench.run(&[&["--listen", &listen, "healthcheck"], what].concat());
+    assert!(checked(&[]).status.success() && checked(&["--ready"]).status.success());
     cluster.stop();
     // Nothing was written, so ingest has not noticed yet; it is asked all the same.
     assert_eq!(site.get("/readyz").status, 503);
@@ -147,6 +151,10 @@ async fn a_store_that_is_away_makes_it_unready_and_leaves_it_alive() {
     assert_eq!(unready.status, 503);
     assert!(unready.body.contains("the store is away: PostgreSQL"), "{}", unready.body);
     assert_eq!(site.get("/healthz").status, 200);
+    assert!(checked(&[]).status.success());
+    let refused = checked(&["--ready"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && why.contains("the store is away"), "{why}");
     comes_to(&site, "store_up", 0.0).await;
     let waiting = lines("a", 10..30).len() as f64;
     comes_to(&site, "backlog_bytes", waiting).await;
@@ -165,6 +173,17 @@ async fn a_store_that_is_away_makes_it_unready_and_leaves_it_alive() {
     assert_eq!(Samples::scrape(&site).get("reconnects_total"), 1.0);
     assert_eq!(site.get("/readyz").status, 200);
     assert!(site.daemon.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_health_check_of_nobody_says_where_it_asked() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = bench.run(&["--listen", &free.to_string(), "healthcheck"]);
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(refused.status.code() == Some(1) && why.contains(&free.to_string()), "{why}");
+    let off = bench.run(&["--listen", "off", "healthcheck"]);
+    assert_eq!(off.status.code(), Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread")]

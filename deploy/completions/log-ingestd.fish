@@ -1,0 +1,288 @@
+# Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
+function __fish_log_ingestd_global_optspecs
+    string join \n watch= include= exclude= poll-interval= sweep-at= listen= auth-file= database-url= connect-timeout= format= retention= rollup-retention= sensitive-fields= exclude-path= exclude-extension= host= config= log-format= log-level= h/help V/version
+end
+
+function __fish_log_ingestd_needs_command
+    # Figure out if the current invocation already has a command.
+    set -l cmd (commandline -opc)
+    set -e cmd[1]
+    argparse -s (__fish_log_ingestd_global_optspecs) -- $cmd 2>/dev/null
+    or return
+    if set -q argv[1]
+        # Also print the command, so this can be used to figure out what it is.
+        echo $argv[1]
+        return 1
+    end
+    return 0
+end
+
+function __fish_log_ingestd_using_subcommand
+    set -l cmd (__fish_log_ingestd_needs_command)
+    test -z "$cmd"
+    and return 1
+    contains -- $cmd[1] $argv
+end
+
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l watch -d 'Directories, files or patterns to follow; may be given several times [env: LOG_INGESTD_WATCH, several separated by colons]' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l include -d 'Follow only names that match this pattern, for example \'access*\'; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l exclude -d 'Never follow names that match this pattern; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l poll-interval -d 'Time between two looks at all files, for file systems that send no events [default: 2s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l sweep-at -d 'Local time of the daily sweep [default: 03:30]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l listen -d 'Where the page and the metrics are; \'off\' for nowhere [default: 127.0.0.1:8686]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l auth-file -d 'Who may see the page: lines of the command hash-password. Needed for any address that other machines reach' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -s V -l version -d 'Print version'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "import" -d 'Store whole files, plain or compressed (gzip, zstd, xz, bzip2), and exit'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "check" -d 'Parse a file without storing anything: fields of its first lines, counts, reasons'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "status" -d 'Show files, offsets, lag, rejects and sweeps'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "query" -d 'Print stored rows: a table, JSON lines, CSV, or an access log again'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "top" -d 'Print the most frequent URLs, users, addresses, agents or hosts, or the slowest URLs'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "verify" -d 'Hold files against the database: digest, counts, and each line against its row'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "reparse" -d 'Read rejected lines once more, by the format of their file or by --format; those that can be read become rows'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "cleanup" -d 'Sweep old rows now'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "hash-password" -d 'Print a line for --auth-file, of a password that is read from the terminal or from standard input'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "healthcheck" -d 'Ask a daemon of this machine at --listen whether it lives: exit code 0, or 1 and why not'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "completions" -d 'Print the script by which a shell completes this program\'s commands and flags'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "man" -d 'Write the manual\'s pages into a directory'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l jobs -d 'Connections that send rows at once; SQLite uses one [default: processors, 4 at most]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -l json -d 'Print the summary as one JSON object'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand import" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand check" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l since -d 'From an age (15m, 7d) or a time (2026-11-23T08:00:00Z) on [default: 1h]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l until -d 'Up to an age or a time [default: now]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l url -d 'The URL begins with /…, or holds another text' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l code -d '404, 4xx, 400-499, \'>=400\', or several with commas between' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l method -d 'The method, for example POST' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l user -d 'The user\'s name or key' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l address -d 'The client\'s address, or its network: 203.0.113.0/24' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l http-host -d 'The request\'s Host header' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l server -d 'The machine whose log it is' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l agent -d 'Part of the User-Agent header' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l text -d 'Part of URL, agent, referer or user' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l log -d 'Which rows: Gunicorn\'s access log, or the application\'s request log' -r -f -a "access\t''
+requests\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l output -d 'How rows are written' -r -f -a "table\t'Columns for people'
+jsonl\t'A JSON object a line, with all columns'
+csv\t'All columns, with a head'
+log\t'Lines of Gunicorn\'s default access log'"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l limit -d 'Most rows [default: 100 as a table, else all]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l oldest-first -d 'The oldest rows first'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l since -d 'From an age (15m, 7d) or a time (2026-11-23T08:00:00Z) on [default: 1h]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l until -d 'Up to an age or a time [default: now]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l url -d 'The URL begins with /…, or holds another text' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l code -d '404, 4xx, 400-499, \'>=400\', or several with commas between' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l method -d 'The method, for example POST' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l user -d 'The user\'s name or key' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l address -d 'The client\'s address, or its network: 203.0.113.0/24' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l http-host -d 'The request\'s Host header' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l server -d 'The machine whose log it is' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l agent -d 'Part of the User-Agent header' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l text -d 'Part of URL, agent, referer or user' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l limit -d 'Most lines' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -l json -d 'Print the answer as one JSON object'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand top" -s h -l help -d 'Print help (see more with \'--help\')'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -l json -d 'Print the result as one JSON object'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand verify" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l dry-run -d 'Count what would become a row, and change nothing'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l json -d 'Print the summary as one JSON object'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l days -d 'Remove rows older than so many days' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l older-than -d 'Remove rows older than this, for example 36h [default: the retention]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l batch-size -d 'Rows removed in one transaction' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l log-type -d 'Which logs' -r -f -a "all\t''
+request\t''
+gunicorn\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l dry-run -d 'Count what would be removed, and remove nothing'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l token -d 'It is a program\'s token, sent as \'Authorization: Bearer\''
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l ready -d 'Ask whether it can store lines, too: not while its database is away'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "import" -d 'Store whole files, plain or compressed (gzip, zstd, xz, bzip2), and exit'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "check" -d 'Parse a file without storing anything: fields of its first lines, counts, reasons'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "status" -d 'Show files, offsets, lag, rejects and sweeps'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "query" -d 'Print stored rows: a table, JSON lines, CSV, or an access log again'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "top" -d 'Print the most frequent URLs, users, addresses, agents or hosts, or the slowest URLs'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "verify" -d 'Hold files against the database: digest, counts, and each line against its row'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "reparse" -d 'Read rejected lines once more, by the format of their file or by --format; those that can be read become rows'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "cleanup" -d 'Sweep old rows now'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "hash-password" -d 'Print a line for --auth-file, of a password that is read from the terminal or from standard input'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "healthcheck" -d 'Ask a daemon of this machine at --listen whether it lives: exit code 0, or 1 and why not'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "completions" -d 'Print the script by which a shell completes this program\'s commands and flags'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "man" -d 'Write the manual\'s pages into a directory'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

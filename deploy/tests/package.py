@@ -1,0 +1,72 @@
+"""What `cargo deb` makes, and what a Debian package must be."""
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TOOLS = ROOT / "target/tools"
+# How the program is compiled: `dev`, which the other tests have compiled already, or `release`.
+PROFILE = os.environ.get("LOG_INGESTD_PROFILE", "dev")
+BUILT = ROOT / "target" / {"dev": "debug"}.get(PROFILE, PROFILE)
+
+
+def run(*command, **options):
+    """Runs a command that must succeed; its standard output."""
+    return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, **options).stdout
+
+
+def build(commands, revision):
+    """The package with this Debian revision, made by the commands of the page."""
+    path = f"{TOOLS / 'bin'}:{os.environ['PATH']}"
+    if (TOOLS / "bin/cargo-deb").exists():
+        commands = commands.replace("cargo install cargo-deb\n", "")
+    commands = commands.replace("cargo install", f"cargo install --locked --root {TOOLS}")
+    commands = commands.replace("cargo deb", f"cargo deb --profile {PROFILE} --fast --quiet --deb-revision {revision}")
+    made = run("bash", "-ec", commands, cwd=ROOT, env=os.environ | {"PATH": path})
+    kept = ROOT / "target/packages"  # the next one would replace it where it was made
+    kept.mkdir(exist_ok=True)
+    return Path(shutil.copy(made.strip().splitlines()[-1], kept))
+
+
+def check(package):
+    """Sane, and complete."""
+    fields = dict(line.split(": ", 1) for line in run("dpkg-deb", "--field", package).splitlines()
+                  if re.match(r"[A-Z][A-Za-z-]*: ", line))
+    assert fields["Package"] == "log-ingestd" and fields["Section"] == "admin", fields
+    assert re.search(r"\blibc6 \(>= ", fields["Depends"]), fields
+    assert run("dpkg-deb", "--info", package, "conffiles").split() == ["/etc/default/log-ingestd"]
+    rights = {}
+    for line in run("dpkg-deb", "--contents", package).splitlines():
+        mode, owner, _, _, _, name = line.split(None, 5)
+        assert owner == "0/0", line
+        assert mode[5] == mode[8] == "-" and "s" not in mode, line
+        rights[name.removeprefix(".")] = mode
+    pages = [name for name in rights if name.startswith("/usr/share/man/man1/") and name.endswith(".1.gz")]
+    assert len(pages) == len(list((ROOT / "deploy/man").glob("*.1"))) > 5, pages
+    share = "/usr/share"
+    for name, mode in {
+        "/usr/bin/log-ingestd": "-rwxr-xr-x",
+        "/etc/default/log-ingestd": "-rw-------",
+        "/usr/lib/systemd/system/log-ingestd.service": "-rw-r--r--",
+        f"{share}/man/man1/log-ingestd.1.gz": "-rw-r--r--",
+        f"{share}/bash-completion/completions/log-ingestd": "-rw-r--r--",
+        f"{share}/zsh/vendor-completions/_log-ingestd": "-rw-r--r--",
+        f"{share}/fish/vendor_completions.d/log-ingestd.fish": "-rw-r--r--",
+        f"{share}/doc/log-ingestd/copyright": "-rw-r--r--",
+        f"{share}/doc/log-ingestd/README.md": "-rw-r--r--",
+        f"{share}/doc/log-ingestd/install.md": "-rw-r--r--",
+        f"{share}/doc/log-ingestd/examples/logrotate/gunicorn-create": "-rw-r--r--",
+    }.items():
+        assert rights.get(name) == mode, (name, rights.get(name))
+    top = {name.split("/")[1] for name in rights if name.strip("/")}
+    assert top == {"etc", "usr"}, top
+    for name, mode in rights.items():
+        executable = mode.startswith("-") and "x" in mode
+        assert not executable or name == "/usr/bin/log-ingestd", name
+    for script in ("postinst", "prerm", "postrm"):
+        text = run("dpkg-deb", "--info", package, script)
+        assert text.startswith("#!/bin/sh\n") and "#DEBHELPER#" not in text, text
+        run("sh", "-n", input=text)

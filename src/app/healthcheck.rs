@@ -1,0 +1,50 @@
+//! Asks a daemon how it is, for supervisors that can only run a command.
+
+use std::io::{Read, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+
+/// How long each step may take: more than the daemon gives its database at `/readyz`.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// An answer is a line; more than this (4 KiB) is not read.
+const MOST: u64 = 4 << 10;
+
+/// Asks the daemon that listens at `address` whether it lives, or whether it `is_ready` to store lines.
+///
+/// # Errors
+/// It does not answer, or says no and why.
+pub fn healthcheck(address: SocketAddr, is_ready: bool) -> anyhow::Result<()> {
+    let address = SocketAddr::new(reachable(address.ip()), address.port());
+    let path = if is_ready { "/readyz" } else { "/healthz" };
+    let ask = || {
+        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+        let mut answer = Vec::new();
+        stream.take(MOST).read_to_end(&mut answer)?;
+        std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let answer = ask().with_context(|| format!("no answer from http://{address}{path}"))?;
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
+    match head.split(' ').nth(1) {
+        Some("200") => Ok(()),
+        Some("401") => {
+            bail!("http://{address}{path} wants a password; {path} is open without --auth-file")
+        }
+        Some(status) => bail!("http://{address}{path} answers {status}: {}", body.trim()),
+        None => bail!("http://{address}{path} does not speak HTTP; is this the daemon's --listen?"),
+    }
+}
+
+/// Who listens at every address of this machine can be asked at its own.
+fn reachable(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    }
+}
