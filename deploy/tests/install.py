@@ -277,7 +277,7 @@ class Story:
                                (UNIT, "deploy/systemd"),
                                (UNIT.with_suffix(".default"), "deploy/systemd")):
             self.machine.ask(f"mkdir -p {target}")
-            shutil.copy(source, self.machine.path(f"/root/{target}"))
+            shutil.copy(source, self.machine.path("/root") / target)
         self.machine.ask(f"rm -rf {SERVICE}")
         self.do("by hand")
         self.machine.ask("set -e\n" + self.page.blocks["configure"])
