@@ -40,6 +40,9 @@ _log__ingestd() {
             log__ingestd,man)
                 cmd="log__ingestd__subcmd__man"
                 ;;
+            log__ingestd,migrate)
+                cmd="log__ingestd__subcmd__migrate"
+                ;;
             log__ingestd,query)
                 cmd="log__ingestd__subcmd__query"
                 ;;
@@ -79,6 +82,9 @@ _log__ingestd() {
             log__ingestd__subcmd__help,man)
                 cmd="log__ingestd__subcmd__help__subcmd__man"
                 ;;
+            log__ingestd__subcmd__help,migrate)
+                cmd="log__ingestd__subcmd__help__subcmd__migrate"
+                ;;
             log__ingestd__subcmd__help,query)
                 cmd="log__ingestd__subcmd__help__subcmd__query"
                 ;;
@@ -101,7 +107,7 @@ _log__ingestd() {
 
     case "${cmd}" in
         log__ingestd)
-            opts="-h -V --watch --include --exclude --poll-interval --sweep-at --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help --version import check status query top verify reparse cleanup hash-password healthcheck completions man help"
+            opts="-h -V --watch --include --exclude --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help --version import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -124,6 +130,14 @@ _log__ingestd() {
                     return 0
                     ;;
                 --sweep-at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spool-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spool-limit)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -517,7 +531,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help)
-            opts="import check status query top verify reparse cleanup hash-password healthcheck completions man help"
+            opts="import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -629,6 +643,20 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help__subcmd__man)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__help__subcmd__migrate)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -785,6 +813,76 @@ _log__ingestd() {
                 return 0
             fi
             case "${prev}" in
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollup-retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sensitive-fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-extension)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__migrate)
+            opts="-h --dry-run --days --since --citus --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --days)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --database-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

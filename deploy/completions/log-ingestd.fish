@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_log_ingestd_global_optspecs
-    string join \n watch= include= exclude= poll-interval= sweep-at= listen= auth-file= database-url= connect-timeout= format= retention= rollup-retention= sensitive-fields= exclude-path= exclude-extension= host= config= log-format= log-level= h/help V/version
+    string join \n watch= include= exclude= poll-interval= sweep-at= spool-dir= spool-limit= listen= auth-file= database-url= connect-timeout= format= retention= rollup-retention= sensitive-fields= exclude-path= exclude-extension= host= config= log-format= log-level= h/help V/version
 end
 
 function __fish_log_ingestd_needs_command
@@ -24,11 +24,13 @@ function __fish_log_ingestd_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l watch -d 'Directories, files or patterns to follow; may be given several times [env: LOG_INGESTD_WATCH, several separated by colons]' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l watch -d 'Directories, files, FIFOs or patterns to follow; - is standard input; may be given several times [env: LOG_INGESTD_WATCH, several separated by colons]' -r -F
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l include -d 'Follow only names that match this pattern, for example \'access*\'; may be repeated' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l exclude -d 'Never follow names that match this pattern; may be repeated' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l poll-interval -d 'Time between two looks at all files, for file systems that send no events [default: 2s]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l sweep-at -d 'Local time of the daily sweep [default: 03:30]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l spool-dir -d 'Where what comes from standard input and FIFOs is kept until it is stored [default: spool beside the default SQLite file]' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l spool-limit -d 'How much may be kept there while the database is away; then the writers wait [default: 1GiB]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l listen -d 'Where the page and the metrics are; \'off\' for nowhere [default: 127.0.0.1:8686]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l auth-file -d 'Who may see the page: lines of the command hash-password. Needed for any address that other machines reach' -r -F
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
@@ -54,6 +56,7 @@ complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "top" -d 'Pr
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "verify" -d 'Hold files against the database: digest, counts, and each line against its row'
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "reparse" -d 'Read rejected lines once more, by the format of their file or by --format; those that can be read become rows'
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "cleanup" -d 'Sweep old rows now'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "migrate" -d 'Make the tables, or bring them to this program\'s schema, and exit; daemons that are older stop'
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "hash-password" -d 'Print a line for --auth-file, of a password that is read from the terminal or from standard input'
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "healthcheck" -d 'Ask a daemon of this machine at --listen whether it lives: exit code 0, or 1 and why not'
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "completions" -d 'Print the script by which a shell completes this program\'s commands and flags'
@@ -215,6 +218,24 @@ json\t''"
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l dry-run -d 'Count what would be removed, and remove nothing'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l days -d 'Also make the partitions of today and of the N days after it, for daemons that may make none' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l since -d 'With --days: make them from this day on, for older lines' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l retention -d 'How long rows stay, for example 120d or 36h; \'off\' keeps them [default: 120d]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l rollup-retention -d 'How long counts by minute and hour stay, which charts read; \'off\' keeps them [default: 400d, or as long as the rows]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l sensitive-fields -d 'Query parameters, and keys of JSON, whose values are stored as ********; \'\' hides none [default: password,token,access_key,secret]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l exclude-path -d 'Leave out requests whose path begins so, for example /health/; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l exclude-extension -d 'Leave out requests whose path ends so, for example .css; may be repeated' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l host -d 'The host whose logs these are [default: this host\'s name]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l config -d 'A TOML file with any of these settings' -r -F
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
+json\t''"
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l dry-run -d 'Say what would be done, and change nothing'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l citus -d 'Also distribute the tables over the workers of a Citus cluster'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -s h -l help -d 'Print help'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand hash-password" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r
@@ -273,16 +294,17 @@ complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l log-form
 json\t''"
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -s h -l help -d 'Print help'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "import" -d 'Store whole files, plain or compressed (gzip, zstd, xz, bzip2), and exit'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "check" -d 'Parse a file without storing anything: fields of its first lines, counts, reasons'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "status" -d 'Show files, offsets, lag, rejects and sweeps'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "query" -d 'Print stored rows: a table, JSON lines, CSV, or an access log again'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "top" -d 'Print the most frequent URLs, users, addresses, agents or hosts, or the slowest URLs'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "verify" -d 'Hold files against the database: digest, counts, and each line against its row'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "reparse" -d 'Read rejected lines once more, by the format of their file or by --format; those that can be read become rows'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "cleanup" -d 'Sweep old rows now'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "hash-password" -d 'Print a line for --auth-file, of a password that is read from the terminal or from standard input'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "healthcheck" -d 'Ask a daemon of this machine at --listen whether it lives: exit code 0, or 1 and why not'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "completions" -d 'Print the script by which a shell completes this program\'s commands and flags'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "man" -d 'Write the manual\'s pages into a directory'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup hash-password healthcheck completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "import" -d 'Store whole files, plain or compressed (gzip, zstd, xz, bzip2), and exit'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "check" -d 'Parse a file without storing anything: fields of its first lines, counts, reasons'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "status" -d 'Show files, offsets, lag, rejects and sweeps'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "query" -d 'Print stored rows: a table, JSON lines, CSV, or an access log again'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "top" -d 'Print the most frequent URLs, users, addresses, agents or hosts, or the slowest URLs'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "verify" -d 'Hold files against the database: digest, counts, and each line against its row'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "reparse" -d 'Read rejected lines once more, by the format of their file or by --format; those that can be read become rows'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "cleanup" -d 'Sweep old rows now'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "migrate" -d 'Make the tables, or bring them to this program\'s schema, and exit; daemons that are older stop'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "hash-password" -d 'Print a line for --auth-file, of a password that is read from the terminal or from standard input'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "healthcheck" -d 'Ask a daemon of this machine at --listen whether it lives: exit code 0, or 1 and why not'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "completions" -d 'Print the script by which a shell completes this program\'s commands and flags'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "man" -d 'Write the manual\'s pages into a directory'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

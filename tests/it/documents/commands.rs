@@ -14,13 +14,16 @@ use crate::place::until;
 use crate::postgres::Cluster;
 
 /// Blocks that are run elsewhere, by their first line: in all pages, or in one.
-const ELSEWHERE: [(&str, &str, &str); 6] = [
+const ELSEWHERE: [(&str, &str, &str); 9] = [
     ("README.md", "cargo run --release -- --watch DIR", "tests/run"),
     ("README.md", "cargo install --path .", "tests/run"),
     ("CONTRIBUTING.md", "tests/run ", "is what runs this"),
     ("CONTRIBUTING.md", "tests/torture --minutes 10", "model.rs, kills.rs, in short"),
-    ("deploy/docs/install.md", "", "deploy/systemd/run-tests"),
-    ("deploy/docs/kubernetes.md", "", "deploy/systemd/run-tests"),
+    ("deploy/docs/install.md", "", "deploy/tests/install.py"),
+    ("deploy/docs/kubernetes.md", "", "deploy/tests"),
+    ("deploy/docs/fleet.md", "log-ingestd migrate --citus", "citus.rs"),
+    ("deploy/docs/streams.md", "gunicorn app:wsgi", "gunicorn.rs"),
+    ("deploy/docs/streams.md", "mkfifo", "gunicorn.rs"),
 ];
 
 /// Lines in the log that the documents speak of.
@@ -115,6 +118,15 @@ impl World {
             ("postgres://user@host:5432/logs", self.cluster.url("postgres", "logs")),
             ("0.0.0.0:8686", "0.0.0.0:0".to_owned()),
             ("ssh web ", String::new()),
+            // TLS has tests of its own.
+            (
+                concat!(
+                    "postgres://logs@db.example/logs?sslmode=verify-full&sslrootcert=",
+                    "/etc/log-ingestd/ca.crt"
+                ),
+                self.cluster.url("postgres", "logs"),
+            ),
+            ("postgres://log_owner@db.example/logs", self.cluster.url("postgres", "logs")),
             ("hash-password jo", "hash-password jo <<<one".to_owned()),
             ("--token prometheus", "--token prometheus <<<two".to_owned()),
         ]
