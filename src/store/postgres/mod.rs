@@ -204,10 +204,10 @@ impl Postgres {
     /// holds, and what it has set, would be everybody's. Two clients that are both connected and share
     /// a session prove it. Where there is room for one more connection only, nothing is proved.
     async fn refuse_shared_session(&self, one: &mut PgConnection) -> Result<(), StoreError> {
-        // Servers behind one address may have the same process numbers, and hardly at the same moment.
+        // Servers behind one address may have the same process numbers, and hardly began at the same
+        // moment. Everybody may ask for both.
         let session = async |connection: &mut PgConnection| -> Result<String, sqlx::Error> {
-            let whose = "SELECT pid || ' ' || backend_start FROM pg_stat_activity
-                          WHERE pid = pg_backend_pid()";
+            let whose = "SELECT pg_backend_pid() || ' ' || pg_postmaster_start_time()";
             sqlx::raw_sql(whose).fetch_one(connection).await?.try_get(0)
         };
         let Ok(mut other) = self.connect_to_any().await else { return Ok(()) };
