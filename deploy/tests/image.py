@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import socket
+import stat
 import struct
 import subprocess
 import sys
@@ -151,6 +152,10 @@ def inside(root):
         until("PostgreSQL is up", lambda: subprocess.run([bin_ / "pg_isready", "-qh", "127.0.0.1"]).returncode == 0)
         subprocess.run([bin_ / "createdb", "-h", "127.0.0.1", "-U", "logs", "logs"], check=True,
                        env=environment(PGPASSWORD="secret"))
+        (root / "dev").mkdir(exist_ok=True)
+        for number, name in ((3, "null"), (5, "zero"), (8, "random"), (9, "urandom")):  # as every runtime gives
+            os.mknod(root / "dev" / name, stat.S_IFCHR | 0o666, os.makedev(1, number))
+            (root / "dev" / name).chmod(0o666)
         (root / "etc/hosts").write_text("127.0.0.1 hosts.example\n")
         (root / "etc/resolv.conf").write_text("nameserver 127.0.0.1\n")
         (root / "logs/access.log").write_text(LINE.format("first"))
