@@ -18,8 +18,9 @@ ALIAS = "logs"
 
 
 def schema(database):
-    """The SQL of all migrations in their order."""
-    return "\n".join(path.read_text() for path in sorted((MIGRATIONS / database).glob("*.sql")))
+    """The SQL of all migrations in their order, each in a transaction, as the daemon runs them."""
+    migrations = sorted((MIGRATIONS / database).glob("*.sql"))
+    return "\n".join(f"BEGIN;\n{path.read_text()}\nCOMMIT;" for path in migrations)
 
 
 class Postgres:
