@@ -46,8 +46,8 @@ pub struct Watch {
     pub config: Config,
     /// Which files.
     pub list: Watchlist,
-    /// Whether standard input is followed, too.
-    pub standard_input: bool,
+    /// What is made of standard input.
+    pub standard_input: StandardInput,
     /// Where what comes from streams is kept until it is stored.
     pub spool: SpoolConfig,
     /// What the user wrote, to be printed.
@@ -69,10 +69,21 @@ pub struct SpoolConfig {
     pub limit: u64,
 }
 
-impl Watch {
-    /// Whether nothing but standard input is followed, which has an end.
-    pub(super) fn ends(&self) -> bool {
-        self.standard_input && self.paths.len() == 1
+/// What the daemon makes of standard input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StandardInput {
+    /// It is not read.
+    Unread,
+    /// It is followed beside other paths.
+    Beside,
+    /// It is all that is followed: its end is the daemon's.
+    Alone,
+}
+
+impl StandardInput {
+    /// Whether it is followed.
+    pub fn is_read(self) -> bool {
+        self != StandardInput::Unread
     }
 }
 

@@ -46,7 +46,7 @@ mod watch;
 pub use ask::ask;
 pub use check::{Report, check};
 pub use cleanup::cleanup;
-pub use config::{Config, PageConfig, Parsing, SpoolConfig, Watch};
+pub use config::{Config, PageConfig, Parsing, SpoolConfig, StandardInput, Watch};
 pub use healthcheck::healthcheck;
 pub use import::{Progress, Summary, import};
 pub use migrate::{MigrateOptions, Migration, migrate};

@@ -70,7 +70,7 @@ impl Streams {
             closed_doors: HashSet::new(),
         };
         let fifos = watch.list.look().fifos;
-        if watch.standard_input || !fifos.is_empty() {
+        if watch.standard_input.is_read() || !fifos.is_empty() {
             streams.spool.prepare().with_context(|| {
                 format!(
                     "cannot keep what comes from a stream in '{}'; give another directory with \
@@ -79,7 +79,7 @@ impl Streams {
                 )
             })?;
         }
-        streams.tend(watch.standard_input, &fifos);
+        streams.tend(watch.standard_input.is_read(), &fifos);
         Ok(streams)
     }
 

@@ -16,7 +16,7 @@ use crate::web::MOST_CONNECTIONS;
 use super::backoff::Backoff;
 use super::config::{Config, Watch};
 use super::indexing::{tend, today};
-use super::ingest::{Line, now};
+use super::ingest::{Kept, Line, now};
 use super::page::{self, Page};
 use super::shutdown::{Request, Shutdown};
 use super::streams::Streams;
@@ -48,7 +48,7 @@ pub async fn watch(
             return Err(error);
         }
     };
-    let mut kept = (Vec::new(), streams);
+    let mut kept = Kept { nameless: Vec::new(), streams };
     let metrics = Arc::new(Metrics::default());
     supervisor.keep_informed(Arc::clone(&metrics));
     loop {
@@ -77,13 +77,12 @@ pub async fn watch(
                 return Err(error);
             }
         };
-        let input = &kept.1;
         let done = !shutdown.is_requested();
         if done || shutdown.request() == Request::Stop {
             if let Some(page) = page {
                 page.close().await;
             }
-            let failed = done && input.input_has_failed();
+            let failed = done && kept.streams.input_has_failed();
             anyhow::ensure!(!failed, "standard input could not be read to its end");
             return Ok(());
         }
@@ -95,7 +94,7 @@ pub async fn watch(
         match fresh.await {
             Ok(fresh) => {
                 (store, bound, watch) = fresh;
-                kept.1.keep_to(&watch.spool);
+                kept.streams.keep_to(&watch.spool);
                 info!("configuration read again");
             }
             Err(error) => warn!("keeping the old configuration: {error:#}"),

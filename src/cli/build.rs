@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use crate::app::{Config, Parsing, Watch};
+use crate::app::{Config, Parsing, StandardInput, Watch};
 use crate::follow::{WatchError, Watchlist};
 use crate::parse::{Exclusions, Layout, Mask};
 use crate::retain::{self, Retention, SweepOptions};
@@ -173,6 +173,11 @@ pub(super) fn watch(flags: &Flags) -> anyhow::Result<Watch> {
     let listen = flags.listen.as_deref().or(file.listen.as_deref());
     let auth_file = flags.auth_file.as_deref().or(file.auth_file.as_deref());
     let page = page(listen, auth_file)?;
+    let standard_input = match (standard_input, files.is_empty()) {
+        (false, _) => StandardInput::Unread,
+        (true, false) => StandardInput::Beside,
+        (true, true) => StandardInput::Alone,
+    };
     Ok(Watch { config, list, standard_input, spool, paths, poll_interval, sweep_at, page })
 }
 

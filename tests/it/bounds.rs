@@ -212,20 +212,27 @@ async fn an_archive_of_2_gib_is_read_in_bounded_memory() {
 
 /// Processor time of a process so far, all its threads, in clock ticks: fields 14 and 15 of
 /// proc_pid_stat(5).
-pub(crate) fn ticks(daemon: &Daemon) -> u64 {
+fn ticks(daemon: &Daemon) -> u64 {
     let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
     let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-pub(crate) fn ticks_per_second() -> u64 {
+/// A daemon to which nothing happens takes next to none of one processor.
+pub(crate) async fn assert_idle(daemon: &Daemon) {
+    const WATCHED: Duration = Duration::from_secs(6);
+    let before = ticks(daemon);
+    tokio::time::sleep(WATCHED).await; // what is measured is this time, in which nothing happens
+    let used = ticks(daemon) - before;
     let per_second = Command::new("getconf").arg("CLK_TCK").output().unwrap().stdout;
-    String::from_utf8(per_second).unwrap().trim().parse().unwrap()
+    let per_second: u64 = String::from_utf8(per_second).unwrap().trim().parse().unwrap();
+    let percent = 100.0 * used as f64 / (per_second * WATCHED.as_secs()) as f64;
+    println!("{percent:.2} % of one processor");
+    assert!(percent < 5.0, "{percent:.2} % of one processor");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_thousand_quiet_files_cost_next_to_nothing() {
-    const WATCHED: Duration = Duration::from_secs(6);
     let bench = Bench::new(Place::sqlite().await).await;
     for nth in 0..1000 {
         bench.append(&format!("{nth}.log"), line(&format!("/{nth}")));
@@ -234,12 +241,7 @@ async fn a_thousand_quiet_files_cost_next_to_nothing() {
     let daemon =
         Daemon::start(bench.command(&["--watch", logs.to_str().unwrap()]), bench.aside("stderr"));
     bench.rows(1000).await;
-    let before = ticks(&daemon);
-    tokio::time::sleep(WATCHED).await; // what is measured is this time, in which nothing happens
-    let used = ticks(&daemon) - before;
-    let percent = 100.0 * used as f64 / (ticks_per_second() * WATCHED.as_secs()) as f64;
-    println!("{percent:.2} % of one processor");
-    assert!(percent < 5.0, "{percent:.2} % of one processor");
+    assert_idle(&daemon).await;
     bench.append("7.log", line("/more"));
     bench.rows(1001).await;
 }

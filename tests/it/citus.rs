@@ -66,12 +66,12 @@ impl Citus {
     async fn tells_its_story(self) {
         let url = self.coordinator.url("postgres", DATABASE);
         let missing = "Citus is installed, but not in this database: CREATE EXTENSION citus";
-        it_is_refused(Place::of(url.clone()), missing).await;
+        it_is_refused(Place::at(url.clone()), missing).await;
         for node in self.workers.iter().chain([&self.coordinator]) {
             let mut session = PgConnection::connect(&node.url("postgres", DATABASE)).await.unwrap();
             sqlx::raw_sql("CREATE EXTENSION citus").execute(&mut session).await.unwrap();
         }
-        let place = Place::of(url);
+        let place = Place::at(url);
         let host = format!("'127.0.0.1', {}", self.coordinator.port());
         place.execute(&format!("SELECT citus_set_coordinator_host({host})")).await;
         for worker in &self.workers {

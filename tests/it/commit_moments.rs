@@ -150,7 +150,7 @@ async fn sigterm_while_a_commit_is_not_answered_ends_in_time_and_nothing_is_doub
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_restarted_or_killed_in_the_middle_of_a_copy() {
     let cluster = Cluster::start();
-    let bench = Bench::new(Place::of(cluster.database().await)).await;
+    let bench = Bench::new(Place::at(cluster.database().await)).await;
     let wait = "CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$
             BEGIN PERFORM pg_advisory_xact_lock(7); RETURN NEW; END $$;
         CREATE TRIGGER wait BEFORE INSERT ON gunicorn_log FOR EACH ROW

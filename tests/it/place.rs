@@ -30,11 +30,6 @@ impl Place {
     }
 
     /// A database that is somebody else's to make and to keep.
-    pub(crate) fn of(url: String) -> Place {
-        Place { url, _directory: None }
-    }
-
-    /// A database that somebody else made.
     pub(crate) fn at(url: String) -> Place {
         Place { url, _directory: None }
     }

@@ -53,7 +53,7 @@ fn date(time: Micros) -> String {
 
 async fn empty() -> Bench {
     let cluster: &Cluster = shared();
-    Bench::untouched(Place::of(cluster.database().await))
+    Bench::untouched(Place::at(cluster.database().await))
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,7 +48,7 @@ async fn orphaned(bench: &Bench, cluster: &Cluster) -> Daemon {
 #[tokio::test(flavor = "multi_thread")]
 async fn sigterm_while_the_database_is_away_exits_0_and_the_lines_are_read_at_the_next_start() {
     let cluster = Cluster::start();
-    let bench = Bench::new(Place::of(cluster.database().await)).await;
+    let bench = Bench::new(Place::at(cluster.database().await)).await;
     let mut daemon = orphaned(&bench, &cluster).await;
     let began = Instant::now();
     daemon.signal("TERM");
@@ -63,7 +63,7 @@ async fn sigterm_while_the_database_is_away_exits_0_and_the_lines_are_read_at_th
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_it_at_once() {
     let cluster = Cluster::start();
-    let bench = Bench::new(Place::of(cluster.database().await)).await;
+    let bench = Bench::new(Place::at(cluster.database().await)).await;
     let mut daemon = orphaned(&bench, &cluster).await;
     daemon.signal("TERM");
     daemon.says("a second signal ends it at once").await;

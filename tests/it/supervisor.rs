@@ -174,7 +174,7 @@ async fn a_daemon_whose_loop_hangs_does_not_say_that_it_lives() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_daemon_whose_database_is_away_lives_and_says_why_it_waits() {
     let cluster = Cluster::start();
-    let bench = Bench::new(Place::of(cluster.database().await)).await;
+    let bench = Bench::new(Place::at(cluster.database().await)).await;
     bench.append("access.log", lines("a", 0..10));
     let systemd = Systemd::at(&bench.aside("notify"));
     let mut daemon = systemd.start(&bench, &[watchdog()]);

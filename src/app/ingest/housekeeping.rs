@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::app::config::StandardInput;
 use crate::app::enroll::enroll;
 use crate::app::import::Archivist;
 use crate::app::missing::close_missing;
@@ -75,7 +76,9 @@ impl Line {
 
     /// Whether nothing will come any more, and all that came is stored.
     pub(super) fn is_done(&self) -> bool {
-        let (_, alone) = self.input;
-        alone && self.input_ended && self.in_flight.is_none() && !self.roster.awaits_input()
+        self.input == StandardInput::Alone
+            && self.input_ended
+            && self.in_flight.is_none()
+            && !self.roster.awaits_input()
     }
 }

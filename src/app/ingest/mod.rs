@@ -23,7 +23,7 @@ use crate::model::{Batch, Micros};
 
 use crate::app::archives::Archives;
 use crate::app::commit::{Committer, Outcome};
-use crate::app::config::{Config, Watch};
+use crate::app::config::{Config, StandardInput, Watch};
 use crate::app::fill::{Limits, Reading, Stop, fill};
 use crate::app::formats::Formats;
 use crate::app::roster::Roster;
@@ -64,8 +64,7 @@ pub(super) struct Line {
     poll_interval: Duration,
     archives: Archives,
     streams: Streams,
-    /// Whether standard input is followed, and whether nothing else is.
-    input: (bool, bool),
+    input: StandardInput,
     /// Whether it had ended at the last look.
     input_ended: bool,
     /// When to look for files that are gone.
@@ -92,24 +91,31 @@ pub(super) struct Line {
     unsaid: bool,
 }
 
+/// What outlives a line when the configuration is read again.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Files that are open and that no look finds any more.
+    pub(super) nameless: Vec<Tail>,
+    pub(super) streams: Streams,
+}
+
 impl Line {
-    /// `kept` are files that an earlier line still had open and that no look finds any more, and the
-    /// streams that it read; `descriptors` files may be held open.
+    /// `kept` is what an earlier line leaves; `descriptors` files may be held open.
     pub(super) fn new(
         watch: Watch,
         store: Store,
-        (kept, streams): (Vec<Tail>, Streams),
+        kept: Kept,
         descriptors: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let input = (watch.standard_input, watch.ends());
+        let Kept { nameless, streams } = kept;
         let spool = Arc::clone(streams.spool());
         let (doorbell, silent) = Doorbell::new();
         if let Some(error) = silent {
             warn!(%error, "the system gives no file events; looking at intervals instead");
         }
         Self {
-            roster: Roster::new(watch.list, spool, kept, descriptors),
+            roster: Roster::new(watch.list, spool, nameless, descriptors),
             formats: Formats::new(watch.config.parsing.clone()),
             committer: Some(
                 Committer::new(store.clone(), owner(&watch.config), None)
@@ -120,7 +126,7 @@ impl Line {
             poll_interval: watch.poll_interval,
             archives: Archives::default(),
             streams,
-            input,
+            input: watch.standard_input,
             input_ended: false,
             missing_due: Instant::now(),
             doorbell,
@@ -139,8 +145,8 @@ impl Line {
     }
 
     /// Follows until `shutdown`, or until all of standard input is stored and there is nothing else;
-    /// then stores what was read, lets its files go and stops; tells `supervisor` of it. Gives those
-    /// that are open and have no name here any more, and the streams.
+    /// then stores what was read, lets its files go and stops; tells `supervisor` of it. Gives what
+    /// the next line goes on with.
     ///
     /// # Errors
     /// The tables are not of this program's schema any more. Nothing of what was under way is stored.
@@ -149,7 +155,7 @@ impl Line {
         shutdown: &mut Shutdown,
         paths: &[PathBuf],
         supervisor: &Supervisor,
-    ) -> anyhow::Result<(Vec<Tail>, Streams)> {
+    ) -> anyhow::Result<Kept> {
         self.look();
         self.tell_if_empty(paths);
         let mut readiness = Some(supervisor);
@@ -199,7 +205,7 @@ impl Line {
         if shutdown.request() == Request::Stop {
             self.streams.end().await;
         }
-        Ok((self.roster.into_nameless(), self.streams))
+        Ok(Kept { nameless: self.roster.into_nameless(), streams: self.streams })
     }
 
     /// What was asked of the store was cut off: its connection cannot be used again.
@@ -219,7 +225,7 @@ impl Line {
         }
         self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
         self.roster.look();
-        self.streams.tend(self.input.0, &self.roster.fifos);
+        self.streams.tend(self.input.is_read(), &self.roster.fifos);
         self.metrics.health.reads_not();
         self.tell_missing();
         self.tell_lag();

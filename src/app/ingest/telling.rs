@@ -18,7 +18,7 @@ const OFTEN_ENOUGH: Duration = Duration::from_secs(1);
 impl Line {
     /// Says so if there is nothing to follow: the path may be wrong.
     pub(super) fn tell_if_empty(&self, paths: &[PathBuf]) {
-        let streams = self.input.0 || !self.roster.fifos.is_empty();
+        let streams = self.input.is_read() || !self.roster.fifos.is_empty();
         if !streams && self.roster.followed.is_empty() && self.roster.bystanders.is_empty() {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             warn!(

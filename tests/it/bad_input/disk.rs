@@ -64,7 +64,7 @@ async fn an_import_onto_a_full_disk_says_so_and_can_be_repeated() {
     }
     let again = bench.command(&arguments).env("DATABASE_URL", &url).output().unwrap();
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
-    let count = Place::of(url).number("SELECT count(*) FROM gunicorn_log").await;
+    let count = Place::at(url).number("SELECT count(*) FROM gunicorn_log").await;
     assert_eq!(count, i64::from(LINES));
 }
 
@@ -75,7 +75,7 @@ async fn the_daemon_waits_for_room_and_goes_on_by_itself() {
         println!("skipped: only root may mount a small disk");
         return;
     };
-    let place = Place::of(format!("sqlite:{}", bench.aside("disk/log.sqlite3").display()));
+    let place = Place::at(format!("sqlite:{}", bench.aside("disk/log.sqlite3").display()));
     bench.append("access.log", lines("a", 0..LINES));
     let logs = bench.logs();
     let mut command = bench.command(&["--watch", logs.to_str().unwrap()]);

@@ -95,7 +95,7 @@ async fn the_daemon_says_it_once_and_reads_the_file_as_soon_as_it_may() {
     let arguments = ["--watch", logs.to_str().unwrap(), "--poll-interval", "100ms"];
     let mut daemon = Daemon::start(home.command(&arguments), home.bench.aside("stderr"));
     daemon.says("cannot read this file").await;
-    let place = Place::of(format!("sqlite:{}", home.bench.aside("state/log.sqlite3").display()));
+    let place = Place::at(format!("sqlite:{}", home.bench.aside("state/log.sqlite3").display()));
     let rows = async || place.texts("SELECT url FROM gunicorn_log ORDER BY url").await;
     crate::place::until("the other file is stored", async || rows().await.len() == 3).await;
     allow(&log, 0o644);
@@ -111,7 +111,7 @@ async fn a_directory_that_may_not_be_read_for_a_while_costs_nothing() {
     let logs = home.bench.logs();
     let arguments = ["--watch", logs.to_str().unwrap(), "--poll-interval", "100ms"];
     let daemon = Daemon::start(home.command(&arguments), home.bench.aside("stderr"));
-    let place = Place::of(format!("sqlite:{}", home.bench.aside("state/log.sqlite3").display()));
+    let place = Place::at(format!("sqlite:{}", home.bench.aside("state/log.sqlite3").display()));
     let wait = async |wanted| {
         crate::place::until("the rows are there", async || {
             // The daemon may not have made its tables yet.
