@@ -9,6 +9,9 @@
 //! nothing, for it compares the epoch anyway. What went wrong is asked afterwards, and becomes
 //! [`StoreError::Newer`].
 
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
 use super::error::StoreError;
 
 /// The newest migration.
@@ -36,6 +39,20 @@ macro_rules! is_our_epoch {
     };
 }
 pub(super) use {first_epoch, is_our_epoch, next_epoch};
+
+/// Makes a migrator of migrations that are compiled in: version, description and SQL of each, in
+/// order. The descriptions are those in the databases of users: what sqlx makes of the files' names.
+///
+/// sqlx's `migrate!` does the same, but builds most of sqlx a second time for it.
+pub(super) fn migrator<const N: usize>(
+    migrations: [(i64, &'static str, &'static str); N],
+) -> Migrator {
+    let migrations = migrations.map(|(version, description, sql)| {
+        let kind = MigrationType::Simple;
+        Migration::new(version, description.into(), kind, sql.into_sql_str(), false)
+    });
+    Migrator::with_migrations(migrations.to_vec())
+}
 
 /// The schema of a database, beside the one that this program knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -17,7 +17,7 @@ mod writer;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::AtomicBool;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -29,7 +29,7 @@ use super::answers::{FileReport, SweepReport, Table};
 use super::error::{Because, Kind, StoreError, failed, from_migrate, from_sqlx};
 use super::location::Server;
 use super::rows::{self, report_columns};
-use super::schema::Schema;
+use super::schema::{self, Schema};
 use super::tls::Tls;
 use crate::model::Micros;
 
@@ -37,7 +37,12 @@ pub(super) use indexes::PgIndexer;
 pub(super) use sweeper::PgSweeper;
 pub(super) use writer::{PgWriter, request_columns, row_columns};
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    schema::migrator([
+        (1, "tables", include_str!("../../../migrations/postgres/0001_tables.sql")),
+        (2, "fence", include_str!("../../../migrations/postgres/0002_fence.sql")),
+    ])
+});
 
 /// Longest time to reach the server and be let in.
 const CONNECT: Duration = Duration::from_secs(10);

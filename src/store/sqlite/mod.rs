@@ -17,6 +17,7 @@ mod writer;
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -28,7 +29,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::answers::{FileReport, SweepReport};
 use super::error::{StoreError, failed, from_io, from_migrate};
 use super::rows::{self, report_columns};
-use super::schema::Schema;
+use super::schema::{self, Schema};
 use owners::Locks;
 
 pub(super) use owners::for_people as owner;
@@ -36,7 +37,12 @@ pub(super) use rollup::array as histogram;
 pub(super) use sweeper::SqliteSweeper;
 pub(super) use writer::SqliteWriter;
 
-pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
+    schema::migrator([
+        (1, "tables", include_str!("../../../migrations/sqlite/0001_tables.sql")),
+        (2, "fence", include_str!("../../../migrations/sqlite/0002_fence.sql")),
+    ])
+});
 
 /// How long a statement waits for another writer. Ours hold the file for milliseconds.
 const BUSY: Duration = Duration::from_secs(10);
