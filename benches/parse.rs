@@ -8,8 +8,9 @@ use std::fs;
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use log_ingestd::model::{Batch, Envelope, FileId};
-use log_ingestd::parse::{Chunk, Exclusions, LineParser, Mask, Parsed, Template};
+use log_ingestd::format::{Chunk, Exclusions, LineParser, Mask, Parsed, Template};
+use log_ingestd::model::{Batch, FileId};
+use log_ingestd::source::Envelope;
 
 const DEFAULT: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
 const AGENTS: [&str; 4] = [

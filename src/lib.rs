@@ -47,12 +47,16 @@
 //! 9. Nothing in a log directory is ever written, renamed or deleted. A stream's bytes are put into
 //!    the spool, a directory of the daemon's own, where a file is removed when all of it is stored.
 
-pub mod app;
 pub mod cli;
-pub mod follow;
+pub mod commands;
+pub mod config;
+pub mod daemon;
+pub mod format;
+mod identity;
 pub mod metrics;
 pub mod model;
-pub mod parse;
+pub mod pipeline;
 pub mod retain;
+pub mod source;
 pub mod store;
 pub mod web;

@@ -4,7 +4,9 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use crate::app::{Config, FileVerdict, ReparseSummary, Verification};
+use crate::commands::ReparseSummary;
+use crate::commands::{FileVerdict, Verification};
+use crate::config::Config;
 
 use super::render::visible;
 

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use crate::app::{Config, Parsing, StandardInput, Watch};
-use crate::follow::{WatchError, Watchlist};
-use crate::parse::{Exclusions, Layout, Mask};
+use crate::config::{Config, Parsing, StandardInput, Watch};
+use crate::format::{Exclusions, Layout, Mask};
 use crate::retain::{self, Retention, SweepOptions};
+use crate::source::{WatchError, Watchlist};
 use crate::store::Location;
 
 use super::file::File;

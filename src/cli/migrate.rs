@@ -5,7 +5,8 @@ use std::io::{self, Write};
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 
-use crate::app::{self, MigrateOptions, Migration};
+use crate::commands;
+use crate::commands::{MigrateOptions, Migration};
 
 use super::build::{self, usage};
 use super::flags::Flags;
@@ -43,7 +44,7 @@ pub(super) async fn migrate(flags: &Flags, typed: &Migrate) -> anyhow::Result<()
         return Err(usage(format!("--since {first} is no day before the last one of --days")));
     }
     let options = MigrateOptions { dry_run: typed.dry_run, days, citus: typed.citus };
-    said(&app::migrate(&config, &options).await?, typed)
+    said(&commands::migrate(&config, &options).await?, typed)
 }
 
 /// Days since 1970.

@@ -25,7 +25,7 @@ use anyhow::Context;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::app;
+use crate::{commands, daemon};
 
 use flags::{Command, Flags, LogFormat};
 
@@ -71,14 +71,14 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
     match &flags.command {
         None => {
             let watch = build::watch(flags)?;
-            app::watch(watch, || build::watch(&Flags::try_parse()?)).await?;
+            daemon::watch(watch, || build::watch(&Flags::try_parse()?)).await?;
         }
         Some(Command::Import { files, jobs, json }) => {
             let config = build::config(flags)?;
             build::warn_of_format(&config.parsing);
             let jobs = jobs.map_or_else(build::jobs, usize::from);
             let progress = progress::Bar::new(*json);
-            let (summary, failures) = app::import(&config, files, jobs, &progress).await?;
+            let (summary, failures) = commands::import(&config, files, jobs, &progress).await?;
             progress.close();
             render::summary(&config, &summary, *json)?;
             for failure in &failures {
@@ -87,19 +87,19 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
             return Ok(if failures.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Some(Command::Check { file }) => {
-            let report = app::check(&build::parsing(flags)?, file)?;
+            let report = commands::check(&build::parsing(flags)?, file)?;
             render::report(&report)?;
             let bad = report.rejects.values().any(|(count, _)| *count > 0);
             return Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS });
         }
-        Some(Command::Status) => render::status(&app::status(&build::config(flags)?).await?)?,
+        Some(Command::Status) => render::status(&commands::status(&build::config(flags)?).await?)?,
         Some(Command::Verify { paths, json }) => {
-            let mut told = |file: &app::FileVerdict| match json {
+            let mut told = |file: &commands::FileVerdict| match json {
                 true => Ok(()),
                 false => audit::one_file(file),
             };
             let config = build::config(flags)?;
-            let verification = app::verify(&config, paths, &mut told).await?;
+            let verification = commands::verify(&config, paths, &mut told).await?;
             audit::summary(&config, &verification, *json)?;
             let good = verification.is_good();
             return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
@@ -107,19 +107,19 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         Some(Command::Reparse { dry_run, json }) => {
             let config = build::config(flags)?;
             build::warn_of_format(&config.parsing);
-            audit::reparsed(&app::reparse(&config, *dry_run).await?, *dry_run, *json)?;
+            audit::reparsed(&commands::reparse(&config, *dry_run).await?, *dry_run, *json)?;
         }
         Some(Command::Cleanup(cleanup)) => {
             let config = build::config(flags)?;
             let sweep = build::sweep(cleanup, &config)?;
-            render::swept(&app::cleanup(&config, &sweep).await?, cleanup.dry_run)?;
+            render::swept(&commands::cleanup(&config, &sweep).await?, cleanup.dry_run)?;
         }
         Some(Command::Migrate(typed)) => migrate::migrate(flags, typed).await?,
         Some(Command::Query(query)) => query::query(flags, query).await?,
         Some(Command::Top(top)) => query::top(flags, top).await?,
         Some(Command::HashPassword { name, token }) => password::hash(name, *token)?,
         Some(Command::Healthcheck { ready }) => {
-            app::healthcheck(build::listens_at(flags)?, *ready)?;
+            commands::healthcheck(build::listens_at(flags)?, *ready)?;
         }
         Some(Command::Completions { shell }) => docs::completions(*shell)?,
         Some(Command::Man { directory }) => docs::man(directory)?,

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::app::PageConfig;
+use crate::config::PageConfig;
 use crate::web::Credentials;
 
 use super::build::usage;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
-use crate::app::Progress;
+use crate::commands::import::Progress;
 
 /// What the bar shows; sizes and rates are of bytes on disk.
 const TEMPLATE: &str = "{prefix:.bold} {wide_bar} {bytes}/{total_bytes} {msg} {eta} left";

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::build::{self, usage};
 use super::flags::Flags;
 use super::table;
-use crate::app;
+use crate::commands;
 use crate::model::Filter;
 use crate::store::{
     By, Exported, Found, Reader, StoreError, StoredRequest, StoredRow, Walk, write_csv,
@@ -165,7 +165,7 @@ enum What {
 
 /// Prints the rows.
 pub(super) async fn query(flags: &Flags, query: &Query) -> anyhow::Result<()> {
-    let reader = app::ask(&build::config(flags)?).await?;
+    let reader = commands::ask(&build::config(flags)?).await?;
     let filter = query.which.filter(&reader)?;
     match query.log {
         Log::Access if query.oldest_first => {
@@ -244,7 +244,7 @@ where
 
 /// Prints the most frequent values.
 pub(super) async fn top(flags: &Flags, top: &Top) -> anyhow::Result<()> {
-    let reader = app::ask(&build::config(flags)?).await?;
+    let reader = commands::ask(&build::config(flags)?).await?;
     let filter = top.which.filter(&reader)?;
     let by = match top.what {
         What::Urls => By::Url,

@@ -6,7 +6,10 @@ use std::process::ExitCode;
 use chrono::{DateTime, SecondsFormat};
 use indicatif::{HumanBytes, HumanCount};
 
-use crate::app::{Config, FileStatus, Report, Status, Summary};
+use crate::commands::Report;
+use crate::commands::import::Summary;
+use crate::commands::{FileStatus, Status};
+use crate::config::Config;
 use crate::model::Micros;
 use crate::retain::Outcome;
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::app::SpoolConfig;
+use crate::config::SpoolConfig;
 
 use super::build::{state_directory, usage};
 use super::size::size;

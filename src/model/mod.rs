@@ -1,7 +1,6 @@
 //! Plain values that every room shares. Nothing here does I/O or knows a database.
 
 mod batch;
-mod envelope;
 mod file;
 mod filter;
 pub mod histogram;
@@ -13,7 +12,6 @@ mod rollup;
 mod tuples;
 
 pub use batch::{Batch, Span};
-pub use envelope::{Block, Bounds, Envelope, Joined, Piece, Stream};
 pub use file::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Mark, NewFile,
     Sighting,
@@ -21,7 +19,7 @@ pub use file::{
 pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};
 pub use json::{GunicornJson, JsonRecord, RequestLog};
 pub use reason::RejectClass;
-pub use record::{Captured, GunicornLogModel, Micros, moment};
+pub use record::{Captured, GunicornLogModel, Micros, moment, now};
 pub use reparse::Reparsed;
 pub use rollup::{CLASSES, Counts, Period, Rollup};
 pub use tuples::{Field, Tuples};

@@ -8,6 +8,11 @@ use chrono::{DateTime, SecondsFormat};
 /// Microseconds since 1970-01-01 00:00:00 UTC.
 pub type Micros = i64;
 
+/// Returns the current time, in microseconds since 1970.
+pub fn now() -> Micros {
+    chrono::Utc::now().timestamp_micros()
+}
+
 /// A moment as RFC 3339 in UTC, with a fraction only if there is one.
 pub fn moment(at: Micros) -> String {
     DateTime::from_timestamp_micros(at)

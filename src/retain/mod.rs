@@ -3,6 +3,7 @@
 //! [`Retention`] says what is old, [`sweep`] removes it, [`next_sweep`] says when. Nothing here
 //! waits or repeats: `app` has the timer.
 
+pub(crate) mod indexing;
 mod policy;
 mod sweep;
 mod timer;

@@ -118,7 +118,7 @@ mod tests {
     /// sqlx compares it too, but only where there is a database that was made with it.
     #[test]
     fn what_is_in_the_databases_of_users_does_not_change() {
-        let sum = |migrations: &sqlx::migrate::Migrator, version| {
+        let sum = |migrations: &Migrator, version| {
             let step = migrations.iter().find(|step| step.version == version).unwrap();
             step.checksum[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
         };

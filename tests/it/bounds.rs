@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use log_ingestd::follow::identity::{GUARD_LENGTH, print};
+use log_ingestd::source::fingerprint::{GUARD_LENGTH, print};
 
 use crate::archives::{Summary, compress};
 use crate::daemon::{Bench, Daemon, for_each_store, line, lines, peak_kib, urls};

@@ -7,8 +7,8 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
+use log_ingestd::format::Template;
 use log_ingestd::model::GunicornLogModel;
-use log_ingestd::parse::Template;
 use serde_json::Value;
 
 /// One log with its format and its truth.

@@ -1,7 +1,7 @@
 //! JSON lines become records: what each key becomes, what is refused and why, what is hidden.
 
+use log_ingestd::format::{Detection, Exclusions, Layout, LineParser, Mask, Parsed, detect};
 use log_ingestd::model::{JsonRecord, RequestLog};
-use log_ingestd::parse::{Detection, Exclusions, Layout, LineParser, Mask, Parsed, detect};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use serde_json::{Value, json};

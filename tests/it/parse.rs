@@ -1,6 +1,6 @@
 //! The parser against what a real Gunicorn knew of each request that it logged.
 
-use log_ingestd::parse::{Detection, Exclusions, LineParser, Mask, Parsed, Reject, detect};
+use log_ingestd::format::{Detection, Exclusions, LineParser, Mask, Parsed, Reject, detect};
 
 use crate::corpus::Corpus;
 

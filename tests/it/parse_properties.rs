@@ -8,7 +8,9 @@ mod envelope;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use log_ingestd::parse::{Exclusions, LineParser, Mask, Parsed, Reject, Template, detect, presets};
+use log_ingestd::format::{
+    Exclusions, LineParser, Mask, Parsed, Reject, Template, detect, presets,
+};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use log_ingestd::parse::presets;
+use log_ingestd::format::presets;
 
 use crate::daemon::{Bench, lines};
 use crate::place::Place;

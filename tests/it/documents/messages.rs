@@ -17,7 +17,7 @@ const SPEAKERS: [&str; 9] = [
 const SHORTEST: usize = 9;
 
 /// Where messages are about a line or a value, and their readers see both.
-const ELSEWHERE: [&str; 2] = ["src/parse/", "src/web/api/"];
+const ELSEWHERE: [&str; 2] = ["src/format/", "src/web/api/"];
 
 #[test]
 fn each_message_is_explained() {

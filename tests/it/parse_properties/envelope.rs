@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use log_ingestd::model::{Block, Bounds, Envelope, Stream};
+use log_ingestd::source::{Block, Bounds, Envelope, Stream};
 use proptest::prelude::*;
 
 use super::{LINES, any_rng, fuzz};

@@ -1,0 +1,23 @@
+//! `log-ingestd query` and `log-ingestd top`: what is stored, asked from the command line.
+
+use crate::store::{Reader, Store};
+
+use crate::config::Config;
+use crate::store::chain;
+
+/// The store's read side. One attempt: who asks is there to ask again.
+///
+/// # Errors
+/// A store that cannot be reached or used.
+pub async fn ask(config: &Config) -> anyhow::Result<Reader> {
+    let opening = Store::open_to_read(config.location.clone());
+    match tokio::time::timeout(config.connect_timeout, opening).await {
+        Ok(Ok(store)) => Ok(store.reader()),
+        Ok(Err(error)) => Err(anyhow::anyhow!("{}", chain(&error))),
+        Err(_) => anyhow::bail!(
+            "cannot reach {} within {}: no answer",
+            config.location,
+            humantime::format_duration(config.connect_timeout)
+        ),
+    }
+}

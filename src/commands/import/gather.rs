@@ -1,0 +1,214 @@
+//! Small files, many at a time.
+//!
+//! What a file costs beside its lines is transactions: one that registers it, one for its last
+//! batch, one that lets it go. So small files are registered together, their lines travel in
+//! common batches, and they are let go together. Each of them is still claimed before its first
+//! line is sent, and its offset moves with its lines.
+//!
+//! Files that may have lines in common (the same one twice, or one that is the beginning of the
+//! other) cannot be told apart before one of them is stored: the second one has to wait.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::model::{FileId, NewFile, Sighting};
+use crate::source::Compression;
+use crate::source::fingerprint::same_object;
+use crate::source::whole_file::Source;
+use crate::store::StoreError;
+
+use crate::commands::import::group::Group;
+use crate::commands::import::identify::{Settled, Terms};
+use crate::commands::import::member::Member;
+use crate::commands::import::single::{Opened, envelope_of};
+use crate::commands::import::{Import, Summary, writer};
+
+/// Bytes of a file that is read without a thread of its own (1 MiB).
+const SMALL: u64 = 1 << 20;
+
+/// An archive holds about ten times as much.
+const SMALL_ARCHIVE: u64 = SMALL / 10;
+
+/// Files that are registered at once, at most: each is open meanwhile.
+const GATHERED: usize = 32;
+
+/// A file with its place on the command line.
+pub(crate) type Nth<T> = (usize, T);
+
+/// Takes files as they come, and stores small ones together.
+pub(crate) struct Gatherer<'a> {
+    group: Group<'a>,
+    gathered: Vec<Nth<Opened>>,
+    taken: usize,
+    names: Vec<String>,
+}
+
+impl<'a> Gatherer<'a> {
+    pub(crate) fn new(import: Import<'a>) -> Self {
+        Self { group: Group::new(import), gathered: Vec::new(), taken: 0, names: Vec::new() }
+    }
+
+    /// The next file.
+    pub(crate) async fn take(&mut self, path: &Path) {
+        let nth = self.taken;
+        self.taken += 1;
+        self.names.push(path.display().to_string());
+        match self.group.import.open(path) {
+            Ok(None) => {}
+            Ok(Some(opened)) if opened.told.is_ok() && is_small(&opened.source) => {
+                self.gathered.push((nth, opened));
+                if self.gathered.len() >= GATHERED {
+                    self.store().await;
+                }
+            }
+            Ok(Some(opened)) => {
+                self.store().await;
+                self.alone(nth, opened).await;
+            }
+            Err(error) => self.group.fail(nth, error),
+        }
+    }
+
+    /// Stores what is gathered, and tells what was done; failures in the order of the files.
+    pub(crate) async fn end(mut self) -> (Summary, Vec<anyhow::Error>) {
+        self.store().await;
+        self.group.flush().await;
+        let mut failures = self.group.failures;
+        failures.sort_by_key(|(nth, _)| *nth);
+        let named = failures
+            .into_iter()
+            .map(|(nth, error)| error.context(format!("cannot import '{}'", self.names[nth])));
+        let failures = named.collect();
+        let Import { lanes, committer, summary, .. } = self.group.import;
+        lanes.end().await;
+        committer.end().await;
+        (summary, failures)
+    }
+
+    /// One file while nothing else is under way.
+    async fn alone(&mut self, nth: usize, opened: Opened) {
+        self.group.flush().await;
+        if self.group.is_interrupted() {
+            return;
+        }
+        let stored = self.group.import.file(opened).await;
+        self.group.import.progress.end();
+        if let Err(error) = stored {
+            self.group.fail(nth, error);
+        }
+    }
+
+    /// Stores the gathered files. Their last batches may still be under way then.
+    async fn store(&mut self) {
+        if self.group.is_interrupted() {
+            return self.gathered.clear();
+        }
+        if self.group.import.lanes.is_alone() {
+            self.group.flush().await; // whose writer would have to be waited for at each step
+        }
+        let (mut ready, mut strangers, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        for (nth, opened) in std::mem::take(&mut self.gathered) {
+            match self.settle(&opened).await {
+                Ok(Settled::Claimed(claimed, format, closed)) => {
+                    self.group.claims.insert(claimed.file);
+                    ready.push(Member::new(nth, opened.source, *claimed, format, closed));
+                }
+                Ok(Settled::Stored) => {
+                    self.group.import.progress.begin(&opened.source.name, opened.source.size);
+                    if let Err(error) =
+                        self.group.import.count_stored(&opened.source, envelope_of(&opened.told))
+                    {
+                        self.group.fail(nth, error);
+                    }
+                    self.group.import.progress.end();
+                }
+                Ok(Settled::Stranger(known)) => strangers.push((nth, opened, known)),
+                Ok(Settled::Held) => later.push((nth, opened)),
+                // The connection may have been lost for reasons of another file.
+                Err(error) if error.is::<StoreError>() => {
+                    self.group.forget_writer(&error);
+                    later.push((nth, opened));
+                }
+                Err(error) => self.group.fail(nth, error),
+            }
+        }
+        self.register(strangers, &mut ready, &mut later).await;
+        ready.sort_by_key(|member| member.nth);
+        for member in ready {
+            self.group.read(member).await;
+        }
+        later.sort_by_key(|(nth, _)| *nth);
+        for (nth, opened) in later {
+            self.alone(nth, opened).await;
+        }
+    }
+
+    async fn settle(&mut self, opened: &Opened) -> anyhow::Result<Settled> {
+        let group = &mut self.group;
+        let terms = Terms { followed: &group.claims, register: false, rename: false, waits: false };
+        group.import.settle(&opened.source, &opened.seen, &opened.told, terms).await
+    }
+
+    /// Registers files that nobody has seen, but for those that are like one of them.
+    async fn register(
+        &mut self,
+        strangers: Vec<(usize, Opened, Vec<FileId>)>,
+        ready: &mut Vec<Member>,
+        later: &mut Vec<Nth<Opened>>,
+    ) {
+        let mut new: Vec<(NewFile, Vec<FileId>)> = Vec::with_capacity(strangers.len());
+        let mut opened_files = Vec::with_capacity(strangers.len());
+        for (nth, opened, known) in strangers {
+            match &opened.told {
+                Ok(format) if !new.iter().any(|(it, _)| are_alike(&it.sighting, &opened.seen)) => {
+                    let file = NewFile {
+                        sighting: opened.seen.clone(),
+                        format: format.format.clone(),
+                        time_estimated: !format.has_time,
+                    };
+                    let format = Arc::clone(format);
+                    new.push((file, known));
+                    opened_files.push((nth, opened, format));
+                }
+                _ => later.push((nth, opened)),
+            }
+        }
+        if new.is_empty() {
+            return;
+        }
+        let registered = async {
+            let writer = writer(&mut self.group.import.committer).await?;
+            anyhow::Ok(writer.register_all(&new).await?)
+        };
+        match registered.await {
+            Ok(registered) => {
+                for ((nth, opened, format), claimed) in opened_files.into_iter().zip(registered) {
+                    let Some(claimed) = claimed else {
+                        later.push((nth, opened)); // somebody else has registered it just now
+                        continue;
+                    };
+                    self.group.claims.insert(claimed.file);
+                    ready.push(Member::new(nth, opened.source, claimed, format, false));
+                }
+            }
+            // Each of them is tried by itself, and says what is wrong.
+            Err(error) => {
+                self.group.forget_writer(&error);
+                later.extend(opened_files.into_iter().map(|(nth, opened, _)| (nth, opened)));
+            }
+        }
+    }
+}
+
+fn is_small(source: &Source) -> bool {
+    match source.compression {
+        Compression::None => source.size <= SMALL,
+        _ => source.size <= SMALL_ARCHIVE,
+    }
+}
+
+/// Whether the store may take one for the other.
+fn are_alike(one: &Sighting, other: &Sighting) -> bool {
+    one.head == other.head
+        || one.key.zip(other.key).is_some_and(|(one, other)| same_object(one, other))
+}

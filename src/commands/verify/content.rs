@@ -1,0 +1,202 @@
+//! One file against the store, page by page, up to the offset that was stored when it began.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::model::{Batch, Mark};
+use crate::source::Lines;
+use crate::store::{FileReport, StoredLine};
+
+use crate::commands::verify::difference::Difference;
+use crate::commands::verify::expected::expected;
+use crate::commands::verify::page::{Counts, Page, Swept};
+use crate::commands::verify::window::Window;
+use crate::commands::verify::{Auditor, FileVerdict};
+use crate::identity::formats::Format;
+use crate::pipeline::read_lines::{Limits, Reading, Stop, fill};
+use crate::source::whole_file::Source;
+
+/// What one page holds: small enough that both sides of it fit into little memory.
+const PAGE: Limits = Limits { lines: 4096, weight: 4 << 20 };
+
+/// Bytes of the file for one page (1 MiB).
+const PAGE_BYTES: u64 = 1 << 20;
+
+/// Rows in the store beyond a page's lines, of which the first is told; the others are too many.
+const SURPLUS: u64 = 1000;
+
+impl Auditor<'_> {
+    /// Holds the file against what `report` says of it.
+    pub(crate) async fn content(
+        &mut self,
+        source: &Source,
+        report: &FileReport,
+    ) -> anyhow::Result<FileVerdict> {
+        let known = &report.checkpoint;
+        let formats = self.formats_of(report)?;
+        let Some((format, others)) = formats.split_first() else {
+            anyhow::bail!("its stored format cannot be read: '{}'", known.format);
+        };
+        let mut verdict = FileVerdict::new(&source.name, report);
+        let mut window = Window::new(source.reader(&Arc::default())?, known.committed);
+        let mut lines = Lines::default();
+        let mut batch = Batch::default();
+        let mut counts = Counts::default();
+        let mut first_line = 1;
+        loop {
+            anyhow::ensure!(!self.shutdown.is_requested(), "interrupted");
+            let from = lines.offset();
+            let reading = reading(report, source, format);
+            let stop = tokio::task::block_in_place(|| {
+                fill(&mut lines, &mut window, &reading, &mut batch, PAGE, PAGE_BYTES)
+            });
+            let ended = stop.with_context(|| {
+                format!("unreadable behind byte {} of its content", lines.read_to())
+            })? == Stop::End;
+            // Behind the last line of a file that was cut short, nothing is to be compared.
+            let whole = ended && window.passed() == known.committed;
+            let to = if whole { known.committed } else { lines.offset() };
+            let in_page = batch.spans.first().map_or(0, |span| span.lines);
+            verdict.lines += in_page;
+            let wanted = expected(&batch);
+            let limit = u32::try_from(in_page + SURPLUS).unwrap_or(u32::MAX);
+            let stored = self.writer().await?.lines_between(known.file, from, to, limit).await?;
+            let not_before = report.first_seen_at.min(source.changed_us);
+            let cutoff = if stored.len() < wanted.len() {
+                self.writer().await?.swept_before(report.first_seen_at).await?
+            } else {
+                None
+            };
+            let swept = Swept { cutoff, not_before };
+            let page = Page { window: &window, from, first_line, stored: &stored, swept };
+            let estimated = |format: &Format| report.time_estimated || !format.has_time;
+            let mut found = page.compare(&wanted, estimated(format), &mut counts);
+            for other in others {
+                if found.is_empty() {
+                    break;
+                }
+                let by_other = self.read_again(&window, from, report, source, other)?;
+                found.retain(|difference| {
+                    !page.is_settled_by(&by_other, estimated(other), difference, &mut counts)
+                });
+            }
+            found.into_iter().for_each(|difference| verdict.differs(difference));
+            first_line += window.bytes(from).map_or(in_page, |bytes| {
+                let length = usize::try_from(to - from).map_or(bytes.len(), |n| n.min(bytes.len()));
+                memchr::memchr_iter(b'\n', &bytes[..length]).count() as u64
+            });
+            batch.clear();
+            if ended {
+                break;
+            }
+            window.forget(lines.offset());
+        }
+        verdict.rows = counts.rows;
+        verdict.rejected = counts.rejected;
+        verdict.readable = counts.readable;
+        verdict.swept = counts.swept;
+        let found = counts.rows + counts.rejected + counts.swept;
+        verdict.excluded = verdict.lines.saturating_sub(found);
+        self.totals(&mut verdict, &window, report);
+        if let Some(offset) = self.writer().await?.line_behind(known.file).await? {
+            verdict.differs(Difference {
+                offset: Some(offset),
+                line: None,
+                about: "line",
+                file: "not read so far".to_owned(),
+                database: format!("a line, although only {} bytes are stored", known.committed),
+            });
+        }
+        let rest = tokio::task::block_in_place(|| window.rest());
+        verdict.unstored_bytes = rest.context("unreadable behind what is stored")?;
+        Ok(verdict)
+    }
+
+    /// What another format makes of the page's bytes. It may end in the middle of a record: the
+    /// page's own lines come before that.
+    fn read_again(
+        &self,
+        window: &Window,
+        from: u64,
+        report: &FileReport,
+        source: &Source,
+        format: &Format,
+    ) -> anyhow::Result<Vec<(u64, StoredLine)>> {
+        let Some(mut bytes) = window.bytes(from) else { return Ok(Vec::new()) };
+        let mut lines = Lines::default();
+        lines.reset(&Mark { offset: from, ..Mark::default() }, b"");
+        let mut batch = Batch::default();
+        let reading = reading(report, source, format);
+        let all = Limits { lines: u64::MAX, weight: usize::MAX };
+        fill(&mut lines, &mut bytes, &reading, &mut batch, all, u64::MAX)?;
+        Ok(expected(&batch))
+    }
+
+    /// Size, digest and counters.
+    fn totals(&self, verdict: &mut FileVerdict, window: &Window, report: &FileReport) {
+        let known = &report.checkpoint;
+        let passed = window.passed();
+        if passed < known.committed {
+            let stored = format!("{} bytes are stored", known.committed);
+            verdict.differs(Difference::whole("size", format!("holds {passed} bytes"), stored));
+            return; // the other differences follow from this one
+        }
+        let (sum, stored) = (hex(&window.sum()), known.digest.map(|digest| hex(&digest.sum)));
+        if known.committed > 0 && stored.as_ref() != Some(&sum) {
+            let stored = stored.unwrap_or_else(|| "NULL".to_owned());
+            verdict.differs(Difference::whole("digest", sum.clone(), stored));
+        }
+        verdict.digest = Some(sum);
+        let counters = [
+            ("lines", verdict.lines, report.lines, report.lines),
+            // Of a line that was swept nobody can tell what it was.
+            ("stored_rows", verdict.rows, report.rows, report.rows.saturating_sub(verdict.swept)),
+            (
+                "rejected",
+                verdict.rejected,
+                report.rejected,
+                report.rejected.saturating_sub(verdict.swept),
+            ),
+            ("excluded", verdict.excluded, report.excluded, report.excluded),
+        ];
+        for (about, counted, stored, least) in counters {
+            if verdict.differences == 0 && !(least..=stored).contains(&counted) {
+                verdict.differs(Difference::whole(about, counted.to_string(), stored.to_string()));
+            }
+        }
+    }
+
+    /// The file's own format, then the others that lines of it were read by, then the given one.
+    fn formats_of(&mut self, report: &FileReport) -> anyhow::Result<Vec<Arc<Format>>> {
+        let stored = std::iter::once(&report.checkpoint.format).chain(&report.other_formats);
+        let mut formats: Vec<Arc<Format>> = Vec::new();
+        for format in stored {
+            formats.extend(self.formats.stored(format));
+        }
+        let stored = &report.checkpoint.format;
+        formats.extend(self.given.iter().filter_map(|format| self.formats.other(stored, format)));
+        let mut seen = std::collections::HashSet::new();
+        formats.retain(|format| seen.insert(format.format.clone()));
+        Ok(formats)
+    }
+}
+
+fn reading<'a>(report: &FileReport, source: &Source, format: &'a Format) -> Reading<'a> {
+    Reading {
+        file: report.checkpoint.file,
+        epoch: report.checkpoint.epoch,
+        parser: &format.parser,
+        envelope: format.envelope,
+        size: 0,
+        estimated: source.changed_us,
+        now: source.changed_us,
+        whole: true,
+        sealed: true,
+        refused: None,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

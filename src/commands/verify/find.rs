@@ -1,0 +1,161 @@
+//! Which files are held against the store, and which logical file each of them is.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+
+use crate::model::{Checkpoint, FileKey, HeadPrint};
+use crate::source::fingerprint::{HEAD_LENGTH, Likeness, same_object, whole_head_print};
+use crate::store::FileReport;
+
+use crate::commands::verify::{Auditor, FileVerdict};
+use crate::identity::formats::{Choice, sample};
+use crate::source::whole_file::Source;
+
+/// A file of a directory, as far as it may be one that has another name now.
+#[derive(Debug)]
+pub(crate) struct Neighbour {
+    path: PathBuf,
+    key: Option<FileKey>,
+    head: Option<HeadPrint>,
+}
+
+/// The files of directories that were looked into.
+pub(crate) type Neighbours = HashMap<PathBuf, Vec<Neighbour>>;
+
+impl Auditor<'_> {
+    /// The file that a row of `log_file` speaks of, if it is still in its directory: under its
+    /// name, or under another or compressed, and then known by its content.
+    pub(crate) fn whereabouts(
+        &self,
+        report: &FileReport,
+        neighbours: &mut Neighbours,
+    ) -> io::Result<Option<Source>> {
+        let known = &report.checkpoint;
+        let path = Path::new(&known.path);
+        let mut changed = None;
+        if let Some(source) = open(path)? {
+            let head = whole_head_print(&source.sample(HEAD_LENGTH)?);
+            match source.liken(known, head)? {
+                Likeness::Same => return Ok(Some(source)),
+                _ if is_object(known, &source) && !known.closed => changed = Some(source),
+                _ => {}
+            }
+        }
+        let Some(directory) = path.parent() else { return Ok(changed) };
+        if !neighbours.contains_key(directory) {
+            neighbours.insert(directory.to_owned(), look_around(directory));
+        }
+        for neighbour in neighbours.get(directory).into_iter().flatten() {
+            let object =
+                matches!((known.key, neighbour.key), (Some(a), Some(b)) if same_object(a, b));
+            if neighbour.path == path || !(object || neighbour.head == known.head) {
+                continue;
+            }
+            if let Some(source) = open(&neighbour.path)?
+                && source.liken(known, neighbour.head)? == Likeness::Same
+            {
+                return Ok(Some(source));
+            }
+        }
+        Ok(changed)
+    }
+
+    /// A file that was named, or that is in a directory that was named; `None` if it is left alone
+    /// there because it is no access log.
+    pub(crate) async fn named(
+        &mut self,
+        path: &Path,
+        in_directory: bool,
+    ) -> anyhow::Result<Option<FileVerdict>> {
+        let source = tokio::task::block_in_place(|| Source::open(path))?;
+        let sample = sample(|limit| source.sample(limit))
+            .context("not readable as what its first bytes say")?;
+        let head = whole_head_print(&sample);
+        let seen = source.sighting(&self.config.host, head);
+        let mut best: Option<(Checkpoint, bool)> = None;
+        for known in self.writer().await?.candidates(&seen).await? {
+            let likeness = tokio::task::block_in_place(|| source.liken(&known, head))?;
+            let object = is_object(&known, &source) && !known.closed;
+            match likeness {
+                Likeness::Same => {
+                    best = Some((known, true));
+                    break;
+                }
+                _ if object => best = Some((known, true)),
+                Likeness::Shorter if best.is_none() => best = Some((known, false)),
+                _ => {}
+            }
+        }
+        if let Some((known, certain)) = best
+            && let Some(report) = self.writer().await?.report(known.file).await?
+        {
+            let verdict = self.hold(&source, report).await?;
+            // What only begins alike is another file, unless all of it is in the store.
+            if certain || verdict.first.as_ref().is_none_or(|first| first.about == "size") {
+                return Ok(Some(verdict));
+            }
+        }
+        let is_log = matches!(self.chooser.choose(&sample), Choice::Access { .. });
+        if head.is_none() || (in_directory && !is_log) {
+            return Ok(None);
+        }
+        Ok(Some(FileVerdict::unknown(&source.name)))
+    }
+}
+
+/// The files at these paths; of directories, the regular files in them whose name does not begin
+/// with a dot. With each, whether it came from a directory.
+pub(crate) fn named_files(paths: &[PathBuf]) -> io::Result<Vec<(PathBuf, bool)>> {
+    let mut files = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            files.extend(regular_files(path)?.into_iter().map(|path| (path, true)));
+        } else {
+            files.push((path.clone(), false));
+        }
+    }
+    Ok(files)
+}
+
+fn regular_files(directory: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if !hidden && path.is_file() {
+            files.push(path);
+        }
+    }
+    files.sort();
+    Ok(files)
+}
+
+/// Whatever cannot be read here is not the file that is looked for.
+fn look_around(directory: &Path) -> Vec<Neighbour> {
+    let files = regular_files(directory).unwrap_or_default();
+    let look = |path: PathBuf| {
+        let source = Source::open(&path).ok()?;
+        let head = whole_head_print(&source.sample(HEAD_LENGTH).ok()?);
+        Some(Neighbour { path, key: source.key, head })
+    };
+    files.into_iter().filter_map(look).collect()
+}
+
+/// `None` if nothing is there that could be a log.
+fn open(path: &Path) -> io::Result<Option<Source>> {
+    if !path.is_file() {
+        return Ok(None);
+    }
+    match Source::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
+    }
+}
+
+fn is_object(known: &Checkpoint, source: &Source) -> bool {
+    matches!((known.key, source.key), (Some(one), Some(other)) if same_object(one, other))
+}

@@ -1,0 +1,269 @@
+//! `log-ingestd verify`: files that are still there, held against the database.
+//!
+//! Three proofs for each file, up to the offset that was stored when the look began, so that a
+//! daemon may go on meanwhile. The digest: the file's first bytes are those that were stored. The
+//! counts: every line of them is a row, a reject or left out. The rows themselves: the file is
+//! read again, and each line is compared with what the database holds at its offset.
+//!
+//! - `find`: which files, and which logical file each is.
+//! - `content`: one file, page by page; `page` compares, `expected` is what the file says,
+//!   `difference` where the database says something else.
+//! - `window`: the file's bytes on their way.
+
+mod content;
+mod difference;
+mod expected;
+mod find;
+mod page;
+mod window;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::Serialize;
+
+use crate::model::Micros;
+use crate::store::{FileReport, Store, Writer};
+
+pub use crate::commands::verify::difference::Difference;
+
+use crate::config::{Config, Parsing};
+use crate::identity::formats::Formats;
+use crate::pipeline::Shutdown;
+use crate::pipeline::committer::Committer;
+use crate::pipeline::connect::{connect_to_read, owner};
+use crate::source::whole_file::Source;
+use crate::store::chain;
+
+/// How often a file is held against the store, if a reparse or a sweep moved lines meanwhile.
+const AGAIN: u32 = 3;
+
+/// Between two looks whether a sweep has ended.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
+
+/// What became of one file.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct FileVerdict {
+    /// Where it is.
+    pub path: String,
+    /// `log_file.id`; `None` if the database does not know it.
+    pub log_file: Option<i32>,
+    /// Bytes that are stored, and were looked at.
+    pub bytes: u64,
+    /// Complete lines in them.
+    pub lines: u64,
+    /// Lines whose row says the same.
+    pub rows: u64,
+    /// Lines whose reject has the same bytes.
+    pub rejected: u64,
+    /// Rejects that can be read by now: `reparse` makes rows of them.
+    pub readable: u64,
+    /// Lines that are left out: by the configuration, or on a container's standard error.
+    pub excluded: u64,
+    /// Lines that a sweep has removed, as old as they are.
+    pub swept: u64,
+    /// Bytes that were gone before they could be read, as the database says.
+    pub lost_bytes: u64,
+    /// Bytes behind those that are stored.
+    pub unstored_bytes: u64,
+    /// SHA-256 of the stored bytes, in hexadecimal.
+    pub digest: Option<String>,
+    /// How many differences there are.
+    pub differences: u64,
+    /// The first one.
+    pub first: Option<Difference>,
+}
+
+impl FileVerdict {
+    fn new(path: &str, report: &FileReport) -> Self {
+        Self {
+            path: path.to_owned(),
+            log_file: Some(report.checkpoint.file.0),
+            bytes: report.checkpoint.committed,
+            lost_bytes: report.lost_bytes,
+            ..Self::default()
+        }
+    }
+
+    /// A file that differs as a whole.
+    fn whole(path: &str, about: &'static str, file: &str, database: &str) -> Self {
+        let mut verdict = Self { path: path.to_owned(), ..Self::default() };
+        verdict.differs(Difference::whole(about, file.to_owned(), database.to_owned()));
+        verdict
+    }
+
+    fn unknown(path: &str) -> Self {
+        Self::whole(path, "file", "is an access log", "does not know this file")
+    }
+
+    fn differs(&mut self, difference: Difference) {
+        self.differences += 1;
+        self.first.get_or_insert(difference);
+    }
+}
+
+/// What became of all.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Verification {
+    /// Each file that was looked at.
+    pub files: Vec<FileVerdict>,
+    /// Files of this host that the database knows and that are not there any more.
+    pub not_here: u64,
+    /// Rows whose id is not made of their file and offset; `None` if only some files were named.
+    pub stray_rows: Option<u64>,
+}
+
+impl Verification {
+    /// Whether files and database say the same.
+    pub fn is_good(&self) -> bool {
+        self.stray_rows.unwrap_or(0) == 0 && self.files.iter().all(|file| file.differences == 0)
+    }
+}
+
+/// Verifies these files and directories; without any, each file of this host that is still there.
+/// `told` hears of each file as soon as it is done.
+///
+/// # Errors
+/// A store that cannot be used, a directory that cannot be read, and what `told` says. A file that
+/// cannot be read is a difference.
+pub async fn verify(
+    config: &Config,
+    paths: &[PathBuf],
+    told: &mut dyn FnMut(&FileVerdict) -> anyhow::Result<()>,
+) -> anyhow::Result<Verification> {
+    let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
+    let store = connect_to_read(config, &mut shutdown).await?;
+    let layout = config.parsing.layout.as_ref();
+    let mut auditor = Auditor {
+        config,
+        store: store.clone(),
+        committer: Committer::new(store.clone(), owner(config), None),
+        formats: Formats::new(Parsing { layout: None, ..config.parsing.clone() }),
+        chooser: Formats::new(config.parsing.clone()),
+        given: layout.map(|layout| layout.format().to_owned()),
+        last_sweep: store.last_sweep().await?.map(|sweep| sweep.finished_at),
+        shutdown,
+    };
+    let mut verification = Verification::default();
+    let mut done = |verdict: FileVerdict, verification: &mut Verification| {
+        told(&verdict)?;
+        verification.files.push(verdict);
+        anyhow::Ok(())
+    };
+    if paths.is_empty() {
+        let mut neighbours = find::Neighbours::new();
+        for report in store.files(Some(&config.host)).await? {
+            match auditor.remembered(report, &mut neighbours).await? {
+                Some(verdict) => done(verdict, &mut verification)?,
+                None => verification.not_here += 1,
+            }
+        }
+        verification.stray_rows = Some(auditor.writer().await?.strays().await?.0);
+        return Ok(verification);
+    }
+    for (path, in_directory) in find::named_files(paths)? {
+        let verdict = auditor.named(&path, in_directory).await;
+        if let Some(verdict) = auditor.or_unreadable(verdict, &path)? {
+            done(verdict, &mut verification)?;
+        }
+    }
+    Ok(verification)
+}
+
+struct Auditor<'a> {
+    config: &'a Config,
+    store: Store,
+    committer: Committer,
+    /// Formats as they are written down with the files.
+    formats: Formats,
+    /// Tells whether a file is an access log at all.
+    chooser: Formats,
+    /// The format that the user gave.
+    given: Option<String>,
+    /// When the last sweep ended that is known of.
+    last_sweep: Option<Micros>,
+    shutdown: Shutdown,
+}
+
+impl Auditor<'_> {
+    async fn writer(&mut self) -> anyhow::Result<&mut Writer> {
+        self.committer.writer().await?.context("the store is away")
+    }
+
+    /// A file that the database knows; `None` if it is not there any more.
+    async fn remembered(
+        &mut self,
+        report: FileReport,
+        neighbours: &mut find::Neighbours,
+    ) -> anyhow::Result<Option<FileVerdict>> {
+        let path = PathBuf::from(&report.checkpoint.path);
+        let found = tokio::task::block_in_place(|| self.whereabouts(&report, neighbours));
+        let verdict = match found.context("cannot be read") {
+            Ok(None) => return Ok(None),
+            // It may have moved on while other files were looked at.
+            Ok(Some(source)) => match self.writer().await?.report(report.checkpoint.file).await? {
+                Some(report) => self.hold(&source, report).await.map(Some),
+                None => return Ok(None),
+            },
+            Err(error) => Err(error),
+        };
+        self.or_unreadable(verdict, &path)
+    }
+
+    /// Holds a file against the store; anew if a reparse has moved lines on the way, or a sweep
+    /// has removed some.
+    async fn hold(
+        &mut self,
+        source: &Source,
+        mut report: FileReport,
+    ) -> anyhow::Result<FileVerdict> {
+        for _ in 1..AGAIN {
+            let verdict = self.content(source, &report).await?;
+            if verdict.differences == 0 {
+                return Ok(verdict);
+            }
+            match self.writer().await?.report(report.checkpoint.file).await? {
+                Some(fresh) if fresh.reparsed != report.reparsed => report = fresh,
+                Some(fresh) if self.swept_since().await? => report = fresh,
+                _ => return Ok(verdict),
+            }
+        }
+        self.content(source, &report).await
+    }
+
+    /// Whether a sweep has ended since this was asked last. One that is under way is waited for:
+    /// what it has removed is written down at its end.
+    async fn swept_since(&mut self) -> anyhow::Result<bool> {
+        while self.store.is_being_swept().await? {
+            anyhow::ensure!(!self.shutdown.is_requested(), "interrupted");
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let last = self.store.last_sweep().await?.map(|sweep| sweep.finished_at);
+        let before = std::mem::replace(&mut self.last_sweep, last);
+        Ok(before != last)
+    }
+
+    /// A file that cannot be read says something else than the database; a store that fails ends
+    /// everything.
+    fn or_unreadable(
+        &self,
+        verdict: anyhow::Result<Option<FileVerdict>>,
+        path: &Path,
+    ) -> anyhow::Result<Option<FileVerdict>> {
+        let error = match verdict {
+            Ok(verdict) => return Ok(verdict),
+            Err(error) => error,
+        };
+        if !error.chain().any(|cause| cause.is::<std::io::Error>()) || self.store_failed(&error) {
+            return Err(error);
+        }
+        let why = chain(error.as_ref());
+        let path = path.to_string_lossy();
+        Ok(Some(FileVerdict::whole(&path, "file", &why, "cannot be compared")))
+    }
+
+    fn store_failed(&self, error: &anyhow::Error) -> bool {
+        error.chain().any(|cause| cause.is::<crate::store::StoreError>())
+    }
+}

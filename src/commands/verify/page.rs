@@ -1,0 +1,163 @@
+//! One page of lines: what the file says of them against what the store holds of them.
+
+use crate::model::Micros;
+use crate::store::StoredLine;
+
+use crate::commands::verify::difference::{Difference, describe, first_field, first_request_field};
+use crate::commands::verify::window::Window;
+
+/// Lines by what became of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) rows: u64,
+    pub(crate) rejected: u64,
+    /// Rejects that the file's format reads by now.
+    pub(crate) readable: u64,
+    /// Gone, as their age allows since the last sweep.
+    pub(crate) swept: u64,
+}
+
+/// Which lines a sweep may have removed since the file was registered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Swept {
+    /// Rows from before this time are gone.
+    pub(crate) cutoff: Option<Micros>,
+    /// Lines of the file cannot have been stored before this time, and rows without a time of
+    /// their own do not have an older one.
+    pub(crate) not_before: Micros,
+}
+
+impl Swept {
+    fn may_have(self, line: &StoredLine, estimated: bool) -> bool {
+        let Some(cutoff) = self.cutoff else { return false };
+        match line {
+            StoredLine::Row(row) if !estimated => row.timestamp < cutoff,
+            StoredLine::Request(row) => row.line.timestamp < cutoff,
+            _ => self.not_before < cutoff,
+        }
+    }
+}
+
+/// One page of a file.
+pub(crate) struct Page<'a> {
+    pub(crate) window: &'a Window,
+    /// Offset of its first line, and its number in the file.
+    pub(crate) from: u64,
+    pub(crate) first_line: u64,
+    pub(crate) stored: &'a [(u64, StoredLine)],
+    pub(crate) swept: Swept,
+}
+
+impl Page<'_> {
+    /// Compares every place where either side has a line. `estimated`: the file says no times.
+    pub(crate) fn compare(
+        &self,
+        expected: &[(u64, StoredLine)],
+        estimated: bool,
+        counts: &mut Counts,
+    ) -> Vec<Difference> {
+        let mut found = Vec::new();
+        let mut places: Vec<u64> =
+            expected.iter().chain(self.stored).map(|(offset, _)| *offset).collect();
+        places.sort_unstable();
+        places.dedup();
+        for offset in places {
+            let wanted = at(expected, offset).first().map(|(_, line)| line);
+            if let Err((about, file, database)) = self.one(offset, wanted, estimated, counts) {
+                let line = self.line_number(offset);
+                found.push(Difference { offset: Some(offset), line, about, file, database });
+            }
+        }
+        found
+    }
+
+    /// Whether the store holds at `offset` what another format makes of the line there.
+    pub(crate) fn is_settled_by(
+        &self,
+        expected: &[(u64, StoredLine)],
+        estimated: bool,
+        difference: &Difference,
+        counts: &mut Counts,
+    ) -> bool {
+        let Some(offset) = difference.offset else { return false };
+        match at(expected, offset).first() {
+            Some((_, line)) => self.one(offset, Some(line), estimated, counts).is_ok(),
+            // By the other format the line is left out.
+            None => at(self.stored, offset).is_empty() && self.window.line(offset).is_some(),
+        }
+    }
+
+    fn one(
+        &self,
+        offset: u64,
+        wanted: Option<&StoredLine>,
+        estimated: bool,
+        counts: &mut Counts,
+    ) -> Result<(), (&'static str, String, String)> {
+        let nothing = || "nothing".to_owned();
+        let told = |wanted: Option<&StoredLine>| match wanted {
+            Some(line) => describe(line),
+            None if self.window.line(offset).is_some() => "a line that is left out".to_owned(),
+            None => "no line begins here".to_owned(),
+        };
+        match (wanted, at(self.stored, offset)) {
+            (wanted, [(_, first), (_, second), ..]) => {
+                let both = format!("{} and {}", describe(first), describe(second));
+                Err(("line", told(wanted), both))
+            }
+            (Some(line), []) if self.swept.may_have(line, estimated) => {
+                counts.swept += 1;
+                Ok(())
+            }
+            (Some(line), []) => Err(("line", describe(line), nothing())),
+            (Some(StoredLine::Row(wanted)), [(_, StoredLine::Row(stored))]) => {
+                match first_field(wanted, stored, estimated) {
+                    Some(difference) => Err(difference),
+                    None => {
+                        counts.rows += 1;
+                        Ok(())
+                    }
+                }
+            }
+            (Some(StoredLine::Request(wanted)), [(_, StoredLine::Request(stored))]) => {
+                match first_request_field(wanted, stored) {
+                    Some(difference) => Err(difference),
+                    None => {
+                        counts.rows += 1;
+                        Ok(())
+                    }
+                }
+            }
+            (Some(StoredLine::Reject { raw, .. }), [(_, StoredLine::Reject { raw: kept, .. })])
+                if raw == kept =>
+            {
+                counts.rejected += 1;
+                Ok(())
+            }
+            // A reject keeps the line's bytes, and so says what the file says, whether the line
+            // can be read today or not: the database refused its row, or the rest of its record
+            // had not been written yet.
+            (_, [(_, StoredLine::Reject { raw, .. })]) if self.window.holds(offset, raw) => {
+                counts.rejected += 1;
+                counts.readable +=
+                    u64::from(matches!(wanted, Some(StoredLine::Row(_) | StoredLine::Request(_))));
+                Ok(())
+            }
+            (wanted, [(_, stored)]) => Err(("line", told(wanted), describe(stored))),
+            (None, []) => Ok(()),
+        }
+    }
+
+    fn line_number(&self, offset: u64) -> Option<u64> {
+        let length = usize::try_from(offset - self.from).ok()?;
+        let before = self.window.bytes(self.from)?.get(..length)?;
+        Some(self.first_line + memchr::memchr_iter(b'\n', before).count() as u64)
+    }
+}
+
+/// All lines at `offset`.
+fn at(lines: &[(u64, StoredLine)], offset: u64) -> &[(u64, StoredLine)] {
+    let from = lines.partition_point(|(at, _)| *at < offset);
+    let to = lines.partition_point(|(at, _)| *at <= offset);
+    &lines[from..to]
+}

@@ -1,0 +1,106 @@
+//! The bytes of a file on their way to the lines: counted, hashed, and the last of them kept.
+
+use std::io::{self, Read};
+
+use sha2::{Digest, Sha256};
+
+/// When so many bytes are kept, the older half leaves (16 MiB): several times what one page of
+/// lines has, but for a line of that length.
+const KEPT: usize = 16 << 20;
+
+/// A reader of a file's first bytes.
+pub(crate) struct Window {
+    source: io::Take<Box<dyn Read + Send>>,
+    hasher: Sha256,
+    /// Offset of the first byte that is kept.
+    from: u64,
+    kept: Vec<u8>,
+}
+
+impl Window {
+    /// Gives the bytes before `end`, and then an end.
+    pub(crate) fn new(source: Box<dyn Read + Send>, end: u64) -> Self {
+        Self { source: source.take(end), hasher: Sha256::new(), from: 0, kept: Vec::new() }
+    }
+
+    /// How many bytes have passed.
+    pub(crate) fn passed(&self) -> u64 {
+        self.from + self.kept.len() as u64
+    }
+
+    /// The SHA-256 of those that have passed.
+    pub(crate) fn sum(&self) -> [u8; 32] {
+        self.hasher.clone().finalize().into()
+    }
+
+    /// What is kept from `offset` on.
+    pub(crate) fn bytes(&self, offset: u64) -> Option<&[u8]> {
+        let at = usize::try_from(offset.checked_sub(self.from)?).ok()?;
+        self.kept.get(at..)
+    }
+
+    /// The line that begins at `offset`, without its end; `None` if none begins there.
+    pub(crate) fn line(&self, offset: u64) -> Option<&[u8]> {
+        let begins = match offset.checked_sub(1) {
+            None => true,
+            // What is before the first kept byte was let go at a line's end.
+            Some(_) if offset == self.from => true,
+            Some(before) => self.bytes(before)?.first() == Some(&b'\n'),
+        };
+        let rest = self.bytes(offset).filter(|rest| begins && !rest.is_empty())?;
+        let line = memchr::memchr(b'\n', rest).map_or(rest, |end| &rest[..end]);
+        Some(line.strip_suffix(b"\r").unwrap_or(line))
+    }
+
+    /// Whether a line that begins at `offset` has these bytes: of a line in pieces, each of them as
+    /// a line, in this order, and others between them.
+    pub(crate) fn holds(&self, offset: u64, raw: &[u8]) -> bool {
+        if self.line(offset).is_none() {
+            return false;
+        }
+        let mut lines = self.bytes(offset).unwrap_or_default().split(|&byte| byte == b'\n');
+        let mut pieces = raw.split(|&byte| byte == b'\n').peekable();
+        let mut first = true;
+        while let Some(piece) = pieces.next() {
+            let last = pieces.peek().is_none();
+            // Of a line that is in no envelope, one carriage return belongs to its end.
+            let same = |line: &[u8]| {
+                line == piece || (last && line.strip_suffix(b"\r").is_some_and(|it| it == piece))
+            };
+            let found = if first { lines.next().is_some_and(same) } else { lines.any(same) };
+            if !found {
+                return false;
+            }
+            first = false;
+        }
+        true
+    }
+
+    /// Lets everything before `offset` go.
+    pub(crate) fn forget(&mut self, offset: u64) {
+        let count = usize::try_from(offset.saturating_sub(self.from)).unwrap_or(usize::MAX);
+        let count = count.min(self.kept.len());
+        self.kept.drain(..count);
+        self.from += count as u64;
+    }
+
+    /// Bytes behind the end that was given.
+    ///
+    /// # Errors
+    /// What the source says.
+    pub(crate) fn rest(self) -> io::Result<u64> {
+        io::copy(&mut self.source.into_inner(), &mut io::sink())
+    }
+}
+
+impl Read for Window {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.source.read(buffer)?;
+        self.hasher.update(&buffer[..read]);
+        if self.kept.len() > KEPT {
+            self.forget(self.from + (KEPT / 2) as u64);
+        }
+        self.kept.extend_from_slice(&buffer[..read]);
+        Ok(read)
+    }
+}

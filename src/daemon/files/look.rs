@@ -1,0 +1,158 @@
+//! What the file system says of the files at hand.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use tracing::{debug, info, warn};
+
+use crate::model::{FileId, FileKey};
+use crate::source::fingerprint::same_object;
+use crate::source::{Look, Tail};
+
+use crate::daemon::files::{Bystander, Orphan, Roster, Why};
+
+impl Roster {
+    /// Looks at everything. The file system is asked, the store is not.
+    pub(crate) fn look(&mut self) {
+        let mut seen: HashSet<FileKey> = HashSet::new();
+        let known = Known::of(self);
+        let sight = self.list.look();
+        let spooled = self.look_into_spool();
+        self.meet_fifos(sight.fifos, sight.strange_fifos);
+        for path in sight.files.into_iter().chain(spooled) {
+            match self.meet(&path, &known, &mut seen) {
+                Ok(()) => {
+                    self.closed_doors.remove(&path);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    if self.closed_doors.insert(path.clone()) {
+                        warn!(path = %path.display(), %error, "cannot read this file");
+                    }
+                }
+            }
+        }
+        self.bystanders.retain(|file| seen.contains(&file.key) || matches!(file.why, Why::New(_)));
+        for file in &mut self.followed {
+            match (seen.contains(&file.tail.key()), file.nameless) {
+                (true, _) => file.nameless = None,
+                (false, None) => file.nameless = Some((Instant::now(), file.tail.size())),
+                (false, Some((since, size))) if size != file.tail.size() => {
+                    file.nameless = Some((since.max(Instant::now()), file.tail.size()));
+                }
+                (false, Some(_)) => {}
+            }
+        }
+        self.glance(None);
+        self.share_descriptors();
+    }
+
+    /// A path that the watchlist gave: is there something new behind it?
+    fn meet(&mut self, path: &Path, known: &Known, seen: &mut HashSet<FileKey>) -> io::Result<()> {
+        let Some((key, size)) = Tail::peek_key(path)? else { return Ok(()) };
+        if !seen.insert(key) {
+            return Ok(()); // a hard link, or a link to it: one reader is enough
+        }
+        let object = (key.device, key.inode);
+        let file = known.followed.get(&object).and_then(|&at| self.followed.get_mut(at));
+        if let Some(file) = file.filter(|file| same_object(file.tail.key(), key)) {
+            if file.tail.path() != path {
+                info!(file = file.file.0, from = %file.tail.path().display(), to = %path.display(),
+                    "a followed file was renamed");
+                file.tail.moved(path.to_path_buf());
+                file.renamed = true;
+            }
+            return Ok(());
+        }
+        let bystander = known.bystanders.get(&object).and_then(|&at| self.bystanders.get_mut(at));
+        if let Some(file) = bystander.filter(|file| same_object(file.key, key)) {
+            file.moved(path);
+            let look_again = match file.why {
+                Why::New(_) | Why::Held { .. } => false,
+                Why::NotOurs { size: then, open } => size < then || (open && size != then),
+                Why::CopyOf { size: then, .. } => size != then,
+            };
+            if look_again && let Some(tail) = Tail::open(path)? {
+                *file = Bystander::waiting(tail);
+            }
+            return Ok(());
+        }
+        if let Some(tail) = Tail::open(path)? {
+            debug!(path = %path.display(), bytes = tail.size(), "a new file");
+            self.admit(tail);
+        }
+        Ok(())
+    }
+
+    /// Looks at the known files only, or at those of them that changed.
+    pub(crate) fn glance(&mut self, changed: Option<&HashSet<PathBuf>>) {
+        let mut cut = Vec::new();
+        for (at, file) in self.followed.iter_mut().enumerate() {
+            if changed.is_some_and(|changed| !changed.contains(file.tail.path())) {
+                continue;
+            }
+            match file.tail.look() {
+                Ok(Look::Ready) => {
+                    let stuck = file.stuck_at == Some(file.tail.size());
+                    file.ready = !stuck || file.tail.is_touched();
+                }
+                // Truncated and written again, to the very same length.
+                Ok(Look::Quiet) if file.tail.is_touched() && !file.is_intact().unwrap_or(true) => {
+                    cut.push((at, file.tail.verified()));
+                }
+                Ok(Look::Quiet) => {}
+                Ok(Look::Truncated) => cut.push((at, file.tail.largest())),
+                // Not held open and renamed or gone: the next look at everything tells.
+                Err(error) if !file.tail.is_held() && error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => warn!(path = %file.tail.path().display(), %error, "cannot look"),
+            }
+        }
+        for (at, size) in cut.into_iter().rev() {
+            self.orphan(at, size);
+        }
+    }
+
+    /// The followed file at `at` does not hold any more what was read of it, and had `size` bytes
+    /// when it did.
+    pub(crate) fn orphan(&mut self, at: usize, size: u64) {
+        let old = self.followed.swap_remove(at);
+        let path = old.tail.path().to_path_buf();
+        info!(file = old.file.0, path = %path.display(), "a followed file was cut short or replaced");
+        self.orphans.push(Orphan {
+            file: old.file,
+            epoch: old.epoch,
+            head: old.head,
+            committed: old.committed.offset,
+            position: old.tail.position(),
+            size,
+            path,
+        });
+        self.forget_copies(old.file);
+        self.bystanders.push(Bystander::waiting(old.tail.again()));
+    }
+
+    /// Copies of a file that is not followed any more are looked at anew.
+    pub(crate) fn forget_copies(&mut self, of: FileId) {
+        self.bystanders.retain(|b| !matches!(b.why, Why::CopyOf { file, .. } if file == of));
+    }
+}
+
+/// Where the files at hand stand, by device and inode.
+struct Known {
+    followed: HashMap<(u64, u64), usize>,
+    bystanders: HashMap<(u64, u64), usize>,
+}
+
+impl Known {
+    fn of(roster: &Roster) -> Self {
+        let index = |keys: &mut dyn Iterator<Item = FileKey>| {
+            keys.enumerate().map(|(at, key)| ((key.device, key.inode), at)).collect()
+        };
+        Self {
+            followed: index(&mut roster.followed.iter().map(|file| file.tail.key())),
+            bystanders: index(&mut roster.bystanders.iter().map(|file| file.key)),
+        }
+    }
+}

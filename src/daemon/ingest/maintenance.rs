@@ -1,0 +1,84 @@
+//! What the production line does besides reading and committing.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::commands::import::Archivist;
+use crate::config::StandardInput;
+use crate::daemon::missing::close_missing;
+use crate::daemon::register::enroll;
+use crate::pipeline::Shutdown;
+
+use crate::daemon::ingest::Line;
+
+/// Between two looks for files that are gone.
+const MISSING: Duration = Duration::from_secs(600);
+
+/// How soon a file that is not where it was is found under another name, or in an archive.
+const FOUND_AGAIN: Duration = Duration::from_secs(5);
+
+impl Line {
+    /// What needs the store and is not a commit: new files, and those that are gone.
+    pub(crate) async fn housekeep(&mut self) {
+        let Some(committer) = self.committer.as_mut() else { return };
+        committer.keep_alive().await;
+        let missing = Instant::now() >= self.missing_due
+            && self.archives.are_settled()
+            && !self.roster.has_new();
+        if !self.roster.needs_store() && !committer.is_away() && !missing {
+            return;
+        }
+        let fresh = !committer.is_connected();
+        let claims = self.roster.claims();
+        let result = async {
+            let Some(_) = committer.writer().await? else { return Ok(Vec::new()) };
+            let lost = if fresh { committer.hold_again(&claims).await? } else { Vec::new() };
+            if let Some(writer) = committer.writer().await? {
+                enroll(&mut self.roster, &mut self.formats, &self.config.host, writer).await?;
+                self.roster.settle(writer, &self.metrics.ingest).await?;
+                self.unsaid = true;
+                if std::mem::take(&mut self.roster.out_of_reach) {
+                    self.missing_due = Instant::now() + FOUND_AGAIN;
+                }
+                if missing && !self.roster.has_new() {
+                    close_missing(&self.roster, &self.config.host, writer, &self.metrics.ingest)
+                        .await?;
+                    self.missing_due = Instant::now() + MISSING;
+                }
+            }
+            Ok(lost)
+        }
+        .await;
+        match result {
+            Ok(lost) => {
+                if committer.is_connected() {
+                    committer.worked();
+                }
+                self.lose(&lost);
+            }
+            Err(error) => committer.failed(&error),
+        }
+    }
+
+    /// Offers what a look found, and has those read that are due.
+    pub(crate) fn tend_archives(&mut self, shutdown: &Shutdown) {
+        for key in self.roster.new_archives.drain(..) {
+            self.archives.offer(key);
+        }
+        self.archives.launch(&self.roster, || Archivist {
+            store: self.store.clone(),
+            config: self.config.clone(),
+            shutdown: shutdown.clone(),
+            followed: self.roster.followed.iter().map(|file| file.file).collect(),
+            metrics: Arc::clone(&self.metrics),
+        });
+    }
+
+    /// Whether nothing will come any more, and all that came is stored.
+    pub(crate) fn is_done(&self) -> bool {
+        self.input == StandardInput::Alone
+            && self.input_ended
+            && self.in_flight.is_none()
+            && !self.roster.awaits_input()
+    }
+}

@@ -1,0 +1,362 @@
+//! The production line: reads what is ready while the last batch is being stored.
+//!
+//! Nobody waits for a batch to be worth its commit. What has arrived while one commit was under
+//! way is the next batch, so that a quiet server's line is stored at once and a busy server's
+//! batches grow by themselves, up to [`Limits::BATCH`]. Then reading waits: the log file is the
+//! buffer.
+
+mod lag;
+mod maintenance;
+mod on_commit;
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinHandle;
+use tracing::warn;
+
+use crate::metrics::Metrics;
+use crate::model::{Batch, now};
+use crate::source::{Doorbell, Lines, Tail};
+
+use crate::config::{Config, StandardInput, Watch};
+use crate::daemon::archives::Archives;
+use crate::daemon::files::Roster;
+use crate::daemon::streams::Streams;
+use crate::daemon::supervisor::Supervisor;
+use crate::identity::formats::Formats;
+use crate::pipeline::committer::{Committer, Outcome};
+use crate::pipeline::connect::owner;
+use crate::pipeline::read_lines::{Limits, Reading, Stop, fill};
+use crate::pipeline::{Request, Shutdown};
+use crate::store::Store;
+
+/// Bytes read of one file before the next has its turn (1 MiB).
+const TURN: u64 = 1 << 20;
+
+/// How long a stop waits for what was read to be stored.
+const DRAIN: Duration = Duration::from_secs(7);
+
+/// How long a stop may take to let files go.
+const RELEASE: Duration = Duration::from_secs(1);
+
+/// What a commit task gives back.
+type Landed = (Committer, Batch, Outcome);
+
+/// How a file's turn ended.
+enum Turn {
+    /// It has more.
+    Full,
+    /// All that is there was read.
+    End,
+    /// It does not hold any more what was read of it.
+    Replaced,
+}
+
+/// The production line of one daemon.
+pub(crate) struct Line {
+    roster: Roster,
+    formats: Formats,
+    store: Store,
+    config: Config,
+    poll_interval: Duration,
+    archives: Archives,
+    streams: Streams,
+    input: StandardInput,
+    /// Whether it had ended at the last look.
+    input_ended: bool,
+    /// When to look for files that are gone.
+    missing_due: Instant,
+    doorbell: Doorbell,
+    lines: Lines,
+    building: Batch,
+    /// The other batch, while it is not under way.
+    spare: Option<Batch>,
+    limits: Limits,
+    /// At home while no commit is under way.
+    committer: Option<Committer>,
+    in_flight: Option<JoinHandle<Landed>>,
+    /// Whose turn is next.
+    turn: usize,
+    /// Whether some file may be new, renamed or gone.
+    look_due: Instant,
+    metrics: Arc<Metrics>,
+    /// Lines of the batch that is under way.
+    sent: u64,
+    /// When the lag was told last.
+    told: Option<Instant>,
+    /// Whether it may have changed since.
+    unsaid: bool,
+}
+
+/// What outlives a line when the configuration is read again.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    /// Files that are open and that no look finds any more.
+    pub(crate) nameless: Vec<Tail>,
+    pub(crate) streams: Streams,
+}
+
+impl Line {
+    /// `kept` is what an earlier line leaves; `descriptors` files may be held open.
+    pub(crate) fn new(
+        watch: Watch,
+        store: Store,
+        kept: Kept,
+        descriptors: usize,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let Kept { nameless, streams } = kept;
+        let spool = Arc::clone(streams.spool());
+        let (doorbell, silent) = Doorbell::new();
+        if let Some(error) = silent {
+            warn!(%error, "the system gives no file events; looking at intervals instead");
+        }
+        Self {
+            roster: Roster::new(watch.list, spool, nameless, descriptors),
+            formats: Formats::new(watch.config.parsing.clone()),
+            committer: Some(
+                Committer::new(store.clone(), owner(&watch.config), None)
+                    .counted(Arc::clone(&metrics)),
+            ),
+            store,
+            config: watch.config,
+            poll_interval: watch.poll_interval,
+            archives: Archives::default(),
+            streams,
+            input: watch.standard_input,
+            input_ended: false,
+            missing_due: Instant::now(),
+            doorbell,
+            lines: Lines::default(),
+            building: Batch::default(),
+            spare: Some(Batch::default()),
+            limits: Limits::BATCH,
+            in_flight: None,
+            turn: 0,
+            look_due: Instant::now(),
+            metrics,
+            sent: 0,
+            told: None,
+            unsaid: false,
+        }
+    }
+
+    /// Follows until `shutdown`, or until all of standard input is stored and there is nothing else;
+    /// then stores what was read, lets its files go and stops; tells `supervisor` of it. Gives what
+    /// the next line goes on with.
+    ///
+    /// # Errors
+    /// The tables are not of this program's schema any more. Nothing of what was under way is stored.
+    pub(crate) async fn run(
+        mut self,
+        shutdown: &mut Shutdown,
+        paths: &[PathBuf],
+        supervisor: &Supervisor,
+    ) -> anyhow::Result<Kept> {
+        self.look();
+        self.tell_if_empty(paths);
+        let mut readiness = Some(supervisor);
+        while !shutdown.is_requested() {
+            if let Some(why) = self.end_of_it() {
+                self.archives.stop(RELEASE).await;
+                self.streams.end().await;
+                return Err(why);
+            }
+            if Instant::now() >= self.look_due {
+                self.look();
+            } else if self.tell_due().is_some_and(|due| due <= Instant::now()) {
+                self.tell_lag();
+            }
+            tokio::select! {
+                () = self.housekeep() => {}
+                // A database that does not answer must not keep a stop from being heard.
+                () = shutdown.requested() => self.hang_up(),
+            }
+            self.tell_ready(readiness.take());
+            self.tend_archives(shutdown);
+            self.metrics.health.reads();
+            let more = tokio::task::block_in_place(|| self.fill_round());
+            self.metrics.health.reads_not();
+            self.launch();
+            self.tell_queue();
+            if self.is_done() {
+                break;
+            }
+            if !more || self.limits.reached(&self.building) {
+                self.wait(shutdown).await;
+            } else if self.in_flight.as_ref().is_some_and(JoinHandle::is_finished) {
+                self.land().await;
+            }
+        }
+        if shutdown.request() == Request::Stop {
+            self.streams.stop();
+        }
+        supervisor.ends(shutdown.request());
+        self.drain().await;
+        self.archives.stop(RELEASE).await;
+        if let Some(mut committer) = self.committer {
+            // Courtesy to whoever comes next; the end of the connection does the same.
+            let claims = self.roster.claims();
+            let _ = tokio::time::timeout(RELEASE, committer.release(&claims)).await;
+        }
+        if shutdown.request() == Request::Stop {
+            self.streams.end().await;
+        }
+        Ok(Kept { nameless: self.roster.into_nameless(), streams: self.streams })
+    }
+
+    /// What was asked of the store was cut off: its connection cannot be used again.
+    fn hang_up(&mut self) {
+        if let Some(committer) = self.committer.as_mut() {
+            committer.hang_up();
+        }
+    }
+
+    fn look(&mut self) {
+        self.metrics.health.reads();
+        for directory in self.roster.directories() {
+            if let Err(error) = self.doorbell.listen(&directory) {
+                warn!(directory = %directory.display(), %error,
+                    "no events from this directory; looking at intervals instead");
+            }
+        }
+        self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
+        self.roster.look();
+        self.streams.tend(self.input.is_read(), &self.roster.fifos);
+        self.metrics.health.reads_not();
+        self.tell_missing();
+        self.tell_lag();
+        self.look_due = Instant::now() + self.poll_interval;
+    }
+
+    /// Gives each ready file a turn; whether any has more. The next round begins behind the file
+    /// that was served last, so that a few with a backlog do not starve the others.
+    fn fill_round(&mut self) -> bool {
+        let mut more = false;
+        let mut replaced = Vec::new();
+        let count = self.roster.followed.len();
+        for _ in 0..count {
+            if self.limits.reached(&self.building) {
+                more = true;
+                break;
+            }
+            let at = self.turn % count;
+            self.turn = at + 1;
+            if !self.roster.followed[at].ready {
+                continue;
+            }
+            match self.read(at) {
+                Ok(Turn::Full) => more = true,
+                Ok(Turn::End) => {}
+                Ok(Turn::Replaced) => replaced.push(at),
+                Err(error) => {
+                    let file = &mut self.roster.followed[at];
+                    file.ready = false;
+                    // A file that is not held open may be gone: a look finds it under its new name.
+                    if file.tail.is_held() || error.kind() != io::ErrorKind::NotFound {
+                        warn!(path = %file.tail.path().display(), %error, "cannot read this file");
+                    }
+                }
+            }
+        }
+        replaced.sort_unstable();
+        for at in replaced.into_iter().rev() {
+            let size = self.roster.followed[at].tail.verified();
+            self.roster.orphan(at, size);
+        }
+        more
+    }
+
+    /// Reads lines of one file into the batch.
+    fn read(&mut self, at: usize) -> io::Result<Turn> {
+        let now = now();
+        let file = &mut self.roster.followed[at];
+        if !file.begin(&mut self.lines)? {
+            return Ok(Turn::Replaced);
+        }
+        let reading = Reading {
+            file: file.file,
+            epoch: file.epoch,
+            parser: &file.format.parser,
+            envelope: file.format.envelope,
+            size: file.tail.size(),
+            estimated: now,
+            now,
+            whole: false,
+            sealed: false,
+            refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
+        };
+        let mut source = file.tail.from(self.lines.read_to())?;
+        let stop =
+            fill(&mut self.lines, &mut source, &reading, &mut self.building, self.limits, TURN);
+        drop(source);
+        file.tail.advance(self.lines.mark());
+        let read_to = self.lines.read_to();
+        file.passage = self.lines.pause();
+        Ok(match stop? {
+            Stop::Full => Turn::Full,
+            Stop::End => {
+                file.ready = false;
+                file.stuck_at = (read_to > file.tail.position()).then_some(read_to);
+                Turn::End
+            }
+        })
+    }
+
+    /// Sends the batch on its way, if there is one and the way is free.
+    fn launch(&mut self) {
+        if self.building.is_empty() {
+            return;
+        }
+        let Some(mut committer) = self.committer.take() else { return };
+        let next = self.spare.take().unwrap_or_default();
+        let batch = std::mem::replace(&mut self.building, next);
+        self.sent = batch.spans.iter().map(|span| span.lines).sum();
+        let claims = self.roster.claims();
+        self.in_flight = Some(tokio::spawn(async move {
+            let outcome = committer.commit(&batch, &claims).await;
+            (committer, batch, outcome)
+        }));
+    }
+
+    async fn wait(&mut self, shutdown: &mut Shutdown) {
+        let in_flight = self.in_flight.is_some();
+        let others = [self.archives.due(), self.tell_due()].into_iter().flatten();
+        let due = others.fold(self.look_due, Instant::min);
+        let flight = async {
+            match self.in_flight.as_mut() {
+                Some(flight) => flight.await.ok(),
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            landed = flight, if in_flight => {
+                self.in_flight = None;
+                self.landed(landed);
+            }
+            () = self.doorbell.rings() => match self.doorbell.answer() {
+                Some(changed) => {
+                    if !self.roster.knows_all(&changed) {
+                        self.look_due = Instant::now();
+                    }
+                    self.roster.glance(Some(&changed));
+                    self.unsaid = true;
+                }
+                None => self.look_due = Instant::now(),
+            },
+            () = self.archives.finished() => {}
+            look = self.streams.spool().rings() => {
+                if look {
+                    self.look_due = Instant::now();
+                }
+                self.roster.glance(Some(&self.roster.spooled()));
+                self.unsaid = true;
+            }
+            () = tokio::time::sleep_until(due.into()) => {}
+            () = shutdown.requested() => {}
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What comes back from a commit, and what it changes.
+
+use std::time::{Duration, Instant};
+
+use tracing::{debug, error, info, warn};
+
+use crate::daemon::files::Bystander;
+use crate::model::{Batch, FileId};
+use crate::pipeline::committer::Outcome;
+use crate::pipeline::read_lines::Limits;
+
+use crate::daemon::ingest::{DRAIN, Landed, Line};
+
+impl Line {
+    pub(crate) async fn land(&mut self) {
+        if let Some(flight) = self.in_flight.take() {
+            let landed = flight.await.ok();
+            self.landed(landed);
+        }
+    }
+
+    /// Why nothing can be stored any more, if that is so.
+    pub(crate) fn end_of_it(&self) -> Option<anyhow::Error> {
+        let why = self.committer.as_ref()?.end_of_it()?;
+        Some(anyhow::anyhow!("{why}"))
+    }
+
+    pub(crate) fn landed(&mut self, landed: Option<Landed>) {
+        let Some((committer, mut batch, outcome)) = landed else {
+            // The task can only end early if the runtime goes down with it.
+            error!("a commit was cut off");
+            return;
+        };
+        self.committer = Some(committer);
+        match outcome {
+            Outcome::Stored(lost) => {
+                self.stored(&batch);
+                self.lose(&lost);
+            }
+            Outcome::Conflict(files) => {
+                self.discard();
+                self.lose(&files);
+            }
+            Outcome::BadRow(reason) => {
+                self.discard();
+                self.narrow(&batch, &reason);
+            }
+            // Waiting does not help: the committer knows why, and the line ends.
+            Outcome::GaveUp(_) => self.discard(),
+        }
+        batch.clear();
+        self.spare = Some(batch);
+        self.tell_queue();
+        self.unsaid = true;
+    }
+
+    fn stored(&mut self, batch: &Batch) {
+        self.metrics.ingest.stored(batch);
+        for span in &batch.spans {
+            debug!(
+                file = span.file.0,
+                from = span.from,
+                to = span.to.offset,
+                rows = span.rows,
+                rejected = span.rejected,
+                excluded = span.excluded,
+                "stored"
+            );
+            self.roster.stored(span);
+        }
+        self.limits.lines = (self.limits.lines * 2).min(Limits::BATCH.lines);
+    }
+
+    /// Forgets what was read and not stored; it is read again.
+    fn discard(&mut self) {
+        self.building.clear();
+        self.roster.rewind();
+    }
+
+    /// These files are somebody else's.
+    pub(crate) fn lose(&mut self, files: &[FileId]) {
+        for file in files {
+            self.roster.orphans.retain(|orphan| orphan.file != *file);
+            let Some(at) = self.roster.followed.iter().position(|f| f.file == *file) else {
+                continue;
+            };
+            let lost = self.roster.followed.swap_remove(at);
+            warn!(file = file.0, path = %lost.tail.path().display(),
+                "another log-ingestd took this file over; not storing it any more");
+            let until = Instant::now() + Duration::from_secs(5);
+            self.roster.bystanders.push(Bystander::held(lost.tail.again(), until));
+        }
+        if !files.is_empty() {
+            self.discard();
+        }
+    }
+
+    /// The store refuses a row of this batch: ever smaller batches find it, and it becomes a
+    /// reject.
+    fn narrow(&mut self, batch: &Batch, reason: &str) {
+        let lines: u64 = batch.spans.iter().map(|span| span.lines).sum();
+        // Lines of one record, or of pieces that stand between each other, cannot be parted.
+        if lines > 1 && self.limits.lines > 1 {
+            self.limits.lines = lines.min(self.limits.lines) / 2;
+            return;
+        }
+        for span in &batch.spans {
+            warn!(file = span.file.0, offset = span.from, reason, "the store refuses this line");
+            self.roster.refuse(span.file, span.from, reason);
+        }
+        self.limits.lines = 1;
+    }
+
+    /// Stores what was read, for as long as a stop may take.
+    pub(crate) async fn drain(&mut self) {
+        let end = tokio::time::Instant::now() + DRAIN;
+        let mut stored = true;
+        loop {
+            if let Some(flight) = self.in_flight.as_mut() {
+                match tokio::time::timeout_at(end, flight).await {
+                    Ok(landed) => {
+                        self.in_flight = None;
+                        self.landed(landed.ok());
+                    }
+                    Err(_) => {
+                        stored = false;
+                        break;
+                    }
+                }
+            }
+            if self.building.is_empty() {
+                break;
+            }
+            self.launch();
+        }
+        if stored {
+            info!("stopped; everything that was read is stored");
+        } else {
+            warn!("stopping while the store is away; what is not stored is read at the next start");
+        }
+    }
+}

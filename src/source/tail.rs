@@ -1,0 +1,329 @@
+//! One open file that grows.
+
+use std::fs::Metadata;
+use std::io::{self, Read};
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::model::{FileKey, HeadPrint, Mark};
+
+use super::archive::{Compression, compression_of};
+use super::fingerprint::{HEAD_LENGTH, guard_length, head_print, print};
+use super::handle::{Handle, Opened, key};
+use super::lines::{Lines, Passage};
+
+/// A file and how far it was read. What is read is not yet committed: [`Tail::rewind`] goes
+/// back to what is.
+#[derive(Debug)]
+pub struct Tail {
+    path: PathBuf,
+    handle: Handle,
+    /// The first unread byte; if the bytes before it change, the file is another one.
+    mark: Mark,
+    /// Size at the last look.
+    size: u64,
+    /// Largest size that was seen.
+    largest: u64,
+    /// Size when its content was last known to be the one that was read.
+    verified: u64,
+    /// Last write at the last look, as `st_mtime` in seconds and nanoseconds.
+    written: (i64, i64),
+    /// Whether it was written to between the last two looks.
+    touched: bool,
+    /// When it was opened first.
+    met: Instant,
+    /// When `size` was last seen to change.
+    sized: Instant,
+}
+
+/// What a look at an open file shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// All that was there is read.
+    Quiet,
+    /// There are unread bytes.
+    Ready,
+    /// It is shorter than what was read.
+    Truncated,
+}
+
+impl Tail {
+    /// Opens a regular file for reading from its beginning; `None` if it is something else.
+    ///
+    /// # Errors
+    /// What the system says; a missing file among them.
+    pub fn open(path: &Path) -> io::Result<Option<Self>> {
+        let Some((handle, metadata)) = Handle::open(path)? else { return Ok(None) };
+        Ok(Some(Self {
+            path: path.to_path_buf(),
+            handle,
+            size: metadata.len(),
+            largest: metadata.len(),
+            verified: 0,
+            written: written(&metadata),
+            touched: false,
+            met: Instant::now(),
+            sized: Instant::now(),
+            mark: Mark::default(),
+        }))
+    }
+
+    /// What the file system says of a path, without opening it: what the file is, and its size.
+    /// `None` if it is no regular file.
+    ///
+    /// # Errors
+    /// What the system says; a missing file among them.
+    pub fn peek_key(path: &Path) -> io::Result<Option<(FileKey, u64)>> {
+        let metadata = std::fs::metadata(path)?;
+        Ok(metadata.is_file().then(|| (key(&metadata), metadata.len())))
+    }
+
+    /// The same file, to be read from its beginning as if it were new.
+    #[must_use]
+    pub fn again(self) -> Self {
+        Self { mark: Mark::default(), largest: 0, verified: 0, ..self }
+    }
+
+    /// Where it was last seen.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// It was renamed.
+    pub fn moved(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
+    /// What the file system says it is.
+    pub fn key(&self) -> FileKey {
+        self.handle.key()
+    }
+
+    /// Offset of the first unread byte.
+    pub fn position(&self) -> u64 {
+        self.mark.offset
+    }
+
+    /// Fingerprint of the bytes before the first unread one.
+    pub fn guard(&self) -> Option<HeadPrint> {
+        self.mark.guard
+    }
+
+    /// Since when it was looked at, and for how long its size has been the same.
+    pub fn ages(&self) -> (Duration, Duration) {
+        (self.met.elapsed(), self.sized.elapsed())
+    }
+
+    /// Bytes in the file at the last look.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The most bytes that it ever had, while it was looked at.
+    pub fn largest(&self) -> u64 {
+        self.largest
+    }
+
+    /// Its size when the bytes before the read position were last seen to be those that were read.
+    pub fn verified(&self) -> u64 {
+        self.verified
+    }
+
+    /// Whether it is larger than at the last look.
+    pub fn has_grown(&self) -> bool {
+        self.handle.metadata(&self.path).is_ok_and(|metadata| metadata.len() > self.size)
+    }
+
+    /// Whether it was written to between the last two looks. A file that is as long as before may
+    /// hold other bytes then: truncated and written again.
+    pub fn is_touched(&self) -> bool {
+        self.touched
+    }
+
+    /// Its content was compared with what is known of it.
+    pub fn content_is_known(&mut self) {
+        self.verified = self.size;
+    }
+
+    /// Whether it has no name any more; `false` also if that cannot be known.
+    pub fn is_unlinked(&self) -> bool {
+        self.handle.metadata(&self.path).is_ok_and(|metadata| metadata.nlink() == 0)
+    }
+
+    /// Whether it is held open, and so is read whatever becomes of its name.
+    pub fn is_held(&self) -> bool {
+        self.handle.is_held()
+    }
+
+    /// Gives its descriptor back. It is opened by its name for each read from now on.
+    pub fn let_go(&mut self) {
+        self.handle.let_go();
+    }
+
+    /// Holds it open again.
+    ///
+    /// # Errors
+    /// What the system says; its name may lead elsewhere by now.
+    pub fn hold(&mut self) -> io::Result<()> {
+        self.handle.hold(&self.path)
+    }
+
+    /// How much would be missed if its name went away now: unread bytes first, then those that
+    /// may come, since it grew not long ago.
+    pub fn urgency(&self) -> impl Ord + use<> {
+        (self.size > self.mark.offset, self.written)
+    }
+
+    /// How it is compressed; nothing that is compressed grows line by line.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn compression(&self) -> io::Result<Compression> {
+        compression_of(&*self.handle.get(&self.path)?)
+    }
+
+    /// Its first bytes, up to `limit`.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn first_bytes(&self, limit: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.from(0)?.take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Its first bytes behind a hole at its beginning, up to `limit`: whoever does not append leaves
+    /// one where the log was truncated. Where the file system tells of no holes (lseek(2),
+    /// `SEEK_DATA`), only NULs among the first bytes are left out.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn first_bytes_behind_hole(&self, limit: usize) -> io::Result<Vec<u8>> {
+        // Moves the descriptor's own position, which nobody uses: every read gives its offset.
+        // An error is a hole and nothing else, or a file system that tells of none.
+        let file = self.handle.get(&self.path)?;
+        let start = rustix::fs::seek(&*file, rustix::fs::SeekFrom::Data(0)).unwrap_or_default();
+        let mut bytes = Vec::new();
+        self.from(start)?.take(limit as u64).read_to_end(&mut bytes)?;
+        let nuls = bytes.iter().take_while(|&&byte| byte == 0).count();
+        bytes.drain(..nuls);
+        Ok(bytes)
+    }
+
+    /// The fingerprint of its first line, if it has one.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn head(&self) -> io::Result<Option<HeadPrint>> {
+        Ok(head_print(&self.first_bytes(HEAD_LENGTH)?))
+    }
+
+    /// The fingerprint that guards `offset`; `None` at 0 or if the file is shorter.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn guard_at(&self, offset: u64) -> io::Result<Option<HeadPrint>> {
+        let history = self.history(offset)?;
+        Ok((!history.is_empty()).then(|| print(&history)))
+    }
+
+    /// Whether the bytes before the read position are still those that were read.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn is_intact(&self) -> io::Result<bool> {
+        Ok(self.guard_at(self.mark.offset)? == self.mark.guard)
+    }
+
+    fn history(&self, offset: u64) -> io::Result<Vec<u8>> {
+        let length = guard_length(offset);
+        let mut bytes = Vec::with_capacity(length);
+        self.from(offset - length as u64)?.take(length as u64).read_to_end(&mut bytes)?;
+        if bytes.len() < length {
+            bytes.clear();
+        }
+        Ok(bytes)
+    }
+
+    /// Looks at the file; if it is held open, wherever its name is now.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn look(&mut self) -> io::Result<Look> {
+        let metadata = self.handle.metadata(&self.path)?;
+        let before = std::mem::replace(&mut self.written, written(&metadata));
+        self.touched = before != self.written;
+        if std::mem::replace(&mut self.size, metadata.len()) != metadata.len() {
+            self.sized = Instant::now();
+        }
+        self.largest = self.largest.max(self.size);
+        Ok(match self.size.cmp(&self.mark.offset) {
+            std::cmp::Ordering::Less => Look::Truncated,
+            std::cmp::Ordering::Equal => Look::Quiet,
+            std::cmp::Ordering::Greater => Look::Ready,
+        })
+    }
+
+    /// Sets `lines` to the first unread byte. `false` if the bytes before it are not the ones that
+    /// were read: truncated and written again, then, and everything in it is new.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
+        let history = self.history(self.mark.offset)?;
+        let found = (!history.is_empty()).then(|| print(&history));
+        lines.reset(&self.mark, &history);
+        let same = found == self.mark.guard;
+        if same {
+            self.verified = self.size;
+        }
+        Ok(same)
+    }
+
+    /// Goes on with a line that is too long to be read in one turn.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn resume(&self, lines: &mut Lines, passage: Passage) -> io::Result<()> {
+        let history = self.history(passage.passed())?;
+        lines.resume(passage, &history);
+        Ok(())
+    }
+
+    /// A reader that starts at `offset`.
+    ///
+    /// # Errors
+    /// What the system says, if it is not held open.
+    pub fn from(&self, offset: u64) -> io::Result<impl Read + '_> {
+        Ok(At { file: self.handle.get(&self.path)?, offset })
+    }
+
+    /// Everything before `mark` was read.
+    pub fn advance(&mut self, mark: Mark) {
+        self.mark = mark;
+        self.size = self.size.max(mark.offset);
+    }
+
+    /// Back to `mark`, to read again from there.
+    pub fn rewind(&mut self, mark: Mark) {
+        self.mark = mark;
+    }
+}
+
+struct At<'a> {
+    file: Opened<'a>,
+    offset: u64,
+}
+
+impl Read for At<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.offset)?;
+        self.offset += read as u64;
+        Ok(read)
+    }
+}
+
+fn written(metadata: &Metadata) -> (i64, i64) {
+    (metadata.mtime(), metadata.mtime_nsec())
+}

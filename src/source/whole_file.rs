@@ -1,0 +1,260 @@
+//! A file to be imported: plain or compressed, on disk or from standard input, and read as often
+//! as need be.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::model::{Checkpoint, FileKey, HeadPrint, Sighting};
+use crate::source::Envelope;
+use crate::source::fingerprint::{GUARD_LENGTH, Likeness, compare, print};
+use crate::source::{Compression, Tail, open_archive};
+
+use crate::source::each_line::each_line;
+
+/// Bytes read at a time (256 KiB).
+const READ_SIZE: usize = 256 << 10;
+
+/// The name of standard input on the command line.
+const STANDARD_INPUT: &str = "-";
+
+/// A file that can be read from its beginning again and again.
+#[derive(Debug)]
+pub(crate) struct Source {
+    file: File,
+    pub(crate) name: String,
+    pub(crate) key: Option<FileKey>,
+    pub(crate) compression: Compression,
+    /// Bytes on disk.
+    pub(crate) size: u64,
+    /// Last change of the file, in microseconds since 1970: the time of lines that have none.
+    pub(crate) changed_us: i64,
+}
+
+impl Source {
+    /// Opens a file, or takes all of standard input into a temporary file without a name.
+    ///
+    /// # Errors
+    /// What the system says; a directory is an error.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        if path.as_os_str() == STANDARD_INPUT {
+            let mut file = tempfile::tempfile()?;
+            io::copy(&mut io::stdin().lock(), &mut file)?;
+            file.flush()?;
+            return Self::of(file, "standard input".to_owned(), None);
+        }
+        let metadata = std::fs::metadata(path)?;
+        if metadata.is_dir() {
+            return Err(io::Error::new(
+                io::ErrorKind::IsADirectory,
+                "is a directory; name the files in it, or follow it with --watch",
+            ));
+        }
+        let name = std::fs::canonicalize(path)?.to_string_lossy().into_owned();
+        let key = Tail::peek_key(path)?.map(|(key, _)| key);
+        Self::of(File::open(path)?, name, key)
+    }
+
+    fn of(mut file: File, name: String, key: Option<FileKey>) -> io::Result<Self> {
+        let metadata = file.metadata()?;
+        let changed_us = metadata
+            .modified()
+            .ok()
+            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
+            .and_then(|since| i64::try_from(since.as_micros()).ok())
+            .unwrap_or_else(crate::model::now);
+        let mut magic = Vec::new();
+        file.rewind()?;
+        Read::by_ref(&mut file).take(Compression::MAGIC_LENGTH as u64).read_to_end(&mut magic)?;
+        let compression = Compression::of(&magic);
+        // The inode of an archive is not the inode of what is in it.
+        let key = key.filter(|_| compression == Compression::None);
+        Ok(Self { file, name, key, compression, size: metadata.len(), changed_us })
+    }
+
+    /// The content from its beginning; `read` counts bytes taken from the disk.
+    ///
+    /// # Errors
+    /// What the system or the decoder says.
+    pub(crate) fn reader(&self, read: &Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
+        read.store(0, Ordering::Relaxed);
+        let counted = Counted { file: self.file.try_clone()?, at: 0, read: Arc::clone(read) };
+        open_archive(self.compression, counted)
+    }
+
+    /// Whether nothing can be appended to its content.
+    pub(crate) fn is_compressed(&self) -> bool {
+        self.compression != Compression::None
+    }
+
+    /// The first bytes of the content, up to `limit`.
+    ///
+    /// # Errors
+    /// What the system or the decoder says.
+    pub(crate) fn sample(&self, limit: usize) -> io::Result<Vec<u8>> {
+        let mut sample = Vec::new();
+        let reader = self.reader(&Arc::default())?;
+        match reader.take(limit as u64).read_to_end(&mut sample) {
+            Err(error) if sample.is_empty() => Err(error),
+            _ => Ok(sample), // an archive that breaks later still has a beginning
+        }
+    }
+}
+
+impl Source {
+    /// What the store needs to find it again. `head` is of its first bytes.
+    pub(crate) fn sighting(&self, host: &str, head: Option<HeadPrint>) -> Sighting {
+        Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key, head }
+    }
+
+    /// Compares its content with what is known of a logical file.
+    ///
+    /// # Errors
+    /// What the system or the decoder says.
+    pub(crate) fn liken(
+        &self,
+        known: &Checkpoint,
+        head: Option<HeadPrint>,
+    ) -> io::Result<Likeness> {
+        let (likenesses, broken) = self.liken_all(vec![known.clone()], head)?;
+        match (likenesses.first(), broken) {
+            (Some((_, likeness)), _) => Ok(*likeness),
+            (None, Some(error)) => Err(error),
+            (None, None) => Ok(Likeness::Different),
+        }
+    }
+
+    /// The same with several, in one pass; ordered by what is committed of them. An error in the
+    /// middle leaves out those that reach beyond it.
+    ///
+    /// # Errors
+    /// Content that cannot be opened.
+    pub(crate) fn liken_all(
+        &self,
+        mut known: Vec<Checkpoint>,
+        head: Option<HeadPrint>,
+    ) -> io::Result<Likenesses> {
+        known.sort_by_key(|known| known.committed);
+        let mut reader = self.reader(&Arc::default())?;
+        let mut walk = Walk::new(&mut reader);
+        let mut likenesses = Vec::with_capacity(known.len());
+        for known in known {
+            let mut ended = false;
+            let likeness = compare(&known, u64::MAX, head, |offset| {
+                ended = !walk.to(offset)?;
+                io::Result::Ok(walk.guard())
+            });
+            match likeness {
+                Ok(_) if ended => likenesses.push((known, Likeness::Shorter)),
+                Ok(likeness) => likenesses.push((known, likeness)),
+                Err(error) => return Ok((likenesses, Some(error))),
+            }
+        }
+        Ok((likenesses, None))
+    }
+}
+
+impl Source {
+    /// Complete lines before `end`, of which the pieces of one are one.
+    ///
+    /// # Errors
+    /// What the system or the decoder says.
+    pub(crate) fn count_lines(&self, envelope: Option<Envelope>, end: u64) -> io::Result<u64> {
+        let mut count = 0;
+        let mut reader = self.reader(&Arc::default())?.take(end);
+        each_line(&mut reader, envelope, true, |_| count += 1)?;
+        Ok(count)
+    }
+}
+
+/// Files that were compared, and the error that ended it before the last one.
+pub(crate) type Likenesses = (Vec<(Checkpoint, Likeness)>, Option<io::Error>);
+
+/// A walk through some content, from its beginning on.
+pub(crate) struct Walk<'a> {
+    reader: &'a mut dyn Read,
+    buffer: Vec<u8>,
+    /// Complete lines passed.
+    pub(crate) lines: u64,
+    /// Bytes passed.
+    pub(crate) bytes: u64,
+    /// The bytes just before, as many as a guard covers.
+    pub(crate) history: Vec<u8>,
+}
+
+impl<'a> Walk<'a> {
+    pub(crate) fn new(reader: &'a mut dyn Read) -> Self {
+        Self { reader, buffer: vec![0; READ_SIZE], lines: 0, bytes: 0, history: Vec::new() }
+    }
+
+    /// Walks on to `offset`; `false` if the content ends before.
+    ///
+    /// # Errors
+    /// What the reader says.
+    pub(crate) fn to(&mut self, offset: u64) -> io::Result<bool> {
+        while self.bytes < offset {
+            let want = usize::try_from(offset - self.bytes).map_or(READ_SIZE, |n| n.min(READ_SIZE));
+            let read = match self.reader.read(&mut self.buffer[..want]) {
+                Ok(0) => return Ok(false),
+                Ok(read) => read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            };
+            let bytes = &self.buffer[..read];
+            self.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
+            self.bytes += read as u64;
+            let known = bytes.len().min(GUARD_LENGTH);
+            let surplus = (self.history.len() + known).saturating_sub(GUARD_LENGTH);
+            self.history.drain(..surplus);
+            self.history.extend_from_slice(&bytes[bytes.len() - known..]);
+        }
+        Ok(true)
+    }
+
+    /// The guard at this place.
+    pub(crate) fn guard(&self) -> Option<HeadPrint> {
+        (!self.history.is_empty()).then(|| print(&self.history))
+    }
+}
+
+/// The last complete lines of what is left, at most `count`, each with its offset, and as it would
+/// stand in a reject.
+///
+/// # Errors
+/// What the reader says.
+pub(crate) fn last_lines(
+    reader: &mut dyn Read,
+    envelope: Option<Envelope>,
+    sealed: bool,
+    count: usize,
+) -> io::Result<Vec<(u64, Vec<u8>)>> {
+    let mut kept: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
+    each_line(reader, envelope, sealed, |line| {
+        kept.push_back((line.offset, line.raw.to_vec()));
+        if kept.len() > count {
+            kept.pop_front();
+        }
+    })?;
+    Ok(kept.into())
+}
+
+/// Reads at a place of its own: clones of a file share one, and a reader that was given up may still
+/// be reading in its thread when the next one begins.
+struct Counted {
+    file: File,
+    at: u64,
+    read: Arc<AtomicU64>,
+}
+
+impl Read for Counted {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read_at(buffer, self.at)?;
+        self.at += read as u64;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
