@@ -6,7 +6,7 @@
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use log_ingestd::model::{Batch, Checkpoint, GunicornLogModel, Mark, NewFile, Sighting, Span};
+use log_ingestd::model::{Batch, Checkpoint, GunicornLogModel, NewFile, Position, Sighting, Span};
 use log_ingestd::store::{Location, Store, Writer};
 
 const ROWS: u64 = 100_000;
@@ -38,7 +38,7 @@ fn batch(at: &Checkpoint) -> Batch {
         file: at.file,
         epoch: at.epoch,
         from: at.committed,
-        to: Mark { offset: to, ..Mark::default() },
+        to: Position { offset: to, ..Position::default() },
         lines: ROWS,
         rows: ROWS,
         rejected: 0,

@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::model::FileKey;
 
 use crate::commands::import::{Archivist, Found, Verdict};
-use crate::daemon::files::Roster;
+use crate::daemon::files::FollowedFiles;
 
 /// The first wait before an archive is tried again.
 const FIRST: Duration = Duration::from_secs(1);
@@ -52,13 +52,13 @@ impl Archives {
     }
 
     /// Begins to read those that are due.
-    pub(crate) fn launch(&mut self, roster: &Roster, archivist: impl FnOnce() -> Archivist) {
+    pub(crate) fn launch(&mut self, files: &FollowedFiles, archivist: impl FnOnce() -> Archivist) {
         let now = Instant::now();
         if self.due().is_none_or(|due| due > now) {
             return;
         }
         let mut found = Vec::new();
-        self.turns.retain(|key, turn| match roster.archive(*key) {
+        self.turns.retain(|key, turn| match files.archive(*key) {
             None => false,
             Some(archive) => {
                 if turn.due <= now {

@@ -14,20 +14,20 @@ use crate::source::Tail;
 use crate::source::fingerprint::same_object;
 use crate::store::{StoreError, Writer};
 
-use crate::daemon::files::Roster;
+use crate::daemon::files::FollowedFiles;
 
 /// Closes the rows of files that are gone from the watched places.
 ///
 /// # Errors
 /// What the store says.
 pub(crate) async fn close_missing(
-    roster: &Roster,
+    files: &FollowedFiles,
     host: &str,
     writer: &mut Writer,
     metrics: &Ingest,
 ) -> Result<(), StoreError> {
     for known in writer.open_files(host).await? {
-        if roster.has(&known) || !roster.covers(Path::new(&known.path)) || is_there(&known) {
+        if files.has(&known) || !files.covers(Path::new(&known.path)) || is_there(&known) {
             continue;
         }
         let seen = Sighting {

@@ -13,13 +13,13 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, info, warn};
 
-use crate::model::{Checkpoint, FileId, HeadPrint, NewFile, Sighting};
+use crate::model::{Checkpoint, FileId, Fingerprint, NewFile, Sighting};
 use crate::source::Envelope;
 use crate::source::Tail;
-use crate::source::fingerprint::Likeness;
+use crate::source::fingerprint::ContentMatch;
 use crate::store::{FIRST_EPOCH, StoreError, Writer};
 
-use crate::daemon::files::{Bystander, Followed, Roster, Waiting, Why};
+use crate::daemon::files::{Followed, FollowedFiles, IgnoredFile, Waiting, Why};
 use crate::daemon::resolve::{Applicant, Verdict, is_object, judge, liken};
 use crate::identity::detect::{Examined, Unreadable, examine, settle_format};
 use crate::identity::formats::{Format, Formats};
@@ -36,23 +36,23 @@ const HELD_LONGEST: Duration = Duration::from_secs(5);
 /// # Errors
 /// What the store says.
 pub(crate) async fn enroll(
-    roster: &mut Roster,
+    files: &mut FollowedFiles,
     formats: &mut Formats,
     host: &str,
     writer: &mut Writer,
 ) -> Result<(), StoreError> {
     let mut applicants = Vec::new();
     let mut disowned = Vec::new();
-    let mut waiting = take_new(roster).into_iter();
+    let mut waiting = take_new(files).into_iter();
     while let Some(mut tail) = waiting.next() {
-        let streamed = roster.streamed(tail.path());
+        let streamed = files.streamed(tail.path());
         match examine(formats, host, &mut tail, streamed.as_ref()) {
             Ok(Examined::Log { head, choice, seen }) => {
                 let known = match writer.candidates(&seen).await {
                     Ok(known) => known,
                     Err(error) => {
-                        give_back(roster, applicants, tail);
-                        roster.bystanders.extend(waiting.map(Bystander::waiting));
+                        give_back(files, applicants, tail);
+                        files.ignored.extend(waiting.map(IgnoredFile::waiting));
                         return Err(error);
                     }
                 };
@@ -64,15 +64,15 @@ pub(crate) async fn enroll(
                 // Truncated while it was compared: its first line was compared with one content
                 // and its guard with another.
                 if tail.head().ok().flatten() != Some(head) {
-                    roster.bystanders.push(Bystander::waiting(tail));
+                    files.ignored.push(IgnoredFile::waiting(tail));
                     continue;
                 }
                 let (format, told) = match settle_format(formats, choice, &known) {
                     Ok(chosen) => chosen,
                     Err(unreadable) => {
                         let size = tail.size();
-                        let open = tell_unreadable(roster, &tail, unreadable, streamed.is_some());
-                        roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open }));
+                        let open = tell_unreadable(files, &tail, unreadable, streamed.is_some());
+                        files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open }));
                         continue;
                     }
                 };
@@ -80,26 +80,26 @@ pub(crate) async fn enroll(
             }
             Ok(Examined::NotOurs { open }) => {
                 let size = tail.size();
-                roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open }));
+                files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open }));
             }
             Ok(Examined::Archive) => {
                 let size = tail.size();
-                roster.new_archives.push(tail.key());
-                roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open: true }));
+                files.new_archives.push(tail.key());
+                files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open: true }));
             }
             // Gone before it was read, and not held open: if it comes back, it is new again.
             Err(error) if !tail.is_held() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 warn!(path = %tail.path().display(), %error, "cannot read this file");
                 let size = tail.size();
-                roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open: true }));
+                files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open: true }));
             }
         }
     }
     // Round one: the same object goes first, so that a copy cannot take its place.
     let (same, others): (Vec<_>, Vec<_>) = applicants.into_iter().partition(|applicant| {
-        applicant.known.iter().any(|(known, likeness)| {
-            *likeness == Likeness::Same && is_object(known, &applicant.tail)
+        applicant.known.iter().any(|(known, content_match)| {
+            *content_match == ContentMatch::Same && is_object(known, &applicant.tail)
         })
     });
     for applicant in &others {
@@ -111,16 +111,16 @@ pub(crate) async fn enroll(
     }
     let mut queue = same.into_iter().chain(others);
     while let Some(applicant) = queue.next() {
-        let verdict = judge(roster, &applicant);
-        if let Err(failed) = settle(roster, writer, applicant, verdict).await {
+        let verdict = judge(files, &applicant);
+        if let Err(failed) = settle(files, writer, applicant, verdict).await {
             let (error, tail) = *failed;
-            give_back(roster, queue.collect(), tail);
+            give_back(files, queue.collect(), tail);
             return Err(error);
         }
     }
     for known in disowned {
-        let taken = roster.followed.iter().any(|file| file.file == known.file)
-            || roster.orphans.iter().any(|file| file.file == known.file);
+        let taken = files.followed.iter().any(|file| file.file == known.file)
+            || files.truncated.iter().any(|file| file.file == known.file);
         if !taken {
             close_disowned(writer, host, &known).await?;
         }
@@ -130,7 +130,7 @@ pub(crate) async fn enroll(
 
 /// Nobody can read it, and nobody knows it. Whether more lines may change that.
 fn tell_unreadable(
-    roster: &mut Roster,
+    files: &mut FollowedFiles,
     tail: &Tail,
     unreadable: Unreadable,
     streamed: bool,
@@ -138,7 +138,7 @@ fn tell_unreadable(
     let path = tail.path().display();
     match unreadable {
         _ if streamed => {
-            if roster.undecided.insert(tail.path().to_path_buf()) {
+            if files.undecided.insert(tail.path().to_path_buf()) {
                 warn!(%path, "no known format reads the first lines of this stream; it waits for \
                     more of them, or give --format");
             }
@@ -160,26 +160,26 @@ fn tell_unreadable(
     }
 }
 
-/// Every file that awaits a verdict, out of the roster.
-fn take_new(roster: &mut Roster) -> Vec<Tail> {
+/// Every file that awaits a verdict, out of the files.
+fn take_new(files: &mut FollowedFiles) -> Vec<Tail> {
     let now = Instant::now();
     let mut taken = Vec::new();
     let mut kept = Vec::new();
-    for bystander in roster.bystanders.drain(..) {
-        match bystander.why {
+    for ignored_file in files.ignored.drain(..) {
+        match ignored_file.why {
             Why::New(tail) => taken.push(tail),
             Why::Held { tail, until } if until <= now => taken.push(tail),
-            _ => kept.push(bystander),
+            _ => kept.push(ignored_file),
         }
     }
-    roster.bystanders = kept;
+    files.ignored = kept;
     taken
 }
 
 /// The store failed: these wait for the next time.
-fn give_back(roster: &mut Roster, rest: Vec<Applicant>, first: Tail) {
+fn give_back(files: &mut FollowedFiles, rest: Vec<Applicant>, first: Tail) {
     let rest = rest.into_iter().map(|applicant| applicant.tail);
-    roster.bystanders.extend(std::iter::once(first).chain(rest).map(Bystander::waiting));
+    files.ignored.extend(std::iter::once(first).chain(rest).map(IgnoredFile::waiting));
 }
 
 type Failed = Box<(StoreError, Tail)>;
@@ -199,7 +199,7 @@ enum Taken {
 }
 
 async fn settle(
-    roster: &mut Roster,
+    files: &mut FollowedFiles,
     writer: &mut Writer,
     applicant: Applicant,
     verdict: Verdict,
@@ -213,17 +213,17 @@ async fn settle(
     match taken {
         Taken::CopyOf(file) => {
             let size = tail.size();
-            roster.bystanders.push(Bystander::new(&tail, Why::CopyOf { file, size }));
+            files.ignored.push(IgnoredFile::new(&tail, Why::CopyOf { file, size }));
         }
         Taken::Damaged => {
             warn!(path = %path.display(), "this file of the spool does not hold what was stored of it, \
                 as after a power cut: left alone; what came last may be lost");
             let size = tail.size();
-            roster.bystanders.push(Bystander::new(&tail, Why::NotOurs { size, open: false }));
+            files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open: false }));
         }
-        Taken::Again => roster.bystanders.push(Bystander::waiting(tail)),
+        Taken::Again => files.ignored.push(IgnoredFile::waiting(tail)),
         Taken::Held(file) => {
-            let wait = match roster.held.get(&file) {
+            let wait = match files.held.get(&file) {
                 Some(last) => (*last * 2).min(HELD_LONGEST),
                 None => {
                     warn!(path = %path.display(),
@@ -231,13 +231,15 @@ async fn settle(
                     HELD_FIRST
                 }
             };
-            roster.held.insert(file, wait);
-            roster.bystanders.push(Bystander::held(tail, Instant::now() + wait));
+            files.held.insert(file, wait);
+            files.ignored.push(IgnoredFile::held(tail, Instant::now() + wait));
         }
         Taken::Claimed(claimed) => {
-            roster.held.remove(&claimed.file);
-            let orphan = roster.orphans.iter().find(|orphan| orphan.file == claimed.file);
-            let expected = orphan.map_or(0, |orphan| orphan.size).max(claimed.size);
+            files.held.remove(&claimed.file);
+            let truncated_file =
+                files.truncated.iter().find(|truncated_file| truncated_file.file == claimed.file);
+            let expected =
+                truncated_file.map_or(0, |truncated_file| truncated_file.size).max(claimed.size);
             if expected > tail.size() {
                 let bytes = expected - tail.size();
                 warn!(file = claimed.file.0, path = %path.display(), bytes,
@@ -246,7 +248,7 @@ async fn settle(
                     return Err(Box::new((error, tail)));
                 }
             }
-            roster.orphans.retain(|orphan| orphan.file != claimed.file);
+            files.truncated.retain(|truncated_file| truncated_file.file != claimed.file);
             if claimed.epoch == FIRST_EPOCH {
                 let envelope = format.envelope.map(Envelope::name);
                 let (format, about) = told
@@ -259,7 +261,7 @@ async fn settle(
                 info!(file = claimed.file.0, path = %path.display(), offset = claimed.committed,
                     "following on");
             }
-            roster.followed.push(followed(tail, &claimed, head, format));
+            files.followed.push(followed(tail, &claimed, head, format));
         }
     }
     Ok(())
@@ -304,7 +306,7 @@ async fn take(
 fn followed(
     mut tail: Tail,
     claimed: &Checkpoint,
-    head: HeadPrint,
+    head: Fingerprint,
     format: Arc<Format>,
 ) -> Followed {
     tail.advance(claimed.mark());

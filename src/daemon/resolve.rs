@@ -11,11 +11,11 @@ use std::time::Duration;
 use tracing::warn;
 
 use crate::format::Preset;
-use crate::model::{Checkpoint, FileId, HeadPrint, Sighting};
+use crate::model::{Checkpoint, FileId, Fingerprint, Sighting};
 use crate::source::Tail;
-use crate::source::fingerprint::{Likeness, compare, related_names, same_object};
+use crate::source::fingerprint::{ContentMatch, compare, related_names, same_object};
 
-use crate::daemon::files::{Followed, Roster};
+use crate::daemon::files::{Followed, FollowedFiles};
 use crate::identity::formats::Format;
 
 /// A copy whose size is the same for so long is not being made any more.
@@ -27,19 +27,21 @@ const COPIED: Duration = Duration::from_secs(60);
 /// A new file with what there is to know about it.
 pub(crate) struct Applicant {
     pub(crate) tail: Tail,
-    pub(crate) head: HeadPrint,
+    pub(crate) head: Fingerprint,
     pub(crate) format: Arc<Format>,
     pub(crate) told: Option<&'static Preset>,
     pub(crate) seen: Sighting,
-    pub(crate) known: Vec<(Checkpoint, Likeness)>,
+    pub(crate) known: Vec<(Checkpoint, ContentMatch)>,
 }
 
 impl Applicant {
     /// Whether it holds all that was committed of a followed file that begins alike.
     fn holds_all_of(&self, file: &Followed) -> bool {
         file.tail.position() == 0
-            || self.known.iter().any(|(known, likeness)| {
-                known.file == file.file && known.committed > 0 && *likeness == Likeness::Same
+            || self.known.iter().any(|(known, content_match)| {
+                known.file == file.file
+                    && known.committed > 0
+                    && *content_match == ContentMatch::Same
             })
     }
 
@@ -49,8 +51,8 @@ impl Applicant {
         let (met, at_rest) = self.tail.ages();
         met < COPIED
             && at_rest < AT_REST
-            && self.known.iter().any(|(known, likeness)| {
-                *likeness == Likeness::Shorter
+            && self.known.iter().any(|(known, content_match)| {
+                *content_match == ContentMatch::Shorter
                     && !is_object(known, &self.tail)
                     && related_names(&self.seen.path, &known.path)
             })
@@ -82,10 +84,10 @@ pub(crate) fn is_object(known: &Checkpoint, tail: &Tail) -> bool {
 pub(crate) fn liken(
     tail: &Tail,
     known: Checkpoint,
-    head: HeadPrint,
-) -> Option<(Checkpoint, Likeness)> {
-    match compare(&known, tail.size(), Some(head), |offset| tail.guard_at(offset)) {
-        Ok(likeness) => Some((known, likeness)),
+    head: Fingerprint,
+) -> Option<(Checkpoint, ContentMatch)> {
+    match compare(&known, tail.size(), Some(head), |offset| tail.tail_fingerprint_at(offset)) {
+        Ok(content_match) => Some((known, content_match)),
         Err(error) => {
             warn!(path = %tail.path().display(), %error, "cannot read this file");
             None
@@ -94,12 +96,12 @@ pub(crate) fn liken(
 }
 
 /// Decides, by what is followed, cut short and known.
-pub(crate) fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
+pub(crate) fn judge(files: &FollowedFiles, applicant: &Applicant) -> Verdict {
     let tail = &applicant.tail;
-    if roster.spool.covers(tail.path()) {
+    if files.spool.covers(tail.path()) {
         return judge_spooled(applicant);
     }
-    let alike = |known: &&(Checkpoint, Likeness)| known.1 == Likeness::Same;
+    let alike = |known: &&(Checkpoint, ContentMatch)| known.1 == ContentMatch::Same;
     if let Some((known, _)) =
         applicant.known.iter().filter(alike).find(|(known, _)| is_object(known, tail))
     {
@@ -107,7 +109,7 @@ pub(crate) fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
     }
     // A copy of a followed file holds what the file holds; or, if the file was truncated in this
     // very moment and nobody has noticed yet, what was committed of it.
-    for file in &roster.followed {
+    for file in &files.followed {
         if file.head != Some(applicant.head)
             || !related_names(&applicant.seen.path, &file.tail.path().to_string_lossy())
         {
@@ -127,22 +129,26 @@ pub(crate) fn judge(roster: &Roster, applicant: &Applicant) -> Verdict {
         }
     }
     for (known, _) in applicant.known.iter().filter(alike) {
-        if roster.followed.iter().any(|file| file.file == known.file) {
+        if files.followed.iter().any(|file| file.file == known.file) {
             continue; // another name, and both live: two logs that say the same
         }
-        match roster.orphans.iter().find(|orphan| orphan.file == known.file) {
-            Some(orphan) if orphan.committed != orphan.position => return Verdict::Wait,
+        match files.truncated.iter().find(|truncated_file| truncated_file.file == known.file) {
+            Some(truncated_file) if truncated_file.committed != truncated_file.position => {
+                return Verdict::Wait;
+            }
             _ => return Verdict::Adopt(known.file),
         }
     }
     // Of a file that was cut short before anything of it was stored, only the first line is known.
-    let unread = roster.orphans.iter().find(|orphan| {
-        orphan.position == 0
-            && orphan.head == Some(applicant.head)
-            && related_names(&applicant.seen.path, &orphan.path.to_string_lossy())
+    let unread = files.truncated.iter().find(|truncated_file| {
+        truncated_file.position == 0
+            && truncated_file.head == Some(applicant.head)
+            && related_names(&applicant.seen.path, &truncated_file.path.to_string_lossy())
     });
     match unread {
-        Some(orphan) if !is_object_of(applicant, orphan.file) => Verdict::Adopt(orphan.file),
+        Some(truncated_file) if !is_object_of(applicant, truncated_file.file) => {
+            Verdict::Adopt(truncated_file.file)
+        }
         _ if applicant.may_be_half_a_copy() => Verdict::Wait,
         _ => Verdict::New,
     }
@@ -156,7 +162,7 @@ fn judge_spooled(applicant: &Applicant) -> Verdict {
         applicant.known.iter().find(|(known, _)| Path::new(&known.path).file_name() == name);
     match known {
         None => Verdict::New,
-        Some((known, Likeness::Same)) => Verdict::Resume(known.file),
+        Some((known, ContentMatch::Same)) => Verdict::Resume(known.file),
         Some(_) if applicant.tail.has_grown() => Verdict::Wait,
         Some(_) => Verdict::Damaged,
     }
@@ -170,5 +176,5 @@ fn is_object_of(applicant: &Applicant, file: FileId) -> bool {
 /// Whether the shorter of both is where the longer begins, by its last 4 KiB.
 fn same_content(one: &Tail, other: &Tail) -> bool {
     let length = one.size().min(other.size());
-    matches!((one.guard_at(length), other.guard_at(length)), (Ok(one), Ok(other)) if one == other)
+    matches!((one.tail_fingerprint_at(length), other.tail_fingerprint_at(length)), (Ok(one), Ok(other)) if one == other)
 }

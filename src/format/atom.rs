@@ -119,7 +119,7 @@ impl Atom {
     }
 
     /// What its value looks like, for reasons.
-    pub(super) fn likeness(self) -> &'static str {
+    pub(super) fn content_match(self) -> &'static str {
         match self {
             Atom::Dash => "-",
             Atom::Time => "time like [23/Nov/2026:08:41:00 +0000]",

@@ -206,7 +206,7 @@ fn ambiguity(first: &Field, second: &Field, between: &[u8]) -> String {
 }
 
 fn no_value(atom: Atom, key: &str) -> Arc<str> {
-    format!("no {} where the format has %({key})s", atom.likeness()).into()
+    format!("no {} where the format has %({key})s", atom.content_match()).into()
 }
 
 fn no_end(key: &str, until: &str, last: bool) -> Arc<str> {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::format::Preset;
-use crate::model::{Checkpoint, HeadPrint, Sighting};
-use crate::source::fingerprint::{Likeness, head_print};
+use crate::model::{Checkpoint, Fingerprint, Sighting};
+use crate::source::fingerprint::{ContentMatch, head_fingerprint};
 use crate::source::{Compression, Tail};
 
 use crate::daemon::files::Streamed;
@@ -28,7 +28,7 @@ pub(crate) enum Unreadable {
 /// What a file is, by itself.
 pub(crate) enum Examined {
     /// A log, unless nobody can read it.
-    Log { head: HeadPrint, choice: Result<Chosen, Unreadable>, seen: Sighting },
+    Log { head: Fingerprint, choice: Result<Chosen, Unreadable>, seen: Sighting },
     NotOurs {
         /// Whether more content may change that.
         open: bool,
@@ -54,7 +54,7 @@ pub(crate) fn examine(
         return Ok(Examined::Archive);
     }
     let sample = sample(|limit| tail.first_bytes(limit))?;
-    let Some(head) = head_print(&sample) else {
+    let Some(head) = head_fingerprint(&sample) else {
         return Ok(Examined::NotOurs { open: true }); // no complete line yet
     };
     let behind_hole =
@@ -96,9 +96,9 @@ pub(crate) fn examine(
 pub(crate) fn settle_format(
     formats: &mut Formats,
     choice: Result<Chosen, Unreadable>,
-    known: &[(Checkpoint, Likeness)],
+    known: &[(Checkpoint, ContentMatch)],
 ) -> Result<Chosen, Unreadable> {
-    let before = known.iter().find(|(_, likeness)| *likeness == Likeness::Same);
+    let before = known.iter().find(|(_, content_match)| *content_match == ContentMatch::Same);
     let before = before.and_then(|(known, _)| formats.stored(&known.format));
     before.map_or(choice, |format| Ok((format, None)))
 }

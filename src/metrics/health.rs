@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// Reading a batch takes less than a second, and a look at ten thousand files, too.
+/// ReadContext a batch takes less than a second, and a look at ten thousand files, too.
 const STUCK: Duration = Duration::from_secs(120);
 
 /// Now, in seconds since 1970.
@@ -83,7 +83,7 @@ impl Health {
         set(&self.reading, Some(Instant::now()));
     }
 
-    /// Reading has ended for now.
+    /// ReadContext has ended for now.
     pub fn reads_not(&self) {
         set(&self.reading, None);
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::file::{FileId, HeadPrint, Mark};
+use super::file::{FileId, Fingerprint, Position};
 use super::reason::RejectClass;
 use super::record::{GunicornLogModel, Micros};
 use super::rollup::Rollup;
@@ -21,7 +21,7 @@ pub struct Span {
     /// Offset of the first byte.
     pub from: u64,
     /// Behind the last byte.
-    pub to: Mark,
+    pub to: Position,
     /// Complete lines between them.
     pub lines: u64,
     /// Lines that became rows.
@@ -32,7 +32,7 @@ pub struct Span {
     /// no access lines.
     pub excluded: u64,
     /// The first line's fingerprint; set when `from` is 0.
-    pub head: Option<HeadPrint>,
+    pub head: Option<Fingerprint>,
     /// The file's size when it was last looked at, in bytes; never less than `to`.
     pub size: u64,
 }

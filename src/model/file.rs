@@ -36,15 +36,15 @@ pub struct FileKey {
 
 /// The first 16 bytes of a SHA-256.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Fingerprint(pub [u8; 16]);
+pub struct ShortHash(pub [u8; 16]);
 
 /// A fingerprint and the number of bytes that it covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct HeadPrint {
+pub struct Fingerprint {
     /// Covered bytes.
     pub length: u32,
     /// Their fingerprint.
-    pub print: Fingerprint,
+    pub print: ShortHash,
 }
 
 /// SHA-256 of all bytes of a file before some offset, and how to go on from there.
@@ -59,11 +59,11 @@ pub struct Digest {
 
 /// A place in a file, and what is known of the bytes before it. [`Default`] is the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mark {
+pub struct Position {
     /// So many bytes are before it.
     pub offset: u64,
     /// The fingerprint of the bytes just before it (4 KiB at most); `None` at the beginning.
-    pub guard: Option<HeadPrint>,
+    pub guard: Option<Fingerprint>,
     /// The digest of all bytes before it; `None` at the beginning.
     pub digest: Option<Digest>,
 }
@@ -78,7 +78,7 @@ pub struct Sighting {
     /// What the file system says; `None` for a stream.
     pub key: Option<FileKey>,
     /// The first complete line (its first 4 KiB at most), once there is one.
-    pub head: Option<HeadPrint>,
+    pub head: Option<Fingerprint>,
 }
 
 /// A logical file about to be written down for the first time.
@@ -102,9 +102,9 @@ pub struct Checkpoint {
     /// What the file system said, `None` for a stream.
     pub key: Option<FileKey>,
     /// The first line's fingerprint, `None` until a line was committed.
-    pub head: Option<HeadPrint>,
+    pub head: Option<Fingerprint>,
     /// The fingerprint of the bytes just before `committed` (4 KiB at most).
-    pub guard: Option<HeadPrint>,
+    pub guard: Option<Fingerprint>,
     /// The digest of all bytes before `committed`.
     pub digest: Option<Digest>,
     /// Every byte before this offset is stored, rejected or excluded.
@@ -121,7 +121,7 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Where it is stored up to.
-    pub fn mark(&self) -> Mark {
-        Mark { offset: self.committed, guard: self.guard, digest: self.digest }
+    pub fn mark(&self) -> Position {
+        Position { offset: self.committed, guard: self.guard, digest: self.digest }
     }
 }

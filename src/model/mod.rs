@@ -13,7 +13,7 @@ mod tuples;
 
 pub use batch::{Batch, Span};
 pub use file::{
-    Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Mark, NewFile,
+    Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, NewFile, Position, ShortHash,
     Sighting,
 };
 pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};

@@ -3,7 +3,7 @@
 //! Parsed fields go straight into one growing buffer, so a batch is a few large allocations and
 //! not a million small ones. The layout is the tuple of PostgreSQL's binary COPY (a count of
 //! fields, then a length and the bytes of each, big-endian, −1 for NULL;
-//! <https://www.postgresql.org/docs/current/sql-copy.html>): one arm of the store sends the bytes
+//! <https://www.postgresql.org/docs/current/sql-copy.html>): one backend of the store sends the bytes
 //! as they are, the other walks them with [`Tuples::rows`]. Both see the same values.
 
 use std::net::IpAddr;

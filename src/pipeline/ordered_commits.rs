@@ -19,7 +19,7 @@ type Landed = (Batch, Option<Writer>);
 
 /// The connections of one import.
 #[derive(Debug)]
-pub(crate) struct Lanes {
+pub(crate) struct OrderedCommits {
     store: Store,
     owner: String,
     limit: usize,
@@ -29,7 +29,7 @@ pub(crate) struct Lanes {
     last: Option<oneshot::Receiver<()>>,
 }
 
-impl Lanes {
+impl OrderedCommits {
     /// At most `limit` of them; fewer if the store has no use for as many.
     pub(crate) fn new(store: Store, owner: String, limit: usize) -> Self {
         let limit = limit.clamp(1, store.concurrent_writers());

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 use crate::identity::formats::Format;
 use crate::model::now;
 use crate::model::{Batch, FileId, Micros};
-use crate::pipeline::read_lines::{Limits, Reading, Stop, fill};
+use crate::pipeline::read_lines::{Limits, ReadContext, Stop, fill};
 use crate::source::Lines;
 
 /// Batches that wait for a connection: one, so that there is always one to send.
@@ -77,7 +77,7 @@ impl Reader {
         loop {
             let mut batch = spares.try_recv().unwrap_or_default();
             batch.cutoff = self.cutoff;
-            let reading = Reading {
+            let reading = ReadContext {
                 file: self.file,
                 epoch: self.epoch,
                 parser: &self.format.parser,

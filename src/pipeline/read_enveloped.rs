@@ -11,14 +11,14 @@ use crate::source::{Block, Envelope, Joined, Stream};
 use crate::source::{Lines, MAX_LINE, TOO_LONG_KEPT};
 
 use crate::pipeline::read_lines::{
-    CONTINUES, Limits, MAX_JOINED, MAX_JOINED_BYTES, NO_END, Reading, Step, TOO_LONG, keep,
+    CONTINUES, Limits, MAX_JOINED, MAX_JOINED_BYTES, NO_END, ReadContext, Step, TOO_LONG, keep,
     too_long,
 };
 
 /// Takes physical lines that are whole lines and records, as nearly all of a log is.
 pub(crate) fn run(
     lines: &mut Lines,
-    reading: &Reading<'_>,
+    reading: &ReadContext<'_>,
     envelope: Envelope,
     batch: &mut Batch,
     at: usize,
@@ -51,7 +51,7 @@ pub(crate) fn run(
 /// Takes one block of lines, and further ones if a record goes on in them.
 pub(crate) fn step(
     lines: &mut Lines,
-    reading: &Reading<'_>,
+    reading: &ReadContext<'_>,
     envelope: Envelope,
     batch: &mut Batch,
     at: usize,
@@ -116,7 +116,7 @@ pub(crate) fn step(
 /// If it cannot, or a piece is open, that stays unread.
 fn last(
     lines: &mut Lines,
-    reading: &Reading<'_>,
+    reading: &ReadContext<'_>,
     envelope: Envelope,
     batch: &mut Batch,
     at: usize,
@@ -201,7 +201,7 @@ impl<'a> Group<'a> {
 
     /// Finds out what the lines of the first block become, and of those behind it that belong to a
     /// record of it. `None` if the rest of a record may be on its way.
-    fn fates(&mut self, reading: &Reading<'_>, ended: bool) -> Option<Vec<Fate>> {
+    fn fates(&mut self, reading: &ReadContext<'_>, ended: bool) -> Option<Vec<Fate>> {
         let mut fates: Vec<Option<Fate>> = Vec::new();
         self.taken = self.end();
         let mut nth = 0;
@@ -232,7 +232,7 @@ impl<'a> Group<'a> {
     }
 
     /// What a line becomes by itself; if that is not settled, why it cannot be read.
-    fn alone(&self, reading: &Reading<'_>, nth: usize) -> Result<String, Fate> {
+    fn alone(&self, reading: &ReadContext<'_>, nth: usize) -> Result<String, Fate> {
         let line = &self.lines[nth];
         if line.stream.is_none() {
             return Err(Fate::Reject(self.envelope.missing().to_owned()));
@@ -253,7 +253,7 @@ impl<'a> Group<'a> {
     }
 
     /// Tries to read a line together with those of its stream behind it.
-    fn together(&mut self, reading: &Reading<'_>, nth: usize, ended: bool) -> Together {
+    fn together(&mut self, reading: &ReadContext<'_>, nth: usize, ended: bool) -> Together {
         let (stream, begin) = (self.lines[nth].stream, self.lines[nth].at);
         let mut text = self.lines[nth].payload.to_vec();
         let mut further = Vec::new();

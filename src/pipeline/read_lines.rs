@@ -11,11 +11,11 @@
 use std::io::{self, Read};
 
 use crate::format::{Chunk, LineParser, Parsed, Reject};
-use crate::model::{Batch, FileId, Mark, Micros, Span};
+use crate::model::{Batch, FileId, Micros, Position, Span};
 use crate::pipeline::read_enveloped;
 use crate::source::Envelope;
 use crate::source::Lines;
-use crate::source::fingerprint::{head_print, whole_head_print};
+use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
 
 /// Lines that may belong to one record, at most.
 pub(crate) const MAX_JOINED: usize = 8;
@@ -35,7 +35,7 @@ pub(crate) const CONTINUES: &str = "continues the record of the line before it";
 
 /// Where lines come from and what happens to them.
 #[derive(Debug)]
-pub(crate) struct Reading<'a> {
+pub(crate) struct ReadContext<'a> {
     pub(crate) file: FileId,
     pub(crate) epoch: i64,
     pub(crate) parser: &'a LineParser,
@@ -96,7 +96,7 @@ pub(crate) enum Step {
 pub(crate) fn fill(
     lines: &mut Lines,
     source: &mut dyn Read,
-    reading: &Reading<'_>,
+    reading: &ReadContext<'_>,
     batch: &mut Batch,
     limits: Limits,
     turn: u64,
@@ -153,7 +153,7 @@ pub(crate) fn fill(
 }
 
 /// The place of the file's span in the batch, made if there is none.
-fn span_of(batch: &mut Batch, reading: &Reading<'_>, from: u64) -> usize {
+fn span_of(batch: &mut Batch, reading: &ReadContext<'_>, from: u64) -> usize {
     if let Some(at) = batch.spans.iter().position(|span| span.file == reading.file) {
         batch.spans[at].size = reading.size;
         return at;
@@ -162,7 +162,7 @@ fn span_of(batch: &mut Batch, reading: &Reading<'_>, from: u64) -> usize {
         file: reading.file,
         epoch: reading.epoch,
         from,
-        to: Mark { offset: from, ..Mark::default() },
+        to: Position { offset: from, ..Position::default() },
         lines: 0,
         rows: 0,
         rejected: 0,
@@ -175,19 +175,19 @@ fn span_of(batch: &mut Batch, reading: &Reading<'_>, from: u64) -> usize {
 
 /// The first line's fingerprint, from the very bytes that are stored: the file may have changed
 /// since its name was looked up.
-fn note_head(lines: &Lines, reading: &Reading<'_>, span: &mut Span, ended: bool) {
+fn note_head(lines: &Lines, reading: &ReadContext<'_>, span: &mut Span, ended: bool) {
     if span.from == 0 && span.head.is_none() && lines.offset() == 0 {
         span.head = if ended && reading.whole {
-            whole_head_print(lines.partial())
+            whole_head_fingerprint(lines.partial())
         } else {
-            head_print(lines.partial())
+            head_fingerprint(lines.partial())
         };
     }
 }
 
 /// Takes lines that are looked at together, for as long as they are records: nearly all of a log.
 /// The first that is none, and whatever is not plainly a line, is left to [`step`].
-fn run(lines: &mut Lines, reading: &Reading<'_>, batch: &mut Batch, at: usize, limits: Limits) {
+fn run(lines: &mut Lines, reading: &ReadContext<'_>, batch: &mut Batch, at: usize, limits: Limits) {
     // A line that the store refuses is looked for one by one.
     let mut plain = lines.at_line_start() && !lines.is_passing() && reading.refused.is_none();
     while plain {
@@ -222,7 +222,7 @@ fn run(lines: &mut Lines, reading: &Reading<'_>, batch: &mut Batch, at: usize, l
 /// Takes one line, or one record of several.
 fn step(
     lines: &mut Lines,
-    reading: &Reading<'_>,
+    reading: &ReadContext<'_>,
     batch: &mut Batch,
     at: usize,
     ended: bool,
@@ -271,7 +271,7 @@ fn step(
 /// Takes a line that is too long, if its end was found.
 pub(crate) fn too_long(
     lines: &mut Lines,
-    reading: &Reading<'_>,
+    reading: &ReadContext<'_>,
     batch: &mut Batch,
     at: usize,
 ) -> Step {
@@ -288,7 +288,7 @@ pub(crate) fn too_long(
 /// Keeps what the line at `offset` became, unless it is a reject: the answer then. `time` is that
 /// of a line that says none.
 pub(crate) fn keep(
-    reading: &Reading<'_>,
+    reading: &ReadContext<'_>,
     batch: &mut Batch,
     at: usize,
     offset: u64,
@@ -315,7 +315,7 @@ pub(crate) fn keep(
 /// stands alone.
 fn join(
     lines: &mut Lines,
-    reading: &Reading<'_>,
+    reading: &ReadContext<'_>,
     batch: &mut Batch,
     at: usize,
     end: u64,
@@ -355,7 +355,7 @@ fn join(
 
 /// A last line without an end, in a file that is whole: a row if it can be read as one. If it
 /// cannot, it was cut, and stays unread.
-fn last(lines: &mut Lines, reading: &Reading<'_>, batch: &mut Batch, at: usize) -> Step {
+fn last(lines: &mut Lines, reading: &ReadContext<'_>, batch: &mut Batch, at: usize) -> Step {
     let (offset, end) = (lines.offset(), lines.read_to());
     let bytes = lines.partial();
     if bytes.is_empty() || !lines.at_line_start() {

@@ -8,7 +8,7 @@ use sha2::Sha256;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::digest::{FixedOutput, Update};
 
-use crate::model::{Digest, Mark};
+use crate::model::{Digest, Position};
 
 /// Bytes of a block of SHA-256.
 const BLOCK: u64 = 64;
@@ -20,7 +20,7 @@ pub(super) struct Hasher(Sha256);
 impl Hasher {
     /// Knows all bytes before `mark`; `history` are the last of them, as many as its guard covers.
     /// `None` if the digest is not known there.
-    pub(super) fn at(mark: &Mark, history: &[u8]) -> Option<Self> {
+    pub(super) fn at(mark: &Position, history: &[u8]) -> Option<Self> {
         if mark.offset == 0 {
             return Some(Self::default());
         }
@@ -74,9 +74,10 @@ mod tests {
         let text = text(1000);
         for first in [1, 55, 56, 63, 64, 65, 127, 128, 500] {
             for last in [first, first + 1, first + 64, 999, 1000] {
-                let mut one = Hasher::at(&Mark::default(), b"").unwrap();
+                let mut one = Hasher::at(&Position::default(), b"").unwrap();
                 one.update(&text[..first]);
-                let mark = Mark { offset: first as u64, digest: Some(one.digest()), guard: None };
+                let mark =
+                    Position { offset: first as u64, digest: Some(one.digest()), guard: None };
                 let mut other = Hasher::at(&mark, &text[..first]).unwrap();
                 assert_eq!(other.digest(), one.digest());
                 other.update(&text[first..last]);
@@ -101,9 +102,9 @@ mod tests {
 
     #[test]
     fn where_no_digest_is_known_none_is_made_up() {
-        let mark = Mark { offset: 70, ..Mark::default() };
+        let mark = Position { offset: 70, ..Position::default() };
         assert!(Hasher::at(&mark, &text(70)).is_none());
-        let mark = Mark { digest: Some(Hasher::default().digest()), ..mark };
+        let mark = Position { digest: Some(Hasher::default().digest()), ..mark };
         assert!(Hasher::at(&mark, b"short").is_none());
     }
 }

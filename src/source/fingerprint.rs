@@ -8,23 +8,23 @@
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{Checkpoint, FileKey, Fingerprint, HeadPrint};
+use crate::model::{Checkpoint, FileKey, Fingerprint, ShortHash};
 
 /// Bytes of the first line that its fingerprint covers, at most (4 KiB).
 pub const HEAD_LENGTH: usize = 4096;
 
 /// Bytes before the committed offset that its guard covers, at most (4 KiB).
-pub const GUARD_LENGTH: usize = 4096;
+pub const TAIL_FINGERPRINT_LENGTH: usize = 4096;
 
 /// The fingerprint of `bytes`.
-pub fn print(bytes: &[u8]) -> HeadPrint {
+pub fn print(bytes: &[u8]) -> Fingerprint {
     let mut print = [0; 16];
     print.copy_from_slice(&Sha256::digest(bytes)[..16]);
-    HeadPrint { length: u32::try_from(bytes.len()).unwrap_or(u32::MAX), print: Fingerprint(print) }
+    Fingerprint { length: u32::try_from(bytes.len()).unwrap_or(u32::MAX), print: ShortHash(print) }
 }
 
 /// The fingerprint of a file's first line, without its end; `None` while it has no complete one.
-pub fn head_print(first_bytes: &[u8]) -> Option<HeadPrint> {
+pub fn head_fingerprint(first_bytes: &[u8]) -> Option<Fingerprint> {
     let first_bytes = &first_bytes[..first_bytes.len().min(HEAD_LENGTH)];
     match memchr::memchr(b'\n', first_bytes) {
         Some(at) => Some(last_line_print(&first_bytes[..at])),
@@ -33,25 +33,26 @@ pub fn head_print(first_bytes: &[u8]) -> Option<HeadPrint> {
 }
 
 /// The same for the beginning of a file that is whole, and may be one line without an end.
-pub fn whole_head_print(first_bytes: &[u8]) -> Option<HeadPrint> {
-    head_print(first_bytes)
+pub fn whole_head_fingerprint(first_bytes: &[u8]) -> Option<Fingerprint> {
+    head_fingerprint(first_bytes)
         .or_else(|| (!first_bytes.is_empty()).then(|| last_line_print(first_bytes)))
 }
 
 /// The fingerprint of a line that may lack the newline of its end, or both bytes of it: the same
 /// whichever is written already.
-fn last_line_print(line: &[u8]) -> HeadPrint {
+fn last_line_print(line: &[u8]) -> Fingerprint {
     print(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
 /// How much of the bytes before `offset` its guard covers.
-pub fn guard_length(offset: u64) -> usize {
-    usize::try_from(offset).map_or(GUARD_LENGTH, |offset| offset.min(GUARD_LENGTH))
+pub fn tail_fingerprint_length(offset: u64) -> usize {
+    usize::try_from(offset)
+        .map_or(TAIL_FINGERPRINT_LENGTH, |offset| offset.min(TAIL_FINGERPRINT_LENGTH))
 }
 
 /// What a file's bytes say about a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Likeness {
+pub enum ContentMatch {
     /// It holds what was committed, and perhaps more.
     Same,
     /// It begins alike and ends before the committed offset.
@@ -60,27 +61,27 @@ pub enum Likeness {
     Different,
 }
 
-/// Compares content: `size` and `head` of the file, and `guard_at`, the fingerprint of the bytes
+/// Compares content: `size` and `head` of the file, and `tail_fingerprint_at`, the fingerprint of the bytes
 /// before an offset of it.
 pub fn compare<E>(
     checkpoint: &Checkpoint,
     size: u64,
-    head: Option<HeadPrint>,
-    guard_at: impl FnOnce(u64) -> Result<Option<HeadPrint>, E>,
-) -> Result<Likeness, E> {
+    head: Option<Fingerprint>,
+    tail_fingerprint_at: impl FnOnce(u64) -> Result<Option<Fingerprint>, E>,
+) -> Result<ContentMatch, E> {
     if checkpoint.committed == 0 {
         // Registered, and nothing read yet: only the head can tell.
         let alike = checkpoint.head.is_some() && checkpoint.head == head;
-        return Ok(if alike { Likeness::Same } else { Likeness::Different });
+        return Ok(if alike { ContentMatch::Same } else { ContentMatch::Different });
     }
     if checkpoint.head.is_none() || checkpoint.head != head {
-        return Ok(Likeness::Different);
+        return Ok(ContentMatch::Different);
     }
     if size < checkpoint.committed {
-        return Ok(Likeness::Shorter);
+        return Ok(ContentMatch::Shorter);
     }
-    let alike = guard_at(checkpoint.committed)? == checkpoint.guard;
-    Ok(if alike { Likeness::Same } else { Likeness::Different })
+    let alike = tail_fingerprint_at(checkpoint.committed)? == checkpoint.guard;
+    Ok(if alike { ContentMatch::Same } else { ContentMatch::Different })
 }
 
 /// Whether both are the same object of the same file system. Where birth times are known they
@@ -117,7 +118,7 @@ mod tests {
             file: FileId(1),
             path: "/a".into(),
             key: None,
-            head: head_print(head),
+            head: head_fingerprint(head),
             guard: Some(print(guard)),
             digest: None,
             committed,
@@ -128,10 +129,10 @@ mod tests {
         }
     }
 
-    fn likeness(known: &Checkpoint, file: &[u8]) -> Likeness {
-        compare::<()>(known, file.len() as u64, head_print(file), |offset| {
+    fn content_match(known: &Checkpoint, file: &[u8]) -> ContentMatch {
+        compare::<()>(known, file.len() as u64, head_fingerprint(file), |offset| {
             let end = offset as usize;
-            Ok(Some(print(&file[end - guard_length(offset)..end])))
+            Ok(Some(print(&file[end - tail_fingerprint_length(offset)..end])))
         })
         .unwrap()
     }
@@ -139,12 +140,12 @@ mod tests {
     #[test]
     fn a_file_that_grew_is_the_same() {
         let known = checkpoint(8, b"one\ntwo\n", b"one\ntwo\n");
-        assert_eq!(likeness(&known, b"one\ntwo\n"), Likeness::Same);
-        assert_eq!(likeness(&known, b"one\ntwo\nthree\n"), Likeness::Same);
-        assert_eq!(likeness(&known, b"one\nTWO\nthree\n"), Likeness::Different);
-        assert_eq!(likeness(&known, b"ONE\ntwo\nthree\n"), Likeness::Different);
-        assert_eq!(likeness(&known, b"one\n"), Likeness::Shorter);
-        assert_eq!(likeness(&known, b"on"), Likeness::Different);
+        assert_eq!(content_match(&known, b"one\ntwo\n"), ContentMatch::Same);
+        assert_eq!(content_match(&known, b"one\ntwo\nthree\n"), ContentMatch::Same);
+        assert_eq!(content_match(&known, b"one\nTWO\nthree\n"), ContentMatch::Different);
+        assert_eq!(content_match(&known, b"ONE\ntwo\nthree\n"), ContentMatch::Different);
+        assert_eq!(content_match(&known, b"one\n"), ContentMatch::Shorter);
+        assert_eq!(content_match(&known, b"on"), ContentMatch::Different);
     }
 
     #[test]

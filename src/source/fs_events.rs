@@ -25,13 +25,13 @@ struct Rung {
 }
 
 /// A coalescing bell over the watched directories.
-pub struct Doorbell {
+pub struct FsEvents {
     rung: Arc<(Mutex<Rung>, Notify)>,
     watcher: Option<RecommendedWatcher>,
     watched: HashSet<PathBuf>,
 }
 
-impl Doorbell {
+impl FsEvents {
     /// A bell, with the reason if the system gives no events; then only the timer is left.
     pub fn new() -> (Self, Option<notify::Error>) {
         let rung: Arc<(Mutex<Rung>, Notify)> = Arc::default();

@@ -1,7 +1,7 @@
 //! Which files exist, which of them are the same, and their bytes as lines.
 //!
 //! This room only reads: it never writes, renames or deletes anything in a log directory, and it
-//! never believes an event: the doorbell is a hint, a look at the files is the truth. What comes from a
+//! never believes an event: the fs_events is a hint, a look at the files is the truth. What comes from a
 //! stream it writes to a directory of its own.
 //!
 //! - [`Watchlist`] finds files by directory, name or pattern ([`discover`]).
@@ -9,7 +9,7 @@
 //! - [`Tail`] is one open file that grows; [`Compression`] opens one that does not.
 //! - [`Lines`] turns bytes into complete lines; a partial line stays unread; `digest` hashes
 //!   them as they pass.
-//! - [`Doorbell`] says that a look may be worth it.
+//! - [`FsEvents`] says that a look may be worth it.
 //! - [`Spool`] makes files of streams.
 
 mod archive;
@@ -28,7 +28,7 @@ pub(crate) mod whole_file;
 pub use archive::{Compression, open_archive};
 pub use discover::{Sight, WatchError, Watchlist};
 pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, Piece, Stream};
-pub use fs_events::Doorbell;
+pub use fs_events::FsEvents;
 pub use lines::{Line, Lines, MAX_LINE, Passage, TOO_LONG_KEPT};
 pub use spool::Spool;
 pub use tail::{Look, Tail};

@@ -6,10 +6,10 @@ use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::model::{FileKey, HeadPrint, Mark};
+use crate::model::{FileKey, Fingerprint, Position};
 
 use super::archive::{Compression, compression_of};
-use super::fingerprint::{HEAD_LENGTH, guard_length, head_print, print};
+use super::fingerprint::{HEAD_LENGTH, head_fingerprint, print, tail_fingerprint_length};
 use super::handle::{Handle, Opened, key};
 use super::lines::{Lines, Passage};
 
@@ -20,7 +20,7 @@ pub struct Tail {
     path: PathBuf,
     handle: Handle,
     /// The first unread byte; if the bytes before it change, the file is another one.
-    mark: Mark,
+    mark: Position,
     /// Size at the last look.
     size: u64,
     /// Largest size that was seen.
@@ -65,7 +65,7 @@ impl Tail {
             touched: false,
             met: Instant::now(),
             sized: Instant::now(),
-            mark: Mark::default(),
+            mark: Position::default(),
         }))
     }
 
@@ -82,7 +82,7 @@ impl Tail {
     /// The same file, to be read from its beginning as if it were new.
     #[must_use]
     pub fn again(self) -> Self {
-        Self { mark: Mark::default(), largest: 0, verified: 0, ..self }
+        Self { mark: Position::default(), largest: 0, verified: 0, ..self }
     }
 
     /// Where it was last seen.
@@ -105,8 +105,8 @@ impl Tail {
         self.mark.offset
     }
 
-    /// Fingerprint of the bytes before the first unread one.
-    pub fn guard(&self) -> Option<HeadPrint> {
+    /// ShortHash of the bytes before the first unread one.
+    pub fn guard(&self) -> Option<Fingerprint> {
         self.mark.guard
     }
 
@@ -215,15 +215,15 @@ impl Tail {
     ///
     /// # Errors
     /// A read that fails.
-    pub fn head(&self) -> io::Result<Option<HeadPrint>> {
-        Ok(head_print(&self.first_bytes(HEAD_LENGTH)?))
+    pub fn head(&self) -> io::Result<Option<Fingerprint>> {
+        Ok(head_fingerprint(&self.first_bytes(HEAD_LENGTH)?))
     }
 
     /// The fingerprint that guards `offset`; `None` at 0 or if the file is shorter.
     ///
     /// # Errors
     /// A read that fails.
-    pub fn guard_at(&self, offset: u64) -> io::Result<Option<HeadPrint>> {
+    pub fn tail_fingerprint_at(&self, offset: u64) -> io::Result<Option<Fingerprint>> {
         let history = self.history(offset)?;
         Ok((!history.is_empty()).then(|| print(&history)))
     }
@@ -233,11 +233,11 @@ impl Tail {
     /// # Errors
     /// A read that fails.
     pub fn is_intact(&self) -> io::Result<bool> {
-        Ok(self.guard_at(self.mark.offset)? == self.mark.guard)
+        Ok(self.tail_fingerprint_at(self.mark.offset)? == self.mark.guard)
     }
 
     fn history(&self, offset: u64) -> io::Result<Vec<u8>> {
-        let length = guard_length(offset);
+        let length = tail_fingerprint_length(offset);
         let mut bytes = Vec::with_capacity(length);
         self.from(offset - length as u64)?.take(length as u64).read_to_end(&mut bytes)?;
         if bytes.len() < length {
@@ -300,13 +300,13 @@ impl Tail {
     }
 
     /// Everything before `mark` was read.
-    pub fn advance(&mut self, mark: Mark) {
+    pub fn advance(&mut self, mark: Position) {
         self.mark = mark;
         self.size = self.size.max(mark.offset);
     }
 
     /// Back to `mark`, to read again from there.
-    pub fn rewind(&mut self, mark: Mark) {
+    pub fn rewind(&mut self, mark: Position) {
         self.mark = mark;
     }
 }

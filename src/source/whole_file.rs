@@ -9,9 +9,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{Checkpoint, FileKey, HeadPrint, Sighting};
+use crate::model::{Checkpoint, FileKey, Fingerprint, Sighting};
 use crate::source::Envelope;
-use crate::source::fingerprint::{GUARD_LENGTH, Likeness, compare, print};
+use crate::source::fingerprint::{ContentMatch, TAIL_FINGERPRINT_LENGTH, compare, print};
 use crate::source::{Compression, Tail, open_archive};
 
 use crate::source::each_line::each_line;
@@ -107,7 +107,7 @@ impl Source {
 
 impl Source {
     /// What the store needs to find it again. `head` is of its first bytes.
-    pub(crate) fn sighting(&self, host: &str, head: Option<HeadPrint>) -> Sighting {
+    pub(crate) fn sighting(&self, host: &str, head: Option<Fingerprint>) -> Sighting {
         Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key, head }
     }
 
@@ -118,13 +118,13 @@ impl Source {
     pub(crate) fn liken(
         &self,
         known: &Checkpoint,
-        head: Option<HeadPrint>,
-    ) -> io::Result<Likeness> {
-        let (likenesses, broken) = self.liken_all(vec![known.clone()], head)?;
-        match (likenesses.first(), broken) {
-            (Some((_, likeness)), _) => Ok(*likeness),
+        head: Option<Fingerprint>,
+    ) -> io::Result<ContentMatch> {
+        let (content_matches, broken) = self.liken_all(vec![known.clone()], head)?;
+        match (content_matches.first(), broken) {
+            (Some((_, content_match)), _) => Ok(*content_match),
             (None, Some(error)) => Err(error),
-            (None, None) => Ok(Likeness::Different),
+            (None, None) => Ok(ContentMatch::Different),
         }
     }
 
@@ -136,25 +136,25 @@ impl Source {
     pub(crate) fn liken_all(
         &self,
         mut known: Vec<Checkpoint>,
-        head: Option<HeadPrint>,
-    ) -> io::Result<Likenesses> {
+        head: Option<Fingerprint>,
+    ) -> io::Result<ContentMatches> {
         known.sort_by_key(|known| known.committed);
         let mut reader = self.reader(&Arc::default())?;
         let mut walk = Walk::new(&mut reader);
-        let mut likenesses = Vec::with_capacity(known.len());
+        let mut content_matches = Vec::with_capacity(known.len());
         for known in known {
             let mut ended = false;
-            let likeness = compare(&known, u64::MAX, head, |offset| {
+            let content_match = compare(&known, u64::MAX, head, |offset| {
                 ended = !walk.to(offset)?;
                 io::Result::Ok(walk.guard())
             });
-            match likeness {
-                Ok(_) if ended => likenesses.push((known, Likeness::Shorter)),
-                Ok(likeness) => likenesses.push((known, likeness)),
-                Err(error) => return Ok((likenesses, Some(error))),
+            match content_match {
+                Ok(_) if ended => content_matches.push((known, ContentMatch::Shorter)),
+                Ok(content_match) => content_matches.push((known, content_match)),
+                Err(error) => return Ok((content_matches, Some(error))),
             }
         }
-        Ok((likenesses, None))
+        Ok((content_matches, None))
     }
 }
 
@@ -172,7 +172,7 @@ impl Source {
 }
 
 /// Files that were compared, and the error that ended it before the last one.
-pub(crate) type Likenesses = (Vec<(Checkpoint, Likeness)>, Option<io::Error>);
+pub(crate) type ContentMatches = (Vec<(Checkpoint, ContentMatch)>, Option<io::Error>);
 
 /// A walk through some content, from its beginning on.
 pub(crate) struct Walk<'a> {
@@ -207,8 +207,8 @@ impl<'a> Walk<'a> {
             let bytes = &self.buffer[..read];
             self.lines += memchr::memchr_iter(b'\n', bytes).count() as u64;
             self.bytes += read as u64;
-            let known = bytes.len().min(GUARD_LENGTH);
-            let surplus = (self.history.len() + known).saturating_sub(GUARD_LENGTH);
+            let known = bytes.len().min(TAIL_FINGERPRINT_LENGTH);
+            let surplus = (self.history.len() + known).saturating_sub(TAIL_FINGERPRINT_LENGTH);
             self.history.drain(..surplus);
             self.history.extend_from_slice(&bytes[bytes.len() - known..]);
         }
@@ -216,7 +216,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The guard at this place.
-    pub(crate) fn guard(&self) -> Option<HeadPrint> {
+    pub(crate) fn guard(&self) -> Option<Fingerprint> {
         (!self.history.is_empty()).then(|| print(&self.history))
     }
 }

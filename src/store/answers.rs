@@ -1,4 +1,4 @@
-//! What a store tells: plain values, the same from every arm.
+//! What a store tells: plain values, the same from every backend.
 
 use std::net::IpAddr;
 

@@ -8,12 +8,12 @@ use super::postgres::PgIndexer;
 /// has days to be indexed; in SQLite every index is there from the first row.
 #[derive(Debug)]
 pub struct Indexer {
-    arm: Box<PgIndexer>,
+    backend: Box<PgIndexer>,
 }
 
 impl From<PgIndexer> for Indexer {
-    fn from(arm: PgIndexer) -> Indexer {
-        Indexer { arm: Box::new(arm) }
+    fn from(backend: PgIndexer) -> Indexer {
+        Indexer { backend: Box::new(backend) }
     }
 }
 
@@ -25,12 +25,12 @@ impl Indexer {
     ///
     /// [`StoreError`], here and below.
     pub async fn past_days(&mut self, today: i32) -> Result<Vec<PastDay>, StoreError> {
-        self.arm.past_days(today).await
+        self.backend.past_days(today).await
     }
 
     /// Builds the indexes that a day lacks. It can be read and written meanwhile, and what is cut
     /// short is built anew the next time.
     pub async fn index(&mut self, table: Table, day: i32) -> Result<(), StoreError> {
-        self.arm.index(table, day).await
+        self.backend.index(table, day).await
     }
 }

@@ -61,19 +61,19 @@ use sqlite::{Sqlite, SqliteWriter};
 #[derive(Clone, Debug)]
 pub struct Store {
     location: Arc<Location>,
-    arm: Arm,
+    backend: Backend,
 }
 
 #[derive(Clone, Debug)]
-enum Arm {
+enum Backend {
     Postgres(Arc<Postgres>),
     Sqlite(Arc<Sqlite>),
 }
 
-/// Calls the same method on whichever arm it is.
+/// Calls the same method on whichever backend it is.
 macro_rules! either {
-    ($arm:expr, $kind:ident, $it:ident => $call:expr) => {
-        match $arm {
+    ($backend:expr, $kind:ident, $it:ident => $call:expr) => {
+        match $backend {
             $kind::Postgres($it) => $call,
             $kind::Sqlite($it) => $call,
         }
@@ -105,15 +105,15 @@ impl Store {
 
     async fn open_and(location: Location, upgrade: bool) -> Result<Store, StoreError> {
         let name = location.to_string();
-        let arm = match &location {
-            Location::Postgres(server) => {
-                Arm::Postgres(Arc::new(Postgres::open((**server).clone(), name, upgrade).await?))
-            }
+        let backend = match &location {
+            Location::Postgres(server) => Backend::Postgres(Arc::new(
+                Postgres::open((**server).clone(), name, upgrade).await?,
+            )),
             Location::Sqlite(path) => {
-                Arm::Sqlite(Arc::new(Sqlite::open(path, name, upgrade).await?))
+                Backend::Sqlite(Arc::new(Sqlite::open(path, name, upgrade).await?))
             }
         };
-        Ok(Store { location: Arc::new(location), arm })
+        Ok(Store { location: Arc::new(location), backend })
     }
 
     /// Which schema a database has. Changes nothing, and makes no SQLite file.
@@ -155,9 +155,9 @@ impl Store {
     ///
     /// As for [`Store::may_distribute`].
     pub async fn distribute(&self) -> Result<Vec<&'static str>, StoreError> {
-        match &self.arm {
-            Arm::Postgres(arm) => arm.distribute().await,
-            Arm::Sqlite(_) => Store::may_distribute(&self.location).await.map(|()| Vec::new()),
+        match &self.backend {
+            Backend::Postgres(backend) => backend.distribute().await,
+            Backend::Sqlite(_) => Store::may_distribute(&self.location).await.map(|()| Vec::new()),
         }
     }
 
@@ -178,9 +178,9 @@ impl Store {
 
     /// How many writers can be of use at once.
     pub fn concurrent_writers(&self) -> usize {
-        match &self.arm {
-            Arm::Postgres(_) => usize::MAX,
-            Arm::Sqlite(_) => 1,
+        match &self.backend {
+            Backend::Postgres(_) => usize::MAX,
+            Backend::Sqlite(_) => 1,
         }
     }
 
@@ -190,9 +190,9 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn writer(&self, owner: &str) -> Result<Writer, StoreError> {
-        match &self.arm {
-            Arm::Postgres(arm) => Ok(PgWriter::connect(arm, owner).await?.into()),
-            Arm::Sqlite(arm) => Ok(SqliteWriter::connect(arm, owner).await?.into()),
+        match &self.backend {
+            Backend::Postgres(backend) => Ok(PgWriter::connect(backend, owner).await?.into()),
+            Backend::Sqlite(backend) => Ok(SqliteWriter::connect(backend, owner).await?.into()),
         }
     }
 
@@ -202,7 +202,7 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
-        either!(&self.arm, Arm, arm => arm.files(host).await)
+        either!(&self.backend, Backend, backend => backend.files(host).await)
     }
 
     /// The sweep that finished last.
@@ -211,7 +211,7 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
-        either!(&self.arm, Arm, arm => arm.last_sweep().await)
+        either!(&self.backend, Backend, backend => backend.last_sweep().await)
     }
 
     /// Makes the partitions of these UTC days (since 1970) for every table, ahead of their rows,
@@ -221,9 +221,9 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn prepare_days(&self, days: std::ops::Range<i32>) -> Result<(), StoreError> {
-        match &self.arm {
-            Arm::Postgres(arm) => arm.prepare_days(days).await,
-            Arm::Sqlite(_) => Ok(()),
+        match &self.backend {
+            Backend::Postgres(backend) => backend.prepare_days(days).await,
+            Backend::Sqlite(_) => Ok(()),
         }
     }
 
@@ -233,17 +233,17 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn indexer(&self) -> Result<Option<Indexer>, StoreError> {
-        match &self.arm {
-            Arm::Postgres(arm) => Ok(arm.indexer().await?.map(Indexer::from)),
-            Arm::Sqlite(_) => Ok(None),
+        match &self.backend {
+            Backend::Postgres(backend) => Ok(backend.indexer().await?.map(Indexer::from)),
+            Backend::Sqlite(_) => Ok(None),
         }
     }
 
     /// Days to which this process has added rows since the last time it was asked, oldest first.
     pub fn fresh_days(&self) -> Vec<(Table, i32)> {
-        match &self.arm {
-            Arm::Postgres(arm) => arm.fresh_days(),
-            Arm::Sqlite(_) => Vec::new(),
+        match &self.backend {
+            Backend::Postgres(backend) => backend.fresh_days(),
+            Backend::Sqlite(_) => Vec::new(),
         }
     }
 
@@ -253,8 +253,8 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn summarize(&self, days: &[(Table, i32)]) -> Result<(), StoreError> {
-        match &self.arm {
-            Arm::Postgres(arm) if !days.is_empty() => arm.summarize(days).await,
+        match &self.backend {
+            Backend::Postgres(backend) if !days.is_empty() => backend.summarize(days).await,
             _ => Ok(()),
         }
     }
@@ -265,7 +265,7 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn is_being_swept(&self) -> Result<bool, StoreError> {
-        either!(&self.arm, Arm, arm => arm.is_being_swept().await)
+        either!(&self.backend, Backend, backend => backend.is_being_swept().await)
     }
 
     /// The right to sweep, `None` while somebody else has it.
@@ -274,9 +274,9 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn sweeper(&self) -> Result<Option<Sweeper>, StoreError> {
-        match &self.arm {
-            Arm::Postgres(arm) => Ok(arm.sweeper().await?.map(Sweeper::from)),
-            Arm::Sqlite(arm) => Ok(arm.sweeper().await?.map(Sweeper::from)),
+        match &self.backend {
+            Backend::Postgres(backend) => Ok(backend.sweeper().await?.map(Sweeper::from)),
+            Backend::Sqlite(backend) => Ok(backend.sweeper().await?.map(Sweeper::from)),
         }
     }
 }

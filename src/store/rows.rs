@@ -1,4 +1,4 @@
-//! Rows of `log_file`, `sweep` and the line tables as values, whichever arm they come from.
+//! Rows of `log_file`, `sweep` and the line tables as values, whichever backend they come from.
 
 use std::net::IpAddr;
 
@@ -14,7 +14,7 @@ use super::answers::{
 };
 use super::sqlite::clock;
 use crate::model::{
-    Checkpoint, Digest, FileId, FileKey, Fingerprint, HeadPrint, MAX_OFFSET, Micros, RequestLog,
+    Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, RequestLog, ShortHash,
 };
 
 /// What [`checkpoint`] reads.
@@ -114,13 +114,17 @@ fn there<T>(column: &str, value: Option<T>) -> Result<T, sqlx::Error> {
     value.ok_or_else(|| unreadable(column))
 }
 
-fn print(row: &impl Columns, length: &str, print: &str) -> Result<Option<HeadPrint>, sqlx::Error> {
+fn print(
+    row: &impl Columns,
+    length: &str,
+    print: &str,
+) -> Result<Option<Fingerprint>, sqlx::Error> {
     let (Some(covered), Some(bytes)) = (row.int(length)?, row.bytes(print)?) else {
         return Ok(None);
     };
     let length = u32::try_from(covered).map_err(|_| unreadable(length))?;
     let bytes = bytes.try_into().map_err(|_| unreadable(print))?;
-    Ok(Some(HeadPrint { length, print: Fingerprint(bytes) }))
+    Ok(Some(Fingerprint { length, print: ShortHash(bytes) }))
 }
 
 fn digest(row: &impl Columns) -> Result<Option<Digest>, sqlx::Error> {

@@ -10,7 +10,7 @@ use crate::model::Micros;
 /// The right to sweep. Free again when it is dropped, or its process ends.
 #[derive(Debug)]
 pub struct Sweeper {
-    arm: SweeperArm,
+    backend: SweeperArm,
 }
 
 #[derive(Debug)]
@@ -29,14 +29,14 @@ pub enum DayRemoved {
 }
 
 impl From<PgSweeper> for Sweeper {
-    fn from(arm: PgSweeper) -> Sweeper {
-        Sweeper { arm: SweeperArm::Postgres(Box::new(arm)) }
+    fn from(backend: PgSweeper) -> Sweeper {
+        Sweeper { backend: SweeperArm::Postgres(Box::new(backend)) }
     }
 }
 
 impl From<SqliteSweeper> for Sweeper {
-    fn from(arm: SqliteSweeper) -> Sweeper {
-        Sweeper { arm: SweeperArm::Sqlite(Box::new(arm)) }
+    fn from(backend: SqliteSweeper) -> Sweeper {
+        Sweeper { backend: SweeperArm::Sqlite(Box::new(backend)) }
     }
 }
 
@@ -47,7 +47,7 @@ impl Sweeper {
     ///
     /// [`StoreError`], here and below.
     pub async fn count(&mut self, table: Table, cutoff: Micros) -> Result<u64, StoreError> {
-        either!(&mut self.arm, SweeperArm, arm => arm.count(table, cutoff).await)
+        either!(&mut self.backend, SweeperArm, backend => backend.count(table, cutoff).await)
     }
 
     /// UTC days since 1970 that lie wholly before `cutoff` and can leave as a whole, oldest first.
@@ -57,16 +57,16 @@ impl Sweeper {
         table: Table,
         cutoff: Micros,
     ) -> Result<Vec<i32>, StoreError> {
-        match &mut self.arm {
-            SweeperArm::Postgres(arm) => arm.whole_days(table, cutoff).await,
+        match &mut self.backend {
+            SweeperArm::Postgres(backend) => backend.whole_days(table, cutoff).await,
             SweeperArm::Sqlite(_) => Ok(Vec::new()),
         }
     }
 
     /// Removes a day with all of its rows.
     pub async fn remove_day(&mut self, table: Table, day: i32) -> Result<DayRemoved, StoreError> {
-        match &mut self.arm {
-            SweeperArm::Postgres(arm) => arm.remove_day(table, day).await,
+        match &mut self.backend {
+            SweeperArm::Postgres(backend) => backend.remove_day(table, day).await,
             SweeperArm::Sqlite(_) => Ok(DayRemoved::Rows(0)),
         }
     }
@@ -79,26 +79,26 @@ impl Sweeper {
         cutoff: Micros,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        either!(&mut self.arm, SweeperArm, arm => arm.delete(table, cutoff, limit).await)
+        either!(&mut self.backend, SweeperArm, backend => backend.delete(table, cutoff, limit).await)
     }
 
     /// Forgets counts by minute and by hour from before `cutoff`, in one transaction, at most `limit`
     /// of each; 0 were deleted when none is left.
     pub async fn delete_counts(&mut self, cutoff: Micros, limit: u32) -> Result<u64, StoreError> {
-        either!(&mut self.arm, SweeperArm, arm => arm.delete_counts(cutoff, limit).await)
+        either!(&mut self.backend, SweeperArm, backend => backend.delete_counts(cutoff, limit).await)
     }
 
     /// Gives space back to the file system, as far as that needs no long lock. PostgreSQL does so
     /// by itself.
     pub async fn give_back_space(&mut self) -> Result<(), StoreError> {
-        match &mut self.arm {
+        match &mut self.backend {
             SweeperArm::Postgres(_) => Ok(()),
-            SweeperArm::Sqlite(arm) => arm.give_back_space().await,
+            SweeperArm::Sqlite(backend) => backend.give_back_space().await,
         }
     }
 
     /// Writes the sweep down.
     pub async fn record(&mut self, report: &SweepReport) -> Result<(), StoreError> {
-        either!(&mut self.arm, SweeperArm, arm => arm.record(report).await)
+        either!(&mut self.backend, SweeperArm, backend => backend.record(report).await)
     }
 }

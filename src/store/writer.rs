@@ -14,24 +14,24 @@ use crate::model::{Batch, Checkpoint, FileId, Micros, NewFile, Reparsed, Sightin
 /// whatever writes says that nothing was written, and that nothing more will be.
 #[derive(Debug)]
 pub struct Writer {
-    arm: WriterArm,
+    backend: WriterBackend,
 }
 
 #[derive(Debug)]
-enum WriterArm {
+enum WriterBackend {
     Postgres(Box<PgWriter>),
     Sqlite(Box<SqliteWriter>),
 }
 
 impl From<PgWriter> for Writer {
-    fn from(arm: PgWriter) -> Writer {
-        Writer { arm: WriterArm::Postgres(Box::new(arm)) }
+    fn from(backend: PgWriter) -> Writer {
+        Writer { backend: WriterBackend::Postgres(Box::new(backend)) }
     }
 }
 
 impl From<SqliteWriter> for Writer {
-    fn from(arm: SqliteWriter) -> Writer {
-        Writer { arm: WriterArm::Sqlite(Box::new(arm)) }
+    fn from(backend: SqliteWriter) -> Writer {
+        Writer { backend: WriterBackend::Sqlite(Box::new(backend)) }
     }
 }
 
@@ -46,7 +46,7 @@ impl Writer {
     ///
     /// [`StoreError`], here and below.
     pub async fn candidates(&mut self, seen: &Sighting) -> Result<Vec<Checkpoint>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.candidates(seen).await)
+        either!(&mut self.backend, WriterBackend, backend => backend.candidates(seen).await)
     }
 
     /// Writes down a file that is none of the [`Writer::candidates`], and claims it; its offset is
@@ -74,13 +74,13 @@ impl Writer {
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
-        let registered = match &mut self.arm {
-            WriterArm::Postgres(arm) => arm.register(files).await,
-            WriterArm::Sqlite(arm) => {
+        let registered = match &mut self.backend {
+            WriterBackend::Postgres(backend) => backend.register(files).await,
+            WriterBackend::Sqlite(backend) => {
                 let one_by_one = async {
                     let mut registered = Vec::with_capacity(files.len());
                     for (new, known) in files {
-                        registered.push(arm.register(new, known).await?);
+                        registered.push(backend.register(new, known).await?);
                     }
                     Ok(registered)
                 };
@@ -99,7 +99,7 @@ impl Writer {
         seen: &Sighting,
         format: &str,
     ) -> Result<Option<Checkpoint>, StoreError> {
-        let done = either!(&mut self.arm, WriterArm, arm => arm.claim(file, seen, format).await);
+        let done = either!(&mut self.backend, WriterBackend, backend => backend.claim(file, seen, format).await);
         self.unless_schema(done).await
     }
 
@@ -111,7 +111,7 @@ impl Writer {
     /// [`StoreError::Unavailable`] while the lost connection still holds the lock: the server
     /// ends it within a minute or so.
     pub async fn hold_again(&mut self, file: FileId, epoch: i64) -> Result<bool, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.hold_again(file, epoch).await)
+        either!(&mut self.backend, WriterBackend, backend => backend.hold_again(file, epoch).await)
     }
 
     /// Writes down where a claimed file is now.
@@ -120,7 +120,7 @@ impl Writer {
     ///
     /// [`StoreError::Conflict`] if the epoch is another.
     pub async fn moved(&mut self, file: FileId, epoch: i64, path: &str) -> Result<(), StoreError> {
-        let done = either!(&mut self.arm, WriterArm, arm => arm.moved(file, epoch, path).await);
+        let done = either!(&mut self.backend, WriterBackend, backend => backend.moved(file, epoch, path).await);
         self.unless_schema(done).await
     }
 
@@ -131,11 +131,11 @@ impl Writer {
 
     /// The same for several files.
     pub async fn release_all(&mut self, files: &[FileId]) -> Result<(), StoreError> {
-        match &mut self.arm {
-            WriterArm::Postgres(arm) => arm.release(files).await,
-            WriterArm::Sqlite(arm) => {
+        match &mut self.backend {
+            WriterBackend::Postgres(backend) => backend.release(files).await,
+            WriterBackend::Sqlite(backend) => {
                 for &file in files {
-                    arm.release(file).await?;
+                    backend.release(file).await?;
                 }
                 Ok(())
             }
@@ -151,7 +151,8 @@ impl Writer {
     /// if some row cannot be stored; nothing is stored then. After [`StoreError::Unavailable`]
     /// it may have been stored: see the module's page.
     pub async fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let done = either!(&mut self.arm, WriterArm, arm => arm.commit(batch).await);
+        let done =
+            either!(&mut self.backend, WriterBackend, backend => backend.commit(batch).await);
         self.unless_schema(done).await
     }
 
@@ -163,9 +164,9 @@ impl Writer {
     ///
     /// As for [`Writer::commit`], but for [`StoreError::Conflict`]. The writer is of no further use.
     pub async fn stage(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        match &mut self.arm {
-            WriterArm::Postgres(arm) => arm.stage(batch).await,
-            WriterArm::Sqlite(_) => Ok(()),
+        match &mut self.backend {
+            WriterBackend::Postgres(backend) => backend.stage(batch).await,
+            WriterBackend::Sqlite(_) => Ok(()),
         }
     }
 
@@ -176,9 +177,9 @@ impl Writer {
     ///
     /// As for [`Writer::commit`]. The writer is of no further use.
     pub async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let done = match &mut self.arm {
-            WriterArm::Postgres(arm) => arm.seal(batch).await,
-            WriterArm::Sqlite(arm) => arm.commit(batch).await,
+        let done = match &mut self.backend {
+            WriterBackend::Postgres(backend) => backend.seal(batch).await,
+            WriterBackend::Sqlite(backend) => backend.commit(batch).await,
         };
         self.unless_schema(done).await
     }
@@ -186,15 +187,15 @@ impl Writer {
     /// Offset and epoch of files when no transaction is moving them any more: what became of a
     /// batch whose commit was not answered.
     pub async fn settled(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
-        match &mut self.arm {
-            WriterArm::Postgres(arm) => arm.settled(files).await,
-            WriterArm::Sqlite(arm) => arm.committed(files).await,
+        match &mut self.backend {
+            WriterBackend::Postgres(backend) => backend.settled(files).await,
+            WriterBackend::Sqlite(backend) => backend.committed(files).await,
         }
     }
 
     /// Offset and epoch of files as they are stored now.
     pub async fn committed(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.committed(files).await)
+        either!(&mut self.backend, WriterBackend, backend => backend.committed(files).await)
     }
 
     /// Writes down that nothing more comes under this identity: it was truncated, replaced or
@@ -211,7 +212,7 @@ impl Writer {
         lost_bytes: u64,
         reason: &str,
     ) -> Result<(), StoreError> {
-        let done = either!(&mut self.arm, WriterArm, arm => arm.close(file, epoch, lost_bytes, reason).await);
+        let done = either!(&mut self.backend, WriterBackend, backend => backend.close(file, epoch, lost_bytes, reason).await);
         self.unless_schema(done).await
     }
 
@@ -226,14 +227,13 @@ impl Writer {
         epoch: i64,
         lost_bytes: u64,
     ) -> Result<(), StoreError> {
-        let done =
-            either!(&mut self.arm, WriterArm, arm => arm.lose(file, epoch, lost_bytes).await);
+        let done = either!(&mut self.backend, WriterBackend, backend => backend.lose(file, epoch, lost_bytes).await);
         self.unless_schema(done).await
     }
 
     /// The files of a host of which more may come, oldest first.
     pub async fn open_files(&mut self, host: &str) -> Result<Vec<Checkpoint>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.open_files(host).await)
+        either!(&mut self.backend, WriterBackend, backend => backend.open_files(host).await)
     }
 
     /// What the line at `offset` became, `None` if nothing is stored there (or no more): tells
@@ -243,12 +243,12 @@ impl Writer {
         file: FileId,
         offset: u64,
     ) -> Result<Option<StoredLine>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.line_at(file, offset).await)
+        either!(&mut self.backend, WriterBackend, backend => backend.line_at(file, offset).await)
     }
 
     /// The file's row as it stands now: offset, digest and counters of one moment.
     pub async fn report(&mut self, file: FileId) -> Result<Option<FileReport>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.report(file).await)
+        either!(&mut self.backend, WriterBackend, backend => backend.report(file).await)
     }
 
     /// Rows and rejects whose lines begin in `from..to`, of one moment and in the order of their
@@ -260,24 +260,24 @@ impl Writer {
         to: u64,
         limit: u32,
     ) -> Result<Vec<(u64, StoredLine)>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.lines_between(file, from, to, limit).await)
+        either!(&mut self.backend, WriterBackend, backend => backend.lines_between(file, from, to, limit).await)
     }
 
     /// The offset of the first row or reject that stands at or behind the committed offset, where
     /// none can be.
     pub async fn line_behind(&mut self, file: FileId) -> Result<Option<u64>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.line_behind(file).await)
+        either!(&mut self.backend, WriterBackend, backend => backend.line_behind(file).await)
     }
 
     /// How many rows have an id that is not made of their file and offset, and the lowest of
     /// these ids. Reads the whole table.
     pub async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.strays().await)
+        either!(&mut self.backend, WriterBackend, backend => backend.strays().await)
     }
 
     /// The latest time before which a sweep that finished after `since` has removed lines.
     pub async fn swept_before(&mut self, since: Micros) -> Result<Option<Micros>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.swept_before(since).await)
+        either!(&mut self.backend, WriterBackend, backend => backend.swept_before(since).await)
     }
 
     /// The next rejects behind `after`: at most `limit`, and no more once their lines have
@@ -288,7 +288,7 @@ impl Writer {
         limit: u32,
         weight: u64,
     ) -> Result<Vec<StoredReject>, StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.rejects_after(after, limit, weight).await)
+        either!(&mut self.backend, WriterBackend, backend => backend.rejects_after(after, limit, weight).await)
     }
 
     /// Makes rows of rejects, in one transaction: the rejects leave, the rows arrive under the same
@@ -299,10 +299,12 @@ impl Writer {
     ///
     /// [`StoreError::BadRow`] if some row cannot be stored; nothing changed then.
     pub async fn reparse(&mut self, lines: &Reparsed) -> Result<bool, StoreError> {
-        let done = either!(&mut self.arm, WriterArm, arm => arm.reparse(lines).await);
+        let done =
+            either!(&mut self.backend, WriterBackend, backend => backend.reparse(lines).await);
         match self.unless_schema(done).await {
             Ok(false) => {
-                either!(&mut self.arm, WriterArm, arm => arm.keep_alive().await).map(|()| false)
+                either!(&mut self.backend, WriterBackend, backend => backend.keep_alive().await)
+                    .map(|()| false)
             }
             done => done,
         }
@@ -313,7 +315,8 @@ impl Writer {
     async fn unless_schema<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         match done {
             Err(error) if !error.is_transient() && !error.is_about_schema() => {
-                match either!(&mut self.arm, WriterArm, arm => arm.keep_alive().await) {
+                match either!(&mut self.backend, WriterBackend, backend => backend.keep_alive().await)
+                {
                     Err(reason) if reason.is_about_schema() => Err(reason),
                     _ => Err(error),
                 }
@@ -324,9 +327,9 @@ impl Writer {
 
     /// Says good-bye, which leaves an SQLite file without files beside it. Nothing is lost without.
     pub async fn end(self) {
-        match self.arm {
-            WriterArm::Postgres(_) => {}
-            WriterArm::Sqlite(arm) => arm.end().await,
+        match self.backend {
+            WriterBackend::Postgres(_) => {}
+            WriterBackend::Sqlite(backend) => backend.end().await,
         }
     }
 
@@ -334,6 +337,6 @@ impl Writer {
     /// PostgreSQL server ends a writer that was silent for two minutes, so that the files of a
     /// stopped or unreachable daemon get free.
     pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        either!(&mut self.arm, WriterArm, arm => arm.keep_alive().await)
+        either!(&mut self.backend, WriterBackend, backend => backend.keep_alive().await)
     }
 }

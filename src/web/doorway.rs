@@ -2,7 +2,7 @@
 //!
 //! One rule bounds a client that sends its request byte by byte, one that says nothing, and one
 //! that does not read its answer: a connection on which nothing could be sent for [`PATIENCE`] is
-//! at its end. Reading never prolongs it.
+//! at its end. ReadContext never prolongs it.
 
 use std::io;
 use std::net::SocketAddr;

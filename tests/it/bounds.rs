@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use log_ingestd::source::fingerprint::{GUARD_LENGTH, print};
+use log_ingestd::source::fingerprint::{TAIL_FINGERPRINT_LENGTH, print};
 
 use crate::archives::{Summary, compress};
 use crate::daemon::{Bench, Daemon, for_each_store, line, lines, peak_kib, urls};
@@ -97,12 +97,12 @@ for_each_store! {
         let last = line("/last");
         log.seek(SeekFrom::Start(far - last.len() as u64)).unwrap();
         log.write_all(last.as_bytes()).unwrap();
-        let mut guard = vec![0; GUARD_LENGTH];
-        log.read_exact_at(&mut guard, far - GUARD_LENGTH as u64).unwrap();
+        let mut guard = vec![0; TAIL_FINGERPRINT_LENGTH];
+        log.read_exact_at(&mut guard, far - TAIL_FINGERPRINT_LENGTH as u64).unwrap();
         let guard: String = print(&guard).print.0.iter().map(|byte| format!("{byte:02x}")).collect();
         let bytes = if bench.place.is_postgres() { format!("'\\x{guard}'") } else { format!("x'{guard}'") };
         bench.place.execute(&format!(
-            "UPDATE log_file SET committed = {far}, size = {far}, guard = {bytes}, guard_length = {GUARD_LENGTH}"
+            "UPDATE log_file SET committed = {far}, size = {far}, guard = {bytes}, guard_length = {TAIL_FINGERPRINT_LENGTH}"
         )).await;
         let daemon = bench.watch();
         bench.append("access.log", lines("b", 0..10));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use log_ingestd::model::{
-    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, HeadPrint, Micros, NewFile,
+    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, Micros, NewFile, ShortHash,
     Sighting, Span,
 };
 use log_ingestd::store::{Location, Store, Writer};
@@ -154,8 +154,8 @@ pub(crate) fn sighting(inode: u64, head: Option<u8>) -> Sighting {
     }
 }
 
-pub(crate) fn print(byte: u8) -> HeadPrint {
-    HeadPrint { length: 90, print: Fingerprint([byte; 16]) }
+pub(crate) fn print(byte: u8) -> Fingerprint {
+    Fingerprint { length: 90, print: ShortHash([byte; 16]) }
 }
 
 /// A new file, registered and claimed.

@@ -1,6 +1,6 @@
 //! What every store promises of files: one row, one writer, known again.
 
-use log_ingestd::model::{Checkpoint, FileKey, HeadPrint, NewFile, Sighting};
+use log_ingestd::model::{Checkpoint, FileKey, Fingerprint, NewFile, Sighting};
 use log_ingestd::store::Writer;
 
 use crate::place::{Lines, NOW, Place, advanced, claimed, print, sighting, until};
@@ -133,7 +133,7 @@ async fn candidates_share_inode_or_first_line_and_host(place: Place) {
     elsewhere.host = "other".into();
     assert_eq!(writer.candidates(&elsewhere).await.unwrap(), []);
     let mut longer = sighting(77, Some(1));
-    longer.head = Some(HeadPrint { length: 91, ..print(1) });
+    longer.head = Some(Fingerprint { length: 91, ..print(1) });
     assert_eq!(writer.candidates(&longer).await.unwrap(), []);
 }
 

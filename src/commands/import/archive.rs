@@ -24,14 +24,16 @@ use crate::model::{FileId, FileKey, Micros, Sighting};
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::owner;
-use crate::source::fingerprint::{head_print, related_names, same_object, whole_head_print};
+use crate::source::fingerprint::{
+    head_fingerprint, related_names, same_object, whole_head_fingerprint,
+};
 use crate::source::whole_file::Source;
 use crate::store::Store;
 
 use crate::commands::import::content::End;
 use crate::commands::import::identify::{Settled, Terms};
 use crate::commands::import::{Import, Progress, Summary, writer};
-use crate::pipeline::ordered_commits::Lanes;
+use crate::pipeline::ordered_commits::OrderedCommits;
 
 /// An archive that was written to in the last 2 s may not be whole.
 const SETTLED_US: Micros = 2_000_000;
@@ -83,7 +85,7 @@ impl Archivist {
     pub(crate) async fn read(self, archives: Vec<Found>) -> Vec<(Found, anyhow::Result<Verdict>)> {
         let mut import = Import {
             committer: Committer::new(self.store.clone(), owner(&self.config), None),
-            lanes: Lanes::new(self.store.clone(), owner(&self.config), 1),
+            commits: OrderedCommits::new(self.store.clone(), owner(&self.config), 1),
             formats: Formats::new(self.config.parsing.clone()),
             host: &self.config.host,
             cutoff: None,
@@ -113,7 +115,7 @@ impl Archivist {
             Err(error) => return incomplete(error.into()),
         };
         let whole = now() - source.changed_us > SETTLED_US;
-        let head = if whole { whole_head_print(&sample) } else { head_print(&sample) };
+        let head = if whole { whole_head_fingerprint(&sample) } else { head_fingerprint(&sample) };
         let Some(head) = head else {
             return Ok(if whole { Verdict::Stored(0) } else { Verdict::Incomplete });
         };

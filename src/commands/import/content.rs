@@ -110,7 +110,7 @@ impl Import<'_> {
         let mut stream = reader.start(lines, source_reader);
         let mut end = None;
         loop {
-            while end.is_none() && self.lanes.has_room() {
+            while end.is_none() && self.commits.has_room() {
                 if self.shutdown.is_requested() {
                     end = Some(Ok(End::Interrupted));
                     break;
@@ -127,10 +127,10 @@ impl Import<'_> {
                     }
                 }
                 if !batch.is_empty() {
-                    self.lanes.launch(batch);
+                    self.commits.launch(batch);
                 }
             }
-            let Some((batch, stored)) = self.lanes.land().await else { break };
+            let Some((batch, stored)) = self.commits.land().await else { break };
             if stored {
                 self.account(claimed, &batch);
             } else if let Some(refused) = self.carefully(claimed, batch).await? {
@@ -188,7 +188,7 @@ impl Import<'_> {
         first: Batch,
     ) -> anyhow::Result<Option<PassEnd>> {
         let mut batches = vec![first];
-        while let Some((batch, _)) = self.lanes.land().await {
+        while let Some((batch, _)) = self.commits.land().await {
             batches.push(batch);
         }
         let claims = vec![(claimed.file, claimed.epoch)];

@@ -79,8 +79,8 @@ impl<'a> Gatherer<'a> {
             .into_iter()
             .map(|(nth, error)| error.context(format!("cannot import '{}'", self.names[nth])));
         let failures = named.collect();
-        let Import { lanes, committer, summary, .. } = self.group.import;
-        lanes.end().await;
+        let Import { commits, committer, summary, .. } = self.group.import;
+        commits.end().await;
         committer.end().await;
         (summary, failures)
     }
@@ -103,7 +103,7 @@ impl<'a> Gatherer<'a> {
         if self.group.is_interrupted() {
             return self.gathered.clear();
         }
-        if self.group.import.lanes.is_alone() {
+        if self.group.import.commits.is_alone() {
             self.group.flush().await; // whose writer would have to be waited for at each step
         }
         let (mut ready, mut strangers, mut later) = (Vec::new(), Vec::new(), Vec::new());

@@ -8,7 +8,7 @@ use anyhow::Context;
 use crate::model::now;
 use crate::model::{Batch, FileId};
 use crate::pipeline::committer::{Claims, Outcome};
-use crate::pipeline::read_lines::{Limits, Reading, Stop, fill};
+use crate::pipeline::read_lines::{Limits, ReadContext, Stop, fill};
 use crate::store::StoreError;
 
 use crate::commands::import::Import;
@@ -84,7 +84,7 @@ impl<'a> Group<'a> {
                 if self.is_interrupted() {
                     break (lines.offset(), Ok(End::Interrupted));
                 }
-                let reading = Reading {
+                let reading = ReadContext {
                     file,
                     epoch,
                     parser: &format.parser,
@@ -129,7 +129,7 @@ impl<'a> Group<'a> {
 
     /// Sends the batch when there is a connection for it.
     async fn launch(&mut self) {
-        while !self.import.lanes.has_room() {
+        while !self.import.commits.has_room() {
             self.land().await;
         }
         if self.batch.is_empty() {
@@ -137,12 +137,12 @@ impl<'a> Group<'a> {
         }
         let mut next = self.spare.pop().unwrap_or_default();
         next.cutoff = self.import.cutoff;
-        self.import.lanes.launch(std::mem::replace(&mut self.batch, next));
+        self.import.commits.launch(std::mem::replace(&mut self.batch, next));
     }
 
     /// Waits for the batch that was sent first; `false` if none is under way.
     async fn land(&mut self) -> bool {
-        let landed = self.import.lanes.land().await;
+        let landed = self.import.commits.land().await;
         let under_way = landed.is_some();
         match landed {
             Some((batch, true)) => self.account(batch),
@@ -177,7 +177,7 @@ impl<'a> Group<'a> {
     /// each file is read again by itself, from where it is stored.
     async fn carefully(&mut self, first: Batch) {
         let mut batches = vec![first];
-        while let Some((batch, _)) = self.import.lanes.land().await {
+        while let Some((batch, _)) = self.import.commits.land().await {
             batches.push(batch);
         }
         let claims = self.members.iter().map(|it| (it.claimed.file, it.claimed.epoch));

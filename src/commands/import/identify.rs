@@ -10,7 +10,7 @@ use tracing::info;
 
 use crate::format::Parsed;
 use crate::model::{Checkpoint, FileId, GunicornLogModel, JsonRecord, NewFile, Sighting};
-use crate::source::fingerprint::Likeness;
+use crate::source::fingerprint::ContentMatch;
 use crate::store::{StoredLine, StoredRow};
 
 use crate::commands::import::{Import, writer};
@@ -182,15 +182,15 @@ impl Import<'_> {
         format: &Format,
         known: Vec<Checkpoint>,
     ) -> anyhow::Result<Standing> {
-        let (likenesses, broken) =
+        let (content_matches, broken) =
             tokio::task::block_in_place(|| source.liken_all(known, seen.head))?;
-        for (known, likeness) in likenesses.into_iter().rev() {
-            match likeness {
-                Likeness::Same => return Ok(Standing::Known(Box::new(known))),
-                Likeness::Shorter if self.contains(source, format, &known).await? => {
+        for (known, content_match) in content_matches.into_iter().rev() {
+            match content_match {
+                ContentMatch::Same => return Ok(Standing::Known(Box::new(known))),
+                ContentMatch::Shorter if self.contains(source, format, &known).await? => {
                     return Ok(Standing::Contained);
                 }
-                Likeness::Shorter | Likeness::Different => {}
+                ContentMatch::Shorter | ContentMatch::Different => {}
             }
         }
         // Behind the broken place it may be a file that is known.

@@ -5,7 +5,7 @@
 //!
 //! - `archive`: a log that was followed, and compressed before all of it was read.
 //! - `identify`: which logical file it is.
-//! - `content`: what is behind its checkpoint, batch by batch; `reader` fills them, `lanes` are the
+//! - `content`: what is behind its checkpoint, batch by batch; `reader` fills them, `commits` are the
 //!   connections over which they travel.
 //! - `single`: one file from its beginning to its end. `gather`: small files, many at a time, so that
 //!   they cost no more than their lines; `group` has their lines in common batches, each of them is a
@@ -39,7 +39,7 @@ use crate::model::now;
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{connect, owner};
-use crate::pipeline::ordered_commits::Lanes;
+use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::retain::indexing::after_import;
 use crate::store::chain;
 
@@ -93,7 +93,7 @@ pub async fn import(
     let patience = Some(config.connect_timeout.max(Duration::from_secs(1)));
     progress.plan(files.iter().filter_map(|path| path.metadata().ok()).map(|it| it.len()).sum());
     let import = Import {
-        lanes: Lanes::new(store.clone(), owner(config), jobs),
+        commits: OrderedCommits::new(store.clone(), owner(config), jobs),
         committer: Committer::new(store.clone(), owner(config), patience),
         formats: Formats::new(config.parsing.clone()),
         host: &config.host,
@@ -133,7 +133,7 @@ async fn index(store: &Store, shutdown: &mut Shutdown) {
 struct Import<'a> {
     /// Holds the claim, and stores what a lane could not.
     committer: Committer,
-    lanes: Lanes,
+    commits: OrderedCommits,
     formats: Formats,
     host: &'a str,
     cutoff: Option<Micros>,

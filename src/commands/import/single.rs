@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::identity::formats::{Format, sample};
 use crate::model::Sighting;
 use crate::source::Envelope;
-use crate::source::fingerprint::whole_head_print;
+use crate::source::fingerprint::whole_head_fingerprint;
 use crate::source::whole_file::{Source, Walk};
 
 use crate::commands::import::content::End;
@@ -34,7 +34,7 @@ impl Import<'_> {
                 .context("not readable as what its first bytes say")?;
             anyhow::Ok((source, sample))
         })?;
-        let Some(head) = whole_head_print(&sample) else { return Ok(None) };
+        let Some(head) = whole_head_fingerprint(&sample) else { return Ok(None) };
         let told = self.format(&source, sample);
         let seen = source.sighting(self.host, Some(head));
         Ok(Some(Opened { source, seen, told }))

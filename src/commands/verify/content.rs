@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::model::{Batch, Mark};
+use crate::model::{Batch, Position};
 use crate::source::Lines;
 use crate::store::{FileReport, StoredLine};
 
@@ -14,7 +14,7 @@ use crate::commands::verify::page::{Counts, Page, Swept};
 use crate::commands::verify::window::Window;
 use crate::commands::verify::{Auditor, FileVerdict};
 use crate::identity::formats::Format;
-use crate::pipeline::read_lines::{Limits, Reading, Stop, fill};
+use crate::pipeline::read_lines::{Limits, ReadContext, Stop, fill};
 use crate::source::whole_file::Source;
 
 /// What one page holds: small enough that both sides of it fit into little memory.
@@ -125,7 +125,7 @@ impl Auditor<'_> {
     ) -> anyhow::Result<Vec<(u64, StoredLine)>> {
         let Some(mut bytes) = window.bytes(from) else { return Ok(Vec::new()) };
         let mut lines = Lines::default();
-        lines.reset(&Mark { offset: from, ..Mark::default() }, b"");
+        lines.reset(&Position { offset: from, ..Position::default() }, b"");
         let mut batch = Batch::default();
         let reading = reading(report, source, format);
         let all = Limits { lines: u64::MAX, weight: usize::MAX };
@@ -182,8 +182,8 @@ impl Auditor<'_> {
     }
 }
 
-fn reading<'a>(report: &FileReport, source: &Source, format: &'a Format) -> Reading<'a> {
-    Reading {
+fn reading<'a>(report: &FileReport, source: &Source, format: &'a Format) -> ReadContext<'a> {
+    ReadContext {
         file: report.checkpoint.file,
         epoch: report.checkpoint.epoch,
         parser: &format.parser,

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::model::{Checkpoint, FileKey, HeadPrint};
-use crate::source::fingerprint::{HEAD_LENGTH, Likeness, same_object, whole_head_print};
+use crate::model::{Checkpoint, FileKey, Fingerprint};
+use crate::source::fingerprint::{ContentMatch, HEAD_LENGTH, same_object, whole_head_fingerprint};
 use crate::store::FileReport;
 
 use crate::commands::verify::{Auditor, FileVerdict};
@@ -20,7 +20,7 @@ use crate::source::whole_file::Source;
 pub(crate) struct Neighbour {
     path: PathBuf,
     key: Option<FileKey>,
-    head: Option<HeadPrint>,
+    head: Option<Fingerprint>,
 }
 
 /// The files of directories that were looked into.
@@ -38,9 +38,9 @@ impl Auditor<'_> {
         let path = Path::new(&known.path);
         let mut changed = None;
         if let Some(source) = open(path)? {
-            let head = whole_head_print(&source.sample(HEAD_LENGTH)?);
+            let head = whole_head_fingerprint(&source.sample(HEAD_LENGTH)?);
             match source.liken(known, head)? {
-                Likeness::Same => return Ok(Some(source)),
+                ContentMatch::Same => return Ok(Some(source)),
                 _ if is_object(known, &source) && !known.closed => changed = Some(source),
                 _ => {}
             }
@@ -56,7 +56,7 @@ impl Auditor<'_> {
                 continue;
             }
             if let Some(source) = open(&neighbour.path)?
-                && source.liken(known, neighbour.head)? == Likeness::Same
+                && source.liken(known, neighbour.head)? == ContentMatch::Same
             {
                 return Ok(Some(source));
             }
@@ -74,19 +74,19 @@ impl Auditor<'_> {
         let source = tokio::task::block_in_place(|| Source::open(path))?;
         let sample = sample(|limit| source.sample(limit))
             .context("not readable as what its first bytes say")?;
-        let head = whole_head_print(&sample);
+        let head = whole_head_fingerprint(&sample);
         let seen = source.sighting(&self.config.host, head);
         let mut best: Option<(Checkpoint, bool)> = None;
         for known in self.writer().await?.candidates(&seen).await? {
-            let likeness = tokio::task::block_in_place(|| source.liken(&known, head))?;
+            let content_match = tokio::task::block_in_place(|| source.liken(&known, head))?;
             let object = is_object(&known, &source) && !known.closed;
-            match likeness {
-                Likeness::Same => {
+            match content_match {
+                ContentMatch::Same => {
                     best = Some((known, true));
                     break;
                 }
                 _ if object => best = Some((known, true)),
-                Likeness::Shorter if best.is_none() => best = Some((known, false)),
+                ContentMatch::Shorter if best.is_none() => best = Some((known, false)),
                 _ => {}
             }
         }
@@ -139,7 +139,7 @@ fn look_around(directory: &Path) -> Vec<Neighbour> {
     let files = regular_files(directory).unwrap_or_default();
     let look = |path: PathBuf| {
         let source = Source::open(&path).ok()?;
-        let head = whole_head_print(&source.sample(HEAD_LENGTH).ok()?);
+        let head = whole_head_fingerprint(&source.sample(HEAD_LENGTH).ok()?);
         Some(Neighbour { path, key: source.key, head })
     };
     files.into_iter().filter_map(look).collect()

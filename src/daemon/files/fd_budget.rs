@@ -6,9 +6,9 @@ use tracing::debug;
 
 use crate::source::Tail;
 
-use crate::daemon::files::{Bystander, Roster, Why};
+use crate::daemon::files::{FollowedFiles, IgnoredFile, Why};
 
-impl Roster {
+impl FollowedFiles {
     /// A file that was just opened stays open if there is a descriptor for it.
     pub(crate) fn admit(&mut self, mut tail: Tail) {
         if self.held_open < self.descriptors {
@@ -16,13 +16,13 @@ impl Roster {
         } else {
             tail.let_go();
         }
-        self.bystanders.push(Bystander::waiting(tail));
+        self.ignored.push(IgnoredFile::waiting(tail));
     }
 
     /// Gives the descriptors to the files that would be missed most.
     pub(crate) fn share_descriptors(&mut self) {
         let followed = self.followed.iter_mut().map(|file| &mut file.tail);
-        let waiting = self.bystanders.iter_mut().filter_map(|file| match &mut file.why {
+        let waiting = self.ignored.iter_mut().filter_map(|file| match &mut file.why {
             Why::New(tail) | Why::Held { tail, .. } => Some(tail),
             Why::NotOurs { .. } | Why::CopyOf { .. } => None,
         });

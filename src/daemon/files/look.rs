@@ -11,9 +11,9 @@ use crate::model::{FileId, FileKey};
 use crate::source::fingerprint::same_object;
 use crate::source::{Look, Tail};
 
-use crate::daemon::files::{Bystander, Orphan, Roster, Why};
+use crate::daemon::files::{FollowedFiles, IgnoredFile, TruncatedFile, Why};
 
-impl Roster {
+impl FollowedFiles {
     /// Looks at everything. The file system is asked, the store is not.
     pub(crate) fn look(&mut self) {
         let mut seen: HashSet<FileKey> = HashSet::new();
@@ -34,7 +34,7 @@ impl Roster {
                 }
             }
         }
-        self.bystanders.retain(|file| seen.contains(&file.key) || matches!(file.why, Why::New(_)));
+        self.ignored.retain(|file| seen.contains(&file.key) || matches!(file.why, Why::New(_)));
         for file in &mut self.followed {
             match (seen.contains(&file.tail.key()), file.nameless) {
                 (true, _) => file.nameless = None,
@@ -66,8 +66,8 @@ impl Roster {
             }
             return Ok(());
         }
-        let bystander = known.bystanders.get(&object).and_then(|&at| self.bystanders.get_mut(at));
-        if let Some(file) = bystander.filter(|file| same_object(file.key, key)) {
+        let ignored_file = known.ignored.get(&object).and_then(|&at| self.ignored.get_mut(at));
+        if let Some(file) = ignored_file.filter(|file| same_object(file.key, key)) {
             file.moved(path);
             let look_again = match file.why {
                 Why::New(_) | Why::Held { .. } => false,
@@ -75,7 +75,7 @@ impl Roster {
                 Why::CopyOf { size: then, .. } => size != then,
             };
             if look_again && let Some(tail) = Tail::open(path)? {
-                *file = Bystander::waiting(tail);
+                *file = IgnoredFile::waiting(tail);
             }
             return Ok(());
         }
@@ -110,17 +110,17 @@ impl Roster {
             }
         }
         for (at, size) in cut.into_iter().rev() {
-            self.orphan(at, size);
+            self.truncated_file(at, size);
         }
     }
 
     /// The followed file at `at` does not hold any more what was read of it, and had `size` bytes
     /// when it did.
-    pub(crate) fn orphan(&mut self, at: usize, size: u64) {
+    pub(crate) fn truncated_file(&mut self, at: usize, size: u64) {
         let old = self.followed.swap_remove(at);
         let path = old.tail.path().to_path_buf();
         info!(file = old.file.0, path = %path.display(), "a followed file was cut short or replaced");
-        self.orphans.push(Orphan {
+        self.truncated.push(TruncatedFile {
             file: old.file,
             epoch: old.epoch,
             head: old.head,
@@ -130,29 +130,29 @@ impl Roster {
             path,
         });
         self.forget_copies(old.file);
-        self.bystanders.push(Bystander::waiting(old.tail.again()));
+        self.ignored.push(IgnoredFile::waiting(old.tail.again()));
     }
 
     /// Copies of a file that is not followed any more are looked at anew.
     pub(crate) fn forget_copies(&mut self, of: FileId) {
-        self.bystanders.retain(|b| !matches!(b.why, Why::CopyOf { file, .. } if file == of));
+        self.ignored.retain(|b| !matches!(b.why, Why::CopyOf { file, .. } if file == of));
     }
 }
 
 /// Where the files at hand stand, by device and inode.
 struct Known {
     followed: HashMap<(u64, u64), usize>,
-    bystanders: HashMap<(u64, u64), usize>,
+    ignored: HashMap<(u64, u64), usize>,
 }
 
 impl Known {
-    fn of(roster: &Roster) -> Self {
+    fn of(files: &FollowedFiles) -> Self {
         let index = |keys: &mut dyn Iterator<Item = FileKey>| {
             keys.enumerate().map(|(at, key)| ((key.device, key.inode), at)).collect()
         };
         Self {
-            followed: index(&mut roster.followed.iter().map(|file| file.tail.key())),
-            bystanders: index(&mut roster.bystanders.iter().map(|file| file.key)),
+            followed: index(&mut files.followed.iter().map(|file| file.tail.key())),
+            ignored: index(&mut files.ignored.iter().map(|file| file.key)),
         }
     }
 }

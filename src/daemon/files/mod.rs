@@ -1,6 +1,6 @@
 //! The files at hand: which are followed, which are looked at and left alone, which are gone.
 //!
-//! Two steps, so that a store that is away stops nothing else. [`Roster::look`] asks the file
+//! Two steps, so that a store that is away stops nothing else. [`FollowedFiles::look`] asks the file
 //! system only: it opens what is new at once, because a file that is open can be renamed and even
 //! deleted and is still read (if there are descriptors for all). [`super::enroll`] then asks the store what is known of it.
 //!
@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 pub(crate) use crate::daemon::files::spooled::Streamed;
 pub(crate) use crate::daemon::files::waiting::Waiting;
 
-use crate::model::{Checkpoint, FileId, FileKey, HeadPrint, Mark};
+use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Position};
 use crate::source::fingerprint::same_object;
 use crate::source::{Lines, Passage, Spool, Tail, Watchlist};
 
@@ -39,9 +39,9 @@ pub(crate) struct Followed {
     pub(crate) file: FileId,
     pub(crate) epoch: i64,
     pub(crate) format: Arc<Format>,
-    pub(crate) head: Option<HeadPrint>,
+    pub(crate) head: Option<Fingerprint>,
     /// What the store holds.
-    pub(crate) committed: Mark,
+    pub(crate) committed: Position,
     /// Whether it may have lines to read.
     pub(crate) ready: bool,
     /// The size at which nothing could be read although there are unread bytes.
@@ -92,13 +92,13 @@ impl Followed {
 
 /// A file that is known and not followed.
 #[derive(Debug)]
-pub(crate) struct Bystander {
+pub(crate) struct IgnoredFile {
     pub(crate) path: PathBuf,
     pub(crate) key: FileKey,
     pub(crate) why: Why,
 }
 
-impl Bystander {
+impl IgnoredFile {
     pub(crate) fn new(tail: &Tail, why: Why) -> Self {
         Self { path: tail.path().to_path_buf(), key: tail.key(), why }
     }
@@ -146,11 +146,11 @@ pub(crate) enum Why {
 /// A file that was cut short or replaced while it was followed; the store is told when all that
 /// was read of it is stored.
 #[derive(Debug)]
-pub(crate) struct Orphan {
+pub(crate) struct TruncatedFile {
     pub(crate) file: FileId,
     pub(crate) epoch: i64,
     pub(crate) path: PathBuf,
-    pub(crate) head: Option<HeadPrint>,
+    pub(crate) head: Option<Fingerprint>,
     pub(crate) committed: u64,
     /// How far it was read.
     pub(crate) position: u64,
@@ -160,11 +160,11 @@ pub(crate) struct Orphan {
 
 /// All files at hand.
 #[derive(Debug)]
-pub(crate) struct Roster {
+pub(crate) struct FollowedFiles {
     list: Watchlist,
     pub(crate) followed: Vec<Followed>,
-    pub(crate) bystanders: Vec<Bystander>,
-    pub(crate) orphans: Vec<Orphan>,
+    pub(crate) ignored: Vec<IgnoredFile>,
+    pub(crate) truncated: Vec<TruncatedFile>,
     /// Files that another writer has, which was said once, and the last time between two tries.
     pub(crate) held: HashMap<FileId, Duration>,
     /// Paths that could not be opened: said once, until they can.
@@ -181,7 +181,7 @@ pub(crate) struct Roster {
     pub(crate) undecided: HashSet<PathBuf>,
     /// Whether a file was given up that nobody holds open and that has no name here.
     pub(crate) out_of_reach: bool,
-    /// Archives that were found since somebody took them from here; bystanders, too.
+    /// Archives that were found since somebody took them from here; ignored, too.
     pub(crate) new_archives: Vec<FileKey>,
     /// So many files may be held open.
     descriptors: usize,
@@ -189,7 +189,7 @@ pub(crate) struct Roster {
     held_open: usize,
 }
 
-impl Roster {
+impl FollowedFiles {
     /// `kept` are open files that a look may not find; `descriptors` files may be held open.
     pub(crate) fn new(
         list: Watchlist,
@@ -197,12 +197,12 @@ impl Roster {
         kept: Vec<Tail>,
         descriptors: usize,
     ) -> Self {
-        let bystanders = kept.into_iter().map(|tail| Bystander::waiting(tail.again()));
+        let ignored = kept.into_iter().map(|tail| IgnoredFile::waiting(tail.again()));
         Self {
             list,
             followed: Vec::new(),
-            bystanders: bystanders.collect(),
-            orphans: Vec::new(),
+            ignored: ignored.collect(),
+            truncated: Vec::new(),
             held: HashMap::new(),
             closed_doors: HashSet::new(),
             spool,
@@ -230,8 +230,8 @@ impl Roster {
     pub(crate) fn has(&self, known: &Checkpoint) -> bool {
         let is_it = |key| known.key.is_some_and(|known| same_object(known, key));
         self.followed.iter().any(|file| file.file == known.file)
-            || self.orphans.iter().any(|file| file.file == known.file)
-            || self.bystanders.iter().any(|file| is_it(file.key))
+            || self.truncated.iter().any(|file| file.file == known.file)
+            || self.ignored.iter().any(|file| is_it(file.key))
     }
 
     /// Whether a file of this path would be found, if it was there.
@@ -239,14 +239,14 @@ impl Roster {
         self.list.covers(path) || self.spool.covers(path)
     }
 
-    /// The bystander that is this archive, if it is still there.
+    /// The ignored_file that is this archive, if it is still there.
     pub(crate) fn archive(&self, key: FileKey) -> Option<Found> {
-        let path = self.bystanders.iter().find(|file| file.key == key)?.path.clone();
+        let path = self.ignored.iter().find(|file| file.key == key)?.path.clone();
         let wanted = self.list.asks_for(&path);
         Some(Found { path, key, wanted })
     }
 
-    /// The files that are followed and have no name here: what a roster made anew cannot find.
+    /// The files that are followed and have no name here: what a files made anew cannot find.
     pub(crate) fn into_nameless(mut self) -> Vec<Tail> {
         self.look();
         let nameless =
@@ -257,18 +257,18 @@ impl Roster {
     /// The claims held, with their epochs.
     pub(crate) fn claims(&self) -> crate::pipeline::committer::Claims {
         let followed = self.followed.iter().map(|file| (file.file, file.epoch));
-        followed.chain(self.orphans.iter().map(|file| (file.file, file.epoch))).collect()
+        followed.chain(self.truncated.iter().map(|file| (file.file, file.epoch))).collect()
     }
 
-    /// Reading goes back to what is stored, everywhere.
+    /// ReadContext goes back to what is stored, everywhere.
     pub(crate) fn rewind(&mut self) {
         for file in &mut self.followed {
             file.tail.rewind(file.committed);
             file.ready = true;
             file.stuck_at = None;
         }
-        for orphan in &mut self.orphans {
-            orphan.position = orphan.committed; // the rest cannot be read again
+        for truncated_file in &mut self.truncated {
+            truncated_file.position = truncated_file.committed; // the rest cannot be read again
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::metrics::Ingest;
 use crate::model::{FileId, Span};
 use crate::store::{StoreError, Writer};
 
-use crate::daemon::files::{Followed, Roster, Why};
+use crate::daemon::files::{Followed, FollowedFiles, Why};
 
 /// A deleted file is let go when it has been quiet for this long: its worker has reopened its log.
 const DELETED_QUIET: Duration = Duration::from_secs(60);
@@ -18,8 +18,8 @@ const DELETED_QUIET: Duration = Duration::from_secs(60);
 /// The same for a file that was moved out of sight.
 const MOVED_QUIET: Duration = Duration::from_secs(600);
 
-impl Roster {
-    /// Files without a name that have been quiet for long enough, taken out of the roster.
+impl FollowedFiles {
+    /// Files without a name that have been quiet for long enough, taken out of the files.
     fn retire(&mut self) -> Vec<Followed> {
         let mut retired = Vec::new();
         let mut at = 0;
@@ -46,10 +46,10 @@ impl Roster {
     /// Whether anything waits for the store besides lines.
     pub(crate) fn needs_store(&self) -> bool {
         let now = Instant::now();
-        !self.orphans.is_empty()
+        !self.truncated.is_empty()
             || self.followed.iter().any(|file| self.is_spent(file))
             || self.followed.iter().any(|file| file.renamed || file.nameless.is_some())
-            || self.bystanders.iter().any(|bystander| match &bystander.why {
+            || self.ignored.iter().any(|ignored_file| match &ignored_file.why {
                 Why::New(_) => true,
                 Why::Held { until, .. } => *until <= now,
                 Why::NotOurs { .. } | Why::CopyOf { .. } => false,
@@ -58,15 +58,15 @@ impl Roster {
 
     /// Whether files wait for their verdict.
     pub(crate) fn has_new(&self) -> bool {
-        self.bystanders.iter().any(|file| matches!(file.why, Why::New(_)))
+        self.ignored.iter().any(|file| matches!(file.why, Why::New(_)))
     }
 
     /// Whether changes of these files are nothing new: they are followed, or no logs.
     pub(crate) fn knows_all(&self, changed: &HashSet<PathBuf>) -> bool {
         let followed = self.followed.iter().map(|file| file.tail.path());
-        let others = self.bystanders.iter().filter_map(|bystander| {
-            matches!(bystander.why, Why::NotOurs { open: false, .. })
-                .then_some(bystander.path.as_path())
+        let others = self.ignored.iter().filter_map(|ignored_file| {
+            matches!(ignored_file.why, Why::NotOurs { open: false, .. })
+                .then_some(ignored_file.path.as_path())
         });
         let known =
             followed.chain(others).chain(self.known_fifos()).filter(|path| changed.contains(*path));
@@ -80,8 +80,10 @@ impl Roster {
             file.head = span.head.or(file.head);
             file.refused.take_if(|(at, _)| *at < span.to.offset);
         }
-        if let Some(orphan) = self.orphans.iter_mut().find(|orphan| orphan.file == span.file) {
-            orphan.committed = span.to.offset;
+        if let Some(truncated_file) =
+            self.truncated.iter_mut().find(|truncated_file| truncated_file.file == span.file)
+        {
+            truncated_file.committed = span.to.offset;
         }
     }
 
@@ -102,19 +104,21 @@ impl Roster {
             writer.moved(file.file, file.epoch, &file.tail.path().to_string_lossy()).await?;
             file.renamed = false;
         }
-        // A copy that still waits may hold what an orphan has lost.
+        // A copy that still waits may hold what an truncated_file has lost.
         if !self.has_new() {
-            while let Some(at) = self.orphans.iter().position(|o| o.committed == o.position) {
-                let orphan = &self.orphans[at];
-                let lost = orphan.size.saturating_sub(orphan.committed);
+            while let Some(at) = self.truncated.iter().position(|o| o.committed == o.position) {
+                let truncated_file = &self.truncated[at];
+                let lost = truncated_file.size.saturating_sub(truncated_file.committed);
                 if lost > 0 {
-                    warn!(file = orphan.file.0, path = %orphan.path.display(), bytes = lost,
+                    warn!(file = truncated_file.file.0, path = %truncated_file.path.display(), bytes = lost,
                         "truncated before all of it was read: these bytes are lost");
                 }
-                writer.close(orphan.file, orphan.epoch, lost, "truncated or replaced").await?;
+                writer
+                    .close(truncated_file.file, truncated_file.epoch, lost, "truncated or replaced")
+                    .await?;
                 metrics.lost(lost);
-                writer.release(orphan.file).await?;
-                self.orphans.swap_remove(at);
+                writer.release(truncated_file.file).await?;
+                self.truncated.swap_remove(at);
             }
         }
         for file in self.retire() {

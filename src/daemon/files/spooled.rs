@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::source::spool::Stream;
 use crate::store::{StoreError, Writer};
 
-use crate::daemon::files::{Bystander, Followed, Format, Roster, Why};
+use crate::daemon::files::{Followed, FollowedFiles, Format, IgnoredFile, Why};
 
 /// What is known of a file of the spool besides its bytes.
 #[derive(Debug)]
@@ -21,14 +21,14 @@ pub(crate) struct Streamed {
     pub(crate) format: Option<Arc<Format>>,
 }
 
-impl Roster {
+impl FollowedFiles {
     /// The spool's files. Of those that are finished since the last look the format must be told by
     /// what is there.
     pub(crate) fn look_into_spool(&mut self) -> Vec<PathBuf> {
         let found = self.spool.files();
         let finished: HashSet<PathBuf> =
             found.iter().filter(|it| it.finished).map(|it| it.path.clone()).collect();
-        for Bystander { path, why, .. } in &mut self.bystanders {
+        for IgnoredFile { path, why, .. } in &mut self.ignored {
             if let Why::NotOurs { size, open: true } = why
                 && finished.contains(path)
                 && !self.finished.contains(path)
@@ -80,7 +80,7 @@ impl Roster {
             self.spool.covers(path) && Stream::of(path).is_some_and(|it| it.is_standard_input())
         };
         self.followed.iter().any(|file| is_input(file.tail.path()))
-            || self.bystanders.iter().any(|file| {
+            || self.ignored.iter().any(|file| {
                 !matches!(file.why, Why::NotOurs { open: false, .. }) && is_input(&file.path)
             })
     }

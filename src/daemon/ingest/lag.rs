@@ -18,8 +18,8 @@ const OFTEN_ENOUGH: Duration = Duration::from_secs(1);
 impl Line {
     /// Says so if there is nothing to follow: the path may be wrong.
     pub(crate) fn tell_if_empty(&self, paths: &[PathBuf]) {
-        let streams = self.input.is_read() || !self.roster.fifos.is_empty();
-        if !streams && self.roster.followed.is_empty() && self.roster.bystanders.is_empty() {
+        let streams = self.input.is_read() || !self.files.fifos.is_empty();
+        if !streams && self.files.followed.is_empty() && self.files.ignored.is_empty() {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             warn!(
                 paths = paths.join(" "),
@@ -48,7 +48,7 @@ impl Line {
 
     /// Which watched places are not there.
     pub(crate) fn tell_missing(&self) {
-        let missing = self.roster.missing();
+        let missing = self.files.missing();
         let missing = missing.iter().map(|path| path.display().to_string()).collect();
         self.metrics.health.paths_missing(missing);
     }
@@ -64,8 +64,8 @@ impl Line {
         (self.told, self.unsaid) = (Some(now), false);
         let mut bytes = 0;
         let mut oldest: Option<Instant> = None;
-        let mut behind = Vec::with_capacity(self.roster.followed.len());
-        for (at, file) in self.roster.followed.iter_mut().enumerate() {
+        let mut behind = Vec::with_capacity(self.files.followed.len());
+        for (at, file) in self.files.followed.iter_mut().enumerate() {
             let size = file.tail.size();
             let lag = size.saturating_sub(file.committed.offset);
             let since = file.waiting.see(size, file.committed.offset, now);
@@ -80,10 +80,10 @@ impl Line {
             behind.truncate(MOST_FILES);
         }
         let furthest = behind.into_iter().map(|(bytes, since, at)| {
-            let path = self.roster.followed[at].tail.path().display().to_string();
+            let path = self.files.followed[at].tail.path().display().to_string();
             FileLag { path, bytes, since }
         });
         let furthest = furthest.collect();
-        self.metrics.lag.tell(self.roster.followed.len() as u64, bytes, oldest, furthest);
+        self.metrics.lag.tell(self.files.followed.len() as u64, bytes, oldest, furthest);
     }
 }

@@ -24,24 +24,24 @@ impl Line {
         committer.keep_alive().await;
         let missing = Instant::now() >= self.missing_due
             && self.archives.are_settled()
-            && !self.roster.has_new();
-        if !self.roster.needs_store() && !committer.is_away() && !missing {
+            && !self.files.has_new();
+        if !self.files.needs_store() && !committer.is_away() && !missing {
             return;
         }
         let fresh = !committer.is_connected();
-        let claims = self.roster.claims();
+        let claims = self.files.claims();
         let result = async {
             let Some(_) = committer.writer().await? else { return Ok(Vec::new()) };
             let lost = if fresh { committer.hold_again(&claims).await? } else { Vec::new() };
             if let Some(writer) = committer.writer().await? {
-                enroll(&mut self.roster, &mut self.formats, &self.config.host, writer).await?;
-                self.roster.settle(writer, &self.metrics.ingest).await?;
+                enroll(&mut self.files, &mut self.formats, &self.config.host, writer).await?;
+                self.files.settle(writer, &self.metrics.ingest).await?;
                 self.unsaid = true;
-                if std::mem::take(&mut self.roster.out_of_reach) {
+                if std::mem::take(&mut self.files.out_of_reach) {
                     self.missing_due = Instant::now() + FOUND_AGAIN;
                 }
-                if missing && !self.roster.has_new() {
-                    close_missing(&self.roster, &self.config.host, writer, &self.metrics.ingest)
+                if missing && !self.files.has_new() {
+                    close_missing(&self.files, &self.config.host, writer, &self.metrics.ingest)
                         .await?;
                     self.missing_due = Instant::now() + MISSING;
                 }
@@ -62,14 +62,14 @@ impl Line {
 
     /// Offers what a look found, and has those read that are due.
     pub(crate) fn tend_archives(&mut self, shutdown: &Shutdown) {
-        for key in self.roster.new_archives.drain(..) {
+        for key in self.files.new_archives.drain(..) {
             self.archives.offer(key);
         }
-        self.archives.launch(&self.roster, || Archivist {
+        self.archives.launch(&self.files, || Archivist {
             store: self.store.clone(),
             config: self.config.clone(),
             shutdown: shutdown.clone(),
-            followed: self.roster.followed.iter().map(|file| file.file).collect(),
+            followed: self.files.followed.iter().map(|file| file.file).collect(),
             metrics: Arc::clone(&self.metrics),
         });
     }
@@ -79,6 +79,6 @@ impl Line {
         self.input == StandardInput::Alone
             && self.input_ended
             && self.in_flight.is_none()
-            && !self.roster.awaits_input()
+            && !self.files.awaits_input()
     }
 }

@@ -19,17 +19,17 @@ use tracing::warn;
 
 use crate::metrics::Metrics;
 use crate::model::{Batch, now};
-use crate::source::{Doorbell, Lines, Tail};
+use crate::source::{FsEvents, Lines, Tail};
 
 use crate::config::{Config, StandardInput, Watch};
 use crate::daemon::archives::Archives;
-use crate::daemon::files::Roster;
+use crate::daemon::files::FollowedFiles;
 use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
 use crate::identity::formats::Formats;
 use crate::pipeline::committer::{Committer, Outcome};
 use crate::pipeline::connect::owner;
-use crate::pipeline::read_lines::{Limits, Reading, Stop, fill};
+use crate::pipeline::read_lines::{Limits, ReadContext, Stop, fill};
 use crate::pipeline::{Request, Shutdown};
 use crate::store::Store;
 
@@ -57,7 +57,7 @@ enum Turn {
 
 /// The production line of one daemon.
 pub(crate) struct Line {
-    roster: Roster,
+    files: FollowedFiles,
     formats: Formats,
     store: Store,
     config: Config,
@@ -69,7 +69,7 @@ pub(crate) struct Line {
     input_ended: bool,
     /// When to look for files that are gone.
     missing_due: Instant,
-    doorbell: Doorbell,
+    fs_events: FsEvents,
     lines: Lines,
     building: Batch,
     /// The other batch, while it is not under way.
@@ -110,12 +110,12 @@ impl Line {
     ) -> Self {
         let Kept { nameless, streams } = kept;
         let spool = Arc::clone(streams.spool());
-        let (doorbell, silent) = Doorbell::new();
+        let (fs_events, silent) = FsEvents::new();
         if let Some(error) = silent {
             warn!(%error, "the system gives no file events; looking at intervals instead");
         }
         Self {
-            roster: Roster::new(watch.list, spool, nameless, descriptors),
+            files: FollowedFiles::new(watch.list, spool, nameless, descriptors),
             formats: Formats::new(watch.config.parsing.clone()),
             committer: Some(
                 Committer::new(store.clone(), owner(&watch.config), None)
@@ -129,7 +129,7 @@ impl Line {
             input: watch.standard_input,
             input_ended: false,
             missing_due: Instant::now(),
-            doorbell,
+            fs_events,
             lines: Lines::default(),
             building: Batch::default(),
             spare: Some(Batch::default()),
@@ -199,13 +199,13 @@ impl Line {
         self.archives.stop(RELEASE).await;
         if let Some(mut committer) = self.committer {
             // Courtesy to whoever comes next; the end of the connection does the same.
-            let claims = self.roster.claims();
+            let claims = self.files.claims();
             let _ = tokio::time::timeout(RELEASE, committer.release(&claims)).await;
         }
         if shutdown.request() == Request::Stop {
             self.streams.end().await;
         }
-        Ok(Kept { nameless: self.roster.into_nameless(), streams: self.streams })
+        Ok(Kept { nameless: self.files.into_nameless(), streams: self.streams })
     }
 
     /// What was asked of the store was cut off: its connection cannot be used again.
@@ -217,15 +217,15 @@ impl Line {
 
     fn look(&mut self) {
         self.metrics.health.reads();
-        for directory in self.roster.directories() {
-            if let Err(error) = self.doorbell.listen(&directory) {
+        for directory in self.files.directories() {
+            if let Err(error) = self.fs_events.listen(&directory) {
                 warn!(directory = %directory.display(), %error,
                     "no events from this directory; looking at intervals instead");
             }
         }
         self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
-        self.roster.look();
-        self.streams.tend(self.input.is_read(), &self.roster.fifos);
+        self.files.look();
+        self.streams.tend(self.input.is_read(), &self.files.fifos);
         self.metrics.health.reads_not();
         self.tell_missing();
         self.tell_lag();
@@ -237,7 +237,7 @@ impl Line {
     fn fill_round(&mut self) -> bool {
         let mut more = false;
         let mut replaced = Vec::new();
-        let count = self.roster.followed.len();
+        let count = self.files.followed.len();
         for _ in 0..count {
             if self.limits.reached(&self.building) {
                 more = true;
@@ -245,7 +245,7 @@ impl Line {
             }
             let at = self.turn % count;
             self.turn = at + 1;
-            if !self.roster.followed[at].ready {
+            if !self.files.followed[at].ready {
                 continue;
             }
             match self.read(at) {
@@ -253,7 +253,7 @@ impl Line {
                 Ok(Turn::End) => {}
                 Ok(Turn::Replaced) => replaced.push(at),
                 Err(error) => {
-                    let file = &mut self.roster.followed[at];
+                    let file = &mut self.files.followed[at];
                     file.ready = false;
                     // A file that is not held open may be gone: a look finds it under its new name.
                     if file.tail.is_held() || error.kind() != io::ErrorKind::NotFound {
@@ -264,8 +264,8 @@ impl Line {
         }
         replaced.sort_unstable();
         for at in replaced.into_iter().rev() {
-            let size = self.roster.followed[at].tail.verified();
-            self.roster.orphan(at, size);
+            let size = self.files.followed[at].tail.verified();
+            self.files.truncated_file(at, size);
         }
         more
     }
@@ -273,11 +273,11 @@ impl Line {
     /// Reads lines of one file into the batch.
     fn read(&mut self, at: usize) -> io::Result<Turn> {
         let now = now();
-        let file = &mut self.roster.followed[at];
+        let file = &mut self.files.followed[at];
         if !file.begin(&mut self.lines)? {
             return Ok(Turn::Replaced);
         }
-        let reading = Reading {
+        let reading = ReadContext {
             file: file.file,
             epoch: file.epoch,
             parser: &file.format.parser,
@@ -315,7 +315,7 @@ impl Line {
         let next = self.spare.take().unwrap_or_default();
         let batch = std::mem::replace(&mut self.building, next);
         self.sent = batch.spans.iter().map(|span| span.lines).sum();
-        let claims = self.roster.claims();
+        let claims = self.files.claims();
         self.in_flight = Some(tokio::spawn(async move {
             let outcome = committer.commit(&batch, &claims).await;
             (committer, batch, outcome)
@@ -337,12 +337,12 @@ impl Line {
                 self.in_flight = None;
                 self.landed(landed);
             }
-            () = self.doorbell.rings() => match self.doorbell.answer() {
+            () = self.fs_events.rings() => match self.fs_events.answer() {
                 Some(changed) => {
-                    if !self.roster.knows_all(&changed) {
+                    if !self.files.knows_all(&changed) {
                         self.look_due = Instant::now();
                     }
-                    self.roster.glance(Some(&changed));
+                    self.files.glance(Some(&changed));
                     self.unsaid = true;
                 }
                 None => self.look_due = Instant::now(),
@@ -352,7 +352,7 @@ impl Line {
                 if look {
                     self.look_due = Instant::now();
                 }
-                self.roster.glance(Some(&self.roster.spooled()));
+                self.files.glance(Some(&self.files.spooled()));
                 self.unsaid = true;
             }
             () = tokio::time::sleep_until(due.into()) => {}

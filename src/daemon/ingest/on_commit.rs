@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, error, info, warn};
 
-use crate::daemon::files::Bystander;
+use crate::daemon::files::IgnoredFile;
 use crate::model::{Batch, FileId};
 use crate::pipeline::committer::Outcome;
 use crate::pipeline::read_lines::Limits;
@@ -66,7 +66,7 @@ impl Line {
                 excluded = span.excluded,
                 "stored"
             );
-            self.roster.stored(span);
+            self.files.stored(span);
         }
         self.limits.lines = (self.limits.lines * 2).min(Limits::BATCH.lines);
     }
@@ -74,21 +74,21 @@ impl Line {
     /// Forgets what was read and not stored; it is read again.
     fn discard(&mut self) {
         self.building.clear();
-        self.roster.rewind();
+        self.files.rewind();
     }
 
     /// These files are somebody else's.
     pub(crate) fn lose(&mut self, files: &[FileId]) {
         for file in files {
-            self.roster.orphans.retain(|orphan| orphan.file != *file);
-            let Some(at) = self.roster.followed.iter().position(|f| f.file == *file) else {
+            self.files.truncated.retain(|truncated_file| truncated_file.file != *file);
+            let Some(at) = self.files.followed.iter().position(|f| f.file == *file) else {
                 continue;
             };
-            let lost = self.roster.followed.swap_remove(at);
+            let lost = self.files.followed.swap_remove(at);
             warn!(file = file.0, path = %lost.tail.path().display(),
                 "another log-ingestd took this file over; not storing it any more");
             let until = Instant::now() + Duration::from_secs(5);
-            self.roster.bystanders.push(Bystander::held(lost.tail.again(), until));
+            self.files.ignored.push(IgnoredFile::held(lost.tail.again(), until));
         }
         if !files.is_empty() {
             self.discard();
@@ -106,7 +106,7 @@ impl Line {
         }
         for span in &batch.spans {
             warn!(file = span.file.0, offset = span.from, reason, "the store refuses this line");
-            self.roster.refuse(span.file, span.from, reason);
+            self.files.refuse(span.file, span.from, reason);
         }
         self.limits.lines = 1;
     }

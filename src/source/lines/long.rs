@@ -1,6 +1,6 @@
 //! Lines that are too long to be read as one: passed over, in turns, and hashed on the way.
 
-use crate::model::Mark;
+use crate::model::Position;
 use crate::source::digest::Hasher;
 
 use super::{Line, Lines};
@@ -12,7 +12,7 @@ pub const TOO_LONG_KEPT: usize = 64 << 10;
 #[derive(Clone, Debug)]
 pub(super) struct TooLong {
     /// Where it begins: its bytes are passed by before anybody takes it.
-    pub(super) begin: Mark,
+    pub(super) begin: Position,
     pub(super) kept: Vec<u8>,
     /// Where its end was found.
     pub(super) end: Option<u64>,
@@ -52,7 +52,7 @@ impl Lines {
     /// Goes on with a line that is too long, with `history` as the bytes just before
     /// [`Passage::passed`].
     pub fn resume(&mut self, passage: Passage, history: &[u8]) {
-        self.reset(&Mark { offset: passage.passed, ..Mark::default() }, history);
+        self.reset(&Position { offset: passage.passed, ..Position::default() }, history);
         self.hasher = passage.hasher;
         self.too_long = Some(passage.line);
     }
@@ -84,14 +84,14 @@ mod tests {
     use super::super::tests::all;
     use super::super::{MAX_LINE, READ_SIZE};
     use super::*;
-    use crate::source::fingerprint::{GUARD_LENGTH, print};
+    use crate::source::fingerprint::{TAIL_FINGERPRINT_LENGTH, print};
 
     #[test]
     fn a_line_past_the_limit_is_passed_over_in_bounded_memory() {
         let mut source = vec![b'x'; 3 * MAX_LINE];
         source.extend_from_slice(b"\nafter\n");
         let mut lines = Lines::default();
-        lines.reset(&Mark::default(), b"");
+        lines.reset(&Position::default(), b"");
         let seen = all(&mut lines, &source);
         assert_eq!(seen.len(), 2);
         assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (0, TOO_LONG_KEPT, true));
@@ -107,19 +107,19 @@ mod tests {
         source.resize(3 * MAX_LINE, b'x');
         source.extend_from_slice(b"\nafter\n");
         let mut lines = Lines::default();
-        lines.reset(&Mark::default(), b"");
+        lines.reset(&Position::default(), b"");
         all(&mut lines, &source[..half]);
         assert!(lines.is_passing());
         assert_eq!((lines.offset(), lines.mark().guard), (7, Some(print(b"before\n"))));
         let passage = lines.pause().unwrap();
         assert_eq!((passage.offset(), passage.passed()), (7, half as u64));
-        lines.reset(&Mark::default(), b""); // another file's turn
-        lines.resume(passage, &source[half - GUARD_LENGTH..half]);
+        lines.reset(&Position::default(), b""); // another file's turn
+        lines.resume(passage, &source[half - TAIL_FINGERPRINT_LENGTH..half]);
         let seen = all(&mut lines, &source[half..]);
         assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (7, TOO_LONG_KEPT, true));
         assert_eq!(seen[1], (3 * MAX_LINE as u64 + 1, "after".into(), false));
         let sum: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&source).into();
         assert_eq!(lines.mark().digest.unwrap().sum, sum);
-        assert_eq!(lines.guard(), Some(print(&source[source.len() - GUARD_LENGTH..])));
+        assert_eq!(lines.guard(), Some(print(&source[source.len() - TAIL_FINGERPRINT_LENGTH..])));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A line ends at `\n`, and one `\r` before it belongs to the end. A line without an end stays
 //! unread: whoever wrote its beginning will write the rest. Behind the read position the buffer
-//! keeps the last [`GUARD_LENGTH`] bytes, so that the fingerprint which guards a committed offset
+//! keeps the last [`TAIL_FINGERPRINT_LENGTH`] bytes, so that the fingerprint which guards a committed offset
 //! costs no second read. Bytes that were read go into the file's digest, in the pieces in which
 //! they leave the window or are asked for. `long` passes over lines that are too long.
 
@@ -10,10 +10,10 @@ mod long;
 
 use std::io::{self, Read};
 
-use crate::model::{HeadPrint, Mark};
+use crate::model::{Fingerprint, Position};
 
 use super::digest::Hasher;
-use super::fingerprint::{GUARD_LENGTH, print};
+use super::fingerprint::{TAIL_FINGERPRINT_LENGTH, print};
 use long::TooLong;
 
 pub use long::{Passage, TOO_LONG_KEPT};
@@ -59,7 +59,7 @@ pub struct Lines {
 impl Lines {
     /// Begins anew, with `history` as the bytes just before `mark`, as many as its guard covers.
     /// From here on the digest is known, if it is known there.
-    pub fn reset(&mut self, mark: &Mark, history: &[u8]) {
+    pub fn reset(&mut self, mark: &Position, history: &[u8]) {
         self.buffer.truncate(4 * READ_SIZE);
         self.buffer.shrink_to(4 * READ_SIZE); // one huge line must not keep its memory for ever
         if self.buffer.len() < history.len() {
@@ -116,7 +116,7 @@ impl Lines {
     /// while one line fills it.
     fn make_room(&mut self) {
         self.hash();
-        let keep_from = self.start.saturating_sub(GUARD_LENGTH);
+        let keep_from = self.start.saturating_sub(TAIL_FINGERPRINT_LENGTH);
         self.buffer.copy_within(keep_from..self.filled, 0);
         self.start -= keep_from;
         self.hashed = self.start;
@@ -182,18 +182,18 @@ impl Lines {
     }
 
     /// The first unread byte, and what is known of those before it.
-    pub fn mark(&mut self) -> Mark {
+    pub fn mark(&mut self) -> Position {
         if let Some(line) = &self.too_long {
             return line.begin;
         }
         self.hash();
         let digest = self.hasher.as_ref().filter(|_| self.offset > 0).map(Hasher::digest);
-        Mark { offset: self.offset, guard: self.guard(), digest }
+        Position { offset: self.offset, guard: self.guard(), digest }
     }
 
     /// The fingerprint of the bytes just before the first unread one; `None` at the beginning.
-    fn guard(&self) -> Option<HeadPrint> {
-        let from = self.start.saturating_sub(GUARD_LENGTH);
+    fn guard(&self) -> Option<Fingerprint> {
+        let from = self.start.saturating_sub(TAIL_FINGERPRINT_LENGTH);
         (self.start > 0).then(|| print(&self.buffer[from..self.start]))
     }
 
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn lines_end_at_newline_and_one_carriage_return_belongs_to_the_end() {
         let mut lines = Lines::default();
-        lines.reset(&Mark { offset: 100, ..Mark::default() }, b"");
+        lines.reset(&Position { offset: 100, ..Position::default() }, b"");
         let seen = all(&mut lines, b"a\nbc\r\n\nd\r\r\npart");
         assert_eq!(
             seen,
@@ -255,7 +255,7 @@ mod tests {
             }
         }
         let mut lines = Lines::default();
-        lines.reset(&Mark::default(), b"");
+        lines.reset(&Position::default(), b"");
         let mut source = Dribble(b"one\r\ntwo\n");
         let mut seen = Vec::new();
         while lines.fill(&mut source).unwrap() > 0 {
@@ -272,10 +272,10 @@ mod tests {
     fn the_guard_covers_the_same_bytes_however_they_were_read() {
         let text: Vec<u8> = (0..3000).flat_map(|n| format!("line {n}\n").into_bytes()).collect();
         let mut lines = Lines::default();
-        lines.reset(&Mark::default(), b"");
+        lines.reset(&Position::default(), b"");
         all(&mut lines, &text);
-        assert_eq!(lines.guard(), Some(print(&text[text.len() - GUARD_LENGTH..])));
-        lines.reset(&Mark { offset: 9, ..Mark::default() }, &text[..9]);
+        assert_eq!(lines.guard(), Some(print(&text[text.len() - TAIL_FINGERPRINT_LENGTH..])));
+        lines.reset(&Position { offset: 9, ..Position::default() }, &text[..9]);
         assert_eq!(lines.guard(), Some(print(&text[..9])));
     }
 
@@ -288,7 +288,7 @@ mod tests {
         let end = text.len() - 6;
         let sum = |end: usize| -> [u8; 32] { Sha256::digest(&text[..end]).into() };
         let mut lines = Lines::default();
-        lines.reset(&Mark::default(), b"");
+        lines.reset(&Position::default(), b"");
         let mut source = &text[..];
         let (mut marks, mut long) = (Vec::new(), false);
         loop {
@@ -309,8 +309,11 @@ mod tests {
         for mark in marks {
             let at = mark.offset as usize;
             assert_eq!(mark.digest.unwrap().sum, sum(at));
-            assert_eq!(mark.guard, Some(print(&text[at.saturating_sub(GUARD_LENGTH)..at])));
-            lines.reset(&mark, &text[at.saturating_sub(GUARD_LENGTH)..at]);
+            assert_eq!(
+                mark.guard,
+                Some(print(&text[at.saturating_sub(TAIL_FINGERPRINT_LENGTH)..at]))
+            );
+            lines.reset(&mark, &text[at.saturating_sub(TAIL_FINGERPRINT_LENGTH)..at]);
             all(&mut lines, &text[at..]);
             assert_eq!(lines.mark().digest.unwrap().sum, sum(end));
         }
@@ -319,7 +322,7 @@ mod tests {
     #[test]
     fn several_lines_can_be_seen_as_one() {
         let mut lines = Lines::default();
-        lines.reset(&Mark::default(), b"");
+        lines.reset(&Position::default(), b"");
         lines.fill(&mut &b"ab\ncd\r\nef\n"[..]).unwrap();
         let first = lines.peek().unwrap().end;
         let second = lines.line_at(first).unwrap();

@@ -63,7 +63,7 @@ impl PgWriter {
     ) -> Result<Option<FileReport>, StoreError> {
         let row = sqlx::query(REPORT).bind(file.0).fetch_optional(&mut self.connection).await;
         row.and_then(|row| row.as_ref().map(rows::report).transpose())
-            .map_err(failed(&self.arm.name))
+            .map_err(failed(&self.backend.name))
     }
 
     /// In one snapshot, so that a line which a reparse moves is seen as one or the other.
@@ -100,7 +100,7 @@ impl PgWriter {
             let [rows, requests] = &found;
             rows::lines(file, rows, requests, &rejects, reject_of)
         };
-        read.await.map_err(failed(&self.arm.name))
+        read.await.map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn line_behind(
@@ -109,13 +109,13 @@ impl PgWriter {
     ) -> Result<Option<u64>, StoreError> {
         let found: Result<Option<Option<i64>>, _> =
             sqlx::query_scalar(BEHIND).bind(file.0).fetch_optional(&mut self.connection).await;
-        found.map(|found| found.flatten().map(|at| at as u64)).map_err(failed(&self.arm.name))
+        found.map(|found| found.flatten().map(|at| at as u64)).map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {
         let row = sqlx::query(STRAYS).fetch_one(&mut self.connection).await;
         row.and_then(|row| Ok((row.try_get::<i64, _>(0)? as u64, row.try_get(1)?)))
-            .map_err(failed(&self.arm.name))
+            .map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn swept_before(
@@ -126,7 +126,7 @@ impl PgWriter {
             .bind(time(since))
             .fetch_one(&mut self.connection)
             .await;
-        row.and_then(|row| Columns::time(&row, "cutoff")).map_err(failed(&self.arm.name))
+        row.and_then(|row| Columns::time(&row, "cutoff")).map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn rejects_after(
@@ -144,6 +144,6 @@ impl PgWriter {
             .fetch_all(&mut self.connection)
             .await;
         rows.and_then(|rows: Vec<PgRow>| rows.iter().map(rows::reject).collect())
-            .map_err(failed(&self.arm.name))
+            .map_err(failed(&self.backend.name))
     }
 }

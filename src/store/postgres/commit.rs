@@ -4,7 +4,7 @@ use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
 use super::{PgWriter, citus, rollup};
-use crate::model::{Batch, FileId, HeadPrint, Span, Tuples};
+use crate::model::{Batch, FileId, Fingerprint, Span, Tuples};
 use crate::store::answers::Table;
 use crate::store::error::{self, StoreError};
 
@@ -63,7 +63,7 @@ impl PgWriter {
         let mut done = self.attempt(batch).await;
         if let Err(Trouble::Sql(error)) = &done
             && (lacks_partition(error)
-                || (self.arm.is_distributed() && citus::is_of_a_worker(error)))
+                || (self.backend.is_distributed() && citus::is_of_a_worker(error)))
         {
             // A sweep dropped the day after we saw it. Nothing of the attempt is stored.
             self.forget_days(batch);
@@ -72,13 +72,13 @@ impl PgWriter {
         }
         match done {
             Ok(()) => Ok(()),
-            Err(Trouble::Sql(error)) => Err(self.arm.sorted(error)),
+            Err(Trouble::Sql(error)) => Err(self.backend.sorted(error)),
             Err(Trouble::Moved) => Err(self.conflict(&batch.spans).await?),
         }
     }
 
     async fn attempt(&mut self, batch: &Batch) -> Result<(), Trouble> {
-        let distributed = self.arm.is_distributed();
+        let distributed = self.backend.is_distributed();
         self.in_transaction(async |connection| write(connection, batch, distributed).await).await
     }
 
@@ -107,22 +107,22 @@ impl PgWriter {
             sqlx::raw_sql("BEGIN").execute(&mut self.connection).await?;
             send(&mut self.connection, batch).await
         };
-        stage.await.map_err(|error| self.arm.sorted(error))
+        stage.await.map_err(|error| self.backend.sorted(error))
     }
 
     pub(in crate::store) async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let seal = async {
-            move_all(&mut self.connection, &batch.spans, self.arm.is_distributed()).await?;
+            move_all(&mut self.connection, &batch.spans, self.backend.is_distributed()).await?;
             rollup::add(&mut self.connection, &batch.rollup).await?;
             sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
             Ok(())
         };
         match seal.await {
             Ok(()) => Ok(()),
-            Err(Trouble::Sql(error)) => Err(error::from_sqlx(&self.arm.name, error)),
+            Err(Trouble::Sql(error)) => Err(error::from_sqlx(&self.backend.name, error)),
             Err(Trouble::Moved) => {
                 let files = batch.spans.iter().map(|span| span.file).collect();
-                Err(StoreError::Conflict { store: self.arm.name.clone(), files })
+                Err(StoreError::Conflict { store: self.backend.name.clone(), files })
             }
         }
     }
@@ -135,7 +135,7 @@ impl PgWriter {
                 .any(|it| it.file == span.file && it.offset == span.from && it.epoch == span.epoch)
         };
         let files = spans.iter().filter(|span| !matches(span)).map(|span| span.file).collect();
-        Ok(StoreError::Conflict { store: self.arm.name.clone(), files })
+        Ok(StoreError::Conflict { store: self.backend.name.clone(), files })
     }
 }
 
@@ -256,10 +256,10 @@ fn lacks_partition(error: &sqlx::Error) -> bool {
         && error.as_database_error().is_some_and(|answer| answer.constraint().is_none())
 }
 
-fn length(print: Option<HeadPrint>) -> Option<i32> {
+fn length(print: Option<Fingerprint>) -> Option<i32> {
     print.map(|print| print.length as i32)
 }
 
-fn bytes(print: Option<HeadPrint>) -> Option<Vec<u8>> {
+fn bytes(print: Option<Fingerprint>) -> Option<Vec<u8>> {
     print.map(|print| print.print.0.to_vec())
 }

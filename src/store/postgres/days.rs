@@ -56,12 +56,12 @@ pub(super) fn day_of(table: Table, partition: &str) -> Option<i32> {
 impl PgWriter {
     pub(super) async fn ensure_days(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let wanted = wanted(batch);
-        self.arm.fresh().extend(&wanted);
-        ensure(&self.arm, &mut self.connection, wanted).await
+        self.backend.fresh().extend(&wanted);
+        ensure(&self.backend, &mut self.connection, wanted).await
     }
 
     pub(super) fn forget_days(&mut self, batch: &Batch) {
-        let mut known = self.arm.known_days();
+        let mut known = self.backend.known_days();
         for day in wanted(batch) {
             known.remove(&day);
         }
@@ -86,24 +86,24 @@ fn wanted(batch: &Batch) -> Vec<(Table, i32)> {
 }
 
 async fn ensure(
-    arm: &Postgres,
+    backend: &Postgres,
     connection: &mut PgConnection,
     mut wanted: Vec<(Table, i32)>,
 ) -> Result<(), StoreError> {
-    wanted.retain(|day| !arm.known_days().contains(day));
+    wanted.retain(|day| !backend.known_days().contains(day));
     for (table, day) in wanted {
         under_lock(connection, async |connection| make(connection, table, day).await)
             .await
-            .map_err(|error| no_partition(arm, table, day, error))?;
-        arm.known_days().insert((table, day));
+            .map_err(|error| no_partition(backend, table, day, error))?;
+        backend.known_days().insert((table, day));
     }
     Ok(())
 }
 
 /// Partitions may be made ahead, by somebody else.
-fn no_partition(arm: &Postgres, table: Table, day: i32, error: sqlx::Error) -> StoreError {
+fn no_partition(backend: &Postgres, table: Table, day: i32, error: sqlx::Error) -> StoreError {
     if error::code(&error) != "42501" {
-        return error::from_sqlx(&arm.name, error);
+        return error::from_sqlx(&backend.name, error);
     }
     let (table, date) = (table.name(), date(day));
     let why = error.as_database_error().map(DatabaseError::message).unwrap_or_default();
@@ -111,7 +111,7 @@ fn no_partition(arm: &Postgres, table: Table, day: i32, error: sqlx::Error) -> S
         "{table} has no partition for {date}, and this user may not make one ({why}): the tables' \
          owner makes it with `log-ingestd migrate --days 7 --since {date}`"
     );
-    Kind::Refused.error(&arm.name, Because(why))
+    Kind::Refused.error(&backend.name, Because(why))
 }
 
 /// Runs a step while nobody else makes or drops partitions. The lock is the session's, since some

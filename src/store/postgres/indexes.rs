@@ -112,7 +112,7 @@ fn indexes(table: Table) -> &'static [Index] {
 /// One session that holds the indexers' lock.
 #[derive(Debug)]
 pub(in crate::store) struct PgIndexer {
-    arm: Arc<Postgres>,
+    backend: Arc<Postgres>,
     connection: PgConnection,
 }
 
@@ -121,7 +121,7 @@ impl Postgres {
         self: &Arc<Self>,
     ) -> Result<Option<PgIndexer>, StoreError> {
         let session = self.connect_and_lock(lock::INDEX).await?;
-        Ok(session.map(|connection| PgIndexer { arm: Arc::clone(self), connection }))
+        Ok(session.map(|connection| PgIndexer { backend: Arc::clone(self), connection }))
     }
 
     /// Puts what has come into the BRIN index. A day whose table somebody keeps is left for the next
@@ -162,7 +162,7 @@ impl PgIndexer {
         let mut past = Vec::new();
         for table in Table::ALL {
             let suffixes: Vec<&str> = indexes(table).iter().map(|index| index.0).collect();
-            let query = match self.arm.is_distributed() {
+            let query = match self.backend.is_distributed() {
                 true => PAST_DISTRIBUTED_DAYS,
                 false => PAST_DAYS,
             };
@@ -172,10 +172,10 @@ impl PgIndexer {
                 .bind(suffixes)
                 .fetch_all(&mut self.connection)
                 .await
-                .map_err(failed(&self.arm.name))?;
+                .map_err(failed(&self.backend.name))?;
             for row in rows {
-                let name: String = row.try_get(0).map_err(failed(&self.arm.name))?;
-                let inserted: i64 = row.try_get(1).map_err(failed(&self.arm.name))?;
+                let name: String = row.try_get(0).map_err(failed(&self.backend.name))?;
+                let inserted: i64 = row.try_get(1).map_err(failed(&self.backend.name))?;
                 if let Some(day) = day_of(table, &name)
                     && day < today
                     && OWN_PARTITION.contains(&day)
@@ -216,7 +216,7 @@ impl PgIndexer {
             sqlx::raw_sql(AssertSqlSafe(analyze)).execute(&mut *connection).await?;
             Ok(())
         };
-        build.await.map_err(failed(&self.arm.name))
+        build.await.map_err(failed(&self.backend.name))
     }
 }
 

@@ -1,4 +1,4 @@
-//! The PostgreSQL arm, for servers from version 14.
+//! The PostgreSQL backend, for servers from version 14.
 //!
 //! Each call takes a connection of its own or has one; there is no pool, because a pool waits and
 //! tries again by itself, and that is the caller's. Session locks must outlive a transaction, so a

@@ -51,7 +51,7 @@ impl PgWriter {
             tx.commit().await?;
             Ok(registered)
         };
-        let registered = register.await.map_err(failed(&self.arm.name))?;
+        let registered = register.await.map_err(failed(&self.backend.name))?;
         for checkpoint in registered.iter().flatten() {
             self.registered.insert(checkpoint.file);
             self.held.insert(checkpoint.file);

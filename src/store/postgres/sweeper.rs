@@ -40,7 +40,7 @@ const USUAL_WAIT: &str = "SET lock_timeout = '10s'";
 /// One session that holds the sweepers' lock.
 #[derive(Debug)]
 pub(in crate::store) struct PgSweeper {
-    arm: Arc<Postgres>,
+    backend: Arc<Postgres>,
     connection: PgConnection,
 }
 
@@ -49,7 +49,7 @@ impl Postgres {
         self: &Arc<Self>,
     ) -> Result<Option<PgSweeper>, StoreError> {
         let session = self.connect_and_lock(lock::SWEEP).await?;
-        Ok(session.map(|connection| PgSweeper { arm: Arc::clone(self), connection }))
+        Ok(session.map(|connection| PgSweeper { backend: Arc::clone(self), connection }))
     }
 
     /// Asks without taking the lock: a sweeper that came in that instant would go away again.
@@ -82,7 +82,7 @@ impl PgSweeper {
             .bind(time(cutoff))
             .fetch_one(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         Ok(rows as u64)
     }
 
@@ -102,7 +102,7 @@ impl PgSweeper {
         .bind(format!("{ONE_DAY} {}", table.name()))
         .fetch_all(&mut self.connection)
         .await
-        .map_err(failed(&self.arm.name))?;
+        .map_err(failed(&self.backend.name))?;
         let last = cutoff.div_euclid(DAY_US);
         let mut days: Vec<i32> = names.iter().filter_map(|name| day_of(table, name)).collect();
         days.retain(|day| i64::from(*day) < last && OWN_PARTITION.contains(day));
@@ -123,9 +123,9 @@ impl PgSweeper {
             if !settled(connection, table).await? {
                 return Ok(DayRemoved::Postponed);
             }
-            let distributed = self.arm.is_distributed();
+            let distributed = self.backend.is_distributed();
             under_lock(connection, async |it| detach(it, table, &name, distributed).await).await?;
-            self.arm.known_days().remove(&(table, day));
+            self.backend.known_days().remove(&(table, day));
             let count = format!("SELECT count(*) FROM {name}");
             let rows: i64 =
                 sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut *connection).await?;
@@ -138,7 +138,7 @@ impl PgSweeper {
             Err(error) if ["55P03", "55000"].contains(&error::code(&error).as_str()) => {
                 Ok(DayRemoved::Postponed)
             }
-            Err(error) => Err(error::from_sqlx(&self.arm.name, error)),
+            Err(error) => Err(error::from_sqlx(&self.backend.name, error)),
         }
     }
 
@@ -160,17 +160,17 @@ impl PgSweeper {
         let mut deleted = 0;
         for name in partitions {
             let there = attached(&mut self.connection, table, &name).await;
-            if there.map_err(failed(&self.arm.name))? != Attached::Yes {
+            if there.map_err(failed(&self.backend.name))? != Attached::Yes {
                 continue;
             }
             let limit = i64::from(limit) - deleted as i64;
             if limit <= 0 {
                 break;
             }
-            if self.arm.is_distributed() {
+            if self.backend.is_distributed() {
                 let done =
                     citus::delete(&mut self.connection, (&name, column), cutoff, limit).await;
-                deleted += done.map_err(failed(&self.arm.name))?;
+                deleted += done.map_err(failed(&self.backend.name))?;
                 continue;
             }
             // A row's place is stable within one statement, and cheaper to find than its key.
@@ -180,7 +180,7 @@ impl PgSweeper {
             );
             let query = sqlx::query(AssertSqlSafe(sql)).bind(time(cutoff)).bind(limit);
             let done = query.execute(&mut self.connection).await;
-            deleted += done.map_err(failed(&self.arm.name))?.rows_affected();
+            deleted += done.map_err(failed(&self.backend.name))?.rows_affected();
         }
         Ok(deleted)
     }
@@ -190,10 +190,10 @@ impl PgSweeper {
         cutoff: Micros,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let distributed = self.arm.is_distributed();
+        let distributed = self.backend.is_distributed();
         rollup::delete(&mut self.connection, cutoff, limit, distributed)
             .await
-            .map_err(failed(&self.arm.name))
+            .map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn record(
@@ -215,7 +215,7 @@ impl PgSweeper {
         .bind(report.rejected_removed as i64)
         .execute(&mut self.connection)
         .await
-        .map_err(failed(&self.arm.name))?;
+        .map_err(failed(&self.backend.name))?;
         Ok(())
     }
 }

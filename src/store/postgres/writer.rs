@@ -82,7 +82,7 @@ const REJECT_AT: &str =
 /// One session: the locks that it holds, and what it last looked at.
 #[derive(Debug)]
 pub(in crate::store) struct PgWriter {
-    pub(super) arm: Arc<Postgres>,
+    pub(super) backend: Arc<Postgres>,
     pub(super) connection: PgConnection,
     pub(super) owner: String,
     pub(super) held: HashSet<FileId>,
@@ -92,12 +92,12 @@ pub(in crate::store) struct PgWriter {
 
 impl PgWriter {
     pub(in crate::store) async fn connect(
-        arm: &Arc<Postgres>,
+        backend: &Arc<Postgres>,
         owner: &str,
     ) -> Result<PgWriter, StoreError> {
         Ok(PgWriter {
-            arm: Arc::clone(arm),
-            connection: arm.connect().await?,
+            backend: Arc::clone(backend),
+            connection: backend.connect().await?,
             owner: owner.to_owned(),
             held: HashSet::new(),
             registered: HashSet::new(),
@@ -108,7 +108,7 @@ impl PgWriter {
         &mut self,
         seen: &Sighting,
     ) -> Result<Vec<Checkpoint>, StoreError> {
-        candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))
+        candidates(&mut self.connection, seen).await.map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn claim(
@@ -130,13 +130,13 @@ impl PgWriter {
             .bind(&self.owner)
             .fetch_optional(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         let Some(row) = row else {
             self.unlock(file).await?;
             let why = format!("log_file has no row with id {}", file.0);
-            return Err(Kind::Failed.error(&self.arm.name, Because(why)));
+            return Err(Kind::Failed.error(&self.backend.name, Because(why)));
         };
-        rows::checkpoint(&row).map(Some).map_err(failed(&self.arm.name))
+        rows::checkpoint(&row).map(Some).map_err(failed(&self.backend.name))
     }
 
     /// The lock comes first: after it, nobody else can raise the epoch that is then read.
@@ -157,7 +157,7 @@ impl PgWriter {
             return Ok(true);
         }
         let why = format!("file {} is still locked by a connection that is ending", file.0);
-        Err(Kind::Unavailable.error(&self.arm.name, Because(why)))
+        Err(Kind::Unavailable.error(&self.backend.name, Because(why)))
     }
 
     /// All in one message. The name of an owner is for people: it may come back after a crash of
@@ -179,7 +179,7 @@ impl PgWriter {
         sqlx::raw_sql(AssertSqlSafe(release))
             .execute(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         Ok(())
     }
 
@@ -192,8 +192,11 @@ impl PgWriter {
             .bind(ids)
             .fetch_all(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
-        rows.iter().map(rows::committed).collect::<Result<_, _>>().map_err(failed(&self.arm.name))
+            .map_err(failed(&self.backend.name))?;
+        rows.iter()
+            .map(rows::committed)
+            .collect::<Result<_, _>>()
+            .map_err(failed(&self.backend.name))
     }
 
     /// The row's lock is free when the transaction that moves its offset has ended.
@@ -203,7 +206,7 @@ impl PgWriter {
     ) -> Result<Vec<Committed>, StoreError> {
         let mut settled = Vec::with_capacity(files.len());
         // Citus locks rows for those only who name one file.
-        let at_once = if self.arm.is_distributed() { 1 } else { files.len().max(1) };
+        let at_once = if self.backend.is_distributed() { 1 } else { files.len().max(1) };
         for some in files.chunks(at_once) {
             settled.extend(self.settled_of(some).await?);
         }
@@ -222,8 +225,12 @@ impl PgWriter {
             )
             .bind(ids),
         };
-        let rows = asked.fetch_all(&mut self.connection).await.map_err(failed(&self.arm.name))?;
-        rows.iter().map(rows::committed).collect::<Result<_, _>>().map_err(failed(&self.arm.name))
+        let rows =
+            asked.fetch_all(&mut self.connection).await.map_err(failed(&self.backend.name))?;
+        rows.iter()
+            .map(rows::committed)
+            .collect::<Result<_, _>>()
+            .map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn close(
@@ -240,7 +247,7 @@ impl PgWriter {
             .bind(reason)
             .execute(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         self.touched(file, done.rows_affected())
     }
 
@@ -248,7 +255,7 @@ impl PgWriter {
     fn touched(&self, file: FileId, rows: u64) -> Result<(), StoreError> {
         match rows {
             1 => Ok(()),
-            _ => Err(StoreError::Conflict { store: self.arm.name.clone(), files: vec![file] }),
+            _ => Err(StoreError::Conflict { store: self.backend.name.clone(), files: vec![file] }),
         }
     }
 
@@ -264,7 +271,7 @@ impl PgWriter {
             .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
             .execute(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         self.touched(file, done.rows_affected())
     }
 
@@ -276,7 +283,7 @@ impl PgWriter {
             let rows = sqlx::query(OPEN_FILES).bind(host).fetch_all(&mut self.connection).await?;
             rows.iter().map(rows::checkpoint).collect::<Result<_, _>>()
         };
-        files.await.map_err(failed(&self.arm.name))
+        files.await.map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn moved(
@@ -291,7 +298,7 @@ impl PgWriter {
             .bind(path)
             .execute(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         self.touched(file, done.rows_affected())
     }
 
@@ -325,12 +332,12 @@ impl PgWriter {
                 .await?;
             reject.as_ref().map(reject_of).transpose()
         };
-        line.await.map_err(failed(&self.arm.name))
+        line.await.map_err(failed(&self.backend.name))
     }
 
     /// An idle daemon learns here that the tables are of a newer schema.
     pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        self.arm.look_at_schema(&mut self.connection).await
+        self.backend.look_at_schema(&mut self.connection).await
     }
 
     /// A session gets a lock that it has once more; so a lock is asked for only once.
@@ -343,7 +350,7 @@ impl PgWriter {
             .bind(file.0)
             .fetch_one(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         if locked {
             self.held.insert(file);
         }
@@ -357,7 +364,7 @@ impl PgWriter {
             .bind(file.0)
             .execute(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         Ok(())
     }
 }

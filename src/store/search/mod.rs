@@ -20,7 +20,7 @@ use sqlx::{PgPool, SqlitePool};
 
 use super::answers::Table;
 use super::error::StoreError;
-use super::{Arm, Store};
+use super::{Backend, Store};
 
 pub use lists::{FileList, RejectList};
 pub use overview::{Overview, Point};
@@ -53,16 +53,16 @@ enum Pool {
 impl Store {
     /// The read side. Nothing is connected until something is asked.
     pub fn reader(&self) -> Reader {
-        let pool = match &self.arm {
-            Arm::Postgres(arm) => Pool::Postgres(arm.pool(
+        let pool = match &self.backend {
+            Backend::Postgres(backend) => Pool::Postgres(backend.pool(
                 PgPoolOptions::new().max_connections(MOST).acquire_timeout(TURN).idle_timeout(IDLE),
             )),
-            Arm::Sqlite(arm) => Pool::Sqlite(
+            Backend::Sqlite(backend) => Pool::Sqlite(
                 SqlitePoolOptions::new()
                     .max_connections(MOST)
                     .acquire_timeout(TURN)
                     .idle_timeout(IDLE)
-                    .connect_lazy_with(arm.options_to_read(MAPPED)),
+                    .connect_lazy_with(backend.options_to_read(MAPPED)),
             ),
         };
         Reader { pool, name: self.location.to_string() }

@@ -59,7 +59,7 @@ impl SqliteWriter {
     ) -> Result<Option<FileReport>, StoreError> {
         let row = sqlx::query(REPORT).bind(file.0).fetch_optional(&mut self.connection).await;
         row.and_then(|row| row.as_ref().map(rows::report).transpose())
-            .map_err(failed(&self.arm.name))
+            .map_err(failed(&self.backend.name))
     }
 
     /// In one snapshot, so that a line which a reparse moves is seen as one or the other.
@@ -92,7 +92,7 @@ impl SqliteWriter {
             let [rows, requests] = &found;
             rows::lines(file, rows, requests, &rejects, reject_of)
         };
-        read.await.map_err(failed(&self.arm.name))
+        read.await.map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn line_behind(
@@ -101,13 +101,13 @@ impl SqliteWriter {
     ) -> Result<Option<u64>, StoreError> {
         let found: Result<Option<i64>, _> =
             sqlx::query_scalar(BEHIND).bind(file.0).fetch_one(&mut self.connection).await;
-        found.map(|found| found.map(|at| at as u64)).map_err(failed(&self.arm.name))
+        found.map(|found| found.map(|at| at as u64)).map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {
         let row = sqlx::query(STRAYS).fetch_one(&mut self.connection).await;
         row.and_then(|row| Ok((row.try_get::<i64, _>(0)? as u64, row.try_get(1)?)))
-            .map_err(failed(&self.arm.name))
+            .map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn swept_before(
@@ -118,7 +118,7 @@ impl SqliteWriter {
             .bind(clock::text(since))
             .fetch_one(&mut self.connection)
             .await;
-        row.and_then(|row| Columns::time(&row, "cutoff")).map_err(failed(&self.arm.name))
+        row.and_then(|row| Columns::time(&row, "cutoff")).map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn rejects_after(
@@ -136,6 +136,6 @@ impl SqliteWriter {
             .fetch_all(&mut self.connection)
             .await;
         rows.and_then(|rows| rows.iter().map(rows::reject).collect())
-            .map_err(failed(&self.arm.name))
+            .map_err(failed(&self.backend.name))
     }
 }

@@ -25,7 +25,7 @@ impl SqliteWriter {
         if batch.is_empty() {
             return Ok(());
         }
-        let name = &self.arm.name;
+        let name = &self.backend.name;
         let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
         let moved = move_all(&mut tx, &batch.spans).await.map_err(failed(name))?;
         if !moved.is_empty() {

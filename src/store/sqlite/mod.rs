@@ -1,4 +1,4 @@
-//! The SQLite arm: one file, write-ahead log, rows by prepared inserts.
+//! The SQLite backend: one file, write-ahead log, rows by prepared inserts.
 //!
 //! `synchronous = FULL` makes each COMMIT wait for the disk. With NORMAL, a power cut could take
 //! back the last commits, offset and rows together; that would be consistent here, but a log file

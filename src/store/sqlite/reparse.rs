@@ -25,7 +25,7 @@ const TAKE: &str =
 
 impl SqliteWriter {
     pub(in crate::store) async fn reparse(&mut self, lines: &Reparsed) -> Result<bool, StoreError> {
-        let name = &self.arm.name;
+        let name = &self.backend.name;
         let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
         let take = async {
             let counted = sqlx::query(COUNT)

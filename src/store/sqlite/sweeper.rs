@@ -18,7 +18,7 @@ const PAGES: i64 = 512;
 /// One connection and the sweepers' lock.
 #[derive(Debug)]
 pub(in crate::store) struct SqliteSweeper {
-    arm: Arc<Sqlite>,
+    backend: Arc<Sqlite>,
     connection: SqliteConnection,
     _lock: File,
 }
@@ -30,7 +30,7 @@ impl Sqlite {
         let lock = self.locks.try_take("sweep").map_err(|error| from_io(&self.name, error))?;
         let Some(lock) = lock else { return Ok(None) };
         let connection = self.connect().await?;
-        Ok(Some(SqliteSweeper { arm: Arc::clone(self), connection, _lock: lock }))
+        Ok(Some(SqliteSweeper { backend: Arc::clone(self), connection, _lock: lock }))
     }
 
     /// Asking takes the lock for an instant.
@@ -52,7 +52,7 @@ impl SqliteSweeper {
             .bind(clock::text(cutoff))
             .fetch_one(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         Ok(rows as u64)
     }
 
@@ -74,7 +74,7 @@ impl SqliteSweeper {
             tx.commit().await?;
             Ok(deleted)
         };
-        delete.await.map_err(failed(&self.arm.name))
+        delete.await.map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn delete_counts(
@@ -88,7 +88,7 @@ impl SqliteSweeper {
             tx.commit().await?;
             Ok(deleted)
         };
-        delete.await.map_err(failed(&self.arm.name))
+        delete.await.map_err(failed(&self.backend.name))
     }
 
     /// Free pages leave the end of the file in bounded steps; then the write-ahead log is emptied
@@ -116,7 +116,7 @@ impl SqliteSweeper {
             // The first column says "busy"; as said above, that is no fault.
             checkpoint.and_then(|row| row.try_get::<i64, _>(0)).map(|_busy| ())
         };
-        give_back.await.map_err(failed(&self.arm.name))
+        give_back.await.map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn record(
@@ -138,7 +138,7 @@ impl SqliteSweeper {
         .bind(report.rejected_removed as i64)
         .execute(&mut self.connection)
         .await
-        .map_err(failed(&self.arm.name))?;
+        .map_err(failed(&self.backend.name))?;
         Ok(())
     }
 }

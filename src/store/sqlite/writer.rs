@@ -70,7 +70,7 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 /// One connection and the lock that says that it lives.
 #[derive(Debug)]
 pub(in crate::store) struct SqliteWriter {
-    pub(super) arm: Arc<Sqlite>,
+    pub(super) backend: Arc<Sqlite>,
     pub(super) connection: SqliteConnection,
     alive: Alive,
     /// Files that this writer registered: nobody else's work.
@@ -86,12 +86,17 @@ enum Free {
 
 impl SqliteWriter {
     pub(in crate::store) async fn connect(
-        arm: &Arc<Sqlite>,
+        backend: &Arc<Sqlite>,
         owner: &str,
     ) -> Result<SqliteWriter, StoreError> {
-        let alive = arm.locks.join(owner).map_err(|error| from_io(&arm.name, error))?;
-        let connection = arm.connect_to_write().await?;
-        Ok(SqliteWriter { arm: Arc::clone(arm), connection, alive, registered: HashSet::new() })
+        let alive = backend.locks.join(owner).map_err(|error| from_io(&backend.name, error))?;
+        let connection = backend.connect_to_write().await?;
+        Ok(SqliteWriter {
+            backend: Arc::clone(backend),
+            connection,
+            alive,
+            registered: HashSet::new(),
+        })
     }
 
     /// The last connection that is closed empties the write-ahead log into the file and removes it.
@@ -104,7 +109,7 @@ impl SqliteWriter {
         &mut self,
         seen: &Sighting,
     ) -> Result<Vec<Checkpoint>, StoreError> {
-        candidates(&mut self.connection, seen).await.map_err(failed(&self.arm.name))
+        candidates(&mut self.connection, seen).await.map_err(failed(&self.backend.name))
     }
 
     /// Two writers may both have found no candidate. The second one to write looks again: a row
@@ -142,7 +147,7 @@ impl SqliteWriter {
             self.registered.insert(checkpoint.file);
             Ok(Some(checkpoint))
         };
-        register.await.map_err(failed(&self.arm.name))
+        register.await.map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn claim(
@@ -151,9 +156,9 @@ impl SqliteWriter {
         seen: &Sighting,
         format: &str,
     ) -> Result<Option<Checkpoint>, StoreError> {
-        let name = &self.arm.name;
+        let name = &self.backend.name;
         let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
-        match free(&self.arm, &mut tx, file, &self.alive.owner).await? {
+        match free(&self.backend, &mut tx, file, &self.alive.owner).await? {
             Free::Yes => {}
             Free::No => return Ok(None), // dropping the transaction rolls it back
             Free::NoSuchFile => {
@@ -184,9 +189,9 @@ impl SqliteWriter {
         file: FileId,
         epoch: i64,
     ) -> Result<bool, StoreError> {
-        let name = &self.arm.name;
+        let name = &self.backend.name;
         let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
-        let free = free(&self.arm, &mut tx, file, &self.alive.owner).await?;
+        let free = free(&self.backend, &mut tx, file, &self.alive.owner).await?;
         let hold = async {
             let done = sqlx::query("UPDATE log_file SET owner = ?3 WHERE id = ?1 AND epoch = ?2")
                 .bind(file.0)
@@ -216,7 +221,7 @@ impl SqliteWriter {
             .bind(self.alive.owner.clone())
             .execute(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         Ok(())
     }
 
@@ -235,7 +240,7 @@ impl SqliteWriter {
             }
             Ok(all)
         };
-        committed.await.map_err(failed(&self.arm.name))
+        committed.await.map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn close(
@@ -253,7 +258,7 @@ impl SqliteWriter {
             .bind(clock::now())
             .execute(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         self.touched(file, done.rows_affected())
     }
 
@@ -261,7 +266,7 @@ impl SqliteWriter {
     fn touched(&self, file: FileId, rows: u64) -> Result<(), StoreError> {
         match rows {
             1 => Ok(()),
-            _ => Err(StoreError::Conflict { store: self.arm.name.clone(), files: vec![file] }),
+            _ => Err(StoreError::Conflict { store: self.backend.name.clone(), files: vec![file] }),
         }
     }
 
@@ -277,7 +282,7 @@ impl SqliteWriter {
             .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
             .execute(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         self.touched(file, done.rows_affected())
     }
 
@@ -292,7 +297,7 @@ impl SqliteWriter {
                 .await?;
             rows.iter().map(rows::checkpoint).collect::<Result<_, _>>()
         };
-        files.await.map_err(failed(&self.arm.name))
+        files.await.map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn moved(
@@ -307,7 +312,7 @@ impl SqliteWriter {
             .bind(path.to_owned())
             .execute(&mut self.connection)
             .await
-            .map_err(failed(&self.arm.name))?;
+            .map_err(failed(&self.backend.name))?;
         self.touched(file, done.rows_affected())
     }
 
@@ -339,18 +344,18 @@ impl SqliteWriter {
                 .await?;
             reject.as_ref().map(reject_of).transpose()
         };
-        line.await.map_err(failed(&self.arm.name))
+        line.await.map_err(failed(&self.backend.name))
     }
 
     /// A look at the file: nothing ends a silent writer here, but the tables may be of a newer schema.
     pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        self.arm.look_at_schema(&mut self.connection).await
+        self.backend.look_at_schema(&mut self.connection).await
     }
 }
 
 /// Runs inside the claim's transaction, so that nobody else claims between look and update.
 async fn free(
-    arm: &Sqlite,
+    backend: &Sqlite,
     connection: &mut SqliteConnection,
     file: FileId,
     me: &str,
@@ -359,11 +364,11 @@ async fn free(
         .bind(file.0)
         .fetch_optional(connection)
         .await
-        .map_err(failed(&arm.name))?;
+        .map_err(failed(&backend.name))?;
     let Some((owner,)) = row else { return Ok(Free::NoSuchFile) };
     let taken = match owner {
         Some(owner) if owner != me => {
-            arm.locks.lives(&owner).map_err(|error| from_io(&arm.name, error))?
+            backend.locks.lives(&owner).map_err(|error| from_io(&backend.name, error))?
         }
         _ => false,
     };

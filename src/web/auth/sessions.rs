@@ -12,13 +12,13 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(12 * 3600);
 /// Sessions at once; the oldest makes room.
 const MOST: usize = 1000;
 
-type Fingerprint = [u8; 32];
+type ShortHash = [u8; 32];
 
 /// Secrets that were found right, as their SHA-256. What is compared, and how long that takes, is
 /// then nothing that whoever asks could choose byte by byte; and no secret stays in memory.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
-    since: HashMap<Fingerprint, Instant>,
+    since: HashMap<ShortHash, Instant>,
 }
 
 impl Sessions {
@@ -50,7 +50,7 @@ impl Sessions {
     }
 }
 
-fn fingerprint(secret: &str) -> Fingerprint {
+fn fingerprint(secret: &str) -> ShortHash {
     Sha256::digest(secret.as_bytes()).into()
 }
 
