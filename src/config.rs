@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::format::{Exclusions, Layout, Mask};
+use crate::format::Parsing;
 use crate::retain::{Retention, SweepTime};
 use crate::source::Watchlist;
 use crate::store::Location;
@@ -26,17 +26,6 @@ pub struct Config {
     pub retention: Retention,
     /// How long their counts by minute and hour stay; never shorter.
     pub rollup_retention: Retention,
-}
-
-/// How lines become records.
-#[derive(Clone, Debug)]
-pub struct Parsing {
-    /// The format that the user gave; without one it is told from each file's first lines.
-    pub layout: Option<Layout>,
-    /// Names whose values are hidden.
-    pub mask: Mask,
-    /// Requests that are left out.
-    pub exclusions: Exclusions,
 }
 
 /// What the daemon needs besides.

@@ -1,51 +1,55 @@
 //! # log-ingestd
 //!
-//! Every request that a Gunicorn server answered is a line in its access log, and may be one in an
-//! application's own log of JSON lines; this daemon puts each line into a database once: never twice,
-//! never lost.
+//! A Gunicorn server writes a line to its access log for each request, and an application may write a
+//! line of JSON to a log of its own. This daemon stores each of these lines in a database exactly
+//! once.
 //!
-//! ## How a line walks through the house
+//! ## The way of a line
 //!
 //! ```text
-//!  stream ─► spool (files of our own)
-//!     ▼
-//!  file bytes ─► lines ─► record | reject ─► batch ─► one transaction ─► tables
-//!    follow      follow      parse           model        store         web shows them
-//!                      app/ingest carries it from room to room    retain sweeps old rows
+//!  stream ─► spool files
+//!              ▼
+//!  file bytes ─► lines ─► record | reject ─► batch ─► one transaction ─► tables ─► page, query
+//!    source       source      format          pipeline      store                    web, cli
 //! ```
 //!
-//! ## The rooms, in reading order
+//! `pipeline` carries the lines; `identity` decides beforehand which logical file the bytes belong to.
 //!
-//! - [`model`]: plain values that every room shares: records, files, offsets, spans, batches.
-//! - [`follow`]: which files exist, which of them are the same, and their bytes as lines; files for
-//!   what comes from streams.
-//! - [`parse`]: a Gunicorn `access_log_format` compiled to a template, and lines read by it; lines
-//!   of JSON besides.
-//! - [`store`]: one contract, two arms, PostgreSQL and SQLite; the only room with SQL. What slows
-//!   ingest down and makes questions fast is built beside it.
-//! - [`retain`]: what is older than the retention leaves, in bounded steps.
-//! - [`metrics`]: what the daemon counts, for Prometheus, and what it knows of its own health.
-//! - [`web`]: the page: what is stored, for browsers and for programs. Reads, never writes.
-//! - [`app`]: carries the trays from room to room; spawns, retries, logs.
-//! - [`cli`]: flags, environment and file become one configuration that can only be built valid.
+//! ## The folders, in reading order
 //!
-//! Allowed imports: `main → cli → app → {follow, parse, store, retain, web,
-//! metrics} → model`, `retain → store`, and `web → {store, metrics}`. A test reads the `use crate::…`
-//! lines and refuses any other edge.
+//! - [`model`]: values that all folders share: records, files, positions, batches, reject reasons.
+//! - [`source`]: which files exist, their bytes and their lines; envelopes of container runtimes; the
+//!   spool for streams.
+//! - [`mod@format`]: what a line means. An `access_log_format` is compiled to a template, which reads
+//!   lines; JSON lines; masking and exclusions.
+//! - [`store`]: one contract and two backends, PostgreSQL and SQLite. The only folder with SQL.
+//! - [`metrics`]: what the daemon counts, for Prometheus, and its health.
+//! - [`pipeline`]: reads lines into sinks, commits batches, and retries.
+//! - `identity`: detects a file's format, decides which logical file it is, and claims that file.
+//! - [`retain`]: removes rows older than the retention, and indexes days that are over.
+//! - [`web`]: the page and its API. Reads the store, and never writes.
+//! - [`config`]: the configuration that the commands work with; it can only be built valid.
+//! - [`daemon`]: follows logs until it is stopped.
+//! - [`commands`]: `import`, `verify`, `check` and the others, which read once and exit.
+//! - [`cli`]: builds the configuration from flags, environment and file, and prints results.
 //!
-//! ## What always holds
+//! Allowed imports: `main → cli → {daemon, commands} → config → {identity, pipeline, retain, web} →
+//! {source, format, store, metrics} → model`; besides, `identity → pipeline`. A test reads the source
+//! and refuses every other edge.
+//!
+//! ## Invariants
 //!
 //! 1. An offset changes only in the transaction that stores its lines, by compare-and-swap.
-//! 2. If the answer to COMMIT is lost, the offset is read back before anything is sent again.
-//! 3. One writer per file: a lock, and an epoch that the transaction checks.
+//! 2. If the answer to COMMIT is lost, the offset is read back before the batch is sent again.
+//! 3. A file has one writer: a lock, and an epoch that the transaction compares.
 //! 4. The log file is the buffer: back-pressure is waiting, never dropping.
-//! 5. A reject is data: a line that becomes no record is stored as it is, with the reason.
-//! 6. Per file, complete lines up to the committed offset = rows + rejects + excluded.
-//! 7. The SHA-256 of a file's bytes moves with its offset, so that files which are still there can be
-//!    held against the database.
-//! 8. Counts by minute and hour move in the transaction that stores the rows, and outlive them.
-//! 9. Nothing in a log directory is ever written, renamed or deleted. A stream's bytes are put into
-//!    the spool, a directory of the daemon's own, where a file is removed when all of it is stored.
+//! 5. A reject is data: a line that becomes no record is stored as bytes, with the reason.
+//! 6. Per file, complete lines up to the committed offset = rows + rejects + excluded lines.
+//! 7. The SHA-256 of a file's bytes moves with its offset, so that `verify` can compare the files that
+//!    still exist with the database.
+//! 8. Counts by minute and hour move in the transaction that stores the rows, and outlive the rows.
+//! 9. Nothing in a log directory is ever written, renamed or deleted. The spool is a directory of the
+//!    daemon's own: a file in it is removed when all its lines are stored.
 
 pub mod cli;
 pub mod commands;

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use chrono::Utc;
 
-use crate::config::{Config, Parsing, StandardInput, Watch};
+use crate::config::{Config, StandardInput, Watch};
+use crate::format::Parsing;
 use crate::format::{Exclusions, Layout, Mask};
 use crate::retain::{self, Retention, SweepOptions};
 use crate::source::{WatchError, Watchlist};

@@ -10,7 +10,7 @@ use crate::format::Parsed;
 use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, RequestLog};
 use crate::source::{Envelope, Stream};
 
-use crate::config::Parsing;
+use crate::format::Parsing;
 use crate::identity::formats::{Choice, Format, Formats, sample};
 use crate::pipeline::read_lines::NO_END;
 use crate::source::each_line::{EachLine, each_line};

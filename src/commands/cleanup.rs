@@ -7,7 +7,7 @@ use crate::retain::{Outcome, SweepOptions};
 
 use crate::config::Config;
 use crate::pipeline::Shutdown;
-use crate::pipeline::connect::{connect, connect_to_read};
+use crate::pipeline::connect::{Access, connect};
 
 /// Sweeps once.
 ///
@@ -15,9 +15,7 @@ use crate::pipeline::connect::{connect, connect_to_read};
 /// A store that cannot be used, or that fails on the way; what was removed by then stays removed.
 pub async fn cleanup(config: &Config, options: &SweepOptions) -> anyhow::Result<Outcome> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let store = match options.dry_run {
-        true => connect_to_read(config, &mut shutdown).await?,
-        false => connect(config, &mut shutdown).await?,
-    };
+    let access = if options.dry_run { Access::Read } else { Access::Write };
+    let store = connect(&config.location, config.connect_timeout, access, &mut shutdown).await?;
     Ok(retain::sweep(&store, options).await?)
 }

@@ -9,7 +9,7 @@ use crate::store::{Schema, Step, Store};
 
 use crate::config::Config;
 use crate::pipeline::Shutdown;
-use crate::pipeline::connect::connect;
+use crate::pipeline::connect::{Access, connect};
 
 /// What `migrate` is to do besides.
 #[derive(Clone, Debug, Default)]
@@ -53,7 +53,8 @@ pub async fn migrate(config: &Config, options: &MigrateOptions) -> anyhow::Resul
     if options.dry_run {
         return Ok(done);
     }
-    let store = connect(config, &mut shutdown).await?;
+    let store =
+        connect(&config.location, config.connect_timeout, Access::Write, &mut shutdown).await?;
     if options.citus {
         done.distributed = Some(store.distribute().await?);
     }

@@ -19,7 +19,7 @@ use crate::config::Config;
 use crate::identity::formats::{Format, Formats};
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
-use crate::pipeline::connect::{connect, connect_to_read, owner};
+use crate::pipeline::connect::{Access, connect, owner};
 use crate::pipeline::read_lines::{CONTINUES, TOO_LONG};
 use crate::store::chain;
 
@@ -51,12 +51,10 @@ pub struct ReparseSummary {
 /// the same command goes on.
 pub async fn reparse(config: &Config, dry_run: bool) -> anyhow::Result<ReparseSummary> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let store = match dry_run {
-        true => connect_to_read(config, &mut shutdown).await?,
-        false => connect(config, &mut shutdown).await?,
-    };
+    let access = if dry_run { Access::Read } else { Access::Write };
+    let store = connect(&config.location, config.connect_timeout, access, &mut shutdown).await?;
     let mut reparse = Reparse {
-        committer: Committer::new(store, owner(config), None),
+        committer: Committer::new(store, owner(&config.host), None),
         formats: Formats::new(config.parsing.clone()),
         dry_run,
         summary: ReparseSummary::default(),

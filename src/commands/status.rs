@@ -11,7 +11,7 @@ use crate::store::{FileReport, SweepReport};
 
 use crate::config::Config;
 use crate::pipeline::Shutdown;
-use crate::pipeline::connect::connect_to_read;
+use crate::pipeline::connect::{Access, connect};
 
 /// Everything that `status` shows.
 #[derive(Debug)]
@@ -40,7 +40,8 @@ pub struct FileStatus {
 /// A store that cannot be used.
 pub async fn status(config: &Config) -> anyhow::Result<Status> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let store = connect_to_read(config, &mut shutdown).await?;
+    let store =
+        connect(&config.location, config.connect_timeout, Access::Read, &mut shutdown).await?;
     let reports = store.files(None).await?;
     let last_sweep = store.last_sweep().await?;
     let files = reports.into_iter().map(|stored| {

@@ -22,7 +22,7 @@ use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
 use crate::model::now;
 use crate::pipeline::backoff::Backoff;
-use crate::pipeline::connect::connect;
+use crate::pipeline::connect::{Access, connect};
 use crate::pipeline::{Request, Shutdown};
 use crate::retain::indexing::{tend, today};
 use crate::store::chain;
@@ -45,7 +45,14 @@ pub async fn watch(
     supervisor.status(&format!("opening {}", watch.config.location));
     // Before the store is there: whoever writes to a stream must not wait for it.
     let mut streams = Streams::begin(&watch)?;
-    let mut store = match connect(&watch.config, &mut shutdown).await {
+    let mut store = match connect(
+        &watch.config.location,
+        watch.config.connect_timeout,
+        Access::Write,
+        &mut shutdown,
+    )
+    .await
+    {
         Ok(store) => store,
         Err(error) => {
             streams.end().await;
@@ -93,7 +100,17 @@ pub async fn watch(
         let fresh = async {
             let fresh = reload()?;
             let address = page::bind(fresh.page.as_ref(), bound.as_ref()).await?;
-            anyhow::Ok((connect(&fresh.config, &mut shutdown).await?, address, fresh))
+            anyhow::Ok((
+                connect(
+                    &fresh.config.location,
+                    fresh.config.connect_timeout,
+                    Access::Write,
+                    &mut shutdown,
+                )
+                .await?,
+                address,
+                fresh,
+            ))
         };
         match fresh.await {
             Ok(fresh) => {

@@ -14,7 +14,7 @@ use crate::format::{Detection, Layout, LineParser, Parsed};
 use crate::model::Micros;
 use crate::source::{BOUNDS, Block, Envelope, Joined, Stream};
 
-use crate::config::Parsing;
+use crate::format::Parsing;
 
 /// Bytes at a file's beginning that its format is told from (64 KiB).
 pub(crate) const SAMPLE: usize = 64 << 10;

@@ -1,43 +1,46 @@
-//! Opens the store at a start, and tries again while it is unavailable.
+//! Opens the store at the start of a command, and tries again while the store is unavailable.
+
+use std::time::Duration;
 
 use tracing::info;
 
-use crate::config::Config;
 use crate::pipeline::Shutdown;
 use crate::pipeline::backoff::Backoff;
-use crate::store::{Store, StoreError, chain};
+use crate::store::{Location, Store, StoreError, chain};
 
-/// Who writes, for people who look at the tables.
-pub(crate) fn owner(config: &Config) -> String {
-    format!("{}:{}", config.host, std::process::id())
+/// Returns the name under which this process writes: `host:pid`, for people who read the tables.
+pub(crate) fn owner(host: &str) -> String {
+    format!("{host}:{}", std::process::id())
 }
 
-/// Opens the store; tries again for `connect_timeout` if it is not there yet.
-pub(crate) async fn connect(config: &Config, shutdown: &mut Shutdown) -> anyhow::Result<Store> {
-    connect_and(config, shutdown, true).await
+/// What a command does with the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Access {
+    /// It only reads: tables of an older schema are refused, and not upgraded.
+    Read,
+    /// It writes: tables are made, or upgraded to this program's schema.
+    Write,
 }
 
-/// The same for who only asks: tables of an older schema are refused, and not upgraded.
-pub(crate) async fn connect_to_read(
-    config: &Config,
+/// Opens the store. While the store is unavailable, tries again until `timeout` is over.
+///
+/// # Errors
+/// A store that does not answer in time, that refuses, or whose schema does not fit; a request to
+/// stop meanwhile.
+pub(crate) async fn connect(
+    location: &Location,
+    timeout: Duration,
+    access: Access,
     shutdown: &mut Shutdown,
 ) -> anyhow::Result<Store> {
-    connect_and(config, shutdown, false).await
-}
-
-async fn connect_and(
-    config: &Config,
-    shutdown: &mut Shutdown,
-    upgrade: bool,
-) -> anyhow::Result<Store> {
-    let end = tokio::time::Instant::now() + config.connect_timeout;
+    let end = tokio::time::Instant::now() + timeout;
     let mut backoff = Backoff::default();
     let mut told = false;
     loop {
         let opening = async {
-            match upgrade {
-                true => Store::open(config.location.clone()).await,
-                false => Store::open_to_read(config.location.clone()).await,
+            match access {
+                Access::Write => Store::open(location.clone()).await,
+                Access::Read => Store::open_to_read(location.clone()).await,
             }
         };
         let attempt = tokio::time::timeout_at(end, opening).await;
@@ -46,8 +49,8 @@ async fn connect_and(
             Ok(Err(error)) => error,
             Err(_) => anyhow::bail!(
                 "cannot reach {} within {}: no answer",
-                config.location,
-                humantime::format_duration(config.connect_timeout)
+                location,
+                humantime::format_duration(timeout)
             ),
         };
         let wait = backoff.wait();
@@ -60,7 +63,7 @@ async fn connect_and(
         }
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
-            () = shutdown.requested() => anyhow::bail!("stopped before {} was reached", config.location),
+            () = shutdown.requested() => anyhow::bail!("stopped before {} was reached", location),
         }
     }
 }

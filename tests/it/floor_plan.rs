@@ -16,33 +16,46 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     (
         "cli",
         &[
-            "daemon", "commands", "config", "pipeline", "source", "format", "store", "retain",
-            "web", "model",
+            "daemon", "commands", "config", "pipeline", "retain", "web", "source", "format",
+            "store", "model",
         ],
     ),
     (
         "daemon",
         &[
-            "commands", "config", "identity", "pipeline", "retain", "web", "source", "format",
-            "store", "metrics", "model",
+            "commands", // until archives are read without the import command
+            "config", "identity", "pipeline", "retain", "web", "source", "format", "store",
+            "metrics", "model",
         ],
     ),
     (
         "commands",
         &[
-            "daemon", "config", "identity", "pipeline", "retain", "source", "format", "store",
-            "metrics", "model",
+            "config", "identity", "pipeline", "retain", "source", "format", "store", "metrics",
+            "model",
         ],
     ),
-    ("config", &["source", "format", "retain", "store", "web"]),
-    ("identity", &["config", "daemon", "source", "format", "store", "metrics", "model"]),
-    ("pipeline", &["config", "identity", "source", "format", "store", "metrics", "model"]),
-    ("web", &["store", "metrics", "model"]),
-    ("metrics", &["model"]),
+    ("config", &["retain", "web", "source", "format", "store"]),
+    (
+        "identity",
+        &[
+            "daemon", // until what is known of a stream's file is given as data
+            "pipeline", "source", "format", "store", "metrics", "model",
+        ],
+    ),
+    (
+        "pipeline",
+        &[
+            "identity", // until the reader does not know the type of a chosen format
+            "source", "format", "store", "metrics", "model",
+        ],
+    ),
     ("retain", &["store", "model"]),
+    ("web", &["store", "metrics", "model"]),
     ("source", &["model"]),
     ("format", &["model"]),
     ("store", &["model"]),
+    ("metrics", &["model"]),
     ("model", &[]),
 ];
 

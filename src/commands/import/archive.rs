@@ -84,8 +84,8 @@ impl Archivist {
     /// Reads them all.
     pub(crate) async fn read(self, archives: Vec<Found>) -> Vec<(Found, anyhow::Result<Verdict>)> {
         let mut import = Import {
-            committer: Committer::new(self.store.clone(), owner(&self.config), None),
-            commits: OrderedCommits::new(self.store.clone(), owner(&self.config), 1),
+            committer: Committer::new(self.store.clone(), owner(&self.config.host), None),
+            commits: OrderedCommits::new(self.store.clone(), owner(&self.config.host), 1),
             formats: Formats::new(self.config.parsing.clone()),
             host: &self.config.host,
             cutoff: None,

@@ -38,7 +38,7 @@ use crate::identity::formats::Formats;
 use crate::model::now;
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
-use crate::pipeline::connect::{connect, owner};
+use crate::pipeline::connect::{Access, connect, owner};
 use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::retain::indexing::after_import;
 use crate::store::chain;
@@ -89,12 +89,13 @@ pub async fn import(
 ) -> anyhow::Result<(Summary, Vec<anyhow::Error>)> {
     let began = Instant::now();
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let store = connect(config, &mut shutdown).await?;
+    let store =
+        connect(&config.location, config.connect_timeout, Access::Write, &mut shutdown).await?;
     let patience = Some(config.connect_timeout.max(Duration::from_secs(1)));
     progress.plan(files.iter().filter_map(|path| path.metadata().ok()).map(|it| it.len()).sum());
     let import = Import {
-        commits: OrderedCommits::new(store.clone(), owner(config), jobs),
-        committer: Committer::new(store.clone(), owner(config), patience),
+        commits: OrderedCommits::new(store.clone(), owner(&config.host), jobs),
+        committer: Committer::new(store.clone(), owner(&config.host), patience),
         formats: Formats::new(config.parsing.clone()),
         host: &config.host,
         cutoff: config.retention.cutoff(now()),

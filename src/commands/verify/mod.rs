@@ -28,11 +28,12 @@ use crate::store::{FileReport, Store, Writer};
 
 pub use crate::commands::verify::difference::Difference;
 
-use crate::config::{Config, Parsing};
+use crate::config::Config;
+use crate::format::Parsing;
 use crate::identity::formats::Formats;
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
-use crate::pipeline::connect::{connect_to_read, owner};
+use crate::pipeline::connect::{Access, connect, owner};
 use crate::source::whole_file::Source;
 use crate::store::chain;
 
@@ -133,12 +134,13 @@ pub async fn verify(
     told: &mut dyn FnMut(&FileVerdict) -> anyhow::Result<()>,
 ) -> anyhow::Result<Verification> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let store = connect_to_read(config, &mut shutdown).await?;
+    let store =
+        connect(&config.location, config.connect_timeout, Access::Read, &mut shutdown).await?;
     let layout = config.parsing.layout.as_ref();
     let mut auditor = Auditor {
         config,
         store: store.clone(),
-        committer: Committer::new(store.clone(), owner(config), None),
+        committer: Committer::new(store.clone(), owner(&config.host), None),
         formats: Formats::new(Parsing { layout: None, ..config.parsing.clone() }),
         chooser: Formats::new(config.parsing.clone()),
         given: layout.map(|layout| layout.format().to_owned()),

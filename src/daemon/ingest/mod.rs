@@ -118,7 +118,7 @@ impl Line {
             files: FollowedFiles::new(watch.list, spool, nameless, descriptors),
             formats: Formats::new(watch.config.parsing.clone()),
             committer: Some(
-                Committer::new(store.clone(), owner(&watch.config), None)
+                Committer::new(store.clone(), owner(&watch.config.host), None)
                     .counted(Arc::clone(&metrics)),
             ),
             store,
