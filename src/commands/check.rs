@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use crate::format::Parsed;
 use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, RequestLog};
-use crate::source::{Envelope, Stream};
+use crate::source::{Envelope, OutputStream};
 
 use crate::format::Parsing;
 use crate::identity::formats::{Choice, Format, Formats, sample};
@@ -109,7 +109,7 @@ fn look(report: &mut Report, format: &Format, line: &EachLine<'_>) {
             }
         }
     };
-    if line.joined.is_some_and(|joined| joined.stream == Some(Stream::Stderr)) {
+    if line.joined.is_some_and(|joined| joined.stream == Some(OutputStream::Stderr)) {
         report.excluded += 1; // no access line
     } else {
         report.rejects.entry(reason).or_insert((0, line.number)).0 += 1;

@@ -59,7 +59,7 @@ fn lag(stored: &FileReport) -> Option<(u64, u64)> {
     }
     let mut lines = 0;
     let mut buffer = vec![0; 256 << 10];
-    let mut unread = tail.from(known.committed).ok()?;
+    let mut unread = tail.reader_at(known.committed).ok()?;
     while let Ok(read @ 1..) = unread.read(&mut buffer) {
         lines += memchr::memchr_iter(b'\n', &buffer[..read]).count() as u64;
     }

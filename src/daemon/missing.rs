@@ -57,7 +57,7 @@ pub(crate) async fn close_missing(
 /// may be a file system that is not mounted.
 fn is_there(known: &Checkpoint) -> bool {
     let path = Path::new(&known.path);
-    match Tail::peek_key(path) {
+    match Tail::key_and_size(path) {
         Ok(Some((key, _))) => known.key.is_none_or(|known| same_object(known, key)),
         Ok(None) => false,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

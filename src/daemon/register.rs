@@ -62,8 +62,8 @@ pub(crate) async fn enroll(
                 // nothing is stored is known by its first line only.
                 known.sort_by_key(|(known, _)| Reverse(known.committed));
                 // Truncated while it was compared: its first line was compared with one content
-                // and its guard with another.
-                if tail.head().ok().flatten() != Some(head) {
+                // and its tail fingerprint with another.
+                if tail.head_fingerprint().ok().flatten() != Some(head) {
                     files.ignored.push(IgnoredFile::waiting(tail));
                     continue;
                 }
@@ -88,7 +88,7 @@ pub(crate) async fn enroll(
                 files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open: true }));
             }
             // Gone before it was read, and not held open: if it comes back, it is new again.
-            Err(error) if !tail.is_held() && error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if !tail.is_open() && error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 warn!(path = %tail.path().display(), %error, "cannot read this file");
                 let size = tail.size();
@@ -309,18 +309,18 @@ fn followed(
     head: Fingerprint,
     format: Arc<Format>,
 ) -> Followed {
-    tail.advance(claimed.mark());
-    tail.content_is_known(); // by its first line, and by the guard if there is one
+    tail.advance(claimed.position());
+    tail.mark_verified(); // by its first line, and by the tail fingerprint if there is one
     Followed {
         tail,
         file: claimed.file,
         epoch: claimed.epoch,
         format,
         head: Some(head),
-        committed: claimed.mark(),
+        committed: claimed.position(),
         ready: true,
         stuck_at: None,
-        passage: None,
+        skipped_line: None,
         nameless: None,
         renamed: false,
         refused: None,

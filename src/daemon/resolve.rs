@@ -37,7 +37,7 @@ pub(crate) struct Applicant {
 impl Applicant {
     /// Whether it holds all that was committed of a followed file that begins alike.
     fn holds_all_of(&self, file: &Followed) -> bool {
-        file.tail.position() == 0
+        file.tail.offset() == 0
             || self.known.iter().any(|(known, content_match)| {
                 known.file == file.file
                     && known.committed > 0
@@ -48,7 +48,7 @@ impl Applicant {
     /// Whether it may be the beginning of a copy that is still being made, as a move from another
     /// file system is: it begins like a known file and ends before what was stored of that.
     fn may_be_half_a_copy(&self) -> bool {
-        let (met, at_rest) = self.tail.ages();
+        let (met, at_rest) = (self.tail.known_for(), self.tail.unchanged_for());
         met < COPIED
             && at_rest < AT_REST
             && self.known.iter().any(|(known, content_match)| {

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::source::Spool;
-use crate::source::spool::{Carrier, Control, Trouble, Turn};
+use crate::source::spool::{PumpControl, PumpError, PumpStep, StreamPump};
 
 use crate::config::{SpoolConfig, Watch};
 
@@ -30,18 +30,18 @@ const LAST: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Streams {
     spool: Arc<Spool>,
-    input: Option<Carried>,
-    fifos: HashMap<PathBuf, Carried>,
+    input: Option<RunningPump>,
+    fifos: HashMap<PathBuf, RunningPump>,
     /// FIFOs without a name, and streams that are not wanted any more.
-    parting: Vec<Carried>,
+    parting: Vec<RunningPump>,
     /// FIFOs that could not be opened: said once.
     closed_doors: HashSet<PathBuf>,
 }
 
 /// One stream.
 #[derive(Debug)]
-struct Carried {
-    control: Arc<Control>,
+struct RunningPump {
+    control: Arc<PumpControl>,
     /// Device and inode of what is read.
     object: (u64, u64),
     end: Arc<End>,
@@ -69,7 +69,7 @@ impl Streams {
             parting: Vec::new(),
             closed_doors: HashSet::new(),
         };
-        let fifos = watch.list.look().fifos;
+        let fifos = watch.list.scan().fifos;
         if watch.standard_input.is_read() || !fifos.is_empty() {
             streams.spool.prepare().with_context(|| {
                 format!(
@@ -97,7 +97,7 @@ impl Streams {
 
     /// Begins what is new, lets go what is gone or not wanted any more.
     pub(crate) fn tend(&mut self, input_wanted: bool, fifos: &[PathBuf]) {
-        self.parting.retain(|carried| !carried.task.is_finished());
+        self.parting.retain(|running| !running.task.is_finished());
         match self.input.take_if(|_| !input_wanted) {
             Some(input) => {
                 input.control.stop();
@@ -112,12 +112,12 @@ impl Streams {
             self.part(&path);
         }
         for path in fifos {
-            let now = Carrier::object_at(path).ok();
+            let now = StreamPump::object_at(path).ok();
             if self.fifos.get(path).is_some_and(|it| Some(it.object) != now || it.has_ended()) {
                 self.part(path);
             }
             // Two who read one FIFO would each have half of its lines; another name of it is enough.
-            let read = |it: &Carried| Some(it.object) == now && !it.has_ended();
+            let read = |it: &RunningPump| Some(it.object) == now && !it.has_ended();
             if !self.fifos.contains_key(path) && !self.all().any(read) {
                 self.read_fifo(path);
             }
@@ -126,15 +126,15 @@ impl Streams {
 
     /// What was at this path is there no more, or is not to be read.
     fn part(&mut self, path: &Path) {
-        let Some(carried) = self.fifos.remove(path) else { return };
-        if Carrier::object_at(path).is_ok_and(|object| object == carried.object) {
-            carried.control.stop();
-        } else if !carried.has_ended() {
+        let Some(running) = self.fifos.remove(path) else { return };
+        if StreamPump::object_at(path).is_ok_and(|object| object == running.object) {
+            running.control.stop();
+        } else if !running.has_ended() {
             info!(path = %path.display(),
                 "this FIFO has no name any more: read until its last writer closes it");
-            carried.control.has_no_name();
+            running.control.path_is_gone();
         }
-        self.parting.push(carried);
+        self.parting.push(running);
     }
 
     fn read_input(&mut self) {
@@ -142,28 +142,28 @@ impl Streams {
             info!("standard input is a terminal: Ctrl-D on a line of its own ends it");
         }
         let spool = Arc::clone(&self.spool);
-        let carrier = Control::new().and_then(|control| {
-            let carrier = Carrier::standard_input(spool, Arc::clone(&control))?;
-            carry(carrier, control, "standard input".to_owned())
+        let pump = PumpControl::new().and_then(|control| {
+            let pump = StreamPump::standard_input(spool, Arc::clone(&control))?;
+            start_pump(pump, control, "standard input".to_owned())
         });
-        match carrier {
-            Ok(carried) => self.input = Some(carried),
+        match pump {
+            Ok(running) => self.input = Some(running),
             Err(error) => warn!(%error, "cannot read standard input; it is tried again"),
         }
     }
 
     fn read_fifo(&mut self, path: &Path) {
         let spool = Arc::clone(&self.spool);
-        let carried = Control::new().and_then(|control| {
-            let carrier = Carrier::fifo(spool, path, Arc::clone(&control))?;
-            carry(carrier, control, path.display().to_string())
+        let running = PumpControl::new().and_then(|control| {
+            let pump = StreamPump::fifo(spool, path, Arc::clone(&control))?;
+            start_pump(pump, control, path.display().to_string())
         });
-        match carried {
-            Ok(carried) => {
+        match running {
+            Ok(running) => {
                 info!(path = %path.display(), spool = %self.spool.directory().display(),
                     "reading a FIFO");
                 self.closed_doors.remove(path);
-                self.fifos.insert(path.to_path_buf(), carried);
+                self.fifos.insert(path.to_path_buf(), running);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
@@ -176,7 +176,7 @@ impl Streams {
 
     /// Whether standard input was read to its end.
     pub(crate) fn input_has_ended(&self) -> bool {
-        self.input.as_ref().is_some_and(Carried::has_ended)
+        self.input.as_ref().is_some_and(RunningPump::has_ended)
     }
 
     /// Whether its end was an error.
@@ -186,8 +186,8 @@ impl Streams {
 
     /// Nothing is read any more, but for what is in the pipes.
     pub(crate) fn stop(&self) {
-        for carried in self.all() {
-            carried.control.stop();
+        for running in self.all() {
+            running.control.stop();
         }
     }
 
@@ -196,35 +196,39 @@ impl Streams {
         self.stop();
         let end = tokio::time::Instant::now() + LAST;
         let all = self.input.iter_mut().chain(self.fifos.values_mut()).chain(&mut self.parting);
-        for carried in all.filter(|carried| !carried.task.is_finished()) {
-            let _ = tokio::time::timeout_at(end, &mut carried.task).await; // as if it was killed
+        for running in all.filter(|running| !running.task.is_finished()) {
+            let _ = tokio::time::timeout_at(end, &mut running.task).await; // as if it was killed
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &Carried> {
+    fn all(&self) -> impl Iterator<Item = &RunningPump> {
         self.input.iter().chain(self.fifos.values()).chain(&self.parting)
     }
 }
 
-impl Carried {
+impl RunningPump {
     fn has_ended(&self) -> bool {
         self.end.ended.load(Ordering::Relaxed)
     }
 }
 
 /// Starts the thread.
-fn carry(carrier: Carrier, control: Arc<Control>, name: String) -> io::Result<Carried> {
-    let (object, end) = (carrier.object()?, Arc::new(End::default()));
-    let (told, ending) = (Arc::clone(&control), Arc::clone(&end));
+fn start_pump(
+    pump: StreamPump,
+    control: Arc<PumpControl>,
+    name: String,
+) -> io::Result<RunningPump> {
+    let (object, end) = (pump.object()?, Arc::new(End::default()));
+    let (for_thread, ending) = (Arc::clone(&control), Arc::clone(&end));
     let task = tokio::task::spawn_blocking(move || {
-        let mut carrier = carrier;
-        let failed = !steps(&mut carrier, &told, &name);
+        let mut pump = pump;
+        let failed = !run_pump(&mut pump, &for_thread, &name);
         ending.failed.store(failed, Ordering::Relaxed);
         // Before whoever follows is told.
         ending.ended.store(true, Ordering::Relaxed);
-        drop(carrier);
+        drop(pump);
     });
-    Ok(Carried { control, object, end, task })
+    Ok(RunningPump { control, object, end, task })
 }
 
 /// What keeps a stream waiting; said once, until it is over.
@@ -236,7 +240,7 @@ enum Stall {
 }
 
 /// Takes steps until the stream ends or is to end; `false` if it cannot be read.
-fn steps(carrier: &mut Carrier, control: &Control, name: &str) -> bool {
+fn run_pump(pump: &mut StreamPump, control: &PumpControl, name: &str) -> bool {
     let mut stall = Stall::No;
     let mut last = None;
     loop {
@@ -246,20 +250,20 @@ fn steps(carrier: &mut Carrier, control: &Control, name: &str) -> bool {
                 return true;
             }
         }
-        match carrier.turn() {
-            Ok(Turn::Moved) => {
+        match pump.step() {
+            Ok(PumpStep::Moved) => {
                 if stall != Stall::No {
                     info!(stream = name, "there is room in the spool: reading on");
                     stall = Stall::No;
                 }
             }
-            Ok(Turn::Ended) => {
+            Ok(PumpStep::Ended) => {
                 info!(stream = name, "the stream has ended");
                 return true;
             }
             _ if control.is_stopped() => return true,
-            Ok(Turn::Quiet) => carrier.wait_for_bytes(),
-            Ok(Turn::Full) => {
+            Ok(PumpStep::Idle) => pump.wait_for_bytes(),
+            Ok(PumpStep::SpoolFull) => {
                 if stall != Stall::Full {
                     stall = Stall::Full;
                     warn!(
@@ -267,19 +271,19 @@ fn steps(carrier: &mut Carrier, control: &Control, name: &str) -> bool {
                         "the spool is full, so its writer waits; nothing is lost, \
                         and it goes on when the store has taken what is there (--spool-limit)"
                     );
-                    carrier.tell_full();
+                    pump.wake_other_pumps();
                 }
-                carrier.wait_for_room(ROOM);
+                pump.wait_for_room(ROOM);
             }
-            Err(Trouble::Spool(error)) => {
+            Err(PumpError::Spool(error)) => {
                 if stall != Stall::Unwritable {
                     stall = Stall::Unwritable;
                     warn!(stream = name, %error, "cannot write to the spool, so its writer waits; \
                         nothing is lost, and it goes on when that is mended");
                 }
-                carrier.wait_for_room(AGAIN);
+                pump.wait_for_room(AGAIN);
             }
-            Err(Trouble::Input(error)) => {
+            Err(PumpError::Input(error)) => {
                 error!(stream = name, %error, "cannot read this stream any more");
                 return false;
             }

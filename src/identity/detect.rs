@@ -48,7 +48,7 @@ pub(crate) fn examine(
     tail: &mut Tail,
     streamed: Option<&Streamed>,
 ) -> io::Result<Examined> {
-    tail.look()?; // a copy that was still being made when it was found may be whole by now
+    tail.refresh()?; // a copy that was still being made when it was found may be whole by now
     let path = tail.path().display();
     if streamed.is_none() && tail.compression()? != Compression::None {
         return Ok(Examined::Archive);
@@ -58,7 +58,7 @@ pub(crate) fn examine(
         return Ok(Examined::NotOurs { open: true }); // no complete line yet
     };
     let behind_hole =
-        if sample.first() == Some(&0) { tail.first_bytes_behind_hole(SAMPLE)? } else { Vec::new() };
+        if sample.first() == Some(&0) { tail.first_bytes_after_hole(SAMPLE)? } else { Vec::new() };
     let telling = if behind_hole.is_empty() { &sample } else { &behind_hole };
     let choice = match formats.choose(telling) {
         Choice::Access { format, told } => Ok((format, told)),

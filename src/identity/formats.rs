@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::format;
 use crate::format::{Detection, Layout, LineParser, Parsed};
 use crate::model::Micros;
-use crate::source::{BOUNDS, Block, Envelope, Joined, Stream};
+use crate::source::{BOUNDS, Block, Envelope, Joined, OutputStream};
 
 use crate::format::Parsing;
 
@@ -74,7 +74,7 @@ impl Format {
             return Ok(Opened { payload: Cow::Borrowed(raw), time: None, stderr: false });
         };
         let line = envelope.unpack(raw).ok_or(envelope.missing())?;
-        let stderr = line.stream == Some(Stream::Stderr);
+        let stderr = line.stream == Some(OutputStream::Stderr);
         Ok(Opened { payload: line.payload, time: Some(line.time), stderr })
     }
 }
@@ -158,7 +158,7 @@ impl Formats {
             let (mut stdout, mut stderr): (Vec<&[u8]>, Vec<&[u8]>) = Default::default();
             for line in lines {
                 let of_stream = match line.stream {
-                    Some(Stream::Stderr) => &mut stderr,
+                    Some(OutputStream::Stderr) => &mut stderr,
                     _ => &mut stdout,
                 };
                 of_stream.push(&line.payload);

@@ -63,7 +63,7 @@ pub struct Position {
     /// So many bytes are before it.
     pub offset: u64,
     /// The fingerprint of the bytes just before it (4 KiB at most); `None` at the beginning.
-    pub guard: Option<Fingerprint>,
+    pub tail_fingerprint: Option<Fingerprint>,
     /// The digest of all bytes before it; `None` at the beginning.
     pub digest: Option<Digest>,
 }
@@ -104,7 +104,7 @@ pub struct Checkpoint {
     /// The first line's fingerprint, `None` until a line was committed.
     pub head: Option<Fingerprint>,
     /// The fingerprint of the bytes just before `committed` (4 KiB at most).
-    pub guard: Option<Fingerprint>,
+    pub tail_fingerprint: Option<Fingerprint>,
     /// The digest of all bytes before `committed`.
     pub digest: Option<Digest>,
     /// Every byte before this offset is stored, rejected or excluded.
@@ -121,7 +121,11 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Where it is stored up to.
-    pub fn mark(&self) -> Position {
-        Position { offset: self.committed, guard: self.guard, digest: self.digest }
+    pub fn position(&self) -> Position {
+        Position {
+            offset: self.committed,
+            tail_fingerprint: self.tail_fingerprint,
+            digest: self.digest,
+        }
     }
 }

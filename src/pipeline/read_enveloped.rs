@@ -7,7 +7,7 @@
 use crate::format::Parsed;
 use crate::model::Batch;
 use crate::source::BOUNDS;
-use crate::source::{Block, Envelope, Joined, Stream};
+use crate::source::{Block, Envelope, Joined, OutputStream};
 use crate::source::{Lines, MAX_LINE, TOO_LONG_KEPT};
 
 use crate::pipeline::read_lines::{
@@ -24,7 +24,7 @@ pub(crate) fn run(
     at: usize,
     limits: Limits,
 ) {
-    if !lines.at_line_start() || lines.is_passing() || reading.refused.is_some() {
+    if !lines.at_line_start() || lines.is_skipping() || reading.refused.is_some() {
         return;
     }
     let (bytes, from) = (lines.partial(), lines.offset());
@@ -57,7 +57,7 @@ pub(crate) fn step(
     at: usize,
     ended: bool,
 ) -> Step {
-    if lines.is_passing() {
+    if lines.is_skipping() {
         return too_long(lines, reading, batch, at);
     }
     let (fresh, from) = (lines.at_line_start(), lines.offset());
@@ -293,7 +293,7 @@ impl<'a> Group<'a> {
 
 fn left_out_or_reject(line: &Joined<'_>, reason: String) -> Fate {
     match line.stream {
-        Some(Stream::Stderr) => Fate::LeftOut,
+        Some(OutputStream::Stderr) => Fate::LeftOut,
         _ => Fate::Reject(reason),
     }
 }

@@ -129,7 +129,7 @@ pub(crate) fn fill(
             break;
         }
         // A line that may be whole in the end is read to it; one that is too long has its turns.
-        let passed = if lines.is_passing() { lines.read_to() - read_from } else { 0 };
+        let passed = if lines.is_skipping() { lines.read_to() - read_from } else { 0 };
         if passed.max(lines.offset() - from) >= turn {
             result = Ok(Stop::Full);
             break;
@@ -147,7 +147,7 @@ pub(crate) fn fill(
         batch.spans.remove(at);
         return result;
     }
-    span.to = lines.mark();
+    span.to = lines.position();
     span.size = span.size.max(span.to.offset);
     result
 }
@@ -189,7 +189,7 @@ fn note_head(lines: &Lines, reading: &ReadContext<'_>, span: &mut Span, ended: b
 /// The first that is none, and whatever is not plainly a line, is left to [`step`].
 fn run(lines: &mut Lines, reading: &ReadContext<'_>, batch: &mut Batch, at: usize, limits: Limits) {
     // A line that the store refuses is looked for one by one.
-    let mut plain = lines.at_line_start() && !lines.is_passing() && reading.refused.is_none();
+    let mut plain = lines.at_line_start() && !lines.is_skipping() && reading.refused.is_none();
     while plain {
         let mut end = lines.offset();
         let records = Chunk::of(lines.partial()).all(|(line, length)| {

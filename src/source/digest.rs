@@ -76,8 +76,11 @@ mod tests {
             for last in [first, first + 1, first + 64, 999, 1000] {
                 let mut one = Hasher::at(&Position::default(), b"").unwrap();
                 one.update(&text[..first]);
-                let mark =
-                    Position { offset: first as u64, digest: Some(one.digest()), guard: None };
+                let mark = Position {
+                    offset: first as u64,
+                    digest: Some(one.digest()),
+                    tail_fingerprint: None,
+                };
                 let mut other = Hasher::at(&mark, &text[..first]).unwrap();
                 assert_eq!(other.digest(), one.digest());
                 other.update(&text[first..last]);

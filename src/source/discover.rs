@@ -45,13 +45,13 @@ enum Place {
 
 /// What is there, each path once and in order.
 #[derive(Clone, Debug, Default)]
-pub struct Sight {
+pub struct WatchedPaths {
     /// Regular files and links, and files that were asked for by name, whatever they are.
     pub files: Vec<PathBuf>,
     /// FIFOs that were asked for, by name or by a pattern.
     pub fifos: Vec<PathBuf>,
     /// FIFOs that lie in a watched directory: whose they are nobody knows.
-    pub strange_fifos: Vec<PathBuf>,
+    pub unrequested_fifos: Vec<PathBuf>,
 }
 
 /// What the user asked to watch.
@@ -102,32 +102,32 @@ impl Watchlist {
 
     /// Everything that is there now. A directory that vanished has no files, and comes back with
     /// them. Errors of single entries are left to the one who opens them.
-    pub fn look(&self) -> Sight {
-        let mut sight = Sight::default();
+    pub fn scan(&self) -> WatchedPaths {
+        let mut found = WatchedPaths::default();
         for place in &self.places {
             match place {
-                Place::File(path) if is_fifo(path) => sight.fifos.push(path.clone()),
-                Place::File(path) => sight.files.push(path.clone()),
+                Place::File(path) if is_fifo(path) => found.fifos.push(path.clone()),
+                Place::File(path) => found.files.push(path.clone()),
                 Place::Directory(path) => {
-                    let Sight { files, strange_fifos, .. } = &mut sight;
-                    self.list(path, false, &|_| true, (files, strange_fifos));
+                    let WatchedPaths { files, unrequested_fifos, .. } = &mut found;
+                    self.list(path, false, &|_| true, (files, unrequested_fifos));
                 }
                 Place::Pattern { root, matcher, deep } => {
-                    let Sight { files, fifos, .. } = &mut sight;
+                    let WatchedPaths { files, fifos, .. } = &mut found;
                     self.list(root, *deep, &|path| matcher.is_match(path), (files, fifos));
                 }
             }
         }
-        sight.strange_fifos.retain(|path| !sight.fifos.contains(path));
-        for paths in [&mut sight.files, &mut sight.fifos, &mut sight.strange_fifos] {
+        found.unrequested_fifos.retain(|path| !found.fifos.contains(path));
+        for paths in [&mut found.files, &mut found.fifos, &mut found.unrequested_fifos] {
             paths.sort_unstable();
             paths.dedup();
         }
-        sight
+        found
     }
 
     /// Whether the user asked for this very name, by path or by `include`.
-    pub fn asks_for(&self, path: &Path) -> bool {
+    pub fn is_requested(&self, path: &Path) -> bool {
         let named = |place: &Place| matches!(place, Place::File(file) if file == path);
         self.places.iter().any(named) || (!self.include.is_empty() && self.name_wanted(path))
     }

@@ -57,7 +57,7 @@ fn step(
 ) -> bool {
     let bytes = lines.partial();
     let whole = bytes.len() <= MAX_LINE || memchr::memchr(b'\n', bytes).is_some();
-    if let Some(envelope) = envelope.filter(|_| whole && !lines.is_passing()) {
+    if let Some(envelope) = envelope.filter(|_| whole && !lines.is_skipping()) {
         let from = lines.offset();
         let read = if sealed { Block::last } else { Block::first };
         let Some(block) = read(envelope, bytes, BOUNDS) else { return false };

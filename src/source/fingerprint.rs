@@ -80,7 +80,7 @@ pub fn compare<E>(
     if size < checkpoint.committed {
         return Ok(ContentMatch::Shorter);
     }
-    let alike = tail_fingerprint_at(checkpoint.committed)? == checkpoint.guard;
+    let alike = tail_fingerprint_at(checkpoint.committed)? == checkpoint.tail_fingerprint;
     Ok(if alike { ContentMatch::Same } else { ContentMatch::Different })
 }
 
@@ -119,7 +119,7 @@ mod tests {
             path: "/a".into(),
             key: None,
             head: head_fingerprint(head),
-            guard: Some(print(guard)),
+            tail_fingerprint: Some(print(guard)),
             digest: None,
             committed,
             size: committed,

@@ -56,7 +56,7 @@ impl FsEvents {
     ///
     /// # Errors
     /// What the system says, for example that its limit of watches is reached.
-    pub fn listen(&mut self, directory: &Path) -> notify::Result<()> {
+    pub fn watch(&mut self, directory: &Path) -> notify::Result<()> {
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         if !directory.is_dir() {
             if self.watched.remove(directory) {
@@ -71,12 +71,12 @@ impl FsEvents {
     }
 
     /// Waits for a ring. Cancel-safe: a ring that nobody waited for is kept.
-    pub async fn rings(&self) {
+    pub async fn changed(&self) {
         self.rung.1.notified().await;
     }
 
     /// What rang since the last answer: the changed files, or `None` for "look everywhere".
-    pub fn answer(&self) -> Option<HashSet<PathBuf>> {
+    pub fn take_changed_paths(&self) -> Option<HashSet<PathBuf>> {
         let rung = std::mem::take(&mut *self.rung.0.lock().unwrap_or_else(PoisonError::into_inner));
         (!rung.everywhere).then_some(rung.paths)
     }

@@ -26,9 +26,9 @@ mod tail;
 pub(crate) mod whole_file;
 
 pub use archive::{Compression, open_archive};
-pub use discover::{Sight, WatchError, Watchlist};
-pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, Piece, Stream};
+pub use discover::{WatchError, WatchedPaths, Watchlist};
+pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, OutputStream, Piece};
 pub use fs_events::FsEvents;
-pub use lines::{Line, Lines, MAX_LINE, Passage, TOO_LONG_KEPT};
-pub use spool::Spool;
-pub use tail::{Look, Tail};
+pub use lines::{Line, Lines, MAX_LINE, SkippedLine, TOO_LONG_KEPT};
+pub use spool::{Spool, SpoolChange};
+pub use tail::{Tail, TailState};

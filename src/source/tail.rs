@@ -11,7 +11,7 @@ use crate::model::{FileKey, Fingerprint, Position};
 use super::archive::{Compression, compression_of};
 use super::fingerprint::{HEAD_LENGTH, head_fingerprint, print, tail_fingerprint_length};
 use super::handle::{Handle, Opened, key};
-use super::lines::{Lines, Passage};
+use super::lines::{Lines, SkippedLine};
 
 /// A file and how far it was read. What is read is not yet committed: [`Tail::rewind`] goes
 /// back to what is.
@@ -39,12 +39,12 @@ pub struct Tail {
 
 /// What a look at an open file shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Look {
-    /// All that was there is read.
-    Quiet,
-    /// There are unread bytes.
-    Ready,
-    /// It is shorter than what was read.
+pub enum TailState {
+    /// Every byte of the file has been read.
+    NothingNew,
+    /// The file has unread bytes.
+    Unread,
+    /// The file is shorter than what was read of it.
     Truncated,
 }
 
@@ -74,14 +74,14 @@ impl Tail {
     ///
     /// # Errors
     /// What the system says; a missing file among them.
-    pub fn peek_key(path: &Path) -> io::Result<Option<(FileKey, u64)>> {
+    pub fn key_and_size(path: &Path) -> io::Result<Option<(FileKey, u64)>> {
         let metadata = std::fs::metadata(path)?;
         Ok(metadata.is_file().then(|| (key(&metadata), metadata.len())))
     }
 
     /// The same file, to be read from its beginning as if it were new.
     #[must_use]
-    pub fn again(self) -> Self {
+    pub fn from_beginning(self) -> Self {
         Self { mark: Position::default(), largest: 0, verified: 0, ..self }
     }
 
@@ -91,7 +91,7 @@ impl Tail {
     }
 
     /// It was renamed.
-    pub fn moved(&mut self, path: PathBuf) {
+    pub fn set_path(&mut self, path: PathBuf) {
         self.path = path;
     }
 
@@ -101,18 +101,23 @@ impl Tail {
     }
 
     /// Offset of the first unread byte.
-    pub fn position(&self) -> u64 {
+    pub fn offset(&self) -> u64 {
         self.mark.offset
     }
 
     /// ShortHash of the bytes before the first unread one.
-    pub fn guard(&self) -> Option<Fingerprint> {
-        self.mark.guard
+    pub fn tail_fingerprint(&self) -> Option<Fingerprint> {
+        self.mark.tail_fingerprint
     }
 
-    /// Since when it was looked at, and for how long its size has been the same.
-    pub fn ages(&self) -> (Duration, Duration) {
-        (self.met.elapsed(), self.sized.elapsed())
+    /// Returns the time since the file was opened first.
+    pub fn known_for(&self) -> Duration {
+        self.met.elapsed()
+    }
+
+    /// Returns the time since its size was last seen to change.
+    pub fn unchanged_for(&self) -> Duration {
+        self.sized.elapsed()
     }
 
     /// Bytes in the file at the last look.
@@ -126,7 +131,7 @@ impl Tail {
     }
 
     /// Its size when the bytes before the read position were last seen to be those that were read.
-    pub fn verified(&self) -> u64 {
+    pub fn verified_size(&self) -> u64 {
         self.verified
     }
 
@@ -137,12 +142,12 @@ impl Tail {
 
     /// Whether it was written to between the last two looks. A file that is as long as before may
     /// hold other bytes then: truncated and written again.
-    pub fn is_touched(&self) -> bool {
+    pub fn was_written(&self) -> bool {
         self.touched
     }
 
     /// Its content was compared with what is known of it.
-    pub fn content_is_known(&mut self) {
+    pub fn mark_verified(&mut self) {
         self.verified = self.size;
     }
 
@@ -152,12 +157,12 @@ impl Tail {
     }
 
     /// Whether it is held open, and so is read whatever becomes of its name.
-    pub fn is_held(&self) -> bool {
+    pub fn is_open(&self) -> bool {
         self.handle.is_held()
     }
 
     /// Gives its descriptor back. It is opened by its name for each read from now on.
-    pub fn let_go(&mut self) {
+    pub fn close(&mut self) {
         self.handle.let_go();
     }
 
@@ -165,13 +170,13 @@ impl Tail {
     ///
     /// # Errors
     /// What the system says; its name may lead elsewhere by now.
-    pub fn hold(&mut self) -> io::Result<()> {
+    pub fn keep_open(&mut self) -> io::Result<()> {
         self.handle.hold(&self.path)
     }
 
     /// How much would be missed if its name went away now: unread bytes first, then those that
     /// may come, since it grew not long ago.
-    pub fn urgency(&self) -> impl Ord + use<> {
+    pub fn priority(&self) -> impl Ord + use<> {
         (self.size > self.mark.offset, self.written)
     }
 
@@ -189,7 +194,7 @@ impl Tail {
     /// A read that fails.
     pub fn first_bytes(&self, limit: usize) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
-        self.from(0)?.take(limit as u64).read_to_end(&mut bytes)?;
+        self.reader_at(0)?.take(limit as u64).read_to_end(&mut bytes)?;
         Ok(bytes)
     }
 
@@ -199,13 +204,13 @@ impl Tail {
     ///
     /// # Errors
     /// A read that fails.
-    pub fn first_bytes_behind_hole(&self, limit: usize) -> io::Result<Vec<u8>> {
+    pub fn first_bytes_after_hole(&self, limit: usize) -> io::Result<Vec<u8>> {
         // Moves the descriptor's own position, which nobody uses: every read gives its offset.
         // An error is a hole and nothing else, or a file system that tells of none.
         let file = self.handle.get(&self.path)?;
         let start = rustix::fs::seek(&*file, rustix::fs::SeekFrom::Data(0)).unwrap_or_default();
         let mut bytes = Vec::new();
-        self.from(start)?.take(limit as u64).read_to_end(&mut bytes)?;
+        self.reader_at(start)?.take(limit as u64).read_to_end(&mut bytes)?;
         let nuls = bytes.iter().take_while(|&&byte| byte == 0).count();
         bytes.drain(..nuls);
         Ok(bytes)
@@ -215,7 +220,7 @@ impl Tail {
     ///
     /// # Errors
     /// A read that fails.
-    pub fn head(&self) -> io::Result<Option<Fingerprint>> {
+    pub fn head_fingerprint(&self) -> io::Result<Option<Fingerprint>> {
         Ok(head_fingerprint(&self.first_bytes(HEAD_LENGTH)?))
     }
 
@@ -233,13 +238,13 @@ impl Tail {
     /// # Errors
     /// A read that fails.
     pub fn is_intact(&self) -> io::Result<bool> {
-        Ok(self.tail_fingerprint_at(self.mark.offset)? == self.mark.guard)
+        Ok(self.tail_fingerprint_at(self.mark.offset)? == self.mark.tail_fingerprint)
     }
 
     fn history(&self, offset: u64) -> io::Result<Vec<u8>> {
         let length = tail_fingerprint_length(offset);
         let mut bytes = Vec::with_capacity(length);
-        self.from(offset - length as u64)?.take(length as u64).read_to_end(&mut bytes)?;
+        self.reader_at(offset - length as u64)?.take(length as u64).read_to_end(&mut bytes)?;
         if bytes.len() < length {
             bytes.clear();
         }
@@ -250,7 +255,7 @@ impl Tail {
     ///
     /// # Errors
     /// What the system says.
-    pub fn look(&mut self) -> io::Result<Look> {
+    pub fn refresh(&mut self) -> io::Result<TailState> {
         let metadata = self.handle.metadata(&self.path)?;
         let before = std::mem::replace(&mut self.written, written(&metadata));
         self.touched = before != self.written;
@@ -259,9 +264,9 @@ impl Tail {
         }
         self.largest = self.largest.max(self.size);
         Ok(match self.size.cmp(&self.mark.offset) {
-            std::cmp::Ordering::Less => Look::Truncated,
-            std::cmp::Ordering::Equal => Look::Quiet,
-            std::cmp::Ordering::Greater => Look::Ready,
+            std::cmp::Ordering::Less => TailState::Truncated,
+            std::cmp::Ordering::Equal => TailState::NothingNew,
+            std::cmp::Ordering::Greater => TailState::Unread,
         })
     }
 
@@ -270,11 +275,11 @@ impl Tail {
     ///
     /// # Errors
     /// A read that fails.
-    pub fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
+    pub fn start_reading(&mut self, lines: &mut Lines) -> io::Result<bool> {
         let history = self.history(self.mark.offset)?;
         let found = (!history.is_empty()).then(|| print(&history));
         lines.reset(&self.mark, &history);
-        let same = found == self.mark.guard;
+        let same = found == self.mark.tail_fingerprint;
         if same {
             self.verified = self.size;
         }
@@ -285,9 +290,9 @@ impl Tail {
     ///
     /// # Errors
     /// A read that fails.
-    pub fn resume(&self, lines: &mut Lines, passage: Passage) -> io::Result<()> {
-        let history = self.history(passage.passed())?;
-        lines.resume(passage, &history);
+    pub fn resume_skipping(&self, lines: &mut Lines, skipped_line: SkippedLine) -> io::Result<()> {
+        let history = self.history(skipped_line.passed())?;
+        lines.resume_skipping(skipped_line, &history);
         Ok(())
     }
 
@@ -295,7 +300,7 @@ impl Tail {
     ///
     /// # Errors
     /// What the system says, if it is not held open.
-    pub fn from(&self, offset: u64) -> io::Result<impl Read + '_> {
+    pub fn reader_at(&self, offset: u64) -> io::Result<impl Read + '_> {
         Ok(At { file: self.handle.get(&self.path)?, offset })
     }
 

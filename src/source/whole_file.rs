@@ -55,7 +55,7 @@ impl Source {
             ));
         }
         let name = std::fs::canonicalize(path)?.to_string_lossy().into_owned();
-        let key = Tail::peek_key(path)?.map(|(key, _)| key);
+        let key = Tail::key_and_size(path)?.map(|(key, _)| key);
         Self::of(File::open(path)?, name, key)
     }
 
@@ -146,7 +146,7 @@ impl Source {
             let mut ended = false;
             let content_match = compare(&known, u64::MAX, head, |offset| {
                 ended = !walk.to(offset)?;
-                io::Result::Ok(walk.guard())
+                io::Result::Ok(walk.tail_fingerprint())
             });
             match content_match {
                 Ok(_) if ended => content_matches.push((known, ContentMatch::Shorter)),
@@ -216,7 +216,7 @@ impl<'a> Walk<'a> {
     }
 
     /// The guard at this place.
-    pub(crate) fn guard(&self) -> Option<Fingerprint> {
+    pub(crate) fn tail_fingerprint(&self) -> Option<Fingerprint> {
         (!self.history.is_empty()).then(|| print(&self.history))
     }
 }

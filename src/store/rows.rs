@@ -160,7 +160,7 @@ pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> 
         path: there("path", row.text("path")?)?,
         key: key(row)?,
         head: print(row, "head_length", "head")?,
-        guard: print(row, "guard_length", "guard")?,
+        tail_fingerprint: print(row, "guard_length", "guard")?,
         digest: digest(row)?,
         committed: count(row, "committed")?,
         size: count(row, "size")?,

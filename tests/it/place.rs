@@ -180,7 +180,7 @@ impl Lines {
             file: at.file,
             epoch: at.epoch,
             from: at.committed,
-            to: at.mark(),
+            to: at.position(),
             lines: 0,
             rows: 0,
             rejected: 0,
@@ -224,7 +224,7 @@ impl Lines {
         self.span.lines += 1;
         self.span.to.offset += LINE;
         self.span.size = self.span.to.offset + 7;
-        self.span.to.guard = Some(print(2));
+        self.span.to.tail_fingerprint = Some(print(2));
         self.span.to.digest = Some(Digest { sum: [3; 32], state: [self.span.lines as u8; 32] });
         self
     }
@@ -275,7 +275,7 @@ pub(crate) fn advanced(at: &Checkpoint, batch: &Batch) -> Checkpoint {
         committed: span.to.offset,
         size: span.size,
         head: span.head.or(at.head),
-        guard: span.to.guard,
+        tail_fingerprint: span.to.tail_fingerprint,
         digest: span.to.digest,
         ..at.clone()
     }

@@ -160,12 +160,12 @@ impl Import<'_> {
         let mut reader = source.reader(on_disk)?;
         let mut lines = Lines::default();
         if claimed.committed == 0 {
-            lines.reset(&claimed.mark(), &[]);
+            lines.reset(&claimed.position(), &[]);
             return Ok((lines, reader));
         }
         let mut walk = Walk::new(&mut reader);
         tokio::task::block_in_place(|| walk.to(claimed.committed))?;
-        lines.reset(&claimed.mark(), &walk.history);
+        lines.reset(&claimed.position(), &walk.history);
         if first {
             // The last one may have been stored before its end was written.
             let unended = u64::from(!lines.at_line_start());
@@ -218,7 +218,7 @@ impl Import<'_> {
 
     /// These lines of a file are.
     pub(crate) fn advance(&mut self, claimed: &mut Checkpoint, span: &Span) {
-        (claimed.committed, claimed.guard) = (span.to.offset, span.to.guard);
+        (claimed.committed, claimed.tail_fingerprint) = (span.to.offset, span.to.tail_fingerprint);
         claimed.digest = span.to.digest;
         self.summary.lines += span.lines;
         self.summary.rows += span.rows;

@@ -10,11 +10,11 @@ use crate::daemon::files::{FollowedFiles, IgnoredFile, Why};
 
 impl FollowedFiles {
     /// A file that was just opened stays open if there is a descriptor for it.
-    pub(crate) fn admit(&mut self, mut tail: Tail) {
+    pub(crate) fn add_opened(&mut self, mut tail: Tail) {
         if self.held_open < self.descriptors {
             self.held_open += 1;
         } else {
-            tail.let_go();
+            tail.close();
         }
         self.ignored.push(IgnoredFile::waiting(tail));
     }
@@ -29,14 +29,14 @@ impl FollowedFiles {
         let mut tails: Vec<&mut Tail> = followed.chain(waiting).collect();
         self.held_open = tails.len().min(self.descriptors);
         if tails.len() > self.descriptors {
-            tails.sort_by_cached_key(|tail| Reverse(tail.urgency()));
+            tails.sort_by_cached_key(|tail| Reverse(tail.priority()));
         }
         let (hold, let_go) = tails.split_at_mut(self.held_open);
         for tail in let_go {
-            tail.let_go();
+            tail.close();
         }
         for tail in hold {
-            if let Err(error) = tail.hold() {
+            if let Err(error) = tail.keep_open() {
                 debug!(path = %tail.path().display(), %error, "cannot hold this file open");
             }
         }

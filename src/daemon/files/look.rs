@@ -9,7 +9,7 @@ use tracing::{debug, info, warn};
 
 use crate::model::{FileId, FileKey};
 use crate::source::fingerprint::same_object;
-use crate::source::{Look, Tail};
+use crate::source::{Tail, TailState};
 
 use crate::daemon::files::{FollowedFiles, IgnoredFile, TruncatedFile, Why};
 
@@ -18,10 +18,10 @@ impl FollowedFiles {
     pub(crate) fn look(&mut self) {
         let mut seen: HashSet<FileKey> = HashSet::new();
         let known = Known::of(self);
-        let sight = self.list.look();
+        let found = self.list.scan();
         let spooled = self.look_into_spool();
-        self.meet_fifos(sight.fifos, sight.strange_fifos);
-        for path in sight.files.into_iter().chain(spooled) {
+        self.meet_fifos(found.fifos, found.unrequested_fifos);
+        for path in found.files.into_iter().chain(spooled) {
             match self.meet(&path, &known, &mut seen) {
                 Ok(()) => {
                     self.closed_doors.remove(&path);
@@ -51,7 +51,7 @@ impl FollowedFiles {
 
     /// A path that the watchlist gave: is there something new behind it?
     fn meet(&mut self, path: &Path, known: &Known, seen: &mut HashSet<FileKey>) -> io::Result<()> {
-        let Some((key, size)) = Tail::peek_key(path)? else { return Ok(()) };
+        let Some((key, size)) = Tail::key_and_size(path)? else { return Ok(()) };
         if !seen.insert(key) {
             return Ok(()); // a hard link, or a link to it: one reader is enough
         }
@@ -61,7 +61,7 @@ impl FollowedFiles {
             if file.tail.path() != path {
                 info!(file = file.file.0, from = %file.tail.path().display(), to = %path.display(),
                     "a followed file was renamed");
-                file.tail.moved(path.to_path_buf());
+                file.tail.set_path(path.to_path_buf());
                 file.renamed = true;
             }
             return Ok(());
@@ -81,7 +81,7 @@ impl FollowedFiles {
         }
         if let Some(tail) = Tail::open(path)? {
             debug!(path = %path.display(), bytes = tail.size(), "a new file");
-            self.admit(tail);
+            self.add_opened(tail);
         }
         Ok(())
     }
@@ -93,19 +93,21 @@ impl FollowedFiles {
             if changed.is_some_and(|changed| !changed.contains(file.tail.path())) {
                 continue;
             }
-            match file.tail.look() {
-                Ok(Look::Ready) => {
+            match file.tail.refresh() {
+                Ok(TailState::Unread) => {
                     let stuck = file.stuck_at == Some(file.tail.size());
-                    file.ready = !stuck || file.tail.is_touched();
+                    file.ready = !stuck || file.tail.was_written();
                 }
                 // Truncated and written again, to the very same length.
-                Ok(Look::Quiet) if file.tail.is_touched() && !file.is_intact().unwrap_or(true) => {
-                    cut.push((at, file.tail.verified()));
+                Ok(TailState::NothingNew)
+                    if file.tail.was_written() && !file.is_intact().unwrap_or(true) =>
+                {
+                    cut.push((at, file.tail.verified_size()));
                 }
-                Ok(Look::Quiet) => {}
-                Ok(Look::Truncated) => cut.push((at, file.tail.largest())),
+                Ok(TailState::NothingNew) => {}
+                Ok(TailState::Truncated) => cut.push((at, file.tail.largest())),
                 // Not held open and renamed or gone: the next look at everything tells.
-                Err(error) if !file.tail.is_held() && error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if !file.tail.is_open() && error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => warn!(path = %file.tail.path().display(), %error, "cannot look"),
             }
         }
@@ -125,12 +127,12 @@ impl FollowedFiles {
             epoch: old.epoch,
             head: old.head,
             committed: old.committed.offset,
-            position: old.tail.position(),
+            position: old.tail.offset(),
             size,
             path,
         });
         self.forget_copies(old.file);
-        self.ignored.push(IgnoredFile::waiting(old.tail.again()));
+        self.ignored.push(IgnoredFile::waiting(old.tail.from_beginning()));
     }
 
     /// Copies of a file that is not followed any more are looked at anew.

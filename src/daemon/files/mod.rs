@@ -27,7 +27,7 @@ pub(crate) use crate::daemon::files::waiting::Waiting;
 
 use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Position};
 use crate::source::fingerprint::same_object;
-use crate::source::{Lines, Passage, Spool, Tail, Watchlist};
+use crate::source::{Lines, SkippedLine, Spool, Tail, Watchlist};
 
 use crate::commands::import::Found;
 use crate::identity::formats::Format;
@@ -47,7 +47,7 @@ pub(crate) struct Followed {
     /// The size at which nothing could be read although there are unread bytes.
     pub(crate) stuck_at: Option<u64>,
     /// The line that begins at the read position, if it is too long to be read in one turn.
-    pub(crate) passage: Option<Passage>,
+    pub(crate) skipped_line: Option<SkippedLine>,
     /// Since when it has no name here, and its size then.
     pub(crate) nameless: Option<(Instant, u64)>,
     /// Its name changed and the store does not know yet.
@@ -60,13 +60,13 @@ pub(crate) struct Followed {
 
 impl Followed {
     /// Whether it still begins as it did, and what was read of it is still there. Before anything
-    /// is read there is no guard: the first line has to be the same.
+    /// is read there is no tail fingerprint: the first line has to be the same.
     ///
     /// # Errors
     /// A read that fails.
     pub(crate) fn is_intact(&self) -> io::Result<bool> {
-        if self.tail.position() == 0 && self.head.is_some() {
-            return Ok(self.tail.head()? == self.head);
+        if self.tail.offset() == 0 && self.head.is_some() {
+            return Ok(self.tail.head_fingerprint()? == self.head);
         }
         self.tail.is_intact()
     }
@@ -77,14 +77,15 @@ impl Followed {
     /// # Errors
     /// A read that fails.
     pub(crate) fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
-        if self.tail.position() == 0 && !self.is_intact()? {
+        if self.tail.offset() == 0 && !self.is_intact()? {
             return Ok(false);
         }
-        let same = self.tail.begin(lines)?;
+        let same = self.tail.start_reading(lines)?;
         // After a rewind it is of no use: what is before it is to be read again.
-        let passage = self.passage.take().filter(|line| line.offset() == self.tail.position());
-        if let Some(passage) = passage.filter(|_| same) {
-            self.tail.resume(lines, passage)?;
+        let skipped_line =
+            self.skipped_line.take().filter(|line| line.offset() == self.tail.offset());
+        if let Some(skipped_line) = skipped_line.filter(|_| same) {
+            self.tail.resume_skipping(lines, skipped_line)?;
         }
         Ok(same)
     }
@@ -111,7 +112,7 @@ impl IgnoredFile {
         if let Why::New(tail) | Why::Held { tail, .. } = &mut self.why
             && tail.path() != path
         {
-            tail.moved(path.to_path_buf());
+            tail.set_path(path.to_path_buf());
         }
     }
 
@@ -176,7 +177,7 @@ pub(crate) struct FollowedFiles {
     /// FIFOs that are to be read.
     pub(crate) fifos: Vec<PathBuf>,
     /// Those that are not, which was said once.
-    strange_fifos: HashSet<PathBuf>,
+    unrequested_fifos: HashSet<PathBuf>,
     /// Streams whose first lines no format reads, which was said once.
     pub(crate) undecided: HashSet<PathBuf>,
     /// Whether a file was given up that nobody holds open and that has no name here.
@@ -197,7 +198,7 @@ impl FollowedFiles {
         kept: Vec<Tail>,
         descriptors: usize,
     ) -> Self {
-        let ignored = kept.into_iter().map(|tail| IgnoredFile::waiting(tail.again()));
+        let ignored = kept.into_iter().map(|tail| IgnoredFile::waiting(tail.from_beginning()));
         Self {
             list,
             followed: Vec::new(),
@@ -208,7 +209,7 @@ impl FollowedFiles {
             spool,
             finished: HashSet::new(),
             fifos: Vec::new(),
-            strange_fifos: HashSet::new(),
+            unrequested_fifos: HashSet::new(),
             undecided: HashSet::new(),
             out_of_reach: false,
             new_archives: Vec::new(),
@@ -242,7 +243,7 @@ impl FollowedFiles {
     /// The ignored_file that is this archive, if it is still there.
     pub(crate) fn archive(&self, key: FileKey) -> Option<Found> {
         let path = self.ignored.iter().find(|file| file.key == key)?.path.clone();
-        let wanted = self.list.asks_for(&path);
+        let wanted = self.list.is_requested(&path);
         Some(Found { path, key, wanted })
     }
 
@@ -250,7 +251,7 @@ impl FollowedFiles {
     pub(crate) fn into_nameless(mut self) -> Vec<Tail> {
         self.look();
         let nameless =
-            self.followed.into_iter().filter(|file| file.nameless.is_some() && file.tail.is_held());
+            self.followed.into_iter().filter(|file| file.nameless.is_some() && file.tail.is_open());
         nameless.map(|file| file.tail).collect()
     }
 

@@ -25,8 +25,8 @@ impl FollowedFiles {
         let mut at = 0;
         while at < self.followed.len() {
             let file = &self.followed[at];
-            let done = file.committed.offset == file.tail.position() && !file.ready;
-            let patience = match file.tail.is_held() {
+            let done = file.committed.offset == file.tail.offset() && !file.ready;
+            let patience = match file.tail.is_open() {
                 false => Duration::ZERO, // nobody can read it any more, whoever writes to it
                 true if file.tail.is_unlinked() => DELETED_QUIET,
                 true => MOVED_QUIET,
@@ -34,7 +34,7 @@ impl FollowedFiles {
             if done && file.nameless.is_some_and(|(since, _)| since.elapsed() >= patience) {
                 let file = self.followed.swap_remove(at);
                 self.forget_copies(file.file);
-                self.out_of_reach |= !file.tail.is_held();
+                self.out_of_reach |= !file.tail.is_open();
                 retired.push(file);
             } else {
                 at += 1;

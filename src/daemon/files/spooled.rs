@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use tracing::{info, warn};
 
-use crate::source::spool::Stream;
+use crate::source::spool::StreamName;
 use crate::store::{StoreError, Writer};
 
 use crate::daemon::files::{Followed, FollowedFiles, Format, IgnoredFile, Why};
@@ -43,26 +43,26 @@ impl FollowedFiles {
     /// FIFOs are read if somebody asked for them.
     pub(crate) fn meet_fifos(&mut self, asked_for: Vec<PathBuf>, others: Vec<PathBuf>) {
         for path in &others {
-            if !self.strange_fifos.contains(path) {
+            if !self.unrequested_fifos.contains(path) {
                 info!(path = %path.display(), "a FIFO in a watched directory: left alone, because \
                     what is read from it is gone for its reader; name it with --watch to follow it");
             }
         }
         self.fifos = asked_for;
-        self.strange_fifos = others.into_iter().collect();
+        self.unrequested_fifos = others.into_iter().collect();
     }
 
     /// FIFOs at hand: an event of theirs is nothing new.
     pub(crate) fn known_fifos(&self) -> impl Iterator<Item = &Path> {
-        self.fifos.iter().chain(&self.strange_fifos).map(PathBuf::as_path)
+        self.fifos.iter().chain(&self.unrequested_fifos).map(PathBuf::as_path)
     }
 
     /// What is known of a file that came from a stream; `None` of any other file.
     pub(crate) fn streamed(&self, path: &Path) -> Option<Streamed> {
-        let stream = Stream::of(path).filter(|_| self.spool.covers(path))?;
+        let stream = StreamName::of(path).filter(|_| self.spool.covers(path))?;
         let same = |file: &&Followed| {
             let other = file.tail.path();
-            self.spool.covers(other) && Stream::of(other).as_ref() == Some(&stream)
+            self.spool.covers(other) && StreamName::of(other).as_ref() == Some(&stream)
         };
         let format = self.followed.iter().find(same).map(|file| Arc::clone(&file.format));
         Some(Streamed { finished: self.finished.contains(path), format })
@@ -77,7 +77,7 @@ impl FollowedFiles {
     /// Whether anything of standard input is not stored yet.
     pub(crate) fn awaits_input(&self) -> bool {
         let is_input = |path: &Path| {
-            self.spool.covers(path) && Stream::of(path).is_some_and(|it| it.is_standard_input())
+            self.spool.covers(path) && StreamName::of(path).is_some_and(|it| it.is_standard_input())
         };
         self.followed.iter().any(|file| is_input(file.tail.path()))
             || self.ignored.iter().any(|file| {
@@ -89,7 +89,7 @@ impl FollowedFiles {
     pub(crate) fn is_spent(&self, file: &Followed) -> bool {
         self.finished.contains(file.tail.path())
             && !file.ready
-            && file.committed.offset == file.tail.position()
+            && file.committed.offset == file.tail.offset()
             && file.committed.offset == file.tail.size()
     }
 

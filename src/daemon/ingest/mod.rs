@@ -19,7 +19,7 @@ use tracing::warn;
 
 use crate::metrics::Metrics;
 use crate::model::{Batch, now};
-use crate::source::{FsEvents, Lines, Tail};
+use crate::source::{FsEvents, Lines, SpoolChange, Tail};
 
 use crate::config::{Config, StandardInput, Watch};
 use crate::daemon::archives::Archives;
@@ -218,7 +218,7 @@ impl Line {
     fn look(&mut self) {
         self.metrics.health.reads();
         for directory in self.files.directories() {
-            if let Err(error) = self.fs_events.listen(&directory) {
+            if let Err(error) = self.fs_events.watch(&directory) {
                 warn!(directory = %directory.display(), %error,
                     "no events from this directory; looking at intervals instead");
             }
@@ -256,7 +256,7 @@ impl Line {
                     let file = &mut self.files.followed[at];
                     file.ready = false;
                     // A file that is not held open may be gone: a look finds it under its new name.
-                    if file.tail.is_held() || error.kind() != io::ErrorKind::NotFound {
+                    if file.tail.is_open() || error.kind() != io::ErrorKind::NotFound {
                         warn!(path = %file.tail.path().display(), %error, "cannot read this file");
                     }
                 }
@@ -264,7 +264,7 @@ impl Line {
         }
         replaced.sort_unstable();
         for at in replaced.into_iter().rev() {
-            let size = self.files.followed[at].tail.verified();
+            let size = self.files.followed[at].tail.verified_size();
             self.files.truncated_file(at, size);
         }
         more
@@ -289,18 +289,18 @@ impl Line {
             sealed: false,
             refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
         };
-        let mut source = file.tail.from(self.lines.read_to())?;
+        let mut source = file.tail.reader_at(self.lines.read_to())?;
         let stop =
             fill(&mut self.lines, &mut source, &reading, &mut self.building, self.limits, TURN);
         drop(source);
-        file.tail.advance(self.lines.mark());
+        file.tail.advance(self.lines.position());
         let read_to = self.lines.read_to();
-        file.passage = self.lines.pause();
+        file.skipped_line = self.lines.pause_skipping();
         Ok(match stop? {
             Stop::Full => Turn::Full,
             Stop::End => {
                 file.ready = false;
-                file.stuck_at = (read_to > file.tail.position()).then_some(read_to);
+                file.stuck_at = (read_to > file.tail.offset()).then_some(read_to);
                 Turn::End
             }
         })
@@ -337,7 +337,7 @@ impl Line {
                 self.in_flight = None;
                 self.landed(landed);
             }
-            () = self.fs_events.rings() => match self.fs_events.answer() {
+            () = self.fs_events.changed() => match self.fs_events.take_changed_paths() {
                 Some(changed) => {
                     if !self.files.knows_all(&changed) {
                         self.look_due = Instant::now();
@@ -348,8 +348,8 @@ impl Line {
                 None => self.look_due = Instant::now(),
             },
             () = self.archives.finished() => {}
-            look = self.streams.spool().rings() => {
-                if look {
+            change = self.streams.spool().changed() => {
+                if change == SpoolChange::Files {
                     self.look_due = Instant::now();
                 }
                 self.files.glance(Some(&self.files.spooled()));

@@ -88,7 +88,7 @@ impl Line {
             warn!(file = file.0, path = %lost.tail.path().display(),
                 "another log-ingestd took this file over; not storing it any more");
             let until = Instant::now() + Duration::from_secs(5);
-            self.files.ignored.push(IgnoredFile::held(lost.tail.again(), until));
+            self.files.ignored.push(IgnoredFile::held(lost.tail.from_beginning(), until));
         }
         if !files.is_empty() {
             self.discard();

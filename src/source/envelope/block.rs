@@ -14,7 +14,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::{Envelope, Stream};
+use super::{Envelope, OutputStream};
 use crate::model::Micros;
 
 /// When a block is ended whatever is open in it, in bytes.
@@ -41,7 +41,7 @@ pub struct Joined<'a> {
     /// Where its first piece begins.
     pub at: usize,
     /// Where the program wrote it; `None` if the physical line has no envelope.
-    pub stream: Option<Stream>,
+    pub stream: Option<OutputStream>,
     /// When the runtime read its first piece; 0 without an envelope.
     pub time: Micros,
     /// What was written, without its end; of a physical line without an envelope that line.

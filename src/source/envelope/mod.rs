@@ -39,7 +39,7 @@ pub enum Envelope {
 
 /// Where a program wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stream {
+pub enum OutputStream {
     /// Standard output.
     Stdout,
     /// Standard error.
@@ -52,7 +52,7 @@ pub struct Piece<'a> {
     /// When the runtime read it.
     pub time: Micros,
     /// Where the program wrote it.
-    pub stream: Stream,
+    pub stream: OutputStream,
     /// What the program wrote, without a newline.
     pub payload: Cow<'a, [u8]>,
     /// Whether its line ends here.
@@ -177,10 +177,10 @@ fn word(line: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((&line[..end], &line[end + 1..]))
 }
 
-fn stream_of(name: &[u8]) -> Option<Stream> {
+fn stream_of(name: &[u8]) -> Option<OutputStream> {
     match name {
-        b"stdout" => Some(Stream::Stdout),
-        b"stderr" => Some(Stream::Stderr),
+        b"stdout" => Some(OutputStream::Stdout),
+        b"stderr" => Some(OutputStream::Stderr),
         _ => None,
     }
 }
@@ -191,7 +191,7 @@ mod tests {
 
     const TIME: Micros = 1_475_713_029_669_794;
 
-    fn piece(stream: Stream, payload: &str, ends: bool) -> Option<Piece<'_>> {
+    fn piece(stream: OutputStream, payload: &str, ends: bool) -> Option<Piece<'_>> {
         Some(Piece { time: TIME, stream, payload: Cow::Borrowed(payload.as_bytes()), ends })
     }
 
@@ -199,10 +199,10 @@ mod tests {
     fn a_line_of_the_cri_is_opened() {
         let open = |line: &'static str| Envelope::Cri.open(line.as_bytes());
         let of = |rest: &str| format!("2016-10-06T00:17:09.669794202Z {rest}").leak() as &_;
-        assert_eq!(open(of("stdout F a  b")), piece(Stream::Stdout, "a  b", true));
-        assert_eq!(open(of("stderr P  a")), piece(Stream::Stderr, " a", false));
-        assert_eq!(open(of("stdout P:x:y a")), piece(Stream::Stdout, "a", false));
-        assert_eq!(open(of("stdout F ")), piece(Stream::Stdout, "", true));
+        assert_eq!(open(of("stdout F a  b")), piece(OutputStream::Stdout, "a  b", true));
+        assert_eq!(open(of("stderr P  a")), piece(OutputStream::Stderr, " a", false));
+        assert_eq!(open(of("stdout P:x:y a")), piece(OutputStream::Stdout, "a", false));
+        assert_eq!(open(of("stdout F ")), piece(OutputStream::Stdout, "", true));
         for wrong in ["stdout F", "stdout X a", "stdin F a", "stdout", "", "stdout  F a", "F a"] {
             assert_eq!(open(of(wrong)), None, "{wrong}");
         }
@@ -217,10 +217,13 @@ mod tests {
             format!(r#"{{{log}"stream":"stderr","attrs":{{"a":"b"}},"time":"{time}"}}"#).leak()
                 as &str
         };
-        assert_eq!(open(of(r#""log":"a\u003c\"\\é\n","#)), piece(Stream::Stderr, "a<\"\\é", true));
-        assert_eq!(open(of(r#""log":"a","#)), piece(Stream::Stderr, "a", false));
-        assert_eq!(open(of(r#""log":"\n","#)), piece(Stream::Stderr, "", true));
-        assert_eq!(open(of("")), piece(Stream::Stderr, "", false));
+        assert_eq!(
+            open(of(r#""log":"a\u003c\"\\é\n","#)),
+            piece(OutputStream::Stderr, "a<\"\\é", true)
+        );
+        assert_eq!(open(of(r#""log":"a","#)), piece(OutputStream::Stderr, "a", false));
+        assert_eq!(open(of(r#""log":"\n","#)), piece(OutputStream::Stderr, "", true));
+        assert_eq!(open(of("")), piece(OutputStream::Stderr, "", false));
         for wrong in [r#""log":"a\n","log":"a\n","#, r#""log":"a\n","x":1,"#, r#""log":1,"#] {
             assert_eq!(open(of(wrong)), None, "{wrong}");
         }

@@ -21,14 +21,14 @@ pub(super) struct TooLong {
 /// A line that is too long and has not ended yet, and how far it was passed over: so that other
 /// files have their turn meanwhile, and none of it is read again when it grows.
 #[derive(Clone, Debug)]
-pub struct Passage {
+pub struct SkippedLine {
     line: TooLong,
     passed: u64,
     /// Knows all bytes before `passed`.
     hasher: Option<Hasher>,
 }
 
-impl Passage {
+impl SkippedLine {
     /// Offset of the line's first byte.
     pub fn offset(&self) -> u64 {
         self.line.begin.offset
@@ -42,23 +42,23 @@ impl Passage {
 
 impl Lines {
     /// Leaves a line that is too long and has not ended yet, if there is one.
-    pub fn pause(&mut self) -> Option<Passage> {
+    pub fn pause_skipping(&mut self) -> Option<SkippedLine> {
         self.hash();
         let (passed, hasher) = (self.read_to(), self.hasher.clone());
         let line = self.too_long.take_if(|line| line.end.is_none())?;
-        Some(Passage { line, passed, hasher })
+        Some(SkippedLine { line, passed, hasher })
     }
 
     /// Goes on with a line that is too long, with `history` as the bytes just before
-    /// [`Passage::passed`].
-    pub fn resume(&mut self, passage: Passage, history: &[u8]) {
-        self.reset(&Position { offset: passage.passed, ..Position::default() }, history);
-        self.hasher = passage.hasher;
-        self.too_long = Some(passage.line);
+    /// [`SkippedLine::passed`].
+    pub fn resume_skipping(&mut self, skipped_line: SkippedLine, history: &[u8]) {
+        self.reset(&Position { offset: skipped_line.passed, ..Position::default() }, history);
+        self.hasher = skipped_line.hasher;
+        self.too_long = Some(skipped_line.line);
     }
 
     /// Whether a line that is too long is being passed over.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_skipping(&self) -> bool {
         self.too_long.is_some()
     }
 
@@ -109,17 +109,23 @@ mod tests {
         let mut lines = Lines::default();
         lines.reset(&Position::default(), b"");
         all(&mut lines, &source[..half]);
-        assert!(lines.is_passing());
-        assert_eq!((lines.offset(), lines.mark().guard), (7, Some(print(b"before\n"))));
-        let passage = lines.pause().unwrap();
-        assert_eq!((passage.offset(), passage.passed()), (7, half as u64));
+        assert!(lines.is_skipping());
+        assert_eq!(
+            (lines.offset(), lines.position().tail_fingerprint),
+            (7, Some(print(b"before\n")))
+        );
+        let skipped_line = lines.pause_skipping().unwrap();
+        assert_eq!((skipped_line.offset(), skipped_line.passed()), (7, half as u64));
         lines.reset(&Position::default(), b""); // another file's turn
-        lines.resume(passage, &source[half - TAIL_FINGERPRINT_LENGTH..half]);
+        lines.resume_skipping(skipped_line, &source[half - TAIL_FINGERPRINT_LENGTH..half]);
         let seen = all(&mut lines, &source[half..]);
         assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (7, TOO_LONG_KEPT, true));
         assert_eq!(seen[1], (3 * MAX_LINE as u64 + 1, "after".into(), false));
         let sum: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&source).into();
-        assert_eq!(lines.mark().digest.unwrap().sum, sum);
-        assert_eq!(lines.guard(), Some(print(&source[source.len() - TAIL_FINGERPRINT_LENGTH..])));
+        assert_eq!(lines.position().digest.unwrap().sum, sum);
+        assert_eq!(
+            lines.tail_fingerprint(),
+            Some(print(&source[source.len() - TAIL_FINGERPRINT_LENGTH..]))
+        );
     }
 }

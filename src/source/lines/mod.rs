@@ -16,7 +16,7 @@ use super::digest::Hasher;
 use super::fingerprint::{TAIL_FINGERPRINT_LENGTH, print};
 use long::TooLong;
 
-pub use long::{Passage, TOO_LONG_KEPT};
+pub use long::{SkippedLine, TOO_LONG_KEPT};
 
 /// The longest line that is read as one, in bytes (4 MiB).
 pub const MAX_LINE: usize = 4 << 20;
@@ -139,7 +139,7 @@ impl Lines {
                 return None;
             }
             let kept = self.partial()[..TOO_LONG_KEPT].to_vec();
-            self.too_long = Some(TooLong { begin: self.mark(), kept, end: None });
+            self.too_long = Some(TooLong { begin: self.position(), kept, end: None });
         }
         self.peek_too_long()
     }
@@ -182,17 +182,17 @@ impl Lines {
     }
 
     /// The first unread byte, and what is known of those before it.
-    pub fn mark(&mut self) -> Position {
+    pub fn position(&mut self) -> Position {
         if let Some(line) = &self.too_long {
             return line.begin;
         }
         self.hash();
         let digest = self.hasher.as_ref().filter(|_| self.offset > 0).map(Hasher::digest);
-        Position { offset: self.offset, guard: self.guard(), digest }
+        Position { offset: self.offset, tail_fingerprint: self.tail_fingerprint(), digest }
     }
 
     /// The fingerprint of the bytes just before the first unread one; `None` at the beginning.
-    fn guard(&self) -> Option<Fingerprint> {
+    fn tail_fingerprint(&self) -> Option<Fingerprint> {
         let from = self.start.saturating_sub(TAIL_FINGERPRINT_LENGTH);
         (self.start > 0).then(|| print(&self.buffer[from..self.start]))
     }
@@ -274,9 +274,12 @@ mod tests {
         let mut lines = Lines::default();
         lines.reset(&Position::default(), b"");
         all(&mut lines, &text);
-        assert_eq!(lines.guard(), Some(print(&text[text.len() - TAIL_FINGERPRINT_LENGTH..])));
+        assert_eq!(
+            lines.tail_fingerprint(),
+            Some(print(&text[text.len() - TAIL_FINGERPRINT_LENGTH..]))
+        );
         lines.reset(&Position { offset: 9, ..Position::default() }, &text[..9]);
-        assert_eq!(lines.guard(), Some(print(&text[..9])));
+        assert_eq!(lines.tail_fingerprint(), Some(print(&text[..9])));
     }
 
     #[test]
@@ -296,26 +299,30 @@ mod tests {
                 let end = line.end;
                 long |= line.too_long;
                 lines.take(end);
-                marks.push(lines.mark());
+                marks.push(lines.position());
             }
             if lines.fill(&mut source).unwrap() == 0 {
                 break;
             }
             if lines.read_to() > 5_000_000 && !long {
-                assert_eq!(lines.mark(), marks[1], "it stands before the line until it is taken");
+                assert_eq!(
+                    lines.position(),
+                    marks[1],
+                    "it stands before the line until it is taken"
+                );
             }
         }
-        assert_eq!((marks.len(), lines.mark().offset), (4, end as u64));
+        assert_eq!((marks.len(), lines.position().offset), (4, end as u64));
         for mark in marks {
             let at = mark.offset as usize;
             assert_eq!(mark.digest.unwrap().sum, sum(at));
             assert_eq!(
-                mark.guard,
+                mark.tail_fingerprint,
                 Some(print(&text[at.saturating_sub(TAIL_FINGERPRINT_LENGTH)..at]))
             );
             lines.reset(&mark, &text[at.saturating_sub(TAIL_FINGERPRINT_LENGTH)..at]);
             all(&mut lines, &text[at..]);
-            assert_eq!(lines.mark().digest.unwrap().sum, sum(end));
+            assert_eq!(lines.position().digest.unwrap().sum, sum(end));
         }
     }
 

@@ -16,7 +16,7 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice, tee};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::Trouble;
+use super::PumpError;
 use super::file::SpoolFile;
 
 /// Bytes that are moved at once, at most (1 MiB): all that a pipe usually holds, so that what was
@@ -116,7 +116,7 @@ impl Input {
 
     /// Moves bytes to the end of `to`. With `cut`, none behind the end of the last line that can be
     /// seen.
-    pub(super) fn take(&mut self, to: &SpoolFile, cut: bool) -> Result<Took, Trouble> {
+    pub(super) fn take(&mut self, to: &SpoolFile, cut: bool) -> Result<Took, PumpError> {
         if self.splices {
             let length = match cut {
                 true => self.length_of_lines(),
@@ -137,7 +137,7 @@ impl Input {
                 Err(Errno::INVAL | Errno::BADF | Errno::NOSYS | Errno::OPNOTSUPP) => {
                     self.splices = false;
                 }
-                Err(error) => return Err(Trouble::Spool(error.into())),
+                Err(error) => return Err(PumpError::Spool(error.into())),
             }
         }
         self.read_and_write(to, cut)
@@ -162,9 +162,9 @@ impl Input {
         Ok(memchr::memrchr(b'\n', &bytes).map_or(seen, |at| at + 1))
     }
 
-    fn read_and_write(&mut self, to: &SpoolFile, cut: bool) -> Result<Took, Trouble> {
+    fn read_and_write(&mut self, to: &SpoolFile, cut: bool) -> Result<Took, PumpError> {
         if self.read.is_empty() {
-            if !self.is_ready().map_err(Trouble::Input)? {
+            if !self.is_ready().map_err(PumpError::Input)? {
                 return Ok(Took::Nothing);
             }
             let mut bytes = vec![0; CHUNK];
@@ -172,13 +172,13 @@ impl Input {
                 Ok(0) => return Ok(Took::End),
                 Ok(read) => bytes.truncate(read),
                 Err(error) if is_for_later(&error) => return Ok(Took::Nothing),
-                Err(error) => return Err(Trouble::Input(error)),
+                Err(error) => return Err(PumpError::Input(error)),
             }
             self.read = bytes;
         }
         let last = memchr::memrchr(b'\n', &self.read).filter(|_| cut);
         let length = last.map_or(self.read.len(), |at| at + 1);
-        let written = to.file.write_at(&self.read[..length], to.end).map_err(Trouble::Spool)?;
+        let written = to.file.write_at(&self.read[..length], to.end).map_err(PumpError::Spool)?;
         self.read.drain(..written);
         Ok(Took::Bytes(written as u64))
     }

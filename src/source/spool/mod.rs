@@ -11,10 +11,10 @@
 //! - `input`: standard input or a FIFO, and how its bytes are moved.
 //! - `carry`: one step after the other, and what to wait for.
 
-mod carry;
 mod file;
 mod input;
 mod name;
+mod pump;
 #[cfg(test)]
 mod tests;
 
@@ -29,8 +29,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use rustix::fs::Access;
 use tokio::sync::Notify;
 
-pub use carry::{Carrier, Control, Trouble, Turn};
-pub use name::Stream;
+pub use name::StreamName;
+pub use pump::{PumpControl, PumpError, PumpStep, StreamPump};
 
 use file::SpoolFile;
 
@@ -59,7 +59,7 @@ pub struct Spool {
 struct Written {
     /// Files that this process writes.
     files: HashSet<PathBuf>,
-    carriers: Vec<Weak<Control>>,
+    pumps: Vec<Weak<PumpControl>>,
 }
 
 /// A file of the spool that nobody else writes.
@@ -69,6 +69,15 @@ pub struct Spooled {
     pub path: PathBuf,
     /// Whether nothing will be added to it any more.
     pub finished: bool,
+}
+
+/// What has changed in a spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SpoolChange {
+    /// A file was begun or ended, or a stream has ended: list all files again.
+    Files,
+    /// Files have grown.
+    Bytes,
 }
 
 impl Spool {
@@ -97,7 +106,7 @@ impl Spool {
 
     /// Whether a file of this path is one of the spool's.
     pub fn covers(&self, path: &Path) -> bool {
-        path.parent() == Some(&self.directory) && Stream::of(path).is_some()
+        path.parent() == Some(&self.directory) && StreamName::of(path).is_some()
     }
 
     /// Makes the directory, if it is not there.
@@ -127,7 +136,7 @@ impl Spool {
                 continue;
             }
             // What was in the pipe went with the process; who follows a FIFO looks into it first.
-            if Stream::of(&path).is_some_and(|stream| stream.is_standard_input()) {
+            if StreamName::of(&path).is_some_and(|stream| stream.is_standard_input()) {
                 let _ = file.end_line(); // a full disk: at the next look
             }
             let finished = file.is_at_line_end().unwrap_or(false);
@@ -156,10 +165,13 @@ impl Spool {
         Ok(true)
     }
 
-    /// Waits until bytes came, or something else has changed: whether to look at all files. Cancel-safe.
-    pub async fn rings(&self) -> bool {
+    /// Waits until something has changed and returns what. Cancel-safe.
+    pub async fn changed(&self) -> SpoolChange {
         self.bell.notified().await;
-        self.changed.swap(false, Ordering::Relaxed)
+        match self.changed.swap(false, Ordering::Relaxed) {
+            true => SpoolChange::Files,
+            false => SpoolChange::Bytes,
+        }
     }
 
     fn written(&self) -> std::sync::MutexGuard<'_, Written> {
@@ -171,26 +183,26 @@ impl Spool {
         let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
         let files = entries.flatten().filter(|it| it.file_type().is_ok_and(|kind| kind.is_file()));
         let mut paths: Vec<PathBuf> =
-            files.map(|it| it.path()).filter(|path| Stream::of(path).is_some()).collect();
+            files.map(|it| it.path()).filter(|path| StreamName::of(path).is_some()).collect();
         paths.sort_unstable();
         paths
     }
 
-    /// A carrier that is to be woken when there is room, or none any more.
-    fn enrol(&self, control: &Arc<Control>) {
+    /// A pump that is to be woken when there is room, or none any more.
+    fn enrol(&self, control: &Arc<PumpControl>) {
         let mut written = self.written();
-        written.carriers.retain(|carrier| carrier.strong_count() > 0);
-        written.carriers.push(Arc::downgrade(control));
+        written.pumps.retain(|pump| pump.strong_count() > 0);
+        written.pumps.push(Arc::downgrade(control));
     }
 
     fn wake_all(&self) {
-        for carrier in self.written().carriers.iter().filter_map(Weak::upgrade) {
-            carrier.wake();
+        for pump in self.written().pumps.iter().filter_map(Weak::upgrade) {
+            pump.wake();
         }
     }
 
     /// Begins a file for a stream.
-    fn begin(&self, stream: &Stream) -> io::Result<SpoolFile> {
+    fn begin(&self, stream: &StreamName) -> io::Result<SpoolFile> {
         self.prepare()?;
         let mut written = self.written();
         loop {
@@ -210,11 +222,11 @@ impl Spool {
 
     /// The newest leftover of a stream whose last line has no end, to be gone on with; older ones get
     /// their end.
-    fn resume(&self, stream: &Stream) -> io::Result<Option<SpoolFile>> {
+    fn resume(&self, stream: &StreamName) -> io::Result<Option<SpoolFile>> {
         let mut written = self.written();
         let mut newest: Option<SpoolFile> = None;
         for path in self.list() {
-            if Stream::of(&path).as_ref() != Some(stream) || written.files.contains(&path) {
+            if StreamName::of(&path).as_ref() != Some(stream) || written.files.contains(&path) {
                 continue;
             }
             let Some(file) = SpoolFile::lock_in_time(&path)? else { continue };

@@ -21,9 +21,9 @@ const LONGEST: usize = 160;
 
 /// A stream, by its name in the spool.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Stream(String);
+pub struct StreamName(String);
 
-impl Stream {
+impl StreamName {
     /// Standard input.
     pub fn standard_input() -> Self {
         Self(STANDARD_INPUT.to_owned())
@@ -84,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_fifo_is_named_by_its_path_and_no_two_paths_have_one_name() {
-        let name = |path: &str| Stream::fifo(Path::new(path)).0;
+        let name = |path: &str| StreamName::fifo(Path::new(path)).0;
         assert_eq!(name("/run/app/access.fifo"), "run-app-access.fifo");
         assert_eq!(name("/run/app-access.fifo"), "run-app%2Daccess.fifo");
         assert_eq!(name("/.ü"), "%2E%C3%BC");
@@ -100,13 +100,14 @@ mod tests {
     #[test]
     fn a_files_name_tells_its_stream() {
         let begun = chrono::DateTime::from_timestamp_micros(1_795_552_215_123_456).unwrap();
-        for stream in [Stream::standard_input(), Stream::fifo(Path::new("/run/a.b/c.fifo"))] {
+        for stream in [StreamName::standard_input(), StreamName::fifo(Path::new("/run/a.b/c.fifo"))]
+        {
             let name = stream.file_name(begun);
             assert!(name.ends_with(".20261124T203015123456.log"), "{name}");
-            assert_eq!(Stream::of(Path::new(&format!("/spool/{name}"))), Some(stream));
+            assert_eq!(StreamName::of(Path::new(&format!("/spool/{name}"))), Some(stream));
         }
         for other in ["/spool/notes.txt", "/spool/.x.log", "/spool/x.log"] {
-            assert_eq!(Stream::of(Path::new(other)), None, "{other}");
+            assert_eq!(StreamName::of(Path::new(other)), None, "{other}");
         }
     }
 }

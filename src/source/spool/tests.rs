@@ -23,15 +23,15 @@ impl Bench {
         self.directory.path().join("fifo")
     }
 
-    fn carrier(&self) -> Carrier {
+    fn pump(&self) -> StreamPump {
         self.controlled().0
     }
 
-    fn controlled(&self) -> (Carrier, Arc<Control>) {
-        let control = Control::new().unwrap();
-        let carrier =
-            Carrier::fifo(Arc::clone(&self.spool), &self.path(), Arc::clone(&control)).unwrap();
-        (carrier, control)
+    fn controlled(&self) -> (StreamPump, Arc<PumpControl>) {
+        let control = PumpControl::new().unwrap();
+        let pump =
+            StreamPump::fifo(Arc::clone(&self.spool), &self.path(), Arc::clone(&control)).unwrap();
+        (pump, control)
     }
 
     /// A writer; somebody has to read already.
@@ -59,10 +59,10 @@ fn write_some(writer: &mut File, bytes: &[u8]) -> usize {
 }
 
 /// Steps until there is nothing more to do for now.
-fn run(carrier: &mut Carrier) -> Turn {
+fn run(pump: &mut StreamPump) -> PumpStep {
     loop {
-        match carrier.turn().unwrap() {
-            Turn::Moved => {}
+        match pump.step().unwrap() {
+            PumpStep::Moved => {}
             turn => return turn,
         }
     }
@@ -72,14 +72,14 @@ fn run(carrier: &mut Carrier) -> Turn {
 fn what_is_written_to_a_fifo_is_in_a_file_that_nobody_else_may_read() {
     use std::os::unix::fs::PermissionsExt;
     let bench = Bench::new(1 << 30);
-    let mut carrier = bench.carrier();
-    assert_eq!(run(&mut carrier), Turn::Quiet);
+    let mut pump = bench.pump();
+    assert_eq!(run(&mut pump), PumpStep::Idle);
     assert_eq!(bench.spool.list(), Vec::<PathBuf>::new(), "nothing came");
     let mut writer = bench.writer();
     writer.write_all(b"one\ntw").unwrap();
-    assert_eq!(run(&mut carrier), Turn::Quiet);
+    assert_eq!(run(&mut pump), PumpStep::Idle);
     writer.write_all(b"o\n").unwrap();
-    assert_eq!(run(&mut carrier), Turn::Quiet);
+    assert_eq!(run(&mut pump), PumpStep::Idle);
     assert_eq!(bench.texts(), ["one\ntwo\n"]);
     let path = bench.spool.list().remove(0);
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
@@ -90,10 +90,10 @@ fn what_is_written_to_a_fifo_is_in_a_file_that_nobody_else_may_read() {
 #[test]
 fn writers_come_and_go_and_the_last_one_to_go_ends_its_line() {
     let bench = Bench::new(1 << 30);
-    let mut carrier = bench.carrier();
+    let mut pump = bench.pump();
     for text in ["one\n", "two", "three\n"] {
         bench.writer().write_all(text.as_bytes()).unwrap();
-        assert_eq!(run(&mut carrier), Turn::Quiet);
+        assert_eq!(run(&mut pump), PumpStep::Idle);
     }
     assert_eq!(bench.texts(), ["one\ntwo\nthree\n"]);
 }
@@ -101,40 +101,40 @@ fn writers_come_and_go_and_the_last_one_to_go_ends_its_line() {
 #[test]
 fn a_line_that_was_cut_is_gone_on_with_while_somebody_has_the_fifo_open() {
     let bench = Bench::new(1 << 30);
-    let mut carrier = bench.carrier();
+    let mut pump = bench.pump();
     let mut writer = bench.writer();
     writer.write_all(b"one\nha").unwrap();
-    run(&mut carrier);
-    drop(carrier);
+    run(&mut pump);
+    drop(pump);
     assert!(!bench.spool.files()[0].finished);
-    let mut carrier = bench.carrier();
+    let mut pump = bench.pump();
     writer.write_all(b"lf\n").unwrap();
-    run(&mut carrier);
+    run(&mut pump);
     assert_eq!(bench.texts(), ["one\nhalf\n"]);
     // And if nobody has, what was in the pipe is gone.
     writer.write_all(b"cut").unwrap();
-    run(&mut carrier);
-    drop(carrier);
+    run(&mut pump);
+    drop(pump);
     drop(writer);
-    let mut carrier = bench.carrier();
+    let mut pump = bench.pump();
     bench.writer().write_all(b"new\n").unwrap();
-    run(&mut carrier);
+    run(&mut pump);
     assert_eq!(bench.texts(), ["one\nhalf\ncut\n", "new\n"]);
 }
 
 #[test]
 fn a_file_ends_at_a_lines_end_and_is_removed_when_it_is_no_longer_written() {
     let bench = Bench::new(256 << 10); // files of 64 KiB
-    let mut carrier = bench.carrier();
+    let mut pump = bench.pump();
     let mut writer = bench.writer();
     let line = format!("{}\n", "x".repeat(1006)); // never where a pipe is full
     let wanted = 200;
     for _ in 0..wanted {
         let (one, other) = line.split_at(500);
         writer.write_all(one.as_bytes()).unwrap();
-        run(&mut carrier);
+        run(&mut pump);
         writer.write_all(other.as_bytes()).unwrap();
-        run(&mut carrier);
+        run(&mut pump);
     }
     let texts = bench.texts();
     assert_eq!(texts.len(), 4, "200 KB in files of 64 KiB");
@@ -153,15 +153,15 @@ fn a_file_ends_at_a_lines_end_and_is_removed_when_it_is_no_longer_written() {
 #[test]
 fn a_full_spool_takes_the_rest_of_a_line_and_no_more_until_there_is_room() {
     let bench = Bench::new(256 << 10);
-    let mut carrier = bench.carrier();
+    let mut pump = bench.pump();
     let mut writer = bench.patient_writer();
     let line = |nth: usize| format!("{nth:09} {}\n", "y".repeat(5000));
     let text: String = (0..1000).map(line).collect();
     let (mut sent, mut all, mut was_full) = (0, String::new(), 0);
     loop {
         sent += write_some(&mut writer, &text.as_bytes()[sent..]);
-        match carrier.turn().unwrap() {
-            Turn::Full => {
+        match pump.step().unwrap() {
+            PumpStep::SpoolFull => {
                 was_full += 1;
                 let texts = bench.texts();
                 let used: usize = texts.iter().map(String::len).sum();
@@ -173,7 +173,7 @@ fn a_full_spool_takes_the_rest_of_a_line_and_no_more_until_there_is_room() {
                     assert!(bench.spool.remove(&file.path, text.len() as u64).unwrap());
                 }
             }
-            Turn::Quiet if sent == text.len() => break,
+            PumpStep::Idle if sent == text.len() => break,
             _ => {}
         }
     }
@@ -185,22 +185,22 @@ fn a_full_spool_takes_the_rest_of_a_line_and_no_more_until_there_is_room() {
 #[test]
 fn a_fifo_that_is_replaced_is_read_until_its_last_writer_closes_it() {
     let bench = Bench::new(1 << 30);
-    let (mut carrier, control) = bench.controlled();
+    let (mut pump, control) = bench.controlled();
     let mut writer = bench.writer();
     fs::remove_file(bench.path()).unwrap();
-    control.has_no_name();
+    control.path_is_gone();
     writer.write_all(b"one\ntwo").unwrap();
-    assert_eq!(run(&mut carrier), Turn::Quiet);
+    assert_eq!(run(&mut pump), PumpStep::Idle);
     drop(writer);
-    assert_eq!(run(&mut carrier), Turn::Ended);
+    assert_eq!(run(&mut pump), PumpStep::Ended);
     assert_eq!(bench.texts(), ["one\ntwo\n"]);
     assert!(bench.spool.files()[0].finished);
     // One that nobody has open ends at once, and leaves no file.
     let bench = Bench::new(1 << 30);
-    let (mut carrier, control) = bench.controlled();
+    let (mut pump, control) = bench.controlled();
     fs::remove_file(bench.path()).unwrap();
-    control.has_no_name();
-    assert_eq!(run(&mut carrier), Turn::Ended);
+    control.path_is_gone();
+    assert_eq!(run(&mut pump), PumpStep::Ended);
     assert_eq!(bench.texts(), Vec::<String>::new());
 }
 
@@ -208,13 +208,13 @@ fn a_fifo_that_is_replaced_is_read_until_its_last_writer_closes_it() {
 fn what_another_process_writes_is_left_to_it_and_what_it_left_is_not() {
     let bench = Bench::new(1 << 30);
     let other = Spool::new(bench.spool.directory().to_path_buf(), 1 << 30);
-    let mut file = other.begin(&Stream::standard_input()).unwrap();
+    let mut file = other.begin(&StreamName::standard_input()).unwrap();
     file.file.write_all(b"one\ntwo").unwrap();
     file.end = 7;
     let path = file.path.clone();
     assert_eq!(bench.spool.files(), []);
     assert!(!bench.spool.remove(&path, 7).unwrap());
-    let empty = other.begin(&Stream::fifo(Path::new("/a"))).unwrap();
+    let empty = other.begin(&StreamName::fifo(Path::new("/a"))).unwrap();
     drop((file, empty)); // as a kill does
     assert_eq!(bench.spool.files(), [Spooled { path, finished: true }]);
     assert_eq!(bench.texts(), ["one\ntwo\n"], "its line has an end, and the empty one is gone");
@@ -223,10 +223,10 @@ fn what_another_process_writes_is_left_to_it_and_what_it_left_is_not() {
 #[test]
 fn a_line_without_an_end_does_not_fill_the_disk() {
     let bench = Bench::new(256 << 10);
-    let mut carrier = bench.carrier();
+    let mut pump = bench.pump();
     let mut writer = bench.patient_writer();
     let endless = vec![b'z'; 64 << 10];
-    while carrier.turn().unwrap() != Turn::Full {
+    while pump.step().unwrap() != PumpStep::SpoolFull {
         write_some(&mut writer, &endless);
     }
     let used: usize = bench.texts().iter().map(String::len).sum();

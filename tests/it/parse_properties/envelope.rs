@@ -3,7 +3,7 @@
 
 use std::sync::atomic::Ordering;
 
-use log_ingestd::source::{Block, Bounds, Envelope, Stream};
+use log_ingestd::source::{Block, Bounds, Envelope, OutputStream};
 use proptest::prelude::*;
 
 use super::{LINES, any_rng, fuzz};
@@ -35,7 +35,7 @@ fn text(rng: &mut fastrand::Rng, runtime: Runtime) -> Vec<u8> {
 #[derive(Debug, PartialEq)]
 struct Right {
     offset: usize,
-    stream: Stream,
+    stream: OutputStream,
     payload: Vec<u8>,
     time: i64,
     raw: Vec<u8>,
@@ -58,7 +58,8 @@ fn write(rng: &mut fastrand::Rng, runtime: Runtime) -> Written {
         if open[nth].is_none() && left == 0 {
             continue;
         }
-        let (stream, name) = [(Stream::Stdout, "stdout"), (Stream::Stderr, "stderr")][nth];
+        let (stream, name) =
+            [(OutputStream::Stdout, "stdout"), (OutputStream::Stderr, "stderr")][nth];
         let payload = text(rng, runtime);
         let ends = rng.u8(..3) > 0;
         milliseconds += 1;

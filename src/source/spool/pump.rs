@@ -16,34 +16,34 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::file::SpoolFile;
 use super::input::{Input, Took};
-use super::{Spool, Stream};
+use super::{Spool, StreamName};
 use crate::source::lines::MAX_LINE;
 
 /// What a step came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum PumpStep {
     /// Bytes were moved; there may be more.
     Moved,
-    /// The stream has nothing for now: [`Carrier::wait_for_bytes`].
-    Quiet,
-    /// The spool is full: [`Carrier::wait_for_room`].
-    Full,
+    /// The stream has nothing for now: [`StreamPump::wait_for_bytes`].
+    Idle,
+    /// The spool is full: [`StreamPump::wait_for_room`].
+    SpoolFull,
     /// The stream has ended, and its last line has an end.
     Ended,
 }
 
 /// What can go wrong. No byte is lost by it.
 #[derive(Debug)]
-pub enum Trouble {
+pub enum PumpError {
     /// The stream cannot be read.
     Input(io::Error),
     /// The spool cannot be written: a full disk, or a directory that may not be written.
     Spool(io::Error),
 }
 
-/// What a carrier is told while it works.
+/// What a pump is told while it works.
 #[derive(Debug)]
-pub struct Control {
+pub struct PumpControl {
     stopped: AtomicBool,
     nameless: AtomicBool,
     /// A byte in this pipe ends a wait.
@@ -51,7 +51,7 @@ pub struct Control {
     waker: OwnedFd,
 }
 
-impl Control {
+impl PumpControl {
     /// Nothing is told yet.
     ///
     /// # Errors
@@ -68,13 +68,13 @@ impl Control {
         self.wake();
     }
 
-    /// Whether [`Control::stop`] was called.
+    /// Whether [`PumpControl::stop`] was called.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
     /// The FIFO's path leads to it no more: it ends with its last writer.
-    pub fn has_no_name(&self) {
+    pub fn path_is_gone(&self) {
         self.nameless.store(true, Ordering::Relaxed);
         self.wake();
     }
@@ -92,50 +92,50 @@ impl Control {
 
 /// Carries one stream.
 #[derive(Debug)]
-pub struct Carrier {
+pub struct StreamPump {
     spool: Arc<Spool>,
-    stream: Stream,
+    stream: StreamName,
     input: Input,
-    control: Arc<Control>,
+    control: Arc<PumpControl>,
     writing: Option<SpoolFile>,
     /// Bytes that came since the file should have ended.
     surplus: u64,
 }
 
-impl Carrier {
+impl StreamPump {
     /// Carries standard input.
     ///
     /// # Errors
     /// Standard input that cannot be had.
-    pub fn standard_input(spool: Arc<Spool>, control: Arc<Control>) -> io::Result<Self> {
-        Ok(Self::of(spool, Stream::standard_input(), Input::standard()?, control))
+    pub fn standard_input(spool: Arc<Spool>, control: Arc<PumpControl>) -> io::Result<Self> {
+        Ok(Self::of(spool, StreamName::standard_input(), Input::standard()?, control))
     }
 
-    /// Carries the FIFO at `path`, and goes on with a line that an earlier carrier had begun: the rest
+    /// Carries the FIFO at `path`, and goes on with a line that an earlier pump had begun: the rest
     /// of it is still in the pipe, or with a writer who has it open. If nobody has, it has no rest.
     ///
     /// # Errors
     /// A FIFO that cannot be opened, or a spool that cannot be read.
-    pub fn fifo(spool: Arc<Spool>, path: &Path, control: Arc<Control>) -> io::Result<Self> {
-        let mut carrier = Self::of(spool, Stream::fifo(path), Input::fifo(path)?, control);
-        if let Some(mut file) = carrier.spool.resume(&carrier.stream)? {
-            let may_go_on = carrier.input.may_go_on_with(&file).unwrap_or(false);
-            match may_go_on.then(|| carrier.input.take(&file, false)) {
+    pub fn fifo(spool: Arc<Spool>, path: &Path, control: Arc<PumpControl>) -> io::Result<Self> {
+        let mut pump = Self::of(spool, StreamName::fifo(path), Input::fifo(path)?, control);
+        if let Some(mut file) = pump.spool.resume(&pump.stream)? {
+            let may_go_on = pump.input.may_go_on_with(&file).unwrap_or(false);
+            match may_go_on.then(|| pump.input.take(&file, false)) {
                 Some(Ok(Took::Bytes(bytes))) => file.end += bytes,
                 // A full disk says nothing of the pipe.
                 Some(Ok(Took::Nothing) | Err(_)) => {}
                 Some(Ok(Took::End)) | None => {
                     let _ = file.end_line(); // a full disk: then it is left as it is
-                    carrier.spool.end(file);
-                    return Ok(carrier);
+                    pump.spool.end(file);
+                    return Ok(pump);
                 }
             }
-            carrier.writing = Some(file);
+            pump.writing = Some(file);
         }
-        Ok(carrier)
+        Ok(pump)
     }
 
-    fn of(spool: Arc<Spool>, stream: Stream, input: Input, control: Arc<Control>) -> Self {
+    fn of(spool: Arc<Spool>, stream: StreamName, input: Input, control: Arc<PumpControl>) -> Self {
         spool.enrol(&control);
         Self { spool, stream, input, control, writing: None, surplus: 0 }
     }
@@ -159,13 +159,13 @@ impl Carrier {
     /// One step.
     ///
     /// # Errors
-    /// Nothing is lost; after [`Trouble::Spool`] the step can be taken again.
-    pub fn turn(&mut self) -> Result<Turn, Trouble> {
+    /// Nothing is lost; after [`PumpError::Spool`] the step can be taken again.
+    pub fn step(&mut self) -> Result<PumpStep, PumpError> {
         let full = !self.spool.has_room();
         let due = |file: &SpoolFile| full || file.end >= self.spool.rotate_at();
         let due = self.writing.as_ref().is_some_and(due);
         if due && let Some(file) = self.writing.take() {
-            let ended = file.is_at_line_end().map_err(Trouble::Spool);
+            let ended = file.is_at_line_end().map_err(PumpError::Spool);
             match ended {
                 Ok(true) => {
                     self.surplus = 0;
@@ -180,21 +180,21 @@ impl Carrier {
             None => {
                 // A FIFO that nobody has opened since does not say that nobody can any more.
                 let nameless = self.control.nameless.load(Ordering::Relaxed);
-                if !nameless && !self.input.is_ready().map_err(Trouble::Input)? {
-                    return Ok(Turn::Quiet);
+                if !nameless && !self.input.is_ready().map_err(PumpError::Input)? {
+                    return Ok(PumpStep::Idle);
                 }
                 if full {
-                    return Ok(Turn::Full);
+                    return Ok(PumpStep::SpoolFull);
                 }
-                self.spool.begin(&self.stream).map_err(Trouble::Spool)?
+                self.spool.begin(&self.stream).map_err(PumpError::Spool)?
             }
         };
         let cut = full || file.end >= self.spool.rotate_at();
         let turn = self.fill(&mut file, cut);
         match turn {
-            Ok(Turn::Ended) => self.spool.end(file),
+            Ok(PumpStep::Ended) => self.spool.end(file),
             // Where there is no room, what is stored of it has to make some.
-            Err(Trouble::Spool(_)) if file.end > 0 && file.is_at_line_end().unwrap_or(false) => {
+            Err(PumpError::Spool(_)) if file.end > 0 && file.is_at_line_end().unwrap_or(false) => {
                 self.spool.end(file);
             }
             _ => self.writing = Some(file),
@@ -203,11 +203,11 @@ impl Carrier {
     }
 
     /// A step that has a file to put bytes into. With `cut` the file is to end.
-    fn fill(&mut self, file: &mut SpoolFile, cut: bool) -> Result<Turn, Trouble> {
+    fn fill(&mut self, file: &mut SpoolFile, cut: bool) -> Result<PumpStep, PumpError> {
         if cut && self.surplus > MAX_LINE as u64 {
             // A line that is rejected for its length anyway; its rest will be, too.
-            file.end_line().map_err(Trouble::Spool)?;
-            return Ok(Turn::Moved);
+            file.end_line().map_err(PumpError::Spool)?;
+            return Ok(PumpStep::Moved);
         }
         match self.input.take(file, cut)? {
             Took::Bytes(bytes) => {
@@ -218,21 +218,21 @@ impl Carrier {
                 if first {
                     self.spool.has_changed();
                 }
-                Ok(Turn::Moved)
+                Ok(PumpStep::Moved)
             }
-            Took::Nothing => Ok(Turn::Quiet),
+            Took::Nothing => Ok(PumpStep::Idle),
             // Whoever has closed it will not finish the line.
             Took::End => {
-                file.end_line().map_err(Trouble::Spool)?;
-                match self.input.open_again().map_err(Trouble::Input)? {
-                    true => Ok(Turn::Quiet),
-                    false => Ok(Turn::Ended),
+                file.end_line().map_err(PumpError::Spool)?;
+                match self.input.open_again().map_err(PumpError::Input)? {
+                    true => Ok(PumpStep::Idle),
+                    false => Ok(PumpStep::Ended),
                 }
             }
         }
     }
 
-    /// Waits until the stream has something, or [`Control`] says something.
+    /// Waits until the stream has something, or [`PumpControl`] says something.
     pub fn wait_for_bytes(&self) {
         self.wait(true, None);
     }
@@ -244,7 +244,7 @@ impl Carrier {
 
     /// The other streams end their files, too, if there is no room: each of them may be what has to
     /// be removed.
-    pub fn tell_full(&self) {
+    pub fn wake_other_pumps(&self) {
         self.spool.wake_all();
     }
 
@@ -266,7 +266,7 @@ impl Carrier {
     }
 }
 
-impl Drop for Carrier {
+impl Drop for StreamPump {
     /// A line that is begun stays without an end.
     fn drop(&mut self) {
         if let Some(file) = self.writing.take() {
