@@ -1,41 +1,37 @@
-//! Lines become records.
+//! What a line means: lines become records, exclusions or rejects.
 //!
-//! A format string, as Gunicorn takes it, is compiled once ([`Template`]) and then reads lines:
-//! each is a record ([`crate::model::GunicornLogModel`]) or a [`Reject`] with the reason. Lines of
-//! JSON need no format ([`crate::model::JsonRecord`]); a [`Layout`] is either of the two. Parsing
-//! is pure and total: no input makes it fail in any other way, and no line takes more time than
-//! in proportion to its length.
+//! A format string, as Gunicorn takes it, is compiled once to a [`Template`], which then reads lines.
+//! Each line is a record ([`crate::model::GunicornLogModel`]) or a [`Reject`] with a reason. Lines of
+//! JSON need no format string ([`crate::model::JsonRecord`]). A [`Layout`] is either of the two.
 //!
-//! Gunicorn's `glogging.py` is the specification of what lines may look like
+//! This folder may assume that a line is complete and given without its end. It works in memory only:
+//! it reads no file, stores nothing, and knows nothing of offsets, envelopes or the other lines of a
+//! file. Parsing is pure and total: every input gives a result, in time proportional to its length.
+//!
+//! Gunicorn's `glogging.py` specifies what lines may look like
 //! (<https://github.com/benoitc/gunicorn/blob/master/gunicorn/glogging.py>).
+//!
+//! ## The files, in reading order
+//!
+//! - `template`: compiles a format string to fields and the literal text around them.
+//! - `parser`: the entry. Reads one line, excludes requests and masks secrets.
+//! - `matching`: finds where each field of a line begins and ends.
+//! - `values`: turns the matched fields into columns: numbers, texts, times and addresses.
+//! - `json`: reads lines of JSON, and hides the secrets in them.
+//! - `presets`: formats by name, and the detection of a file's format.
+//! - `reject`: the reasons why a line is not a record.
+//!
+//! An ordinary line passes `parser`, `matching` and `values` only.
 
-mod address;
-mod atom;
-mod chunk;
-mod detect;
-mod exclusions;
-mod fields;
-mod greedy;
 mod json;
-mod layout;
-mod line;
-mod mask;
-mod parsing;
-mod preset;
-mod read;
-mod record;
+mod matching;
+mod parser;
+mod presets;
 mod reject;
-mod search;
 mod template;
-mod time;
+mod values;
 
-pub use chunk::{Chunk, TextLine};
-pub use detect::{Detection, detect, find_access};
-pub use exclusions::Exclusions;
-pub use layout::Layout;
-pub use line::{LineParser, Parsed};
-pub use mask::Mask;
-pub use parsing::Parsing;
-pub use preset::{Preset, find, presets};
+pub use parser::{Chunk, Exclusions, LineParser, Mask, Parsed, Parsing, TextLine};
+pub use presets::{Detection, Layout, Preset, detect, find, find_access, presets};
 pub use reject::Reject;
 pub use template::{FormatError, Template};

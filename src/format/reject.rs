@@ -1,25 +1,25 @@
-//! Why a line became no record.
+//! The reasons why a line is not a record.
 
 use std::sync::Arc;
 
 use thiserror::Error;
 
-/// Why a line became no record. The reasons hold nothing of the line itself: equal causes give
-/// equal reasons, which can be counted, and no personal data gets into the daemon's own log.
+/// Why a line is not a record. A reason holds nothing of the line itself. So equal causes have equal
+/// reasons, which can be counted, and no personal data gets into the daemon's own log.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum Reject {
-    /// Bytes that are not UTF-8: a text column holds nothing else.
+    /// The line is not UTF-8. A text column can hold nothing else.
     #[error("is not UTF-8")]
     NotUtf8,
-    /// The line is whole, but a value holds NUL (U+0000), which PostgreSQL's text cannot.
+    /// The line matches, but a value holds NUL (U+0000), which text in PostgreSQL cannot.
     #[error("holds NUL, which a text column cannot")]
     HoldsNul,
-    /// The line does not have the shape of the format; the reason names the atom that was tried
-    /// furthest to the right, or of a JSON line the key that is wrong and what would be right.
+    /// The line does not match its format. The reason names the atom of the furthest failure. Of a JSON
+    /// line it names the wrong key and what is expected.
     #[error("{0}")]
     Unlike(Arc<str>),
-    /// The search for the fields' ends was given up; see [`Template::warnings`] for formats that
-    /// invite this.
+    /// The search for the fields' ends exceeded its budget. [`Template::warnings`] tells which formats
+    /// may cause this.
     ///
     /// [`Template::warnings`]: super::Template::warnings
     #[error("can be read in too many ways")]

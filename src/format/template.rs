@@ -1,52 +1,61 @@
-//! A Gunicorn `access_log_format`, compiled: fields, and the literal text around them.
+//! Compiles a Gunicorn `access_log_format` to a template: fields, and the literal text around them.
+//!
+//! Names and meanings of the atoms are those of Gunicorn
+//! (<https://docs.gunicorn.org/en/stable/settings.html#access-log-format>).
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use nom::branch::alt;
+use nom::bytes::complete::{tag, take_till, take_till1};
+use nom::character::complete::one_of;
+use nom::combinator::{map, value};
+use nom::sequence::{delimited, terminated};
+use nom::{IResult, Parser};
 use thiserror::Error;
 
-use super::atom::{Atom, KNOWN, Piece, piece};
+/// The most atoms that a format may have.
+pub(super) const MOST_FIELDS: usize = 64;
 
-/// A format may not have more atoms than this.
-const MOST_FIELDS: usize = 64;
-
-/// Why a text is no format. The message quotes the text and says what would be right.
+/// Why a text is not a valid format. The message quotes the text and says what is expected.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum FormatError {
-    /// An atom that Gunicorn does not have.
-    #[error("unknown atom %({key})s at character {at} of the format {format:?}; atoms are {KNOWN}")]
+    /// The format has an atom that Gunicorn does not have.
+    #[error(
+        "unknown atom %({key})s at character {at} of the format {format:?}; atoms are {KNOWN_ATOMS}"
+    )]
     UnknownAtom {
-        /// What stands between the parentheses.
+        /// The text between the parentheses.
         key: String,
-        /// Where it begins, counted from 1.
+        /// The character at which the atom begins, counted from 1.
         at: usize,
         /// The format.
         format: String,
     },
-    /// A `%` that begins no atom.
+    /// The format has a `%` that does not begin an atom.
     #[error(
-        "the % at character {at} of the format {format:?} begins no atom like %(h)s; \
-         a percent sign itself is written %%"
+        "the % at character {at} of the format {format:?} does not begin an atom like %(h)s; \
+         write a percent sign itself as %%"
     )]
     NoAtom {
-        /// Where it stands, counted from 1.
+        /// The position of the `%` in characters, counted from 1.
         at: usize,
         /// The format.
         format: String,
     },
-    /// A format without any atom.
-    #[error("the format {format:?} has no atom; atoms are written %(h)s, and are {KNOWN}")]
+    /// The format has no atom.
+    #[error("the format {format:?} has no atom; atoms are written %(h)s, and are {KNOWN_ATOMS}")]
     NothingToRead {
         /// The format.
         format: String,
     },
-    /// Too long a format.
+    /// The format has too many atoms.
     #[error("the format {format:?} has more than {MOST_FIELDS} atoms")]
     TooManyAtoms {
         /// The format.
         format: String,
     },
-    /// A format with a newline: its records would not be lines.
+    /// The format holds a newline, so its records would not be lines.
     #[error("the format {format:?} holds a newline, but a record must be one line")]
     Newline {
         /// The format.
@@ -67,57 +76,57 @@ pub enum FormatError {
     },
 }
 
-/// One atom of a format, and the literal text that ends its value.
+/// One atom of a format, and the literal text that must follow its value.
 #[derive(Clone, Debug)]
 pub(super) struct Field {
     pub(super) atom: Atom,
-    /// As written in the format, between the parentheses.
+    /// The text between the parentheses, as written in the format.
     pub(super) key: String,
-    /// Of a captured header or variable, its name in lower case.
+    /// The name of a captured header or variable in lower case; empty for other atoms.
     pub(super) name: String,
-    /// What follows the value; may be empty.
-    pub(super) until: Vec<u8>,
-    /// The reason for a reject if there is no such value.
-    pub(super) no_value: Arc<str>,
-    /// The reason for a reject if the value is not followed by `until`.
-    pub(super) no_end: Arc<str>,
+    /// The literal text after the value; may be empty.
+    pub(super) terminator: Vec<u8>,
+    /// The reject reason if the line has no such value here.
+    pub(super) missing_value: Arc<str>,
+    /// The reject reason if `terminator` does not follow the value.
+    pub(super) missing_terminator: Arc<str>,
 }
 
 /// A compiled `access_log_format`.
 #[derive(Clone, Debug)]
 pub struct Template {
     format: String,
-    /// Literal text before the first field.
-    pub(super) head: Vec<u8>,
-    pub(super) no_head: Arc<str>,
-    /// At least one, at most [`MOST_FIELDS`].
+    /// The literal text before the first field.
+    pub(super) prefix: Vec<u8>,
+    pub(super) missing_prefix: Arc<str>,
+    /// At least one field, at most [`MOST_FIELDS`].
     pub(super) fields: Vec<Field>,
 }
 
 impl Template {
-    /// Compiles a format string, as given to `--access-logformat`.
+    /// Compiles a format string, as given to Gunicorn's `--access-logformat`.
     ///
     /// # Errors
-    /// If it holds a newline, an unknown atom, a stray `%`, no atom at all, or more than 64.
+    /// A newline, an unknown atom, a stray `%`, no atom at all, or more than 64 atoms.
     pub fn compile(format: &str) -> Result<Template, FormatError> {
         let owned = || format.to_owned();
         if format.contains('\n') {
             return Err(FormatError::Newline { format: owned() });
         }
-        let mut head = String::new();
+        let mut prefix = String::new();
         let mut fields: Vec<(Atom, &str, String, String)> = Vec::new();
         let mut rest = format;
         while !rest.is_empty() {
             let at = format[..format.len() - rest.len()].chars().count() + 1;
-            let Ok((behind, found)) = piece(rest) else {
+            let Ok((after, found)) = parse_piece(rest) else {
                 return Err(FormatError::NoAtom { at, format: owned() });
             };
-            rest = behind;
+            rest = after;
             match (found, fields.last_mut()) {
-                (Piece::Literal(text), Some((.., until))) => until.push_str(text),
-                (Piece::Literal(text), None) => head.push_str(text),
+                (Piece::Literal(text), Some((.., terminator))) => terminator.push_str(text),
+                (Piece::Literal(text), None) => prefix.push_str(text),
                 (Piece::Atom(key), _) => {
-                    let Some((atom, name)) = Atom::named(key) else {
+                    let Some((atom, name)) = Atom::from_key(key) else {
                         let key = key.to_owned();
                         return Err(FormatError::UnknownAtom { key, at, format: owned() });
                     };
@@ -134,40 +143,40 @@ impl Template {
         let fields = fields
             .into_iter()
             .enumerate()
-            .map(|(nth, (atom, key, name, until))| Field {
+            .map(|(nth, (atom, key, name, terminator))| Field {
                 atom,
                 key: key.to_owned(),
                 name,
-                no_value: no_value(atom, key),
-                no_end: no_end(key, &until, nth == last),
-                until: until.into_bytes(),
+                missing_value: missing_value(atom, key),
+                missing_terminator: missing_terminator(key, &terminator, nth == last),
+                terminator: terminator.into_bytes(),
             })
             .collect();
-        let no_head = format!("does not begin with `{head}`").into();
-        Ok(Template { format: owned(), no_head, head: head.into_bytes(), fields })
+        let missing_prefix = format!("does not begin with `{prefix}`").into();
+        Ok(Template { format: owned(), missing_prefix, prefix: prefix.into_bytes(), fields })
     }
 
-    /// The format string that it was compiled from.
+    /// Returns the format string that the template was compiled from.
     pub fn format(&self) -> &str {
         &self.format
     }
 
-    /// Whether its lines carry a time. If they do not, rows get an estimated one.
+    /// Returns whether the lines carry a time. Rows of other lines get an estimated time.
     pub fn has_time(&self) -> bool {
         self.fields.iter().any(|field| field.atom == Atom::Time)
     }
 
-    /// Which values cannot be told apart for certain, one sentence each; empty for a format whose
-    /// lines read back exactly.
+    /// Returns a sentence for each pair of values that cannot always be told apart. The list is
+    /// empty for a format whose lines can be read without ambiguity.
     ///
-    /// Gunicorn escapes `"` in every value, so a literal that holds a `"` is a wall that no value
-    /// can imitate. Between two free texts without such a wall, either may hold what separates
-    /// them: the first is then taken as short as possible.
+    /// Gunicorn escapes `"` in every value, so no value can hold a literal that contains `"`.
+    /// Between two free texts without such a literal, either may hold the separator. The first
+    /// value is then taken as short as possible.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         for (nth, field) in self.fields.iter().enumerate() {
             if !field.atom.is_free() {
-                let next = self.fields.get(nth + 1).filter(|_| field.until.is_empty());
+                let next = self.fields.get(nth + 1).filter(|_| field.terminator.is_empty());
                 if let Some(next) =
                     next.filter(|next| !field.atom.is_fixed() && !next.atom.is_fixed())
                 {
@@ -175,7 +184,7 @@ impl Template {
                 }
                 continue;
             }
-            let mut between = Cow::Borrowed(field.until.as_slice());
+            let mut between = Cow::Borrowed(field.terminator.as_slice());
             for next in &self.fields[nth + 1..] {
                 if between.contains(&b'"') {
                     break;
@@ -184,7 +193,7 @@ impl Template {
                     warnings.push(ambiguity(field, next, &between));
                     break;
                 }
-                between.to_mut().extend_from_slice(&next.until);
+                between.to_mut().extend_from_slice(&next.terminator);
             }
         }
         warnings
@@ -205,16 +214,163 @@ fn ambiguity(first: &Field, second: &Field, between: &[u8]) -> String {
     )
 }
 
-fn no_value(atom: Atom, key: &str) -> Arc<str> {
-    format!("no {} where the format has %({key})s", atom.content_match()).into()
+fn missing_value(atom: Atom, key: &str) -> Arc<str> {
+    format!("no {} where the format has %({key})s", atom.example()).into()
 }
 
-fn no_end(key: &str, until: &str, last: bool) -> Arc<str> {
-    match (last, until) {
-        (true, "") => format!("goes on behind %({key})s, where the format ends").into(),
-        (true, _) => format!("does not end in `{until}` behind %({key})s").into(),
-        (false, _) => format!("no `{until}` behind %({key})s").into(),
+fn missing_terminator(key: &str, terminator: &str, is_last: bool) -> Arc<str> {
+    match (is_last, terminator) {
+        (true, "") => format!("goes on after %({key})s, where the format ends").into(),
+        (true, _) => format!("does not end in `{terminator}` after %({key})s").into(),
+        (false, _) => format!("no `{terminator}` after %({key})s").into(),
     }
+}
+
+/// What an atom stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Atom {
+    RemoteAddress,
+    Dash,
+    User,
+    Time,
+    RequestLine,
+    Method,
+    Path,
+    Query,
+    Protocol,
+    Status,
+    ResponseBytes,
+    Referer,
+    Agent,
+    Seconds,
+    Milliseconds,
+    Microseconds,
+    DecimalSeconds,
+    Pid,
+    RequestHeader,
+    ResponseHeader,
+    Environ,
+}
+
+/// All atoms with one letter.
+const LETTERS: [(&str, Atom); 19] = [
+    ("h", Atom::RemoteAddress),
+    ("l", Atom::Dash),
+    ("u", Atom::User),
+    ("t", Atom::Time),
+    ("r", Atom::RequestLine),
+    ("m", Atom::Method),
+    ("U", Atom::Path),
+    ("q", Atom::Query),
+    ("H", Atom::Protocol),
+    ("s", Atom::Status),
+    ("B", Atom::ResponseBytes),
+    ("b", Atom::ResponseBytes),
+    ("f", Atom::Referer),
+    ("a", Atom::Agent),
+    ("T", Atom::Seconds),
+    ("D", Atom::Microseconds),
+    ("M", Atom::Milliseconds),
+    ("L", Atom::DecimalSeconds),
+    ("p", Atom::Pid),
+];
+
+/// The list of atoms for messages.
+const KNOWN_ATOMS: &str = "h l u t r m U q H s B b f a T D M L p {name}i {name}o {name}e";
+
+impl Atom {
+    /// Returns the atom for `key` (the text between the parentheses). For a captured header or
+    /// variable it also returns the name in lower case, because Gunicorn looks up names in braces
+    /// case-insensitively.
+    fn from_key(key: &str) -> Option<(Atom, String)> {
+        if let Some((_, atom)) = LETTERS.iter().find(|(letter, _)| *letter == key) {
+            return Some((*atom, String::new()));
+        }
+        let key = key.to_lowercase();
+        let (name, kind) = key.strip_prefix('{')?.rsplit_once('}')?;
+        let atom = match kind {
+            "i" => Atom::RequestHeader,
+            "o" => Atom::ResponseHeader,
+            "e" => Atom::Environ,
+            _ => return None,
+        };
+        (!name.is_empty()).then(|| (atom, name.to_owned()))
+    }
+
+    /// Returns whether the value may be any text, including spaces.
+    pub(super) fn is_free(self) -> bool {
+        matches!(
+            self,
+            Atom::User
+                | Atom::Path
+                | Atom::Referer
+                | Atom::Agent
+                | Atom::RequestHeader
+                | Atom::ResponseHeader
+                | Atom::Environ
+        )
+    }
+
+    /// Returns whether the value has a fixed length and a shape that hardly any other value has.
+    pub(super) fn is_fixed(self) -> bool {
+        matches!(self, Atom::Time | Atom::Dash)
+    }
+
+    /// Returns whether the value is read as text, up to the literal that follows the atom in the
+    /// format.
+    pub(super) fn is_text(self) -> bool {
+        self.is_free()
+            || matches!(
+                self,
+                Atom::RemoteAddress
+                    | Atom::RequestLine
+                    | Atom::Method
+                    | Atom::Query
+                    | Atom::Protocol
+            )
+    }
+
+    /// Returns whether the value may hold a newline. It may if Gunicorn decodes the value before
+    /// logging. A value taken unchanged from the request's head cannot.
+    pub(super) fn may_hold_newline(self) -> bool {
+        matches!(self, Atom::User | Atom::Path | Atom::Environ)
+    }
+
+    /// Returns an example of the value, for reject reasons.
+    pub(super) fn example(self) -> &'static str {
+        match self {
+            Atom::Dash => "-",
+            Atom::Time => "time like [23/Nov/2026:08:41:00 +0000]",
+            Atom::Status => "status like 200",
+            Atom::ResponseBytes => "count of bytes",
+            Atom::Seconds => "whole seconds",
+            Atom::Milliseconds => "whole milliseconds",
+            Atom::Microseconds => "whole microseconds",
+            Atom::DecimalSeconds => "seconds like 0.012345",
+            Atom::Pid => "process id like <24744>",
+            _ => "text",
+        }
+    }
+}
+
+/// One part of a format string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Piece<'a> {
+    Literal(&'a str),
+    /// The key of an atom, whether or not such an atom exists.
+    Atom(&'a str),
+}
+
+/// Reads one part of a format string. The usual Python conversion is `s`; `d` and `i` write the
+/// same for numbers.
+fn parse_piece(input: &str) -> IResult<&str, Piece<'_>> {
+    let key = delimited(tag("%("), take_till(|c| c == ')'), tag(")"));
+    alt((
+        map(take_till1(|c| c == '%'), Piece::Literal),
+        value(Piece::Literal("%"), tag("%%")),
+        map(terminated(key, one_of("sdi")), Piece::Atom),
+    ))
+    .parse(input)
 }
 
 #[cfg(test)]
@@ -223,13 +379,13 @@ mod tests {
     use crate::format::Layout;
 
     #[test]
-    fn a_format_falls_into_fields_and_literals() {
+    fn a_format_is_compiled_to_fields_and_literals() {
         let template = Template::compile(r#"<%(h)s - "%(r)s" 100%% %({X-Id}i)s"#).unwrap();
-        assert_eq!(template.head, b"<");
+        assert_eq!(template.prefix, b"<");
         let parts: Vec<_> = template
             .fields
             .iter()
-            .map(|field| (field.atom, field.name.as_str(), field.until.as_slice()))
+            .map(|field| (field.atom, field.name.as_str(), field.terminator.as_slice()))
             .collect();
         let right: Vec<(Atom, &str, &[u8])> = vec![
             (Atom::RemoteAddress, "", b" - \""),
@@ -241,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_format_is_quoted_and_put_right() {
+    fn the_message_quotes_a_wrong_format_and_says_what_is_expected() {
         let message = |format: &str| Layout::named_or_format(format).unwrap_err().to_string();
         assert_eq!(
             message("%(h)s %(x)s"),
@@ -257,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn warnings_name_the_texts_that_run_into_each_other() {
+    fn warnings_name_the_values_that_cannot_be_told_apart() {
         let warnings = |format| Template::compile(format).unwrap().warnings();
         let default = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
         assert!(warnings(default).is_empty());

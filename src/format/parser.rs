@@ -1,0 +1,642 @@
+//! Turns one line into a record, an exclusion or a reject, as the configuration asks for it.
+//!
+//! [`LineParser`] is the entry: it reads a line by a template or as JSON, excludes requests
+//! ([`Exclusions`]) and hides secrets ([`Mask`]). [`Chunk`] checks the bytes of many lines at once.
+
+use std::borrow::Cow;
+
+use super::json;
+use super::matching::{PhysicalLines, Quoting, match_by_search, match_fields, match_greedily};
+use super::presets::Layout;
+use super::reject::Reject;
+use super::template::{MOST_FIELDS, Template};
+use super::values::{Escapes, FieldMatch, RecordBuilder};
+use crate::model::{GunicornLogModel, JsonRecord};
+
+/// The settings by which lines become records.
+#[derive(Clone, Debug)]
+pub struct Parsing {
+    /// The format that the user gave. Without one, each file's format is detected.
+    pub layout: Option<Layout>,
+    /// The names whose values are hidden.
+    pub mask: Mask,
+    /// The requests that are excluded.
+    pub exclusions: Exclusions,
+}
+
+/// The result for one line.
+#[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every line is a record, and is moved at once"
+)]
+pub enum Parsed<'a> {
+    /// A record of Gunicorn's access log.
+    Record(GunicornLogModel<'a>),
+    /// A record of a JSON line.
+    Json(Box<JsonRecord>),
+    /// A record that the configuration excludes.
+    Excluded,
+    /// The line is not a record; the reason.
+    Reject(Reject),
+}
+
+/// Reads lines of one format, as the configuration asks for it.
+#[derive(Clone, Debug)]
+pub struct LineParser {
+    layout: Layout,
+    mask: Mask,
+    exclusions: Exclusions,
+}
+
+impl LineParser {
+    /// Makes a parser that reads by `layout`, drops what `exclusions` covers, and applies `mask`.
+    pub fn new(layout: impl Into<Layout>, mask: Mask, exclusions: Exclusions) -> LineParser {
+        LineParser { layout: layout.into(), mask, exclusions }
+    }
+
+    /// Returns the format by which lines are read.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Reads one line, given without its end. URL and referer are masked, also a referer among the
+    /// captured headers. Exclusions see the URL as it was logged.
+    pub fn parse<'a>(&'a self, line: &'a [u8]) -> Parsed<'a> {
+        match TextLine::of(line) {
+            Some(line) => self.parse_text(line),
+            None => Parsed::Reject(Reject::NotUtf8),
+        }
+    }
+
+    /// Reads one line of a [`Chunk`], like [`LineParser::parse`].
+    pub fn parse_text<'a>(&'a self, line: TextLine<'a>) -> Parsed<'a> {
+        let template = match &self.layout {
+            Layout::Template(template) => template,
+            Layout::Json => return json::parse(line, &self.mask, &self.exclusions),
+        };
+        // The record is built in place, because moving it costs as much as reading a field.
+        let mut parsed = Parsed::Record(GunicornLogModel::default());
+        if let Parsed::Record(record) = &mut parsed {
+            if let Err(reject) = template.parse_text(line, record) {
+                return Parsed::Reject(reject);
+            }
+            if record.url.as_deref().is_some_and(|url| self.exclusions.covers(url)) {
+                return Parsed::Excluded;
+            }
+            if !self.mask.is_empty() {
+                self.hide_secrets(record);
+            }
+        }
+        parsed
+    }
+
+    fn hide_secrets(&self, record: &mut GunicornLogModel<'_>) {
+        for url in [&mut record.url, &mut record.source].into_iter().flatten() {
+            self.mask.apply(url);
+        }
+        for (_, referer) in record.headers.iter_mut().filter(|(name, _)| *name == "referer") {
+            self.mask.apply(referer);
+        }
+    }
+}
+
+/// The number of fields that nearly every format stays within. Their places are kept in an array of
+/// one of two sizes, because clearing a large one takes time.
+const FEW: usize = 10;
+
+/// The largest number of fields of a template.
+const MANY: usize = MOST_FIELDS;
+
+impl Template {
+    /// Reads one line, given without its line feed. A carriage return may remain at its end.
+    ///
+    /// A value may hold newlines: a record of several physical lines is read if the lines are given
+    /// joined, with the newlines between them. Part of such a record is usually a reject by itself,
+    /// so the caller joins lines that cannot be read alone. Only what Gunicorn decodes can hold a
+    /// newline (`%(u)s`, `%(U)s`, `%({x}e)s`), so a torn line and the next line are never a record.
+    ///
+    /// - Texts are stored as logged, except that `\"` is unescaped to `"`. If a value holds a `"`
+    ///   without a backslash, the writer escaped nothing, and `\"` stays.
+    /// - `-`, `None` for numbers, and empty texts are no value.
+    /// - `%(r)s` gives method, URL and protocol. If it does not have these three words, all of it is
+    ///   the URL. Without `%(r)s` the URL is `%(U)s`, followed by `?` and `%(q)s`.
+    /// - The duration is that of `%(D)s`, else `%(L)s`, else `%(M)s`, else `%(T)s`.
+    /// - The address is `%(h)s`, else the first valid one in a captured X-Forwarded-For, else a
+    ///   captured X-Real-IP. Ports are dropped.
+    /// - Every captured header is in `headers`, also one with a column of its own.
+    ///
+    /// # Errors
+    /// A line that is not UTF-8, does not match the format, or holds NUL. A line that holds NUL and
+    /// does not match is rejected because it does not match.
+    pub fn parse<'a>(&'a self, line: &'a [u8]) -> Result<GunicornLogModel<'a>, Reject> {
+        // The record is built in place: see `parse_text`.
+        let mut result = Ok(GunicornLogModel::default());
+        if let Ok(record) = &mut result {
+            let line = TextLine::of(line).ok_or(Reject::NotUtf8)?;
+            self.parse_text(line, record)?;
+        }
+        result
+    }
+
+    /// Reads one line into an empty record. The record is so large that moving it costs as much as
+    /// reading a field, so it is filled where the caller needs it.
+    ///
+    /// # Errors
+    /// Those of [`Template::parse`]. The contents of the record are unspecified then.
+    fn parse_text<'a>(
+        &'a self,
+        line: TextLine<'a>,
+        record: &mut GunicornLogModel<'a>,
+    ) -> Result<(), Reject> {
+        let TextLine { text, may_hold_special } = line;
+        let line = text.as_bytes();
+        let physical = match may_hold_special && memchr::memchr(b'\n', line).is_some() {
+            true => PhysicalLines::Several,
+            false => PhysicalLines::One,
+        };
+        if physical == PhysicalLines::One {
+            // Each value is stored as soon as it is read, without a list between the two.
+            let escapes = if may_hold_special { Escapes::Possible } else { Escapes::None };
+            let mut builder = RecordBuilder::new(record, escapes);
+            if match_greedily(self, line, |field, value| builder.set(field, text, value)) {
+                builder.finish();
+                return if may_hold_special { check_no_nul(line) } else { Ok(()) };
+            }
+            *record = GunicornLogModel::default();
+        }
+        match self.fields.len() {
+            n @ 0..=FEW => {
+                self.parse_by_search(text, physical, record, &mut [FieldMatch::default(); FEW][..n])
+            }
+            n => self.parse_by_search(
+                text,
+                physical,
+                record,
+                &mut [FieldMatch::default(); MANY][..n],
+            ),
+        }
+    }
+
+    /// Reads a line that does not match greedily.
+    #[cold]
+    fn parse_by_search<'a>(
+        &'a self,
+        text: &'a str,
+        physical: PhysicalLines,
+        record: &mut GunicornLogModel<'a>,
+        values: &mut [FieldMatch],
+    ) -> Result<(), Reject> {
+        let line = text.as_bytes();
+        let found = match_by_search(self, line, physical, values);
+        let (quoting, within) = match (found, text.strip_suffix('\r')) {
+            (Ok(quoting), _) => (quoting, text),
+            (Err(reject), None) => return Err(reject),
+            (Err(reject), Some(within)) => {
+                match match_fields(self, within.as_bytes(), physical, values) {
+                    Ok(quoting) => (quoting, within),
+                    Err(_) => return Err(reject),
+                }
+            }
+        };
+        check_no_nul(line)?;
+        let escapes = match quoting {
+            Quoting::Escaped => Escapes::Possible,
+            Quoting::Verbatim => Escapes::None,
+        };
+        let mut builder = RecordBuilder::new(record, escapes);
+        for (field, value) in self.fields.iter().zip(values) {
+            if !builder.set(field, within, *value) {
+                return Err(Reject::Unlike(field.missing_terminator.clone()));
+            }
+        }
+        builder.finish();
+        Ok(())
+    }
+}
+
+/// Refuses a line that holds NUL.
+#[cold]
+fn check_no_nul(line: &[u8]) -> Result<(), Reject> {
+    match memchr::memchr(0, line) {
+        Some(_) => Err(Reject::HoldsNul),
+        None => Ok(()),
+    }
+}
+
+/// Bytes that are checked together (8 KiB). They are few enough to be in the processor's cache when
+/// they are read, and to be checked again after a line that is not a record.
+const CHUNK_SIZE: usize = 8 << 10;
+
+/// One line of valid UTF-8, without its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TextLine<'a> {
+    pub(super) text: &'a str,
+    /// `false` if the line holds neither NUL nor a newline nor a backslash; `true` may be wrong.
+    pub(super) may_hold_special: bool,
+}
+
+impl<'a> TextLine<'a> {
+    /// Checks one line. Returns `None` if the line is not UTF-8.
+    #[inline]
+    pub(super) fn of(line: &'a [u8]) -> Option<TextLine<'a>> {
+        let text = std::str::from_utf8(line).ok()?;
+        Some(TextLine { text, may_hold_special: memchr::memchr3(0, b'\n', b'\\', line).is_some() })
+    }
+}
+
+/// Adjacent complete lines, all of them UTF-8. The iterator returns each line and its length in bytes,
+/// including its end.
+///
+/// About forty lines are checked at once for UTF-8, NUL and backslashes. Checking each line alone takes
+/// an eighth of the instructions of reading it, more than half of them for starting and ending.
+#[derive(Clone, Debug)]
+pub struct Chunk<'a> {
+    rest: &'a str,
+    may_hold_special: bool,
+}
+
+impl<'a> Chunk<'a> {
+    /// Takes the first few complete lines of `bytes`. The chunk is empty if they are not all UTF-8, or
+    /// if the first is long. Such lines must be read by [`LineParser::parse`].
+    pub fn of(bytes: &'a [u8]) -> Chunk<'a> {
+        let bytes = &bytes[..bytes.len().min(CHUNK_SIZE)];
+        let whole = memchr::memrchr(b'\n', bytes).map_or(0, |last| last + 1);
+        let rest = std::str::from_utf8(&bytes[..whole]).unwrap_or_default();
+        Chunk { rest, may_hold_special: memchr::memchr2(0, b'\\', rest.as_bytes()).is_some() }
+    }
+}
+
+impl<'a> Iterator for Chunk<'a> {
+    type Item = (TextLine<'a>, usize);
+
+    /// Returns the next line. It ends at `\n`; one `\r` before it belongs to the end.
+    #[inline]
+    fn next(&mut self) -> Option<(TextLine<'a>, usize)> {
+        let length = memchr::memchr(b'\n', self.rest.as_bytes())?;
+        let (line, rest) = self.rest.split_at_checked(length + 1)?;
+        self.rest = rest;
+        let line = &line[..length];
+        let text = line.strip_suffix('\r').unwrap_or(line);
+        Some((TextLine { text, may_hold_special: self.may_hold_special }, length + 1))
+    }
+}
+
+/// Which requests are not stored, by the path of their URL. The path has no query, and no scheme and
+/// host of a proxy request.
+#[derive(Clone, Debug, Default)]
+pub struct Exclusions {
+    prefixes: Vec<String>,
+    /// Extensions, each with its dot.
+    extensions: Vec<String>,
+}
+
+impl Exclusions {
+    /// Excludes paths that begin with one of `prefixes`, as written, or end with one of `extensions`, in
+    /// any case; `css` means `.css`. Empty entries are ignored.
+    pub fn new(prefixes: &[String], extensions: &[String]) -> Exclusions {
+        let prefixes = prefixes.iter().filter(|prefix| !prefix.is_empty()).cloned().collect();
+        let dotted = |extension: &String| match extension.starts_with('.') {
+            true => extension.clone(),
+            false => format!(".{extension}"),
+        };
+        let extensions = extensions.iter().filter(|extension| !extension.is_empty()).map(dotted);
+        Exclusions { prefixes, extensions: extensions.collect() }
+    }
+
+    /// Returns whether a request for `url` is excluded.
+    pub(super) fn covers(&self, url: &str) -> bool {
+        if self.prefixes.is_empty() && self.extensions.is_empty() {
+            return false;
+        }
+        let path = path(url);
+        self.prefixes.iter().any(|prefix| path.starts_with(prefix.as_str()))
+            || self.extensions.iter().any(|extension| {
+                let (path, extension) = (path.as_bytes(), extension.as_bytes());
+                path.len() >= extension.len()
+                    && path[path.len() - extension.len()..].eq_ignore_ascii_case(extension)
+            })
+    }
+}
+
+/// Returns the path of a URL.
+fn path(url: &str) -> &str {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    match path.split_once("://") {
+        Some((scheme, rest)) if !scheme.contains('/') => {
+            rest.find('/').map_or("/", |slash| &rest[slash..])
+        }
+        _ => path,
+    }
+}
+
+/// The text that replaces a masked value.
+pub(super) const STARS: &str = "********";
+
+/// Replaces the values of some query parameters before they are stored.
+///
+/// A parameter matches by its name, without regard to case and percent-encoding. Of a name with
+/// brackets (`user[password]`, `password[]`) any part may match. Parameters come after the first `?` or
+/// `#` and are separated by `&`, `;`, `?` or `#`. So those of a URL within a parameter are found too,
+/// unless that URL is percent-encoded.
+#[derive(Clone, Debug, Default)]
+pub struct Mask {
+    /// The names in lower case.
+    names: Vec<Vec<u8>>,
+}
+
+impl Mask {
+    /// Makes a mask for parameters with these names. Without names, nothing is masked.
+    pub fn new(fields: &[String]) -> Mask {
+        let names = fields.iter().map(|name| name.trim().to_lowercase().into_bytes());
+        Mask { names: names.filter(|name| !name.is_empty()).collect() }
+    }
+
+    /// Returns whether nothing is masked.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// Masks the values in the query of `url`. Text without such parameters stays borrowed.
+    pub(super) fn apply(&self, url: &mut Cow<'_, str>) {
+        let bytes = url.as_bytes();
+        let Some(query) = memchr::memchr2(b'?', b'#', bytes) else { return };
+        self.apply_from(query + 1, url);
+    }
+
+    /// Masks the values in names and values alone, without a URL before them.
+    pub(super) fn apply_to_form(&self, form: &mut Cow<'_, str>) {
+        self.apply_from(0, form);
+    }
+
+    fn apply_from(&self, mut start: usize, url: &mut Cow<'_, str>) {
+        let bytes = url.as_bytes();
+        let mut masked = String::new();
+        let mut copied = 0;
+        while start < bytes.len() {
+            let rest = &bytes[start..];
+            let parameter = &rest[..rest.iter().position(ends_parameter).unwrap_or(rest.len())];
+            let end = start + parameter.len();
+            if let Some(name) = parameter.iter().position(|byte| *byte == b'=')
+                && name + 1 < parameter.len()
+                && self.matches(&parameter[..name])
+            {
+                masked.push_str(&url[copied..=start + name]);
+                masked.push_str(STARS);
+                copied = end;
+            }
+            start = end + 1;
+        }
+        if copied > 0 {
+            masked.push_str(&url[copied..]);
+            *url = Cow::Owned(masked);
+        }
+    }
+
+    /// Returns whether the values of parameters with this name are masked.
+    pub(super) fn matches(&self, name: &[u8]) -> bool {
+        // Nearly every name needs no decoding, and so no copy.
+        if name.iter().all(is_plain) {
+            return self.names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        }
+        let name = decoded(name);
+        name.split(|byte| matches!(byte, b'[' | b']'))
+            .any(|part| self.names.iter().any(|n| n == part))
+    }
+}
+
+fn ends_parameter(byte: &u8) -> bool {
+    matches!(byte, b'&' | b';' | b'?' | b'#')
+}
+
+/// Returns whether decoding leaves this byte of a name as it is, except for its case.
+fn is_plain(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
+}
+
+/// Decodes a percent-encoded name to lower case, without spaces around it.
+fn decoded(name: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(name.len());
+    let mut rest = name;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        let mut byte = byte;
+        if byte == b'%'
+            && let [high, low, ..] = *after
+            && let (Some(high), Some(low)) = (hex(high), hex(low))
+        {
+            byte = high << 4 | low;
+            rest = &after[2..];
+        } else if byte == b'+' {
+            byte = b' ';
+        }
+        plain.push(byte);
+    }
+    String::from_utf8_lossy(&plain).trim().to_lowercase().into_bytes()
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_masked_excluded_or_rejected() {
+        let template = Template::compile(r#""%(r)s" "%(f)s" "%({referer}i)s""#).unwrap();
+        let mask = Mask::new(&["token".into()]);
+        let exclusions = Exclusions::new(&["/static/".into()], &[]);
+        let parser = LineParser::new(template, mask, exclusions);
+        let line = br#""GET /?token=a HTTP/1.1" "/?token=b" "/?token=b""#;
+        let Parsed::Record(record) = parser.parse(line) else { panic!("no record") };
+        assert_eq!(record.url.as_deref(), Some("/?token=********"));
+        assert_eq!(record.source.as_deref(), Some("/?token=********"));
+        assert_eq!(record.headers[0].1, "/?token=********");
+        assert_eq!(parser.parse(br#""GET /static/x HTTP/1.1" "-" "-""#), Parsed::Excluded);
+        assert!(matches!(parser.parse(b"x"), Parsed::Reject(_)));
+    }
+
+    fn texts(bytes: &[u8]) -> Vec<(&str, bool, usize)> {
+        Chunk::of(bytes).map(|(line, length)| (line.text, line.may_hold_special, length)).collect()
+    }
+
+    #[test]
+    fn a_chunk_holds_complete_lines() {
+        assert_eq!(
+            texts(b"a\nb\r\n\nc\r\r\nd"),
+            [("a", false, 2), ("b", false, 3), ("", false, 1), ("c\r", false, 4),]
+        );
+        assert_eq!(texts(b"a"), []);
+        assert_eq!(texts("ä\nb\\\n".as_bytes()), [("ä", true, 3), ("b\\", true, 3)]);
+        assert_eq!(texts(b"a\n\xff\n"), []);
+        assert_eq!(texts(b"a\n\xff"), [("a", false, 2)]);
+        assert_eq!(texts(b"a\0\n"), [("a\0", true, 3)]);
+    }
+
+    #[test]
+    fn a_line_of_a_chunk_is_read_like_a_single_line() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/corpus");
+        for name in ["default", "forwarded-for-first", "json-template"] {
+            let format = std::fs::read_to_string(format!("{root}/{name}/format.txt")).unwrap();
+            let log = std::fs::read(format!("{root}/{name}/access.log")).unwrap();
+            let template = Template::compile(format.trim_end()).unwrap();
+            let parser = LineParser::new(template, Mask::default(), Exclusions::default());
+            let (mut at, mut together) = (0, 0);
+            while at < log.len() {
+                let from = at;
+                for (line, length) in Chunk::of(&log[from..]) {
+                    let alone = &log[at..at + length - 1];
+                    let alone = alone.strip_suffix(b"\r").unwrap_or(alone);
+                    assert_eq!(parser.parse_text(line), parser.parse(alone), "{name}, byte {at}");
+                    at += length;
+                    together += 1;
+                }
+                if at == from {
+                    at += memchr::memchr(b'\n', &log[at..]).unwrap() + 1; // not UTF-8, or long
+                }
+            }
+            assert!(together > 100, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_chunk_is_bounded() {
+        let lines = "0123456\n".repeat(CHUNK_SIZE);
+        assert_eq!(texts(lines.as_bytes()).len(), CHUNK_SIZE / 8);
+        assert_eq!(texts(&[&[b'x'; CHUNK_SIZE], b"\n".as_slice()].concat()), []);
+    }
+
+    const DEFAULT: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
+
+    #[test]
+    fn a_default_line_fills_its_columns() {
+        let template = Template::compile(DEFAULT).unwrap();
+        let line = br#"203.0.113.9 - x - y [23/Nov/2026:14:23:17 +0530] "GET /a?b=\"c\" HTTP/1.1" 304 - "-" "q\"\""#;
+        let right = GunicornLogModel {
+            timestamp: Some(1_795_423_997_000_000),
+            method: Some("GET".into()),
+            url: Some("/a?b=\"c\"".into()),
+            user_id: Some("x - y".into()),
+            user_ip: "203.0.113.9".parse().ok(),
+            agent: Some("q\"\\".into()),
+            code: Some(304),
+            protocol: Some("HTTP/1.1".into()),
+            ..GunicornLogModel::default()
+        };
+        assert_eq!(template.parse(line), Ok(right));
+        let with_return: Vec<u8> = [line.as_slice(), b"\r"].concat();
+        assert_eq!(template.parse(&with_return), template.parse(line));
+    }
+
+    #[test]
+    fn absent_values_are_null() {
+        let template = Template::compile(DEFAULT).unwrap();
+        let line = br#" - - [01/Jan/1970:00:00:00 +0000] "-" - - "" "-""#;
+        let right = GunicornLogModel { timestamp: Some(0), ..GunicornLogModel::default() };
+        assert_eq!(template.parse(line), Ok(right));
+    }
+
+    #[test]
+    fn the_most_precise_duration_is_used() {
+        let template = Template::compile("%(T)s %(M)s %(D)s %(L)s").unwrap();
+        let duration = |line: &'static [u8]| template.parse(line).unwrap().duration;
+        assert_eq!(duration(b"1 1234 1234567 1.234566"), Some(1_234_567));
+        assert_eq!(duration(b"1 1234 - 1.234566"), Some(1_234_566));
+        assert_eq!(duration(b"1 1234 - -"), Some(1_234_000));
+        assert_eq!(duration(b"1 - - -"), Some(1_000_000));
+        assert_eq!(duration(b"- - - -"), None);
+    }
+
+    #[test]
+    fn captured_values_are_stored_by_name_and_fill_columns() {
+        let format = r#"%(h)s "%({Host}i)s" "%({X-Forwarded-For}i)s" "%({x-a}o)s" "%({wsgi.b}e)s" "%({none}i)s""#;
+        let template = Template::compile(format).unwrap();
+        let line = br#"unix: "example.com" "unknown, [2001:db8::1]:80" "1" "2" "-""#;
+        let record = template.parse(line).unwrap();
+        assert_eq!(record.host.as_deref(), Some("example.com"));
+        assert_eq!(record.user_ip, "2001:db8::1".parse().ok());
+        assert_eq!(record.headers.len(), 2);
+        assert_eq!(record.headers[0], ("host", "example.com".into()));
+        assert_eq!(record.response_headers, [("x-a", "1".into())]);
+        assert_eq!(record.environ, [("wsgi.b", "2".into())]);
+    }
+
+    #[test]
+    fn an_invalid_request_line_is_stored_whole() {
+        let template = Template::compile("\"%(r)s\"").unwrap();
+        let record = template.parse(b"\"\\x16\\x03\"").unwrap();
+        assert_eq!(record.url.as_deref(), Some("\\x16\\x03"));
+        assert_eq!(record.method, None);
+    }
+
+    #[test]
+    fn bytes_that_no_text_column_can_hold_are_rejects() {
+        let template = Template::compile("%(U)s %(s)s").unwrap();
+        assert_eq!(template.parse(b"/\xff 200"), Err(Reject::NotUtf8));
+        assert_eq!(template.parse(b"/\0 200"), Err(Reject::HoldsNul));
+        assert!(matches!(template.parse(b"/\0 x"), Err(Reject::Unlike(_))));
+    }
+
+    #[test]
+    fn exclusions_match_the_path_only() {
+        let exclusions =
+            Exclusions::new(&["/static/".into(), String::new()], &[".css".into(), "PNG".into()]);
+        for url in
+            ["/static/x", "/a.css", "/a.CSS?v=1", "/b.png", "http://h/static/", "http://h/a.css"]
+        {
+            assert!(exclusions.covers(url), "{url}");
+        }
+        for url in
+            ["/x/static/", "/a.cssx", "/?a=.css", "/apng", "*", "", "/?next=http://h/static/"]
+        {
+            assert!(!exclusions.covers(url), "{url}");
+        }
+        assert!(!Exclusions::default().covers("/static/"));
+    }
+
+    fn masked(url: &str) -> String {
+        let mask = Mask::new(&["password".into(), "Token".into(), " ".into()]);
+        let mut url = Cow::Borrowed(url);
+        mask.apply(&mut url);
+        url.into_owned()
+    }
+
+    #[test]
+    fn values_of_masked_names_become_stars() {
+        for (url, right) in [
+            ("/?password=a&b=c", "/?password=********&b=c"),
+            ("/?b=c;PassWord=a", "/?b=c;PassWord=********"),
+            ("/?p%61ssword=a#token=b", "/?p%61ssword=********#token=********"),
+            ("/?user%5Bpassword%5D=a=b", "/?user%5Bpassword%5D=********"),
+            ("/?token[]=a&token[]=b", "/?token[]=********&token[]=********"),
+            ("/?next=/x?token=a", "/?next=/x?token=********"),
+            ("https://h/#token=ä", "https://h/#token=********"),
+            ("/?+password=a", "/?+password=********"),
+            ("/?\u{212a}=a&toKen=b", "/?\u{212a}=a&toKen=********"),
+            ("/?a.password=b&PASSWORD=c", "/?a.password=b&PASSWORD=********"),
+        ] {
+            assert_eq!(masked(url), right);
+        }
+    }
+
+    #[test]
+    fn other_values_are_unchanged() {
+        for url in [
+            "/password=a",
+            "/?passwords=a",
+            "/?q=password",
+            "/?password",
+            "/?password=",
+            "/?=a&%=b&%f",
+            "",
+            "?",
+        ] {
+            assert_eq!(masked(url), url);
+        }
+        let mut url = Cow::Borrowed("/?password=a");
+        Mask::new(&[]).apply(&mut url);
+        assert_eq!(url, "/?password=a");
+    }
+}
