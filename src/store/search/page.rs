@@ -9,10 +9,10 @@
 use std::time::{Duration, Instant};
 
 use super::Reader;
-use super::line::{Columns, Line, found, select};
-use crate::model::{FileId, Filter, Micros};
-use crate::store::answers::{StoredRequest, StoredRow};
+use super::line::{Line, found, select};
+use crate::model::{FileId, Filter, Micros, StoredRequest, StoredRow};
 use crate::store::error::StoreError;
+use crate::store::sql::Selected;
 
 /// The first stretch; each next one is so many times as long.
 const FIRST_STRETCH: Micros = 10_000_000;
@@ -74,7 +74,7 @@ impl Reader {
         budget: Duration,
     ) -> Result<Page<StoredRow>, StoreError> {
         let end = Instant::now() + budget;
-        Search { reader: self, filter, limit, end, columns: Columns::List }.page(direction).await
+        Search { reader: self, filter, limit, end, selected: Selected::List }.page(direction).await
     }
 
     /// The same of `request_log`, without headers, bodies and what else was logged.
@@ -90,7 +90,7 @@ impl Reader {
         budget: Duration,
     ) -> Result<Page<StoredRequest>, StoreError> {
         let end = Instant::now() + budget;
-        Search { reader: self, filter, limit, end, columns: Columns::List }.page(direction).await
+        Search { reader: self, filter, limit, end, selected: Selected::List }.page(direction).await
     }
 
     /// The row of `gunicorn_log` that an id names.
@@ -112,7 +112,7 @@ impl Reader {
     }
 
     async fn row<T: Line>(&self, id: i64) -> Result<Option<Found<T>>, StoreError> {
-        let mut statement = select::<T>(self, Columns::All);
+        let mut statement = select::<T>(self, Selected::All);
         statement.sql(" WHERE id = ").int(id);
         Ok(statement.rows(self, found, found).await?.into_iter().next())
     }
@@ -124,7 +124,7 @@ pub(super) struct Search<'a> {
     pub(super) filter: &'a Filter,
     pub(super) limit: usize,
     pub(super) end: Instant,
-    pub(super) columns: Columns,
+    pub(super) selected: Selected,
 }
 
 impl Search<'_> {
@@ -182,7 +182,7 @@ impl Search<'_> {
         limit: usize,
     ) -> Result<Vec<Found<T>>, StoreError> {
         let (low, high) = (near.min(edge), near.max(edge));
-        let mut statement = select::<T>(self.reader, self.columns);
+        let mut statement = select::<T>(self.reader, self.selected);
         statement.sql(" WHERE timestamp >= ").time(low).sql(" AND timestamp <= ").time(high);
         if let Some(cursor) = cursor {
             statement.sql(if older {

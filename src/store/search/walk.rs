@@ -4,10 +4,11 @@ use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use super::Reader;
-use super::line::{Columns, Line};
+use super::line::Line;
 use super::page::{Cursor, Direction, Found, Search};
 use crate::model::Filter;
 use crate::store::error::StoreError;
+use crate::store::sql::Selected;
 
 /// Rows of a page. A row of `request_log` may hold a body of megabytes.
 const ROWS: usize = 500;
@@ -46,7 +47,7 @@ impl<T: Line> Walk<T> {
         let Some(direction) = self.next else { return Ok(None) };
         let end = Instant::now() + BUDGET;
         let (reader, filter, limit) = (&self.reader, &self.filter, ROWS);
-        let search = Search { reader, filter, limit, end, columns: Columns::All };
+        let search = Search { reader, filter, limit, end, selected: Selected::All };
         let mut page = search.page::<T>(direction).await?;
         let oldest_first = matches!(direction, Direction::Newer(_));
         if oldest_first {
