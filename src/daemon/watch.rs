@@ -14,7 +14,7 @@ use crate::retain::{LogType, Outcome, SweepOptions, next_sweep};
 use crate::store::{Location, Store, StoreError, Table};
 use crate::web::MOST_CONNECTIONS;
 
-use crate::config::{Config, Watch};
+use crate::config::{Config, ConfigFile, Reload, Watch};
 use crate::daemon::ingest::{Kept, Line};
 use crate::daemon::page;
 use crate::daemon::page::Page;
@@ -37,7 +37,7 @@ const DAYS_AHEAD: i32 = 3;
 /// since.
 pub async fn watch(
     mut watch: Watch,
-    reload: impl Fn() -> anyhow::Result<Watch>,
+    reload: impl Fn() -> anyhow::Result<Reload>,
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let supervisor = Supervisor::from_environment();
@@ -98,25 +98,25 @@ pub async fn watch(
             return Ok(());
         }
         let fresh = async {
-            let fresh = reload()?;
-            let address = page::bind(fresh.page.as_ref(), bound.as_ref()).await?;
-            anyhow::Ok((
-                connect(
-                    &fresh.config.location,
-                    fresh.config.connect_timeout,
-                    Access::Write,
-                    &mut shutdown,
-                )
-                .await?,
-                address,
-                fresh,
-            ))
+            let Reload { watch, file } = reload()?;
+            let address = page::bind(watch.page.as_ref(), bound.as_ref()).await?;
+            let (location, timeout) = (&watch.config.location, watch.config.connect_timeout);
+            let store = connect(location, timeout, Access::Write, &mut shutdown).await?;
+            anyhow::Ok((store, address, watch, file))
         };
         match fresh.await {
             Ok(fresh) => {
-                (store, bound, watch) = fresh;
+                let file;
+                (store, bound, watch, file) = fresh;
                 kept.streams.keep_to(&watch.spool);
-                info!("configuration read again");
+                match file {
+                    ConfigFile::Read => info!("configuration read again"),
+                    ConfigFile::Kept(path) => warn!(
+                        "the configuration file '{}' is a pipe, which can be read only once: its \
+                         settings stay until the next start",
+                        path.display()
+                    ),
+                }
             }
             Err(error) => warn!("keeping the old configuration: {error:#}"),
         }
