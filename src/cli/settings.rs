@@ -116,7 +116,7 @@ settings! {
     RETENTION: Retention {
         flag: "retention", variable: "LOG_INGESTD_RETENTION", value: "DURATION",
         scope: Scope::Common, shape: Shape::Text, default: Fallback::Value("120d"),
-        parse: |values| Ok(values.text().parse().map_err(refused)?),
+        parse: |values| values.text().parse().map_err(refused),
         help: "How long rows stay, for example 120d or 36h; 'off' keeps them",
     }
     ROLLUP_RETENTION: Option<Retention> {
@@ -310,7 +310,6 @@ pub(super) enum LogFormat {
 }
 
 /// Makes a usage error of the message of a type that parses itself.
-#[expect(clippy::needless_pass_by_value, reason = "it is given to map_err")]
 fn refused(error: impl std::fmt::Display) -> anyhow::Error {
     usage(error.to_string())
 }

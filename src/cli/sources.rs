@@ -1,7 +1,7 @@
 //! Where settings come from: flags first, then the environment, then the configuration file, then
 //! the defaults of the table.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
@@ -167,14 +167,13 @@ fn parse(text: &str) -> Result<BTreeMap<&'static str, Values>, (usize, String)> 
         let why = error.message().lines().collect::<Vec<_>>().join(", ");
         (error.span().map_or(0, |span| span.start), why)
     })?;
+    let in_file = || SETTINGS.iter().filter(|declared| declared.flag != CONFIG.declaration.flag);
     let mut found = BTreeMap::new();
     for (key, value) in table.get_ref() {
-        let in_file =
-            |it: &&&Declaration| it.flag == key.get_ref() && it.flag != CONFIG.declaration.flag;
-        let Some(declared) = SETTINGS.iter().find(in_file) else {
-            let (key, at) = (key.get_ref(), key.span().start);
-            let nearest = nearest(key, |it| it.flag);
-            return Err((at, format!("unknown setting `{key}`; the nearest is `{nearest}`")));
+        let Some(declared) = in_file().find(|declared| declared.flag == key.get_ref()) else {
+            let nearest = nearest(key.get_ref(), in_file().map(|declared| declared.flag));
+            let why = format!("unknown setting `{}`; the nearest is `{nearest}`", key.get_ref());
+            return Err((key.span().start, why));
         };
         let values = values(declared, value.get_ref()).map_err(|expected| {
             (value.span().start, format!("invalid `{}`: {expected}", declared.flag))
@@ -223,24 +222,29 @@ pub(super) fn warn_of_unknown_variables() {
 
 /// Returns the unknown variables among `names`, each with the variable of the nearest setting.
 fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<(String, &'static str)> {
-    let ours = names.filter_map(|name| {
+    let unknown = names.filter_map(|name| {
         let name = name.to_string_lossy();
         let is_known = SETTINGS.iter().any(|declared| declared.variable == name);
         let is_of_kubernetes = OF_KUBERNETES.iter().any(|start| name.starts_with(start));
         let is_unknown = name.starts_with(PREFIX) && !is_known && !is_of_kubernetes;
         is_unknown.then(|| name.into_owned())
     });
-    let mut unknown: Vec<_> = ours.map(|name| (nearest(&name, |it| it.variable), name)).collect();
-    unknown.sort_unstable_by(|(_, one), (_, other)| one.cmp(other));
-    unknown.into_iter().map(|(nearest, name)| (name, nearest)).collect()
+    let unknown: BTreeSet<String> = unknown.collect();
+    let variables = || SETTINGS.iter().map(|declared| declared.variable);
+    let with_nearest = unknown.into_iter().map(|name| {
+        let nearest = nearest(&name, variables());
+        (name, nearest)
+    });
+    with_nearest.collect()
 }
 
-/// Returns the name that takes the fewest changed letters to become `given`.
-fn nearest(given: &str, name: fn(&Declaration) -> &'static str) -> &'static str {
+/// Returns the one of `names` that takes the fewest changed letters to become `given`.
+fn nearest(given: &str, names: impl Iterator<Item = &'static str>) -> &'static str {
     // DATABASE_URL has no prefix, and is what LOG_INGESTD_DATABASE_URL means.
     let plain = |text: &str| text.strip_prefix(PREFIX).unwrap_or(text).to_lowercase();
-    let distance = |it: &&str| strsim::damerau_levenshtein(&plain(given), &plain(it));
-    SETTINGS.iter().map(|declared| name(declared)).min_by_key(distance).unwrap_or_default()
+    let given = plain(given);
+    let distance = |name: &&str| strsim::damerau_levenshtein(&given, &plain(name));
+    names.min_by_key(distance).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -292,6 +296,7 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_at_its_byte_and_without_its_values() {
         for (text, at, part) in [
+            ("config = \"a\"", 0, "unknown setting `config`; the nearest is `"),
             ("host = \"a\"\nwacth = []", 11, "unknown setting `wacth`; the nearest is `watch`"),
             ("log-format = \"secret\"", 13, "invalid `log-format`: expected human or json"),
             ("retention = 7", 12, "expected a string"),
