@@ -1,5 +1,5 @@
-//! What can be typed: the settings of the table [`super::settings`], and the commands with the flags
-//! of their own.
+//! Declares the command line: the settings of [`super::settings`], and the commands with their own
+//! flags.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::migrate::Migrate;
 use super::query::{Query, Top};
-use super::sources::Typed;
+use super::sources::FlagsAndEnvironment;
 
 /// Every line of rotating Gunicorn access logs in PostgreSQL or SQLite, exactly once.
 #[derive(Parser)]
@@ -25,7 +25,7 @@ pub(super) struct CommandLine {
     pub(super) command: Option<Command>,
 
     #[command(flatten)]
-    pub(super) settings: Typed,
+    pub(super) settings: FlagsAndEnvironment,
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,7 +1,8 @@
 //! The command line: the only folder that uses clap, and the only one that prints.
 //!
-//! [`settings`] is the table of settings, `command_line` what else can be typed. `sources` reads the
-//! settings once, `build` makes the configuration out of them, and `print` writes the answers.
+//! `settings` is the table of settings, `command_line` declares the commands and their own flags.
+//! `sources` reads the settings once, `build` makes the configuration out of them, and `print` writes
+//! the answers.
 
 mod build;
 mod command_line;

@@ -264,7 +264,7 @@ impl Declaration {
         }
     }
 
-    /// Returns what was typed, or stands in the environment, as values.
+    /// Returns the values that a flag or a variable is written with.
     pub(super) fn values(&self, written: Vec<OsString>) -> Values {
         if self.shape != Shape::Names {
             return Values(written);

@@ -20,17 +20,17 @@ use super::usage;
 
 /// All settings of one start or of one reload: the configuration file is read once for them.
 pub(super) struct Settings {
-    typed: Arc<Typed>,
+    flags: Arc<FlagsAndEnvironment>,
     file: Option<FileSettings>,
 }
 
 impl Settings {
-    /// Reads the configuration file, if there is one, and puts it after what was typed.
+    /// Reads the configuration file, if there is one. Flags and environment take precedence over it.
     ///
     /// # Errors
     /// A file that cannot be read, is not TOML, or has an unknown setting: a usage error.
-    pub(super) fn read(typed: Typed) -> anyhow::Result<Self> {
-        let mut settings = Self { typed: Arc::new(typed), file: None };
+    pub(super) fn read(flags: FlagsAndEnvironment) -> anyhow::Result<Self> {
+        let mut settings = Self { flags: Arc::new(flags), file: None };
         if let Some(path) = settings.get(&CONFIG)? {
             settings.file = Some(FileSettings::read(&path)?);
         }
@@ -49,7 +49,7 @@ impl Settings {
                 FileKind::Pipe => (Some(file.clone()), ConfigFile::Kept(file.path.clone())),
             },
         };
-        Ok((Self { typed: Arc::clone(&self.typed), file }, state))
+        Ok((Self { flags: Arc::clone(&self.flags), file }, state))
     }
 
     /// Returns a setting's value.
@@ -73,21 +73,21 @@ impl Settings {
     /// Returns the settings of a configuration file with this text, for tests.
     #[cfg(test)]
     pub(super) fn of_file(text: &str) -> Self {
-        let typed = Arc::new(Typed(BTreeMap::new()));
+        let flags = Arc::new(FlagsAndEnvironment(BTreeMap::new()));
         let (path, kind, values) = (PathBuf::new(), FileKind::Regular, parse(text).unwrap());
-        Self { typed, file: Some(FileSettings { path, kind, values }) }
+        Self { flags, file: Some(FileSettings { path, kind, values }) }
     }
 
     fn given(&self, declared: &Declaration) -> Option<&Values> {
         let in_file = || self.file.as_ref().and_then(|file| file.values.get(declared.flag));
-        self.typed.0.get(declared.flag).or_else(in_file)
+        self.flags.0.get(declared.flag).or_else(in_file)
     }
 }
 
 /// The settings of the command line, and of the environment where the command line has none.
-pub(super) struct Typed(BTreeMap<&'static str, Values>);
+pub(super) struct FlagsAndEnvironment(BTreeMap<&'static str, Values>);
 
-impl Args for Typed {
+impl Args for FlagsAndEnvironment {
     fn augment_args(command: clap::Command) -> clap::Command {
         command.args(SETTINGS.iter().map(|declared| declared.arg()))
     }
@@ -97,14 +97,19 @@ impl Args for Typed {
     }
 }
 
-impl FromArgMatches for Typed {
+impl FromArgMatches for FlagsAndEnvironment {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let written = |declared: &Declaration| {
-            let typed = matches.get_raw(declared.flag).map(|raw| raw.map(OsString::from).collect());
-            typed.or_else(|| (declared.shape == Shape::Paths).then(|| in_environment(declared))?)
-        };
-        let settings = SETTINGS.iter();
-        let given = settings.filter_map(|it| Some((it.flag, it.values(written(it)?)))).collect();
+        let mut given = BTreeMap::new();
+        for declared in SETTINGS {
+            let written = match matches.get_raw(declared.flag) {
+                Some(raw) => Some(raw.map(OsString::from).collect()),
+                None if declared.shape == Shape::Paths => paths_in_environment(declared),
+                None => None,
+            };
+            if let Some(written) = written {
+                given.insert(declared.flag, declared.values(written));
+            }
+        }
         Ok(Self(given))
     }
 
@@ -115,7 +120,7 @@ impl FromArgMatches for Typed {
 }
 
 /// Returns the paths of a variable that clap does not read.
-fn in_environment(declared: &Declaration) -> Option<Vec<OsString>> {
+fn paths_in_environment(declared: &Declaration) -> Option<Vec<OsString>> {
     let paths = std::env::var_os(declared.variable).filter(|paths| !paths.is_empty())?;
     Some(std::env::split_paths(&paths).map(PathBuf::into_os_string).collect())
 }
