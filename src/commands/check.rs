@@ -6,15 +6,15 @@ use std::sync::Arc;
 
 use anyhow::{Context, bail};
 
-use crate::format::Parsed;
 use crate::model::columns::Value;
-use crate::model::{Recorded, RejectCode};
-use crate::source::{Envelope, OutputStream};
+use crate::model::{Recorded, RejectCode, RejectReason};
+use crate::source::Envelope;
 
 use crate::format::Parsing;
-use crate::identity::formats::{Choice, Format, Formats, sample};
-use crate::source::each_line::{EachLine, each_line};
-use crate::source::whole_file::Source;
+use crate::identity::formats::{Choice, Formats, SAMPLE, sample};
+use crate::pipeline::sink::{Counter, LineSink, LogLine, Record};
+use crate::pipeline::store_file::Content;
+use crate::source::whole_file::{Source, Walk};
 
 /// Lines whose fields are shown.
 const SHOWN: usize = 3;
@@ -32,7 +32,7 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// Line number and fields of the first records.
     pub shown: Vec<(u64, Vec<(&'static str, String)>)>,
-    /// Complete lines.
+    /// Lines that an import would store, reject or leave out.
     pub lines: u64,
     /// Lines that would become rows.
     pub rows: u64,
@@ -49,7 +49,10 @@ pub struct Report {
 /// A file that cannot be read, or whose format cannot be told.
 pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     let source = Source::open(path).with_context(|| format!("cannot read '{}'", path.display()))?;
-    let sample = sample(|limit| source.sample(limit))?;
+    let mut sample = sample(|limit| source.sample(limit))?;
+    if !sample.is_empty() && source.size < SAMPLE as u64 && !sample.ends_with(b"\n") {
+        sample.push(b'\n'); // the last line of a file that is complete is a line
+    }
     let mut report = Report::default();
     let format = match Formats::new(parsing.clone()).choose(&sample) {
         Choice::Access { format, told } => {
@@ -74,47 +77,73 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     format.parser.layout().format().clone_into(&mut report.format);
     report.envelope = format.envelope.map(Envelope::name);
     report.warnings = format.parser.layout().warnings();
-    let mut reader = source.reader(&Arc::default())?;
-    each_line(&mut reader, format.envelope, source.is_compressed(), |line| {
-        look(&mut report, &format, line);
-    })?;
+    let mut sink = ReportSink::default();
+    Content::whole(&source, &format).read(&mut sink)?;
+    sink.report(&source, &mut report)?;
     Ok(report)
 }
 
-/// Counts a line, and shows it if it is among the first.
-fn look(report: &mut Report, format: &Format, line: &EachLine<'_>) {
-    report.lines += 1;
-    let payload = line.joined.map_or(&*line.raw, |joined| &*joined.payload);
-    let reason = match format.envelope {
-        _ if line.too_long => RejectCode::TooLong.words().to_owned(),
-        _ if line.joined.is_some_and(|joined| !joined.whole) => {
-            RejectCode::NoFinalPiece.words().to_owned()
-        }
-        Some(envelope) if line.joined.is_none() => envelope.missing().to_owned(),
-        _ => {
-            let fields = match format.parser.parse(payload) {
-                Parsed::Record(record) => Ok(Some(fields(&record))),
-                Parsed::Json(record) => Ok(Some(fields(&*record))),
-                Parsed::Excluded => Ok(None),
-                Parsed::Reject(why) => Err(why.to_string()),
+/// Shows the first records, and counts the others and each reason for a reject.
+#[derive(Debug, Default)]
+struct ReportSink {
+    counter: Counter,
+    /// Offset and fields of the first records.
+    shown: Vec<(u64, Vec<(&'static str, String)>)>,
+    /// Each reason: how often, and the offset of the first line.
+    rejects: BTreeMap<String, (u64, u64)>,
+}
+
+impl LineSink for ReportSink {
+    fn record(&mut self, line: &LogLine<'_>, record: Record<'_>) {
+        self.counter.record(line, record);
+        if self.shown.len() < SHOWN {
+            let fields = match record {
+                Record::Access(record) => fields(record),
+                Record::Json(record) => fields(record),
             };
-            match fields {
-                Ok(Some(fields)) => {
-                    report.rows += 1;
-                    if report.shown.len() < SHOWN {
-                        report.shown.push((line.number, fields));
-                    }
-                    return;
-                }
-                Ok(None) => return report.excluded += 1,
-                Err(why) => why,
-            }
+            self.shown.push((line.offset, fields));
         }
-    };
-    if line.joined.is_some_and(|joined| joined.stream == Some(OutputStream::Stderr)) {
-        report.excluded += 1; // no access line
-    } else {
-        report.rejects.entry(reason).or_insert((0, line.number)).0 += 1;
+    }
+
+    fn reject(&mut self, line: &LogLine<'_>, reason: &RejectReason) {
+        self.counter.reject(line, reason);
+        let words = match reason.code() {
+            // The reason tells the length, too, which differs from line to line.
+            code @ RejectCode::TooLong => code.words().to_owned(),
+            _ => reason.to_string(),
+        };
+        self.rejects.entry(words).or_insert((0, line.offset)).0 += 1;
+    }
+
+    fn excluded(&mut self, line: &LogLine<'_>) {
+        self.counter.excluded(line);
+    }
+}
+
+impl ReportSink {
+    /// Fills the report in, with the numbers of the physical lines in `source`.
+    fn report(self, source: &Source, report: &mut Report) -> anyhow::Result<()> {
+        let shown = self.shown.iter().map(|(offset, _)| *offset);
+        let mut offsets: Vec<u64> =
+            shown.chain(self.rejects.values().map(|(_, offset)| *offset)).collect();
+        offsets.sort_unstable();
+        let mut reader = source.reader(&Arc::default())?;
+        let mut walk = Walk::new(&mut reader);
+        let mut numbers = BTreeMap::new();
+        for offset in offsets {
+            walk.to(offset)?;
+            numbers.insert(offset, walk.lines + 1);
+        }
+        let number = |offset| numbers.get(&offset).copied().unwrap_or_default();
+        report.lines = self.counter.lines();
+        report.rows = self.counter.rows;
+        report.excluded = self.counter.excluded;
+        report.shown =
+            self.shown.into_iter().map(|(offset, fields)| (number(offset), fields)).collect();
+        let rejects = self.rejects.into_iter();
+        report.rejects =
+            rejects.map(|(reason, (count, first))| (reason, (count, number(first)))).collect();
+        Ok(())
     }
 }
 

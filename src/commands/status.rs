@@ -1,17 +1,19 @@
 //! `log-ingestd status`: what is stored, and what is still to be.
 
-use std::io::Read;
 use std::path::Path;
 
 use anyhow::Context;
 
-use crate::source::Tail;
 use crate::source::fingerprint::same_object;
+use crate::source::{Lines, Tail};
 use crate::store::{FileReport, SweepReport};
 
 use crate::config::Config;
+use crate::identity::formats::Formats;
 use crate::pipeline::Shutdown;
 use crate::pipeline::connect::{Access, connect};
+use crate::pipeline::read_lines::{Completeness, ReadContext, read_lines};
+use crate::pipeline::sink::Counter;
 
 /// Everything that `status` shows.
 #[derive(Debug)]
@@ -44,24 +46,37 @@ pub async fn status(config: &Config) -> anyhow::Result<Status> {
         connect(&config.location, config.connect_timeout, Access::Read, &mut shutdown).await?;
     let reports = store.files(None).await?;
     let last_sweep = store.last_sweep().await?;
+    let mut formats = Formats::new(config.parsing.clone());
     let files = reports.into_iter().map(|stored| {
-        let lag = if stored.host == config.host { lag(&stored) } else { None };
+        let lag = if stored.host == config.host { lag(&stored, &mut formats) } else { None };
         FileStatus { stored, lag }
     });
     Ok(Status { store: config.location.to_string(), files: files.collect(), last_sweep })
 }
 
-fn lag(stored: &FileReport) -> Option<(u64, u64)> {
+/// Returns the bytes and the lines that are not stored yet; `None` if the file is not there.
+fn lag(stored: &FileReport, formats: &mut Formats) -> Option<(u64, u64)> {
     let known = &stored.checkpoint;
-    let tail = Tail::open(Path::new(&known.path)).ok()??;
+    let mut tail = Tail::open(Path::new(&known.path)).ok()??;
     if !same_object(known.key?, tail.key()) {
         return None;
     }
-    let mut lines = 0;
-    let mut buffer = vec![0; 256 << 10];
-    let mut unread = tail.reader_at(known.committed).ok()?;
-    while let Ok(read @ 1..) = unread.read(&mut buffer) {
-        lines += memchr::memchr_iter(b'\n', &buffer[..read]).count() as u64;
+    tail.rewind(known.position());
+    let mut lines = Lines::default();
+    tail.start_reading(&mut lines).ok()?;
+    let mut counter = Counter::default();
+    if let Some(format) = formats.stored(&known.format) {
+        let context = ReadContext {
+            parser: &format.parser,
+            envelope: format.envelope,
+            estimated: 0,
+            completeness: Completeness::Growing,
+            refused: None,
+            max_bytes: u64::MAX,
+        };
+        // A read that fails ends the count: the lines before it are there.
+        let mut unread = tail.reader_at(known.committed).ok()?;
+        let _ = read_lines(&mut lines, &mut unread, &context, &mut counter);
     }
-    Some((tail.size().saturating_sub(known.committed), lines))
+    Some((tail.size().saturating_sub(known.committed), counter.lines()))
 }

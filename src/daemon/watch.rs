@@ -15,7 +15,7 @@ use crate::store::{Location, Store, StoreError, Table};
 use crate::web::MOST_CONNECTIONS;
 
 use crate::config::{Config, ConfigFile, Reload, Watch};
-use crate::daemon::ingest::{Kept, Line};
+use crate::daemon::ingest::{Handover, Pipeline};
 use crate::daemon::page;
 use crate::daemon::page::Page;
 use crate::daemon::streams::Streams;
@@ -59,7 +59,7 @@ pub async fn watch(
             return Err(error);
         }
     };
-    let mut kept = Kept { nameless: Vec::new(), streams };
+    let mut handover = Handover { nameless: Vec::new(), streams };
     let metrics = Arc::new(Metrics::default());
     supervisor.keep_informed(Arc::clone(&metrics));
     loop {
@@ -75,12 +75,18 @@ pub async fn watch(
             Page::open(at, &watch, state, &shutdown)
         });
         let descriptors = allow_many_files(if page.is_some() { MOST_CONNECTIONS } else { 0 });
-        let line = Line::new(watch.clone(), store.clone(), kept, descriptors, Arc::clone(&metrics));
-        let ended = line.run(&mut shutdown, &watch.paths, &supervisor).await;
+        let pipeline = Pipeline::new(
+            watch.clone(),
+            store.clone(),
+            handover,
+            descriptors,
+            Arc::clone(&metrics),
+        );
+        let ended = pipeline.run(&mut shutdown, &watch.paths, &supervisor).await;
         sweeper.abort(); // each of its steps is a transaction of its own
         indexer.abort(); // what it has begun ends with its connection, and is begun again
-        kept = match ended {
-            Ok(kept) => kept,
+        handover = match ended {
+            Ok(handover) => handover,
             Err(error) => {
                 if let Some(page) = page {
                     page.close().await;
@@ -93,7 +99,7 @@ pub async fn watch(
             if let Some(page) = page {
                 page.close().await;
             }
-            let failed = done && kept.streams.input_has_failed();
+            let failed = done && handover.streams.input_has_failed();
             anyhow::ensure!(!failed, "standard input could not be read to its end");
             return Ok(());
         }
@@ -108,7 +114,7 @@ pub async fn watch(
             Ok(fresh) => {
                 let file;
                 (store, bound, watch, file) = fresh;
-                kept.streams.keep_to(&watch.spool);
+                handover.streams.keep_to(&watch.spool);
                 match file {
                     ConfigFile::Read => info!("configuration read again"),
                     ConfigFile::Kept(path) => warn!(

@@ -237,6 +237,12 @@ pub struct TextLine<'a> {
 }
 
 impl<'a> TextLine<'a> {
+    /// Returns the bytes of the line, without its end.
+    #[inline]
+    pub fn bytes(self) -> &'a [u8] {
+        self.text.as_bytes()
+    }
+
     /// Checks one line. Returns `None` if the line is not UTF-8.
     #[inline]
     pub(super) fn of(line: &'a [u8]) -> Option<TextLine<'a>> {

@@ -4,17 +4,16 @@
 //! begins with whatever the program says at its start, so that its format is looked for in all of a
 //! larger beginning, and waited for.
 
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
 use crate::format;
 use crate::format::{Detection, Layout, LineParser, Parsed};
-use crate::model::Micros;
 use crate::source::{BOUNDS, Block, Envelope, Joined, OutputStream};
 
 use crate::format::Parsing;
+pub(crate) use crate::pipeline::file_format::Format;
 
 /// Bytes at a file's beginning that its format is told from (64 KiB).
 pub(crate) const SAMPLE: usize = 64 << 10;
@@ -49,44 +48,6 @@ fn first_lines(sample: &[u8]) -> Vec<&[u8]> {
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
         .take(SAMPLE_LINES)
         .collect()
-}
-
-/// A parser, and the format that it reads.
-#[derive(Debug)]
-pub(crate) struct Format {
-    pub(crate) parser: LineParser,
-    /// The format string or `json`, as it is written down with the file: behind the name of the
-    /// envelope, if there is one.
-    pub(crate) format: String,
-    /// Whether lines, or their envelopes, carry their time.
-    pub(crate) has_time: bool,
-    /// What is around each line.
-    pub(crate) envelope: Option<Envelope>,
-}
-
-impl Format {
-    /// What the program wrote, of a line as [`crate::model::Batch::push_reject`] keeps it.
-    ///
-    /// # Errors
-    /// The reason for its reject, if it has not the envelope that it should have.
-    pub(crate) fn open<'a>(&self, raw: &'a [u8]) -> Result<Opened<'a>, &'static str> {
-        let Some(envelope) = self.envelope else {
-            return Ok(Opened { payload: Cow::Borrowed(raw), time: None, stderr: false });
-        };
-        let line = envelope.unpack(raw).ok_or(envelope.missing())?;
-        let stderr = line.stream == Some(OutputStream::Stderr);
-        Ok(Opened { payload: line.payload, time: Some(line.time), stderr })
-    }
-}
-
-/// A line out of its envelope, if it had one.
-#[derive(Debug)]
-pub(crate) struct Opened<'a> {
-    pub(crate) payload: Cow<'a, [u8]>,
-    /// What the envelope says.
-    pub(crate) time: Option<Micros>,
-    /// Whether it was written on standard error, as far as that is known.
-    pub(crate) stderr: bool,
 }
 
 /// What a file's first lines say.

@@ -80,6 +80,11 @@ impl Batch {
         tables.iter().map(|rows| rows.bytes().len()).sum()
     }
 
+    /// Returns the number of complete lines of all spans.
+    pub fn lines(&self) -> u64 {
+        self.spans.iter().map(|span| span.lines).sum()
+    }
+
     /// Returns how many rows there are without the rejects.
     pub fn rows(&self) -> u64 {
         self.gunicorn_log.count() + self.request_log.count()

@@ -1,9 +1,9 @@
-//! A batch into the store, whatever the store does meanwhile.
+//! Stores batches one after another, and waits while the store is unavailable.
 //!
-//! The hard case is a connection that is lost after COMMIT was sent: the answer is lost, and
-//! nobody knows whether the rows are there. The offset knows, since it moved in the same
-//! transaction: it is read back, and says stored (it stands at the span's end), send again (it
-//! stands at its beginning), or somebody else's (anything else).
+//! The hard case is a connection that is lost after COMMIT was sent: the answer is lost, and it is
+//! unknown whether the rows are stored. The offset tells, since it moved in the same transaction. So
+//! it is read back: at the span's end, the batch is stored; at its beginning, it is sent again;
+//! anywhere else, another writer has taken the file over.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,26 +16,35 @@ use crate::store::{Store, StoreError, Writer, chain};
 
 use crate::pipeline::backoff::Backoff;
 
-/// The end of one batch.
+/// What became of one batch.
 #[derive(Debug)]
 pub(crate) enum Outcome {
-    /// It is stored; these files were taken over by somebody else since.
+    /// The batch is stored; another writer has taken these files over since.
     Stored(Vec<FileId>),
-    /// Nothing of it is stored: these files are written by somebody else now.
+    /// Nothing of the batch is stored: another writer has taken these files over.
     Conflict(Vec<FileId>),
-    /// Nothing of it is stored: the store refuses one of its rows.
+    /// Nothing of the batch is stored: the store refuses one of its rows, for this reason.
     BadRow(String),
-    /// Nothing of it is known to be stored: the store was away for longer than it may, or nothing of it
-    /// is stored, for its tables are not of this program's schema.
+    /// The store was unavailable for longer than the committer's patience, and it is unknown whether
+    /// the batch is stored. Or the tables are not of this program's schema, and nothing of it is.
     GaveUp(StoreError),
 }
 
-/// What the offsets say of a COMMIT that was not answered.
-enum Landing {
-    Happened,
-    DidNot,
-    /// These stand somewhere else: not ours.
-    Elsewhere(Vec<FileId>),
+/// What the offsets tell of a COMMIT that was not answered.
+enum ReadBack {
+    Stored,
+    NotStored,
+    /// The offsets of these files stand somewhere else: another writer moved them.
+    TakenOver(Vec<FileId>),
+}
+
+/// What is known of an earlier try to store the same batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum EarlierTry {
+    /// There was none, or it is known that nothing was stored.
+    NotStored,
+    /// It may have been stored: its COMMIT was not answered.
+    Unknown,
 }
 
 /// Files that are claimed, with the epochs of their claims.
@@ -45,21 +54,21 @@ pub(crate) type Claims = Vec<(FileId, i64)>;
 #[derive(Debug)]
 pub(crate) struct Committer {
     store: Store,
-    /// Who writes, for people: `host:pid`.
+    /// The name of this writer, for people: `host:pid`.
     owner: String,
     writer: Option<Writer>,
-    /// For how long a store may be away; `None` is for ever.
+    /// For how long the store may be unavailable; `None` is for ever.
     patience: Option<Duration>,
-    /// Since when it is away.
-    away: Option<Instant>,
+    /// Since when the store is unavailable.
+    unavailable_since: Option<Instant>,
     backoff: Backoff,
     retry_at: Option<Instant>,
     /// Why nothing can be stored any more, if that is so.
     end: Option<String>,
     kept_alive: Instant,
     /// Whether there was a connection before.
-    connected: bool,
-    /// Where it is counted, in the daemon.
+    was_connected: bool,
+    /// Counts commits and reconnections, in the daemon.
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -72,25 +81,25 @@ impl Committer {
             owner,
             writer: None,
             patience,
-            away: None,
+            unavailable_since: None,
             backoff,
             retry_at: None,
             end: None,
             kept_alive,
-            connected: false,
+            was_connected: false,
             metrics: None,
         }
     }
 
-    /// Counts in `metrics` from now on.
+    /// Counts commits and reconnections in `metrics`.
     pub(crate) fn counted(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics: Some(metrics), ..self }
     }
 
-    /// Connects.
+    /// Opens a connection, and counts it unless it is the first.
     async fn connect(&mut self) -> Result<(), StoreError> {
         self.writer = Some(self.store.writer(&self.owner).await?);
-        if std::mem::replace(&mut self.connected, true)
+        if std::mem::replace(&mut self.was_connected, true)
             && let Some(metrics) = &self.metrics
         {
             metrics.ingest.reconnected();
@@ -98,10 +107,10 @@ impl Committer {
         Ok(())
     }
 
-    /// The connection, if there is one and the store is not known to be away; made if need be.
+    /// Returns the connection, and opens one if there is none; `None` while the next try has to wait.
     ///
     /// # Errors
-    /// What the store says.
+    /// A connection that cannot be opened.
     pub(crate) async fn writer(&mut self) -> Result<Option<&mut Writer>, StoreError> {
         if self.retry_at.is_some_and(|at| Instant::now() < at) {
             return Ok(None);
@@ -112,8 +121,8 @@ impl Committer {
         Ok(self.writer.as_mut())
     }
 
-    /// Lets files go, so that another writer may have them at once. A connection that is lost has
-    /// let them go already.
+    /// Releases files, so that another writer may claim them at once. A connection that is lost has
+    /// released them already.
     pub(crate) async fn release(&mut self, claims: &[(FileId, i64)]) {
         let Some(writer) = self.writer.as_mut() else { return };
         let files: Vec<FileId> = claims.iter().map(|&(file, _)| file).collect();
@@ -122,7 +131,7 @@ impl Committer {
         }
     }
 
-    /// Tells an idle database that this process lives, when it is time to.
+    /// Tells an idle database that this process lives, once in [`Writer::KEEP_ALIVE`].
     pub(crate) async fn keep_alive(&mut self) {
         if self.kept_alive.elapsed() < Writer::KEEP_ALIVE {
             return;
@@ -134,35 +143,36 @@ impl Committer {
         }
     }
 
-    /// Gives the connection up, and with it all locks.
+    /// Drops the connection, and with it all locks.
     pub(crate) fn hang_up(&mut self) {
         self.writer = None;
     }
 
-    /// Says good-bye.
+    /// Ends the connection properly.
     pub(crate) async fn end(self) {
         if let Some(writer) = self.writer {
             writer.end().await;
         }
     }
 
-    /// Whether the store did not answer when it was asked last.
-    pub(crate) fn is_away(&self) -> bool {
-        self.away.is_some()
+    /// Returns whether the store did not answer when it was asked last.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.unavailable_since.is_some()
     }
 
-    /// Whether a connection is open.
+    /// Returns whether a connection is open.
     pub(crate) fn is_connected(&self) -> bool {
         self.writer.is_some()
     }
 
-    /// Why nothing can be stored any more, whatever one waits for: the tables are of another schema.
+    /// Returns why nothing can be stored any more, however long one waits: the tables are of another
+    /// schema.
     pub(crate) fn end_of_it(&self) -> Option<&str> {
         self.end.as_deref()
     }
 
-    /// Something failed: the connection is given up, one message tells when the store goes away,
-    /// and the next try waits.
+    /// Notes a failure of the store: drops the connection, logs the first failure of an outage, and
+    /// lets the next try wait.
     pub(crate) fn failed(&mut self, error: &StoreError) {
         self.writer = None;
         if let Some(metrics) = &self.metrics {
@@ -173,8 +183,8 @@ impl Committer {
             self.end = Some(chain(error));
             return;
         }
-        if self.away.is_none() {
-            self.away = Some(Instant::now());
+        if self.unavailable_since.is_none() {
+            self.unavailable_since = Some(Instant::now());
             warn!(
                 error = chain(error),
                 "the store is away; lines wait in their files until it returns"
@@ -183,23 +193,23 @@ impl Committer {
         self.retry_at = Some(Instant::now() + self.backoff.wait());
     }
 
-    /// Something worked: one message tells that the store is back.
+    /// Notes that the store answered: logs the end of an outage.
     pub(crate) fn worked(&mut self) {
         self.retry_at = None;
         if let Some(metrics) = &self.metrics {
             metrics.health.store_works();
         }
-        if let Some(since) = self.away.take() {
+        if let Some(since) = self.unavailable_since.take() {
             self.backoff = Backoff::default();
             info!(away_s = since.elapsed().as_secs(), "the store is back");
         }
     }
 
-    /// Takes the locks of files that were claimed over an older connection; gives those that
-    /// somebody else has taken over.
+    /// Takes the locks of files that were claimed over an older connection. Returns the files that
+    /// another writer has taken over.
     ///
     /// # Errors
-    /// What the store says.
+    /// A store that fails.
     pub(crate) async fn hold_again(
         &mut self,
         claims: &[(FileId, i64)],
@@ -214,33 +224,32 @@ impl Committer {
         Ok(lost)
     }
 
-    /// Stores the batch, once. Waits for a store that is away.
+    /// Stores the batch, once. Waits while the store is unavailable.
     pub(crate) async fn commit(&mut self, batch: &Batch, claims: &[(FileId, i64)]) -> Outcome {
-        self.commit_unless(batch, claims, false).await
+        self.commit_after(EarlierTry::NotStored, batch, claims).await
     }
 
-    /// The same for a batch that was sent over another connection and may be stored already.
+    /// Stores a batch, once, that was sent over another connection and may be stored already.
     pub(crate) async fn commit_again(
         &mut self,
         batch: &Batch,
         claims: &[(FileId, i64)],
     ) -> Outcome {
-        self.commit_unless(batch, claims, true).await
+        self.commit_after(EarlierTry::Unknown, batch, claims).await
     }
 
-    /// `unknown`: whether an earlier try may have been stored.
-    async fn commit_unless(
+    async fn commit_after(
         &mut self,
+        mut earlier: EarlierTry,
         batch: &Batch,
         claims: &[(FileId, i64)],
-        mut unknown: bool,
     ) -> Outcome {
         loop {
             if let Some(at) = self.retry_at {
                 tokio::time::sleep_until(at.into()).await;
                 self.retry_at = None;
             }
-            match self.try_commit(batch, claims, unknown).await {
+            match self.try_commit(batch, claims, earlier).await {
                 Ok(outcome) => {
                     self.worked();
                     return outcome;
@@ -250,11 +259,12 @@ impl Committer {
                     if error.is_about_schema() {
                         return Outcome::GaveUp(error);
                     }
-                    let away = self.away.map_or(Duration::ZERO, |since| since.elapsed());
-                    if self.patience.is_some_and(|patience| away > patience) {
+                    let outage =
+                        self.unavailable_since.map_or(Duration::ZERO, |since| since.elapsed());
+                    if self.patience.is_some_and(|patience| outage > patience) {
                         return Outcome::GaveUp(error);
                     }
-                    unknown = true;
+                    earlier = EarlierTry::Unknown;
                 }
             }
         }
@@ -264,19 +274,19 @@ impl Committer {
         &mut self,
         batch: &Batch,
         claims: &[(FileId, i64)],
-        unknown: bool,
+        earlier: EarlierTry,
     ) -> Result<Outcome, StoreError> {
         let mut lost = Vec::new();
         if self.writer.is_none() {
             self.connect().await?;
-            // Locks first: what is read back cannot move any more while they are held.
+            // Locks first: an offset that is read back cannot move while they are held.
             lost = self.hold_again(claims).await?;
         }
-        if unknown {
+        if earlier == EarlierTry::Unknown {
             match self.read_back(batch).await? {
-                Landing::Happened => return Ok(Outcome::Stored(lost)),
-                Landing::DidNot => {}
-                Landing::Elsewhere(files) => return Ok(Outcome::Conflict(files)),
+                ReadBack::Stored => return Ok(Outcome::Stored(lost)),
+                ReadBack::NotStored => {}
+                ReadBack::TakenOver(files) => return Ok(Outcome::Conflict(files)),
             }
         }
         if !lost.is_empty() {
@@ -296,21 +306,24 @@ impl Committer {
         }
     }
 
-    /// What became of a batch whose COMMIT was not answered.
-    async fn read_back(&mut self, batch: &Batch) -> Result<Landing, StoreError> {
-        let Some(writer) = self.writer.as_mut() else { return Ok(Landing::DidNot) };
+    /// Asks what became of a batch whose COMMIT was not answered.
+    async fn read_back(&mut self, batch: &Batch) -> Result<ReadBack, StoreError> {
+        let Some(writer) = self.writer.as_mut() else { return Ok(ReadBack::NotStored) };
         let files: Vec<FileId> = batch.spans.iter().map(|span| span.file).collect();
         let committed = writer.settled(&files).await?;
         let offset = |file| committed.iter().find(|at| at.file == file).map(|at| at.offset);
         if batch.spans.iter().all(|span| offset(span.file) == Some(span.to.offset)) {
-            return Ok(Landing::Happened);
+            return Ok(ReadBack::Stored);
         }
-        let elsewhere: Vec<FileId> = batch
+        let taken_over: Vec<FileId> = batch
             .spans
             .iter()
             .filter(|span| offset(span.file) != Some(span.from))
             .map(|span| span.file)
             .collect();
-        Ok(if elsewhere.is_empty() { Landing::DidNot } else { Landing::Elsewhere(elsewhere) })
+        Ok(match taken_over.is_empty() {
+            true => ReadBack::NotStored,
+            false => ReadBack::TakenOver(taken_over),
+        })
     }
 }

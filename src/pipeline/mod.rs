@@ -1,13 +1,25 @@
 //! From bytes to committed rows: the same for every command that reads logs.
+//!
+//! - [`read_lines`] is the one reader: it decides where a line ends and what it becomes. A [`sink`]
+//!   takes the lines. [`batcher`] is the sink that fills a batch; [`read_enveloped`] is the reader of
+//!   a container's log; [`file_format`] says how the lines of one file are read.
+//! - [`committer`] stores batches one after another, [`ordered_commits`] several at once and in
+//!   order; [`bisect`] finds the row that a store refuses; [`backoff`] says when to try again.
+//! - [`store_file`] stores a file that is complete, from its checkpoint to its end.
+//! - [`connect`] opens the store at a start; [`Shutdown`] is what signals ask for.
 
 #[cfg_attr(not(test), expect(dead_code, reason = "archives and held files use it next"))]
 pub(crate) mod backoff;
+pub(crate) mod batcher;
+pub(crate) mod bisect;
 pub(crate) mod committer;
 pub(crate) mod connect;
+pub(crate) mod file_format;
 pub(crate) mod ordered_commits;
-pub(crate) mod read_ahead;
-pub(crate) mod read_enveloped;
+mod read_enveloped;
 pub(crate) mod read_lines;
 mod shutdown;
+pub(crate) mod sink;
+pub(crate) mod store_file;
 
 pub use shutdown::{Request, Shutdown};

@@ -1,4 +1,4 @@
-//! Batches of one file over several connections, committed in order.
+//! Batches over several connections, committed in order.
 //!
 //! A batch's rows are sent while those before it are still being stored, which is where a database
 //! spends its time. Its offset moves, and its transaction ends, only when the one before it has.
@@ -12,10 +12,11 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::model::Batch;
+use crate::pipeline::committer::{Claims, Committer, Outcome};
 use crate::store::{Store, StoreError, Writer};
 
-/// A batch that has arrived, and its connection if it is stored for certain.
-type Landed = (Batch, Option<Writer>);
+/// A batch that was sent, and its connection if it is stored for certain.
+type Sent = (Batch, Option<Writer>);
 
 /// The connections of one import.
 #[derive(Debug)]
@@ -24,28 +25,32 @@ pub(crate) struct OrderedCommits {
     owner: String,
     limit: usize,
     idle: Vec<Writer>,
-    under_way: VecDeque<JoinHandle<Landed>>,
+    under_way: VecDeque<JoinHandle<Sent>>,
+    /// Batches that may not be stored, after one that failed: to be sent once more, one by one.
+    again: VecDeque<Batch>,
     /// Tells that the last batch that was sent is stored.
     last: Option<oneshot::Receiver<()>>,
 }
 
 impl OrderedCommits {
-    /// At most `limit` of them; fewer if the store has no use for as many.
+    /// Uses at most `limit` connections; fewer if the store has no use for as many.
     pub(crate) fn new(store: Store, owner: String, limit: usize) -> Self {
         let limit = limit.clamp(1, store.concurrent_writers());
-        Self { store, owner, limit, idle: Vec::new(), under_way: VecDeque::new(), last: None }
+        let (under_way, again) = (VecDeque::new(), VecDeque::new());
+        Self { store, owner, limit, idle: Vec::new(), under_way, again, last: None }
     }
 
-    /// Whether the store takes one writer at a time.
+    /// Returns whether the store takes one writer at a time.
     pub(crate) fn is_alone(&self) -> bool {
         self.store.concurrent_writers() == 1
     }
 
+    /// Returns whether another batch can be sent now.
     pub(crate) fn has_room(&self) -> bool {
-        self.under_way.len() < self.limit
+        self.again.is_empty() && self.under_way.len() < self.limit
     }
 
-    /// Sends a batch on its way, behind those that are.
+    /// Sends a batch, after those that are under way.
     pub(crate) fn launch(&mut self, batch: Batch) {
         let (stored, last) = oneshot::channel();
         let before = self.last.replace(last);
@@ -66,31 +71,55 @@ impl OrderedCommits {
                 writer.seal(&batch).await?;
                 Ok::<_, StoreError>(Some(writer))
             };
-            // Why it failed is found out, and told, by the one who tries again.
+            // The committer that tries again finds out why it failed.
             let writer = sent.await.ok().flatten();
             if writer.is_some() {
-                let _ = stored.send(()); // nobody may be behind it
+                let _ = stored.send(()); // there may be no batch after it
             }
             (batch, writer)
         }));
     }
 
-    /// Says good-bye on every connection that is idle.
+    /// Waits for the batch that was sent first, and returns what became of it; `None` if none is
+    /// under way. If it may not be stored, `committer`, which holds `claims`, sends it and those after
+    /// it once more. After one that cannot be stored, those after it are dropped: they are to be
+    /// read again.
+    pub(crate) async fn land(
+        &mut self,
+        committer: &mut Committer,
+        claims: impl FnOnce() -> Claims,
+    ) -> Option<(Batch, Outcome)> {
+        if self.again.is_empty() {
+            let (batch, writer) = self.next_sent().await?;
+            if let Some(writer) = writer {
+                self.idle.push(writer);
+                return Some((batch, Outcome::Stored(Vec::new())));
+            }
+            self.again.push_back(batch);
+            while let Some((batch, _)) = self.next_sent().await {
+                self.again.push_back(batch);
+            }
+        }
+        let batch = self.again.pop_front()?;
+        let outcome = committer.commit_again(&batch, &claims()).await;
+        if !matches!(outcome, Outcome::Stored(_)) {
+            self.again.clear();
+        }
+        Some((batch, outcome))
+    }
+
+    async fn next_sent(&mut self) -> Option<Sent> {
+        let sent = self.under_way.pop_front()?.await.ok();
+        if self.under_way.is_empty() {
+            self.last = None;
+        }
+        sent
+    }
+
+    /// Ends every connection that is idle.
     pub(crate) async fn end(self) {
         for writer in self.idle {
             writer.end().await;
         }
-    }
-
-    /// The batch that was sent first, when it has arrived, and whether it is stored for certain;
-    /// `None` if none is under way. After one that is not, none behind it is.
-    pub(crate) async fn land(&mut self) -> Option<(Batch, bool)> {
-        let (batch, writer) = self.under_way.pop_front()?.await.ok()?;
-        let stored = writer.is_some();
-        self.idle.extend(writer);
-        if self.under_way.is_empty() {
-            self.last = None;
-        }
-        Some((batch, stored))
     }
 }

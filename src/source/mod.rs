@@ -25,7 +25,6 @@
 mod archive;
 mod digest;
 pub mod discover;
-pub(crate) mod each_line;
 mod envelope;
 pub mod fingerprint;
 mod fs_events;

@@ -1,7 +1,6 @@
 //! A file to be imported: plain or compressed, on disk or from standard input, and read as often
 //! as need be.
 
-use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::FileExt;
@@ -10,11 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{Checkpoint, FileKey, Fingerprint, Sighting};
-use crate::source::Envelope;
 use crate::source::fingerprint::{ContentMatch, TAIL_FINGERPRINT_LENGTH, compare, print};
 use crate::source::{Compression, Tail, open_archive};
-
-use crate::source::each_line::each_line;
 
 /// Bytes read at a time (256 KiB).
 const READ_SIZE: usize = 256 << 10;
@@ -158,19 +154,6 @@ impl Source {
     }
 }
 
-impl Source {
-    /// Complete lines before `end`, of which the pieces of one are one.
-    ///
-    /// # Errors
-    /// What the system or the decoder says.
-    pub(crate) fn count_lines(&self, envelope: Option<Envelope>, end: u64) -> io::Result<u64> {
-        let mut count = 0;
-        let mut reader = self.reader(&Arc::default())?.take(end);
-        each_line(&mut reader, envelope, true, |_| count += 1)?;
-        Ok(count)
-    }
-}
-
 /// Files that were compared, and the error that ended it before the last one.
 pub(crate) type ContentMatches = (Vec<(Checkpoint, ContentMatch)>, Option<io::Error>);
 
@@ -219,27 +202,6 @@ impl<'a> Walk<'a> {
     pub(crate) fn tail_fingerprint(&self) -> Option<Fingerprint> {
         (!self.history.is_empty()).then(|| print(&self.history))
     }
-}
-
-/// The last complete lines of what is left, at most `count`, each with its offset, and as it would
-/// stand in a reject.
-///
-/// # Errors
-/// What the reader says.
-pub(crate) fn last_lines(
-    reader: &mut dyn Read,
-    envelope: Option<Envelope>,
-    sealed: bool,
-    count: usize,
-) -> io::Result<Vec<(u64, Vec<u8>)>> {
-    let mut kept: VecDeque<(u64, Vec<u8>)> = VecDeque::new();
-    each_line(reader, envelope, sealed, |line| {
-        kept.push_back((line.offset, line.raw.to_vec()));
-        if kept.len() > count {
-            kept.pop_front();
-        }
-    })?;
-    Ok(kept.into())
 }
 
 /// Reads at a place of its own: clones of a file share one, and a reader that was given up may still

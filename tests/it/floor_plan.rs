@@ -43,13 +43,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
             "pipeline", "source", "format", "store", "metrics", "model",
         ],
     ),
-    (
-        "pipeline",
-        &[
-            "identity", // until the reader does not know the type of a chosen format
-            "source", "format", "store", "metrics", "model",
-        ],
-    ),
+    ("pipeline", &["source", "format", "store", "metrics", "model"]),
     ("retain", &["store", "model"]),
     ("web", &["store", "metrics", "model"]),
     ("source", &["model"]),

@@ -25,6 +25,7 @@ mod archives_followed;
 mod bad_input;
 mod bad_rows;
 mod bounds;
+mod check;
 mod citus;
 mod commands;
 mod commit_moments;

@@ -24,13 +24,13 @@ use crate::model::{FileId, FileKey, Micros, Sighting};
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::owner;
+use crate::pipeline::store_file::{Content, End};
 use crate::source::fingerprint::{
     head_fingerprint, related_names, same_object, whole_head_fingerprint,
 };
 use crate::source::whole_file::Source;
 use crate::store::Store;
 
-use crate::commands::import::content::End;
 use crate::commands::import::identify::{Settled, Terms};
 use crate::commands::import::{Import, Progress, Summary, writer};
 use crate::pipeline::ordered_commits::OrderedCommits;
@@ -144,7 +144,7 @@ impl Archivist {
             let told = import.format(&source, sample);
             settled = import.settle(&source, &seen, &told, terms).await;
         }
-        let (claimed, format) = match settled {
+        let (mut claimed, format) = match settled {
             Ok(Settled::Claimed(claimed, format, _)) => (claimed, format),
             Ok(Settled::Stored) => return Ok(Verdict::Stored(0)),
             Ok(Settled::Stranger(_)) => return Ok(Verdict::Stranger),
@@ -153,7 +153,12 @@ impl Archivist {
         };
         let (file, epoch, expected) = (claimed.file, claimed.epoch, claimed.size);
         let before = import.summary.clone();
-        let end = import.content(&source, *claimed, &format, whole).await;
+        import.count_stored_before(&claimed).await?;
+        let content = match whole {
+            true => Content::whole(&source, &format),
+            false => Content::growing(&source, &format),
+        };
+        let end = import.store(content, &mut claimed).await;
         let bytes = import.summary.bytes - before.bytes;
         let known = import.summary.already_stored - before.already_stored;
         let stored = import.summary.lines - before.lines - known;

@@ -17,10 +17,9 @@ use crate::source::fingerprint::same_object;
 use crate::source::whole_file::Source;
 use crate::store::StoreError;
 
-use crate::commands::import::group::Group;
+use crate::commands::import::group::{Group, Member};
 use crate::commands::import::identify::{Settled, Terms};
-use crate::commands::import::member::Member;
-use crate::commands::import::single::{Opened, envelope_of};
+use crate::commands::import::single::Opened;
 use crate::commands::import::{Import, Summary, writer};
 
 /// Bytes of a file that is read without a thread of its own (1 MiB).
@@ -115,8 +114,7 @@ impl<'a> Gatherer<'a> {
                 }
                 Ok(Settled::Stored) => {
                     self.group.import.progress.begin(&opened.source.name, opened.source.size);
-                    if let Err(error) =
-                        self.group.import.count_stored(&opened.source, envelope_of(&opened.told))
+                    if let Err(error) = self.group.import.count_stored(&opened.source, &opened.told)
                     {
                         self.group.fail(nth, error);
                     }

@@ -1,36 +1,67 @@
-//! Files whose lines travel in common batches.
+//! Small files whose lines travel in common batches, and how each of them ends.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use anyhow::Context;
-
-use crate::model::now;
-use crate::model::{Batch, FileId};
+use crate::model::{Batch, Checkpoint, FileId, now};
+use crate::pipeline::batcher::{BatchFile, Limits, fill_batch};
 use crate::pipeline::committer::{Claims, Outcome};
-use crate::pipeline::read_lines::{Limits, ReadContext, Stop, fill};
+use crate::pipeline::file_format::Format;
+use crate::pipeline::store_file::{Content, End, end_of, given_up};
+use crate::source::whole_file::Source;
 use crate::store::StoreError;
 
-use crate::commands::import::Import;
-use crate::commands::import::content::End;
 use crate::commands::import::gather::Nth;
-use crate::commands::import::member::Member;
+use crate::commands::import::single::warn_of_rest;
+use crate::commands::import::{Import, writer};
 
-/// Files in one batch, at most.
+/// The most files in one batch.
 const SPANS: usize = 64;
 
-/// Files that are open and claimed at once, at most.
+/// The most files that are open and claimed at once.
 const MEMBERS: usize = 256;
+
+/// A claimed file.
+pub(crate) struct Member {
+    pub(crate) nth: usize,
+    source: Source,
+    /// Moves as its lines are stored.
+    pub(crate) claimed: Checkpoint,
+    format: Arc<Format>,
+    /// Its size in bytes, as far as it was known, if it was closed before.
+    closed_at: Option<u64>,
+    /// Bytes of its content that were seen.
+    seen: u64,
+    /// How far it was read, and what ended it; `None` while it is being read.
+    read: Option<(u64, anyhow::Result<End>)>,
+}
+
+impl Member {
+    pub(crate) fn new(
+        nth: usize,
+        source: Source,
+        claimed: Checkpoint,
+        format: Arc<Format>,
+        closed: bool,
+    ) -> Self {
+        let closed_at = closed.then_some(claimed.size);
+        Self { nth, source, claimed, format, closed_at, seen: 0, read: None }
+    }
+
+    fn is_done(&self) -> bool {
+        self.read.as_ref().is_some_and(|(to, _)| *to == self.claimed.committed)
+    }
+}
 
 /// Files that were begun and are not stored to their end.
 pub(crate) struct Group<'a> {
     pub(crate) import: Import<'a>,
     pub(crate) failures: Vec<Nth<anyhow::Error>>,
-    /// What this process holds.
+    /// Files that this process holds.
     pub(crate) claims: HashSet<FileId>,
-    pub(crate) members: VecDeque<Member>,
-    /// What is read and not sent.
-    pub(crate) batch: Batch,
+    members: VecDeque<Member>,
+    /// Lines that are read and not sent.
+    batch: Batch,
     spare: Vec<Batch>,
 }
 
@@ -56,73 +87,65 @@ impl<'a> Group<'a> {
         self.failures.push((nth, error));
     }
 
-    /// After an error of the store its connection may be of no use.
+    /// Closes the connection after an error of the store: it may be of no use.
     pub(crate) fn forget_writer(&mut self, error: &anyhow::Error) {
         if error.is::<StoreError>() {
             self.import.committer.hang_up();
         }
     }
 
-    /// Reads a file to its end, and sends what fills a batch.
+    /// Reads a file to its end, and sends each batch that it fills.
     pub(crate) async fn read(&mut self, member: Member) {
-        let nth = member.nth;
         if self.members.len() >= MEMBERS {
             self.flush().await;
         }
-        let (name, size) = (member.source.name.clone(), member.source.size);
-        self.import.progress.begin(&name, size);
-        let (source, claimed, envelope) = (&member.source, &member.claimed, member.format.envelope);
-        let sealed = source.is_compressed();
-        let reached = self.import.reach(source, claimed, envelope, &Arc::default(), true);
-        let (file, epoch) = (member.claimed.file, member.claimed.epoch);
-        let (format, estimated) = (Arc::clone(&member.format), member.source.changed_us);
-        let committed = member.claimed.committed;
-        self.members.push_back(member);
-        let (to, end) = match reached {
-            Err(error) => (committed, Err(error)),
-            Ok((mut lines, mut reader)) => loop {
-                if self.is_interrupted() {
-                    break (lines.offset(), Ok(End::Interrupted));
-                }
-                let reading = ReadContext {
-                    file,
-                    epoch,
-                    parser: &format.parser,
-                    envelope: format.envelope,
-                    size: 0,
-                    estimated,
-                    now: now(),
-                    whole: true,
-                    sealed,
-                    refused: None,
-                };
-                let (batch, limits) = (&mut self.batch, Limits::BATCH);
-                let stop = tokio::task::block_in_place(|| {
-                    fill(&mut lines, &mut reader, &reading, batch, limits, u64::MAX)
-                });
-                let (read_to, rest) = (lines.read_to(), lines.read_to() - lines.offset());
-                let end = match stop {
-                    Ok(Stop::Full) => {
-                        self.launch().await;
-                        if self.members.back().is_none_or(|member| member.nth != nth) {
-                            return self.import.progress.end(); // it was dealt with
-                        }
-                        continue;
-                    }
-                    Ok(Stop::End) if rest == 0 => Ok(End::Whole),
-                    Ok(Stop::End) => Ok(End::Rest(rest)),
-                    Err(error) => Err(error).context(unreadable(read_to)),
-                };
-                break (lines.offset(), end);
-            },
-        };
-        if let Some(member) = self.members.back_mut() {
-            member.seen = to;
-            member.read = Some((to, end));
+        let (nth, size) = (member.nth, member.source.size);
+        self.import.progress.begin(&member.source.name, size);
+        if let Some(read) = self.read_content(member).await
+            && let Some(member) = self.members.back_mut().filter(|member| member.nth == nth)
+        {
+            member.seen = read.0;
+            member.read = Some(read);
+        } else {
+            return self.import.progress.end(); // it has ended with a batch that failed
         }
         self.import.progress.at(size, self.import.summary.lines);
         self.import.progress.end();
         if self.batch.spans.len() >= SPANS || Limits::BATCH.reached(&self.batch) {
+            self.launch().await;
+        }
+    }
+
+    /// Puts the lines of a file into batches. Returns how far it was read, and what ended it; `None`
+    /// if it is no member any more.
+    async fn read_content(&mut self, member: Member) -> Option<(u64, anyhow::Result<End>)> {
+        let nth = member.nth;
+        let counted = self.import.count_stored_before(&member.claimed).await;
+        self.members.push_back(member);
+        let member = self.members.back()?;
+        let content = Content::whole(&member.source, &member.format);
+        let at = member.claimed.position();
+        let opened = counted.and_then(|()| Ok(content.open_at(&at, &Arc::default())?));
+        let (mut lines, mut reader) = match opened {
+            Ok(opened) => opened,
+            Err(error) => return Some((at.offset, Err(error))),
+        };
+        loop {
+            if self.is_interrupted() {
+                return Some((lines.offset(), Ok(End::Interrupted)));
+            }
+            let member = self.members.back().filter(|member| member.nth == nth)?;
+            let Checkpoint { file, epoch, .. } = member.claimed;
+            let file = BatchFile { file, epoch, size: 0, now: now() };
+            let content = Content::whole(&member.source, &member.format);
+            let (batch, context) = (&mut self.batch, content.context(None));
+            let stop = tokio::task::block_in_place(|| {
+                fill_batch(&mut lines, &mut reader, &context, &file, (batch, Limits::BATCH))
+            });
+            let (to, read_to) = (lines.offset(), lines.read_to());
+            if let Some(end) = end_of(stop, read_to, read_to - to) {
+                return Some((to, end));
+            }
             self.launch().await;
         }
     }
@@ -142,30 +165,35 @@ impl<'a> Group<'a> {
 
     /// Waits for the batch that was sent first; `false` if none is under way.
     async fn land(&mut self) -> bool {
-        let landed = self.import.commits.land().await;
-        let under_way = landed.is_some();
+        let members = &self.members;
+        let claims = || members.iter().map(|it| (it.claimed.file, it.claimed.epoch)).collect();
+        let Import { commits, committer, .. } = &mut self.import;
+        let landed = commits.land(committer, claims).await;
+        let was_under_way = landed.is_some();
         match landed {
-            Some((batch, true)) => self.account(batch),
-            Some((batch, false)) => self.carefully(batch).await,
+            Some((batch, Outcome::Stored(_))) => self.account(batch),
+            Some((_, Outcome::GaveUp(error))) => self.give_up(&error),
+            Some((_, Outcome::BadRow(_) | Outcome::Conflict(_))) => self.one_by_one().await,
             None => {}
         }
         self.let_go().await;
         self.import.committer.keep_alive().await;
-        under_way
+        was_under_way
     }
 
     /// Sends everything that was read, and waits for it.
     pub(crate) async fn flush(&mut self) {
         self.launch().await;
         while self.land().await {}
-        self.one_by_one().await; // none is left, unless a batch came to grief on its way
+        self.one_by_one().await; // none is left, unless the task of a batch ended early
     }
 
-    /// A batch is stored.
+    /// Counts a batch that is stored.
     fn account(&mut self, mut batch: Batch) {
         for span in &batch.spans {
             if let Some(member) = self.members.iter_mut().find(|it| it.claimed.file == span.file) {
-                self.import.advance(&mut member.claimed, span);
+                member.claimed.advance(&span.to);
+                self.import.summary.add(span);
             }
         }
         self.import.summary.expired += batch.expired;
@@ -173,26 +201,68 @@ impl<'a> Group<'a> {
         self.spare.push(batch);
     }
 
-    /// Stores a batch that may not be stored, and those behind it, one by one. If one cannot be,
-    /// each file is read again by itself, from where it is stored.
-    async fn carefully(&mut self, first: Batch) {
-        let mut batches = vec![first];
-        while let Some((batch, _)) = self.import.commits.land().await {
-            batches.push(batch);
-        }
-        let claims = self.members.iter().map(|it| (it.claimed.file, it.claimed.epoch));
-        let claims: Claims = claims.collect();
-        for batch in batches {
-            match self.import.committer.commit_again(&batch, &claims).await {
-                Outcome::Stored(_) => self.account(batch),
-                Outcome::GaveUp(error) => return self.give_up(&error),
-                Outcome::BadRow(_) | Outcome::Conflict(_) => return self.one_by_one().await,
+    /// Reads each file again by itself, from its checkpoint on: one of a common batch was refused.
+    async fn one_by_one(&mut self) {
+        self.batch.clear();
+        for mut member in std::mem::take(&mut self.members) {
+            if !member.is_done() {
+                let content = Content::whole(&member.source, &member.format);
+                let end = self.import.store(content, &mut member.claimed).await;
+                member.seen = member.claimed.committed;
+                member.read = Some((member.seen, end));
             }
+            let claim = (member.claimed.file, member.claimed.epoch);
+            self.end_member(member).await;
+            self.release(&[claim]).await;
         }
     }
-}
 
-/// What is said of content that breaks.
-pub(crate) fn unreadable(read_to: u64) -> String {
-    format!("unreadable behind byte {read_to} of its content; the lines before it are stored")
+    /// Fails all files: the store is unavailable for too long.
+    fn give_up(&mut self, error: &StoreError) {
+        self.batch.clear();
+        for member in std::mem::take(&mut self.members) {
+            self.claims.remove(&member.claimed.file);
+            self.failures.push((member.nth, given_up(error)));
+        }
+    }
+
+    /// Releases the files that are stored to their end.
+    async fn let_go(&mut self) {
+        let mut done = Claims::new();
+        while self.members.front().is_some_and(Member::is_done) {
+            if let Some(member) = self.members.pop_front() {
+                done.push((member.claimed.file, member.claimed.epoch));
+                self.end_member(member).await;
+            }
+        }
+        self.release(&done).await;
+    }
+
+    async fn release(&mut self, claims: &[(FileId, i64)]) {
+        if !claims.is_empty() {
+            self.import.committer.release(claims).await;
+            self.claims.retain(|held| !claims.iter().any(|(file, _)| file == held));
+        }
+    }
+
+    /// Reports how a file ended.
+    async fn end_member(&mut self, member: Member) {
+        let lost = member.closed_at.unwrap_or(0).saturating_sub(member.seen);
+        if lost > 0 {
+            let (file, epoch) = (member.claimed.file, member.claimed.epoch);
+            if let Err(error) = self.lose(file, epoch, lost).await {
+                self.fail(member.nth, error);
+            }
+        }
+        match member.read {
+            Some((_, Ok(End::Rest(bytes)))) => warn_of_rest(&member.source, bytes),
+            Some((_, Err(error))) => self.fail(member.nth, error),
+            _ => {}
+        }
+    }
+
+    /// Counts bytes as lost that this copy does not have either.
+    async fn lose(&mut self, file: FileId, epoch: i64, bytes: u64) -> anyhow::Result<()> {
+        Ok(writer(&mut self.import.committer).await?.lose(file, epoch, bytes).await?)
+    }
 }

@@ -15,7 +15,9 @@ use crate::store::{StoredLine, StoredRow};
 
 use crate::commands::import::{Import, writer};
 use crate::identity::formats::{Choice, Format, SAMPLE};
-use crate::source::whole_file::{Source, last_lines};
+use crate::pipeline::sink::LastLines;
+use crate::pipeline::store_file::Content;
+use crate::source::whole_file::Source;
 
 /// Lines at the end of a shorter copy that are held against the store.
 const COMPARED: usize = 64;
@@ -179,7 +181,7 @@ impl Import<'_> {
         &mut self,
         source: &Source,
         seen: &Sighting,
-        format: &Format,
+        format: &Arc<Format>,
         known: Vec<Checkpoint>,
     ) -> anyhow::Result<Standing> {
         let (content_matches, broken) =
@@ -202,37 +204,32 @@ impl Import<'_> {
     async fn contains(
         &mut self,
         source: &Source,
-        format: &Format,
+        format: &Arc<Format>,
         known: &Checkpoint,
     ) -> anyhow::Result<bool> {
-        let mut reader = source.reader(&Arc::default())?;
-        let last = last_lines(&mut reader, format.envelope, source.is_compressed(), COMPARED)?;
-        for (offset, line) in last.iter().rev() {
-            let stored = writer(&mut self.committer).await?.line_at(known.file, *offset).await?;
-            let opened = match (format.open(line), &stored) {
-                (Ok(opened), _) => opened,
-                (Err(_), Some(StoredLine::Reject { raw, .. })) => return Ok(raw == line),
-                (Err(_), _) => return Ok(false),
-            };
-            match (format.parser.parse(&opened.payload), stored) {
-                (Parsed::Record(record), Some(StoredLine::Row(row))) => {
+        let mut last = LastLines::new(COMPARED);
+        tokio::task::block_in_place(|| Content::growing(source, format).read(&mut last))?;
+        for line in last.newest_first() {
+            let stored =
+                writer(&mut self.committer).await?.line_at(known.file, line.offset).await?;
+            match (line.record(&format.parser), stored) {
+                (Some(Parsed::Record(record)), Some(StoredLine::Row(row))) => {
                     return Ok(is_of(&row, &record));
                 }
-                (
-                    Parsed::Json(record),
-                    Some(stored @ (StoredLine::Row(_) | StoredLine::Request(_))),
-                ) => {
+                (Some(Parsed::Json(record)), Some(stored)) if !is_reject(&stored) => {
                     return Ok(is_of_json(&stored, &record));
                 }
-                (_, Some(StoredLine::Reject { raw, .. })) => return Ok(raw == *line),
-                (Parsed::Reject(_), None) if opened.stderr => {} // is left out
-                (Parsed::Excluded, None) => {} // leaves no trace; the line before it may
-                (Parsed::Reject(_), Some(StoredLine::Row(_) | StoredLine::Request(_))) => {} // a reparse by another format
+                (_, Some(StoredLine::Reject { raw, .. })) => return Ok(raw == line.raw),
+                (None, Some(_)) => {} // a row of a reparse by another format
                 _ => return Ok(false),
             }
         }
         Ok(true) // nothing but excluded lines
     }
+}
+
+fn is_reject(line: &StoredLine) -> bool {
+    matches!(line, StoredLine::Reject { .. })
 }
 
 /// Whether a stored row is the record of this line, by what tells requests apart.

@@ -5,18 +5,15 @@
 //!
 //! - `archive`: a log that was followed, and compressed before all of it was read.
 //! - `identify`: which logical file it is.
-//! - `content`: what is behind its checkpoint, batch by batch; `reader` fills them, `commits` are the
-//!   connections over which they travel.
 //! - `single`: one file from its beginning to its end. `gather`: small files, many at a time, so that
-//!   they cost no more than their lines; `group` has their lines in common batches, each of them is a
-//!   `member`.
+//!   they cost no more than their lines; `group` has their lines in common batches.
+//!
+//! The lines themselves pass through [`crate::pipeline::store_file`].
 
 mod archive;
-mod content;
 mod gather;
 mod group;
 mod identify;
-mod member;
 mod single;
 
 use std::path::PathBuf;
@@ -28,7 +25,7 @@ use serde::Serialize;
 use tracing::warn;
 
 use crate::metrics::Metrics;
-use crate::model::Micros;
+use crate::model::{Batch, Checkpoint, Micros, Span};
 use crate::store::{Store, Writer};
 
 pub(crate) use crate::commands::import::archive::{Archivist, Found, Verdict};
@@ -40,6 +37,7 @@ use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, connect, owner};
 use crate::pipeline::ordered_commits::OrderedCommits;
+use crate::pipeline::store_file::{Content, End, FileStorer};
 use crate::retain::indexing::after_import;
 use crate::store::chain;
 
@@ -62,6 +60,24 @@ pub struct Summary {
     pub seconds: f64,
     /// Rows that are older than the retention; the next sweep removes them.
     pub expired: u64,
+}
+
+impl Summary {
+    /// Adds lines that are stored now.
+    fn add(&mut self, span: &Span) {
+        self.lines += span.lines;
+        self.rows += span.rows;
+        self.rejected += span.rejected;
+        self.excluded += span.excluded;
+        self.bytes += span.to.offset - span.from;
+    }
+
+    /// Adds lines that were stored before, and the bytes that they take.
+    fn add_stored_before(&mut self, lines: u64, bytes: u64) {
+        self.already_stored += lines;
+        self.lines += lines;
+        self.bytes += bytes;
+    }
 }
 
 /// Is told how far an import is.
@@ -143,6 +159,43 @@ struct Import<'a> {
     shutdown: Shutdown,
     /// Where it is counted, in the daemon.
     metrics: Option<Arc<Metrics>>,
+}
+
+impl Import<'_> {
+    /// Counts the lines of a file that were stored before.
+    async fn count_stored_before(&mut self, claimed: &Checkpoint) -> anyhow::Result<()> {
+        if claimed.committed > 0 {
+            let report = writer(&mut self.committer).await?.report(claimed.file).await?;
+            let lines = report.map_or(0, |report| report.lines);
+            self.summary.add_stored_before(lines, claimed.committed);
+        }
+        Ok(())
+    }
+
+    /// Stores all lines of a file after its checkpoint.
+    async fn store(
+        &mut self,
+        content: Content<'_>,
+        claimed: &mut Checkpoint,
+    ) -> anyhow::Result<End> {
+        let Self { summary, metrics, progress, .. } = self;
+        let mut on_stored = |batch: &Batch, on_disk: u64| {
+            batch.spans.iter().for_each(|span| summary.add(span));
+            summary.expired += batch.expired;
+            if let Some(metrics) = metrics {
+                metrics.ingest.stored(batch);
+            }
+            progress.at(on_disk, summary.lines);
+        };
+        let mut storer = FileStorer {
+            committer: &mut self.committer,
+            commits: &mut self.commits,
+            shutdown: &self.shutdown,
+            cutoff: self.cutoff,
+            on_stored: &mut on_stored,
+        };
+        storer.store(content, claimed).await
+    }
 }
 
 async fn writer(committer: &mut Committer) -> anyhow::Result<&mut Writer> {

@@ -9,11 +9,11 @@ use tracing::warn;
 
 use crate::identity::formats::{Format, sample};
 use crate::model::Sighting;
-use crate::source::Envelope;
+use crate::pipeline::sink::Counter;
+use crate::pipeline::store_file::{Content, End};
 use crate::source::fingerprint::whole_head_fingerprint;
 use crate::source::whole_file::{Source, Walk};
 
-use crate::commands::import::content::End;
 use crate::commands::import::identify::{Settled, Terms};
 use crate::commands::import::{Import, writer};
 
@@ -45,9 +45,9 @@ impl Import<'_> {
         let Opened { source, seen, told } = opened;
         self.progress.begin(&source.name, source.size);
         let terms = Terms { followed: &HashSet::new(), register: true, rename: false, waits: true };
-        let (claimed, format, closed) = match self.settle(&source, &seen, &told, terms).await? {
+        let (mut claimed, format, closed) = match self.settle(&source, &seen, &told, terms).await? {
             Settled::Claimed(claimed, format, closed) => (claimed, format, closed),
-            Settled::Stored => return self.count_stored(&source, envelope_of(&told)),
+            Settled::Stored => return self.count_stored(&source, &told),
             Settled::Held | Settled::Stranger(_) => {
                 let path = source.name;
                 warn!(path, "a running log-ingestd follows this file and stores it");
@@ -56,7 +56,8 @@ impl Import<'_> {
         };
         let (file, epoch, expected) = (claimed.file, claimed.epoch, claimed.size);
         let before = self.summary.bytes;
-        let end = self.content(&source, *claimed, &format, true).await;
+        self.count_stored_before(&claimed).await?;
+        let end = self.store(Content::whole(&source, &format), &mut claimed).await;
         let lost = expected.saturating_sub(self.summary.bytes - before);
         if let Ok(writer) = writer(&mut self.committer).await {
             if closed && lost > 0 {
@@ -70,29 +71,27 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// All of it was stored before.
+    /// Counts the lines of a file of which all was stored before. `told` is its format: without one,
+    /// each line end counts.
     pub(crate) fn count_stored(
         &mut self,
         source: &Source,
-        envelope: Option<Envelope>,
+        told: &anyhow::Result<Arc<Format>>,
     ) -> anyhow::Result<()> {
         let mut reader = source.reader(&Arc::default())?;
         let mut walk = Walk::new(&mut reader);
         tokio::task::block_in_place(|| walk.to(u64::MAX))?;
-        let lines = match envelope {
-            None => walk.lines,
-            Some(_) => source.count_lines(envelope, u64::MAX)?,
+        let lines = match told {
+            Ok(format) => {
+                let mut counter = Counter::default();
+                tokio::task::block_in_place(|| Content::whole(source, format).read(&mut counter))?;
+                counter.lines()
+            }
+            Err(_) => walk.lines,
         };
-        self.summary.already_stored += lines;
-        self.summary.lines += lines;
-        self.summary.bytes += walk.bytes;
+        self.summary.add_stored_before(lines, walk.bytes);
         Ok(())
     }
-}
-
-/// What is around the lines of a file whose format was told.
-pub(crate) fn envelope_of(told: &anyhow::Result<Arc<Format>>) -> Option<Envelope> {
-    told.as_ref().ok().and_then(|format| format.envelope)
 }
 
 /// Tells of a last line that was cut.

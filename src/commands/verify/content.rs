@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::model::{Batch, Position};
+use crate::model::{Batch, Checkpoint, Position};
 use crate::source::Lines;
 use crate::store::{FileReport, StoredLine};
 
@@ -14,7 +14,8 @@ use crate::commands::verify::page::{Counts, Page, Swept};
 use crate::commands::verify::window::Window;
 use crate::commands::verify::{Auditor, FileVerdict};
 use crate::identity::formats::Format;
-use crate::pipeline::read_lines::{Limits, ReadContext, Stop, fill};
+use crate::pipeline::batcher::{BatchFile, Limits, fill_batch};
+use crate::pipeline::read_lines::{Completeness, ReadContext, Stop};
 use crate::source::whole_file::Source;
 
 /// What one page holds: small enough that both sides of it fit into little memory.
@@ -44,12 +45,13 @@ impl Auditor<'_> {
         let mut batch = Batch::default();
         let mut counts = Counts::default();
         let mut first_line = 1;
+        let file = batch_file(report, source);
         loop {
             anyhow::ensure!(!self.shutdown.is_requested(), "interrupted");
             let from = lines.offset();
-            let reading = reading(report, source, format);
+            let context = ReadContext { max_bytes: PAGE_BYTES, ..read_context(source, format) };
             let stop = tokio::task::block_in_place(|| {
-                fill(&mut lines, &mut window, &reading, &mut batch, PAGE, PAGE_BYTES)
+                fill_batch(&mut lines, &mut window, &context, &file, (&mut batch, PAGE))
             });
             let ended = stop.with_context(|| {
                 format!("unreadable behind byte {} of its content", lines.read_to())
@@ -127,9 +129,8 @@ impl Auditor<'_> {
         let mut lines = Lines::default();
         lines.reset(&Position { offset: from, ..Position::default() }, b"");
         let mut batch = Batch::default();
-        let reading = reading(report, source, format);
-        let all = Limits { lines: u64::MAX, weight: usize::MAX };
-        fill(&mut lines, &mut bytes, &reading, &mut batch, all, u64::MAX)?;
+        let (file, context) = (batch_file(report, source), read_context(source, format));
+        fill_batch(&mut lines, &mut bytes, &context, &file, (&mut batch, Limits::NONE))?;
         Ok(expected(&batch))
     }
 
@@ -182,18 +183,19 @@ impl Auditor<'_> {
     }
 }
 
-fn reading<'a>(report: &FileReport, source: &Source, format: &'a Format) -> ReadContext<'a> {
+fn batch_file(report: &FileReport, source: &Source) -> BatchFile {
+    let Checkpoint { file, epoch, .. } = report.checkpoint;
+    BatchFile { file, epoch, size: 0, now: source.changed_us }
+}
+
+fn read_context<'a>(source: &Source, format: &'a Format) -> ReadContext<'a> {
     ReadContext {
-        file: report.checkpoint.file,
-        epoch: report.checkpoint.epoch,
         parser: &format.parser,
         envelope: format.envelope,
-        size: 0,
         estimated: source.changed_us,
-        now: source.changed_us,
-        whole: true,
-        sealed: true,
+        completeness: Completeness::Sealed,
         refused: None,
+        max_bytes: u64::MAX,
     }
 }
 

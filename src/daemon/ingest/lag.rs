@@ -1,4 +1,4 @@
-//! What the production line tells of itself, for whoever asks at `/metrics` and `/readyz`.
+//! What the pipeline tells of itself, for whoever asks at `/metrics` and `/readyz`.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -7,15 +7,14 @@ use tracing::warn;
 
 use crate::daemon::supervisor::Supervisor;
 use crate::metrics::{FileLag, MOST_FILES};
-use crate::model::Batch;
 
-use crate::daemon::ingest::Line;
+use crate::daemon::ingest::Pipeline;
 
 /// Between two times that the lag of all files is told because something has changed: there may be
 /// many files, and many changes.
 const OFTEN_ENOUGH: Duration = Duration::from_secs(1);
 
-impl Line {
+impl Pipeline {
     /// Says so if there is nothing to follow: the path may be wrong.
     pub(crate) fn tell_if_empty(&self, paths: &[PathBuf]) {
         let streams = self.input.is_read() || !self.files.fifos.is_empty();
@@ -31,11 +30,10 @@ impl Line {
 
     /// How many lines are read and not stored.
     pub(crate) fn tell_queue(&mut self) {
-        let lines = |batch: &Batch| batch.spans.iter().map(|span| span.lines).sum::<u64>();
         if self.in_flight.is_none() {
             self.sent = 0;
         }
-        self.metrics.ingest.queued(lines(&self.building) + self.sent);
+        self.metrics.ingest.queued(self.building.lines() + self.sent);
     }
 
     /// That files are followed now, once.

@@ -1,4 +1,4 @@
-//! What the production line does besides reading and committing.
+//! What the pipeline does besides reading and committing.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use crate::daemon::missing::close_missing;
 use crate::daemon::register::enroll;
 use crate::pipeline::Shutdown;
 
-use crate::daemon::ingest::Line;
+use crate::daemon::ingest::Pipeline;
 
 /// Between two looks for files that are gone.
 const MISSING: Duration = Duration::from_secs(600);
@@ -17,7 +17,7 @@ const MISSING: Duration = Duration::from_secs(600);
 /// How soon a file that is not where it was is found under another name, or in an archive.
 const FOUND_AGAIN: Duration = Duration::from_secs(5);
 
-impl Line {
+impl Pipeline {
     /// What needs the store and is not a commit: new files, and those that are gone.
     pub(crate) async fn housekeep(&mut self) {
         let Some(committer) = self.committer.as_mut() else { return };
@@ -25,7 +25,7 @@ impl Line {
         let missing = Instant::now() >= self.missing_due
             && self.archives.are_settled()
             && !self.files.has_new();
-        if !self.files.needs_store() && !committer.is_away() && !missing {
+        if !self.files.needs_store() && !committer.is_unavailable() && !missing {
             return;
         }
         let fresh = !committer.is_connected();

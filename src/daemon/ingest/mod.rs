@@ -1,9 +1,8 @@
-//! The production line: reads what is ready while the last batch is being stored.
+//! The daemon's pipeline: reads what is ready while the last batch is being stored.
 //!
-//! Nobody waits for a batch to be worth its commit. What has arrived while one commit was under
-//! way is the next batch, so that a quiet server's line is stored at once and a busy server's
-//! batches grow by themselves, up to [`Limits::BATCH`]. Then reading waits: the log file is the
-//! buffer.
+//! No batch waits until it is worth its commit. What has arrived while one commit was under way is
+//! the next batch, so that a quiet server's line is stored at once and a busy server's batches grow
+//! by themselves, up to `Limits::BATCH`. Then reading waits: the log file is the buffer.
 
 mod lag;
 mod maintenance;
@@ -27,9 +26,11 @@ use crate::daemon::files::FollowedFiles;
 use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
 use crate::identity::formats::Formats;
+use crate::pipeline::batcher::{BatchFile, fill_batch};
+use crate::pipeline::bisect::Bisect;
 use crate::pipeline::committer::{Committer, Outcome};
 use crate::pipeline::connect::owner;
-use crate::pipeline::read_lines::{Limits, ReadContext, Stop, fill};
+use crate::pipeline::read_lines::{Completeness, ReadContext, Stop};
 use crate::pipeline::{Request, Shutdown};
 use crate::store::Store;
 
@@ -55,8 +56,8 @@ enum Turn {
     Replaced,
 }
 
-/// The production line of one daemon.
-pub(crate) struct Line {
+/// The pipeline of one daemon.
+pub(crate) struct Pipeline {
     files: FollowedFiles,
     formats: Formats,
     store: Store,
@@ -74,7 +75,8 @@ pub(crate) struct Line {
     building: Batch,
     /// The other batch, while it is not under way.
     spare: Option<Batch>,
-    limits: Limits,
+    /// Says how much a batch may hold.
+    bisect: Bisect,
     /// At home while no commit is under way.
     committer: Option<Committer>,
     in_flight: Option<JoinHandle<Landed>>,
@@ -91,24 +93,24 @@ pub(crate) struct Line {
     unsaid: bool,
 }
 
-/// What outlives a line when the configuration is read again.
+/// What one pipeline hands over to the next when the configuration is read again.
 #[derive(Debug)]
-pub(crate) struct Kept {
+pub(crate) struct Handover {
     /// Files that are open and that no look finds any more.
     pub(crate) nameless: Vec<Tail>,
     pub(crate) streams: Streams,
 }
 
-impl Line {
-    /// `kept` is what an earlier line leaves; `descriptors` files may be held open.
+impl Pipeline {
+    /// `handover` is from the pipeline before; `descriptors` files may be held open.
     pub(crate) fn new(
         watch: Watch,
         store: Store,
-        kept: Kept,
+        handover: Handover,
         descriptors: usize,
         metrics: Arc<Metrics>,
     ) -> Self {
-        let Kept { nameless, streams } = kept;
+        let Handover { nameless, streams } = handover;
         let spool = Arc::clone(streams.spool());
         let (fs_events, silent) = FsEvents::new();
         if let Some(error) = silent {
@@ -133,7 +135,7 @@ impl Line {
             lines: Lines::default(),
             building: Batch::default(),
             spare: Some(Batch::default()),
-            limits: Limits::BATCH,
+            bisect: Bisect::default(),
             in_flight: None,
             turn: 0,
             look_due: Instant::now(),
@@ -145,8 +147,8 @@ impl Line {
     }
 
     /// Follows until `shutdown`, or until all of standard input is stored and there is nothing else;
-    /// then stores what was read, lets its files go and stops; tells `supervisor` of it. Gives what
-    /// the next line goes on with.
+    /// then stores what was read, releases its files and stops; tells `supervisor` of it. Returns what
+    /// the next pipeline goes on with.
     ///
     /// # Errors
     /// The tables are not of this program's schema any more. Nothing of what was under way is stored.
@@ -155,7 +157,7 @@ impl Line {
         shutdown: &mut Shutdown,
         paths: &[PathBuf],
         supervisor: &Supervisor,
-    ) -> anyhow::Result<Kept> {
+    ) -> anyhow::Result<Handover> {
         self.look();
         self.tell_if_empty(paths);
         let mut readiness = Some(supervisor);
@@ -185,7 +187,7 @@ impl Line {
             if self.is_done() {
                 break;
             }
-            if !more || self.limits.reached(&self.building) {
+            if !more || self.is_full() {
                 self.wait(shutdown).await;
             } else if self.in_flight.as_ref().is_some_and(JoinHandle::is_finished) {
                 self.land().await;
@@ -205,7 +207,7 @@ impl Line {
         if shutdown.request() == Request::Stop {
             self.streams.end().await;
         }
-        Ok(Kept { nameless: self.files.into_nameless(), streams: self.streams })
+        Ok(Handover { nameless: self.files.into_nameless(), streams: self.streams })
     }
 
     /// What was asked of the store was cut off: its connection cannot be used again.
@@ -232,14 +234,19 @@ impl Line {
         self.look_due = Instant::now() + self.poll_interval;
     }
 
-    /// Gives each ready file a turn; whether any has more. The next round begins behind the file
-    /// that was served last, so that a few with a backlog do not starve the others.
+    /// Returns whether the batch that is built holds as much as it may.
+    fn is_full(&self) -> bool {
+        self.bisect.limits().reached(&self.building)
+    }
+
+    /// Gives each ready file a turn; returns whether any has more. The next round begins after the
+    /// file that was served last, so that a few with a backlog do not starve the others.
     fn fill_round(&mut self) -> bool {
         let mut more = false;
         let mut replaced = Vec::new();
         let count = self.files.followed.len();
         for _ in 0..count {
-            if self.limits.reached(&self.building) {
+            if self.is_full() {
                 more = true;
                 break;
             }
@@ -277,21 +284,18 @@ impl Line {
         if !file.begin(&mut self.lines)? {
             return Ok(Turn::Replaced);
         }
-        let reading = ReadContext {
-            file: file.file,
-            epoch: file.epoch,
+        let target = BatchFile { file: file.file, epoch: file.epoch, size: file.tail.size(), now };
+        let context = ReadContext {
             parser: &file.format.parser,
             envelope: file.format.envelope,
-            size: file.tail.size(),
             estimated: now,
-            now,
-            whole: false,
-            sealed: false,
+            completeness: Completeness::Growing,
             refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
+            max_bytes: TURN,
         };
+        let batch = (&mut self.building, self.bisect.limits());
         let mut source = file.tail.reader_at(self.lines.read_to())?;
-        let stop =
-            fill(&mut self.lines, &mut source, &reading, &mut self.building, self.limits, TURN);
+        let stop = fill_batch(&mut self.lines, &mut source, &context, &target, batch);
         drop(source);
         file.tail.advance(self.lines.position());
         let read_to = self.lines.read_to();
@@ -314,7 +318,7 @@ impl Line {
         let Some(mut committer) = self.committer.take() else { return };
         let next = self.spare.take().unwrap_or_default();
         let batch = std::mem::replace(&mut self.building, next);
-        self.sent = batch.spans.iter().map(|span| span.lines).sum();
+        self.sent = batch.lines();
         let claims = self.files.claims();
         self.in_flight = Some(tokio::spawn(async move {
             let outcome = committer.commit(&batch, &claims).await;

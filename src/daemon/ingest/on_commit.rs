@@ -6,12 +6,12 @@ use tracing::{debug, error, info, warn};
 
 use crate::daemon::files::IgnoredFile;
 use crate::model::{Batch, FileId};
+use crate::pipeline::bisect::Refusal;
 use crate::pipeline::committer::Outcome;
-use crate::pipeline::read_lines::Limits;
 
-use crate::daemon::ingest::{DRAIN, Landed, Line};
+use crate::daemon::ingest::{DRAIN, Landed, Pipeline};
 
-impl Line {
+impl Pipeline {
     pub(crate) async fn land(&mut self) {
         if let Some(flight) = self.in_flight.take() {
             let landed = flight.await.ok();
@@ -43,7 +43,7 @@ impl Line {
             }
             Outcome::BadRow(reason) => {
                 self.discard();
-                self.narrow(&batch, &reason);
+                self.refused(&batch, &reason);
             }
             // Waiting does not help: the committer knows why, and the line ends.
             Outcome::GaveUp(_) => self.discard(),
@@ -68,7 +68,7 @@ impl Line {
             );
             self.files.stored(span);
         }
-        self.limits.lines = (self.limits.lines * 2).min(Limits::BATCH.lines);
+        self.bisect.stored(batch);
     }
 
     /// Forgets what was read and not stored; it is read again.
@@ -95,20 +95,13 @@ impl Line {
         }
     }
 
-    /// The store refuses a row of this batch: ever smaller batches find it, and it becomes a
-    /// reject.
-    fn narrow(&mut self, batch: &Batch, reason: &str) {
-        let lines: u64 = batch.spans.iter().map(|span| span.lines).sum();
-        // Lines of one record, or of pieces that stand between each other, cannot be parted.
-        if lines > 1 && self.limits.lines > 1 {
-            self.limits.lines = lines.min(self.limits.lines) / 2;
-            return;
+    /// The store refuses a row of this batch: it is found in smaller ones, and becomes a reject.
+    fn refused(&mut self, batch: &Batch, reason: &str) {
+        let Refusal::Reject(lines) = self.bisect.refused(batch) else { return };
+        for (file, offset) in lines {
+            warn!(file = file.0, offset, reason, "the store refuses this line");
+            self.files.refuse(file, offset, reason);
         }
-        for span in &batch.spans {
-            warn!(file = span.file.0, offset = span.from, reason, "the store refuses this line");
-            self.files.refuse(span.file, span.from, reason);
-        }
-        self.limits.lines = 1;
     }
 
     /// Stores what was read, for as long as a stop may take.

@@ -1,0 +1,315 @@
+//! Stores the content of a file that is complete: an import, or an archive of a log that was
+//! followed. The content is read in a thread of its own while earlier batches are being stored.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use anyhow::{Context, anyhow, bail};
+use tokio::sync::mpsc;
+
+use crate::model::{Batch, Checkpoint, FileId, Micros, Position, now};
+use crate::pipeline::Shutdown;
+use crate::pipeline::batcher::{BatchFile, Limits, fill_batch};
+use crate::pipeline::bisect::{Bisect, Refusal};
+use crate::pipeline::committer::{Committer, Outcome};
+use crate::pipeline::file_format::Format;
+use crate::pipeline::ordered_commits::OrderedCommits;
+use crate::pipeline::read_lines::{Completeness, ReadContext, Stop, read_lines};
+use crate::pipeline::sink::LineSink;
+use crate::source::Lines;
+use crate::source::whole_file::{Source, Walk};
+use crate::store::{StoreError, chain};
+
+/// Batches that wait for a connection: one, so that there is always one to send.
+const AHEAD: usize = 1;
+
+/// What is read, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Content<'a> {
+    pub(crate) source: &'a Source,
+    pub(crate) format: &'a Arc<Format>,
+    pub(crate) completeness: Completeness,
+}
+
+/// How far a file was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// To its end.
+    Whole,
+    /// But for a last line of so many bytes, which has no end and cannot be read.
+    Rest(u64),
+    /// Not to its end: the process is to stop.
+    Interrupted,
+}
+
+impl Completeness {
+    /// Returns that of a file to which nothing will be appended.
+    pub(crate) fn of(source: &Source) -> Self {
+        if source.is_compressed() { Self::Sealed } else { Self::Whole }
+    }
+}
+
+impl<'a> Content<'a> {
+    /// A file to which nothing will be appended.
+    pub(crate) fn whole(source: &'a Source, format: &'a Arc<Format>) -> Self {
+        Self { source, format, completeness: Completeness::of(source) }
+    }
+
+    /// A file of which more may exist elsewhere: a last line without an end is not read.
+    pub(crate) fn growing(source: &'a Source, format: &'a Arc<Format>) -> Self {
+        Self { source, format, completeness: Completeness::Growing }
+    }
+
+    /// Gives all lines, from the beginning on, to `sink`.
+    ///
+    /// # Errors
+    /// What the system or the decoder says; the sink has the lines before the error.
+    pub(crate) fn read(&self, sink: &mut impl LineSink) -> io::Result<()> {
+        let mut source = self.source.reader(&Arc::default())?;
+        read_lines(&mut Lines::default(), &mut source, &self.context(None), sink).map(drop)
+    }
+
+    /// Returns how its lines are read, without a pause.
+    pub(crate) fn context<'c>(&'c self, refused: Option<(u64, &'c str)>) -> ReadContext<'c> {
+        ReadContext {
+            parser: &self.format.parser,
+            envelope: self.format.envelope,
+            estimated: self.source.changed_us,
+            completeness: self.completeness,
+            refused,
+            max_bytes: u64::MAX,
+        }
+    }
+
+    /// Opens the content at a position of it. `on_disk` counts bytes taken from the disk.
+    ///
+    /// # Errors
+    /// What the system or the decoder says.
+    pub(crate) fn open_at(
+        &self,
+        position: &Position,
+        on_disk: &Arc<AtomicU64>,
+    ) -> io::Result<(Lines, Box<dyn Read + Send>)> {
+        let mut reader = self.source.reader(on_disk)?;
+        let mut walk = Walk::new(&mut reader);
+        tokio::task::block_in_place(|| walk.to(position.offset))?;
+        let mut lines = Lines::default();
+        lines.reset(position, &walk.history);
+        Ok((lines, reader))
+    }
+}
+
+/// Stores files, one after another, over the connections of `commits`.
+pub(crate) struct FileStorer<'a> {
+    /// Holds the claims, and stores what a connection of `commits` could not.
+    pub(crate) committer: &'a mut Committer,
+    pub(crate) commits: &'a mut OrderedCommits,
+    pub(crate) shutdown: &'a Shutdown,
+    /// Rows before this time are counted as expired.
+    pub(crate) cutoff: Option<Micros>,
+    /// Is called with each batch that is stored, and the bytes that were taken from the disk so far.
+    pub(crate) on_stored: &'a mut (dyn FnMut(&Batch, u64) + Send),
+}
+
+/// How one reading of the content ended.
+enum Pass {
+    Ended(End),
+    /// The store refuses this batch, for this reason.
+    Refused(Box<Batch>, String),
+}
+
+impl FileStorer<'_> {
+    /// Stores all lines after the checkpoint, which moves with them.
+    ///
+    /// # Errors
+    /// Content that cannot be read, a file that another writer has taken over, and a store that is
+    /// unavailable for too long. What was stored by then stays stored.
+    pub(crate) async fn store(
+        &mut self,
+        content: Content<'_>,
+        claimed: &mut Checkpoint,
+    ) -> anyhow::Result<End> {
+        let mut bisect = Bisect::default();
+        let mut refused = None;
+        loop {
+            match self.pass(content, claimed, &mut bisect, refused.clone()).await? {
+                Pass::Ended(end) => return Ok(end),
+                Pass::Refused(batch, reason) => match bisect.refused(&batch) {
+                    Refusal::Halve => {}
+                    Refusal::Reject(_) => refused = Some((claimed.committed, reason)),
+                },
+            }
+        }
+    }
+
+    /// Reads once from the checkpoint to the end; a batch that the store refuses ends it early.
+    async fn pass(
+        &mut self,
+        content: Content<'_>,
+        claimed: &mut Checkpoint,
+        bisect: &mut Bisect,
+        refused: Option<(u64, String)>,
+    ) -> anyhow::Result<Pass> {
+        let on_disk = Arc::new(AtomicU64::new(0));
+        let (lines, reader) = content.open_at(&claimed.position(), &on_disk)?;
+        let max_lines = Arc::new(AtomicU64::new(bisect.limits().lines));
+        let thread = ReadAhead {
+            file: claimed.file,
+            epoch: claimed.epoch,
+            format: Arc::clone(content.format),
+            estimated: content.source.changed_us,
+            completeness: content.completeness,
+            max_lines: Arc::clone(&max_lines),
+            refused,
+            cutoff: self.cutoff,
+        };
+        let mut filled = thread.start(lines, reader);
+        let mut end = None;
+        loop {
+            while end.is_none() && self.commits.has_room() {
+                if self.shutdown.is_requested() {
+                    end = Some(Ok(End::Interrupted));
+                    break;
+                }
+                let Some(Filled { batch, stop, read_to, rest }) = filled.next().await else {
+                    bail!("reading ended early"); // its thread has panicked
+                };
+                end = end_of(stop, read_to, rest);
+                if !batch.is_empty() {
+                    self.commits.launch(batch);
+                }
+            }
+            let claims = || vec![(claimed.file, claimed.epoch)];
+            let Some((batch, outcome)) = self.commits.land(self.committer, claims).await else {
+                break;
+            };
+            match outcome {
+                Outcome::Stored(_) => {}
+                Outcome::BadRow(reason) => return Ok(Pass::Refused(Box::new(batch), reason)),
+                Outcome::Conflict(_) => bail!("another log-ingestd took this file over"),
+                Outcome::GaveUp(error) => return Err(given_up(&error)),
+            }
+            bisect.stored(&batch);
+            max_lines.store(bisect.limits().lines, Ordering::Relaxed);
+            for span in &batch.spans {
+                claimed.advance(&span.to);
+            }
+            (self.on_stored)(&batch, on_disk.load(Ordering::Relaxed));
+            filled.recycle(batch);
+            self.committer.keep_alive().await;
+        }
+        match end {
+            Some(end) => Ok(Pass::Ended(end?)),
+            None => bail!("reading ended early"),
+        }
+    }
+}
+
+/// Returns how the content ended; `None` if more of it is to be read. `rest` bytes before `read_to`
+/// are no complete line.
+pub(crate) fn end_of(
+    stop: io::Result<Stop>,
+    read_to: u64,
+    rest: u64,
+) -> Option<anyhow::Result<End>> {
+    Some(match stop {
+        Ok(Stop::Full) => return None,
+        Ok(Stop::End) if rest == 0 => Ok(End::Whole),
+        Ok(Stop::End) => Ok(End::Rest(rest)),
+        Err(error) => Err(error).context(format!(
+            "unreadable behind byte {read_to} of its content; the lines before it are stored"
+        )),
+    })
+}
+
+/// Returns the message of a store that takes nothing any more.
+pub(crate) fn given_up(error: &StoreError) -> anyhow::Error {
+    let why = anyhow!(chain(error));
+    if error.is_about_schema() { why } else { why.context("the store is away") }
+}
+
+/// The thread that fills batches.
+struct ReadAhead {
+    file: FileId,
+    epoch: i64,
+    format: Arc<Format>,
+    estimated: Micros,
+    completeness: Completeness,
+    /// Lines that the next batch may hold.
+    max_lines: Arc<AtomicU64>,
+    refused: Option<(u64, String)>,
+    cutoff: Option<Micros>,
+}
+
+/// A batch, and why it ends.
+struct Filled {
+    batch: Batch,
+    stop: io::Result<Stop>,
+    /// Offset after the last byte that was read.
+    read_to: u64,
+    /// Bytes before it that are no complete line.
+    rest: u64,
+}
+
+/// The batches of a thread that reads.
+struct FilledBatches {
+    filled: mpsc::Receiver<Filled>,
+    spare: Sender<Batch>,
+}
+
+impl FilledBatches {
+    /// Returns the next batch; `None` after the last one.
+    async fn next(&mut self) -> Option<Filled> {
+        self.filled.recv().await
+    }
+
+    /// Gives a batch back to the thread, for its memory.
+    fn recycle(&self, mut batch: Batch) {
+        batch.clear();
+        let _ = self.spare.send(batch); // an error says that the thread has ended
+    }
+}
+
+impl ReadAhead {
+    /// Begins to read where `lines` stands. The thread ends after the source's end or error, or when
+    /// the answer is dropped.
+    fn start(self, lines: Lines, source: Box<dyn Read + Send>) -> FilledBatches {
+        let (sender, filled) = mpsc::channel(AHEAD);
+        let (spare, spares) = channel();
+        tokio::task::spawn_blocking(move || self.read(lines, source, &sender, &spares));
+        FilledBatches { filled, spare }
+    }
+
+    fn read(
+        self,
+        mut lines: Lines,
+        mut source: Box<dyn Read + Send>,
+        filled: &mpsc::Sender<Filled>,
+        spares: &Receiver<Batch>,
+    ) {
+        loop {
+            let mut batch = spares.try_recv().unwrap_or_default();
+            batch.cutoff = self.cutoff;
+            let refused = self.refused.as_ref().map(|(at, why)| (*at, why.as_str()));
+            let context = ReadContext {
+                parser: &self.format.parser,
+                envelope: self.format.envelope,
+                estimated: self.estimated,
+                completeness: self.completeness,
+                refused: refused.filter(|(at, _)| *at >= lines.offset()),
+                max_bytes: u64::MAX,
+            };
+            let limits = Limits { lines: self.max_lines.load(Ordering::Relaxed), ..Limits::BATCH };
+            let file = BatchFile { file: self.file, epoch: self.epoch, size: 0, now: now() };
+            let stop = fill_batch(&mut lines, &mut source, &context, &file, (&mut batch, limits));
+            let goes_on = matches!(stop, Ok(Stop::Full));
+            let (read_to, rest) = (lines.read_to(), lines.read_to() - lines.offset());
+            let sent = filled.blocking_send(Filled { batch, stop, read_to, rest });
+            if sent.is_err() || !goes_on {
+                return;
+            }
+        }
+    }
+}
