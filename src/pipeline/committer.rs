@@ -244,6 +244,7 @@ impl Committer {
         batch: &Batch,
         claims: &[(FileId, i64)],
     ) -> Outcome {
+        let began = Instant::now();
         loop {
             if let Some(at) = self.retry_at {
                 tokio::time::sleep_until(at.into()).await;
@@ -259,8 +260,9 @@ impl Committer {
                     if error.is_about_schema() {
                         return Outcome::GaveUp(error);
                     }
-                    let outage =
-                        self.unavailable_since.map_or(Duration::ZERO, |since| since.elapsed());
+                    // An idle connection may have been found lost long ago: what counts is how long
+                    // this batch waits.
+                    let outage = began.elapsed();
                     if self.patience.is_some_and(|patience| outage > patience) {
                         return Outcome::GaveUp(error);
                     }

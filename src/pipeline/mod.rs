@@ -1,8 +1,8 @@
 //! From bytes to committed rows: the same for every command that reads logs.
 //!
 //! - [`read_lines`] is the one reader: it decides where a line ends and what it becomes. A [`sink`]
-//!   takes the lines. [`batcher`] is the sink that fills a batch; [`read_enveloped`] is the reader of
-//!   a container's log; [`file_format`] says how the lines of one file are read.
+//!   takes the lines, into a batch or otherwise; [`read_enveloped`] is the reader of a container's
+//!   log; [`file_format`] says how the lines of one file are read.
 //! - [`committer`] stores batches one after another, [`ordered_commits`] several at once and in
 //!   order; [`bisect`] finds the row that a store refuses; [`backoff`] says when to try again.
 //! - [`store_file`] stores a file that is complete, from its checkpoint to its end.
@@ -10,7 +10,6 @@
 
 #[cfg_attr(not(test), expect(dead_code, reason = "archives and held files use it next"))]
 pub(crate) mod backoff;
-pub(crate) mod batcher;
 pub(crate) mod bisect;
 pub(crate) mod committer;
 pub(crate) mod connect;

@@ -11,13 +11,13 @@ use tokio::sync::mpsc;
 
 use crate::model::{Batch, Checkpoint, FileId, Micros, Position, now};
 use crate::pipeline::Shutdown;
-use crate::pipeline::batcher::{BatchFile, Limits, fill_batch};
 use crate::pipeline::bisect::{Bisect, Refusal};
 use crate::pipeline::committer::{Committer, Outcome};
 use crate::pipeline::file_format::Format;
 use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::pipeline::read_lines::{Completeness, ReadContext, Stop, read_lines};
 use crate::pipeline::sink::LineSink;
+use crate::pipeline::sink::{BatchTarget, Limits, fill_batch};
 use crate::source::Lines;
 use crate::source::whole_file::{Source, Walk};
 use crate::store::{StoreError, chain};
@@ -219,7 +219,7 @@ pub(crate) fn end_of(
         Ok(Stop::End) if rest == 0 => Ok(End::Whole),
         Ok(Stop::End) => Ok(End::Rest(rest)),
         Err(error) => Err(error).context(format!(
-            "unreadable behind byte {read_to} of its content; the lines before it are stored"
+            "unreadable after byte {read_to} of its content; the lines before it are stored"
         )),
     })
 }
@@ -302,8 +302,9 @@ impl ReadAhead {
                 max_bytes: u64::MAX,
             };
             let limits = Limits { lines: self.max_lines.load(Ordering::Relaxed), ..Limits::BATCH };
-            let file = BatchFile { file: self.file, epoch: self.epoch, size: 0, now: now() };
-            let stop = fill_batch(&mut lines, &mut source, &context, &file, (&mut batch, limits));
+            let target =
+                BatchTarget { file: self.file, epoch: self.epoch, size: 0, now: now(), limits };
+            let stop = fill_batch(&mut lines, &mut source, &context, &mut batch, &target);
             let goes_on = matches!(stop, Ok(Stop::Full));
             let (read_to, rest) = (lines.read_to(), lines.read_to() - lines.offset());
             let sent = filled.blocking_send(Filled { batch, stop, read_to, rest });

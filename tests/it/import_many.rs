@@ -69,7 +69,7 @@ for_each_store! {
         let told: Vec<&str> = said.lines().filter(|line| line.contains("cannot import")).collect();
         assert_eq!(told.len(), 2, "{said}");
         assert!(told[0].contains("missing.log': No such file"), "{said}");
-        let place = format!("unreadable behind byte {} of its content", lines("gz", 0..100).len());
+        let place = format!("unreadable after byte {} of its content", lines("gz", 0..100).len());
         assert!(told[1].contains("broken.gz") && told[1].contains(&place), "{said}");
         assert!(!said.contains("a running log-ingestd follows"), "{said}");
         assert!(said.contains("the last line has no end"), "{said}");

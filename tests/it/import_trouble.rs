@@ -40,7 +40,7 @@ for_each_store! {
             let name = format!("broken.{kind}");
             let (summary, said) = bench.refused_import(&[&name, &format!("whole-{kind}.log")]);
             assert_eq!(summary.counts(), (3001, 3001, 0), "{kind}: {said}");
-            let place = format!("unreadable behind byte {} of its content", good.len());
+            let place = format!("unreadable after byte {} of its content", good.len());
             assert!(said.contains(&name) && said.contains(&place), "{said}");
             all.extend(urls(kind, 0..3000));
             all.push(format!("/behind/{kind}"));
@@ -59,7 +59,7 @@ for_each_store! {
         let archive = compress("gz", text.as_bytes());
         bench.append("cut.gz", &archive[..archive.len() / 2]);
         let (summary, said) = bench.refused_import(&["cut.gz"]);
-        assert!(said.contains("unreadable behind byte"), "{said}");
+        assert!(said.contains("unreadable after byte"), "{said}");
         let (found, rows, _) = summary.counts();
         assert!(rows > 1000 && rows < 4000 && found == rows, "{rows}");
         bench.exactly(urls("a", 0..u32::try_from(rows).unwrap())).await;

@@ -4,9 +4,9 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::model::{Batch, Checkpoint, FileId, now};
-use crate::pipeline::batcher::{BatchFile, Limits, fill_batch};
 use crate::pipeline::committer::{Claims, Outcome};
 use crate::pipeline::file_format::Format;
+use crate::pipeline::sink::{BatchTarget, Limits, fill_batch};
 use crate::pipeline::store_file::{Content, End, end_of, given_up};
 use crate::source::whole_file::Source;
 use crate::store::StoreError;
@@ -136,11 +136,12 @@ impl<'a> Group<'a> {
             }
             let member = self.members.back().filter(|member| member.nth == nth)?;
             let Checkpoint { file, epoch, .. } = member.claimed;
-            let file = BatchFile { file, epoch, size: 0, now: now() };
+            let limits = Limits::BATCH;
+            let target = BatchTarget { file, epoch, size: 0, now: now(), limits };
             let content = Content::whole(&member.source, &member.format);
             let (batch, context) = (&mut self.batch, content.context(None));
             let stop = tokio::task::block_in_place(|| {
-                fill_batch(&mut lines, &mut reader, &context, &file, (batch, Limits::BATCH))
+                fill_batch(&mut lines, &mut reader, &context, batch, &target)
             });
             let (to, read_to) = (lines.offset(), lines.read_to());
             if let Some(end) = end_of(stop, read_to, read_to - to) {

@@ -1,4 +1,4 @@
-//! One file against the store, page by page, up to the offset that was stored when it began.
+//! Compares one file with the store, page by page, up to the offset that was stored at the beginning.
 
 use std::sync::Arc;
 
@@ -14,21 +14,24 @@ use crate::commands::verify::page::{Counts, Page, Swept};
 use crate::commands::verify::window::Window;
 use crate::commands::verify::{Auditor, FileVerdict};
 use crate::identity::formats::Format;
-use crate::pipeline::batcher::{BatchFile, Limits, fill_batch};
 use crate::pipeline::read_lines::{Completeness, ReadContext, Stop};
+use crate::pipeline::sink::{BatchTarget, Limits, fill_batch};
 use crate::source::whole_file::Source;
 
-/// What one page holds: small enough that both sides of it fit into little memory.
+/// The most that one page holds: small enough that both sides of it fit into little memory.
 const PAGE: Limits = Limits { lines: 4096, weight: 4 << 20 };
 
 /// Bytes of the file for one page (1 MiB).
 const PAGE_BYTES: u64 = 1 << 20;
 
-/// Rows in the store beyond a page's lines, of which the first is told; the others are too many.
+/// Rows in the store that are asked for beyond a page's lines: the first of them is reported.
 const SURPLUS: u64 = 1000;
 
 impl Auditor<'_> {
-    /// Holds the file against what `report` says of it.
+    /// Compares the file with the store, as far as `report` says that it is stored.
+    ///
+    /// # Errors
+    /// A file that cannot be read, a stored format that cannot be read, and a store that fails.
     pub(crate) async fn content(
         &mut self,
         source: &Source,
@@ -45,20 +48,20 @@ impl Auditor<'_> {
         let mut batch = Batch::default();
         let mut counts = Counts::default();
         let mut first_line = 1;
-        let file = batch_file(report, source);
+        let target = batch_target(report, source, PAGE);
         loop {
             anyhow::ensure!(!self.shutdown.is_requested(), "interrupted");
             let from = lines.offset();
             let context = ReadContext { max_bytes: PAGE_BYTES, ..read_context(source, format) };
             let stop = tokio::task::block_in_place(|| {
-                fill_batch(&mut lines, &mut window, &context, &file, (&mut batch, PAGE))
+                fill_batch(&mut lines, &mut window, &context, &mut batch, &target)
             });
             let ended = stop.with_context(|| {
-                format!("unreadable behind byte {} of its content", lines.read_to())
+                format!("unreadable after byte {} of its content", lines.read_to())
             })? == Stop::End;
-            // Behind the last line of a file that was cut short, nothing is to be compared.
-            let whole = ended && window.passed() == known.committed;
-            let to = if whole { known.committed } else { lines.offset() };
+            // After the last line of a file that was cut short, nothing is to be compared.
+            let is_all = ended && window.passed() == known.committed;
+            let to = if is_all { known.committed } else { lines.offset() };
             let in_page = batch.spans.first().map_or(0, |span| span.lines);
             verdict.lines += in_page;
             let wanted = expected(&batch);
@@ -110,13 +113,13 @@ impl Auditor<'_> {
                 database: format!("a line, although only {} bytes are stored", known.committed),
             });
         }
-        let rest = tokio::task::block_in_place(|| window.rest());
-        verdict.unstored_bytes = rest.context("unreadable behind what is stored")?;
+        let unstored = tokio::task::block_in_place(|| window.count_rest());
+        verdict.unstored_bytes = unstored.context("unreadable after what is stored")?;
         Ok(verdict)
     }
 
-    /// What another format makes of the page's bytes. It may end in the middle of a record: the
-    /// page's own lines come before that.
+    /// Reads the page's bytes by another format. They may end in the middle of a record: the page's
+    /// own lines come before that.
     fn read_again(
         &self,
         window: &Window,
@@ -129,12 +132,13 @@ impl Auditor<'_> {
         let mut lines = Lines::default();
         lines.reset(&Position { offset: from, ..Position::default() }, b"");
         let mut batch = Batch::default();
-        let (file, context) = (batch_file(report, source), read_context(source, format));
-        fill_batch(&mut lines, &mut bytes, &context, &file, (&mut batch, Limits::NONE))?;
+        let target = batch_target(report, source, Limits::NONE);
+        let context = read_context(source, format);
+        fill_batch(&mut lines, &mut bytes, &context, &mut batch, &target)?;
         Ok(expected(&batch))
     }
 
-    /// Size, digest and counters.
+    /// Compares size, digest and counters.
     fn totals(&self, verdict: &mut FileVerdict, window: &Window, report: &FileReport) {
         let known = &report.checkpoint;
         let passed = window.passed();
@@ -151,7 +155,7 @@ impl Auditor<'_> {
         verdict.digest = Some(sum);
         let counters = [
             ("lines", verdict.lines, report.lines, report.lines),
-            // Of a line that was swept nobody can tell what it was.
+            // It is unknown whether a line that was swept was a row or a reject.
             ("stored_rows", verdict.rows, report.rows, report.rows.saturating_sub(verdict.swept)),
             (
                 "rejected",
@@ -168,7 +172,8 @@ impl Auditor<'_> {
         }
     }
 
-    /// The file's own format, then the others that lines of it were read by, then the given one.
+    /// Returns the file's own format, then the others that lines of it were read by, then the one that
+    /// the user gave.
     fn formats_of(&mut self, report: &FileReport) -> anyhow::Result<Vec<Arc<Format>>> {
         let stored = std::iter::once(&report.checkpoint.format).chain(&report.other_formats);
         let mut formats: Vec<Arc<Format>> = Vec::new();
@@ -183,9 +188,9 @@ impl Auditor<'_> {
     }
 }
 
-fn batch_file(report: &FileReport, source: &Source) -> BatchFile {
+fn batch_target(report: &FileReport, source: &Source, limits: Limits) -> BatchTarget {
     let Checkpoint { file, epoch, .. } = report.checkpoint;
-    BatchFile { file, epoch, size: 0, now: source.changed_us }
+    BatchTarget { file, epoch, size: 0, now: source.changed_us, limits }
 }
 
 fn read_context<'a>(source: &Source, format: &'a Format) -> ReadContext<'a> {

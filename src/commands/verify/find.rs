@@ -93,7 +93,7 @@ impl Auditor<'_> {
         if let Some((known, certain)) = best
             && let Some(report) = self.writer().await?.report(known.file).await?
         {
-            let verdict = self.hold(&source, report).await?;
+            let verdict = self.compare(&source, report).await?;
             // What only begins alike is another file, unless all of it is in the store.
             if certain || verdict.first.as_ref().is_none_or(|first| first.about == "size") {
                 return Ok(Some(verdict));

@@ -1,6 +1,6 @@
-//! `log-ingestd verify`: files that are still there, held against the database.
+//! `log-ingestd verify`: compares files that are still there with the database.
 //!
-//! Three proofs for each file, up to the offset that was stored when the look began, so that a
+//! Three proofs for each file, up to the offset that was stored at the beginning, so that a
 //! daemon may go on meanwhile. The digest: the file's first bytes are those that were stored. The
 //! counts: every line of them is a row, a reject or left out. The rows themselves: the file is
 //! read again, and each line is compared with what the database holds at its offset.
@@ -37,10 +37,10 @@ use crate::pipeline::connect::{Access, connect, owner};
 use crate::source::whole_file::Source;
 use crate::store::chain;
 
-/// How often a file is held against the store, if a reparse or a sweep moved lines meanwhile.
+/// How often a file is compared with the store, if a reparse or a sweep moved lines meanwhile.
 const AGAIN: u32 = 3;
 
-/// Between two looks whether a sweep has ended.
+/// The time between two questions whether a sweep has ended.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// What became of one file.
@@ -66,7 +66,7 @@ pub struct FileVerdict {
     pub swept: u64,
     /// Bytes that were gone before they could be read, as the database says.
     pub lost_bytes: u64,
-    /// Bytes behind those that are stored.
+    /// Bytes after those that are stored.
     pub unstored_bytes: u64,
     /// SHA-256 of the stored bytes, in hexadecimal.
     pub digest: Option<String>,
@@ -87,7 +87,7 @@ impl FileVerdict {
         }
     }
 
-    /// A file that differs as a whole.
+    /// Makes the verdict on a file that differs as a whole.
     fn whole(path: &str, about: &'static str, file: &str, database: &str) -> Self {
         let mut verdict = Self { path: path.to_owned(), ..Self::default() };
         verdict.differs(Difference::whole(about, file.to_owned(), database.to_owned()));
@@ -116,22 +116,22 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Whether files and database say the same.
+    /// Returns whether files and database say the same.
     pub fn is_good(&self) -> bool {
         self.stray_rows.unwrap_or(0) == 0 && self.files.iter().all(|file| file.differences == 0)
     }
 }
 
 /// Verifies these files and directories; without any, each file of this host that is still there.
-/// `told` hears of each file as soon as it is done.
+/// Calls `on_verdict` for each file as soon as it is done.
 ///
 /// # Errors
-/// A store that cannot be used, a directory that cannot be read, and what `told` says. A file that
+/// A store that cannot be used, a directory that cannot be read, and an error of `on_verdict`. A file that
 /// cannot be read is a difference.
 pub async fn verify(
     config: &Config,
     paths: &[PathBuf],
-    told: &mut dyn FnMut(&FileVerdict) -> anyhow::Result<()>,
+    on_verdict: &mut dyn FnMut(&FileVerdict) -> anyhow::Result<()>,
 ) -> anyhow::Result<Verification> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let store =
@@ -149,7 +149,7 @@ pub async fn verify(
     };
     let mut verification = Verification::default();
     let mut done = |verdict: FileVerdict, verification: &mut Verification| {
-        told(&verdict)?;
+        on_verdict(&verdict)?;
         verification.files.push(verdict);
         anyhow::Ok(())
     };
@@ -177,13 +177,13 @@ struct Auditor<'a> {
     config: &'a Config,
     store: Store,
     committer: Committer,
-    /// Formats as they are written down with the files.
+    /// Formats as they are stored with the files.
     formats: Formats,
-    /// Tells whether a file is an access log at all.
+    /// Decides whether a file is an access log at all.
     chooser: Formats,
     /// The format that the user gave.
     given: Option<String>,
-    /// When the last sweep ended that is known of.
+    /// When the last known sweep ended.
     last_sweep: Option<Micros>,
     shutdown: Shutdown,
 }
@@ -193,7 +193,7 @@ impl Auditor<'_> {
         self.committer.writer().await?.context("the store is away")
     }
 
-    /// A file that the database knows; `None` if it is not there any more.
+    /// Verifies a file that the database knows; `None` if it is not there any more.
     async fn remembered(
         &mut self,
         report: FileReport,
@@ -203,9 +203,9 @@ impl Auditor<'_> {
         let found = tokio::task::block_in_place(|| self.whereabouts(&report, neighbours));
         let verdict = match found.context("cannot be read") {
             Ok(None) => return Ok(None),
-            // It may have moved on while other files were looked at.
+            // Its offset may have moved while other files were compared.
             Ok(Some(source)) => match self.writer().await?.report(report.checkpoint.file).await? {
-                Some(report) => self.hold(&source, report).await.map(Some),
+                Some(report) => self.compare(&source, report).await.map(Some),
                 None => return Ok(None),
             },
             Err(error) => Err(error),
@@ -213,9 +213,9 @@ impl Auditor<'_> {
         self.or_unreadable(verdict, &path)
     }
 
-    /// Holds a file against the store; anew if a reparse has moved lines on the way, or a sweep
-    /// has removed some.
-    async fn hold(
+    /// Compares a file with the store; again if a reparse has moved lines meanwhile, or a sweep has
+    /// removed some.
+    async fn compare(
         &mut self,
         source: &Source,
         mut report: FileReport,
@@ -234,8 +234,8 @@ impl Auditor<'_> {
         self.content(source, &report).await
     }
 
-    /// Whether a sweep has ended since this was asked last. One that is under way is waited for:
-    /// what it has removed is written down at its end.
+    /// Returns whether a sweep has ended since the last call. Waits for one that is under way: what
+    /// it has removed is recorded at its end.
     async fn swept_since(&mut self) -> anyhow::Result<bool> {
         while self.store.is_being_swept().await? {
             anyhow::ensure!(!self.shutdown.is_requested(), "interrupted");
@@ -246,8 +246,7 @@ impl Auditor<'_> {
         Ok(before != last)
     }
 
-    /// A file that cannot be read says something else than the database; a store that fails ends
-    /// everything.
+    /// Makes a difference of a file that cannot be read; a store that fails stays an error.
     fn or_unreadable(
         &self,
         verdict: anyhow::Result<Option<FileVerdict>>,

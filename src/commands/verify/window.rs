@@ -1,11 +1,11 @@
-//! The bytes of a file on their way to the lines: counted, hashed, and the last of them kept.
+//! The bytes of a file on their way to the reader: counted, hashed, and the last of them kept.
 
 use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
-/// When so many bytes are kept, the older half leaves (16 MiB): several times what one page of
-/// lines has, but for a line of that length.
+/// When so many bytes are kept, the older half is dropped (16 MiB): several times what one page of
+/// lines has, unless one line is that long.
 const KEPT: usize = 16 << 20;
 
 /// A reader of a file's first bytes.
@@ -18,32 +18,32 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Gives the bytes before `end`, and then an end.
+    /// Reads the bytes before `end`.
     pub(crate) fn new(source: Box<dyn Read + Send>, end: u64) -> Self {
         Self { source: source.take(end), hasher: Sha256::new(), from: 0, kept: Vec::new() }
     }
 
-    /// How many bytes have passed.
+    /// Returns how many bytes were read.
     pub(crate) fn passed(&self) -> u64 {
         self.from + self.kept.len() as u64
     }
 
-    /// The SHA-256 of those that have passed.
+    /// Returns the SHA-256 of the bytes that were read.
     pub(crate) fn sum(&self) -> [u8; 32] {
         self.hasher.clone().finalize().into()
     }
 
-    /// What is kept from `offset` on.
+    /// Returns the bytes from `offset` on; `None` if they are not kept any more.
     pub(crate) fn bytes(&self, offset: u64) -> Option<&[u8]> {
         let at = usize::try_from(offset.checked_sub(self.from)?).ok()?;
         self.kept.get(at..)
     }
 
-    /// The line that begins at `offset`, without its end; `None` if none begins there.
+    /// Returns the line that begins at `offset`, without its end; `None` if none begins there.
     pub(crate) fn line(&self, offset: u64) -> Option<&[u8]> {
         let begins = match offset.checked_sub(1) {
             None => true,
-            // What is before the first kept byte was let go at a line's end.
+            // The bytes before the first one that is kept were dropped at a line's end.
             Some(_) if offset == self.from => true,
             Some(before) => self.bytes(before)?.first() == Some(&b'\n'),
         };
@@ -52,31 +52,31 @@ impl Window {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
-    /// Whether a line that begins at `offset` has these bytes: of a line in pieces, each of them as
-    /// a line, in this order, and others between them.
+    /// Returns whether a line that begins at `offset` has these bytes. Of a line in pieces, each piece
+    /// must be a line, in this order; other lines may be between them.
     pub(crate) fn holds(&self, offset: u64, raw: &[u8]) -> bool {
         if self.line(offset).is_none() {
             return false;
         }
         let mut lines = self.bytes(offset).unwrap_or_default().split(|&byte| byte == b'\n');
         let mut pieces = raw.split(|&byte| byte == b'\n').peekable();
-        let mut first = true;
+        let mut is_first = true;
         while let Some(piece) = pieces.next() {
             let last = pieces.peek().is_none();
             // Of a line that is in no envelope, one carriage return belongs to its end.
             let same = |line: &[u8]| {
                 line == piece || (last && line.strip_suffix(b"\r").is_some_and(|it| it == piece))
             };
-            let found = if first { lines.next().is_some_and(same) } else { lines.any(same) };
+            let found = if is_first { lines.next().is_some_and(same) } else { lines.any(same) };
             if !found {
                 return false;
             }
-            first = false;
+            is_first = false;
         }
         true
     }
 
-    /// Lets everything before `offset` go.
+    /// Drops everything before `offset`.
     pub(crate) fn forget(&mut self, offset: u64) {
         let count = usize::try_from(offset.saturating_sub(self.from)).unwrap_or(usize::MAX);
         let count = count.min(self.kept.len());
@@ -84,11 +84,11 @@ impl Window {
         self.from += count as u64;
     }
 
-    /// Bytes behind the end that was given.
+    /// Counts the bytes after the end that was given.
     ///
     /// # Errors
-    /// What the source says.
-    pub(crate) fn rest(self) -> io::Result<u64> {
+    /// A source that cannot be read.
+    pub(crate) fn count_rest(self) -> io::Result<u64> {
         io::copy(&mut self.source.into_inner(), &mut io::sink())
     }
 }

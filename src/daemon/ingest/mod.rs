@@ -26,11 +26,11 @@ use crate::daemon::files::FollowedFiles;
 use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
 use crate::identity::formats::Formats;
-use crate::pipeline::batcher::{BatchFile, fill_batch};
 use crate::pipeline::bisect::Bisect;
 use crate::pipeline::committer::{Committer, Outcome};
 use crate::pipeline::connect::owner;
 use crate::pipeline::read_lines::{Completeness, ReadContext, Stop};
+use crate::pipeline::sink::{BatchTarget, fill_batch};
 use crate::pipeline::{Request, Shutdown};
 use crate::store::Store;
 
@@ -284,7 +284,13 @@ impl Pipeline {
         if !file.begin(&mut self.lines)? {
             return Ok(Turn::Replaced);
         }
-        let target = BatchFile { file: file.file, epoch: file.epoch, size: file.tail.size(), now };
+        let target = BatchTarget {
+            file: file.file,
+            epoch: file.epoch,
+            size: file.tail.size(),
+            now,
+            limits: self.bisect.limits(),
+        };
         let context = ReadContext {
             parser: &file.format.parser,
             envelope: file.format.envelope,
@@ -293,9 +299,8 @@ impl Pipeline {
             refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
             max_bytes: TURN,
         };
-        let batch = (&mut self.building, self.bisect.limits());
         let mut source = file.tail.reader_at(self.lines.read_to())?;
-        let stop = fill_batch(&mut self.lines, &mut source, &context, &target, batch);
+        let stop = fill_batch(&mut self.lines, &mut source, &context, &mut self.building, &target);
         drop(source);
         file.tail.advance(self.lines.position());
         let read_to = self.lines.read_to();
