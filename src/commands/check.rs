@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use crate::model::columns::Value;
 use crate::model::{Recorded, RejectCode, RejectReason};
 use crate::source::Envelope;
 
 use crate::format::Parsing;
-use crate::identity::formats::{Choice, Formats, SAMPLE, sample};
+use crate::identity::detect::{Detected, Formats, sample};
 use crate::pipeline::sink::{Counter, LineSink, LogLine, Record};
 use crate::pipeline::store_file::Content;
 use crate::source::whole_file::{Source, Walk};
@@ -49,31 +49,12 @@ pub struct Report {
 /// A file that cannot be read, or whose format cannot be told.
 pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     let source = Source::open(path).with_context(|| format!("cannot read '{}'", path.display()))?;
-    let mut sample = sample(|limit| source.sample(limit))?;
-    if !sample.is_empty() && source.size < SAMPLE as u64 && !sample.ends_with(b"\n") {
-        sample.push(b'\n'); // the last line of a file that is complete is a line
-    }
+    let sample = sample(|limit| source.sample(limit))?;
     let mut report = Report::default();
-    let format = match Formats::new(parsing.clone()).choose(&sample) {
-        Choice::Access { format, told } => {
-            report.told = told.map(|preset| (preset.name, preset.about));
-            format
-        }
-        Choice::ErrorLog => {
-            bail!("'{}' is Gunicorn's error log; the access log is another file", path.display())
-        }
-        Choice::NotYet => bail!("'{}' holds no complete line", path.display()),
-        Choice::Contained { .. } => bail!(
-            "no known format reads a line among the first of '{}', a container's log; give the \
-             access_log_format of your Gunicorn with --format",
-            path.display()
-        ),
-        Choice::Unknown => bail!(
-            "no known format reads the first lines of '{}'; give the access_log_format of your \
-             Gunicorn with --format",
-            path.display()
-        ),
-    };
+    let detected = Formats::new(parsing.clone()).detect_complete(sample);
+    let Detected { format, preset } =
+        detected.with_context(|| format!("cannot check '{}'", path.display()))?;
+    report.told = preset.map(|preset| (preset.name, preset.about));
     format.parser.layout().format().clone_into(&mut report.format);
     report.envelope = format.envelope.map(Envelope::name);
     report.warnings = format.parser.layout().warnings();

@@ -16,10 +16,11 @@ use crate::model::{FileId, RejectCode, Reparsed};
 use crate::store::{RejectKey, StoreError, StoredReject, Writer};
 
 use crate::config::Config;
-use crate::identity::formats::{Format, Formats};
+use crate::identity::detect::Formats;
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, connect, owner};
+use crate::pipeline::file_format::Format;
 use crate::store::chain;
 
 /// Rejects that one query reads.
@@ -79,7 +80,7 @@ struct Reparse {
 
 impl Reparse {
     async fn writer(&mut self) -> anyhow::Result<&mut Writer> {
-        self.committer.writer().await?.context("the store is away")
+        self.committer.available_writer().await
     }
 
     async fn lines_of_a_file(&mut self, lines: &[StoredReject]) -> anyhow::Result<()> {

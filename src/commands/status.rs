@@ -9,7 +9,7 @@ use crate::source::{Lines, Tail};
 use crate::store::{FileReport, SweepReport};
 
 use crate::config::Config;
-use crate::identity::formats::Formats;
+use crate::identity::detect::Formats;
 use crate::pipeline::Shutdown;
 use crate::pipeline::connect::{Access, connect};
 use crate::pipeline::read_lines::{Completeness, ReadContext, read_lines};

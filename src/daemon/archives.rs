@@ -1,77 +1,132 @@
-//! Archives in the watched places: offered by a look, read in a task of their own, so that a large
-//! one holds nobody up.
+//! Archives in the watched places: found by a look, read in a task of their own, so that a large one
+//! holds up nothing else.
+//!
+//! Most of them hold what was stored before they were made. One may hold the rest of a log that was
+//! compressed before all of it was read: while the daemon was down, or because the file was not held
+//! open. It is read from the stored offset on, and its row is closed under the archive's name and
+//! inode, so that no later start decompresses it again.
+//!
+//! An archive of a log that was not followed is left to `log-ingestd import`, unless it was written
+//! while its directory was already followed: then it was rotated and compressed between two looks.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::model::FileKey;
+use crate::config::Config;
+use crate::identity::claim::{Ending, LossCounter};
+use crate::identity::detect::{Formats, Undetected, sample};
+use crate::identity::register::{
+    NewFileIs, OtherWriter, Registered, Registration, StoredName, Terms, UnknownFile, register,
+};
+use crate::identity::resolve::Policy;
+use crate::metrics::Metrics;
+use crate::model::{Batch, FileId, FileKey, Micros, Sighting, now};
+use crate::pipeline::Shutdown;
+use crate::pipeline::backoff::{Backoff, Jitter};
+use crate::pipeline::committer::Committer;
+use crate::pipeline::connect::owner;
+use crate::pipeline::ordered_commits::OrderedCommits;
+use crate::pipeline::store_file::{Content, End, FileStorer};
+use crate::source::fingerprint::{head_fingerprint, related_names, whole_head_fingerprint};
+use crate::source::whole_file::Source;
+use crate::store::Store;
 
-use crate::commands::import::{Archivist, Found, Verdict};
 use crate::daemon::files::FollowedFiles;
 
 /// The first wait before an archive is tried again.
-const FIRST: Duration = Duration::from_secs(1);
+const FIRST_WAIT: Duration = Duration::from_secs(2);
 
-/// The longest.
-const LONGEST: Duration = Duration::from_secs(300);
+/// The longest wait.
+const LONGEST_WAIT: Duration = Duration::from_secs(300);
+
+/// After such a wait no archive is expected to give more soon.
+const LONG_WAIT: Duration = Duration::from_secs(16);
+
+/// An archive that was written to in the last 2 s may not be complete.
+const AT_REST_US: Micros = 2_000_000;
+
+/// An archive in a watched place.
+#[derive(Clone, Debug)]
+struct Archive {
+    path: PathBuf,
+    key: FileKey,
+    /// Whether a path that the user gave names it.
+    requested: bool,
+}
+
+/// What became of an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// All of it is stored; so many lines were new.
+    Stored(u64),
+    /// The log that it holds was not followed here.
+    NotFollowed,
+    /// Its log is still followed, here or by another writer: to be tried again.
+    Held,
+    /// It ends too early, or is still being written: to be tried again.
+    Incomplete,
+}
 
 /// When to read an archive, and how long to wait after that.
 #[derive(Debug)]
-struct Turn {
+struct NextTry {
     due: Instant,
-    wait: Duration,
+    waits: Backoff,
 }
 
-type Read = Vec<(Found, anyhow::Result<Verdict>)>;
+type Read = Vec<(Archive, anyhow::Result<Outcome>)>;
 
-/// Those that are to be read, and the task that reads them.
+/// The archives that are to be read, and the task that reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Archives {
-    turns: HashMap<FileKey, Turn>,
+    waiting: HashMap<FileKey, NextTry>,
     reading: Option<JoinHandle<Read>>,
 }
 
 impl Archives {
-    /// It is new, or has changed.
-    pub(crate) fn offer(&mut self, key: FileKey) {
-        self.turns.insert(key, Turn { due: Instant::now(), wait: FIRST });
+    /// Adds an archive that is new, or has changed.
+    pub(crate) fn add(&mut self, key: FileKey) {
+        let waits = Backoff::new(FIRST_WAIT, LONGEST_WAIT, Jitter::None);
+        self.waiting.insert(key, NextTry { due: Instant::now(), waits });
     }
 
-    /// Whether no archive is expected to give more soon.
-    pub(crate) fn are_settled(&self) -> bool {
-        self.reading.is_none() && self.turns.values().all(|turn| turn.wait > 8 * FIRST)
+    /// Returns whether no archive is expected to give more soon.
+    pub(crate) fn are_quiet(&self) -> bool {
+        self.reading.is_none() && self.waiting.values().all(|next| next.waits.next() > LONG_WAIT)
     }
 
-    /// When the next one is due, if nothing is being read.
+    /// Returns when the next one is due, if none is being read.
     pub(crate) fn due(&self) -> Option<Instant> {
-        let next = self.turns.values().map(|turn| turn.due).min();
+        let next = self.waiting.values().map(|next| next.due).min();
         next.filter(|_| self.reading.is_none())
     }
 
     /// Begins to read those that are due.
-    pub(crate) fn launch(&mut self, files: &FollowedFiles, archivist: impl FnOnce() -> Archivist) {
+    pub(crate) fn launch(&mut self, files: &FollowedFiles, reader: impl FnOnce() -> ArchiveReader) {
         let now = Instant::now();
         if self.due().is_none_or(|due| due > now) {
             return;
         }
-        let mut found = Vec::new();
-        self.turns.retain(|key, turn| match files.archive(*key) {
+        let mut archives = Vec::new();
+        self.waiting.retain(|key, next| match files.archive(*key) {
             None => false,
-            Some(archive) => {
-                if turn.due <= now {
-                    turn.wait = (turn.wait * 2).min(LONGEST);
-                    turn.due = now + turn.wait;
-                    found.push(archive);
+            Some((path, requested)) => {
+                if next.due <= now {
+                    next.due = now + next.waits.wait();
+                    archives.push(Archive { path: path.to_path_buf(), key: *key, requested });
                 }
                 true
             }
         });
-        if !found.is_empty() {
-            found.sort_by(|one, other| one.path.cmp(&other.path));
-            self.reading = Some(tokio::spawn(archivist().read(found)));
+        if !archives.is_empty() {
+            archives.sort_by(|one, other| one.path.cmp(&other.path));
+            self.reading = Some(tokio::spawn(reader().read_all(archives)));
         }
     }
 
@@ -82,26 +137,26 @@ impl Archives {
             None => std::future::pending().await,
         };
         self.reading = None;
-        for (found, verdict) in read {
-            let path = found.path.display();
-            match verdict {
-                Ok(Verdict::Held | Verdict::Incomplete) => continue, // it has its next turn
-                Ok(Verdict::Stored(0)) => {}
-                Ok(Verdict::Stored(lines)) => info!(%path, lines, "finished from its archive"),
-                Ok(Verdict::Stranger) => info!(
+        for (archive, outcome) in read {
+            let path = archive.path.display();
+            match outcome {
+                Ok(Outcome::Held | Outcome::Incomplete) => continue, // it is tried again
+                Ok(Outcome::Stored(0)) => {}
+                Ok(Outcome::Stored(lines)) => info!(%path, lines, "finished from its archive"),
+                Ok(Outcome::NotFollowed) => info!(
                     %path,
                     "an archive of a log that was not followed here: left alone; \
                      `log-ingestd import` reads it"
                 ),
-                // Gone, or renamed and found again by the next look.
-                Err(error) if is_missing(&error) => continue,
+                // Deleted, or renamed and found again by the next look.
+                Err(error) if is_io(&error, io::ErrorKind::NotFound) => continue,
                 Err(error) => warn!(%path, "cannot read this archive: {error:#}"),
             }
-            self.turns.remove(&found.key);
+            self.waiting.remove(&archive.key);
         }
     }
 
-    /// Lets the task end, or ends it.
+    /// Lets the task end, or ends it after `patience`.
     pub(crate) async fn stop(&mut self, patience: Duration) {
         let Some(mut reading) = self.reading.take() else { return };
         if tokio::time::timeout(patience, &mut reading).await.is_err() {
@@ -110,7 +165,190 @@ impl Archives {
     }
 }
 
-fn is_missing(error: &anyhow::Error) -> bool {
-    let cause = error.downcast_ref::<std::io::Error>();
-    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::NotFound)
+/// Reads archives, one after another, over connections of its own.
+pub(crate) struct ArchiveReader {
+    pub(crate) store: Store,
+    pub(crate) config: Config,
+    pub(crate) shutdown: Shutdown,
+    /// Files that this process follows.
+    pub(crate) followed: HashSet<FileId>,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+/// What one reading of archives needs.
+struct Session {
+    /// Holds the claims.
+    committer: Committer,
+    commits: OrderedCommits,
+    formats: Formats,
+    /// Paths of the host's logs, and when each was first seen; once they are asked for.
+    known_logs: Option<Vec<(String, Micros)>>,
+}
+
+/// Whether more may be written to an archive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ArchiveState {
+    Complete,
+    BeingWritten,
+}
+
+impl ArchiveReader {
+    async fn read_all(self, archives: Vec<Archive>) -> Read {
+        let owner = owner(&self.config.host);
+        let mut session = Session {
+            committer: Committer::new(self.store.clone(), owner.clone(), None),
+            commits: OrderedCommits::new(self.store.clone(), owner, 1),
+            formats: Formats::new(self.config.parsing.clone()),
+            known_logs: None,
+        };
+        let mut read = Vec::new();
+        for archive in archives {
+            let outcome = self.read(&mut session, &archive).await;
+            read.push((archive, outcome));
+        }
+        session.commits.end().await;
+        session.committer.end().await;
+        read
+    }
+
+    /// Reads one archive.
+    async fn read(&self, session: &mut Session, archive: &Archive) -> anyhow::Result<Outcome> {
+        let source = Source::open(&archive.path)?;
+        let sample = match sample(|limit| source.sample(limit)) {
+            Ok(sample) => sample,
+            Err(error) => return incomplete(error.into()),
+        };
+        let state = match now() - source.changed_us > AT_REST_US {
+            true => ArchiveState::Complete,
+            false => ArchiveState::BeingWritten,
+        };
+        let head = match state {
+            ArchiveState::Complete => whole_head_fingerprint(&sample),
+            ArchiveState::BeingWritten => head_fingerprint(&sample),
+        };
+        let Some(head) = head else {
+            return Ok(match state {
+                ArchiveState::Complete => Outcome::Stored(0),
+                ArchiveState::BeingWritten => Outcome::Incomplete,
+            });
+        };
+        let seen =
+            Sighting { key: Some(archive.key), ..source.sighting(&self.config.host, Some(head)) };
+        let mut file = UnknownFile { source, seen, format: Err(Undetected::UnknownFormat) };
+        let mut terms = self.terms();
+        let mut registered =
+            register(&mut session.committer, &mut session.formats, &file, &terms).await;
+        if let Ok(Registered::Unknown(_)) = registered
+            && (archive.requested || self.was_followed_here(&file.source, session).await?)
+        {
+            if state == ArchiveState::BeingWritten {
+                return Ok(Outcome::Incomplete);
+            }
+            terms.new_file = NewFileIs::Registered;
+            file.format = session.formats.format_of_complete(&file.source, sample);
+            registered =
+                register(&mut session.committer, &mut session.formats, &file, &terms).await;
+        }
+        match registered {
+            Ok(Registered::Claimed(registration)) => {
+                self.store(session, &file.source, *registration, state).await
+            }
+            Ok(Registered::Stored) => Ok(Outcome::Stored(0)),
+            Ok(Registered::Unknown(_)) => Ok(Outcome::NotFollowed),
+            Ok(Registered::Held) => Ok(Outcome::Held),
+            Err(error) => incomplete(error),
+        }
+    }
+
+    fn terms(&self) -> Terms<'_> {
+        Terms {
+            policy: Policy::ARCHIVE,
+            held_here: &self.followed,
+            new_file: NewFileIs::Reported,
+            name: StoredName::TakenOver,
+            other_writer: OtherWriter::WaitedFor,
+            losses: LossCounter::Metrics(Arc::clone(&self.metrics)),
+        }
+    }
+
+    /// Stores what is not stored of a claimed archive. Closes it, or releases it.
+    async fn store(
+        &self,
+        session: &mut Session,
+        source: &Source,
+        registration: Registration,
+        state: ArchiveState,
+    ) -> anyhow::Result<Outcome> {
+        let Registration { mut claim, format, .. } = registration;
+        let known_size = claim.known_size();
+        let content = match state {
+            ArchiveState::Complete => Content::whole(source, &format),
+            ArchiveState::BeingWritten => Content::growing(source, &format),
+        };
+        let mut lines = 0;
+        let mut on_stored = |batch: &Batch, _| {
+            lines += batch.lines();
+            self.metrics.ingest.stored(batch);
+        };
+        let mut storer = FileStorer {
+            committer: &mut session.committer,
+            commits: &mut session.commits,
+            shutdown: &self.shutdown,
+            cutoff: None,
+            on_stored: &mut on_stored,
+        };
+        let end = storer.store(content, claim.claim_mut()).await;
+        let outcome = match (end, state) {
+            (Ok(End::Whole), _) | (Ok(End::Rest(_)), ArchiveState::Complete) => {
+                Ok(Outcome::Stored(lines))
+            }
+            (Ok(End::Rest(_)), ArchiveState::BeingWritten) => Ok(Outcome::Incomplete),
+            (Ok(End::Interrupted), _) => Ok(Outcome::Held),
+            (Err(error), _) => incomplete(error),
+        };
+        let writer = session.committer.available_writer().await?;
+        match outcome {
+            Ok(Outcome::Stored(_)) => {
+                claim.close(writer, source.path(), known_size, Ending::Compressed).await?;
+            }
+            _ => claim.release(writer).await?,
+        }
+        outcome
+    }
+
+    /// Returns whether a log of such a name was already followed in that directory when this
+    /// archive's content was last written: compressing keeps that time.
+    async fn was_followed_here(
+        &self,
+        source: &Source,
+        session: &mut Session,
+    ) -> anyhow::Result<bool> {
+        let known_logs = match &mut session.known_logs {
+            Some(known) => known,
+            none => {
+                let files = self.store.files(Some(&self.config.host)).await?;
+                let seen = files.into_iter().map(|file| (file.checkpoint.path, file.first_seen_at));
+                none.insert(seen.collect())
+            }
+        };
+        let directory = |path: &str| Path::new(path).parent().map(Path::to_path_buf);
+        let here = directory(&source.name);
+        Ok(known_logs.iter().any(|(path, first_seen)| {
+            *first_seen < source.changed_us
+                && directory(path) == here
+                && related_names(path, &source.name)
+        }))
+    }
+}
+
+/// Returns [`Outcome::Incomplete`] for an archive that ends too early: it may still be written.
+fn incomplete(error: anyhow::Error) -> anyhow::Result<Outcome> {
+    match is_io(&error, io::ErrorKind::UnexpectedEof) {
+        true => Ok(Outcome::Incomplete),
+        false => Err(error),
+    }
+}
+
+fn is_io(error: &anyhow::Error, kind: io::ErrorKind) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|cause| cause.kind() == kind)
 }

@@ -6,7 +6,6 @@ pub(crate) mod ingest;
 mod missing;
 mod page;
 mod register;
-mod resolve;
 mod streams;
 mod supervisor;
 mod watch;

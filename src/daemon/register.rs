@@ -1,357 +1,366 @@
-//! New files meet what the store remembers.
+//! Decides about new files, by what the store remembers.
 //!
 //! In two rounds. First, files that are the same object with the same content go on where they
-//! stood. Then the others: a copy of a followed file is left alone, the copy of a file that is no
-//! longer itself (truncated after it was copied, moved across file systems, restored) takes over
-//! its identity and its offset, and everything else is new and read from its beginning. What was
-//! cut off and is found nowhere is counted as lost, in the store.
+//! stood. Then the others: a copy of a followed file is left alone; the copy of a file that is no
+//! longer where it was (truncated after it was copied, moved across file systems, restored) takes
+//! over its identity and its offset; everything else is new and read from its beginning. What was
+//! truncated and is found nowhere is lost, and is counted.
 
-use std::cmp::Reverse;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
-use crate::model::{Checkpoint, FileId, Fingerprint, NewFile, Sighting};
-use crate::source::Envelope;
-use crate::source::Tail;
-use crate::source::fingerprint::ContentMatch;
-use crate::store::{FIRST_EPOCH, StoreError, Writer};
+use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, Ending, LossCounter};
+use crate::identity::content::{Content, TailedFile};
+use crate::identity::detect::{Detected, Formats, Inspected, MoreLines, inspect, log_left_alone};
+use crate::identity::register::new_file;
+use crate::identity::resolve::{Comparison, Decision, Policy, decide};
+use crate::model::{Checkpoint, FileId, Fingerprint, Sighting};
+use crate::pipeline::backoff::{Backoff, Jitter};
+use crate::source::{Envelope, Tail};
+use crate::store::{StoreError, Writer};
 
-use crate::daemon::files::{Followed, FollowedFiles, IgnoredFile, Waiting, Why};
-use crate::daemon::resolve::{Applicant, Verdict, is_object, judge, liken};
-use crate::identity::detect::{Examined, Unreadable, examine, settle_format};
-use crate::identity::formats::{Format, Formats};
+use crate::daemon::files::{FollowedFile, FollowedFiles, IgnoredFile, IgnoredReason, Waiting};
 
-/// Time until the first try to claim again a file that another writer holds: the server may just
-/// not have noticed yet that a killed daemon is gone.
-const HELD_FIRST: Duration = Duration::from_millis(250);
+/// The waits between two requests for a file that another writer holds. The first is short: the
+/// server may just not have noticed yet that a killed daemon is gone.
+const HELD_BY_ANOTHER: Backoff =
+    Backoff::new(Duration::from_millis(250), Duration::from_secs(5), Jitter::None);
 
-/// The longest time between two tries; each is twice the one before.
-const HELD_LONGEST: Duration = Duration::from_secs(5);
+/// A new log, and what was found out about it.
+struct NewLog {
+    tail: Tail,
+    head: Fingerprint,
+    detected: Detected,
+    seen: Sighting,
+    compared: Comparison,
+}
 
-/// Brings every new file to a verdict. A store that fails leaves the rest for the next time.
+impl NewLog {
+    fn content(&self) -> TailedFile<'_> {
+        TailedFile { tail: &self.tail, head: self.head }
+    }
+}
+
+/// What became of a new log.
+enum Registered {
+    /// It is this file, and this process writes it.
+    Claimed(ClaimedFile),
+    /// Another writer holds this file.
+    HeldByAnother(FileId),
+    /// It is not followed.
+    Ignored(IgnoredReason),
+    /// Something has changed since it was compared: decide again.
+    Undecided,
+}
+
+/// A store that failed, and the file that it was asked about.
+type Failed = Box<(StoreError, Tail)>;
+
+/// Decides about every new file. If the store fails, the others are decided about the next time.
 ///
 /// # Errors
-/// What the store says.
-pub(crate) async fn enroll(
+/// The store's.
+pub(crate) async fn register_new_files(
     files: &mut FollowedFiles,
     formats: &mut Formats,
     host: &str,
     writer: &mut Writer,
+    losses: &LossCounter,
 ) -> Result<(), StoreError> {
-    let mut applicants = Vec::new();
-    let mut disowned = Vec::new();
-    let mut waiting = take_new(files).into_iter();
-    while let Some(mut tail) = waiting.next() {
-        let streamed = files.streamed(tail.path());
-        match examine(formats, host, &mut tail, streamed.as_ref()) {
-            Ok(Examined::Log { head, choice, seen }) => {
-                let known = match writer.candidates(&seen).await {
-                    Ok(known) => known,
-                    Err(error) => {
-                        give_back(files, applicants, tail);
-                        files.ignored.extend(waiting.map(IgnoredFile::waiting));
-                        return Err(error);
-                    }
-                };
-                let mut known: Vec<_> =
-                    known.into_iter().filter_map(|c| liken(&tail, c, head)).collect();
-                // Of two that are alike, it is the one of which more is stored: a file of which
-                // nothing is stored is known by its first line only.
-                known.sort_by_key(|(known, _)| Reverse(known.committed));
-                // Truncated while it was compared: its first line was compared with one content
-                // and its tail fingerprint with another.
-                if tail.head_fingerprint().ok().flatten() != Some(head) {
-                    files.ignored.push(IgnoredFile::waiting(tail));
-                    continue;
-                }
-                let (format, told) = match settle_format(formats, choice, &known) {
-                    Ok(chosen) => chosen,
-                    Err(unreadable) => {
-                        let size = tail.size();
-                        let open = tell_unreadable(files, &tail, unreadable, streamed.is_some());
-                        files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open }));
-                        continue;
-                    }
-                };
-                applicants.push(Applicant { tail, head, format, told, seen, known });
-            }
-            Ok(Examined::NotOurs { open }) => {
-                let size = tail.size();
-                files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open }));
-            }
-            Ok(Examined::Archive) => {
-                let size = tail.size();
-                files.new_archives.push(tail.key());
-                files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open: true }));
-            }
-            // Gone before it was read, and not held open: if it comes back, it is new again.
-            Err(error) if !tail.is_open() && error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                warn!(path = %tail.path().display(), %error, "cannot read this file");
-                let size = tail.size();
-                files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open: true }));
+    let mut logs = Vec::new();
+    let mut undecided = take_undecided(files).into_iter();
+    while let Some(tail) = undecided.next() {
+        match inspect_and_compare(files, formats, host, writer, tail).await {
+            Ok(Some(log)) => logs.push(log),
+            Ok(None) => {}
+            Err(failed) => {
+                let (error, tail) = *failed;
+                put_back(files, logs.into_iter(), tail);
+                files.ignored.extend(undecided.map(IgnoredFile::undecided));
+                return Err(error);
             }
         }
     }
     // Round one: the same object goes first, so that a copy cannot take its place.
-    let (same, others): (Vec<_>, Vec<_>) = applicants.into_iter().partition(|applicant| {
-        applicant.known.iter().any(|(known, content_match)| {
-            *content_match == ContentMatch::Same && is_object(known, &applicant.tail)
-        })
-    });
-    for applicant in &others {
-        for (known, _) in &applicant.known {
-            if is_object(known, &applicant.tail) && !known.closed {
-                disowned.push(known.clone());
-            }
-        }
-    }
+    let (same, others): (Vec<_>, Vec<_>) = logs
+        .into_iter()
+        .partition(|log| log.compared.same_object_and_content(&log.content()).is_some());
+    let replaced: Vec<Checkpoint> = others
+        .iter()
+        .flat_map(|log| log.compared.replaced(&log.content()).cloned().collect::<Vec<_>>())
+        .collect();
     let mut queue = same.into_iter().chain(others);
-    while let Some(applicant) = queue.next() {
-        let verdict = judge(files, &applicant);
-        if let Err(failed) = settle(files, writer, applicant, verdict).await {
+    while let Some(log) = queue.next() {
+        if let Err(failed) = register(files, writer, log, losses).await {
             let (error, tail) = *failed;
-            give_back(files, queue.collect(), tail);
+            put_back(files, queue, tail);
             return Err(error);
         }
     }
-    for known in disowned {
-        let taken = files.followed.iter().any(|file| file.file == known.file)
-            || files.truncated.iter().any(|file| file.file == known.file);
-        if !taken {
-            close_disowned(writer, host, &known).await?;
+    for known in replaced {
+        let is_here = files.followed.iter().any(|file| file.file() == known.file)
+            || files.truncated.iter().any(|file| file.file() == known.file);
+        if !is_here {
+            close_replaced(writer, host, &known, losses).await?;
         }
     }
     Ok(())
 }
 
-/// Nobody can read it, and nobody knows it. Whether more lines may change that.
-fn tell_unreadable(
-    files: &mut FollowedFiles,
-    tail: &Tail,
-    unreadable: Unreadable,
-    streamed: bool,
-) -> bool {
-    let path = tail.path().display();
-    match unreadable {
-        _ if streamed => {
-            if files.undecided.insert(tail.path().to_path_buf()) {
-                warn!(%path, "no known format reads the first lines of this stream; it waits for \
-                    more of them, or give --format");
-            }
-            true
-        }
-        Unreadable::Unknown => {
-            warn!(%path, "no known format reads the first lines of this file: left alone; give \
-                --format, or leave it out with --exclude");
-            true
-        }
-        Unreadable::Contained { open: true } => {
-            debug!(%path, "a container's log without access lines so far");
-            true
-        }
-        Unreadable::Contained { open: false } => {
-            info!(%path, "a container's log whose first 256 KiB hold no access line: left alone");
-            false
-        }
-    }
-}
-
-/// Every file that awaits a verdict, out of the files.
-fn take_new(files: &mut FollowedFiles) -> Vec<Tail> {
+/// Takes out every file about which is to be decided now.
+fn take_undecided(files: &mut FollowedFiles) -> Vec<Tail> {
     let now = Instant::now();
     let mut taken = Vec::new();
-    let mut kept = Vec::new();
-    for ignored_file in files.ignored.drain(..) {
-        match ignored_file.why {
-            Why::New(tail) => taken.push(tail),
-            Why::Held { tail, until } if until <= now => taken.push(tail),
-            _ => kept.push(ignored_file),
+    let mut others = Vec::new();
+    for file in files.ignored.drain(..) {
+        match file.reason {
+            IgnoredReason::Undecided(tail) => taken.push(tail),
+            IgnoredReason::HeldByAnotherWriter { tail, until } if until <= now => taken.push(tail),
+            reason => others.push(IgnoredFile { reason, ..file }),
         }
     }
-    files.ignored = kept;
+    files.ignored = others;
     taken
 }
 
-/// The store failed: these wait for the next time.
-fn give_back(files: &mut FollowedFiles, rest: Vec<Applicant>, first: Tail) {
-    let rest = rest.into_iter().map(|applicant| applicant.tail);
-    files.ignored.extend(std::iter::once(first).chain(rest).map(IgnoredFile::waiting));
+/// Has these files be decided about the next time.
+fn put_back(files: &mut FollowedFiles, logs: impl Iterator<Item = NewLog>, first: Tail) {
+    let tails = std::iter::once(first).chain(logs.map(|log| log.tail));
+    files.ignored.extend(tails.map(IgnoredFile::undecided));
 }
 
-type Failed = Box<(StoreError, Tail)>;
-
-/// What the store made of a verdict.
-enum Taken {
-    /// It is ours, from this offset on.
-    Claimed(Box<Checkpoint>),
-    /// Another writer has it.
-    Held(FileId),
-    /// It is left alone.
-    CopyOf(FileId),
-    /// So is this one, whatever comes.
-    Damaged,
-    /// Things have changed since they were compared: ask again.
-    Again,
+/// Inspects a file, and compares it with what the store remembers. Returns `None` if it is ignored.
+async fn inspect_and_compare(
+    files: &mut FollowedFiles,
+    formats: &mut Formats,
+    host: &str,
+    writer: &mut Writer,
+    mut tail: Tail,
+) -> Result<Option<NewLog>, Failed> {
+    let stream = files.stream_file(tail.path());
+    let (head, detected) = match inspect(formats, &mut tail, stream.as_ref()) {
+        Ok(Inspected::Log { head, detected }) => (head, detected),
+        Ok(Inspected::Archive) => {
+            files.new_archives.push(tail.key());
+            let reason = IgnoredReason::Archive { size: tail.size() };
+            files.ignored.push(IgnoredFile::new(&tail, reason));
+            return Ok(None);
+        }
+        Ok(Inspected::NoLog(why)) => {
+            let reason =
+                IgnoredReason::NoLog { size: tail.size(), more: log_left_alone(&tail, why) };
+            files.ignored.push(IgnoredFile::new(&tail, reason));
+            return Ok(None);
+        }
+        Err(error) => {
+            ignore_unreadable(files, &tail, &error);
+            return Ok(None);
+        }
+    };
+    let seen = Sighting {
+        host: host.to_owned(),
+        path: tail.path().to_string_lossy().into_owned(),
+        key: Some(tail.key()),
+        head: Some(head),
+    };
+    let known = match writer.candidates(&seen).await {
+        Ok(known) => known,
+        Err(error) => return Err(Box::new((error, tail))),
+    };
+    let content = TailedFile { tail: &tail, head };
+    let compared = Comparison::of(&content, known);
+    // Truncated while it was compared: its first line was compared with one content and its last
+    // bytes with another.
+    if !content.is_intact() {
+        files.ignored.push(IgnoredFile::undecided(tail));
+        return Ok(None);
+    }
+    match formats.stored_or_detected(&compared.matches, detected) {
+        Ok(detected) => Ok(Some(NewLog { tail, head, detected, seen, compared })),
+        Err(why) => {
+            let more = match stream {
+                Some(_) => log_undetected_stream(files, &tail),
+                None => log_left_alone(&tail, why),
+            };
+            let reason = IgnoredReason::NoLog { size: tail.size(), more };
+            files.ignored.push(IgnoredFile::new(&tail, reason));
+            Ok(None)
+        }
+    }
 }
 
-async fn settle(
+/// Ignores a file that cannot be read. One that was deleted before it was read, and is not held
+/// open, is forgotten: if it comes back, it is new again.
+fn ignore_unreadable(files: &mut FollowedFiles, tail: &Tail, error: &io::Error) {
+    if !tail.is_open() && error.kind() == io::ErrorKind::NotFound {
+        return;
+    }
+    warn!(path = %tail.path().display(), %error, "cannot read this file");
+    let reason = IgnoredReason::Unreadable { size: tail.size() };
+    files.ignored.push(IgnoredFile::new(tail, reason));
+}
+
+/// Says once that no format reads the lines of a stream so far.
+fn log_undetected_stream(files: &mut FollowedFiles, tail: &Tail) -> MoreLines {
+    if files.undetected_streams.insert(tail.path().to_path_buf()) {
+        warn!(path = %tail.path().display(), "no known format reads the first lines of this stream; \
+            it waits for more of them, or give --format");
+    }
+    MoreLines::MayHelp
+}
+
+/// Decides about a log, and follows it if it is ours to store.
+async fn register(
     files: &mut FollowedFiles,
     writer: &mut Writer,
-    applicant: Applicant,
-    verdict: Verdict,
+    mut log: NewLog,
+    losses: &LossCounter,
 ) -> Result<(), Failed> {
-    let taken = match take(writer, &applicant, verdict).await {
-        Ok(taken) => taken,
-        Err(error) => return Err(Box::new((error, applicant.tail))),
+    let policy = if files.spool.covers(log.tail.path()) { Policy::SPOOL } else { Policy::DAEMON };
+    let content = TailedFile { tail: &log.tail, head: log.head };
+    let here = files.that_may_be(&content, &log.compared);
+    let decision = decide(&content, &mut log.compared, &here, policy);
+    drop(here);
+    let registered = match decision {
+        Decision::Unreadable(error) => {
+            ignore_unreadable(files, &log.tail, &error);
+            return Ok(());
+        }
+        decision => match ask_store(writer, &log, decision, losses).await {
+            Ok(registered) => registered,
+            Err(error) => return Err(Box::new((error, log.tail))),
+        },
     };
-    let Applicant { tail, head, format, told, .. } = applicant;
-    let path = tail.path();
-    match taken {
-        Taken::CopyOf(file) => {
-            let size = tail.size();
-            files.ignored.push(IgnoredFile::new(&tail, Why::CopyOf { file, size }));
+    match registered {
+        Registered::Claimed(claim) => follow(files, writer, log, claim).await,
+        Registered::HeldByAnother(file) => {
+            hold_back(files, log.tail, file);
+            Ok(())
         }
-        Taken::Damaged => {
-            warn!(path = %path.display(), "this file of the spool does not hold what was stored of it, \
-                as after a power cut: left alone; what came last may be lost");
-            let size = tail.size();
-            files.ignored.push(IgnoredFile::new(&tail, Why::NotOurs { size, open: false }));
+        Registered::Ignored(reason) => {
+            files.ignored.push(IgnoredFile::new(&log.tail, reason));
+            Ok(())
         }
-        Taken::Again => files.ignored.push(IgnoredFile::waiting(tail)),
-        Taken::Held(file) => {
-            let wait = match files.held.get(&file) {
-                Some(last) => (*last * 2).min(HELD_LONGEST),
-                None => {
-                    warn!(path = %path.display(),
-                        "another log-ingestd writes this file: waiting for it");
-                    HELD_FIRST
-                }
-            };
-            files.held.insert(file, wait);
-            files.ignored.push(IgnoredFile::held(tail, Instant::now() + wait));
-        }
-        Taken::Claimed(claimed) => {
-            files.held.remove(&claimed.file);
-            let truncated_file =
-                files.truncated.iter().find(|truncated_file| truncated_file.file == claimed.file);
-            let expected =
-                truncated_file.map_or(0, |truncated_file| truncated_file.size).max(claimed.size);
-            if expected > tail.size() {
-                let bytes = expected - tail.size();
-                warn!(file = claimed.file.0, path = %path.display(), bytes,
-                    "this copy does not hold all of the file: these bytes are lost");
-                if let Err(error) = writer.lose(claimed.file, claimed.epoch, bytes).await {
-                    return Err(Box::new((error, tail)));
-                }
-            }
-            files.truncated.retain(|truncated_file| truncated_file.file != claimed.file);
-            if claimed.epoch == FIRST_EPOCH {
-                let envelope = format.envelope.map(Envelope::name);
-                let (format, about) = told
-                    .map_or((format.parser.layout().format(), "as given"), |preset| {
-                        (preset.name, preset.about)
-                    });
-                info!(file = claimed.file.0, path = %path.display(), format, about, envelope,
-                    "following a new file");
-            } else {
-                info!(file = claimed.file.0, path = %path.display(), offset = claimed.committed,
-                    "following on");
-            }
-            files.followed.push(followed(tail, &claimed, head, format));
+        Registered::Undecided => {
+            files.ignored.push(IgnoredFile::undecided(log.tail));
+            Ok(())
         }
     }
-    Ok(())
 }
 
-/// Asks the store for the file.
-async fn take(
+/// Asks the store for the file that the log was decided to be.
+async fn ask_store(
     writer: &mut Writer,
-    applicant: &Applicant,
-    verdict: Verdict,
-) -> Result<Taken, StoreError> {
-    let Applicant { format, seen, known, .. } = applicant;
-    let file = match verdict {
-        Verdict::CopyOf(file) => return Ok(Taken::CopyOf(file)),
-        Verdict::Wait => return Ok(Taken::Again),
-        Verdict::Damaged => return Ok(Taken::Damaged),
-        Verdict::Resume(file) | Verdict::Adopt(file) => file,
-        Verdict::New => {
-            let new = NewFile {
-                sighting: seen.clone(),
-                format: format.format.clone(),
-                time_estimated: !format.has_time,
-            };
-            let known: Vec<FileId> = known.iter().map(|(known, _)| known.file).collect();
-            let registered = writer.register(&new, &known).await?;
-            return Ok(registered.map_or(Taken::Again, |new| Taken::Claimed(Box::new(new))));
+    log: &NewLog,
+    decision: Decision,
+    losses: &LossCounter,
+) -> Result<Registered, StoreError> {
+    let NewLog { tail, detected, seen, compared, .. } = log;
+    let size = tail.size();
+    let file = match decision {
+        Decision::Resume(file) | Decision::Adopt(file) => file,
+        Decision::CopyOf(file) => {
+            return Ok(Registered::Ignored(IgnoredReason::CopyOf { file, size }));
         }
+        Decision::Damaged => {
+            warn!(path = %tail.path().display(), "this file of the spool does not hold what was \
+                stored of it, as after a power cut: left alone; what came last may be lost");
+            return Ok(Registered::Ignored(IgnoredReason::Damaged { size }));
+        }
+        Decision::New => {
+            let new = new_file(seen, &detected.format);
+            let known: Vec<FileId> = compared.matches.iter().map(|(known, _)| known.file).collect();
+            let claim = ClaimedFile::register(writer, &new, &known, losses).await?;
+            return Ok(claim.map_or(Registered::Undecided, Registered::Claimed));
+        }
+        // The others are decisions for other policies.
+        Decision::Wait
+        | Decision::Held
+        | Decision::AlreadyRead
+        | Decision::MayBeContained { .. }
+        | Decision::Changed(_)
+        | Decision::Unreadable(_) => return Ok(Registered::Undecided),
     };
-    let compared_at = known.iter().find(|(known, _)| known.file == file);
-    let compared_at = compared_at.map_or(0, |(known, _)| known.committed);
-    match writer.claim(file, seen, &format.format).await? {
-        // Somebody else has stored more since the content was compared: compare that too.
-        Some(claimed) if claimed.committed != compared_at => {
-            writer.release(claimed.file).await?;
-            Ok(Taken::Again)
-        }
-        Some(claimed) => Ok(Taken::Claimed(Box::new(claimed))),
-        None => Ok(Taken::Held(file)),
-    }
+    let known = compared.matches.iter().find(|(known, _)| known.file == file);
+    let compared = known.map_or(Compared::unread(file), |(known, _)| Compared::from(known));
+    let format = &detected.format.format;
+    Ok(match ClaimedFile::claim_known(writer, compared, seen, format, losses).await? {
+        ClaimResult::Claimed(claim) => Registered::Claimed(claim),
+        ClaimResult::HeldByAnother => Registered::HeldByAnother(file),
+        ClaimResult::Outdated => Registered::Undecided,
+    })
 }
 
-fn followed(
-    mut tail: Tail,
-    claimed: &Checkpoint,
-    head: Fingerprint,
-    format: Arc<Format>,
-) -> Followed {
-    tail.advance(claimed.position());
-    tail.mark_verified(); // by its first line, and by the tail fingerprint if there is one
-    Followed {
+/// Waits for a file that another writer holds.
+fn hold_back(files: &mut FollowedFiles, tail: Tail, file: FileId) {
+    let waits = files.held_by_others.entry(file).or_insert_with(|| {
+        warn!(path = %tail.path().display(), "another log-ingestd writes this file: waiting for it");
+        HELD_BY_ANOTHER
+    });
+    let until = Instant::now() + waits.wait();
+    files.ignored.push(IgnoredFile::held_by_another_writer(tail, until));
+}
+
+/// Follows a log that is claimed.
+async fn follow(
+    files: &mut FollowedFiles,
+    writer: &mut Writer,
+    log: NewLog,
+    mut claim: ClaimedFile,
+) -> Result<(), Failed> {
+    let NewLog { mut tail, head, detected: Detected { format, preset }, .. } = log;
+    let file = claim.file();
+    files.held_by_others.remove(&file);
+    let truncated = files.truncated.iter().find(|truncated| truncated.file() == file);
+    let known_size = truncated.map_or(0, |truncated| truncated.size).max(claim.known_size());
+    let lost = claim.lose_what_a_copy_lacks(writer, tail.path(), tail.size(), known_size);
+    if let Err(error) = lost.await {
+        return Err(Box::new((error, tail)));
+    }
+    files.truncated.retain(|truncated| truncated.file() != file);
+    let path = tail.path().display();
+    if claim.is_new() {
+        let envelope = format.envelope.map(Envelope::name);
+        let (name, about) = preset
+            .map_or((format.parser.layout().format(), "as given"), |preset| {
+                (preset.name, preset.about)
+            });
+        info!(file = file.0, %path, format = name, about, envelope, "following a new file");
+    } else {
+        info!(file = file.0, %path, offset = claim.committed().offset, "following on");
+    }
+    tail.advance(claim.committed());
+    tail.mark_verified(); // by its first line, and by the bytes before the offset if there are any
+    files.followed.push(FollowedFile {
         tail,
-        file: claimed.file,
-        epoch: claimed.epoch,
-        format,
+        claim,
+        format: Arc::clone(&format),
         head: Some(head),
-        committed: claimed.position(),
         ready: true,
         stuck_at: None,
         skipped_line: None,
         nameless: None,
         renamed: false,
-        refused: None,
         waiting: Waiting::default(),
-    }
+    });
+    Ok(())
 }
 
-/// A file was truncated or replaced while nobody looked, and its bytes were found nowhere.
-async fn close_disowned(
+/// Closes a file that was truncated or replaced while no daemon followed it, and whose bytes were
+/// found nowhere.
+async fn close_replaced(
     writer: &mut Writer,
     host: &str,
     known: &Checkpoint,
+    losses: &LossCounter,
 ) -> Result<(), StoreError> {
-    let seen = Sighting {
-        host: host.to_owned(),
-        path: known.path.clone(),
-        key: known.key,
-        head: known.head,
-    };
-    let Some(known) = writer.claim(known.file, &seen, &known.format).await? else {
-        return Ok(()); // whoever follows it will see the same, and knows more
-    };
-    let lost = known.size.saturating_sub(known.committed);
-    if lost > 0 {
-        warn!(
-            file = known.file.0,
-            path = known.path,
-            bytes = lost,
-            "truncated before all of it was read: these bytes are lost"
-        );
+    // A writer that holds it sees the same, and knows more.
+    if let Some(mut file) = ClaimedFile::claim_unread(writer, known, host, losses).await? {
+        let size = file.known_size();
+        file.close(writer, known.path.as_ref(), size, Ending::Truncated).await?;
     }
-    writer.close(known.file, known.epoch, lost, "truncated or replaced").await?;
-    writer.release(known.file).await
+    Ok(())
 }

@@ -1,104 +1,447 @@
-//! What a new file is, by itself: an access log and its format, or nothing of ours.
+//! Detects the format and the envelope of a file: by what the user gave, else by its first lines.
+//!
+//! A container's log is detected by the envelope of its first lines, whatever format the user gave.
+//! It begins with what the program prints at its start, so that its format is looked for in a larger
+//! sample, and waited for.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::io;
 use std::sync::Arc;
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use crate::format::Preset;
-use crate::model::{Checkpoint, Fingerprint, Sighting};
+use crate::format;
+use crate::format::{Detection, Layout, LineParser, Parsed, Parsing, Preset};
+use crate::model::{Checkpoint, Fingerprint};
+use crate::pipeline::file_format::Format;
 use crate::source::fingerprint::{ContentMatch, head_fingerprint};
-use crate::source::{Compression, Tail};
+use crate::source::whole_file::Source;
+use crate::source::{BOUNDS, Block, Compression, Envelope, Joined, OutputStream, Tail};
 
-use crate::daemon::files::Streamed;
-use crate::identity::formats::{Choice, Format, Formats, SAMPLE, sample};
+/// Bytes at a file's beginning that its format is detected from (64 KiB).
+pub(crate) const SAMPLE: usize = 64 << 10;
 
-/// A format, and the preset if it was told from the lines.
-pub(crate) type Chosen = (Arc<Format>, Option<&'static Preset>);
+/// Bytes at the beginning of a container's log that its format is detected from (256 KiB).
+const ENVELOPED_SAMPLE: usize = 256 << 10;
 
-/// Why a log has no format.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Unreadable {
-    /// No known format reads its lines.
-    Unknown,
-    /// A container's log without access lines; whether that may change.
-    Contained { open: bool },
+/// Lines of them that are tried; of a container's log, at a time.
+const SAMPLE_LINES: usize = 64;
+
+/// The word before a stored format that itself begins like the name of an envelope.
+const PLAIN: &str = "plain";
+
+/// Returns the first bytes of a file, as many as its format is detected from. `first_bytes` returns
+/// as many as it is asked for, or all that there are.
+///
+/// # Errors
+/// What `first_bytes` returns.
+pub(crate) fn sample(first_bytes: impl Fn(usize) -> io::Result<Vec<u8>>) -> io::Result<Vec<u8>> {
+    let sample = first_bytes(SAMPLE)?;
+    match Envelope::of_file(&first_lines(&sample)) {
+        Some(_) if sample.len() >= SAMPLE => first_bytes(ENVELOPED_SAMPLE),
+        _ => Ok(sample),
+    }
 }
 
-/// What a file is, by itself.
-pub(crate) enum Examined {
-    /// A log, unless nobody can read it.
-    Log { head: Fingerprint, choice: Result<Chosen, Unreadable>, seen: Sighting },
-    NotOurs {
-        /// Whether more content may change that.
-        open: bool,
-    },
+/// Returns the first complete lines, without their ends.
+fn first_lines(sample: &[u8]) -> Vec<&[u8]> {
+    let complete = memchr::memrchr(b'\n', sample).map_or(0, |at| at + 1);
+    sample[..complete]
+        .split(|&byte| byte == b'\n')
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .take(SAMPLE_LINES)
+        .collect()
+}
+
+/// How a file is to be read.
+#[derive(Clone, Debug)]
+pub(crate) struct Detected {
+    pub(crate) format: Arc<Format>,
+    /// The preset, if it was detected from the lines and not given.
+    pub(crate) preset: Option<&'static Preset>,
+}
+
+/// Why a file has no format.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Undetected {
+    /// It holds no complete line yet.
+    NoLine,
+    /// It is Gunicorn's error log, which is not stored.
+    ErrorLog,
+    /// No known format reads its lines.
+    UnknownFormat,
+    /// It is a container's log without access lines.
+    NoAccessLine(MoreLines),
+}
+
+/// Whether more lines may change what was detected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MoreLines {
+    MayHelp,
+    DoNotHelp,
+}
+
+impl Undetected {
+    /// Returns what was found.
+    fn finding(self) -> &'static str {
+        match self {
+            Undetected::NoLine => "this file holds no complete line",
+            Undetected::ErrorLog => "this is Gunicorn's error log",
+            Undetected::UnknownFormat => "no known format reads the first lines of this file",
+            Undetected::NoAccessLine(_) => {
+                "a container's log whose first 256 KiB hold no access line"
+            }
+        }
+    }
+
+    /// Returns what the user can do about it.
+    fn advice(self) -> &'static str {
+        match self {
+            Undetected::NoLine => "a line is complete with its newline",
+            Undetected::ErrorLog => "the access log is another file",
+            Undetected::UnknownFormat => {
+                "give the access_log_format of your Gunicorn with --format, and try it with \
+                 `log-ingestd check FILE --format …`"
+            }
+            Undetected::NoAccessLine(_) => {
+                "give --format with what Gunicorn writes, without what the container's runtime \
+                 puts before it"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Undetected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.finding(), self.advice())
+    }
+}
+
+impl std::error::Error for Undetected {}
+
+/// Builds each parser once.
+#[derive(Debug)]
+pub(crate) struct Formats {
+    parsing: Parsing,
+    built: HashMap<String, Arc<Format>>,
+}
+
+impl Formats {
+    pub(crate) fn new(parsing: Parsing) -> Self {
+        Self { parsing, built: HashMap::new() }
+    }
+
+    /// Detects the format of a file by its `sample`.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub(crate) fn detect(&mut self, sample: &[u8]) -> Result<Detected, Undetected> {
+        if sample.len() < SAMPLE && memchr::memchr(b'\n', sample).is_none() {
+            return Err(Undetected::NoLine);
+        }
+        let lines = first_lines(sample);
+        if let Some(envelope) = Envelope::of_file(&lines) {
+            return self.detect_enveloped(envelope, sample);
+        }
+        let detection = format::detect(&lines);
+        if let Some(layout) = self.parsing.layout.clone() {
+            let format = self.build(None, layout);
+            let reads = |line: &&[u8]| !matches!(format.parser.parse(line), Parsed::Reject(_));
+            return match detection {
+                Detection::ErrorLog if !lines.iter().any(reads) => Err(Undetected::ErrorLog),
+                _ => Ok(Detected { format, preset: None }),
+            };
+        }
+        match detection {
+            Detection::Access(preset) => self.preset(None, preset),
+            Detection::ErrorLog => Err(Undetected::ErrorLog),
+            Detection::NotYet => Err(Undetected::NoLine),
+            Detection::Unknown => Err(Undetected::UnknownFormat),
+        }
+    }
+
+    /// Detects the format of a complete file, whose last line may have no end.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub(crate) fn detect_complete(&mut self, mut sample: Vec<u8>) -> Result<Detected, Undetected> {
+        if !sample.is_empty() && sample.len() < SAMPLE && !sample.ends_with(b"\n") {
+            sample.push(b'\n');
+        }
+        self.detect(&sample)
+    }
+
+    /// Detects the format of a complete file, and logs a preset.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub(crate) fn format_of_complete(
+        &mut self,
+        source: &Source,
+        sample: Vec<u8>,
+    ) -> Result<Arc<Format>, Undetected> {
+        let Detected { format, preset } = self.detect_complete(sample)?;
+        if let Some(preset) = preset {
+            info!(path = source.name, format = preset.name, "told from its first lines");
+        }
+        Ok(format)
+    }
+
+    /// Detects the format of a container's log: the first lines among which there are access lines
+    /// decide. Lines of standard error do not count.
+    fn detect_enveloped(
+        &mut self,
+        envelope: Envelope,
+        sample: &[u8],
+    ) -> Result<Detected, Undetected> {
+        if let Some(layout) = self.parsing.layout.clone() {
+            return Ok(Detected { format: self.build(Some(envelope), layout), preset: None });
+        }
+        let mut lines: Vec<Joined<'_>> = Vec::new();
+        let mut rest = sample;
+        while let Some(block) = Block::first(envelope, rest, BOUNDS) {
+            lines.extend(block.lines);
+            rest = &rest[block.length..];
+        }
+        let preset = lines.chunks(SAMPLE_LINES).find_map(|lines| {
+            let (mut stdout, mut stderr): (Vec<&[u8]>, Vec<&[u8]>) = Default::default();
+            for line in lines {
+                let of_stream = match line.stream {
+                    Some(OutputStream::Stderr) => &mut stderr,
+                    _ => &mut stdout,
+                };
+                of_stream.push(&line.payload);
+            }
+            format::find_access(&stdout, &stderr)
+        });
+        match preset {
+            Some(preset) => self.preset(Some(envelope), preset),
+            None => Err(Undetected::NoAccessLine(match sample.len() < ENVELOPED_SAMPLE {
+                true => MoreLines::MayHelp,
+                false => MoreLines::DoNotHelp,
+            })),
+        }
+    }
+
+    fn preset(
+        &mut self,
+        envelope: Option<Envelope>,
+        preset: &'static Preset,
+    ) -> Result<Detected, Undetected> {
+        match Layout::compile(preset.format) {
+            Ok(layout) => {
+                Ok(Detected { format: self.build(envelope, layout), preset: Some(preset) })
+            }
+            Err(_) => Err(Undetected::UnknownFormat), // every preset compiles: a test checks it
+        }
+    }
+
+    /// Returns whether more lines would not help to detect the format.
+    fn is_enough(sample: &[u8]) -> bool {
+        sample.len() >= SAMPLE || memchr::memchr_iter(b'\n', sample).count() >= SAMPLE_LINES
+    }
+
+    /// Returns the user's format, else Gunicorn's default: for a stream, whose lines are read by some
+    /// format in any case.
+    fn fallback(&mut self) -> Option<Arc<Format>> {
+        let layout = self.parsing.layout.clone();
+        let layout = layout.or_else(|| Layout::named_or_format("gunicorn").ok())?;
+        Some(self.build(None, layout))
+    }
+
+    /// Returns the parser of a format as `log_file` stores it, unless the user gave another for what
+    /// is in the envelope.
+    pub(crate) fn stored(&mut self, format: &str) -> Option<Arc<Format>> {
+        let (envelope, format) = envelope_of(format);
+        let layout = match &self.parsing.layout {
+            Some(layout) => layout.clone(),
+            None => Layout::compile(format).ok()?,
+        };
+        Some(self.build(envelope, layout))
+    }
+
+    /// Returns the parser of another format for what is in the envelope of the format `stored`.
+    pub(crate) fn other(&mut self, stored: &str, format: &str) -> Option<Arc<Format>> {
+        let (envelope, _) = envelope_of(stored);
+        Some(self.build(envelope, Layout::compile(format).ok()?))
+    }
+
+    fn build(&mut self, envelope: Option<Envelope>, layout: Layout) -> Arc<Format> {
+        let format = stored_format(envelope, layout.format());
+        let parsing = &self.parsing;
+        let built = self.built.entry(format.clone()).or_insert_with(|| {
+            let has_time = envelope.is_some() || layout.has_time();
+            let parser = LineParser::new(layout, parsing.mask.clone(), parsing.exclusions.clone());
+            Arc::new(Format { parser, format, has_time, envelope })
+        });
+        Arc::clone(built)
+    }
+}
+
+/// Returns a format with its envelope, as `log_file` stores it.
+fn stored_format(envelope: Option<Envelope>, format: &str) -> String {
+    let first = format.split(' ').next().unwrap_or_default();
+    let named = |name: &str| first == name && format != name;
+    match envelope {
+        Some(envelope) => format!("{} {format}", envelope.name()),
+        None if named(PLAIN) || Envelope::ALL.iter().any(|one| named(one.name())) => {
+            format!("{PLAIN} {format}")
+        }
+        None => format.to_owned(),
+    }
+}
+
+/// Returns envelope and format of what `log_file` stores.
+fn envelope_of(stored: &str) -> (Option<Envelope>, &str) {
+    let Some((first, format)) = stored.split_once(' ') else { return (None, stored) };
+    match Envelope::ALL.into_iter().find(|envelope| envelope.name() == first) {
+        None if first == PLAIN => (None, format),
+        None => (None, stored),
+        envelope => (envelope, format),
+    }
+}
+
+/// A file of the spool: what came from a stream.
+#[derive(Debug)]
+pub(crate) struct StreamFile {
+    pub(crate) ending: StreamEnding,
+    /// The format of the same stream's other files.
+    pub(crate) format: Option<Arc<Format>>,
+}
+
+/// Whether more may be added to a file of the spool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StreamEnding {
+    Open,
+    Finished,
+}
+
+/// What a file in a watched place is, by its own content.
+pub(crate) enum Inspected {
+    /// A log, unless no format reads it.
+    Log { head: Fingerprint, detected: Result<Detected, Undetected> },
     /// Compressed.
     Archive,
+    /// Nothing to be stored, at least as it stands.
+    NoLog(Undetected),
 }
 
-/// Looks into a file. What came from a stream is a log for certain: whatever no format reads of it is
-/// to be rejected when there is enough to tell, and not to be left alone until the spool is full.
+/// Inspects a file that may grow. What came from a stream is a log for certain: lines that no format
+/// reads are rejected once there are enough of them, and not left alone until the spool is full.
 ///
 /// # Errors
 /// A read that fails.
-pub(crate) fn examine(
+pub(crate) fn inspect(
     formats: &mut Formats,
-    host: &str,
     tail: &mut Tail,
-    streamed: Option<&Streamed>,
-) -> io::Result<Examined> {
-    tail.refresh()?; // a copy that was still being made when it was found may be whole by now
-    let path = tail.path().display();
-    if streamed.is_none() && tail.compression()? != Compression::None {
-        return Ok(Examined::Archive);
+    stream: Option<&StreamFile>,
+) -> io::Result<Inspected> {
+    tail.refresh()?; // a copy that was still being made when it was found may be complete by now
+    if stream.is_none() && tail.compression()? != Compression::None {
+        return Ok(Inspected::Archive);
     }
     let sample = sample(|limit| tail.first_bytes(limit))?;
     let Some(head) = head_fingerprint(&sample) else {
-        return Ok(Examined::NotOurs { open: true }); // no complete line yet
+        return Ok(Inspected::NoLog(Undetected::NoLine));
     };
-    let behind_hole =
-        if sample.first() == Some(&0) { tail.first_bytes_after_hole(SAMPLE)? } else { Vec::new() };
-    let telling = if behind_hole.is_empty() { &sample } else { &behind_hole };
-    let choice = match formats.choose(telling) {
-        Choice::Access { format, told } => Ok((format, told)),
-        Choice::Unknown => Err(Unreadable::Unknown),
-        Choice::Contained { open } => Err(Unreadable::Contained { open }),
-        Choice::ErrorLog | Choice::NotYet if streamed.is_some() => Err(Unreadable::Unknown),
-        Choice::ErrorLog => {
-            info!(%path, "Gunicorn's error log: left alone");
-            return Ok(Examined::NotOurs { open: false });
-        }
-        Choice::NotYet => return Ok(Examined::NotOurs { open: true }),
+    let after_hole = match sample.first() {
+        Some(0) => tail.first_bytes_after_hole(SAMPLE)?,
+        _ => Vec::new(),
     };
-    let choice = match streamed.filter(|it| it.finished || Formats::have_enough(telling)) {
-        Some(streamed) if choice.is_err() => {
-            let format = streamed.format.clone().or_else(|| formats.plain());
-            if let Some(format) = format.as_ref().filter(|_| streamed.format.is_none()) {
-                warn!(%path, format = format.format, "no known format reads the first lines of this \
-                    stream: read by this one, and what cannot be read is rejected; give --format");
+    let sample = if after_hole.is_empty() { &sample } else { &after_hole };
+    let detected = formats.detect(sample);
+    let detected = match (stream, detected) {
+        (Some(stream), Err(_)) => {
+            if stream.ending == StreamEnding::Finished || Formats::is_enough(sample) {
+                formats.of_unreadable_stream(tail, stream)
+            } else {
+                Err(Undetected::UnknownFormat)
             }
-            format.map(|format| (format, None)).ok_or(Unreadable::Unknown)
         }
-        _ => choice,
+        (None, Err(why @ (Undetected::ErrorLog | Undetected::NoLine))) => {
+            return Ok(Inspected::NoLog(why));
+        }
+        (_, detected) => detected,
     };
-    let seen = Sighting {
-        host: host.to_owned(),
-        path: tail.path().to_string_lossy().into_owned(),
-        key: Some(tail.key()),
-        head: Some(head),
-    };
-    Ok(Examined::Log { head, choice, seen })
+    Ok(Inspected::Log { head, detected })
 }
 
-/// The format of a file: the one by which it was read before, so that a restart reads on as it
-/// began; else what its lines suggest.
-pub(crate) fn settle_format(
-    formats: &mut Formats,
-    choice: Result<Chosen, Unreadable>,
-    known: &[(Checkpoint, ContentMatch)],
-) -> Result<Chosen, Unreadable> {
-    let before = known.iter().find(|(_, content_match)| *content_match == ContentMatch::Same);
-    let before = before.and_then(|(known, _)| formats.stored(&known.format));
-    before.map_or(choice, |format| Ok((format, None)))
+impl Formats {
+    /// Returns the format by which a stream is read whose lines no format reads.
+    fn of_unreadable_stream(
+        &mut self,
+        tail: &Tail,
+        stream: &StreamFile,
+    ) -> Result<Detected, Undetected> {
+        let format = match &stream.format {
+            Some(format) => Arc::clone(format),
+            None => {
+                let format = self.fallback().ok_or(Undetected::UnknownFormat)?;
+                warn!(path = %tail.path().display(), format = format.format,
+                    "no known format reads the first lines of this stream: read by this one, and \
+                     what cannot be read is rejected; give --format");
+                format
+            }
+        };
+        Ok(Detected { format, preset: None })
+    }
+
+    /// Returns the format by which the file was read before, so that a restart goes on as it began;
+    /// else what was detected.
+    ///
+    /// # Errors
+    /// Why it has none.
+    pub(crate) fn stored_or_detected(
+        &mut self,
+        known: &[(Checkpoint, ContentMatch)],
+        detected: Result<Detected, Undetected>,
+    ) -> Result<Detected, Undetected> {
+        let before = known.iter().find(|(_, content_match)| *content_match == ContentMatch::Same);
+        let before = before.and_then(|(known, _)| self.stored(&known.format));
+        before.map_or(detected, |format| Ok(Detected { format, preset: None }))
+    }
+}
+
+/// Says why a file in a watched place is left alone. Returns whether more lines may change that.
+pub(crate) fn log_left_alone(tail: &Tail, why: Undetected) -> MoreLines {
+    let path = tail.path().display();
+    let (finding, advice) = (why.finding(), why.advice());
+    match why {
+        Undetected::NoLine => MoreLines::MayHelp,
+        Undetected::ErrorLog => {
+            info!(%path, "{finding}: left alone; {advice}");
+            MoreLines::DoNotHelp
+        }
+        Undetected::UnknownFormat => {
+            warn!(%path, "{finding}: left alone; {advice}; or leave it out with --exclude");
+            MoreLines::MayHelp
+        }
+        Undetected::NoAccessLine(MoreLines::MayHelp) => {
+            debug!(%path, "a container's log without access lines so far");
+            MoreLines::MayHelp
+        }
+        Undetected::NoAccessLine(MoreLines::DoNotHelp) => {
+            info!(%path, "{finding}: left alone; {advice}");
+            MoreLines::DoNotHelp
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stored_format_and_its_envelope_are_read_back() {
+        let envelopes = [None, Some(Envelope::Cri), Some(Envelope::Docker)];
+        for envelope in envelopes {
+            for format in ["json", "%(h)s", "cri %(h)s", "docker %(h)s", "plain cri %(h)s", "cri"] {
+                let stored = stored_format(envelope, format);
+                assert_eq!(envelope_of(&stored), (envelope, format), "{stored}");
+            }
+        }
+        assert_eq!(stored_format(None, "%(h)s x"), "%(h)s x");
+        assert_eq!(stored_format(Some(Envelope::Cri), "json"), "cri json");
+    }
 }

@@ -111,12 +111,25 @@ pub struct Checkpoint {
     pub committed: u64,
     /// Its size when it was last seen, in bytes; what lies beyond `committed` is still to be read.
     pub size: u64,
+    /// Bytes that are counted as lost. A claim sets them to 0: what is lost is found again.
+    pub lost_bytes: u64,
     /// Raised by each claim; a commit with an older epoch is refused.
     pub epoch: i64,
     /// The format its lines were read by.
     pub format: String,
     /// Whether nothing more will come under this identity (truncated, replaced, deleted).
     pub closed: bool,
+}
+
+/// A claim of a file, and how far the file is stored under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The file.
+    pub file: FileId,
+    /// A commit under an older epoch is refused.
+    pub epoch: i64,
+    /// Every byte before this position is stored, rejected or excluded.
+    pub committed: Position,
 }
 
 impl Checkpoint {

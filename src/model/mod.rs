@@ -13,8 +13,8 @@ mod tuples;
 pub use batch::{Batch, Reparsed, Span};
 pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
 pub use file::{
-    Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, NewFile, Position, ShortHash,
-    Sighting,
+    Checkpoint, Claim, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, NewFile, Position,
+    ShortHash, Sighting,
 };
 pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};
 pub use reason::{RejectCode, RejectReason};

@@ -8,6 +8,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context;
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
@@ -119,6 +120,14 @@ impl Committer {
             self.connect().await?;
         }
         Ok(self.writer.as_mut())
+    }
+
+    /// Returns the connection of a store that is available.
+    ///
+    /// # Errors
+    /// A store that is not.
+    pub(crate) async fn available_writer(&mut self) -> anyhow::Result<&mut Writer> {
+        self.writer().await?.context("the store is away")
     }
 
     /// Releases files, so that another writer may claim them at once. A connection that is lost has

@@ -8,7 +8,6 @@
 //! - [`store_file`] stores a file that is complete, from its checkpoint to its end.
 //! - [`connect`] opens the store at a start; [`Shutdown`] is what signals ask for.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "archives and held files use it next"))]
 pub(crate) mod backoff;
 pub(crate) mod bisect;
 pub(crate) mod committer;

@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::mpsc;
 
-use crate::model::{Batch, Checkpoint, FileId, Micros, Position, now};
+use crate::model::{Batch, Claim, FileId, Micros, Position, now};
 use crate::pipeline::Shutdown;
 use crate::pipeline::bisect::{Bisect, Refusal};
 use crate::pipeline::committer::{Committer, Outcome};
@@ -129,7 +129,7 @@ impl FileStorer<'_> {
     pub(crate) async fn store(
         &mut self,
         content: Content<'_>,
-        claimed: &mut Checkpoint,
+        claimed: &mut Claim,
     ) -> anyhow::Result<End> {
         let mut bisect = Bisect::default();
         let mut refused = None;
@@ -138,7 +138,7 @@ impl FileStorer<'_> {
                 Pass::Ended(end) => return Ok(end),
                 Pass::Refused(batch, reason) => match bisect.refused(&batch) {
                     Refusal::Halve => {}
-                    Refusal::Reject(_) => refused = Some((claimed.committed, reason)),
+                    Refusal::Reject(_) => refused = Some((claimed.committed.offset, reason)),
                 },
             }
         }
@@ -148,12 +148,12 @@ impl FileStorer<'_> {
     async fn pass(
         &mut self,
         content: Content<'_>,
-        claimed: &mut Checkpoint,
+        claimed: &mut Claim,
         bisect: &mut Bisect,
         refused: Option<(u64, String)>,
     ) -> anyhow::Result<Pass> {
         let on_disk = Arc::new(AtomicU64::new(0));
-        let (lines, reader) = content.open_at(&claimed.position(), &on_disk)?;
+        let (lines, reader) = content.open_at(&claimed.committed, &on_disk)?;
         let max_lines = Arc::new(AtomicU64::new(bisect.limits().lines));
         let thread = ReadAhead {
             file: claimed.file,
@@ -194,7 +194,7 @@ impl FileStorer<'_> {
             bisect.stored(&batch);
             max_lines.store(bisect.limits().lines, Ordering::Relaxed);
             for span in &batch.spans {
-                claimed.advance(&span.to);
+                claimed.committed = span.to;
             }
             (self.on_stored)(&batch, on_disk.load(Ordering::Relaxed));
             filled.recycle(batch);

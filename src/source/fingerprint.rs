@@ -61,27 +61,27 @@ pub enum ContentMatch {
     Different,
 }
 
-/// Compares content: `size` and `head` of the file, and `tail_fingerprint_at`, the fingerprint of the bytes
-/// before an offset of it.
+/// Compares content with a checkpoint: `head` is the fingerprint of its first line, and
+/// `fingerprint_before` that of the bytes before an offset, `None` if the content ends before it.
+///
+/// # Errors
+/// What `fingerprint_before` returns.
 pub fn compare<E>(
     checkpoint: &Checkpoint,
-    size: u64,
     head: Option<Fingerprint>,
-    tail_fingerprint_at: impl FnOnce(u64) -> Result<Option<Fingerprint>, E>,
+    fingerprint_before: impl FnOnce(u64) -> Result<Option<Fingerprint>, E>,
 ) -> Result<ContentMatch, E> {
-    if checkpoint.committed == 0 {
-        // Registered, and nothing read yet: only the head can tell.
-        let alike = checkpoint.head.is_some() && checkpoint.head == head;
-        return Ok(if alike { ContentMatch::Same } else { ContentMatch::Different });
-    }
     if checkpoint.head.is_none() || checkpoint.head != head {
         return Ok(ContentMatch::Different);
     }
-    if size < checkpoint.committed {
-        return Ok(ContentMatch::Shorter);
+    if checkpoint.committed == 0 {
+        return Ok(ContentMatch::Same); // registered, and nothing read yet: only the head can tell
     }
-    let alike = tail_fingerprint_at(checkpoint.committed)? == checkpoint.tail_fingerprint;
-    Ok(if alike { ContentMatch::Same } else { ContentMatch::Different })
+    Ok(match fingerprint_before(checkpoint.committed)? {
+        None => ContentMatch::Shorter,
+        found if found == checkpoint.tail_fingerprint => ContentMatch::Same,
+        Some(_) => ContentMatch::Different,
+    })
 }
 
 /// Whether both are the same object of the same file system. Where birth times are known they
@@ -123,6 +123,7 @@ mod tests {
             digest: None,
             committed,
             size: committed,
+            lost_bytes: 0,
             epoch: 1,
             format: String::new(),
             closed: false,
@@ -130,9 +131,10 @@ mod tests {
     }
 
     fn content_match(known: &Checkpoint, file: &[u8]) -> ContentMatch {
-        compare::<()>(known, file.len() as u64, head_fingerprint(file), |offset| {
+        compare::<()>(known, head_fingerprint(file), |offset| {
             let end = offset as usize;
-            Ok(Some(print(&file[end - tail_fingerprint_length(offset)..end])))
+            let start = end - tail_fingerprint_length(offset);
+            Ok(file.get(start..end).map(print))
         })
         .unwrap()
     }

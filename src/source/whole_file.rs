@@ -8,8 +8,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{Checkpoint, FileKey, Fingerprint, Sighting};
-use crate::source::fingerprint::{ContentMatch, TAIL_FINGERPRINT_LENGTH, compare, print};
+use crate::model::{FileKey, Fingerprint, Sighting};
+use crate::source::fingerprint::{TAIL_FINGERPRINT_LENGTH, print};
 use crate::source::{Compression, Tail, open_archive};
 
 /// Bytes read at a time (256 KiB).
@@ -82,6 +82,11 @@ impl Source {
         open_archive(self.compression, counted)
     }
 
+    /// Returns its path, or what standard input is called.
+    pub(crate) fn path(&self) -> &Path {
+        Path::new(&self.name)
+    }
+
     /// Whether nothing can be appended to its content.
     pub(crate) fn is_compressed(&self) -> bool {
         self.compression != Compression::None
@@ -106,75 +111,27 @@ impl Source {
     pub(crate) fn sighting(&self, host: &str, head: Option<Fingerprint>) -> Sighting {
         Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key, head }
     }
-
-    /// Compares its content with what is known of a logical file.
-    ///
-    /// # Errors
-    /// What the system or the decoder says.
-    pub(crate) fn liken(
-        &self,
-        known: &Checkpoint,
-        head: Option<Fingerprint>,
-    ) -> io::Result<ContentMatch> {
-        let (content_matches, broken) = self.liken_all(vec![known.clone()], head)?;
-        match (content_matches.first(), broken) {
-            (Some((_, content_match)), _) => Ok(*content_match),
-            (None, Some(error)) => Err(error),
-            (None, None) => Ok(ContentMatch::Different),
-        }
-    }
-
-    /// The same with several, in one pass; ordered by what is committed of them. An error in the
-    /// middle leaves out those that reach beyond it.
-    ///
-    /// # Errors
-    /// Content that cannot be opened.
-    pub(crate) fn liken_all(
-        &self,
-        mut known: Vec<Checkpoint>,
-        head: Option<Fingerprint>,
-    ) -> io::Result<ContentMatches> {
-        known.sort_by_key(|known| known.committed);
-        let mut reader = self.reader(&Arc::default())?;
-        let mut walk = Walk::new(&mut reader);
-        let mut content_matches = Vec::with_capacity(known.len());
-        for known in known {
-            let mut ended = false;
-            let content_match = compare(&known, u64::MAX, head, |offset| {
-                ended = !walk.to(offset)?;
-                io::Result::Ok(walk.tail_fingerprint())
-            });
-            match content_match {
-                Ok(_) if ended => content_matches.push((known, ContentMatch::Shorter)),
-                Ok(content_match) => content_matches.push((known, content_match)),
-                Err(error) => return Ok((content_matches, Some(error))),
-            }
-        }
-        Ok((content_matches, None))
-    }
 }
 
-/// Files that were compared, and the error that ended it before the last one.
-pub(crate) type ContentMatches = (Vec<(Checkpoint, ContentMatch)>, Option<io::Error>);
-
-/// A walk through some content, from its beginning on.
-pub(crate) struct Walk<'a> {
-    reader: &'a mut dyn Read,
+/// Reads content from its beginning on, and keeps what identity needs.
+#[derive(Debug)]
+pub(crate) struct Walk<R> {
+    reader: R,
     buffer: Vec<u8>,
-    /// Complete lines passed.
+    /// Complete lines so far.
     pub(crate) lines: u64,
-    /// Bytes passed.
+    /// Bytes so far.
     pub(crate) bytes: u64,
-    /// The bytes just before, as many as a guard covers.
+    /// The last bytes, as many as a tail fingerprint covers.
     pub(crate) history: Vec<u8>,
 }
 
-impl<'a> Walk<'a> {
-    pub(crate) fn new(reader: &'a mut dyn Read) -> Self {
+impl<R: Read> Walk<R> {
+    pub(crate) fn new(reader: R) -> Self {
         Self { reader, buffer: vec![0; READ_SIZE], lines: 0, bytes: 0, history: Vec::new() }
     }
 
-    /// Walks on to `offset`; `false` if the content ends before.
+    /// Reads on to `offset`; returns `false` if the content ends before it.
     ///
     /// # Errors
     /// What the reader says.
@@ -198,7 +155,7 @@ impl<'a> Walk<'a> {
         Ok(true)
     }
 
-    /// The guard at this place.
+    /// Returns the fingerprint of the bytes just before this place; `None` at the beginning.
     pub(crate) fn tail_fingerprint(&self) -> Option<Fingerprint> {
         (!self.history.is_empty()).then(|| print(&self.history))
     }

@@ -152,6 +152,7 @@ pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> 
         digest: digest(row)?,
         committed: count(row, "committed")?,
         size: count(row, "size")?,
+        lost_bytes: count(row, "lost_bytes")?,
         epoch: there("epoch", row.int("epoch")?)?,
         format: there("format", row.text("format")?)?,
         closed: row.time("closed_at")?.is_some(),

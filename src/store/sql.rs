@@ -11,7 +11,7 @@ use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUE
 macro_rules! checkpoint_columns {
     () => {
         "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
-         digest_state, committed, size, epoch, format, closed_at"
+         digest_state, committed, size, lost_bytes, epoch, format, closed_at"
     };
 }
 
@@ -21,7 +21,7 @@ macro_rules! report_columns {
         concat!(
             $crate::store::sql::checkpoint_columns!(),
             ", host, owner, time_estimated, lines, stored_rows, rejected, excluded, reparsed, \
-             other_formats, lost_bytes, first_seen_at, committed_at, closed_reason"
+             other_formats, first_seen_at, committed_at, closed_reason"
         )
     };
 }

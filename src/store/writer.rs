@@ -205,7 +205,7 @@ impl Writer {
     /// # Errors
     ///
     /// [`StoreError::Conflict`] if the epoch is another.
-    pub async fn close(
+    pub async fn close_file(
         &mut self,
         file: FileId,
         epoch: i64,
@@ -221,7 +221,7 @@ impl Writer {
     /// # Errors
     ///
     /// [`StoreError::Conflict`] if the epoch is another.
-    pub async fn lose(
+    pub async fn record_loss(
         &mut self,
         file: FileId,
         epoch: i64,

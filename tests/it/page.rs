@@ -3,6 +3,7 @@
 mod access;
 mod api;
 pub(crate) mod client;
+mod losses;
 mod measures;
 mod monitoring;
 

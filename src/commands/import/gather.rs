@@ -11,6 +11,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::identity::claim::{ClaimedFile, LossCounter, StateBefore};
+use crate::identity::register::{
+    NewFileIs, OtherWriter, Registered, Registration, StoredName, Terms, UnknownFile, new_file,
+    register,
+};
+use crate::identity::resolve::Policy;
 use crate::model::{FileId, NewFile, Sighting};
 use crate::source::Compression;
 use crate::source::fingerprint::same_object;
@@ -18,9 +24,7 @@ use crate::source::whole_file::Source;
 use crate::store::StoreError;
 
 use crate::commands::import::group::{Group, Member};
-use crate::commands::import::identify::{Settled, Terms};
-use crate::commands::import::single::Opened;
-use crate::commands::import::{Import, Summary, writer};
+use crate::commands::import::{Import, Summary};
 
 /// Bytes of a file that is read without a thread of its own (1 MiB).
 const SMALL: u64 = 1 << 20;
@@ -37,7 +41,7 @@ pub(crate) type Nth<T> = (usize, T);
 /// Takes files as they come, and stores small ones together.
 pub(crate) struct Gatherer<'a> {
     group: Group<'a>,
-    gathered: Vec<Nth<Opened>>,
+    gathered: Vec<Nth<UnknownFile>>,
     taken: usize,
     names: Vec<String>,
 }
@@ -54,7 +58,7 @@ impl<'a> Gatherer<'a> {
         self.names.push(path.display().to_string());
         match self.group.import.open(path) {
             Ok(None) => {}
-            Ok(Some(opened)) if opened.told.is_ok() && is_small(&opened.source) => {
+            Ok(Some(opened)) if opened.format.is_ok() && is_small(&opened.source) => {
                 self.gathered.push((nth, opened));
                 if self.gathered.len() >= GATHERED {
                     self.store().await;
@@ -85,7 +89,7 @@ impl<'a> Gatherer<'a> {
     }
 
     /// One file while nothing else is under way.
-    async fn alone(&mut self, nth: usize, opened: Opened) {
+    async fn alone(&mut self, nth: usize, opened: UnknownFile) {
         self.group.flush().await;
         if self.group.is_interrupted() {
             return;
@@ -105,23 +109,24 @@ impl<'a> Gatherer<'a> {
         if self.group.import.commits.is_alone() {
             self.group.flush().await; // whose writer would have to be waited for at each step
         }
-        let (mut ready, mut strangers, mut later) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut ready, mut new, mut later) = (Vec::new(), Vec::new(), Vec::new());
         for (nth, opened) in std::mem::take(&mut self.gathered) {
-            match self.settle(&opened).await {
-                Ok(Settled::Claimed(claimed, format, closed)) => {
-                    self.group.claims.insert(claimed.file);
-                    ready.push(Member::new(nth, opened.source, *claimed, format, closed));
+            match self.identify(&opened).await {
+                Ok(Registered::Claimed(registration)) => {
+                    self.group.claims.insert(registration.claim.file());
+                    ready.push(Member::new(nth, opened.source, *registration));
                 }
-                Ok(Settled::Stored) => {
+                Ok(Registered::Stored) => {
                     self.group.import.progress.begin(&opened.source.name, opened.source.size);
-                    if let Err(error) = self.group.import.count_stored(&opened.source, &opened.told)
+                    if let Err(error) =
+                        self.group.import.count_stored(&opened.source, &opened.format)
                     {
                         self.group.fail(nth, error);
                     }
                     self.group.import.progress.end();
                 }
-                Ok(Settled::Stranger(known)) => strangers.push((nth, opened, known)),
-                Ok(Settled::Held) => later.push((nth, opened)),
+                Ok(Registered::Unknown(known)) => new.push((nth, opened, known)),
+                Ok(Registered::Held) => later.push((nth, opened)),
                 // The connection may have been lost for reasons of another file.
                 Err(error) if error.is::<StoreError>() => {
                     self.group.forget_writer(&error);
@@ -130,7 +135,7 @@ impl<'a> Gatherer<'a> {
                 Err(error) => self.group.fail(nth, error),
             }
         }
-        self.register(strangers, &mut ready, &mut later).await;
+        self.register(new, &mut ready, &mut later).await;
         ready.sort_by_key(|member| member.nth);
         for member in ready {
             self.group.read(member).await;
@@ -141,29 +146,33 @@ impl<'a> Gatherer<'a> {
         }
     }
 
-    async fn settle(&mut self, opened: &Opened) -> anyhow::Result<Settled> {
+    /// Finds out which logical file it is, and claims it if it is known.
+    async fn identify(&mut self, opened: &UnknownFile) -> anyhow::Result<Registered> {
         let group = &mut self.group;
-        let terms = Terms { followed: &group.claims, register: false, rename: false, waits: false };
-        group.import.settle(&opened.source, &opened.seen, &opened.told, terms).await
+        let terms = Terms {
+            policy: Policy::IMPORT,
+            held_here: &group.claims,
+            new_file: NewFileIs::Reported,
+            name: StoredName::Kept,
+            other_writer: OtherWriter::NotWaitedFor,
+            losses: LossCounter::StoreOnly,
+        };
+        register(&mut group.import.committer, &mut group.import.formats, opened, &terms).await
     }
 
-    /// Registers files that nobody has seen, but for those that are like one of them.
+    /// Registers files that are not known, but for those that are like one of them.
     async fn register(
         &mut self,
-        strangers: Vec<(usize, Opened, Vec<FileId>)>,
+        unknown: Vec<(usize, UnknownFile, Vec<FileId>)>,
         ready: &mut Vec<Member>,
-        later: &mut Vec<Nth<Opened>>,
+        later: &mut Vec<Nth<UnknownFile>>,
     ) {
-        let mut new: Vec<(NewFile, Vec<FileId>)> = Vec::with_capacity(strangers.len());
-        let mut opened_files = Vec::with_capacity(strangers.len());
-        for (nth, opened, known) in strangers {
-            match &opened.told {
+        let mut new: Vec<(NewFile, Vec<FileId>)> = Vec::with_capacity(unknown.len());
+        let mut opened_files = Vec::with_capacity(unknown.len());
+        for (nth, opened, known) in unknown {
+            match &opened.format {
                 Ok(format) if !new.iter().any(|(it, _)| are_alike(&it.sighting, &opened.seen)) => {
-                    let file = NewFile {
-                        sighting: opened.seen.clone(),
-                        format: format.format.clone(),
-                        time_estimated: !format.has_time,
-                    };
+                    let file = new_file(&opened.seen, format);
                     let format = Arc::clone(format);
                     new.push((file, known));
                     opened_files.push((nth, opened, format));
@@ -175,18 +184,20 @@ impl<'a> Gatherer<'a> {
             return;
         }
         let registered = async {
-            let writer = writer(&mut self.group.import.committer).await?;
-            anyhow::Ok(writer.register_all(&new).await?)
+            let writer = self.group.import.committer.available_writer().await?;
+            let losses = LossCounter::StoreOnly;
+            anyhow::Ok(ClaimedFile::register_all(writer, &new, &losses).await?)
         };
         match registered.await {
             Ok(registered) => {
                 for ((nth, opened, format), claimed) in opened_files.into_iter().zip(registered) {
-                    let Some(claimed) = claimed else {
-                        later.push((nth, opened)); // somebody else has registered it just now
+                    let Some(claim) = claimed else {
+                        later.push((nth, opened)); // another writer has registered it just now
                         continue;
                     };
-                    self.group.claims.insert(claimed.file);
-                    ready.push(Member::new(nth, opened.source, claimed, format, false));
+                    self.group.claims.insert(claim.file());
+                    let registration = Registration { claim, format, before: StateBefore::Open };
+                    ready.push(Member::new(nth, opened.source, registration));
                 }
             }
             // Each of them is tried by itself, and says what is wrong.

@@ -3,7 +3,9 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use crate::model::{Batch, Checkpoint, FileId, now};
+use crate::identity::claim::{ClaimedFile, StateBefore};
+use crate::identity::register::Registration;
+use crate::model::{Batch, FileId, now};
 use crate::pipeline::committer::{Claims, Outcome};
 use crate::pipeline::file_format::Format;
 use crate::pipeline::sink::{BatchTarget, Limits, fill_batch};
@@ -11,9 +13,9 @@ use crate::pipeline::store_file::{Content, End, end_of, given_up};
 use crate::source::whole_file::Source;
 use crate::store::StoreError;
 
+use crate::commands::import::Import;
 use crate::commands::import::gather::Nth;
 use crate::commands::import::single::warn_of_rest;
-use crate::commands::import::{Import, writer};
 
 /// The most files in one batch.
 const SPANS: usize = 64;
@@ -25,31 +27,21 @@ const MEMBERS: usize = 256;
 pub(crate) struct Member {
     pub(crate) nth: usize,
     source: Source,
-    /// Moves as its lines are stored.
-    pub(crate) claimed: Checkpoint,
+    claim: ClaimedFile,
     format: Arc<Format>,
-    /// Its size in bytes, as far as it was known, if it was closed before.
-    closed_at: Option<u64>,
-    /// Bytes of its content that were seen.
-    seen: u64,
+    before: StateBefore,
     /// How far it was read, and what ended it; `None` while it is being read.
     read: Option<(u64, anyhow::Result<End>)>,
 }
 
 impl Member {
-    pub(crate) fn new(
-        nth: usize,
-        source: Source,
-        claimed: Checkpoint,
-        format: Arc<Format>,
-        closed: bool,
-    ) -> Self {
-        let closed_at = closed.then_some(claimed.size);
-        Self { nth, source, claimed, format, closed_at, seen: 0, read: None }
+    pub(crate) fn new(nth: usize, source: Source, registration: Registration) -> Self {
+        let Registration { claim, format, before } = registration;
+        Self { nth, source, claim, format, before, read: None }
     }
 
     fn is_done(&self) -> bool {
-        self.read.as_ref().is_some_and(|(to, _)| *to == self.claimed.committed)
+        self.read.as_ref().is_some_and(|(to, _)| *to == self.claim.committed().offset)
     }
 }
 
@@ -104,7 +96,6 @@ impl<'a> Group<'a> {
         if let Some(read) = self.read_content(member).await
             && let Some(member) = self.members.back_mut().filter(|member| member.nth == nth)
         {
-            member.seen = read.0;
             member.read = Some(read);
         } else {
             return self.import.progress.end(); // it has ended with a batch that failed
@@ -120,11 +111,11 @@ impl<'a> Group<'a> {
     /// if it is no member any more.
     async fn read_content(&mut self, member: Member) -> Option<(u64, anyhow::Result<End>)> {
         let nth = member.nth;
-        let counted = self.import.count_stored_before(&member.claimed).await;
+        let counted = self.import.count_stored_before(&member.claim.claim()).await;
         self.members.push_back(member);
         let member = self.members.back()?;
         let content = Content::whole(&member.source, &member.format);
-        let at = member.claimed.position();
+        let at = member.claim.committed();
         let opened = counted.and_then(|()| Ok(content.open_at(&at, &Arc::default())?));
         let (mut lines, mut reader) = match opened {
             Ok(opened) => opened,
@@ -135,7 +126,7 @@ impl<'a> Group<'a> {
                 return Some((lines.offset(), Ok(End::Interrupted)));
             }
             let member = self.members.back().filter(|member| member.nth == nth)?;
-            let Checkpoint { file, epoch, .. } = member.claimed;
+            let (file, epoch) = member.claim.id_and_epoch();
             let limits = Limits::BATCH;
             let target = BatchTarget { file, epoch, size: 0, now: now(), limits };
             let content = Content::whole(&member.source, &member.format);
@@ -167,7 +158,7 @@ impl<'a> Group<'a> {
     /// Waits for the batch that was sent first; `false` if none is under way.
     async fn land(&mut self) -> bool {
         let members = &self.members;
-        let claims = || members.iter().map(|it| (it.claimed.file, it.claimed.epoch)).collect();
+        let claims = || members.iter().map(|it| it.claim.id_and_epoch()).collect();
         let Import { commits, committer, .. } = &mut self.import;
         let landed = commits.land(committer, claims).await;
         let was_under_way = landed.is_some();
@@ -192,8 +183,8 @@ impl<'a> Group<'a> {
     /// Counts a batch that is stored.
     fn account(&mut self, mut batch: Batch) {
         for span in &batch.spans {
-            if let Some(member) = self.members.iter_mut().find(|it| it.claimed.file == span.file) {
-                member.claimed.advance(&span.to);
+            if let Some(member) = self.members.iter_mut().find(|it| it.claim.file() == span.file) {
+                member.claim.stored(span);
                 self.import.summary.add(span);
             }
         }
@@ -208,11 +199,10 @@ impl<'a> Group<'a> {
         for mut member in std::mem::take(&mut self.members) {
             if !member.is_done() {
                 let content = Content::whole(&member.source, &member.format);
-                let end = self.import.store(content, &mut member.claimed).await;
-                member.seen = member.claimed.committed;
-                member.read = Some((member.seen, end));
+                let end = self.import.store(content, member.claim.claim_mut()).await;
+                member.read = Some((member.claim.committed().offset, end));
             }
-            let claim = (member.claimed.file, member.claimed.epoch);
+            let claim = member.claim.id_and_epoch();
             self.end_member(member).await;
             self.release(&[claim]).await;
         }
@@ -222,7 +212,7 @@ impl<'a> Group<'a> {
     fn give_up(&mut self, error: &StoreError) {
         self.batch.clear();
         for member in std::mem::take(&mut self.members) {
-            self.claims.remove(&member.claimed.file);
+            self.claims.remove(&member.claim.file());
             self.failures.push((member.nth, given_up(error)));
         }
     }
@@ -232,7 +222,7 @@ impl<'a> Group<'a> {
         let mut done = Claims::new();
         while self.members.front().is_some_and(Member::is_done) {
             if let Some(member) = self.members.pop_front() {
-                done.push((member.claimed.file, member.claimed.epoch));
+                done.push(member.claim.id_and_epoch());
                 self.end_member(member).await;
             }
         }
@@ -247,13 +237,11 @@ impl<'a> Group<'a> {
     }
 
     /// Reports how a file ended.
-    async fn end_member(&mut self, member: Member) {
-        let lost = member.closed_at.unwrap_or(0).saturating_sub(member.seen);
-        if lost > 0 {
-            let (file, epoch) = (member.claimed.file, member.claimed.epoch);
-            if let Err(error) = self.lose(file, epoch, lost).await {
-                self.fail(member.nth, error);
-            }
+    async fn end_member(&mut self, mut member: Member) {
+        if member.before == StateBefore::Closed
+            && let Err(error) = self.end_of_copy(&mut member).await
+        {
+            self.fail(member.nth, error);
         }
         match member.read {
             Some((_, Ok(End::Rest(bytes)))) => warn_of_rest(&member.source, bytes),
@@ -262,8 +250,9 @@ impl<'a> Group<'a> {
         }
     }
 
-    /// Counts bytes as lost that this copy does not have either.
-    async fn lose(&mut self, file: FileId, epoch: i64, bytes: u64) -> anyhow::Result<()> {
-        Ok(writer(&mut self.import.committer).await?.lose(file, epoch, bytes).await?)
+    async fn end_of_copy(&mut self, member: &mut Member) -> anyhow::Result<()> {
+        let writer = self.import.committer.available_writer().await?;
+        let path = member.source.path();
+        Ok(member.claim.end_of_copy(writer, path, member.before).await?)
     }
 }

@@ -3,35 +3,28 @@
 //! A file is known by its content, so an import goes on where an earlier one, or the daemon,
 //! stopped, whatever the file is called now and however it is compressed.
 //!
-//! - `archive`: a log that was followed, and compressed before all of it was read.
-//! - `identify`: which logical file it is.
 //! - `single`: one file from its beginning to its end. `gather`: small files, many at a time, so that
 //!   they cost no more than their lines; `group` has their lines in common batches.
 //!
 //! The lines themselves pass through [`crate::pipeline::store_file`].
 
-mod archive;
 mod gather;
 mod group;
-mod identify;
 mod single;
 
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use serde::Serialize;
 use tracing::warn;
 
-use crate::metrics::Metrics;
-use crate::model::{Batch, Checkpoint, Micros, Span};
-use crate::store::{Store, Writer};
+use crate::model::{Batch, Claim, Micros, Span};
+use crate::store::Store;
 
-pub(crate) use crate::commands::import::archive::{Archivist, Found, Verdict};
 use crate::commands::import::gather::Gatherer;
 use crate::config::Config;
-use crate::identity::formats::Formats;
+use crate::identity::detect::Formats;
 use crate::model::now;
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
@@ -118,7 +111,6 @@ pub async fn import(
         progress,
         summary: Summary::default(),
         shutdown,
-        metrics: None,
     };
     let mut stop = import.shutdown.clone();
     let mut gatherer = Gatherer::new(import);
@@ -157,34 +149,25 @@ struct Import<'a> {
     progress: &'a (dyn Progress + Sync),
     summary: Summary,
     shutdown: Shutdown,
-    /// Where it is counted, in the daemon.
-    metrics: Option<Arc<Metrics>>,
 }
 
 impl Import<'_> {
     /// Counts the lines of a file that were stored before.
-    async fn count_stored_before(&mut self, claimed: &Checkpoint) -> anyhow::Result<()> {
-        if claimed.committed > 0 {
-            let report = writer(&mut self.committer).await?.report(claimed.file).await?;
+    async fn count_stored_before(&mut self, claimed: &Claim) -> anyhow::Result<()> {
+        if claimed.committed.offset > 0 {
+            let report = self.committer.available_writer().await?.report(claimed.file).await?;
             let lines = report.map_or(0, |report| report.lines);
-            self.summary.add_stored_before(lines, claimed.committed);
+            self.summary.add_stored_before(lines, claimed.committed.offset);
         }
         Ok(())
     }
 
     /// Stores all lines of a file after its checkpoint.
-    async fn store(
-        &mut self,
-        content: Content<'_>,
-        claimed: &mut Checkpoint,
-    ) -> anyhow::Result<End> {
-        let Self { summary, metrics, progress, .. } = self;
+    async fn store(&mut self, content: Content<'_>, claimed: &mut Claim) -> anyhow::Result<End> {
+        let Self { summary, progress, .. } = self;
         let mut on_stored = |batch: &Batch, on_disk: u64| {
             batch.spans.iter().for_each(|span| summary.add(span));
             summary.expired += batch.expired;
-            if let Some(metrics) = metrics {
-                metrics.ingest.stored(batch);
-            }
             progress.at(on_disk, summary.lines);
         };
         let mut storer = FileStorer {
@@ -196,8 +179,4 @@ impl Import<'_> {
         };
         storer.store(content, claimed).await
     }
-}
-
-async fn writer(committer: &mut Committer) -> anyhow::Result<&mut Writer> {
-    committer.writer().await?.context("the store is away")
 }

@@ -7,27 +7,23 @@ use std::sync::Arc;
 use anyhow::Context;
 use tracing::warn;
 
-use crate::identity::formats::{Format, sample};
-use crate::model::Sighting;
+use crate::identity::claim::LossCounter;
+use crate::identity::detect::{Undetected, sample};
+use crate::identity::register::{
+    NewFileIs, OtherWriter, Registered, Registration, StoredName, Terms, UnknownFile, register,
+};
+use crate::identity::resolve::Policy;
+use crate::pipeline::file_format::Format;
 use crate::pipeline::sink::Counter;
 use crate::pipeline::store_file::{Content, End};
 use crate::source::fingerprint::whole_head_fingerprint;
 use crate::source::whole_file::{Source, Walk};
 
-use crate::commands::import::identify::{Settled, Terms};
-use crate::commands::import::{Import, writer};
-
-/// A file that is open, and not known yet.
-pub(crate) struct Opened {
-    pub(crate) source: Source,
-    pub(crate) seen: Sighting,
-    /// Its format, or why it has none.
-    pub(crate) told: anyhow::Result<Arc<Format>>,
-}
+use crate::commands::import::Import;
 
 impl Import<'_> {
     /// Opens a file and looks at its beginning; `None` if nothing is in it.
-    pub(crate) fn open(&mut self, path: &Path) -> anyhow::Result<Option<Opened>> {
+    pub(crate) fn open(&mut self, path: &Path) -> anyhow::Result<Option<UnknownFile>> {
         let (source, sample) = tokio::task::block_in_place(|| {
             let source = Source::open(path)?;
             let sample = sample(|limit| source.sample(limit))
@@ -35,35 +31,38 @@ impl Import<'_> {
             anyhow::Ok((source, sample))
         })?;
         let Some(head) = whole_head_fingerprint(&sample) else { return Ok(None) };
-        let told = self.format(&source, sample);
+        let format = self.formats.format_of_complete(&source, sample);
         let seen = source.sighting(self.host, Some(head));
-        Ok(Some(Opened { source, seen, told }))
+        Ok(Some(UnknownFile { source, seen, format }))
     }
 
-    /// Stores all of it that is not stored yet.
-    pub(crate) async fn file(&mut self, opened: Opened) -> anyhow::Result<()> {
-        let Opened { source, seen, told } = opened;
-        self.progress.begin(&source.name, source.size);
-        let terms = Terms { followed: &HashSet::new(), register: true, rename: false, waits: true };
-        let (mut claimed, format, closed) = match self.settle(&source, &seen, &told, terms).await? {
-            Settled::Claimed(claimed, format, closed) => (claimed, format, closed),
-            Settled::Stored => return self.count_stored(&source, &told),
-            Settled::Held | Settled::Stranger(_) => {
+    /// Stores all of a file that is not stored yet.
+    pub(crate) async fn file(&mut self, file: UnknownFile) -> anyhow::Result<()> {
+        self.progress.begin(&file.source.name, file.source.size);
+        let terms = Terms {
+            policy: Policy::IMPORT,
+            held_here: &HashSet::new(),
+            new_file: NewFileIs::Registered,
+            name: StoredName::Kept,
+            other_writer: OtherWriter::WaitedFor,
+            losses: LossCounter::StoreOnly,
+        };
+        let registered = register(&mut self.committer, &mut self.formats, &file, &terms).await?;
+        let UnknownFile { source, format, .. } = file;
+        let Registration { mut claim, format, before } = match registered {
+            Registered::Claimed(registration) => *registration,
+            Registered::Stored => return self.count_stored(&source, &format),
+            Registered::Held | Registered::Unknown(_) => {
                 let path = source.name;
                 warn!(path, "a running log-ingestd follows this file and stores it");
                 return Ok(());
             }
         };
-        let (file, epoch, expected) = (claimed.file, claimed.epoch, claimed.size);
-        let before = self.summary.bytes;
-        self.count_stored_before(&claimed).await?;
-        let end = self.store(Content::whole(&source, &format), &mut claimed).await;
-        let lost = expected.saturating_sub(self.summary.bytes - before);
-        if let Ok(writer) = writer(&mut self.committer).await {
-            if closed && lost > 0 {
-                writer.lose(file, epoch, lost).await?; // this copy does not have them either
-            }
-            writer.release(file).await?;
+        self.count_stored_before(&claim.claim()).await?;
+        let end = self.store(Content::whole(&source, &format), claim.claim_mut()).await;
+        if let Ok(writer) = self.committer.available_writer().await {
+            claim.end_of_copy(writer, source.path(), before).await?;
+            claim.release(writer).await?;
         }
         if let End::Rest(bytes) = end? {
             warn_of_rest(&source, bytes);
@@ -71,17 +70,17 @@ impl Import<'_> {
         Ok(())
     }
 
-    /// Counts the lines of a file of which all was stored before. `told` is its format: without one,
+    /// Counts the lines of a file of which all was stored before. `format` is its format: without one,
     /// each line end counts.
     pub(crate) fn count_stored(
         &mut self,
         source: &Source,
-        told: &anyhow::Result<Arc<Format>>,
+        format: &Result<Arc<Format>, Undetected>,
     ) -> anyhow::Result<()> {
         let mut reader = source.reader(&Arc::default())?;
         let mut walk = Walk::new(&mut reader);
         tokio::task::block_in_place(|| walk.to(u64::MAX))?;
-        let lines = match told {
+        let lines = match format {
             Ok(format) => {
                 let mut counter = Counter::default();
                 tokio::task::block_in_place(|| Content::whole(source, format).read(&mut counter))?;

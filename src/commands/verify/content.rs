@@ -13,7 +13,7 @@ use crate::commands::verify::expected::expected;
 use crate::commands::verify::page::{Counts, Page, Swept};
 use crate::commands::verify::window::Window;
 use crate::commands::verify::{Auditor, FileVerdict};
-use crate::identity::formats::Format;
+use crate::pipeline::file_format::Format;
 use crate::pipeline::read_lines::{Completeness, ReadContext, Stop};
 use crate::pipeline::sink::{BatchTarget, Limits, fill_batch};
 use crate::source::whole_file::Source;

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 
 use crate::model::{Checkpoint, FileKey, Fingerprint};
-use crate::source::fingerprint::{ContentMatch, HEAD_LENGTH, same_object, whole_head_fingerprint};
+use crate::source::fingerprint::{HEAD_LENGTH, whole_head_fingerprint};
 use crate::store::FileReport;
 
 use crate::commands::verify::{Auditor, FileVerdict};
-use crate::identity::formats::{Choice, sample};
+use crate::identity::content::WholeFile;
+use crate::identity::detect::sample;
+use crate::identity::resolve::{Decision, FilesOfProcess, Policy, is_object, resolve};
 use crate::source::whole_file::Source;
 
 /// A file of a directory, as far as it may be one that has another name now.
@@ -39,9 +41,10 @@ impl Auditor<'_> {
         let mut changed = None;
         if let Some(source) = open(path)? {
             let head = whole_head_fingerprint(&source.sample(HEAD_LENGTH)?);
-            match source.liken(known, head)? {
-                ContentMatch::Same => return Ok(Some(source)),
-                _ if is_object(known, &source) && !known.closed => changed = Some(source),
+            match compare_with(&source, head, known) {
+                Decision::Resume(_) => return Ok(Some(source)),
+                Decision::Changed(_) => changed = Some(source),
+                Decision::Unreadable(error) => return Err(error),
                 _ => {}
             }
         }
@@ -50,15 +53,15 @@ impl Auditor<'_> {
             neighbours.insert(directory.to_owned(), look_around(directory));
         }
         for neighbour in neighbours.get(directory).into_iter().flatten() {
-            let object =
-                matches!((known.key, neighbour.key), (Some(a), Some(b)) if same_object(a, b));
-            if neighbour.path == path || !(object || neighbour.head == known.head) {
+            let may_be = is_object(known, neighbour.key) || neighbour.head == known.head;
+            if neighbour.path == path || !may_be {
                 continue;
             }
-            if let Some(source) = open(&neighbour.path)?
-                && source.liken(known, neighbour.head)? == ContentMatch::Same
-            {
-                return Ok(Some(source));
+            let Some(source) = open(&neighbour.path)? else { continue };
+            match compare_with(&source, neighbour.head, known) {
+                Decision::Resume(_) => return Ok(Some(source)),
+                Decision::Unreadable(error) => return Err(error),
+                _ => {}
             }
         }
         Ok(changed)
@@ -76,30 +79,31 @@ impl Auditor<'_> {
             .context("not readable as what its first bytes say")?;
         let head = whole_head_fingerprint(&sample);
         let seen = source.sighting(&self.config.host, head);
-        let mut best: Option<(Checkpoint, bool)> = None;
-        for known in self.writer().await?.candidates(&seen).await? {
-            let content_match = tokio::task::block_in_place(|| source.liken(&known, head))?;
-            let object = is_object(&known, &source) && !known.closed;
-            match content_match {
-                ContentMatch::Same => {
-                    best = Some((known, true));
-                    break;
-                }
-                _ if object => best = Some((known, true)),
-                ContentMatch::Shorter if best.is_none() => best = Some((known, false)),
-                _ => {}
-            }
-        }
-        if let Some((known, certain)) = best
-            && let Some(report) = self.writer().await?.report(known.file).await?
+        let known = self.writer().await?.candidates(&seen).await?;
+        let decision = tokio::task::block_in_place(|| {
+            let content = WholeFile::new(&source, source.key, head);
+            resolve(&content, known, &FilesOfProcess::default(), Policy::VERIFY)
+        });
+        let (certain, begin_alike) = match decision {
+            Decision::Unreadable(error) => return Err(error.into()),
+            Decision::Resume(file) | Decision::Changed(file) => (Some(file), Vec::new()),
+            Decision::MayBeContained { files, .. } => (None, files),
+            _ => (None, Vec::new()),
+        };
+        if let Some(file) = certain
+            && let Some(report) = self.writer().await?.report(file).await?
         {
+            return self.compare(&source, report).await.map(Some);
+        }
+        // What only begins alike is another file, unless all of it is in the store.
+        for file in begin_alike {
+            let Some(report) = self.writer().await?.report(file).await? else { continue };
             let verdict = self.compare(&source, report).await?;
-            // What only begins alike is another file, unless all of it is in the store.
-            if certain || verdict.first.as_ref().is_none_or(|first| first.about == "size") {
+            if verdict.first.as_ref().is_none_or(|first| first.about == "size") {
                 return Ok(Some(verdict));
             }
         }
-        let is_log = matches!(self.chooser.choose(&sample), Choice::Access { .. });
+        let is_log = self.chooser.detect(&sample).is_ok();
         if head.is_none() || (in_directory && !is_log) {
             return Ok(None);
         }
@@ -156,6 +160,8 @@ fn open(path: &Path) -> io::Result<Option<Source>> {
     }
 }
 
-fn is_object(known: &Checkpoint, source: &Source) -> bool {
-    matches!((known.key, source.key), (Some(one), Some(other)) if same_object(one, other))
+/// Decides whether `source` is the file `known`.
+fn compare_with(source: &Source, head: Option<Fingerprint>, known: &Checkpoint) -> Decision {
+    let content = WholeFile::new(source, source.key, head);
+    resolve(&content, vec![known.clone()], &FilesOfProcess::default(), Policy::VERIFY)
 }

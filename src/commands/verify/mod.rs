@@ -30,7 +30,7 @@ pub use crate::commands::verify::difference::Difference;
 
 use crate::config::Config;
 use crate::format::Parsing;
-use crate::identity::formats::Formats;
+use crate::identity::detect::Formats;
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, connect, owner};
@@ -190,7 +190,7 @@ struct Auditor<'a> {
 
 impl Auditor<'_> {
     async fn writer(&mut self) -> anyhow::Result<&mut Writer> {
-        self.committer.writer().await?.context("the store is away")
+        self.committer.available_writer().await
     }
 
     /// Verifies a file that the database knows; `None` if it is not there any more.

@@ -1,4 +1,5 @@
-//! Which of the files at hand are held open: all of them, or those that would be missed most.
+//! Which files are held open: all of them, or those of which most would be lost if their name went
+//! away.
 
 use std::cmp::Reverse;
 
@@ -6,26 +7,24 @@ use tracing::debug;
 
 use crate::source::Tail;
 
-use crate::daemon::files::{FollowedFiles, IgnoredFile, Why};
+use crate::daemon::files::{FollowedFiles, IgnoredFile};
 
 impl FollowedFiles {
-    /// A file that was just opened stays open if there is a descriptor for it.
+    /// Adds a file that was just opened, to be decided about. It stays open if there is a descriptor
+    /// for it.
     pub(crate) fn add_opened(&mut self, mut tail: Tail) {
         if self.held_open < self.descriptors {
             self.held_open += 1;
         } else {
             tail.close();
         }
-        self.ignored.push(IgnoredFile::waiting(tail));
+        self.ignored.push(IgnoredFile::undecided(tail));
     }
 
-    /// Gives the descriptors to the files that would be missed most.
+    /// Gives the descriptors to the files of which most would be lost without.
     pub(crate) fn share_descriptors(&mut self) {
         let followed = self.followed.iter_mut().map(|file| &mut file.tail);
-        let waiting = self.ignored.iter_mut().filter_map(|file| match &mut file.why {
-            Why::New(tail) | Why::Held { tail, .. } => Some(tail),
-            Why::NotOurs { .. } | Why::CopyOf { .. } => None,
-        });
+        let waiting = self.ignored.iter_mut().filter_map(|file| file.reason.tail_mut());
         let mut tails: Vec<&mut Tail> = followed.chain(waiting).collect();
         self.held_open = tails.len().min(self.descriptors);
         if tails.len() > self.descriptors {

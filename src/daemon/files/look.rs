@@ -1,4 +1,4 @@
-//! What the file system says of the files at hand.
+//! What the file system says of the watched places.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -11,10 +11,10 @@ use crate::model::{FileId, FileKey};
 use crate::source::fingerprint::same_object;
 use crate::source::{Tail, TailState};
 
-use crate::daemon::files::{FollowedFiles, IgnoredFile, TruncatedFile, Why};
+use crate::daemon::files::{FollowedFiles, IgnoredFile, IgnoredReason, TruncatedFile};
 
 impl FollowedFiles {
-    /// Looks at everything. The file system is asked, the store is not.
+    /// Looks at all watched places, without the store.
     pub(crate) fn look(&mut self) {
         let mut seen: HashSet<FileKey> = HashSet::new();
         let known = Known::of(self);
@@ -22,19 +22,21 @@ impl FollowedFiles {
         let spooled = self.look_into_spool();
         self.meet_fifos(found.fifos, found.unrequested_fifos);
         for path in found.files.into_iter().chain(spooled) {
-            match self.meet(&path, &known, &mut seen) {
+            match self.see(&path, &known, &mut seen) {
                 Ok(()) => {
-                    self.closed_doors.remove(&path);
+                    self.unopened.remove(&path);
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => {
-                    if self.closed_doors.insert(path.clone()) {
+                    if self.unopened.insert(path.clone()) {
                         warn!(path = %path.display(), %error, "cannot read this file");
                     }
                 }
             }
         }
-        self.ignored.retain(|file| seen.contains(&file.key) || matches!(file.why, Why::New(_)));
+        self.ignored.retain(|file| {
+            seen.contains(&file.key) || matches!(file.reason, IgnoredReason::Undecided(_))
+        });
         for file in &mut self.followed {
             match (seen.contains(&file.tail.key()), file.nameless) {
                 (true, _) => file.nameless = None,
@@ -45,12 +47,13 @@ impl FollowedFiles {
                 (false, Some(_)) => {}
             }
         }
-        self.glance(None);
+        self.look_at_followed(None);
         self.share_descriptors();
     }
 
-    /// A path that the watchlist gave: is there something new behind it?
-    fn meet(&mut self, path: &Path, known: &Known, seen: &mut HashSet<FileKey>) -> io::Result<()> {
+    /// Takes note of a path that the watchlist returned: a new file, a new name, or a file that is
+    /// known.
+    fn see(&mut self, path: &Path, known: &Known, seen: &mut HashSet<FileKey>) -> io::Result<()> {
         let Some((key, size)) = Tail::key_and_size(path)? else { return Ok(()) };
         if !seen.insert(key) {
             return Ok(()); // a hard link, or a link to it: one reader is enough
@@ -59,7 +62,7 @@ impl FollowedFiles {
         let file = known.followed.get(&object).and_then(|&at| self.followed.get_mut(at));
         if let Some(file) = file.filter(|file| same_object(file.tail.key(), key)) {
             if file.tail.path() != path {
-                info!(file = file.file.0, from = %file.tail.path().display(), to = %path.display(),
+                info!(file = file.file().0, from = %file.tail.path().display(), to = %path.display(),
                     "a followed file was renamed");
                 file.tail.set_path(path.to_path_buf());
                 file.renamed = true;
@@ -68,14 +71,11 @@ impl FollowedFiles {
         }
         let ignored_file = known.ignored.get(&object).and_then(|&at| self.ignored.get_mut(at));
         if let Some(file) = ignored_file.filter(|file| same_object(file.key, key)) {
-            file.moved(path);
-            let look_again = match file.why {
-                Why::New(_) | Why::Held { .. } => false,
-                Why::NotOurs { size: then, open } => size < then || (open && size != then),
-                Why::CopyOf { size: then, .. } => size != then,
-            };
-            if look_again && let Some(tail) = Tail::open(path)? {
-                *file = IgnoredFile::waiting(tail);
+            file.renamed(path);
+            if file.reason.is_outdated(size)
+                && let Some(tail) = Tail::open(path)?
+            {
+                *file = IgnoredFile::undecided(tail);
             }
             return Ok(());
         }
@@ -86,8 +86,8 @@ impl FollowedFiles {
         Ok(())
     }
 
-    /// Looks at the known files only, or at those of them that changed.
-    pub(crate) fn glance(&mut self, changed: Option<&HashSet<PathBuf>>) {
+    /// Looks at the followed files only, or at those of them that changed.
+    pub(crate) fn look_at_followed(&mut self, changed: Option<&HashSet<PathBuf>>) {
         let mut cut = Vec::new();
         for (at, file) in self.followed.iter_mut().enumerate() {
             if changed.is_some_and(|changed| !changed.contains(file.tail.path())) {
@@ -100,7 +100,7 @@ impl FollowedFiles {
                 }
                 // Truncated and written again, to the very same length.
                 Ok(TailState::NothingNew)
-                    if file.tail.was_written() && !file.is_intact().unwrap_or(true) =>
+                    if file.tail.was_written() && !file.check_intact().unwrap_or(true) =>
                 {
                     cut.push((at, file.tail.verified_size()));
                 }
@@ -116,32 +116,31 @@ impl FollowedFiles {
         }
     }
 
-    /// The followed file at `at` does not hold any more what was read of it, and had `size` bytes
-    /// when it did.
+    /// Takes note that the followed file at `at` does not hold any more what was read of it. It had
+    /// `size` bytes when it did.
     pub(crate) fn truncated_file(&mut self, at: usize, size: u64) {
         let old = self.followed.swap_remove(at);
-        let path = old.tail.path().to_path_buf();
-        info!(file = old.file.0, path = %path.display(), "a followed file was cut short or replaced");
+        let (file, path) = (old.file(), old.tail.path().to_path_buf());
+        info!(file = file.0, path = %path.display(), "a followed file was cut short or replaced");
         self.truncated.push(TruncatedFile {
-            file: old.file,
-            epoch: old.epoch,
+            claim: old.claim,
             head: old.head,
-            committed: old.committed.offset,
             position: old.tail.offset(),
             size,
             path,
         });
-        self.forget_copies(old.file);
-        self.ignored.push(IgnoredFile::waiting(old.tail.from_beginning()));
+        self.forget_copies(file);
+        self.ignored.push(IgnoredFile::undecided(old.tail.from_beginning()));
     }
 
-    /// Copies of a file that is not followed any more are looked at anew.
+    /// Has copies of a file that is not followed any more be inspected again.
     pub(crate) fn forget_copies(&mut self, of: FileId) {
-        self.ignored.retain(|b| !matches!(b.why, Why::CopyOf { file, .. } if file == of));
+        self.ignored
+            .retain(|it| !matches!(it.reason, IgnoredReason::CopyOf { file, .. } if file == of));
     }
 }
 
-/// Where the files at hand stand, by device and inode.
+/// Indexes of the known files, by device and inode.
 struct Known {
     followed: HashMap<(u64, u64), usize>,
     ignored: HashMap<(u64, u64), usize>,

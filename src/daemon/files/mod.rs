@@ -1,83 +1,100 @@
-//! The files at hand: which are followed, which are looked at and left alone, which are gone.
+//! The files of the watched places: those that are followed, those that are ignored and why, and
+//! those that were truncated.
 //!
-//! Two steps, so that a store that is away stops nothing else. [`FollowedFiles::look`] asks the file
-//! system only: it opens what is new at once, because a file that is open can be renamed and even
-//! deleted and is still read (if there are descriptors for all). [`super::enroll`] then asks the store what is known of it.
+//! Finding and deciding are two steps, so that a store that is unavailable stops nothing else.
+//! [`FollowedFiles::look`] asks the file system only. It opens a new file at once: an open file can
+//! be renamed and even deleted and is still read (if there are descriptors for all). Then
+//! [`super::register`] asks the store what is known of it.
 //!
 //! - `look`: what the file system says.
-//! - `hold`: which files are held open.
-//! - `settle`: what the store is told, and what its answers change.
-//! - `spooled`: which of them hold what came from a stream.
+//! - `ignored`: files that are not followed, each with its reason.
+//! - `fd_budget`: which files are held open.
+//! - `store_changes`: what the store is told of renamed, truncated and finished files.
+//! - `spooled`: files that hold what came from a stream.
 //! - `waiting`: since when bytes of a file wait.
 
 mod fd_budget;
+mod ignored;
 mod look;
-mod settle;
 mod spooled;
+mod store_changes;
 mod waiting;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-pub(crate) use crate::daemon::files::spooled::Streamed;
+pub(crate) use crate::daemon::files::ignored::{IgnoredFile, IgnoredReason};
 pub(crate) use crate::daemon::files::waiting::Waiting;
 
-use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Position};
-use crate::source::fingerprint::same_object;
+use crate::identity::claim::ClaimedFile;
+use crate::identity::content::{Content, fingerprint_before};
+use crate::identity::resolve::{self, Comparison, FilesOfProcess, is_object};
+use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Span};
+use crate::pipeline::backoff::Backoff;
+use crate::pipeline::committer::Claims;
+use crate::pipeline::file_format::Format;
 use crate::source::{Lines, SkippedLine, Spool, Tail, Watchlist};
-
-use crate::commands::import::Found;
-use crate::identity::formats::Format;
 
 /// A file that is read, line by line, as it grows.
 #[derive(Debug)]
-pub(crate) struct Followed {
+pub(crate) struct FollowedFile {
     pub(crate) tail: Tail,
-    pub(crate) file: FileId,
-    pub(crate) epoch: i64,
+    pub(crate) claim: ClaimedFile,
     pub(crate) format: Arc<Format>,
     pub(crate) head: Option<Fingerprint>,
-    /// What the store holds.
-    pub(crate) committed: Position,
     /// Whether it may have lines to read.
     pub(crate) ready: bool,
     /// The size at which nothing could be read although there are unread bytes.
     pub(crate) stuck_at: Option<u64>,
     /// The line that begins at the read position, if it is too long to be read in one turn.
     pub(crate) skipped_line: Option<SkippedLine>,
-    /// Since when it has no name here, and its size then.
+    /// Since when it has no name in a watched place, and its size then.
     pub(crate) nameless: Option<(Instant, u64)>,
-    /// Its name changed and the store does not know yet.
+    /// Whether its path changed and the store does not know yet.
     pub(crate) renamed: bool,
-    /// A line that the store refuses, and why.
-    pub(crate) refused: Option<(u64, String)>,
     /// Since when its bytes wait.
     pub(crate) waiting: Waiting,
 }
 
-impl Followed {
-    /// Whether it still begins as it did, and what was read of it is still there. Before anything
-    /// is read there is no tail fingerprint: the first line has to be the same.
+impl FollowedFile {
+    /// Returns its id.
+    pub(crate) fn file(&self) -> FileId {
+        self.claim.file()
+    }
+
+    /// Returns the offset up to which it is stored.
+    pub(crate) fn committed(&self) -> u64 {
+        self.claim.committed().offset
+    }
+
+    /// Returns whether everything in it is stored, as far as is known.
+    fn is_stored(&self) -> bool {
+        self.committed() == self.tail.offset() && !self.ready
+    }
+
+    /// Returns whether it still begins as it did, and what was read of it is still there. Before
+    /// anything is read there is no tail fingerprint: the first line has to be the same.
     ///
     /// # Errors
     /// A read that fails.
-    pub(crate) fn is_intact(&self) -> io::Result<bool> {
+    pub(crate) fn check_intact(&self) -> io::Result<bool> {
         if self.tail.offset() == 0 && self.head.is_some() {
             return Ok(self.tail.head_fingerprint()? == self.head);
         }
         self.tail.is_intact()
     }
 
-    /// Sets `lines` to the first unread byte. `false` if the file is not intact: truncated and
-    /// written again.
+    /// Sets `lines` to the first unread byte. Returns `false` if the file is not intact: truncated
+    /// and written again.
     ///
     /// # Errors
     /// A read that fails.
     pub(crate) fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
-        if self.tail.offset() == 0 && !self.is_intact()? {
+        if self.tail.offset() == 0 && !self.check_intact()? {
             return Ok(false);
         }
         let same = self.tail.start_reading(lines)?;
@@ -91,126 +108,112 @@ impl Followed {
     }
 }
 
-/// A file that is known and not followed.
-#[derive(Debug)]
-pub(crate) struct IgnoredFile {
-    pub(crate) path: PathBuf,
-    pub(crate) key: FileKey,
-    pub(crate) why: Why,
-}
-
-impl IgnoredFile {
-    pub(crate) fn new(tail: &Tail, why: Why) -> Self {
-        Self { path: tail.path().to_path_buf(), key: tail.key(), why }
+impl Content for FollowedFile {
+    fn path(&self) -> Cow<'_, str> {
+        self.tail.path().to_string_lossy()
     }
 
-    /// It has this name now.
-    fn moved(&mut self, path: &Path) {
-        if self.path != path {
-            self.path = path.to_path_buf();
-        }
-        if let Why::New(tail) | Why::Held { tail, .. } = &mut self.why
-            && tail.path() != path
-        {
-            tail.set_path(path.to_path_buf());
-        }
+    fn key(&self) -> Option<FileKey> {
+        Some(self.tail.key())
     }
 
-    /// A file that another writer has, to be asked for again.
-    pub(crate) fn held(tail: Tail, until: Instant) -> Self {
-        Self { path: tail.path().to_path_buf(), key: tail.key(), why: Why::Held { tail, until } }
+    fn head(&self) -> Option<Fingerprint> {
+        self.head
     }
 
-    /// A file that awaits its verdict.
-    pub(crate) fn waiting(tail: Tail) -> Self {
-        Self { path: tail.path().to_path_buf(), key: tail.key(), why: Why::New(tail) }
+    fn size(&self) -> Option<u64> {
+        Some(self.tail.size())
+    }
+
+    fn fingerprint_before(&self, offset: u64) -> io::Result<Option<Fingerprint>> {
+        fingerprint_before(&self.tail, offset)
+    }
+
+    fn is_intact(&self) -> bool {
+        self.check_intact().unwrap_or(false)
+    }
+
+    fn has_grown(&self) -> bool {
+        self.tail.has_grown()
+    }
+
+    fn may_be_half_a_copy(&self) -> bool {
+        false
     }
 }
 
-/// Why a file is not followed.
-#[derive(Debug)]
-pub(crate) enum Why {
-    /// Nobody looked at its content yet.
-    New(Tail),
-    /// It holds no log of ours, as its content stood at this size.
-    NotOurs {
-        size: u64,
-        /// Whether more content may change the verdict.
-        open: bool,
-    },
-    /// It is a copy of a followed file, as its content stood at this size.
-    CopyOf { file: FileId, size: u64 },
-    /// Another writer holds it until at least then.
-    Held { tail: Tail, until: Instant },
-}
-
-/// A file that was cut short or replaced while it was followed; the store is told when all that
-/// was read of it is stored.
+/// A file that was truncated or replaced while it was followed. It is closed in the store when all
+/// that was read of it is stored.
 #[derive(Debug)]
 pub(crate) struct TruncatedFile {
-    pub(crate) file: FileId,
-    pub(crate) epoch: i64,
+    pub(crate) claim: ClaimedFile,
     pub(crate) path: PathBuf,
     pub(crate) head: Option<Fingerprint>,
-    pub(crate) committed: u64,
-    /// How far it was read.
+    /// How far it was read, in bytes.
     pub(crate) position: u64,
     /// Bytes it had when it was last seen whole.
     pub(crate) size: u64,
 }
 
-/// All files at hand.
+impl TruncatedFile {
+    /// Returns its id.
+    pub(crate) fn file(&self) -> FileId {
+        self.claim.file()
+    }
+}
+
+/// All files of the watched places.
 #[derive(Debug)]
 pub(crate) struct FollowedFiles {
     list: Watchlist,
-    pub(crate) followed: Vec<Followed>,
+    pub(crate) followed: Vec<FollowedFile>,
     pub(crate) ignored: Vec<IgnoredFile>,
     pub(crate) truncated: Vec<TruncatedFile>,
-    /// Files that another writer has, which was said once, and the last time between two tries.
-    pub(crate) held: HashMap<FileId, Duration>,
-    /// Paths that could not be opened: said once, until they can.
-    closed_doors: HashSet<PathBuf>,
+    /// Files that another writer holds, which was logged once, with the waits between two tries.
+    pub(crate) held_by_others: HashMap<FileId, Backoff>,
+    /// Paths that could not be opened, which was logged once.
+    unopened: HashSet<PathBuf>,
     /// Files that streams are put into.
     pub(crate) spool: Arc<Spool>,
-    /// Those of them to which nothing will be added.
+    /// Files of the spool to which nothing will be added.
     finished: HashSet<PathBuf>,
     /// FIFOs that are to be read.
     pub(crate) fifos: Vec<PathBuf>,
-    /// Those that are not, which was said once.
+    /// FIFOs that are not, which was logged once.
     unrequested_fifos: HashSet<PathBuf>,
-    /// Streams whose first lines no format reads, which was said once.
-    pub(crate) undecided: HashSet<PathBuf>,
-    /// Whether a file was given up that nobody holds open and that has no name here.
+    /// Streams whose first lines no format reads, which was logged once.
+    pub(crate) undetected_streams: HashSet<PathBuf>,
+    /// Whether a file was given up that is not held open and has no name in a watched place.
     pub(crate) out_of_reach: bool,
-    /// Archives that were found since somebody took them from here; ignored, too.
+    /// Archives that were found since they were last taken from here; ignored, too.
     pub(crate) new_archives: Vec<FileKey>,
-    /// So many files may be held open.
+    /// How many files may be held open.
     descriptors: usize,
-    /// So many are, about.
+    /// How many are, about.
     held_open: usize,
 }
 
 impl FollowedFiles {
-    /// `kept` are open files that a look may not find; `descriptors` files may be held open.
+    /// Takes over `open` files that a look may not find; `descriptors` files may be held open.
     pub(crate) fn new(
         list: Watchlist,
         spool: Arc<Spool>,
-        kept: Vec<Tail>,
+        open: Vec<Tail>,
         descriptors: usize,
     ) -> Self {
-        let ignored = kept.into_iter().map(|tail| IgnoredFile::waiting(tail.from_beginning()));
+        let ignored = open.into_iter().map(|tail| IgnoredFile::undecided(tail.from_beginning()));
         Self {
             list,
             followed: Vec::new(),
             ignored: ignored.collect(),
             truncated: Vec::new(),
-            held: HashMap::new(),
-            closed_doors: HashSet::new(),
+            held_by_others: HashMap::new(),
+            unopened: HashSet::new(),
             spool,
             finished: HashSet::new(),
             fifos: Vec::new(),
             unrequested_fifos: HashSet::new(),
-            undecided: HashSet::new(),
+            undetected_streams: HashSet::new(),
             out_of_reach: false,
             new_archives: Vec::new(),
             descriptors,
@@ -218,36 +221,68 @@ impl FollowedFiles {
         }
     }
 
+    /// Returns the directories of the watched places.
     pub(crate) fn directories(&self) -> Vec<PathBuf> {
         self.list.directories()
     }
 
-    /// Watched files and directories that are not there.
+    /// Returns the watched files and directories that are not there.
     pub(crate) fn missing(&self) -> Vec<PathBuf> {
         self.list.missing()
     }
 
-    /// Whether it is at hand, whoever reads it.
+    /// Returns whether the file is here: followed, truncated or ignored.
     pub(crate) fn has(&self, known: &Checkpoint) -> bool {
-        let is_it = |key| known.key.is_some_and(|known| same_object(known, key));
-        self.followed.iter().any(|file| file.file == known.file)
-            || self.truncated.iter().any(|file| file.file == known.file)
-            || self.ignored.iter().any(|file| is_it(file.key))
+        self.followed.iter().any(|file| file.file() == known.file)
+            || self.truncated.iter().any(|file| file.file() == known.file)
+            || self.ignored.iter().any(|file| is_object(known, Some(file.key)))
     }
 
-    /// Whether a file of this path would be found, if it was there.
+    /// Returns whether a file of this path would be found, if it was there.
     pub(crate) fn covers(&self, path: &Path) -> bool {
         self.list.covers(path) || self.spool.covers(path)
     }
 
-    /// The ignored_file that is this archive, if it is still there.
-    pub(crate) fn archive(&self, key: FileKey) -> Option<Found> {
-        let path = self.ignored.iter().find(|file| file.key == key)?.path.clone();
-        let wanted = self.list.is_requested(&path);
-        Some(Found { path, key, wanted })
+    /// Returns the path of an archive, if it is still there, and whether the user named it.
+    pub(crate) fn archive(&self, key: FileKey) -> Option<(&Path, bool)> {
+        let path = &self.ignored.iter().find(|file| file.key == key)?.path;
+        Some((path, self.list.is_requested(path)))
     }
 
-    /// The files that are followed and have no name here: what a files made anew cannot find.
+    /// Returns what is followed and truncated here, as far as `content` may be a copy of it: files
+    /// that begin alike, and those that it was compared with.
+    pub(crate) fn that_may_be(
+        &self,
+        content: &dyn Content,
+        compared: &Comparison,
+    ) -> FilesOfProcess<'_> {
+        let head = content.head();
+        let may_be = |file: FileId, its_head: Option<Fingerprint>| {
+            its_head == head || compared.matches.iter().any(|(known, _)| known.file == file)
+        };
+        let followed = self.followed.iter().filter(|file| may_be(file.file(), file.head));
+        let truncated = self.truncated.iter().filter(|file| may_be(file.file(), file.head));
+        FilesOfProcess {
+            followed: followed
+                .map(|file| resolve::FollowedFile {
+                    file: file.file(),
+                    content: Some(file),
+                    position: file.tail.offset(),
+                })
+                .collect(),
+            truncated: truncated
+                .map(|file| resolve::TruncatedFile {
+                    file: file.file(),
+                    path: file.path.to_string_lossy(),
+                    head: file.head,
+                    position: file.position,
+                    committed: file.claim.committed().offset,
+                })
+                .collect(),
+        }
+    }
+
+    /// Returns the open files that have no name in a watched place: what a look cannot find again.
     pub(crate) fn into_nameless(mut self) -> Vec<Tail> {
         self.look();
         let nameless =
@@ -255,21 +290,39 @@ impl FollowedFiles {
         nameless.map(|file| file.tail).collect()
     }
 
-    /// The claims held, with their epochs.
-    pub(crate) fn claims(&self) -> crate::pipeline::committer::Claims {
-        let followed = self.followed.iter().map(|file| (file.file, file.epoch));
-        followed.chain(self.truncated.iter().map(|file| (file.file, file.epoch))).collect()
+    /// Returns the claims of this process, with their epochs.
+    pub(crate) fn claims(&self) -> Claims {
+        let followed = self.followed.iter().map(|file| file.claim.id_and_epoch());
+        followed.chain(self.truncated.iter().map(|file| file.claim.id_and_epoch())).collect()
     }
 
-    /// ReadContext goes back to what is stored, everywhere.
+    /// Takes note of a span that is stored.
+    pub(crate) fn stored(&mut self, span: &Span) {
+        if let Some(file) = self.followed.iter_mut().find(|file| file.file() == span.file) {
+            file.claim.stored(span);
+            file.head = span.head.or(file.head);
+        }
+        if let Some(file) = self.truncated.iter_mut().find(|file| file.file() == span.file) {
+            file.claim.stored(span);
+        }
+    }
+
+    /// Has the line at `offset` become a reject when it is read again.
+    pub(crate) fn refuse(&mut self, file: FileId, offset: u64, reason: &str) {
+        if let Some(file) = self.followed.iter_mut().find(|followed| followed.file() == file) {
+            file.claim.refuse(offset, reason);
+        }
+    }
+
+    /// Goes back to what is stored, in every file.
     pub(crate) fn rewind(&mut self) {
         for file in &mut self.followed {
-            file.tail.rewind(file.committed);
+            file.tail.rewind(file.claim.committed());
             file.ready = true;
             file.stuck_at = None;
         }
-        for truncated_file in &mut self.truncated {
-            truncated_file.position = truncated_file.committed; // the rest cannot be read again
+        for file in &mut self.truncated {
+            file.position = file.claim.committed().offset; // the rest cannot be read again
         }
     }
 }

@@ -1,9 +1,9 @@
-//! Since when bytes of a file wait.
+//! Since when bytes of a file wait to be stored.
 
 use std::collections::VecDeque;
 use std::time::Instant;
 
-/// Looks that are told apart; in a longer backlog two neighbours become one.
+/// The most looks that are remembered; in a longer backlog two neighbours become one.
 const MOST_LOOKS: usize = 16;
 
 /// Sizes of a file at the looks whose bytes are not all stored, oldest first.
@@ -13,8 +13,8 @@ pub(crate) struct Waiting {
 }
 
 impl Waiting {
-    /// The file has so many bytes, and so many of them are stored. Gives the time at which the
-    /// oldest of the others was first seen, and never a later one.
+    /// Takes note of the file's size and of how much is stored, in bytes. Returns the time at which
+    /// the oldest byte that is not stored was first seen, and never a later one.
     pub(crate) fn see(&mut self, size: u64, committed: u64, now: Instant) -> Option<Instant> {
         while self.looks.front().is_some_and(|(seen, _)| *seen <= committed) {
             self.looks.pop_front();
@@ -62,6 +62,6 @@ mod tests {
             assert!(waiting.looks.len() <= MOST_LOOKS);
         }
         let since = waiting.see(10_000, 5_000, at(1001)).unwrap();
-        assert!(since <= at(501), "the byte behind 5000 came with look 501");
+        assert!(since <= at(501), "the byte after 5000 came with look 501");
     }
 }

@@ -65,8 +65,9 @@ impl Pipeline {
         let mut behind = Vec::with_capacity(self.files.followed.len());
         for (at, file) in self.files.followed.iter_mut().enumerate() {
             let size = file.tail.size();
-            let lag = size.saturating_sub(file.committed.offset);
-            let since = file.waiting.see(size, file.committed.offset, now);
+            let committed = file.committed();
+            let lag = size.saturating_sub(committed);
+            let since = file.waiting.see(size, committed, now);
             // The beginning of a line cannot be stored, however long it waits for its end.
             let since = since.filter(|_| file.stuck_at.is_none_or(|stuck| stuck < size));
             bytes += lag;

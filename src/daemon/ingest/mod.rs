@@ -25,7 +25,7 @@ use crate::daemon::archives::Archives;
 use crate::daemon::files::FollowedFiles;
 use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
-use crate::identity::formats::Formats;
+use crate::identity::detect::Formats;
 use crate::pipeline::bisect::Bisect;
 use crate::pipeline::committer::{Committer, Outcome};
 use crate::pipeline::connect::owner;
@@ -285,8 +285,8 @@ impl Pipeline {
             return Ok(Turn::Replaced);
         }
         let target = BatchTarget {
-            file: file.file,
-            epoch: file.epoch,
+            file: file.file(),
+            epoch: file.claim.epoch(),
             size: file.tail.size(),
             now,
             limits: self.bisect.limits(),
@@ -296,7 +296,7 @@ impl Pipeline {
             envelope: file.format.envelope,
             estimated: now,
             completeness: Completeness::Growing,
-            refused: file.refused.as_ref().map(|(at, why)| (*at, why.as_str())),
+            refused: file.claim.refused(),
             max_bytes: TURN,
         };
         let mut source = file.tail.reader_at(self.lines.read_to())?;
@@ -351,7 +351,7 @@ impl Pipeline {
                     if !self.files.knows_all(&changed) {
                         self.look_due = Instant::now();
                     }
-                    self.files.glance(Some(&changed));
+                    self.files.look_at_followed(Some(&changed));
                     self.unsaid = true;
                 }
                 None => self.look_due = Instant::now(),
@@ -361,7 +361,7 @@ impl Pipeline {
                 if change == SpoolChange::Files {
                     self.look_due = Instant::now();
                 }
-                self.files.glance(Some(&self.files.spooled()));
+                self.files.look_at_followed(Some(&self.files.spooled()));
                 self.unsaid = true;
             }
             () = tokio::time::sleep_until(due.into()) => {}

@@ -11,6 +11,9 @@ use crate::pipeline::committer::Outcome;
 
 use crate::daemon::ingest::{DRAIN, Landed, Pipeline};
 
+/// Time until a file that another writer has taken over is asked for again.
+const TAKEN_OVER: Duration = Duration::from_secs(5);
+
 impl Pipeline {
     pub(crate) async fn land(&mut self) {
         if let Some(flight) = self.in_flight.take() {
@@ -33,13 +36,13 @@ impl Pipeline {
         };
         self.committer = Some(committer);
         match outcome {
-            Outcome::Stored(lost) => {
+            Outcome::Stored(taken_over) => {
                 self.stored(&batch);
-                self.lose(&lost);
+                self.taken_over(&taken_over);
             }
             Outcome::Conflict(files) => {
                 self.discard();
-                self.lose(&files);
+                self.taken_over(&files);
             }
             Outcome::BadRow(reason) => {
                 self.discard();
@@ -71,24 +74,26 @@ impl Pipeline {
         self.bisect.stored(batch);
     }
 
-    /// Forgets what was read and not stored; it is read again.
+    /// Forgets what was read and not stored. It is read again.
     fn discard(&mut self) {
         self.building.clear();
         self.files.rewind();
     }
 
-    /// These files are somebody else's.
-    pub(crate) fn lose(&mut self, files: &[FileId]) {
+    /// Stops following files that another writer has taken over.
+    pub(crate) fn taken_over(&mut self, files: &[FileId]) {
         for file in files {
-            self.files.truncated.retain(|truncated_file| truncated_file.file != *file);
-            let Some(at) = self.files.followed.iter().position(|f| f.file == *file) else {
+            self.files.truncated.retain(|truncated| truncated.file() != *file);
+            let Some(at) = self.files.followed.iter().position(|it| it.file() == *file) else {
                 continue;
             };
-            let lost = self.files.followed.swap_remove(at);
-            warn!(file = file.0, path = %lost.tail.path().display(),
+            let tail = self.files.followed.swap_remove(at).tail;
+            warn!(file = file.0, path = %tail.path().display(),
                 "another log-ingestd took this file over; not storing it any more");
-            let until = Instant::now() + Duration::from_secs(5);
-            self.files.ignored.push(IgnoredFile::held(lost.tail.from_beginning(), until));
+            let until = Instant::now() + TAKEN_OVER;
+            self.files
+                .ignored
+                .push(IgnoredFile::held_by_another_writer(tail.from_beginning(), until));
         }
         if !files.is_empty() {
             self.discard();

@@ -1,0 +1,99 @@
+//! What the store is told of the files besides their lines: new names, ends and losses.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use tracing::info;
+
+use crate::daemon::files::{FollowedFile, FollowedFiles, IgnoredReason, TruncatedFile};
+use crate::identity::claim::Ending;
+use crate::store::{StoreError, Writer};
+
+/// A deleted file is given up when it was quiet for this long: its worker has reopened its log.
+const DELETED_QUIET: Duration = Duration::from_secs(60);
+
+/// A file that was moved out of the watched places is given up when it was quiet for this long.
+const MOVED_QUIET: Duration = Duration::from_secs(600);
+
+impl FollowedFile {
+    /// Returns whether it has no name in a watched place, and was quiet for long enough.
+    fn is_given_up(&self) -> bool {
+        let patience = match self.tail.is_open() {
+            false => Duration::ZERO, // it cannot be read any more, whatever is written to it
+            true if self.tail.is_unlinked() => DELETED_QUIET,
+            true => MOVED_QUIET,
+        };
+        self.is_stored() && self.nameless.is_some_and(|(since, _)| since.elapsed() >= patience)
+    }
+}
+
+impl FollowedFiles {
+    /// Returns whether there is work for the store besides lines.
+    pub(crate) fn needs_store(&self) -> bool {
+        let now = Instant::now();
+        !self.truncated.is_empty()
+            || self.followed.iter().any(|file| self.is_spent(file))
+            || self.followed.iter().any(|file| file.renamed || file.nameless.is_some())
+            || self.ignored.iter().any(|file| file.reason.is_due(now))
+    }
+
+    /// Returns whether there are files about which is to be decided.
+    pub(crate) fn has_undecided(&self) -> bool {
+        self.ignored.iter().any(|file| matches!(file.reason, IgnoredReason::Undecided(_)))
+    }
+
+    /// Returns whether a change of these files tells nothing new: they are followed, or no logs.
+    pub(crate) fn knows_all(&self, changed: &HashSet<PathBuf>) -> bool {
+        let followed = self.followed.iter().map(|file| file.tail.path());
+        let others = self.ignored.iter().filter(|file| file.reason.is_final());
+        let known = followed
+            .chain(others.map(|file| file.path.as_path()))
+            .chain(self.known_fifos())
+            .filter(|path| changed.contains(*path));
+        known.collect::<HashSet<&Path>>().len() == changed.len()
+    }
+
+    /// Tells the store of renamed, truncated and finished files.
+    ///
+    /// # Errors
+    /// The store's. What it was not told is told the next time.
+    pub(crate) async fn tell_store(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
+        for file in self.followed.iter_mut().filter(|file| file.renamed) {
+            file.claim.renamed(writer, file.tail.path()).await?;
+            file.renamed = false;
+        }
+        // A copy about which is still to be decided may hold what a truncated file has lost.
+        if !self.has_undecided() {
+            self.close_truncated(writer).await?;
+        }
+        self.close_nameless(writer).await?;
+        self.remove_spent(writer).await
+    }
+
+    async fn close_truncated(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
+        let is_stored = |file: &TruncatedFile| file.claim.committed().offset == file.position;
+        while let Some(at) = self.truncated.iter().position(is_stored) {
+            let TruncatedFile { claim, path, size, .. } = &mut self.truncated[at];
+            claim.close(writer, path, *size, Ending::Truncated).await?;
+            self.truncated.swap_remove(at);
+        }
+        Ok(())
+    }
+
+    async fn close_nameless(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
+        while let Some(at) = self.followed.iter().position(FollowedFile::is_given_up) {
+            let FollowedFile { tail, claim, .. } = &mut self.followed[at];
+            let path = tail.path();
+            info!(file = claim.file().0, path = %path.display(), "let go: it has no name here");
+            match tail.is_unlinked() {
+                true => claim.close(writer, path, tail.size(), Ending::Deleted).await?,
+                false => claim.release(writer).await?,
+            }
+            let file = self.followed.swap_remove(at);
+            self.forget_copies(file.file());
+            self.out_of_reach |= !file.tail.is_open();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,361 @@
+//! A claimed file: the only owner of its id, its epoch, its committed position, the line that the
+//! store refuses, and what of it is lost.
+//!
+//! A file that is closed, and a loss, are written down here and nowhere else: in the store, in
+//! `/metrics` and in the log. `tests/it/floor_plan.rs` checks that no other code does.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use crate::metrics::Metrics;
+use crate::model::{Checkpoint, Claim, FileId, NewFile, Position, Sighting, Span};
+use crate::store::{FIRST_EPOCH, StoreError, Writer};
+
+/// Where lost bytes are counted besides the store.
+#[derive(Clone, Debug)]
+pub(crate) enum LossCounter {
+    /// In `/metrics` of this daemon.
+    Metrics(Arc<Metrics>),
+    /// Nowhere: a command has no `/metrics`.
+    StoreOnly,
+}
+
+/// Why nothing more comes under an identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It was truncated or replaced, and its other bytes were found nowhere.
+    Truncated,
+    /// It has no name any more.
+    Deleted,
+    /// It is not where it was, nor under another name.
+    Gone,
+    /// It was compressed, and its archive is read.
+    Compressed,
+    /// It was a file of the spool of which everything is stored.
+    RemovedFromSpool,
+}
+
+impl Ending {
+    /// Returns what `log_file.closed_reason` says.
+    fn closed_reason(self) -> &'static str {
+        match self {
+            Ending::Truncated => "truncated or replaced",
+            Ending::Deleted => "deleted",
+            Ending::Gone => "gone",
+            Ending::Compressed => "compressed",
+            Ending::RemovedFromSpool => "stored, and removed from the spool",
+        }
+    }
+}
+
+/// What a file was before it was claimed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StateBefore {
+    /// More of it was expected, or it was not known.
+    Open,
+    /// Nothing more was expected of it.
+    Closed,
+}
+
+/// The checkpoint that some content was compared with.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compared {
+    pub(crate) file: FileId,
+    pub(crate) committed: u64,
+    /// Bytes that were counted as lost already.
+    pub(crate) lost_bytes: u64,
+}
+
+impl Compared {
+    /// Returns that of a file of which nothing is stored, and only the first line is known.
+    pub(crate) fn unread(file: FileId) -> Self {
+        Self { file, committed: 0, lost_bytes: 0 }
+    }
+}
+
+impl From<&Checkpoint> for Compared {
+    fn from(known: &Checkpoint) -> Self {
+        Self { file: known.file, committed: known.committed, lost_bytes: known.lost_bytes }
+    }
+}
+
+/// What became of a request for a file.
+#[derive(Debug)]
+pub(crate) enum ClaimResult {
+    Claimed(ClaimedFile),
+    /// Another writer holds it.
+    HeldByAnother,
+    /// Another writer stored more of it since the content was compared: compare again.
+    Outdated,
+}
+
+/// A file that this process alone may write.
+#[derive(Debug)]
+pub(crate) struct ClaimedFile {
+    claim: Claim,
+    /// Bytes that it is known to have had when it was claimed.
+    size: u64,
+    /// Offset of the line that the store refuses, and why.
+    refused: Option<(u64, String)>,
+    /// Bytes that the copy which is read now does not hold.
+    absent: u64,
+    /// Bytes that were counted as lost already, so that a file that is claimed again counts once.
+    counted: u64,
+    losses: LossCounter,
+}
+
+impl ClaimedFile {
+    /// Registers a file that is none of those that it was `compared` with. `None` if another writer
+    /// has registered one since, which may be this file: look again.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn register(
+        writer: &mut Writer,
+        new: &NewFile,
+        compared: &[FileId],
+        losses: &LossCounter,
+    ) -> Result<Option<Self>, StoreError> {
+        let registered = writer.register(new, compared).await?;
+        Ok(registered.map(|new| Self::new(&new, 0, losses)))
+    }
+
+    /// Registers several files, no two of which are alike, in one transaction.
+    ///
+    /// # Errors
+    /// The store's; some of the files may be registered nevertheless.
+    pub(crate) async fn register_all(
+        writer: &mut Writer,
+        files: &[(NewFile, Vec<FileId>)],
+        losses: &LossCounter,
+    ) -> Result<Vec<Option<Self>>, StoreError> {
+        let registered = writer.register_all(files).await?;
+        let claimed = |new: Option<Checkpoint>| new.map(|it| Self::new(&it, 0, losses));
+        Ok(registered.into_iter().map(claimed).collect())
+    }
+
+    /// Claims a file that was registered before.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn claim_known(
+        writer: &mut Writer,
+        compared: Compared,
+        seen: &Sighting,
+        format: &str,
+        losses: &LossCounter,
+    ) -> Result<ClaimResult, StoreError> {
+        match writer.claim(compared.file, seen, format).await? {
+            Some(claimed) if claimed.committed == compared.committed => {
+                Ok(ClaimResult::Claimed(Self::new(&claimed, compared.lost_bytes, losses)))
+            }
+            Some(claimed) => {
+                writer.release(claimed.file).await?;
+                Ok(ClaimResult::Outdated)
+            }
+            None => Ok(ClaimResult::HeldByAnother),
+        }
+    }
+
+    /// Claims a file that cannot be read any more, as it was last seen. `None` if another writer
+    /// holds it.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn claim_unread(
+        writer: &mut Writer,
+        known: &Checkpoint,
+        host: &str,
+        losses: &LossCounter,
+    ) -> Result<Option<Self>, StoreError> {
+        let seen = Sighting {
+            host: host.to_owned(),
+            path: known.path.clone(),
+            key: known.key,
+            head: known.head,
+        };
+        let claimed = writer.claim(known.file, &seen, &known.format).await?;
+        Ok(claimed.map(|claimed| Self::new(&claimed, known.lost_bytes, losses)))
+    }
+
+    fn new(claimed: &Checkpoint, counted: u64, losses: &LossCounter) -> Self {
+        Self {
+            claim: Claim {
+                file: claimed.file,
+                epoch: claimed.epoch,
+                committed: claimed.position(),
+            },
+            size: claimed.size,
+            refused: None,
+            absent: 0,
+            counted,
+            losses: losses.clone(),
+        }
+    }
+
+    /// Returns its id.
+    pub(crate) fn file(&self) -> FileId {
+        self.claim.file
+    }
+
+    /// Returns the epoch of the claim.
+    pub(crate) fn epoch(&self) -> i64 {
+        self.claim.epoch
+    }
+
+    /// Returns id and epoch of the claim.
+    pub(crate) fn id_and_epoch(&self) -> (FileId, i64) {
+        (self.claim.file, self.claim.epoch)
+    }
+
+    /// Returns whether it was registered by this claim.
+    pub(crate) fn is_new(&self) -> bool {
+        self.claim.epoch == FIRST_EPOCH
+    }
+
+    /// Returns the position up to which it is stored.
+    pub(crate) fn committed(&self) -> Position {
+        self.claim.committed
+    }
+
+    /// Returns the claim, and how far the file is stored.
+    pub(crate) fn claim(&self) -> Claim {
+        self.claim
+    }
+
+    /// Returns the claim for a pipeline, which moves the position with what it stores.
+    pub(crate) fn claim_mut(&mut self) -> &mut Claim {
+        &mut self.claim
+    }
+
+    /// Returns the bytes that it is known to have had when it was claimed.
+    pub(crate) fn known_size(&self) -> u64 {
+        self.size
+    }
+
+    /// Takes note of a span that is stored.
+    pub(crate) fn stored(&mut self, span: &Span) {
+        self.claim.committed = span.to;
+        self.refused.take_if(|(at, _)| *at < span.to.offset);
+    }
+
+    /// Has the line at `offset` become a reject when it is read again.
+    pub(crate) fn refuse(&mut self, offset: u64, reason: &str) {
+        self.refused = Some((offset, reason.replace('\0', "")));
+    }
+
+    /// Returns the line that the store refuses, and why.
+    pub(crate) fn refused(&self) -> Option<(u64, &str)> {
+        self.refused.as_ref().map(|(offset, reason)| (*offset, reason.as_str()))
+    }
+
+    /// Writes down its new path.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] if another writer has claimed it since, here and below.
+    pub(crate) async fn renamed(&self, writer: &mut Writer, path: &Path) -> Result<(), StoreError> {
+        writer.moved(self.claim.file, self.claim.epoch, &path.to_string_lossy()).await
+    }
+
+    /// Writes down that bytes of a file that goes on are gone: the copy at `path` holds `size`
+    /// bytes, and the file is known to have had `known`.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn lose_what_a_copy_lacks(
+        &mut self,
+        writer: &mut Writer,
+        path: &Path,
+        size: u64,
+        known: u64,
+    ) -> Result<(), StoreError> {
+        let bytes = known.saturating_sub(size);
+        if bytes == 0 {
+            return Ok(());
+        }
+        if bytes > self.counted {
+            warn!(file = self.claim.file.0, path = %path.display(), bytes,
+                "this copy does not hold all of the file: these bytes are lost");
+        }
+        writer.record_loss(self.claim.file, self.claim.epoch, bytes).await?;
+        self.absent = bytes;
+        self.count(bytes);
+        Ok(())
+    }
+
+    /// Writes down again what is lost of a file that was closed `before` an import, if its copy, which
+    /// was read to the committed position, does not hold it either.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn end_of_copy(
+        &mut self,
+        writer: &mut Writer,
+        path: &Path,
+        before: StateBefore,
+    ) -> Result<(), StoreError> {
+        match before {
+            StateBefore::Open => Ok(()),
+            StateBefore::Closed => {
+                let (read, known) = (self.claim.committed.offset, self.size);
+                self.lose_what_a_copy_lacks(writer, path, read, known).await
+            }
+        }
+    }
+
+    /// Closes it: nothing more comes under this identity. What it had beyond the committed position,
+    /// of `size` bytes, is lost. Then releases it.
+    ///
+    /// # Errors
+    /// The store's. It can be closed again then, and counts once.
+    pub(crate) async fn close(
+        &mut self,
+        writer: &mut Writer,
+        path: &Path,
+        size: u64,
+        ending: Ending,
+    ) -> Result<(), StoreError> {
+        let bytes = size.saturating_sub(self.claim.committed.offset) + self.absent;
+        self.log_ending(path, bytes, ending);
+        writer.close_file(self.claim.file, self.claim.epoch, bytes, ending.closed_reason()).await?;
+        self.count(bytes);
+        self.release(writer).await
+    }
+
+    fn log_ending(&self, path: &Path, bytes: u64, ending: Ending) {
+        let (file, path) = (self.claim.file.0, path.display());
+        match ending {
+            Ending::Gone if bytes == 0 => info!(file, %path, "gone, and all of it is stored"),
+            _ if bytes <= self.counted => {}
+            Ending::Truncated => warn!(file, %path, bytes,
+                "truncated before all of it was read: these bytes are lost"),
+            Ending::Gone => warn!(file, %path, bytes,
+                "gone before all of it was read: these bytes are lost"),
+            Ending::Deleted => warn!(file, %path, bytes,
+                "deleted before all of it was read: these bytes are lost"),
+            Ending::Compressed => warn!(file, %path, bytes,
+                "compressed from a copy that did not hold all of it: these bytes are lost"),
+            Ending::RemovedFromSpool => warn!(file, %path, bytes,
+                "removed from the spool before all of it was read: these bytes are lost"),
+        }
+    }
+
+    /// Lets another writer have it at once.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn release(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        writer.release(self.claim.file).await
+    }
+
+    /// Counts a loss that the store has, less what was counted before.
+    fn count(&mut self, bytes: u64) {
+        let more = bytes.saturating_sub(self.counted);
+        self.counted = self.counted.max(bytes);
+        if let LossCounter::Metrics(metrics) = &self.losses {
+            metrics.ingest.lost(more);
+        }
+    }
+}

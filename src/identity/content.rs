@@ -1,0 +1,158 @@
+//! Content whose identity is to be decided: a followed file as it grows, and a file that is complete.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::model::{FileKey, Fingerprint};
+use crate::source::Tail;
+use crate::source::whole_file::{Source, Walk};
+
+/// A copy whose size has not changed for this long is not being made any more.
+const AT_REST: Duration = Duration::from_secs(2);
+
+/// A file that still grows after this long is no copy, but a log that begins like another one.
+const LONGEST_COPY: Duration = Duration::from_secs(60);
+
+/// Bytes of which the logical file is to be decided.
+pub(crate) trait Content {
+    /// Returns the path where it lies.
+    fn path(&self) -> Cow<'_, str>;
+
+    /// Returns the object of the file system; `None` of a stream.
+    fn key(&self) -> Option<FileKey>;
+
+    /// Returns the fingerprint of its first line.
+    fn head(&self) -> Option<Fingerprint>;
+
+    /// Returns the number of bytes at the last look; `None` if only reading all of it would tell.
+    fn size(&self) -> Option<u64>;
+
+    /// Returns the fingerprint of at most 4 KiB before `offset`; `None` if the content ends before
+    /// `offset`. Callers ask in order of offsets: some content can be read from its beginning only.
+    ///
+    /// # Errors
+    /// A read that fails.
+    fn fingerprint_before(&self, offset: u64) -> io::Result<Option<Fingerprint>>;
+
+    /// Returns whether its first line and the bytes before the read position are still what they
+    /// were. Otherwise it was truncated or replaced meanwhile.
+    fn is_intact(&self) -> bool;
+
+    /// Returns whether it is larger than at the last look.
+    fn has_grown(&self) -> bool;
+
+    /// Returns whether it may be the beginning of a copy that is still being made.
+    fn may_be_half_a_copy(&self) -> bool;
+}
+
+/// A file that may grow, and was just opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TailedFile<'a> {
+    pub(crate) tail: &'a Tail,
+    /// The first line's fingerprint when the file was looked at.
+    pub(crate) head: Fingerprint,
+}
+
+impl Content for TailedFile<'_> {
+    fn path(&self) -> Cow<'_, str> {
+        self.tail.path().to_string_lossy()
+    }
+
+    fn key(&self) -> Option<FileKey> {
+        Some(self.tail.key())
+    }
+
+    fn head(&self) -> Option<Fingerprint> {
+        Some(self.head)
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.tail.size())
+    }
+
+    fn fingerprint_before(&self, offset: u64) -> io::Result<Option<Fingerprint>> {
+        fingerprint_before(self.tail, offset)
+    }
+
+    fn is_intact(&self) -> bool {
+        self.tail.head_fingerprint().ok().flatten() == Some(self.head)
+    }
+
+    fn has_grown(&self) -> bool {
+        self.tail.has_grown()
+    }
+
+    fn may_be_half_a_copy(&self) -> bool {
+        self.tail.known_for() < LONGEST_COPY && self.tail.unchanged_for() < AT_REST
+    }
+}
+
+/// Returns the fingerprint before `offset` of a file that may grow; `None` if it was shorter at the
+/// last look.
+///
+/// # Errors
+/// A read that fails.
+pub(crate) fn fingerprint_before(tail: &Tail, offset: u64) -> io::Result<Option<Fingerprint>> {
+    if tail.size() < offset {
+        return Ok(None);
+    }
+    tail.tail_fingerprint_at(offset)
+}
+
+/// A file that is complete: plain, compressed, or all of standard input.
+pub(crate) struct WholeFile<'a> {
+    source: &'a Source,
+    key: Option<FileKey>,
+    head: Option<Fingerprint>,
+    /// One pass from the beginning on; `None` before the first read.
+    walk: RefCell<Option<Walk<Box<dyn Read + Send>>>>,
+}
+
+impl<'a> WholeFile<'a> {
+    /// `key` is the object that the content is known by: an archive's is not that of the log in it.
+    pub(crate) fn new(source: &'a Source, key: Option<FileKey>, head: Option<Fingerprint>) -> Self {
+        Self { source, key, head, walk: RefCell::default() }
+    }
+}
+
+impl Content for WholeFile<'_> {
+    fn path(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.source.name)
+    }
+
+    fn key(&self) -> Option<FileKey> {
+        self.key
+    }
+
+    fn head(&self) -> Option<Fingerprint> {
+        self.head
+    }
+
+    fn size(&self) -> Option<u64> {
+        (!self.source.is_compressed()).then_some(self.source.size)
+    }
+
+    fn fingerprint_before(&self, offset: u64) -> io::Result<Option<Fingerprint>> {
+        let mut walk = self.walk.borrow_mut();
+        let walk = match &mut *walk {
+            Some(walk) if walk.bytes <= offset => walk,
+            walk => walk.insert(Walk::new(self.source.reader(&Arc::default())?)),
+        };
+        Ok(if walk.to(offset)? { walk.tail_fingerprint() } else { None })
+    }
+
+    fn is_intact(&self) -> bool {
+        true
+    }
+
+    fn has_grown(&self) -> bool {
+        false
+    }
+
+    fn may_be_half_a_copy(&self) -> bool {
+        false
+    }
+}

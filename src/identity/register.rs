@@ -1,0 +1,213 @@
+//! Finds out which logical file a complete file is, and claims it: for `import` and for archives in
+//! watched directories.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::model::{Checkpoint, FileId, NewFile, Sighting};
+use crate::pipeline::committer::Committer;
+use crate::pipeline::file_format::Format;
+use crate::source::whole_file::Source;
+use crate::store::Writer;
+
+use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, LossCounter, StateBefore};
+use crate::identity::contained::is_contained;
+use crate::identity::content::WholeFile;
+use crate::identity::detect::{Formats, Undetected};
+use crate::identity::resolve::{Decision, FilesOfProcess, FollowedFile, Policy, resolve};
+
+/// How long to wait for another writer to store enough of a file to compare with.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time between two tries meanwhile.
+const TRY_AGAIN: Duration = Duration::from_millis(50);
+
+/// A complete file before its logical file is known.
+pub(crate) struct UnknownFile {
+    pub(crate) source: Source,
+    pub(crate) seen: Sighting,
+    /// Its format, or why it has none.
+    pub(crate) format: Result<Arc<Format>, Undetected>,
+}
+
+/// What became of an [`UnknownFile`].
+pub(crate) enum Registered {
+    /// It is this logical file, which is claimed.
+    Claimed(Box<Registration>),
+    /// All of it is stored already.
+    Stored,
+    /// It is none of these files, which begin like it, and was not registered.
+    Unknown(Vec<FileId>),
+    /// Another writer, or another task of this process, holds it.
+    Held,
+}
+
+/// A claimed file, and how its lines are read from its committed position on.
+pub(crate) struct Registration {
+    pub(crate) claim: ClaimedFile,
+    pub(crate) format: Arc<Format>,
+    pub(crate) before: StateBefore,
+}
+
+impl Registration {
+    fn of(claim: ClaimedFile, format: Arc<Format>, before: StateBefore) -> Registered {
+        Registered::Claimed(Box::new(Self { claim, format, before }))
+    }
+}
+
+/// What the caller wants of the registration.
+#[derive(Clone, Debug)]
+pub(crate) struct Terms<'a> {
+    pub(crate) policy: Policy,
+    /// Files that this process is storing already.
+    pub(crate) held_here: &'a HashSet<FileId>,
+    pub(crate) new_file: NewFileIs,
+    pub(crate) name: StoredName,
+    pub(crate) other_writer: OtherWriter,
+    pub(crate) losses: LossCounter,
+}
+
+/// What becomes of a file that is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NewFileIs {
+    Registered,
+    /// It is only reported.
+    Reported,
+}
+
+/// Which path and object the file's row has after the claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StoredName {
+    /// Those of the claimed file.
+    TakenOver,
+    /// Those that it had: what is imported is a copy of the log.
+    Kept,
+}
+
+/// What to do while another writer holds a file of which only the first line can be compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OtherWriter {
+    /// Wait until that writer has stored enough to compare with.
+    WaitedFor,
+    /// Do not wait: the process holds files for which that writer may be waiting.
+    NotWaitedFor,
+}
+
+/// Finds out which logical file this is, and claims it. Other writers may do the same at the same
+/// time, so that what was found out may be outdated when it is used: then it is found out again.
+///
+/// # Errors
+/// A file that cannot be read or has no format, and the store's.
+pub(crate) async fn register(
+    committer: &mut Committer,
+    formats: &mut Formats,
+    file: &UnknownFile,
+    terms: &Terms<'_>,
+) -> anyhow::Result<Registered> {
+    let UnknownFile { source, seen, format } = file;
+    let give_up = Instant::now() + PATIENCE;
+    loop {
+        let known = committer.available_writer().await?.candidates(seen).await?;
+        let compared: Vec<FileId> = known.iter().map(|known| known.file).collect();
+        let format = match detected_or_stored(formats, format, seen, &known) {
+            Ok(format) => format,
+            Err(_) if terms.new_file == NewFileIs::Reported => {
+                return Ok(Registered::Unknown(compared));
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let writer = committer.available_writer().await?;
+        let decision = tokio::task::block_in_place(|| {
+            let held = terms.held_here.iter().filter(|file| compared.contains(file));
+            let held = held.map(|&file| FollowedFile { file, content: None, position: 0 });
+            let here = FilesOfProcess { followed: held.collect(), ..FilesOfProcess::default() };
+            let content = WholeFile::new(source, seen.key, seen.head);
+            resolve(&content, known.clone(), &here, terms.policy)
+        });
+        let file = match unless_contained(writer, source, &format, decision).await? {
+            None | Some(Decision::AlreadyRead) => return Ok(Registered::Stored),
+            Some(Decision::Unreadable(error)) => return Err(error.into()),
+            Some(Decision::Held | Decision::Wait) => return Ok(Registered::Held),
+            Some(Decision::Resume(file) | Decision::Adopt(file)) => file,
+            Some(_) if terms.new_file == NewFileIs::Reported => {
+                return Ok(Registered::Unknown(compared));
+            }
+            Some(_) => {
+                let new = new_file(seen, &format);
+                let new = ClaimedFile::register(writer, &new, &compared, &terms.losses).await?;
+                let Some(claim) = new else { continue };
+                return Ok(Registration::of(claim, format, StateBefore::Open));
+            }
+        };
+        let Some(checkpoint) = known.into_iter().find(|known| known.file == file) else { continue };
+        let format = formats.stored(&checkpoint.format).unwrap_or(format);
+        let mut seen = seen.clone();
+        if terms.name == StoredName::Kept {
+            seen.path.clone_from(&checkpoint.path);
+            seen.key = checkpoint.key;
+        }
+        let compared = Compared::from(&checkpoint);
+        match ClaimedFile::claim_known(writer, compared, &seen, &format.format, &terms.losses)
+            .await?
+        {
+            ClaimResult::Claimed(claim) => {
+                let before = match checkpoint.closed {
+                    true => StateBefore::Closed,
+                    false => StateBefore::Open,
+                };
+                return Ok(Registration::of(claim, format, before));
+            }
+            ClaimResult::Outdated => {}
+            // Only the first line is known to be the same: the writer that has it stores more soon.
+            ClaimResult::HeldByAnother
+                if terms.other_writer == OtherWriter::WaitedFor
+                    && checkpoint.committed == 0
+                    && Instant::now() < give_up =>
+            {
+                tokio::time::sleep(TRY_AGAIN).await;
+            }
+            ClaimResult::HeldByAnother => return Ok(Registered::Held),
+        }
+    }
+}
+
+/// Returns the row of a file that is registered.
+pub(crate) fn new_file(seen: &Sighting, format: &Format) -> NewFile {
+    NewFile {
+        sighting: seen.clone(),
+        format: format.format.clone(),
+        time_estimated: !format.has_time,
+    }
+}
+
+/// Asks the store where the decision depends on it. Returns `None` if all of the file is stored.
+async fn unless_contained(
+    writer: &mut Writer,
+    source: &Source,
+    format: &Arc<Format>,
+    decision: Decision,
+) -> anyhow::Result<Option<Decision>> {
+    let Decision::MayBeContained { files, otherwise } = decision else { return Ok(Some(decision)) };
+    for file in files {
+        if is_contained(writer, source, format, file).await? {
+            return Ok(None);
+        }
+    }
+    Ok(Some(*otherwise))
+}
+
+/// Returns the format that was given or detected; else the one by which the file was read before.
+fn detected_or_stored(
+    formats: &mut Formats,
+    detected: &Result<Arc<Format>, Undetected>,
+    seen: &Sighting,
+    known: &[Checkpoint],
+) -> Result<Arc<Format>, Undetected> {
+    let why = match detected {
+        Ok(format) => return Ok(Arc::clone(format)),
+        Err(why) => *why,
+    };
+    let mut alike = known.iter().filter(|known| known.head == seen.head);
+    alike.find_map(|known| formats.stored(&known.format)).ok_or(why)
+}

@@ -1,0 +1,446 @@
+//! Each row is a situation, and what each caller decides in it.
+
+use super::*;
+
+/// Content that is made up.
+#[derive(Clone)]
+struct Made {
+    path: &'static str,
+    key: Option<FileKey>,
+    bytes: Vec<u8>,
+    /// How far it was read, and what was there; for a followed file.
+    intact: bool,
+    grown: bool,
+    young: bool,
+    /// Offset from which on a read fails.
+    broken_at: Option<u64>,
+}
+
+fn print(bytes: &[u8]) -> Fingerprint {
+    crate::source::fingerprint::print(bytes)
+}
+
+fn first_line(bytes: &[u8]) -> Fingerprint {
+    print(bytes.split(|&byte| byte == b'\n').next().unwrap_or_default())
+}
+
+impl Content for Made {
+    fn path(&self) -> Cow<'_, str> {
+        Cow::Borrowed(self.path)
+    }
+
+    fn key(&self) -> Option<FileKey> {
+        self.key
+    }
+
+    fn head(&self) -> Option<Fingerprint> {
+        Some(first_line(&self.bytes))
+    }
+
+    fn size(&self) -> Option<u64> {
+        Some(self.bytes.len() as u64)
+    }
+
+    fn fingerprint_before(&self, offset: u64) -> io::Result<Option<Fingerprint>> {
+        match self.broken_at {
+            Some(broken) if broken < offset => Err(io::Error::other("broken")),
+            _ => Ok(self.bytes.get(..offset as usize).filter(|it| !it.is_empty()).map(print)),
+        }
+    }
+
+    fn is_intact(&self) -> bool {
+        self.intact
+    }
+
+    fn has_grown(&self) -> bool {
+        self.grown
+    }
+
+    fn may_be_half_a_copy(&self) -> bool {
+        self.young
+    }
+}
+
+fn object(inode: u64) -> Option<FileKey> {
+    Some(FileKey { device: 1, inode, birth_us: None })
+}
+
+/// Content that lies still, as a file with this inode.
+fn content(path: &'static str, inode: u64, bytes: &str) -> Made {
+    Made {
+        path,
+        key: object(inode),
+        bytes: bytes.into(),
+        intact: true,
+        grown: false,
+        young: false,
+        broken_at: None,
+    }
+}
+
+/// A file of which `bytes` are stored.
+fn known(file: i32, path: &str, inode: u64, bytes: &str) -> Checkpoint {
+    Checkpoint {
+        file: FileId(file),
+        path: path.into(),
+        key: object(inode),
+        head: Some(first_line(bytes.as_bytes())),
+        tail_fingerprint: Some(print(bytes.as_bytes())),
+        digest: None,
+        committed: bytes.len() as u64,
+        size: bytes.len() as u64,
+        lost_bytes: 0,
+        epoch: 1,
+        format: String::new(),
+        closed: false,
+    }
+}
+
+/// A file that is registered, and of which nothing is stored.
+fn unread(file: i32, path: &str, inode: u64, bytes: &str) -> Checkpoint {
+    Checkpoint { tail_fingerprint: None, committed: 0, ..known(file, path, inode, bytes) }
+}
+
+fn closed(known: Checkpoint) -> Checkpoint {
+    Checkpoint { closed: true, ..known }
+}
+
+/// One situation.
+struct Situation {
+    what: &'static str,
+    content: Made,
+    known: Vec<Checkpoint>,
+    /// Files that the process follows, how far they were read, and what they hold.
+    followed: Vec<(i32, u64, Made)>,
+    /// Files that were truncated: id, first content, how far they were read, how much is stored.
+    truncated: Vec<(i32, &'static str, u64, u64)>,
+    /// What the daemon, `import`, an archive and `verify` decide.
+    decisions: [&'static str; 4],
+}
+
+impl Situation {
+    fn new(what: &'static str, content: Made, known: Vec<Checkpoint>) -> Self {
+        let (followed, truncated) = (Vec::new(), Vec::new());
+        Self { what, content, known, followed, truncated, decisions: [""; 4] }
+    }
+
+    fn following(mut self, file: i32, position: u64, content: Made) -> Self {
+        self.followed.push((file, position, content));
+        self
+    }
+
+    fn truncated(mut self, file: i32, bytes: &'static str, read: u64, stored: u64) -> Self {
+        self.truncated.push((file, bytes, read, stored));
+        self
+    }
+
+    /// What the daemon, `import`, an archive and `verify` decide.
+    fn gives(mut self, decisions: [&'static str; 4]) -> Self {
+        self.decisions = decisions;
+        self
+    }
+
+    fn decide(&self, policy: Policy) -> String {
+        let here = FilesOfProcess {
+            followed: self
+                .followed
+                .iter()
+                .map(|(file, position, content)| FollowedFile {
+                    file: FileId(*file),
+                    content: Some(content),
+                    position: *position,
+                })
+                .collect(),
+            truncated: self
+                .truncated
+                .iter()
+                .map(|(file, bytes, position, committed)| TruncatedFile {
+                    file: FileId(*file),
+                    path: "/log/access.log".into(),
+                    head: Some(first_line(bytes.as_bytes())),
+                    position: *position,
+                    committed: *committed,
+                })
+                .collect(),
+        };
+        words(&resolve(&self.content, self.known.clone(), &here, policy))
+    }
+}
+
+fn words(decision: &Decision) -> String {
+    match decision {
+        Decision::Resume(file) => format!("resume {}", file.0),
+        Decision::Adopt(file) => format!("adopt {}", file.0),
+        Decision::CopyOf(file) => format!("copy of {}", file.0),
+        Decision::Held => "held".into(),
+        Decision::Changed(file) => format!("changed {}", file.0),
+        Decision::New => "new".into(),
+        Decision::AlreadyRead => "already read".into(),
+        Decision::Damaged => "damaged".into(),
+        Decision::Wait => "wait".into(),
+        Decision::Unreadable(_) => "unreadable".into(),
+        Decision::MayBeContained { files, otherwise } => {
+            let files: Vec<String> = files.iter().map(|file| file.0.to_string()).collect();
+            format!("contained in {}? else {}", files.join(", "), words(otherwise))
+        }
+    }
+}
+
+const LOG: &str = "/log/access.log";
+const ROTATED: &str = "/log/access.log.1";
+
+fn situations() -> Vec<Situation> {
+    let half = |content: Made| Made { young: true, ..content };
+    let growing = |content: Made| Made { grown: true, ..content };
+    let replaced = |content: Made| Made { intact: false, ..content };
+    vec![
+        Situation::new("a file that nobody knows", content(LOG, 1, "a\nb\n"), vec![])
+            .gives(["new", "new", "new", "new"]),
+        Situation::new(
+            "the same object with more content",
+            content(LOG, 1, "a\nb\nc\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives(["resume 1", "resume 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "the same object, renamed while no daemon ran",
+            content(ROTATED, 1, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives(["resume 1", "resume 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "the same content in another object: moved or restored while no daemon ran",
+            content(LOG, 2, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives(["adopt 1", "resume 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "the same object, of which nothing is stored",
+            content(LOG, 1, "a\nb\n"),
+            vec![unread(1, LOG, 1, "a\n")],
+        )
+        .gives(["resume 1", "resume 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "the same object, written anew in place",
+            content(LOG, 1, "x\ny\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives(["new", "new", "new", "changed 1"]),
+        Situation::new(
+            "the same object, written anew in place with the same first line",
+            content(LOG, 1, "a\ny\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives(["new", "new", "new", "changed 1"]),
+        Situation::new(
+            "an inode that is used again",
+            content(LOG, 1, "x\ny\n"),
+            vec![closed(known(1, LOG, 1, "a\nb\n"))],
+        )
+        .gives(["new", "new", "new", "new"]),
+        Situation::new(
+            "the object of a closed file with the same content",
+            content(LOG, 1, "a\nb\n"),
+            vec![closed(known(1, LOG, 1, "a\nb\n"))],
+        )
+        .gives(["resume 1", "resume 1", "already read", "resume 1"]),
+        Situation::new(
+            "a copy of a closed file",
+            content(ROTATED, 2, "a\nb\nc\n"),
+            vec![closed(known(1, LOG, 1, "a\nb\n"))],
+        )
+        .gives(["adopt 1", "resume 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "a copy of a followed file",
+            content(ROTATED, 2, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, content(LOG, 1, "a\nb\n"))
+        .gives(["copy of 1", "held", "held", "resume 1"]),
+        Situation::new(
+            "a copy of which the followed file holds more",
+            content(ROTATED, 2, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 6, content(LOG, 1, "a\nb\nc\n"))
+        .gives(["copy of 1", "held", "held", "resume 1"]),
+        Situation::new(
+            "a log with an unrelated name that says the same as a followed one",
+            content("/log/other", 2, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, content(LOG, 1, "a\nb\n"))
+        .gives(["new", "held", "held", "resume 1"]),
+        Situation::new(
+            "a copy of a followed file that was truncated in this moment",
+            content(ROTATED, 2, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, replaced(Made { bytes: b"a\nx\n".to_vec(), ..content(LOG, 1, "") }))
+        .gives(["copy of 1", "held", "held", "resume 1"]),
+        Situation::new(
+            "a copy that was half made when its followed file was truncated",
+            growing(content(ROTATED, 2, "a\n")),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, replaced(Made { bytes: b"a\nx\n".to_vec(), ..content(LOG, 1, "") }))
+        // The first line is still common to both.
+        .gives([
+            "copy of 1",
+            "contained in 1? else new",
+            "contained in 1? else new",
+            "contained in 1? else new",
+        ]),
+        Situation::new(
+            "the copy of a truncated file, all of which is stored that was read",
+            content(ROTATED, 2, "a\nb\nc\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .truncated(1, "a\n", 4, 4)
+        .gives(["adopt 1", "resume 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "the copy of a truncated file, of which a batch is being stored",
+            content(ROTATED, 2, "a\nb\nc\n"),
+            vec![known(1, LOG, 1, "a\n")],
+        )
+        .truncated(1, "a\n", 4, 2)
+        .gives(["wait", "resume 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "the copy of a file that was truncated before anything of it was stored",
+            content(ROTATED, 2, "a\nb\n"),
+            vec![],
+        )
+        .truncated(1, "a\n", 0, 0)
+        .gives(["adopt 1", "new", "new", "new"]),
+        Situation::new(
+            "the truncated file itself, which begins as before",
+            content(LOG, 1, "a\nx\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .truncated(1, "a\n", 0, 0)
+        .gives(["new", "new", "new", "changed 1"]),
+        Situation::new(
+            "half a copy that is still being made",
+            half(content(ROTATED, 2, "a\n")),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives([
+            "wait",
+            "contained in 1? else new",
+            "contained in 1? else new",
+            "contained in 1? else new",
+        ]),
+        Situation::new(
+            "a young file with an unrelated name that begins like a known one",
+            half(content("/log/other", 2, "a\n")),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives([
+            "new",
+            "contained in 1? else new",
+            "contained in 1? else new",
+            "contained in 1? else new",
+        ]),
+        Situation::new(
+            "a shorter copy that lies still",
+            content(ROTATED, 2, "a\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives([
+            "new",
+            "contained in 1? else new",
+            "contained in 1? else new",
+            "contained in 1? else new",
+        ]),
+        Situation::new(
+            "the same object, cut short",
+            content(LOG, 1, "a\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives([
+            "new",
+            "contained in 1? else new",
+            "contained in 1? else new",
+            "changed 1",
+        ]),
+        Situation::new(
+            "two files that begin alike: the one of which more is stored",
+            content(ROTATED, 3, "a\nb\nc\n"),
+            vec![known(2, LOG, 2, "a\nb\n"), known(1, "/log/old", 1, "a\n")],
+        )
+        .gives(["adopt 2", "resume 2", "resume 2", "resume 2"]),
+        Situation::new(
+            "two files that begin alike, and this is the object of the shorter one",
+            content(ROTATED, 1, "a\nb\nc\n"),
+            vec![known(2, LOG, 2, "a\nb\n"), known(1, "/log/old", 1, "a\n")],
+        )
+        .gives(["resume 1", "resume 2", "resume 2", "resume 1"]),
+        Situation::new(
+            "a shorter copy of one file that is longer than another",
+            content(ROTATED, 3, "a\nb\n"),
+            vec![known(2, LOG, 2, "a\nb\nc\n"), known(1, "/log/old", 1, "a\n")],
+        )
+        .gives([
+            "adopt 1",
+            "contained in 2? else resume 1",
+            "contained in 2? else resume 1",
+            "resume 1",
+        ]),
+        Situation::new(
+            "content that cannot be read as far as a known file reaches",
+            Made { broken_at: Some(3), ..content(ROTATED, 2, "a\nb\nc\n") },
+            vec![known(1, LOG, 1, "a\nb\nc\n")],
+        )
+        .gives(["unreadable", "unreadable", "unreadable", "unreadable"]),
+        Situation::new(
+            "content that can be read as far as one of two known files reaches",
+            Made { broken_at: Some(3), ..content(ROTATED, 3, "a\nb\nc\n") },
+            vec![known(2, LOG, 2, "a\nb\nc\n"), known(1, LOG, 1, "a\n")],
+        )
+        .gives(["adopt 1", "resume 1", "resume 1", "resume 1"]),
+    ]
+}
+
+#[test]
+fn each_caller_decides_by_its_policy() {
+    let policies = [
+        ("the daemon", Policy::DAEMON),
+        ("import", Policy::IMPORT),
+        ("an archive", Policy::ARCHIVE),
+        ("verify", Policy::VERIFY),
+    ];
+    let mut wrong = Vec::new();
+    for mut situation in situations() {
+        for ((who, policy), expected) in policies.into_iter().zip(situation.decisions) {
+            // `verify` knows nothing of the files of a daemon.
+            if who == "verify" {
+                situation.followed.clear();
+                situation.truncated.clear();
+            }
+            let decided = situation.decide(policy);
+            if decided != expected {
+                wrong.push(format!("{}: {who}: {decided}, not {expected}", situation.what));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn a_file_of_the_spool_is_known_by_its_name() {
+    let (name, other) = ("/spool/stdin.1", "/spool/stdin.2");
+    let stored = || vec![known(1, name, 1, "a\nb\n")];
+    let growing = |content: Made| Made { grown: true, ..content };
+    for (what, content, known, expected) in [
+        ("the same name and content", content(name, 1, "a\nb\nc\n"), stored(), "resume 1"),
+        ("the same content under another name", content(other, 2, "a\nb\n"), stored(), "new"),
+        ("the same object under another name", content(other, 1, "a\nb\n"), stored(), "new"),
+        ("shorter than what is stored of it", content(name, 1, "a\n"), stored(), "damaged"),
+        ("other content under its name", content(name, 1, "a\nx\n"), stored(), "damaged"),
+        ("shorter, and still growing", growing(content(name, 1, "a\n")), stored(), "wait"),
+        ("nothing is known", content(name, 1, "a\n"), vec![], "new"),
+    ] {
+        let here = FilesOfProcess::default();
+        assert_eq!(words(&resolve(&content, known, &here, Policy::SPOOL)), expected, "{what}");
+    }
+}
