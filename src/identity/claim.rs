@@ -355,7 +355,7 @@ impl ClaimedFile {
         let more = bytes.saturating_sub(self.counted);
         self.counted = self.counted.max(bytes);
         if let LossCounter::Metrics(metrics) = &self.losses {
-            metrics.ingest.lost(more);
+            metrics.ingest.bytes_lost(more);
         }
     }
 }

@@ -138,7 +138,7 @@ impl Ingest {
     }
 
     /// Bytes are gone that were not read.
-    pub fn lost(&self, bytes: u64) {
+    pub fn bytes_lost(&self, bytes: u64) {
         self.lost.inc_by(bytes);
     }
 
