@@ -62,16 +62,17 @@ impl Import<'_> {
         let end = self.store(Content::whole(&source, &format), claim.claim_mut()).await;
         if let Ok(writer) = self.committer.available_writer().await {
             claim.end_of_copy(writer, source.path(), before).await?;
-            claim.release(writer).await?;
         }
+        // All is stored: a connection that is lost by now has released the file already.
+        self.committer.release(&[claim.id_and_epoch()]).await;
         if let End::Rest(bytes) = end? {
             warn_of_rest(&source, bytes);
         }
         Ok(())
     }
 
-    /// Counts the lines of a file of which all was stored before. `format` is its format: without one,
-    /// each line end counts.
+    /// Counts the lines of a file of which all was stored before. Without a `format`, each line end
+    /// counts.
     pub(crate) fn count_stored(
         &mut self,
         source: &Source,

@@ -43,7 +43,7 @@ const DRAIN: Duration = Duration::from_secs(7);
 /// How long a stop may take to let files go.
 const RELEASE: Duration = Duration::from_secs(1);
 
-/// What a commit task gives back.
+/// What the task of a commit returns.
 type Landed = (Committer, Batch, Outcome);
 
 /// How a file's turn ended.
@@ -52,7 +52,7 @@ enum Turn {
     Full,
     /// All that is there was read.
     End,
-    /// It does not hold any more what was read of it.
+    /// It does not hold any more what was read of it: truncated or replaced.
     Replaced,
 }
 
@@ -66,9 +66,9 @@ pub(crate) struct Pipeline {
     archives: Archives,
     streams: Streams,
     input: StandardInput,
-    /// Whether it had ended at the last look.
+    /// Whether standard input had ended at the last look.
     input_ended: bool,
-    /// When to look for files that are gone.
+    /// When to look for files that do not exist any more.
     missing_due: Instant,
     fs_events: FsEvents,
     lines: Lines,
@@ -77,19 +77,19 @@ pub(crate) struct Pipeline {
     spare: Option<Batch>,
     /// Says how much a batch may hold.
     bisect: Bisect,
-    /// At home while no commit is under way.
+    /// `None` while a commit is under way.
     committer: Option<Committer>,
     in_flight: Option<JoinHandle<Landed>>,
-    /// Whose turn is next.
+    /// The index of the file whose turn is next.
     turn: usize,
     /// Whether some file may be new, renamed or gone.
     look_due: Instant,
     metrics: Arc<Metrics>,
     /// Lines of the batch that is under way.
     sent: u64,
-    /// When the lag was told last.
+    /// When the lag was reported last.
     told: Option<Instant>,
-    /// Whether it may have changed since.
+    /// Whether the lag may have changed since.
     unsaid: bool,
 }
 
@@ -174,7 +174,7 @@ impl Pipeline {
             }
             tokio::select! {
                 () = self.housekeep() => {}
-                // A database that does not answer must not keep a stop from being heard.
+                // A database that does not answer must not delay a stop.
                 () = shutdown.requested() => self.hang_up(),
             }
             self.tell_ready(readiness.take());
@@ -200,7 +200,7 @@ impl Pipeline {
         self.drain().await;
         self.archives.stop(RELEASE).await;
         if let Some(mut committer) = self.committer {
-            // Courtesy to whoever comes next; the end of the connection does the same.
+            // Another writer may claim the files at once; the end of the connection does the same.
             let claims = self.files.claims();
             let _ = tokio::time::timeout(RELEASE, committer.release(&claims)).await;
         }
@@ -210,7 +210,7 @@ impl Pipeline {
         Ok(Handover { nameless: self.files.into_nameless(), streams: self.streams })
     }
 
-    /// What was asked of the store was cut off: its connection cannot be used again.
+    /// Drops the connection: a request to the store was cut off, and it cannot be used again.
     fn hang_up(&mut self) {
         if let Some(committer) = self.committer.as_mut() {
             committer.hang_up();
@@ -277,7 +277,10 @@ impl Pipeline {
         more
     }
 
-    /// Reads lines of one file into the batch.
+    /// Reads lines of one file into the batch, at most [`TURN`] bytes.
+    ///
+    /// # Errors
+    /// A read that fails.
     fn read(&mut self, at: usize) -> io::Result<Turn> {
         let now = now();
         let file = &mut self.files.followed[at];
@@ -315,7 +318,7 @@ impl Pipeline {
         })
     }
 
-    /// Sends the batch on its way, if there is one and the way is free.
+    /// Starts the commit of the batch, if it is not empty and no commit is under way.
     fn launch(&mut self) {
         if self.building.is_empty() {
             return;

@@ -1,4 +1,4 @@
-//! What comes back from a commit, and what it changes.
+//! What the result of a commit changes.
 
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,7 @@ use crate::daemon::ingest::{DRAIN, Landed, Pipeline};
 const TAKEN_OVER: Duration = Duration::from_secs(5);
 
 impl Pipeline {
+    /// Waits for the commit that is under way, if there is one.
     pub(crate) async fn land(&mut self) {
         if let Some(flight) = self.in_flight.take() {
             let landed = flight.await.ok();
@@ -22,12 +23,13 @@ impl Pipeline {
         }
     }
 
-    /// Why nothing can be stored any more, if that is so.
+    /// Returns why nothing can be stored any more, if that is so.
     pub(crate) fn end_of_it(&self) -> Option<anyhow::Error> {
         let why = self.committer.as_ref()?.end_of_it()?;
         Some(anyhow::anyhow!("{why}"))
     }
 
+    /// Takes the result of a commit; `None` if its task was cut off.
     pub(crate) fn landed(&mut self, landed: Option<Landed>) {
         let Some((committer, mut batch, outcome)) = landed else {
             // The task can only end early if the runtime goes down with it.
@@ -48,7 +50,7 @@ impl Pipeline {
                 self.discard();
                 self.refused(&batch, &reason);
             }
-            // Waiting does not help: the committer knows why, and the line ends.
+            // Waiting does not help: the committer knows why, and the pipeline ends.
             Outcome::GaveUp(_) => self.discard(),
         }
         batch.clear();
@@ -109,7 +111,7 @@ impl Pipeline {
         }
     }
 
-    /// Stores what was read, for as long as a stop may take.
+    /// Stores what was read, for at most [`DRAIN`].
     pub(crate) async fn drain(&mut self) {
         let end = tokio::time::Instant::now() + DRAIN;
         let mut stored = true;
