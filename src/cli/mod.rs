@@ -25,6 +25,8 @@ use anyhow::Context;
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
+use crate::commands::Probe;
+use crate::web::SecretKind;
 use crate::{commands, daemon};
 
 use flags::{Command, Flags, LogFormat};
@@ -117,9 +119,12 @@ async fn run(flags: &Flags) -> anyhow::Result<ExitCode> {
         Some(Command::Migrate(typed)) => migrate::migrate(flags, typed).await?,
         Some(Command::Query(query)) => query::query(flags, query).await?,
         Some(Command::Top(top)) => query::top(flags, top).await?,
-        Some(Command::HashPassword { name, token }) => password::hash(name, *token)?,
+        Some(Command::HashPassword { name, token }) => {
+            password::hash(if *token { SecretKind::Token } else { SecretKind::Password }, name)?;
+        }
         Some(Command::Healthcheck { ready }) => {
-            commands::healthcheck(build::listens_at(flags)?, *ready)?;
+            let probe = if *ready { Probe::Readiness } else { Probe::Liveness };
+            commands::healthcheck(build::listens_at(flags)?, probe)?;
         }
         Some(Command::Completions { shell }) => docs::completions(*shell)?,
         Some(Command::Man { directory }) => docs::man(directory)?,

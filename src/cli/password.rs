@@ -5,7 +5,7 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use anyhow::{Context, bail};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use crate::web::auth_line;
+use crate::web::{SecretKind, auth_line};
 
 use super::build::usage;
 
@@ -13,8 +13,11 @@ use super::build::usage;
 const INTERRUPT: char = '\u{3}';
 
 /// Reads a password and prints its line.
-pub(super) fn hash(name: &str, is_token: bool) -> anyhow::Result<()> {
-    let what = if is_token { "Token" } else { "Password" };
+pub(super) fn hash(kind: SecretKind, name: &str) -> anyhow::Result<()> {
+    let what = match kind {
+        SecretKind::Password => "Password",
+        SecretKind::Token => "Token",
+    };
     let secret = if io::stdin().is_terminal() {
         let secret = ask(&format!("{what}: "))?;
         if ask("The same again: ")? != secret {
@@ -24,7 +27,7 @@ pub(super) fn hash(name: &str, is_token: bool) -> anyhow::Result<()> {
     } else {
         line()?
     };
-    let line = auth_line(name, &secret, is_token).map_err(|error| usage(error.to_string()))?;
+    let line = auth_line(kind, name, &secret).map_err(|error| usage(error.to_string()))?;
     writeln!(io::stdout().lock(), "{line}")?;
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::table;
 use crate::commands;
 use crate::model::Filter;
 use crate::store::{
-    By, Exported, Found, Reader, StoreError, StoredRequest, StoredRow, Walk, write_csv,
+    By, Exported, FoundRow, Reader, RowPages, StoreError, StoredRequest, StoredRow, write_csv,
     write_json_lines,
 };
 
@@ -165,23 +165,23 @@ enum What {
 
 /// Prints the rows.
 pub(super) async fn query(flags: &Flags, query: &Query) -> anyhow::Result<()> {
-    let reader = commands::ask(&build::config(flags)?).await?;
+    let reader = commands::open_reader(&build::config(flags)?).await?;
     let filter = query.which.filter(&reader)?;
     match query.log {
         Log::Access if query.oldest_first => {
-            let mut walk: Walk<StoredRow> = Walk::oldest_first(reader, filter);
+            let mut walk: RowPages<StoredRow> = RowPages::oldest_first(reader, filter);
             print(query, async || walk.next().await, table::access).await
         }
         Log::Access => {
-            let mut walk: Walk<StoredRow> = Walk::newest_first(reader, filter);
+            let mut walk: RowPages<StoredRow> = RowPages::newest_first(reader, filter);
             print(query, async || walk.next().await, table::access).await
         }
         Log::Requests if query.oldest_first => {
-            let mut walk: Walk<StoredRequest> = Walk::oldest_first(reader, filter);
+            let mut walk: RowPages<StoredRequest> = RowPages::oldest_first(reader, filter);
             print(query, async || walk.next().await, table::request).await
         }
         Log::Requests => {
-            let mut walk: Walk<StoredRequest> = Walk::newest_first(reader, filter);
+            let mut walk: RowPages<StoredRequest> = RowPages::newest_first(reader, filter);
             print(query, async || walk.next().await, table::request).await
         }
     }
@@ -189,11 +189,11 @@ pub(super) async fn query(flags: &Flags, query: &Query) -> anyhow::Result<()> {
 
 async fn print<T>(
     query: &Query,
-    mut next: impl AsyncFnMut() -> Result<Option<Vec<Found<T>>>, StoreError>,
-    cells: fn(&Found<T>) -> [String; table::COLUMNS],
+    mut next: impl AsyncFnMut() -> Result<Option<Vec<FoundRow<T>>>, StoreError>,
+    cells: fn(&FoundRow<T>) -> [String; table::COLUMNS],
 ) -> anyhow::Result<()>
 where
-    Found<T>: Exported,
+    FoundRow<T>: Exported,
 {
     let screen = (query.output == Output::Table).then_some(SCREEN);
     let mut left = query.limit.or(screen).unwrap_or(u64::MAX);
@@ -217,12 +217,12 @@ where
 
 fn write<T>(
     output: Output,
-    rows: &[Found<T>],
+    rows: &[FoundRow<T>],
     head: bool,
-    cells: fn(&Found<T>) -> [String; table::COLUMNS],
+    cells: fn(&FoundRow<T>) -> [String; table::COLUMNS],
 ) -> anyhow::Result<()>
 where
-    Found<T>: Exported,
+    FoundRow<T>: Exported,
 {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match output {
@@ -244,7 +244,7 @@ where
 
 /// Prints the most frequent values.
 pub(super) async fn top(flags: &Flags, top: &Top) -> anyhow::Result<()> {
-    let reader = commands::ask(&build::config(flags)?).await?;
+    let reader = commands::open_reader(&build::config(flags)?).await?;
     let filter = top.which.filter(&reader)?;
     let by = match top.what {
         What::Urls => By::Url,

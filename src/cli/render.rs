@@ -11,7 +11,7 @@ use crate::commands::import::Summary;
 use crate::commands::{FileStatus, Status};
 use crate::config::Config;
 use crate::model::Micros;
-use crate::retain::Outcome;
+use crate::retain::SweepOutcome;
 
 /// One clear sentence on standard error, and the exit code.
 pub(super) fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
@@ -139,9 +139,9 @@ fn one_file(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
     )
 }
 
-pub(super) fn swept(outcome: &Outcome, dry_run: bool) -> anyhow::Result<()> {
+pub(super) fn swept(outcome: &SweepOutcome, dry_run: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    let Outcome::Swept(swept) = outcome else {
+    let SweepOutcome::Swept(swept) = outcome else {
         anyhow::bail!("another log-ingestd is sweeping this database now; try again later");
     };
     let verb = if dry_run { "would remove" } else { "removed" };

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::render::visible;
 use crate::model::moment;
-use crate::store::{Found, StoredRequest, StoredRow, Top};
+use crate::store::{FoundRow, StoredRequest, StoredRow, Top};
 
 /// Columns of a list.
 pub(super) const COLUMNS: usize = 7;
@@ -14,7 +14,7 @@ pub(super) const COLUMNS: usize = 7;
 pub(super) const HEAD: [&str; COLUMNS] =
     ["time", "code", "duration", "method", "url", "user", "address"];
 
-pub(super) fn access(found: &Found<StoredRow>) -> [String; COLUMNS] {
+pub(super) fn access(found: &FoundRow<StoredRow>) -> [String; COLUMNS] {
     let row = &found.row;
     [
         moment(row.timestamp),
@@ -27,7 +27,7 @@ pub(super) fn access(found: &Found<StoredRow>) -> [String; COLUMNS] {
     ]
 }
 
-pub(super) fn request(found: &Found<StoredRequest>) -> [String; COLUMNS] {
+pub(super) fn request(found: &FoundRow<StoredRequest>) -> [String; COLUMNS] {
     let row = &found.row.line;
     [
         moment(row.timestamp),

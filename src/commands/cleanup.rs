@@ -3,7 +3,7 @@
 use anyhow::Context;
 
 use crate::retain;
-use crate::retain::{Outcome, SweepOptions};
+use crate::retain::{SweepOptions, SweepOutcome};
 
 use crate::config::Config;
 use crate::pipeline::Shutdown;
@@ -13,7 +13,7 @@ use crate::pipeline::connect::{Access, connect};
 ///
 /// # Errors
 /// A store that cannot be used, or that fails on the way; what was removed by then stays removed.
-pub async fn cleanup(config: &Config, options: &SweepOptions) -> anyhow::Result<Outcome> {
+pub async fn cleanup(config: &Config, options: &SweepOptions) -> anyhow::Result<SweepOutcome> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let access = if options.dry_run { Access::Read } else { Access::Write };
     let store = connect(&config.location, config.connect_timeout, access, &mut shutdown).await?;

@@ -12,13 +12,25 @@ const PATIENCE: Duration = Duration::from_secs(4);
 /// An answer is a line; more than this (4 KiB) is not read.
 const MOST: u64 = 4 << 10;
 
-/// Asks the daemon that listens at `address` whether it lives, or whether it `is_ready` to store lines.
+/// What a health check asks the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Whether the daemon is alive (`/healthz`): if not, a restart helps.
+    Liveness,
+    /// Whether the daemon stores lines now (`/readyz`).
+    Readiness,
+}
+
+/// Asks the daemon that listens at `address`.
 ///
 /// # Errors
-/// It does not answer, or says no and why.
-pub fn healthcheck(address: SocketAddr, is_ready: bool) -> anyhow::Result<()> {
+/// The daemon does not answer, or the answer is no; the error gives the daemon's reason.
+pub fn healthcheck(address: SocketAddr, probe: Probe) -> anyhow::Result<()> {
     let address = SocketAddr::new(reachable(address.ip()), address.port());
-    let path = if is_ready { "/readyz" } else { "/healthz" };
+    let path = match probe {
+        Probe::Liveness => "/healthz",
+        Probe::Readiness => "/readyz",
+    };
     let ask = || {
         let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
         stream.set_read_timeout(Some(PATIENCE))?;

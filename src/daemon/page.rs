@@ -14,7 +14,7 @@ use tracing::{info, warn};
 use crate::metrics::Metrics;
 use crate::store::Store;
 use crate::web;
-use crate::web::{Gate, PageState};
+use crate::web::{Authenticator, PageState};
 
 use crate::config::{PageConfig, Watch};
 use crate::pipeline::Shutdown;
@@ -85,7 +85,8 @@ impl Page {
         let config = &watch.config;
         let (rows, counts) = (config.retention.to_string(), config.rollup_retention.to_string());
         let state = PageState::new(store, metrics, rows, counts, closed);
-        let serving = web::serve(Arc::clone(&bound.listener), Gate::new(credentials), state);
+        let serving =
+            web::serve(Arc::clone(&bound.listener), Authenticator::new(credentials), state);
         let (told, mut shutdown) = (Arc::clone(&closing), shutdown.clone());
         let task = tokio::spawn(async move {
             let mut serving = std::pin::pin!(serving);

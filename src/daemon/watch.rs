@@ -10,9 +10,9 @@ use tracing::{debug, info, warn};
 
 use crate::metrics::{Metrics, Sweeps};
 use crate::retain;
-use crate::retain::{LogType, Outcome, SweepOptions, next_sweep};
+use crate::retain::{LogType, SweepOptions, SweepOutcome, next_sweep};
 use crate::store::{Location, Store, StoreError, Table};
-use crate::web::MOST_CONNECTIONS;
+use crate::web::MAX_CONNECTIONS;
 
 use crate::config::{Config, Watch};
 use crate::daemon::ingest::{Kept, Line};
@@ -24,7 +24,7 @@ use crate::model::now;
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::connect::{Access, connect};
 use crate::pipeline::{Request, Shutdown};
-use crate::retain::indexing::{tend, today};
+use crate::retain::indexing::{current_day, maintain_indexes};
 use crate::store::chain;
 
 /// Partitions are made for so many days from today on.
@@ -64,17 +64,17 @@ pub async fn watch(
     supervisor.keep_informed(Arc::clone(&metrics));
     loop {
         announce(&watch);
-        metrics.serves(match watch.config.location {
+        metrics.set_store_kind(match watch.config.location {
             Location::Postgres(_) => "postgres",
             Location::Sqlite(_) => "sqlite",
         });
         let sweeper = spawn_sweeper(&watch, store.clone(), Arc::clone(&metrics));
-        let indexer = tokio::spawn(tend(store.clone(), watch.poll_interval));
+        let indexer = tokio::spawn(maintain_indexes(store.clone(), watch.poll_interval));
         let page = bound.as_ref().map(|at| {
             let state = (&store, Arc::clone(&metrics));
             Page::open(at, &watch, state, &shutdown)
         });
-        let descriptors = allow_many_files(if page.is_some() { MOST_CONNECTIONS } else { 0 });
+        let descriptors = allow_many_files(if page.is_some() { MAX_CONNECTIONS } else { 0 });
         let line = Line::new(watch.clone(), store.clone(), kept, descriptors, Arc::clone(&metrics));
         let ended = line.run(&mut shutdown, &watch.paths, &supervisor).await;
         sweeper.abort(); // each of its steps is a transaction of its own
@@ -175,7 +175,7 @@ async fn daily(
     metrics: &Sweeps,
 ) -> Result<(), StoreError> {
     let now = now();
-    let today = today();
+    let today = current_day();
     store.prepare_days(today..today + DAYS_AHEAD).await?;
     let Some(cutoff) = config.retention.cutoff(now) else { return Ok(()) };
     let options = SweepOptions {
@@ -189,8 +189,8 @@ async fn daily(
     };
     let began = Instant::now();
     match retain::sweep(store, &options).await? {
-        Outcome::Elsewhere => debug!("somebody else sweeps this store"),
-        Outcome::Swept(swept) => {
+        SweepOutcome::AlreadyRunning => debug!("somebody else sweeps this store"),
+        SweepOutcome::Swept(swept) => {
             let (report, postponed_days) = (&swept.report, swept.postponed);
             let removed = [
                 (Table::GunicornLog.name(), report.gunicorn_removed),

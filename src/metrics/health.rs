@@ -65,7 +65,7 @@ impl Health {
     }
 
     /// The store works.
-    pub fn store_works(&self) {
+    pub fn store_available(&self) {
         if self.store_up.get() == 0 {
             set(&self.store, None);
             self.store_up.set(1);
@@ -78,13 +78,13 @@ impl Health {
         set(&self.missing, missing);
     }
 
-    /// Files are being read, which never waits for a database: until [`Health::reads_not`].
-    pub fn reads(&self) {
+    /// Files are being read, which never waits for a database: until [`Health::reading_ended`].
+    pub fn reading_started(&self) {
         set(&self.reading, Some(Instant::now()));
     }
 
     /// ReadContext has ended for now.
-    pub fn reads_not(&self) {
+    pub fn reading_ended(&self) {
         set(&self.reading, None);
     }
 

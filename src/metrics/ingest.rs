@@ -123,7 +123,7 @@ impl Ingest {
     }
 
     /// A try to store a batch took this long, whatever came of it.
-    pub fn tried(&self, time: Duration) {
+    pub fn commit_attempted(&self, time: Duration) {
         self.commit_time.observe(time.as_secs_f64());
     }
 
@@ -143,7 +143,7 @@ impl Ingest {
     }
 
     /// So many lines are read and not stored.
-    pub fn queued(&self, lines: u64) {
+    pub fn set_queued_lines(&self, lines: u64) {
         self.queue.set(i64::try_from(lines).unwrap_or(i64::MAX));
     }
 }

@@ -46,7 +46,7 @@ impl Lag {
 
     /// So many files are followed, `bytes` of them are not stored, the oldest since `since`, and
     /// these files are furthest behind.
-    pub fn tell(&self, files: u64, bytes: u64, since: Option<Instant>, furthest: Vec<FileLag>) {
+    pub fn set(&self, files: u64, bytes: u64, since: Option<Instant>, furthest: Vec<FileLag>) {
         *self.seen() = Seen { files, bytes, since, furthest };
     }
 

@@ -66,7 +66,7 @@ impl Default for Metrics {
 
 impl Metrics {
     /// The kind of database from now on: `postgres` or `sqlite`.
-    pub fn serves(&self, store: &'static str) {
+    pub fn set_store_kind(&self, store: &'static str) {
         self.build.clear();
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("store", store)];
         self.build.get_or_create(&labels).set(1);

@@ -20,12 +20,12 @@ const IDLE_LOOKS: u32 = 60;
 const DAY_US: i64 = 86_400_000_000;
 
 /// The current UTC day since 1970.
-pub(crate) fn today() -> i32 {
+pub(crate) fn current_day() -> i32 {
     i32::try_from(now().div_euclid(DAY_US)).unwrap_or(0)
 }
 
 /// Looks until it is dropped.
-pub(crate) async fn tend(store: Store, poll_interval: Duration) {
+pub(crate) async fn maintain_indexes(store: Store, poll_interval: Duration) {
     let mut seen = Seen::default();
     let mut idle = 0;
     loop {
@@ -45,7 +45,7 @@ pub(crate) async fn tend(store: Store, poll_interval: Duration) {
 async fn look(store: &Store, fresh: &[(Table, i32)], seen: &mut Seen) -> Result<(), StoreError> {
     store.summarize(fresh).await?;
     let Some(mut indexer) = store.indexer().await? else { return Ok(()) };
-    for (table, day) in seen.quiet(&indexer.past_days(today()).await?) {
+    for (table, day) in seen.quiet(&indexer.past_days(current_day()).await?) {
         let (name, date) = (table.name(), date(day));
         match indexer.index(table, day).await {
             Ok(()) => info!(table = name, day = date, "indexes of a day that is over are built"),
@@ -80,16 +80,16 @@ async fn look(store: &Store, fresh: &[(Table, i32)], seen: &mut Seen) -> Result<
 ///
 /// # Errors
 /// What the store says; the daemon, or the next import, goes on.
-pub(crate) async fn after_import(store: &Store) -> Result<(), StoreError> {
+pub(crate) async fn index_after_import(store: &Store) -> Result<(), StoreError> {
     let fresh = store.fresh_days();
-    if fresh.iter().all(|(_, day)| *day >= today()) {
+    if fresh.iter().all(|(_, day)| *day >= current_day()) {
         return Ok(());
     }
     let Some(mut indexer) = store.indexer().await? else {
         debug!("somebody else builds indexes");
         return Ok(());
     };
-    for PastDay { table, day, .. } in indexer.past_days(today()).await? {
+    for PastDay { table, day, .. } in indexer.past_days(current_day()).await? {
         if fresh.contains(&(table, day)) {
             indexer.index(table, day).await?;
         }

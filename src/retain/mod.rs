@@ -9,5 +9,5 @@ mod sweep;
 mod timer;
 
 pub use policy::{LogType, Retention, RetentionError};
-pub use sweep::{Outcome, SweepOptions, Swept, sweep};
+pub use sweep::{SweepOptions, SweepOutcome, Swept, sweep};
 pub use timer::{SweepTime, SweepTimeError, next_sweep};

@@ -32,11 +32,11 @@ impl SweepOptions {
 
 /// What a sweep did.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub enum SweepOutcome {
     /// Swept, or counted if it was a dry run.
     Swept(Swept),
     /// Somebody else is sweeping this store.
-    Elsewhere,
+    AlreadyRunning,
 }
 
 /// A finished sweep.
@@ -53,8 +53,8 @@ pub struct Swept {
 /// # Errors
 ///
 /// [`StoreError`]; what was removed before it stays removed.
-pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<Outcome, StoreError> {
-    let Some(mut sweeper) = store.sweeper().await? else { return Ok(Outcome::Elsewhere) };
+pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<SweepOutcome, StoreError> {
+    let Some(mut sweeper) = store.sweeper().await? else { return Ok(SweepOutcome::AlreadyRunning) };
     let mut swept = Swept::default();
     swept.report.host.clone_from(&options.host);
     swept.report.started_at = Utc::now().timestamp_micros();
@@ -86,7 +86,7 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<Outcome, Sto
     if !options.dry_run {
         sweeper.record(&swept.report).await?;
     }
-    Ok(Outcome::Swept(swept))
+    Ok(SweepOutcome::Swept(swept))
 }
 
 /// Whole days first: they cost nothing and give the most.

@@ -132,7 +132,7 @@ impl StdError for Answer {}
 /// A cause in our own words.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Because(pub(super) String);
+pub(super) struct Explanation(pub(super) String);
 
 /// Sorts errors of one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,9 +220,9 @@ pub(super) fn from_sqlx(store: &str, error: sqlx::Error) -> StoreError {
         }
         // A server that goes away in mid-message is seen as a broken protocol.
         error @ (sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
-            Kind::Unavailable.error(store, Because(error.to_string()))
+            Kind::Unavailable.error(store, Explanation(error.to_string()))
         }
-        error => Kind::Failed.error(store, Because(error.to_string())),
+        error => Kind::Failed.error(store, Explanation(error.to_string())),
     }
 }
 
@@ -235,7 +235,7 @@ pub(super) fn from_migrate(store: &str, error: MigrateError) -> StoreError {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
             from_sqlx(store, error)
         }
-        error => Kind::Failed.error(store, Because(error.to_string())),
+        error => Kind::Failed.error(store, Explanation(error.to_string())),
     }
 }
 

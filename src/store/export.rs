@@ -7,7 +7,7 @@ use chrono::DateTime;
 use serde_json::{Map, Value, json};
 
 use super::answers::{StoredRequest, StoredRow};
-use super::search::Found;
+use super::search::FoundRow;
 use crate::model::{Micros, moment};
 
 /// Something that can be written as a record.
@@ -62,7 +62,7 @@ pub fn write_json_lines<T: Exported>(mut out: impl Write, rows: &[T]) -> io::Res
     rows.iter().try_for_each(|row| writeln!(out, "{}", Value::Object(row.object())))
 }
 
-impl Exported for Found<StoredRow> {
+impl Exported for FoundRow<StoredRow> {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "timestamp",
@@ -131,7 +131,7 @@ impl Exported for Found<StoredRow> {
     }
 }
 
-impl Exported for Found<StoredRequest> {
+impl Exported for FoundRow<StoredRequest> {
     const COLUMNS: &'static [&'static str] = &[
         "id",
         "timestamp",

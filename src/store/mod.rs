@@ -47,13 +47,13 @@ pub use indexer::Indexer;
 pub use location::{Location, LocationError, Server};
 pub use schema::{FIRST_EPOCH, Schema, Step};
 pub use search::{
-    By, Cursor, Direction, FileList, Found, Overview, Page, Point, Reader, RejectList, Top,
-    TopItem, Walk,
+    By, Cursor, Direction, FileList, FoundRow, Overview, Point, Reader, RejectList, RowPage,
+    RowPages, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, Sweeper};
 pub use writer::Writer;
 
-use error::{Because, Kind};
+use error::{Explanation, Kind};
 use postgres::{PgWriter, Postgres};
 use sqlite::{Sqlite, SqliteWriter};
 
@@ -142,7 +142,7 @@ impl Store {
             }
             Location::Sqlite(_) => {
                 let why = "Citus distributes tables of PostgreSQL: give its database URL";
-                Err(Kind::Refused.error(&name, Because(why.into())))
+                Err(Kind::Refused.error(&name, Explanation(why.into())))
             }
         }
     }

@@ -19,7 +19,7 @@ use crate::place::Place;
 const ORDERLY: Duration = Duration::from_secs(10);
 
 /// Connections that the daemon answers at once.
-const MOST: usize = log_ingestd::web::MOST_CONNECTIONS;
+const MOST: usize = log_ingestd::web::MAX_CONNECTIONS;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_tells_the_browser_to_trust_nobody_else() {

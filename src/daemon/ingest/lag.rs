@@ -35,7 +35,7 @@ impl Line {
         if self.in_flight.is_none() {
             self.sent = 0;
         }
-        self.metrics.ingest.queued(lines(&self.building) + self.sent);
+        self.metrics.ingest.set_queued_lines(lines(&self.building) + self.sent);
     }
 
     /// That files are followed now, once.
@@ -84,6 +84,6 @@ impl Line {
             FileLag { path, bytes, since }
         });
         let furthest = furthest.collect();
-        self.metrics.lag.tell(self.files.followed.len() as u64, bytes, oldest, furthest);
+        self.metrics.lag.set(self.files.followed.len() as u64, bytes, oldest, furthest);
     }
 }

@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Postgres, lock};
 use crate::model::Micros;
-use crate::store::error::{self, Because, Kind, StoreError, failed};
+use crate::store::error::{self, Explanation, Kind, StoreError, failed};
 
 /// The tables, in the order in which they are distributed, and by which column.
 const TABLES: [(&str, &str); 6] = [
@@ -71,7 +71,7 @@ impl Postgres {
                     && is_of_a_worker(&error)
                     && message.contains(" violates ") =>
             {
-                Kind::BadRow.error(&self.name, Because(message.to_owned()))
+                Kind::BadRow.error(&self.name, Explanation(message.to_owned()))
             }
             _ => error::from_sqlx(&self.name, error),
         }
@@ -100,7 +100,7 @@ impl Postgres {
             true => "Citus is installed, but not in this database: CREATE EXTENSION citus",
             false => "this server has no Citus: its tables cannot be distributed",
         };
-        Err(Kind::Refused.error(&this.name, Because(why.into())))
+        Err(Kind::Refused.error(&this.name, Explanation(why.into())))
     }
 
     /// One table after the other, each in a transaction of Citus' own, so that what was begun is gone on

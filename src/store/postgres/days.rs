@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::{PgWriter, Postgres, lock};
 use crate::model::Batch;
 use crate::store::answers::Table;
-use crate::store::error::{self, Because, Kind, StoreError};
+use crate::store::error::{self, Explanation, Kind, StoreError};
 
 /// Days with a partition of their own: 2000-01-01 until before 2100-01-01. The others share two
 /// that are always there.
@@ -111,7 +111,7 @@ fn no_partition(backend: &Postgres, table: Table, day: i32, error: sqlx::Error) 
         "{table} has no partition for {date}, and this user may not make one ({why}): the tables' \
          owner makes it with `log-ingestd migrate --days 7 --since {date}`"
     );
-    Kind::Refused.error(&backend.name, Because(why))
+    Kind::Refused.error(&backend.name, Explanation(why))
 }
 
 /// Runs a step while nobody else makes or drops partitions. The lock is the session's, since some

@@ -26,7 +26,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 
 use super::answers::{FileReport, SweepReport, Table};
-use super::error::{Because, Kind, StoreError, failed, from_migrate, from_sqlx};
+use super::error::{Explanation, Kind, StoreError, failed, from_migrate, from_sqlx};
 use super::location::Server;
 use super::rows::{self, report_columns};
 use super::schema::{self, Schema};
@@ -166,7 +166,7 @@ impl Postgres {
     /// A session, whatever the tables are.
     async fn connect_to_any(&self) -> Result<PgConnection, StoreError> {
         let files = self.tls.look_at_files().await;
-        files.map_err(|why| Kind::Refused.error(&self.name, Because(why)))?;
+        files.map_err(|why| Kind::Refused.error(&self.name, Explanation(why)))?;
         let connecting = async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             sqlx::raw_sql(SESSION).execute(&mut connection).await?;
@@ -174,12 +174,12 @@ impl Postgres {
         };
         match tokio::time::timeout(CONNECT, connecting).await {
             Ok(connected) => connected.map_err(|error| match self.tls.explain(&error) {
-                Some(why) => Kind::Refused.error(&self.name, Because(why)),
+                Some(why) => Kind::Refused.error(&self.name, Explanation(why)),
                 None => self.full(&error).unwrap_or_else(|| from_sqlx(&self.name, error)),
             }),
             Err(_) => {
                 let why = format!("no answer within {} s", CONNECT.as_secs());
-                Err(Kind::Unavailable.error(&self.name, Because(why)))
+                Err(Kind::Unavailable.error(&self.name, Explanation(why)))
             }
         }
     }
@@ -194,7 +194,7 @@ impl Postgres {
              holds one connection, and a few more for moments",
             answer.message()
         );
-        Some(Kind::Unavailable.error(&self.name, Because(why)))
+        Some(Kind::Unavailable.error(&self.name, Explanation(why)))
     }
 
     /// A pool for those who only look.
@@ -223,7 +223,7 @@ impl Postgres {
             let why = "a connection pooler in between pools transactions, and locks are held by \
                        sessions: have it pool sessions (pool_mode = session), or connect to \
                        PostgreSQL itself";
-            return Err(Kind::Refused.error(&self.name, Because(why.into())));
+            return Err(Kind::Refused.error(&self.name, Explanation(why.into())));
         }
         Ok(())
     }
@@ -240,7 +240,7 @@ impl Postgres {
         let server: i32 = row.try_get(0).map_err(failed(&self.name))?;
         if server < OLDEST_SERVER {
             let why = format!("PostgreSQL 14 or newer is needed, this is {}", server / 10_000);
-            return Err(Kind::Failed.error(&self.name, Because(why)));
+            return Err(Kind::Failed.error(&self.name, Explanation(why)));
         }
         if !row.try_get::<bool, _>(1).map_err(failed(&self.name))? {
             return Ok(Schema::of(None));
@@ -286,7 +286,7 @@ impl Postgres {
                     "{source}; schema {found} has to become {known}, by `log-ingestd migrate` with \
                      the database URL of a user who may"
                 );
-                StoreError::Refused { store, source: Because(why).into() }
+                StoreError::Refused { store, source: Explanation(why).into() }
             }
             error => error,
         })

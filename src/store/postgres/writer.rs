@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, PgConnection};
 use super::{Postgres, lock, time};
 use crate::model::{Checkpoint, FileId, Sighting};
 use crate::store::answers::{Committed, StoredLine};
-use crate::store::error::{Because, Kind, StoreError, failed};
+use crate::store::error::{Explanation, Kind, StoreError, failed};
 use crate::store::rows::{self, Columns, checkpoint_columns};
 use crate::store::schema::next_epoch;
 
@@ -134,7 +134,7 @@ impl PgWriter {
         let Some(row) = row else {
             self.unlock(file).await?;
             let why = format!("log_file has no row with id {}", file.0);
-            return Err(Kind::Failed.error(&self.backend.name, Because(why)));
+            return Err(Kind::Failed.error(&self.backend.name, Explanation(why)));
         };
         rows::checkpoint(&row).map(Some).map_err(failed(&self.backend.name))
     }
@@ -157,7 +157,7 @@ impl PgWriter {
             return Ok(true);
         }
         let why = format!("file {} is still locked by a connection that is ending", file.0);
-        Err(Kind::Unavailable.error(&self.backend.name, Because(why)))
+        Err(Kind::Unavailable.error(&self.backend.name, Explanation(why)))
     }
 
     /// All in one message. The name of an owner is for people: it may come back after a crash of

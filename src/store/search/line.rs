@@ -1,7 +1,7 @@
 //! Rows of the two tables, read alike.
 
 use super::Reader;
-use super::page::Found;
+use super::page::FoundRow;
 use super::statement::Statement;
 use crate::model::Micros;
 use crate::store::answers::{StoredRequest, StoredRow, Table};
@@ -87,7 +87,7 @@ pub(super) fn select<T: Line>(reader: &Reader, columns: Columns) -> Statement {
     statement
 }
 
-pub(super) fn found<T: Line>(row: &impl Row) -> Result<Found<T>, sqlx::Error> {
+pub(super) fn found<T: Line>(row: &impl Row) -> Result<FoundRow<T>, sqlx::Error> {
     let (id, file) = (row.int("id")?, rows::file(row, "log_file")?);
-    Ok(Found { id: id.unwrap_or_default(), file, row: T::read(row)? })
+    Ok(FoundRow { id: id.unwrap_or_default(), file, row: T::read(row)? })
 }

@@ -24,9 +24,9 @@ use super::{Backend, Store};
 
 pub use lists::{FileList, RejectList};
 pub use overview::{Overview, Point};
-pub use page::{Cursor, Direction, Found, Page};
+pub use page::{Cursor, Direction, FoundRow, RowPage};
 pub use top::{By, Top, TopItem};
-pub use walk::Walk;
+pub use walk::RowPages;
 
 /// Connections of all who look, and how long one waits for its turn.
 const MOST: u32 = 4;
@@ -79,7 +79,8 @@ impl Reader {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
                 let why = "no connection was free or could be made in time";
-                super::error::Kind::Unavailable.error(&self.name, super::error::Because(why.into()))
+                super::error::Kind::Unavailable
+                    .error(&self.name, super::error::Explanation(why.into()))
             }
             error => super::error::from_sqlx(&self.name, error),
         }

@@ -40,7 +40,7 @@ pub enum Direction {
 
 /// A row, and what names it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Found<T> {
+pub struct FoundRow<T> {
     /// Of the line.
     pub id: i64,
     /// Of the file that held it.
@@ -51,9 +51,9 @@ pub struct Found<T> {
 
 /// A page.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Page<T> {
+pub struct RowPage<T> {
     /// Newest first.
-    pub rows: Vec<Found<T>>,
+    pub rows: Vec<FoundRow<T>>,
     /// Whether there may be more in that direction.
     pub more: bool,
     /// How far it was looked, if the time was over before the page was full.
@@ -72,7 +72,7 @@ impl Reader {
         direction: Direction,
         limit: usize,
         budget: Duration,
-    ) -> Result<Page<StoredRow>, StoreError> {
+    ) -> Result<RowPage<StoredRow>, StoreError> {
         let end = Instant::now() + budget;
         Search { reader: self, filter, limit, end, columns: Columns::List }.page(direction).await
     }
@@ -88,7 +88,7 @@ impl Reader {
         direction: Direction,
         limit: usize,
         budget: Duration,
-    ) -> Result<Page<StoredRequest>, StoreError> {
+    ) -> Result<RowPage<StoredRequest>, StoreError> {
         let end = Instant::now() + budget;
         Search { reader: self, filter, limit, end, columns: Columns::List }.page(direction).await
     }
@@ -98,7 +98,7 @@ impl Reader {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn log_row(&self, id: i64) -> Result<Option<Found<StoredRow>>, StoreError> {
+    pub async fn log_row(&self, id: i64) -> Result<Option<FoundRow<StoredRow>>, StoreError> {
         self.row(id).await
     }
 
@@ -107,11 +107,14 @@ impl Reader {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn request_row(&self, id: i64) -> Result<Option<Found<StoredRequest>>, StoreError> {
+    pub async fn request_row(
+        &self,
+        id: i64,
+    ) -> Result<Option<FoundRow<StoredRequest>>, StoreError> {
         self.row(id).await
     }
 
-    async fn row<T: Line>(&self, id: i64) -> Result<Option<Found<T>>, StoreError> {
+    async fn row<T: Line>(&self, id: i64) -> Result<Option<FoundRow<T>>, StoreError> {
         let mut statement = select::<T>(self, Columns::All);
         statement.sql(" WHERE id = ").int(id);
         Ok(statement.rows(self, found, found).await?.into_iter().next())
@@ -128,7 +131,10 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
-    pub(super) async fn page<T: Line>(&self, direction: Direction) -> Result<Page<T>, StoreError> {
+    pub(super) async fn page<T: Line>(
+        &self,
+        direction: Direction,
+    ) -> Result<RowPage<T>, StoreError> {
         let (from, to) = (self.filter.from, self.filter.to);
         let older = matches!(direction, Direction::Older(_));
         // Times of rows are whole microseconds: what is before `to` is at most the one before it.
@@ -138,7 +144,7 @@ impl Search<'_> {
             }
             Direction::Newer(cursor) => (cursor.timestamp.max(from), to - 1, Some(cursor)),
         };
-        let mut page = Page { rows: Vec::new(), more: false, searched_to: None };
+        let mut page = RowPage { rows: Vec::new(), more: false, searched_to: None };
         let mut stretch = FIRST_STRETCH;
         while if older { near >= far } else { near <= far } {
             let edge = if older {
@@ -180,7 +186,7 @@ impl Search<'_> {
         edge: Micros,
         cursor: Option<Cursor>,
         limit: usize,
-    ) -> Result<Vec<Found<T>>, StoreError> {
+    ) -> Result<Vec<FoundRow<T>>, StoreError> {
         let (low, high) = (near.min(edge), near.max(edge));
         let mut statement = select::<T>(self.reader, self.columns);
         statement.sql(" WHERE timestamp >= ").time(low).sql(" AND timestamp <= ").time(high);

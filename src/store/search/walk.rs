@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::Reader;
 use super::line::{Columns, Line};
-use super::page::{Cursor, Direction, Found, Search};
+use super::page::{Cursor, Direction, FoundRow, Search};
 use crate::model::Filter;
 use crate::store::error::StoreError;
 
@@ -16,7 +16,7 @@ const BUDGET: Duration = Duration::from_secs(5);
 
 /// Goes through the rows of a range, newest first or oldest first.
 #[derive(Clone, Debug)]
-pub struct Walk<T> {
+pub struct RowPages<T> {
     reader: Reader,
     filter: Filter,
     next: Option<Direction>,
@@ -24,16 +24,16 @@ pub struct Walk<T> {
 }
 
 #[expect(private_bounds, reason = "only rows of the two tables can be walked through")]
-impl<T: Line> Walk<T> {
+impl<T: Line> RowPages<T> {
     /// From the newest row on.
-    pub fn newest_first(reader: Reader, filter: Filter) -> Walk<T> {
-        Walk { reader, filter, next: Some(Direction::Older(None)), rows: PhantomData }
+    pub fn newest_first(reader: Reader, filter: Filter) -> RowPages<T> {
+        RowPages { reader, filter, next: Some(Direction::Older(None)), rows: PhantomData }
     }
 
     /// From the oldest row on.
-    pub fn oldest_first(reader: Reader, filter: Filter) -> Walk<T> {
+    pub fn oldest_first(reader: Reader, filter: Filter) -> RowPages<T> {
         let before = Cursor { timestamp: filter.from, id: i64::MIN };
-        Walk { reader, filter, next: Some(Direction::Newer(before)), rows: PhantomData }
+        RowPages { reader, filter, next: Some(Direction::Newer(before)), rows: PhantomData }
     }
 
     /// The next rows, in order, all of their columns; `None` behind the last. It may have found none
@@ -42,7 +42,7 @@ impl<T: Line> Walk<T> {
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn next(&mut self) -> Result<Option<Vec<Found<T>>>, StoreError> {
+    pub async fn next(&mut self) -> Result<Option<Vec<FoundRow<T>>>, StoreError> {
         let Some(direction) = self.next else { return Ok(None) };
         let end = Instant::now() + BUDGET;
         let (reader, filter, limit) = (&self.reader, &self.filter, ROWS);

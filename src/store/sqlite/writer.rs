@@ -10,7 +10,7 @@ use super::owners::Alive;
 use super::{Sqlite, clock};
 use crate::model::{Checkpoint, FileId, NewFile, Sighting};
 use crate::store::answers::{Committed, StoredLine};
-use crate::store::error::{Because, Kind, StoreError, failed, from_io};
+use crate::store::error::{Explanation, Kind, StoreError, failed, from_io};
 use crate::store::rows::{self, Columns, checkpoint_columns};
 use crate::store::schema::{first_epoch, next_epoch};
 
@@ -163,7 +163,7 @@ impl SqliteWriter {
             Free::No => return Ok(None), // dropping the transaction rolls it back
             Free::NoSuchFile => {
                 let why = format!("log_file has no row with id {}", file.0);
-                return Err(Kind::Failed.error(name, Because(why)));
+                return Err(Kind::Failed.error(name, Explanation(why)));
             }
         }
         let claim = async {
@@ -209,7 +209,7 @@ impl SqliteWriter {
         match free {
             Free::No if same_epoch => {
                 let why = format!("file {} still belongs to a writer that is ending", file.0);
-                Err(Kind::Unavailable.error(name, Because(why)))
+                Err(Kind::Unavailable.error(name, Explanation(why)))
             }
             _ => Ok(same_epoch),
         }

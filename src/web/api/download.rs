@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 
 use super::ask::{Answer, Asked, Wrong};
-use crate::store::{Exported, StoredRequest, StoredRow, Walk, write_csv, write_json_lines};
+use crate::store::{Exported, RowPages, StoredRequest, StoredRow, write_csv, write_json_lines};
 use crate::web::PageState;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,8 +22,8 @@ enum Format {
 
 /// Pages of whichever table.
 enum Pages {
-    Log(Walk<StoredRow>),
-    Requests(Walk<StoredRequest>),
+    Log(RowPages<StoredRow>),
+    Requests(RowPages<StoredRequest>),
 }
 
 /// `/api/export?format=csv|jsonl[&table=log|requests]`: all columns, newest rows first. A fault on the
@@ -37,8 +37,8 @@ pub(super) async fn export(State(state): State<PageState>, asked: Asked) -> Answ
     };
     let reader = state.reader;
     let (pages, name) = match asked.get("table").unwrap_or("log") {
-        "log" => (Pages::Log(Walk::newest_first(reader, filter)), "gunicorn_log"),
-        "requests" => (Pages::Requests(Walk::newest_first(reader, filter)), "request_log"),
+        "log" => (Pages::Log(RowPages::newest_first(reader, filter)), "gunicorn_log"),
+        "requests" => (Pages::Requests(RowPages::newest_first(reader, filter)), "request_log"),
         other => {
             return Err(Wrong::request(format!("table '{other}' is neither log nor requests")));
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::ask::{Answer, Asked, Wrong, good, written};
 use crate::model::{Micros, moment};
 use crate::store::{
-    Cursor, Direction, Exported, Found, Page, Reader, StoreError, StoredRequest, StoredRow,
+    Cursor, Direction, Exported, FoundRow, Reader, RowPage, StoreError, StoredRequest, StoredRow,
 };
 use crate::web::PageState;
 
@@ -34,7 +34,7 @@ pub(super) async fn requests(State(state): State<PageState>, asked: Asked) -> An
 }
 
 /// A row of `gunicorn_log` as lists show it.
-pub(super) fn log_item(found: &Found<StoredRow>) -> Value {
+pub(super) fn log_item(found: &FoundRow<StoredRow>) -> Value {
     let row = &found.row;
     json!({
         "id": found.id.to_string(), // more than a browser's numbers hold
@@ -51,7 +51,7 @@ pub(super) fn log_item(found: &Found<StoredRow>) -> Value {
     })
 }
 
-fn request_item(found: &Found<StoredRequest>) -> Value {
+fn request_item(found: &FoundRow<StoredRequest>) -> Value {
     let row = &found.row.line;
     json!({
         "id": found.id.to_string(),
@@ -66,12 +66,12 @@ fn request_item(found: &Found<StoredRequest>) -> Value {
 }
 
 fn paged<T>(
-    page: &Page<T>,
+    page: &RowPage<T>,
     direction: Direction,
-    item: fn(&Found<T>) -> Value,
+    item: fn(&FoundRow<T>) -> Value,
     timestamp: fn(&T) -> Micros,
 ) -> Value {
-    let cursor = |found: &Found<T>| Cursor { timestamp: timestamp(&found.row), id: found.id };
+    let cursor = |found: &FoundRow<T>| Cursor { timestamp: timestamp(&found.row), id: found.id };
     let first = page.rows.first().map(cursor);
     // Where the time was over, the next page begins behind what was searched, not at the last row.
     let edge = |id| page.searched_to.map(|timestamp| Cursor { timestamp, id });
@@ -113,9 +113,9 @@ fn none(id: &str) -> Wrong {
     Wrong::missing(format!("there is no row {id}; it may be past the retention"))
 }
 
-async fn whole<T>(reader: &Reader, found: &Found<T>) -> Result<Value, StoreError>
+async fn whole<T>(reader: &Reader, found: &FoundRow<T>) -> Result<Value, StoreError>
 where
-    Found<T>: Exported,
+    FoundRow<T>: Exported,
 {
     let mut object = found.object();
     object.insert("id".into(), json!(found.id.to_string()));

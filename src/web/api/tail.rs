@@ -17,7 +17,7 @@ use serde_json::json;
 use super::ask::{Answer, Asked, now};
 use super::rows::log_item;
 use crate::model::{Filter, Micros};
-use crate::store::{Direction, Found, Reader, StoreError, StoredRow, chain};
+use crate::store::{Direction, FoundRow, Reader, StoreError, StoredRow, chain};
 use crate::web::PageState;
 
 /// Between two looks.
@@ -76,7 +76,7 @@ impl Tail {
         Ok(events)
     }
 
-    async fn page(&self) -> Result<Vec<Found<StoredRow>>, StoreError> {
+    async fn page(&self) -> Result<Vec<FoundRow<StoredRow>>, StoreError> {
         let (newest, budget) = (Direction::Older(None), Duration::from_secs(2));
         Ok(self.reader.log_page(&self.filter, newest, LOOKED_AT, budget).await?.rows)
     }

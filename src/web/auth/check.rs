@@ -5,7 +5,7 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use base64ct::{Base64, Encoding};
 
-use super::file::{Credentials, Holder, is_name};
+use super::file::{Credentials, SecretKind, is_name};
 
 /// What somebody says who they are.
 #[derive(Debug)]
@@ -76,11 +76,11 @@ pub enum HashError {
     System,
 }
 
-/// The auth file's line for a person's password, or for a token: Argon2id with a random salt.
+/// Returns the auth file's line for a person's password or for a token: Argon2id with a random salt.
 ///
 /// # Errors
 /// [`HashError`].
-pub fn auth_line(name: &str, secret: &str, is_token: bool) -> Result<String, HashError> {
+pub fn auth_line(kind: SecretKind, name: &str, secret: &str) -> Result<String, HashError> {
     if !is_name(name) {
         return Err(HashError::Name);
     }
@@ -88,8 +88,7 @@ pub fn auth_line(name: &str, secret: &str, is_token: bool) -> Result<String, Has
         return Err(HashError::Empty);
     }
     let hash = Argon2::default().hash_password(secret.as_bytes()).map_err(|_| HashError::System)?;
-    let holder = if is_token { Holder::Token } else { Holder::Person };
-    Ok(format!("{}{name}:{hash}", holder.prefix()))
+    Ok(format!("{}{name}:{hash}", kind.prefix()))
 }
 
 #[cfg(test)]
@@ -102,8 +101,8 @@ mod tests {
 
     #[test]
     fn right_is_right_and_everything_else_is_wrong() {
-        let jo = auth_line("jo", "pa:ss wörd", false).unwrap();
-        let token = auth_line("prometheus", "t0ken", true).unwrap();
+        let jo = auth_line(SecretKind::Password, "jo", "pa:ss wörd").unwrap();
+        let token = auth_line(SecretKind::Token, "prometheus", "t0ken").unwrap();
         let all: Credentials = format!("{jo}\n{token}\n").parse().unwrap();
         let accepts = |claim: Option<Claim>| claim.is_some_and(|claim| all.accept(&claim));
         assert!(accepts(basic("jo:pa:ss wörd")));
@@ -123,8 +122,9 @@ mod tests {
     #[test]
     fn a_line_that_could_not_be_read_back_is_not_made() {
         for name in ["", "token", "#jo", "a:b", " jo", "jo\n"] {
-            assert_eq!(auth_line(name, "x", false), Err(HashError::Name), "{name:?}");
+            let line = auth_line(SecretKind::Password, name, "x");
+            assert_eq!(line, Err(HashError::Name), "{name:?}");
         }
-        assert_eq!(auth_line("jo", "", false), Err(HashError::Empty));
+        assert_eq!(auth_line(SecretKind::Password, "jo", ""), Err(HashError::Empty));
     }
 }

@@ -20,23 +20,25 @@ const MOST_TOKENS: usize = 16;
 /// Those who may ask, with the hashes of their secrets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    entries: Vec<(Holder, String, String)>,
+    entries: Vec<(SecretKind, String, String)>,
     /// Whether every user of this machine can read the file.
     pub readable_by_all: bool,
 }
 
-/// Whose secret it is.
+/// The kind of a secret in the auth file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Holder {
-    Person,
+pub enum SecretKind {
+    /// A person's password, sent with a user name (HTTP Basic).
+    Password,
+    /// A program's token, sent alone (HTTP Bearer).
     Token,
 }
 
-impl Holder {
-    /// How their lines begin.
+impl SecretKind {
+    /// Returns the prefix of a line of this kind.
     pub(super) fn prefix(self) -> &'static str {
         match self {
-            Self::Person => "",
+            Self::Password => "",
             Self::Token => "token:",
         }
     }
@@ -79,14 +81,14 @@ impl Credentials {
     }
 
     pub(super) fn people(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.of(Holder::Person)
+        self.of(SecretKind::Password)
     }
 
     pub(super) fn tokens(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.of(Holder::Token)
+        self.of(SecretKind::Token)
     }
 
-    fn of(&self, wanted: Holder) -> impl Iterator<Item = (&str, &str)> {
+    fn of(&self, wanted: SecretKind) -> impl Iterator<Item = (&str, &str)> {
         let theirs = self.entries.iter().filter(move |(holder, ..)| *holder == wanted);
         theirs.map(|(_, name, hash)| (name.as_str(), hash.as_str()))
     }
@@ -110,10 +112,10 @@ impl FromStr for Credentials {
                 continue;
             }
             let entry = entry(line).and_then(|entry| match entry {
-                (Holder::Person, ..) if all.people().any(|(name, _)| name == entry.1) => {
+                (SecretKind::Password, ..) if all.people().any(|(name, _)| name == entry.1) => {
                     Err("this name was there before")
                 }
-                (Holder::Token, ..) if all.tokens().count() >= MOST_TOKENS => {
+                (SecretKind::Token, ..) if all.tokens().count() >= MOST_TOKENS => {
                     Err("there may be 16 tokens, not more")
                 }
                 entry => Ok(entry),
@@ -124,10 +126,10 @@ impl FromStr for Credentials {
     }
 }
 
-fn entry(line: &str) -> Result<(Holder, String, String), &'static str> {
-    let (holder, rest) = match line.strip_prefix(Holder::Token.prefix()) {
-        Some(rest) => (Holder::Token, rest),
-        None => (Holder::Person, line),
+fn entry(line: &str) -> Result<(SecretKind, String, String), &'static str> {
+    let (holder, rest) = match line.strip_prefix(SecretKind::Token.prefix()) {
+        Some(rest) => (SecretKind::Token, rest),
+        None => (SecretKind::Password, line),
     };
     let (name, hash) = rest.split_once(':').ok_or("expected name:hash or token:name:hash")?;
     if !is_name(name) {

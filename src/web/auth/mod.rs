@@ -22,9 +22,9 @@ use tokio::time::Instant;
 use tracing::warn;
 
 pub use check::{HashError, auth_line};
-pub use file::{AuthFileError, Credentials};
+pub use file::{AuthFileError, Credentials, SecretKind};
 
-use super::doorway::Peer;
+use super::listener::Peer;
 use check::Claim;
 use sessions::Sessions;
 
@@ -40,7 +40,7 @@ const MOST_WAITING: usize = 16;
 
 /// Decides who gets in, and remembers who did.
 #[derive(Debug)]
-pub struct Gate {
+pub struct Authenticator {
     credentials: Option<Arc<Credentials>>,
     sessions: Mutex<Sessions>,
     waiting: Semaphore,
@@ -57,7 +57,7 @@ enum Verdict {
     Busy,
 }
 
-impl Gate {
+impl Authenticator {
     /// Without credentials everybody may ask who asks this machine by its own name.
     pub fn new(credentials: Option<Arc<Credentials>>) -> Self {
         Self {
@@ -95,7 +95,7 @@ impl Gate {
 
 /// Lets a request through, or refuses it.
 pub(super) async fn admit(
-    State(gate): State<Arc<Gate>>,
+    State(gate): State<Arc<Authenticator>>,
     ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
     request: Request,
     next: Next,

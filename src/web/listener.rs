@@ -1,7 +1,7 @@
 //! Who gets in: so many connections at once, each for as long as its client takes part.
 //!
 //! One rule bounds a client that sends its request byte by byte, one that says nothing, and one
-//! that does not read its answer: a connection on which nothing could be sent for [`PATIENCE`] is
+//! that does not read its answer: a connection on which nothing could be sent for [`IDLE_TIMEOUT`] is
 //! at its end. ReadContext never prolongs it.
 
 use std::io;
@@ -20,10 +20,10 @@ use tokio::time::{Instant, Sleep};
 use tracing::debug;
 
 /// Connections at once; more wait until one ends. Each costs a descriptor and some memory.
-pub const MOST_CONNECTIONS: usize = 64;
+pub const MAX_CONNECTIONS: usize = 64;
 
 /// How long a connection may be without anything being sent on it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Most bytes of a request, with its headers. Nobody has to send more to ask a question.
 const LONGEST_REQUEST: usize = 64 << 10;
@@ -35,35 +35,35 @@ const NO_DESCRIPTOR: Duration = Duration::from_secs(1);
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
-impl Connected<IncomingStream<'_, Doorway>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Doorway>) -> Self {
+impl Connected<IncomingStream<'_, PageListener>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, PageListener>) -> Self {
         Self(*stream.remote_addr())
     }
 }
 
-/// A listener with room for [`MOST_CONNECTIONS`].
+/// A listener with room for [`MAX_CONNECTIONS`].
 #[derive(Debug)]
-pub(super) struct Doorway {
+pub(super) struct PageListener {
     listener: Arc<TcpListener>,
     room: Arc<Semaphore>,
 }
 
-impl Doorway {
+impl PageListener {
     pub(super) fn new(listener: Arc<TcpListener>) -> Self {
-        Self { listener, room: Arc::new(Semaphore::new(MOST_CONNECTIONS)) }
+        Self { listener, room: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
     }
 }
 
-impl Listener for Doorway {
-    type Io = Visit;
+impl Listener for PageListener {
+    type Io = Connection;
     type Addr = SocketAddr;
 
-    async fn accept(&mut self) -> (Visit, SocketAddr) {
+    async fn accept(&mut self) -> (Connection, SocketAddr) {
         // It is never closed; without its permit the visit would only be uncounted.
         let place = Arc::clone(&self.room).acquire_owned().await.ok();
         loop {
             match self.listener.accept().await {
-                Ok((stream, address)) => return (Visit::new(stream, place), address),
+                Ok((stream, address)) => return (Connection::new(stream, place), address),
                 Err(error) => {
                     debug!(%error, "a connection to the page could not be taken");
                     tokio::time::sleep(NO_DESCRIPTOR).await;
@@ -79,7 +79,7 @@ impl Listener for Doorway {
 
 /// One connection.
 #[derive(Debug)]
-pub(super) struct Visit {
+pub(super) struct Connection {
     stream: TcpStream,
     over: Pin<Box<Sleep>>,
     /// Bytes received since something was sent.
@@ -87,11 +87,11 @@ pub(super) struct Visit {
     _place: Option<OwnedSemaphorePermit>,
 }
 
-impl Visit {
+impl Connection {
     fn new(stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> Self {
         // Small answers are better sent at once; where that cannot be said they are a little late.
         let _ = stream.set_nodelay(true);
-        Self { stream, over: Box::pin(tokio::time::sleep(PATIENCE)), heard: 0, _place: place }
+        Self { stream, over: Box::pin(tokio::time::sleep(IDLE_TIMEOUT)), heard: 0, _place: place }
     }
 
     /// Pending, or an error when the connection's time is over.
@@ -108,7 +108,7 @@ impl Visit {
         match sent {
             Poll::Ready(Ok(bytes)) => {
                 self.heard = 0;
-                self.over.as_mut().reset(Instant::now() + PATIENCE);
+                self.over.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(error) => Poll::Ready(error),
@@ -117,7 +117,7 @@ impl Visit {
     }
 }
 
-impl AsyncRead for Visit {
+impl AsyncRead for Connection {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -138,7 +138,7 @@ impl AsyncRead for Visit {
     }
 }
 
-impl AsyncWrite for Visit {
+impl AsyncWrite for Connection {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -9,7 +9,7 @@ use crate::store::chain;
 ///
 /// # Errors
 /// A store that cannot be reached or used.
-pub async fn ask(config: &Config) -> anyhow::Result<Reader> {
+pub async fn open_reader(config: &Config) -> anyhow::Result<Reader> {
     let opening = Store::open_to_read(config.location.clone());
     match tokio::time::timeout(config.connect_timeout, opening).await {
         Ok(Ok(store)) => Ok(store.reader()),
