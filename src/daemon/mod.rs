@@ -1,8 +1,10 @@
 //! The daemon: follows logs until it is told to stop.
 
 mod archives;
+mod file_limit;
 pub(crate) mod files;
 pub(crate) mod ingest;
+mod maintenance;
 mod missing;
 mod page;
 mod register;

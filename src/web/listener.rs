@@ -1,8 +1,8 @@
-//! Who gets in: so many connections at once, each for as long as its client takes part.
+//! Accepts a limited number of connections and ends idle ones.
 //!
-//! One rule bounds a client that sends its request byte by byte, one that says nothing, and one
-//! that does not read its answer: a connection on which nothing could be sent for [`IDLE_TIMEOUT`] is
-//! at its end. ReadContext never prolongs it.
+//! One rule bounds three kinds of clients: one that sends its request byte by byte, one that sends
+//! nothing, and one that does not read its answer. A connection on which nothing could be sent for
+//! [`IDLE_TIMEOUT`] ends. Received bytes do not extend it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,19 +19,19 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tracing::debug;
 
-/// Connections at once; more wait until one ends. Each costs a descriptor and some memory.
+/// Most connections at once; more wait until one ends. Each takes a file descriptor and some memory.
 pub const MAX_CONNECTIONS: usize = 64;
 
-/// How long a connection may be without anything being sent on it.
+/// How long a connection may exist without any byte being sent on it.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Most bytes of a request, with its headers. Nobody has to send more to ask a question.
-const LONGEST_REQUEST: usize = 64 << 10;
+/// Most bytes of a request with its headers (64 KiB). No request of the page is longer.
+const MAX_REQUEST: usize = 64 << 10;
 
-/// How long to wait when the system has no descriptor to give.
-const NO_DESCRIPTOR: Duration = Duration::from_secs(1);
+/// Delay before the next try to accept, for example when no file descriptor is free.
+const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
-/// The address of whoever asks.
+/// The client's address.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) SocketAddr);
 
@@ -41,16 +41,16 @@ impl Connected<IncomingStream<'_, PageListener>> for Peer {
     }
 }
 
-/// A listener with room for [`MAX_CONNECTIONS`].
+/// A listener that accepts at most [`MAX_CONNECTIONS`] at once.
 #[derive(Debug)]
 pub(super) struct PageListener {
     listener: Arc<TcpListener>,
-    room: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl PageListener {
     pub(super) fn new(listener: Arc<TcpListener>) -> Self {
-        Self { listener, room: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
+        Self { listener, permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
     }
 }
 
@@ -59,14 +59,14 @@ impl Listener for PageListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // It is never closed; without its permit the visit would only be uncounted.
-        let place = Arc::clone(&self.room).acquire_owned().await.ok();
+        // The semaphore is never closed. If it were, the connection would only not be counted.
+        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         loop {
             match self.listener.accept().await {
-                Ok((stream, address)) => return (Connection::new(stream, place), address),
+                Ok((stream, address)) => return (Connection::new(stream, permit), address),
                 Err(error) => {
-                    debug!(%error, "a connection to the page could not be taken");
-                    tokio::time::sleep(NO_DESCRIPTOR).await;
+                    debug!(%error, "cannot accept a connection to the page");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
                 }
             }
         }
@@ -81,38 +81,41 @@ impl Listener for PageListener {
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    over: Pin<Box<Sleep>>,
-    /// Bytes received since something was sent.
-    heard: usize,
-    _place: Option<OwnedSemaphorePermit>,
+    /// Elapses when nothing was sent for [`IDLE_TIMEOUT`].
+    idle_timeout: Pin<Box<Sleep>>,
+    /// Bytes received since the last byte was sent.
+    received: usize,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: Option<OwnedSemaphorePermit>) -> Self {
-        // Small answers are better sent at once; where that cannot be said they are a little late.
+    fn new(stream: TcpStream, permit: Option<OwnedSemaphorePermit>) -> Self {
+        // Without this option small answers are late; a failure only means that delay.
         let _ = stream.set_nodelay(true);
-        Self { stream, over: Box::pin(tokio::time::sleep(IDLE_TIMEOUT)), heard: 0, _place: place }
+        let idle_timeout = Box::pin(tokio::time::sleep(IDLE_TIMEOUT));
+        Self { stream, idle_timeout, received: 0, _permit: permit }
     }
 
-    /// Pending, or an error when the connection's time is over.
-    fn or_over<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        ready!(self.over.as_mut().poll(context));
+    /// Returns an error when the connection was idle for too long, else `Pending`.
+    fn poll_timeout<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        ready!(self.idle_timeout.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    fn sent(
+    /// Restarts the idle timeout after a write, and checks it while a write is pending.
+    fn after_write(
         &mut self,
         context: &mut Context<'_>,
-        sent: Poll<io::Result<usize>>,
+        written: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
-        match sent {
+        match written {
             Poll::Ready(Ok(bytes)) => {
-                self.heard = 0;
-                self.over.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+                self.received = 0;
+                self.idle_timeout.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => self.or_over(context),
+            Poll::Pending => self.poll_timeout(context),
         }
     }
 }
@@ -126,14 +129,14 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {
-                self.heard += buffer.filled().len() - before;
-                match self.heard > LONGEST_REQUEST {
+                self.received += buffer.filled().len() - before;
+                match self.received > MAX_REQUEST {
                     true => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
                     false => Poll::Ready(Ok(())),
                 }
             }
             Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => self.or_over(context),
+            Poll::Pending => self.poll_timeout(context),
         }
     }
 }
@@ -144,8 +147,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let sent = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.sent(context, sent)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.after_write(context, written)
     }
 
     fn poll_write_vectored(
@@ -153,8 +156,8 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let sent = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
-        self.sent(context, sent)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.after_write(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -131,7 +131,7 @@ async fn a_default_address_that_another_has_costs_the_page_only() {
     let mut command = bench.command(&["--watch", logs.to_str().unwrap()]);
     command.env_remove("LOG_INGESTD_LISTEN");
     let mut daemon = Daemon::start(command, bench.aside("stderr"));
-    daemon.says("no page: its address cannot be had").await;
+    daemon.says("no page: cannot listen on its address").await;
     bench.rows(10).await;
     assert!(daemon.stop().await.success());
 }

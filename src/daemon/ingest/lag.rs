@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::daemon::supervisor::Supervisor;
-use crate::metrics::{FileLag, MOST_FILES};
+use crate::metrics::{FileLag, MAX_FILES};
 use crate::model::Batch;
 
 use crate::daemon::ingest::Line;
@@ -75,9 +75,9 @@ impl Line {
             oldest = [oldest, since].into_iter().flatten().min();
             behind.push((lag, since, at));
         }
-        if behind.len() > MOST_FILES {
-            behind.select_nth_unstable_by_key(MOST_FILES, |(lag, ..)| std::cmp::Reverse(*lag));
-            behind.truncate(MOST_FILES);
+        if behind.len() > MAX_FILES {
+            behind.select_nth_unstable_by_key(MAX_FILES, |(lag, ..)| std::cmp::Reverse(*lag));
+            behind.truncate(MAX_FILES);
         }
         let furthest = behind.into_iter().map(|(bytes, since, at)| {
             let path = self.files.followed[at].tail.path().display().to_string();

@@ -225,7 +225,7 @@ impl Line {
         }
         self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
         self.files.look();
-        self.streams.tend(self.input.is_read(), &self.files.fifos);
+        self.streams.update(self.input, &self.files.fifos);
         self.metrics.health.reading_ended();
         self.tell_missing();
         self.tell_lag();
