@@ -23,6 +23,7 @@
 mod answers;
 mod error;
 mod export;
+mod foreign_text;
 mod indexer;
 mod location;
 mod parameters;

@@ -14,6 +14,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::{Postgres, lock};
 use crate::model::Micros;
 use crate::store::error::{self, Explanation, Kind, StoreError, failed};
+use crate::store::foreign_text::violates_constraint;
 
 /// The tables, in the order in which they are distributed, and by which column.
 const TABLES: [(&str, &str); 6] = [
@@ -69,7 +70,7 @@ impl Postgres {
             Some(message)
                 if self.is_distributed()
                     && is_of_a_worker(&error)
-                    && message.contains(" violates ") =>
+                    && violates_constraint(message) =>
             {
                 Kind::BadRow.error(&self.name, Explanation(message.to_owned()))
             }

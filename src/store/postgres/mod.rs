@@ -165,7 +165,7 @@ impl Postgres {
 
     /// A session, whatever the tables are.
     async fn connect_to_any(&self) -> Result<PgConnection, StoreError> {
-        let files = self.tls.look_at_files().await;
+        let files = self.tls.check_files().await;
         files.map_err(|why| Kind::Refused.error(&self.name, Explanation(why)))?;
         let connecting = async {
             let mut connection = PgConnection::connect_with(&self.options).await?;

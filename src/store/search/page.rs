@@ -1,10 +1,9 @@
-//! Pages of rows, newest first, by keyset: a page begins where the last one ended, however many rows
-//! lie before it.
+//! One page of rows, found by keyset: a page begins at the cursor where the last one ended.
 //!
-//! A page is looked for in stretches of time that grow, from the cursor on. The first one is short, so
-//! that the last lines of a busy log are found without sorting its day; a filter that finds little
-//! reaches far back in few steps. When the time for one answer is over, it is what was found by then,
-//! and from where to go on.
+//! The search covers growing time windows, beginning at the cursor. The first window is short, so
+//! that the newest rows of a busy log are found without sorting its day. A filter that matches few
+//! rows reaches far back in few steps. When its time is over, the search returns the rows found so
+//! far and how far it came.
 
 use std::time::{Duration, Instant};
 
@@ -14,54 +13,55 @@ use crate::model::{FileId, Filter, Micros};
 use crate::store::answers::{StoredRequest, StoredRow};
 use crate::store::error::StoreError;
 
-/// The first stretch; each next one is so many times as long.
-const FIRST_STRETCH: Micros = 10_000_000;
+/// Length of the first time window, in microseconds.
+const FIRST_WINDOW: Micros = 10_000_000;
+/// How many times as long each next window is.
 const GROWTH: i64 = 4;
-/// A stretch that took so long is long enough.
+/// A window that took this long to search does not grow.
 const SLOW: Duration = Duration::from_millis(100);
 
-/// A place between two rows.
+/// A position between two rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor {
     /// The row's time.
     pub timestamp: Micros,
-    /// Tells rows of one moment apart.
+    /// The row's id, which orders rows with the same time.
     pub id: i64,
 }
 
-/// Where a page lies.
+/// Which page to search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// The newest rows of the range, or those older than the cursor's.
+    /// Rows older than the cursor, or the newest rows of the range.
     Older(Option<Cursor>),
-    /// The rows that follow the cursor's.
+    /// Rows newer than the cursor, the oldest of them first.
     Newer(Cursor),
 }
 
-/// A row, and what names it.
+/// A row with its id and file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundRow<T> {
-    /// Of the line.
+    /// The row's id.
     pub id: i64,
-    /// Of the file that held it.
+    /// The file that contained the line.
     pub file: FileId,
     /// The row.
     pub row: T,
 }
 
-/// A page.
+/// A page of rows.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowPage<T> {
-    /// Newest first.
+    /// The rows, newest first.
     pub rows: Vec<FoundRow<T>>,
-    /// Whether there may be more in that direction.
+    /// Whether there may be more rows in this direction.
     pub more: bool,
-    /// How far it was looked, if the time was over before the page was full.
+    /// How far the search came, if its time was over before the page was full.
     pub searched_to: Option<Micros>,
 }
 
 impl Reader {
-    /// Rows of `gunicorn_log`, newest first: up to `limit`, within about `budget`.
+    /// Searches `gunicorn_log` for up to `limit` rows, for about the time `budget`.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl Reader {
         Search { reader: self, filter, limit, end, columns: Columns::List }.page(direction).await
     }
 
-    /// The same of `request_log`, without headers, bodies and what else was logged.
+    /// Searches `request_log` in the same way. The rows are without headers, bodies and extra data.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl Reader {
         Search { reader: self, filter, limit, end, columns: Columns::List }.page(direction).await
     }
 
-    /// The row of `gunicorn_log` that an id names.
+    /// Returns the row of `gunicorn_log` with an id.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl Reader {
         self.row(id).await
     }
 
-    /// The row of `request_log` that an id names.
+    /// Returns the row of `request_log` with an id.
     ///
     /// # Errors
     ///
@@ -121,13 +121,20 @@ impl Reader {
     }
 }
 
-/// One answer in the making.
+/// A running search.
 pub(super) struct Search<'a> {
     pub(super) reader: &'a Reader,
     pub(super) filter: &'a Filter,
     pub(super) limit: usize,
     pub(super) end: Instant,
     pub(super) columns: Columns,
+}
+
+/// A time window, both ends included, and the cursor if it lies in this window.
+struct Window {
+    low: Micros,
+    high: Micros,
+    cursor: Option<Cursor>,
 }
 
 impl Search<'_> {
@@ -145,25 +152,26 @@ impl Search<'_> {
             Direction::Newer(cursor) => (cursor.timestamp.max(from), to - 1, Some(cursor)),
         };
         let mut page = RowPage { rows: Vec::new(), more: false, searched_to: None };
-        let mut stretch = FIRST_STRETCH;
+        let mut length = FIRST_WINDOW;
         while if older { near >= far } else { near <= far } {
             let edge = if older {
-                near.saturating_sub(stretch).max(far)
+                near.saturating_sub(length).max(far)
             } else {
-                near.saturating_add(stretch).min(far)
+                near.saturating_add(length).min(far)
             };
+            let window = Window { low: near.min(edge), high: near.max(edge), cursor };
             let began = Instant::now();
             let wanted = self.limit + 1 - page.rows.len();
-            page.rows.extend(self.stretch::<T>(older, near, edge, cursor, wanted).await?);
+            page.rows.extend(self.window::<T>(direction, window, wanted).await?);
             if page.rows.len() > self.limit {
                 page.rows.truncate(self.limit);
                 page.more = true;
                 break;
             }
             if began.elapsed() < SLOW {
-                stretch = stretch.saturating_mul(GROWTH);
+                length = length.saturating_mul(GROWTH);
             }
-            // Stretches hold both of their ends; the next one begins beside this one's.
+            // A window includes both ends, so the next one begins one microsecond further.
             near = if older { edge - 1 } else { edge + 1 };
             cursor = None;
             let left = if older { near >= far } else { near <= far };
@@ -178,32 +186,24 @@ impl Search<'_> {
         Ok(page)
     }
 
-    /// Rows from `near` to `edge`, both included, in this order.
-    async fn stretch<T: Line>(
+    /// Returns the rows of a window, in the order of the direction.
+    async fn window<T: Line>(
         &self,
-        older: bool,
-        near: Micros,
-        edge: Micros,
-        cursor: Option<Cursor>,
+        direction: Direction,
+        Window { low, high, cursor }: Window,
         limit: usize,
     ) -> Result<Vec<FoundRow<T>>, StoreError> {
-        let (low, high) = (near.min(edge), near.max(edge));
+        let (comparison, order) = match direction {
+            Direction::Older(_) => ("<", " ORDER BY timestamp DESC, id DESC LIMIT "),
+            Direction::Newer(_) => (">", " ORDER BY timestamp, id LIMIT "),
+        };
         let mut statement = select::<T>(self.reader, self.columns);
         statement.sql(" WHERE timestamp >= ").time(low).sql(" AND timestamp <= ").time(high);
         if let Some(cursor) = cursor {
-            statement.sql(if older {
-                " AND (timestamp, id) < ("
-            } else {
-                " AND (timestamp, id) > ("
-            });
+            statement.sql(" AND (timestamp, id) ").sql(comparison).sql(" (");
             statement.time(cursor.timestamp).sql(", ").int(cursor.id).sql(")");
         }
         self.reader.conditions(&mut statement, T::TABLE, self.filter);
-        let order = if older {
-            " ORDER BY timestamp DESC, id DESC LIMIT "
-        } else {
-            " ORDER BY timestamp, id LIMIT "
-        };
         statement.sql(order).int(limit as i64);
         statement.rows(self.reader, found, found).await
     }

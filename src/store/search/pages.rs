@@ -1,4 +1,4 @@
-//! All rows that a filter finds, page by page: for downloads and the command line.
+//! All rows that a filter finds, page by page, for downloads and the command line.
 
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
@@ -9,12 +9,12 @@ use super::page::{Cursor, Direction, FoundRow, Search};
 use crate::model::Filter;
 use crate::store::error::StoreError;
 
-/// Rows of a page. A row of `request_log` may hold a body of megabytes.
+/// Rows of a page. A row of `request_log` may have a body of megabytes.
 const ROWS: usize = 500;
-/// A question that finds nothing is asked anew after so long, so that who waits may go away.
+/// How long one search runs. It then returns, so that a client that waits may disconnect.
 const BUDGET: Duration = Duration::from_secs(5);
 
-/// Goes through the rows of a range, newest first or oldest first.
+/// Iterates over the pages of a range, newest first or oldest first.
 #[derive(Clone, Debug)]
 pub struct RowPages<T> {
     reader: Reader,
@@ -23,21 +23,21 @@ pub struct RowPages<T> {
     rows: PhantomData<fn() -> T>,
 }
 
-#[expect(private_bounds, reason = "only rows of the two tables can be walked through")]
+#[expect(private_bounds, reason = "only the two tables have rows to search")]
 impl<T: Line> RowPages<T> {
-    /// From the newest row on.
+    /// Starts at the newest row.
     pub fn newest_first(reader: Reader, filter: Filter) -> RowPages<T> {
         RowPages { reader, filter, next: Some(Direction::Older(None)), rows: PhantomData }
     }
 
-    /// From the oldest row on.
+    /// Starts at the oldest row.
     pub fn oldest_first(reader: Reader, filter: Filter) -> RowPages<T> {
         let before = Cursor { timestamp: filter.from, id: i64::MIN };
         RowPages { reader, filter, next: Some(Direction::Newer(before)), rows: PhantomData }
     }
 
-    /// The next rows, in order, all of their columns; `None` behind the last. It may have found none
-    /// yet.
+    /// Returns the next rows in order, with all columns. The page may be empty while the search goes
+    /// on. Returns `None` after the last page.
     ///
     /// # Errors
     ///
