@@ -49,23 +49,23 @@ pub async fn watch(watch: Watch, reload: impl Fn() -> anyhow::Result<Watch>) -> 
     supervisor.keep_informed(Arc::clone(&metrics));
 
     let mut session = Session { watch, store, bound };
-    let mut kept = Kept { nameless: Vec::new(), streams };
+    let mut handover = Kept { nameless: Vec::new(), streams };
     loop {
         session.announce(&metrics);
         let maintenance = Maintenance::start(&session.watch, &session.store, &metrics);
         let page = session.serve_page(&metrics, &shutdown);
-        let line = session.ingest(kept, page.as_ref(), &metrics);
+        let line = session.ingest(handover, page.as_ref(), &metrics);
         let ended = line.run(&mut shutdown, &session.watch.paths, &supervisor).await;
         maintenance.stop();
-        let next = ended.and_then(|kept| kept_for_reload(kept, &shutdown));
-        if let Ok(Some(kept)) = &next {
-            session.reload(&reload, &kept.streams, &mut shutdown).await;
+        let next = ended.and_then(|handover| handover_for_reload(handover, &shutdown));
+        if let Ok(Some(handover)) = &next {
+            session.reload(&reload, &handover.streams, &mut shutdown).await;
         }
         if let Some(page) = page {
             page.close().await;
         }
         match next? {
-            Some(left) => kept = left,
+            Some(left) => handover = left,
             None => return Ok(()),
         }
         shutdown.reloaded();
@@ -79,13 +79,13 @@ async fn open_store(watch: &Watch, shutdown: &mut Shutdown) -> anyhow::Result<St
 }
 
 /// Returns what the next run needs; `None` if the daemon ends.
-fn kept_for_reload(kept: Kept, shutdown: &Shutdown) -> anyhow::Result<Option<Kept>> {
+fn handover_for_reload(handover: Kept, shutdown: &Shutdown) -> anyhow::Result<Option<Kept>> {
     match shutdown.request() {
-        Request::Reload => Ok(Some(kept)),
+        Request::Reload => Ok(Some(handover)),
         Request::Stop => Ok(None),
         // Without a request only the end of standard input ends a run.
         Request::Run => {
-            let failed = kept.streams.input_has_failed();
+            let failed = handover.streams.input_has_failed();
             ensure!(!failed, "standard input could not be read to its end");
             Ok(None)
         }
@@ -110,9 +110,9 @@ impl Session {
     }
 
     /// Creates the ingest loop with as many file descriptors as the page leaves.
-    fn ingest(&self, kept: Kept, page: Option<&PageServer>, metrics: &Arc<Metrics>) -> Line {
+    fn ingest(&self, handover: Kept, page: Option<&PageServer>, metrics: &Arc<Metrics>) -> Line {
         let files = raise_file_limit(page.map_or(0, |_| MAX_CONNECTIONS));
-        Line::new(self.watch.clone(), self.store.clone(), kept, files, Arc::clone(metrics))
+        Line::new(self.watch.clone(), self.store.clone(), handover, files, Arc::clone(metrics))
     }
 
     /// Reads the configuration again and opens what it names. After an error the old one stays.

@@ -231,7 +231,7 @@ fn matches(secret: &str, hash: &str) -> bool {
 pub enum HashError {
     /// The name is not valid in the file.
     #[error(
-        "invalid name: it may not be empty, be 'token', begin with # or contain a colon, a space \
+        "invalid name: the name may not be empty, be 'token', begin with # or contain a colon, a space \
          at either end or a control character"
     )]
     Name,
