@@ -1,4 +1,5 @@
-//! The configuration that the rooms work with. `cli` builds it, and can only build it valid.
+//! The configuration that the daemon and the commands work with. `cli` builds it, and can only build
+//! a valid one.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -11,78 +12,96 @@ use crate::source::Watchlist;
 use crate::store::Location;
 use crate::web::Credentials;
 
-/// What every command shares.
+/// The configuration of every command, and of the daemon.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// Which database.
+    /// The database.
     pub location: Location,
-    /// How long to try to reach it at the start.
+    /// How long to try to reach the database at the start.
     pub connect_timeout: Duration,
-    /// The host whose files these are; a file's identity never crosses hosts.
+    /// The host whose files these are. Files of two hosts are never the same file.
     pub host: String,
-    /// How lines are read.
+    /// How lines become records.
     pub parsing: Parsing,
     /// How long rows stay.
     pub retention: Retention,
-    /// How long their counts by minute and hour stay; never shorter.
+    /// How long counts by minute and hour stay. Never shorter than `retention`.
     pub rollup_retention: Retention,
 }
 
-/// What the daemon needs besides.
+/// The configuration of the daemon.
 #[derive(Clone, Debug)]
 pub struct Watch {
-    /// What every command shares.
+    /// What the daemon shares with the commands.
     pub config: Config,
-    /// Which files.
+    /// The files to follow.
     pub list: Watchlist,
-    /// What is made of standard input.
+    /// Whether standard input is followed.
     pub standard_input: StandardInput,
-    /// Where what comes from streams is kept until it is stored.
+    /// Where the bytes of streams are kept until they are stored.
     pub spool: SpoolConfig,
-    /// What the user wrote, to be printed.
+    /// The paths as the user wrote them, for messages.
     pub paths: Vec<PathBuf>,
-    /// Time between two looks at all files, in case no event tells of a change.
+    /// Time between two looks at all files, for file systems that send no events.
     pub poll_interval: Duration,
     /// Local time of the daily sweep.
     pub sweep_at: SweepTime,
-    /// Where the page is, if there is to be one.
+    /// The page's address; `None` is no page.
     pub page: Option<PageConfig>,
 }
 
-/// Where what comes from streams is kept until it is stored.
+/// What a reload makes of the settings.
+#[derive(Debug)]
+pub struct Reload {
+    /// The new configuration.
+    pub watch: Watch,
+    /// What became of the configuration file.
+    pub file: ConfigFile,
+}
+
+/// What a reload did with the configuration file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigFile {
+    /// It was read again, or there is none.
+    Read,
+    /// It was a pipe, which can be read only once: its settings stay.
+    Kept(PathBuf),
+}
+
+/// Where the bytes of streams are kept until they are stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpoolConfig {
     /// A directory of the daemon's own.
     pub directory: PathBuf,
-    /// Bytes that may lie there, about.
+    /// The size in bytes at which writers wait, approximately.
     pub limit: u64,
 }
 
-/// What the daemon makes of standard input.
+/// Whether the daemon follows standard input.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StandardInput {
     /// It is not read.
     Unread,
     /// It is followed beside other paths.
     Beside,
-    /// It is all that is followed: its end is the daemon's.
+    /// Nothing else is followed: the daemon ends when standard input does.
     Alone,
 }
 
 impl StandardInput {
-    /// Whether it is followed.
+    /// Returns whether standard input is followed.
     pub fn is_read(self) -> bool {
         self != StandardInput::Unread
     }
 }
 
-/// Where the page is, and for whom. Without credentials the address is a loopback one.
+/// The page's address and users. Without credentials it is a loopback address.
 #[derive(Clone, Debug)]
 pub struct PageConfig {
     /// Where to listen.
     pub address: SocketAddr,
-    /// Whether somebody asked for this address, so that it must be had.
+    /// Whether the user gave the address: then the daemon fails if it cannot listen there.
     pub explicit: bool,
-    /// Who may ask; `None` is everybody on this machine.
+    /// Who may see the page; `None` is every user of this machine.
     pub credentials: Option<Arc<Credentials>>,
 }

@@ -1,4 +1,5 @@
-//! What is made of the flags for shells and for `man`, so that it knows each of them and no other.
+//! Makes the completions of shells and the manual's pages out of the flags, so that both have all of
+//! them.
 
 use std::fs;
 use std::io::{self, Write};
@@ -9,15 +10,15 @@ use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::flags::Flags;
+use super::command_line::CommandLine;
 
-/// Prints a shell's script.
+/// Prints the completion script of a shell.
 pub(super) fn completions(shell: Shell) -> io::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Flags::command(), "log-ingestd", &mut script);
+    clap_complete::generate(shell, &mut CommandLine::command(), "log-ingestd", &mut script);
     if shell == Shell::Bash {
-        // clap_complete 4.6 takes the hyphen of a program's name for the beginning of a command in
-        // one half of its script, and not in the other: nothing behind a command would be completed.
+        // clap_complete 4.6 reads the hyphen of a program's name as the beginning of a command in one
+        // half of its script, and not in the other: nothing after a command would be completed.
         let text = String::from_utf8_lossy(&script);
         script = text.replace("log__subcmd__ingestd", "log__ingestd").into_bytes();
     }
@@ -26,8 +27,8 @@ pub(super) fn completions(shell: Shell) -> io::Result<()> {
 
 /// Writes `log-ingestd.1`, and a page for each command that is shown.
 pub(super) fn man(directory: &Path) -> anyhow::Result<()> {
-    let mut program = Flags::command().disable_help_subcommand(true);
-    program.build(); // gives the commands their full names and the flags that all have
+    let mut program = CommandLine::command().disable_help_subcommand(true);
+    program.build(); // gives the commands their full names and the common flags
     write(directory, &program, "log-ingestd")?;
     for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
         write(directory, command, &format!("log-ingestd-{}", command.get_name()))?;
@@ -37,7 +38,7 @@ pub(super) fn man(directory: &Path) -> anyhow::Result<()> {
 
 fn write(directory: &Path, command: &clap::Command, name: &str) -> anyhow::Result<()> {
     let mut page = Vec::new();
-    // A page is called as it is asked for: `man log-ingestd-import`.
+    // The name of a page is what `man` is asked for: `man log-ingestd-import`.
     Man::new(command.clone().display_name(name.to_owned()))
         .source(concat!("log-ingestd ", env!("CARGO_PKG_VERSION")))
         .render(&mut page)?;

@@ -1,15 +1,15 @@
-//! `log-ingestd migrate`: what was typed, and what is answered.
+//! `log-ingestd migrate`: its flags and its answer.
 
 use std::io::{self, Write};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 
-use crate::commands;
-use crate::commands::{MigrateOptions, Migration};
+use crate::commands::{self, MigrateOptions, Migration};
 
-use super::build::{self, usage};
-use super::flags::Flags;
+use super::print::Effect;
+use super::sources::Settings;
+use super::{build, usage};
 
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
@@ -30,30 +30,33 @@ pub(super) struct Migrate {
     citus: bool,
 }
 
-pub(super) async fn migrate(flags: &Flags, typed: &Migrate) -> anyhow::Result<()> {
-    let config = build::config(flags)?;
+/// Brings the schema up, and prints what was done.
+pub(super) async fn migrate(settings: &Settings, typed: &Migrate) -> anyhow::Result<()> {
+    let config = build::config(settings)?;
     let (first, last) = match typed.days {
         Some(days) => {
             let today = Utc::now().date_naive();
-            (typed.since.unwrap_or(today), number(today) + i32::from(days))
+            (typed.since.unwrap_or(today), day_number(today) + i32::from(days))
         }
         None => (NaiveDate::default(), -1),
     };
-    let days = number(first)..last + 1;
+    let days = day_number(first)..last + 1;
     if typed.since.is_some() && days.is_empty() {
-        return Err(usage(format!("--since {first} is no day before the last one of --days")));
+        return Err(usage(format!(
+            "invalid --since {first}: expected a day before the last one of --days"
+        )));
     }
     let options = MigrateOptions { dry_run: typed.dry_run, days, citus: typed.citus };
-    said(&commands::migrate(&config, &options).await?, typed)
+    print(&commands::migrate(&config, &options).await?, Effect::of_flag(typed.dry_run))
 }
 
-/// Days since 1970.
-fn number(date: NaiveDate) -> i32 {
+/// Returns the days since 1970-01-01.
+fn day_number(date: NaiveDate) -> i32 {
     let days = date.signed_duration_since(DateTime::UNIX_EPOCH.date_naive()).num_days();
     i32::try_from(days).unwrap_or(0)
 }
 
-fn said(done: &Migration, typed: &Migrate) -> anyhow::Result<()> {
+fn print(done: &Migration, effect: Effect) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let schema = &done.before;
     match schema.found {
@@ -61,13 +64,13 @@ fn said(done: &Migration, typed: &Migrate) -> anyhow::Result<()> {
         Some(found) => writeln!(out, "schema {found} → {}", schema.known)?,
         None => writeln!(out, "no tables → schema {}", schema.known)?,
     }
-    if typed.dry_run {
+    if effect == Effect::DryRun {
         for step in &done.steps {
             writeln!(out, "  would apply {:04} {}", step.schema, step.about)?;
         }
     }
     match done.distributed.as_deref() {
-        Some(_) if typed.dry_run => writeln!(out, "  would distribute what is not yet")?,
+        Some(_) if effect == Effect::DryRun => writeln!(out, "  would distribute what is not yet")?,
         Some([]) => writeln!(out, "all tables are distributed already")?,
         Some(tables) => writeln!(out, "distributed: {}", tables.join(", "))?,
         None => {}

@@ -1,4 +1,4 @@
-//! `log-ingestd hash-password`: a line for the auth file.
+//! `log-ingestd hash-password`: makes a line for the auth file.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 
@@ -7,12 +7,12 @@ use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr
 
 use crate::web::{SecretKind, auth_line};
 
-use super::build::usage;
+use super::usage;
 
-/// Control-C, which is a character while the terminal makes no signal of it.
+/// Control-C, which the terminal gives as a character while its signals are off.
 const INTERRUPT: char = '\u{3}';
 
-/// Reads a password and prints its line.
+/// Reads a password or token and prints its line.
 pub(super) fn hash(kind: SecretKind, name: &str) -> anyhow::Result<()> {
     let what = match kind {
         SecretKind::Password => "Password",
@@ -25,37 +25,37 @@ pub(super) fn hash(kind: SecretKind, name: &str) -> anyhow::Result<()> {
         }
         secret
     } else {
-        line()?
+        read_line()?
     };
     let line = auth_line(kind, name, &secret).map_err(|error| usage(error.to_string()))?;
     writeln!(io::stdout().lock(), "{line}")?;
     Ok(())
 }
 
-fn line() -> anyhow::Result<String> {
+fn read_line() -> anyhow::Result<String> {
     let mut line = String::new();
     io::stdin().lock().read_line(&mut line).context("cannot read the password")?;
     let line = line.strip_suffix('\n').unwrap_or(&line);
     Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
 }
 
-/// A terminal that does not show what is typed, until this is dropped.
-struct Silence(Termios);
+/// Keeps the terminal from showing what is typed, until it is dropped.
+struct HiddenInput(Termios);
 
-impl Silence {
+impl HiddenInput {
     fn begin() -> io::Result<Self> {
         let before = tcgetattr(io::stdin())?;
-        let mut silent = before.clone();
-        // Without signals, too: one that ended the program would leave the terminal silent.
-        silent.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
-        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
+        let mut hidden = before.clone();
+        // Without signals: one that ended the program would leave the terminal in this mode.
+        hidden.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &hidden)?;
         Ok(Self(before))
     }
 }
 
-impl Drop for Silence {
+impl Drop for HiddenInput {
     fn drop(&mut self) {
-        // There is nobody to tell but the terminal itself.
+        // A failure could only be shown on this terminal.
         let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }
@@ -65,8 +65,8 @@ fn ask(question: &str) -> anyhow::Result<String> {
     write!(terminal, "{question}")?;
     terminal.flush()?;
     let answer = {
-        let _silence = Silence::begin().context("cannot hide what is typed")?;
-        line()
+        let _hidden = HiddenInput::begin().context("cannot hide what is typed")?;
+        read_line()
     };
     writeln!(terminal)?;
     let answer = answer?;

@@ -1,4 +1,4 @@
-//! A bar for imports, on a terminal only.
+//! Shows the progress of imports, on a terminal only.
 
 use std::io::IsTerminal;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,23 +8,25 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use crate::commands::import::Progress;
 
-/// What the bar shows; sizes and rates are of bytes on disk.
+use super::print::Answer;
+
+/// What the bar shows. Sizes and rates count bytes on disk.
 const TEMPLATE: &str = "{prefix:.bold} {wide_bar} {bytes}/{total_bytes} {msg} {eta} left";
 
-/// An indicatif bar, or nothing.
+/// An indicatif bar, which may be hidden.
 pub(super) struct Bar {
     bar: ProgressBar,
-    began: Instant,
-    /// Bytes of the files that are done.
+    started: Instant,
+    /// Bytes of the files that are read.
     done: AtomicU64,
-    /// Bytes of the one that is not.
+    /// Bytes of the file that is being read.
     current: AtomicU64,
 }
 
 impl Bar {
-    /// Shows nothing if `quiet`, or if standard error is no terminal.
-    pub(super) fn new(quiet: bool) -> Self {
-        let bar = if quiet || !std::io::stderr().is_terminal() {
+    /// Shows a bar to a person whose standard error is a terminal, else nothing.
+    pub(super) fn new(answer: Answer) -> Self {
+        let bar = if answer == Answer::Json || !std::io::stderr().is_terminal() {
             ProgressBar::hidden()
         } else {
             ProgressBar::no_length()
@@ -32,10 +34,10 @@ impl Bar {
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style);
         }
-        Self { bar, began: Instant::now(), done: AtomicU64::new(0), current: AtomicU64::new(0) }
+        Self { bar, started: Instant::now(), done: AtomicU64::new(0), current: AtomicU64::new(0) }
     }
 
-    /// Takes the bar off the screen.
+    /// Removes the bar from the screen.
     pub(super) fn close(&self) {
         self.bar.finish_and_clear();
     }
@@ -50,13 +52,13 @@ impl Progress for Bar {
         let name = name.rsplit('/').next().unwrap_or(name);
         self.bar.set_prefix(name.to_owned());
         self.current.store(bytes, Ordering::Relaxed);
-        // Standard input has no size before it is read.
+        // The size of standard input is not known before it is read.
         let known = self.done.load(Ordering::Relaxed) + bytes;
         self.bar.set_length(self.bar.length().unwrap_or(0).max(known));
     }
 
     fn at(&self, bytes: u64, lines: u64) {
-        let seconds = self.began.elapsed().as_secs_f64().max(0.001);
+        let seconds = self.started.elapsed().as_secs_f64().max(0.001);
         let rate = lines as f64 / seconds;
         self.bar.set_message(format!("{} lines/s", HumanCount(rate as u64)));
         self.bar.set_position(self.done.load(Ordering::Relaxed) + bytes);

@@ -1,21 +1,23 @@
-//! `query` and `top`: the page's filters on the command line.
+//! `query` and `top`: the page's filters on the command line, and rows in columns.
 
 use std::io::{self, Write};
 
 use chrono::Utc;
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
-use super::build::{self, usage};
-use super::flags::Flags;
-use super::table;
 use crate::commands;
-use crate::model::Filter;
+use crate::model::{Filter, moment};
 use crate::store::{
-    By, Exported, FoundRow, Reader, RowPages, StoreError, StoredRequest, StoredRow, write_csv,
-    write_json_lines,
+    By, Exported, FoundRow, Reader, RowPages, StoreError, StoredRequest, StoredRow,
+    Top as MostFrequent, write_csv, write_json_lines,
 };
 
-/// Rows of a table on a terminal, unless more are asked for.
+use super::print::{Answer, visible};
+use super::sources::Settings;
+use super::{build, usage};
+
+/// The most rows of a table, unless `--limit` asks for more.
 const SCREEN: u64 = 100;
 
 #[derive(Debug, Args)]
@@ -58,7 +60,7 @@ pub(super) struct Top {
     json: bool,
 }
 
-/// Which rows.
+/// The flags that choose rows.
 #[derive(Debug, Args)]
 struct Which {
     /// From an age (15m, 7d) or a time (2026-11-23T08:00:00Z) on [default: 1h]
@@ -163,63 +165,70 @@ enum What {
     Slow,
 }
 
-/// Prints the rows.
-pub(super) async fn query(flags: &Flags, query: &Query) -> anyhow::Result<()> {
-    let reader = commands::open_reader(&build::config(flags)?).await?;
+/// Prints the rows that the filter chooses.
+pub(super) async fn query(settings: &Settings, query: &Query) -> anyhow::Result<()> {
+    let reader = commands::open_reader(&build::config(settings)?).await?;
     let filter = query.which.filter(&reader)?;
     match query.log {
         Log::Access if query.oldest_first => {
             let mut walk: RowPages<StoredRow> = RowPages::oldest_first(reader, filter);
-            print(query, async || walk.next().await, table::access).await
+            print_rows(query, async || walk.next().await, access_cells).await
         }
         Log::Access => {
             let mut walk: RowPages<StoredRow> = RowPages::newest_first(reader, filter);
-            print(query, async || walk.next().await, table::access).await
+            print_rows(query, async || walk.next().await, access_cells).await
         }
         Log::Requests if query.oldest_first => {
             let mut walk: RowPages<StoredRequest> = RowPages::oldest_first(reader, filter);
-            print(query, async || walk.next().await, table::request).await
+            print_rows(query, async || walk.next().await, request_cells).await
         }
         Log::Requests => {
             let mut walk: RowPages<StoredRequest> = RowPages::newest_first(reader, filter);
-            print(query, async || walk.next().await, table::request).await
+            print_rows(query, async || walk.next().await, request_cells).await
         }
     }
 }
 
-async fn print<T>(
+async fn print_rows<T>(
     query: &Query,
     mut next: impl AsyncFnMut() -> Result<Option<Vec<FoundRow<T>>>, StoreError>,
-    cells: fn(&FoundRow<T>) -> [String; table::COLUMNS],
+    cells: fn(&FoundRow<T>) -> [String; COLUMNS],
 ) -> anyhow::Result<()>
 where
     FoundRow<T>: Exported,
 {
     let screen = (query.output == Output::Table).then_some(SCREEN);
     let mut left = query.limit.or(screen).unwrap_or(u64::MAX);
-    let mut head = true;
+    let mut header = Header::First;
     while left > 0
         && let Some(mut rows) = next().await?
     {
         rows.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         left -= rows.len() as u64;
-        // A table of nothing is a sentence, a file of nothing still has its head.
+        // An empty table is a sentence; an empty file still has its header.
         if !rows.is_empty() || query.output != Output::Table {
-            write(query.output, &rows, head, cells)?;
-            head = false;
+            write_rows(query.output, &rows, header, cells)?;
+            header = Header::Written;
         }
     }
-    if head && query.output == Output::Table {
+    if header == Header::First && query.output == Output::Table {
         writeln!(io::stdout(), "no rows; --since 7d looks further back than an hour")?;
     }
     Ok(())
 }
 
-fn write<T>(
+/// Whether the next rows are the first, which have a header before them.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Header {
+    First,
+    Written,
+}
+
+fn write_rows<T>(
     output: Output,
     rows: &[FoundRow<T>],
-    head: bool,
-    cells: fn(&FoundRow<T>) -> [String; table::COLUMNS],
+    header: Header,
+    cells: fn(&FoundRow<T>) -> [String; COLUMNS],
 ) -> anyhow::Result<()>
 where
     FoundRow<T>: Exported,
@@ -228,10 +237,10 @@ where
     match output {
         Output::Table => {
             let rows: Vec<_> = rows.iter().map(cells).collect();
-            table::write(&mut out, head.then_some(table::HEAD), &rows)?;
+            write_table(&mut out, (header == Header::First).then_some(HEAD), &rows)?;
         }
         Output::Jsonl => write_json_lines(&mut out, rows)?,
-        Output::Csv => write_csv(&mut out, rows, head)?,
+        Output::Csv => write_csv(&mut out, rows, header == Header::First)?,
         Output::Log => {
             for row in rows {
                 writeln!(out, "{}", row.access_line())?;
@@ -242,9 +251,9 @@ where
     Ok(())
 }
 
-/// Prints the most frequent values.
-pub(super) async fn top(flags: &Flags, top: &Top) -> anyhow::Result<()> {
-    let reader = commands::open_reader(&build::config(flags)?).await?;
+/// Prints the most frequent values, or the slowest URLs.
+pub(super) async fn top(settings: &Settings, top: &Top) -> anyhow::Result<()> {
+    let reader = commands::open_reader(&build::config(settings)?).await?;
     let filter = top.which.filter(&reader)?;
     let by = match top.what {
         What::Urls => By::Url,
@@ -255,5 +264,102 @@ pub(super) async fn top(flags: &Flags, top: &Top) -> anyhow::Result<()> {
         What::Slow => By::Slow,
     };
     let found = reader.top(by, &filter, usize::from(top.limit)).await?;
-    table::top(&found, found.from > filter.from, top.json)
+    print_top(&found, &filter, Answer::of_flag(top.json))
+}
+
+/// The columns of a list of rows.
+const COLUMNS: usize = 7;
+
+const HEAD: [&str; COLUMNS] = ["time", "code", "duration", "method", "url", "user", "address"];
+
+fn access_cells(found: &FoundRow<StoredRow>) -> [String; COLUMNS] {
+    let row = &found.row;
+    [
+        moment(row.timestamp),
+        or_dash(row.code),
+        row.duration.map_or_else(|| "-".into(), duration),
+        or_dash(row.method.as_deref()),
+        or_dash(row.url.as_deref()),
+        or_dash(row.user_id.as_deref()),
+        or_dash(row.user_ip),
+    ]
+}
+
+fn request_cells(found: &FoundRow<StoredRequest>) -> [String; COLUMNS] {
+    let row = &found.row.line;
+    [
+        moment(row.timestamp),
+        or_dash(row.status_code),
+        row.response_time_ms.map_or_else(|| "-".into(), |ms| duration((ms * 1000.0) as i64)),
+        or_dash(row.method.as_deref()),
+        or_dash(row.path.as_deref()),
+        or_dash(row.user_id.as_deref()),
+        or_dash(row.ip_address),
+    ]
+}
+
+fn or_dash(value: Option<impl ToString>) -> String {
+    value.map_or_else(|| "-".into(), |value| visible(&value.to_string()))
+}
+
+/// Returns microseconds in the unit that makes the text short.
+fn duration(micros: i64) -> String {
+    match micros {
+        ..1_000 => format!("{micros} µs"),
+        1_000..1_000_000 => format!("{:.1} ms", micros as f64 / 1e3),
+        _ => format!("{:.2} s", micros as f64 / 1e6),
+    }
+}
+
+/// Writes columns as wide as their longest cell; the last one is not padded.
+fn write_table<const N: usize>(
+    out: &mut impl Write,
+    head: Option<[&str; N]>,
+    rows: &[[String; N]],
+) -> io::Result<()> {
+    let width = |nth: usize| {
+        let cells = rows.iter().map(|row| row[nth].chars().count());
+        cells.chain(head.map(|head| head[nth].chars().count())).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..N).map(width).collect();
+    let mut line = |cells: &[&str]| {
+        let padded = cells.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        writeln!(out, "{}", padded.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    if let Some(head) = head {
+        line(&head)?;
+    }
+    for row in rows {
+        line(&row.each_ref().map(String::as_str))?;
+    }
+    Ok(())
+}
+
+/// Prints the most frequent values of the rows that `filter` chose.
+fn print_top(top: &MostFrequent, filter: &Filter, answer: Answer) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if answer == Answer::Json {
+        let (counted, from) = (top.counted, moment(top.from));
+        writeln!(out, "{}", json!({ "counted": counted, "from": from, "items": top.items }))?;
+        return Ok(());
+    }
+    let rows: Vec<_> = top
+        .items
+        .iter()
+        .map(|item| {
+            [
+                item.rows.to_string(),
+                item.errors.to_string(),
+                item.mean.map_or_else(|| "-".into(), duration),
+                item.max.map_or_else(|| "-".into(), duration),
+                or_dash(item.value.as_deref()),
+            ]
+        })
+        .collect();
+    write_table(&mut out, Some(["rows", "errors", "mean", "max", "value"]), &rows)?;
+    // The range had more rows than were counted.
+    if top.from > filter.from {
+        writeln!(out, "counted: the newest {} rows, from {} on", top.counted, moment(top.from))?;
+    }
+    Ok(())
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 
 use crate::format::Parsed;
-use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, RequestLog};
+use crate::model::columns::Value;
+use crate::model::{Recorded, RejectCode};
 use crate::source::{Envelope, OutputStream};
 
 use crate::format::Parsing;
 use crate::identity::formats::{Choice, Format, Formats, sample};
-use crate::pipeline::read_lines::NO_END;
 use crate::source::each_line::{EachLine, each_line};
 use crate::source::whole_file::Source;
 
@@ -86,13 +86,15 @@ fn look(report: &mut Report, format: &Format, line: &EachLine<'_>) {
     report.lines += 1;
     let payload = line.joined.map_or(&*line.raw, |joined| &*joined.payload);
     let reason = match format.envelope {
-        _ if line.too_long => "is longer than 4 MiB".to_owned(),
-        _ if line.joined.is_some_and(|joined| !joined.whole) => NO_END.to_owned(),
+        _ if line.too_long => RejectCode::TooLong.words().to_owned(),
+        _ if line.joined.is_some_and(|joined| !joined.whole) => {
+            RejectCode::NoFinalPiece.words().to_owned()
+        }
         Some(envelope) if line.joined.is_none() => envelope.missing().to_owned(),
         _ => {
             let fields = match format.parser.parse(payload) {
                 Parsed::Record(record) => Ok(Some(fields(&record))),
-                Parsed::Json(record) => Ok(Some(json_fields(&record))),
+                Parsed::Json(record) => Ok(Some(fields(&*record))),
                 Parsed::Excluded => Ok(None),
                 Parsed::Reject(why) => Err(why.to_string()),
             };
@@ -116,87 +118,30 @@ fn look(report: &mut Report, format: &Format, line: &EachLine<'_>) {
     }
 }
 
-/// The columns of a record that are not NULL, as text.
-fn fields(record: &GunicornLogModel<'_>) -> Vec<(&'static str, String)> {
-    let texts = [
-        ("method", &record.method),
-        ("url", &record.url),
-        ("protocol", &record.protocol),
-        ("host", &record.host),
-        ("user_id", &record.user_id),
-        ("agent", &record.agent),
-        ("source", &record.source),
-    ];
-    let numbers = [
-        ("code", record.code.map(i64::from)),
-        ("response_bytes", record.response_bytes),
-        ("duration", record.duration),
-        ("pid", record.pid.map(i64::from)),
-    ];
-    let captured = [
-        ("headers", &record.headers),
-        ("response", &record.response_headers),
-        ("request", &record.environ),
-    ];
-    let time = record.timestamp.and_then(chrono::DateTime::from_timestamp_micros);
-    let mut shown: Vec<(&'static str, String)> = Vec::new();
-    shown.extend(time.map(|time| ("timestamp", time.to_rfc3339())));
-    shown.extend(record.user_ip.map(|ip| ("user_ip", ip.to_string())));
-    for (name, text) in texts {
-        shown.extend(text.as_ref().map(|text| (name, text.to_string())));
+/// Returns the columns of a record that are not NULL, as text.
+fn fields(record: &impl Recorded) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    for (column, value) in record.shown() {
+        let text = match value {
+            Value::Null => continue,
+            Value::Time(at) => match chrono::DateTime::from_timestamp_micros(at) {
+                Some(time) => time.to_rfc3339(),
+                None => continue,
+            },
+            Value::Int(number) => number.to_string(),
+            Value::Real(number) => number.to_string(),
+            Value::Text(text) => text.to_owned(),
+            Value::Address(address) => address.to_string(),
+            Value::Json(json) => json.to_string(),
+            Value::Captured(pairs) => {
+                let pairs =
+                    pairs.iter().map(|(key, value)| (column.name, format!("{key}: {value}")));
+                fields.extend(pairs);
+                continue;
+            }
+            Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        };
+        fields.push((column.name, text));
     }
-    for (name, number) in numbers {
-        shown.extend(number.map(|number| (name, number.to_string())));
-    }
-    for (name, pairs) in captured {
-        shown.extend(pairs.iter().map(|(key, value)| (name, format!("{key}: {value}"))));
-    }
-    shown
-}
-
-/// The same of a JSON line.
-fn json_fields(record: &JsonRecord) -> Vec<(&'static str, String)> {
-    let (mut shown, values) = match record {
-        JsonRecord::Gunicorn(GunicornJson { record, request, response, headers, .. }) => {
-            let values = [("headers", headers), ("response", response), ("request", request)];
-            (fields(record), values)
-        }
-        JsonRecord::Request(line) => {
-            let values = [
-                ("headers", &line.headers),
-                ("response_headers", &line.response_headers),
-                ("extra_data", &line.extra_data),
-            ];
-            (request_fields(line), values)
-        }
-    };
-    for (name, value) in values {
-        shown.extend(value.as_ref().map(|value| (name, value.to_string())));
-    }
-    shown
-}
-
-/// All but those that are JSON.
-fn request_fields(line: &RequestLog) -> Vec<(&'static str, String)> {
-    let texts = [
-        ("method", &line.method),
-        ("path", &line.path),
-        ("query_params", &line.query_params),
-        ("user_id", &line.user_id),
-        ("user_agent", &line.user_agent),
-        ("session_id", &line.session_id),
-        ("content_type", &line.content_type),
-        ("body", &line.body),
-        ("response_body", &line.response_body),
-    ];
-    let time = chrono::DateTime::from_timestamp_micros(line.timestamp);
-    let mut shown: Vec<(&'static str, String)> = Vec::new();
-    shown.extend(time.map(|time| ("timestamp", time.to_rfc3339())));
-    shown.extend(line.ip_address.map(|ip| ("ip_address", ip.to_string())));
-    shown.extend(line.status_code.map(|code| ("status_code", code.to_string())));
-    shown.extend(line.response_time_ms.map(|time| ("response_time_ms", time.to_string())));
-    for (name, text) in texts {
-        shown.extend(text.as_ref().map(|text| (name, text.clone())));
-    }
-    shown
+    fields
 }

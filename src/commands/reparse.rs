@@ -1,9 +1,9 @@
-//! `log-ingestd reparse`: rejected lines are read once more, and those that can be read by now
-//! become rows.
+//! `log-ingestd reparse`: reads rejected lines once more, and makes rows of those that can be read
+//! now.
 //!
-//! A line changes sides in one transaction, in which its reject leaves, its row arrives and the
-//! file's counters move; a reject that is gone by then was somebody else's, and the transaction is
-//! taken back. So it does not matter who else is at work: a daemon, a sweep, another reparse.
+//! One transaction removes the reject, adds its row and moves the counters of the file. If another
+//! process has removed the reject meanwhile, the transaction is rolled back. So a daemon, a sweep or
+//! another reparse may run at the same time.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::format::Parsed;
-use crate::model::{FileId, Reparsed};
+use crate::model::{FileId, RejectCode, Reparsed};
 use crate::store::{RejectKey, StoreError, StoredReject, Writer};
 
 use crate::config::Config;
@@ -20,13 +20,12 @@ use crate::identity::formats::{Format, Formats};
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, connect, owner};
-use crate::pipeline::read_lines::{CONTINUES, TOO_LONG};
 use crate::store::chain;
 
-/// Rejects that are read at a time.
+/// Rejects that one query reads.
 const PAGE: u32 = 1000;
 
-/// Bytes of their lines, but for the last one's (8 MiB).
+/// Bytes of the lines that one query reads, without the last line (8 MiB).
 const PAGE_BYTES: u64 = 8 << 20;
 
 /// What a reparse did, or would do. Counts are lines.
@@ -40,15 +39,15 @@ pub struct ReparseSummary {
     pub excluded: u64,
     /// Rejects that stay, by reason.
     pub still_rejected: BTreeMap<String, u64>,
-    /// Rejects that somebody else removed meanwhile: a sweep, or another reparse.
+    /// Rejects that a sweep or another reparse removed meanwhile.
     pub gone: u64,
 }
 
 /// Reads all rejects by the format of their file, or by the configured one.
 ///
 /// # Errors
-/// A store that cannot be used, or that fails on the way; what became a row by then stays one, and
-/// the same command goes on.
+/// A store that cannot be used, or that fails on the way. What became a row before the error stays one,
+/// and the same command continues.
 pub async fn reparse(config: &Config, dry_run: bool) -> anyhow::Result<ReparseSummary> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let access = if dry_run { Access::Read } else { Access::Write };
@@ -97,7 +96,7 @@ impl Reparse {
         if lines.is_empty() || self.changed_sides(&lines, &format).await? {
             return Ok(());
         }
-        // One of them is gone, or the database cannot hold one: each by itself.
+        // A reject is gone, or the database refuses a row: each line is tried by itself.
         for line in &lines {
             self.changed_sides(std::slice::from_ref(line), &format).await?;
         }
@@ -109,11 +108,11 @@ impl Reparse {
         Ok(self.formats.stored(&report.checkpoint.format))
     }
 
-    /// Whether the format reads it; one that stays is counted.
+    /// Returns whether the format reads the line, and counts a line that stays rejected.
     fn may_be_read(&mut self, line: &StoredReject, format: &Format) -> bool {
         // Of these, the reject does not hold the line, or holds a part of another line's record.
-        if line.reason.starts_with(TOO_LONG) || line.reason == CONTINUES {
-            self.stays(if line.reason == CONTINUES { CONTINUES } else { TOO_LONG });
+        if let Some(code @ (RejectCode::TooLong | RejectCode::Continues)) = line.code {
+            self.stays(code.words());
             return false;
         }
         let reason = match format.open(&line.raw) {
@@ -131,7 +130,7 @@ impl Reparse {
         *self.summary.still_rejected.entry(reason.to_owned()).or_default() += 1;
     }
 
-    /// Makes rows of lines that can be read; `false` if not one of several did become one.
+    /// Makes rows of lines that can be read. Returns `false` if none of several lines became a row.
     async fn changed_sides(
         &mut self,
         lines: &[&StoredReject],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{Context, ensure};
 use tracing::{info, warn};
 
-use crate::config::{Config, Watch};
+use crate::config::{Config, ConfigFile, Reload, Watch};
 use crate::daemon::file_limit::raise_file_limit;
 use crate::daemon::ingest::{Kept, Line};
 use crate::daemon::maintenance::Maintenance;
@@ -31,7 +31,10 @@ struct Session {
 /// # Errors
 /// The store cannot be reached or used at the start, a newer daemon has upgraded its tables, the
 /// page's address is in use, or standard input cannot be read.
-pub async fn watch(watch: Watch, reload: impl Fn() -> anyhow::Result<Watch>) -> anyhow::Result<()> {
+pub async fn watch(
+    watch: Watch,
+    reload: impl Fn() -> anyhow::Result<Reload>,
+) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let supervisor = Supervisor::from_environment();
     let bound = page::bind(watch.page.as_ref(), None).await?;
@@ -118,21 +121,28 @@ impl Session {
     /// Reads the configuration again and opens what it names. After an error the old one stays.
     async fn reload(
         &mut self,
-        reload: &impl Fn() -> anyhow::Result<Watch>,
+        reload: &impl Fn() -> anyhow::Result<Reload>,
         streams: &Streams,
         shutdown: &mut Shutdown,
     ) {
         let fresh = async {
-            let watch = reload()?;
+            let Reload { watch, file } = reload()?;
             let bound = page::bind(watch.page.as_ref(), self.bound.as_ref()).await?;
             let store = open_store(&watch, shutdown).await?;
-            anyhow::Ok(Session { watch, store, bound })
+            anyhow::Ok((Session { watch, store, bound }, file))
         };
         match fresh.await {
-            Ok(fresh) => {
-                *self = fresh;
+            Ok((session, file)) => {
+                *self = session;
                 streams.warn_of_other_spool(&self.watch.spool);
-                info!("configuration read again");
+                match file {
+                    ConfigFile::Read => info!("configuration read again"),
+                    ConfigFile::Kept(path) => warn!(
+                        "the configuration file '{}' is a pipe, which can be read only once: its \
+                         settings stay until the next start",
+                        path.display()
+                    ),
+                }
             }
             Err(error) => warn!("keeping the old configuration: {error:#}"),
         }

@@ -295,7 +295,7 @@ fn holds_nul(text: &str) -> bool {
 }
 
 fn holds_nul_reject(key: &str) -> Reject {
-    reject(&format!("`{key}` holds NUL (\\u0000), which a text column cannot"))
+    Reject::KeyHoldsNul(key.into())
 }
 
 /// Makes the reject for a value of the wrong type.

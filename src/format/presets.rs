@@ -188,24 +188,10 @@ pub(super) fn names() -> String {
 
 /// Returns the name with the fewest changed letters, and the first of several such names.
 pub(super) fn nearest(word: &str) -> &'static str {
-    let closest = PRESETS.iter().min_by_key(|preset| distance(word.as_bytes(), preset.name));
+    // No name is longer: a whole format in place of a name must not cost its length squared.
+    let word: String = word.chars().take(64).collect::<String>().to_ascii_lowercase();
+    let closest = PRESETS.iter().min_by_key(|preset| strsim::levenshtein(&word, preset.name));
     closest.map_or("gunicorn", |preset| preset.name)
-}
-
-/// Returns how many letters to add, drop or change. Only the first 64 bytes of the word count,
-/// because no name is longer.
-fn distance(word: &[u8], name: &str) -> usize {
-    let mut row: Vec<usize> = (0..=name.len()).collect();
-    for (nth, letter) in word.iter().take(64).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = nth + 1;
-        for (column, other) in name.bytes().enumerate() {
-            let changed = diagonal + usize::from(!letter.eq_ignore_ascii_case(&other));
-            diagonal = row[column + 1];
-            row[column + 1] = changed.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[name.len()]
 }
 
 /// The number of lines that detection reads.

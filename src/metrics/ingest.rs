@@ -8,7 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::model::{Batch, RejectClass};
+use crate::model::{Batch, RejectCode};
 
 use super::health::now_seconds;
 
@@ -49,9 +49,9 @@ impl Ingest {
             reconnects: Counter::default(),
             queue: Gauge::default(),
         };
-        for class in RejectClass::ALL {
+        for code in RejectCode::ALL {
             // Prometheus needs a 0 before the first reject to compute its rate.
-            let _ = all.rejected.get_or_create(&[("reason", class.name())]);
+            let _ = all.rejected.get_or_create(&[("reason", code.metric_label())]);
         }
         let mut counter = |name: &str, help: &str, counter: &Counter| {
             registry.register(format!("log_ingestd_{name}"), help, counter.clone());
@@ -113,9 +113,9 @@ impl Ingest {
             self.excluded.inc_by(span.excluded);
             self.bytes.inc_by(span.to.offset.saturating_sub(span.from));
         }
-        for (class, &count) in RejectClass::ALL.into_iter().zip(&batch.reasons) {
+        for (code, &count) in RejectCode::ALL.into_iter().zip(&batch.reasons) {
             if count > 0 {
-                self.rejected.get_or_create(&[("reason", class.name())]).inc_by(count);
+                self.rejected.get_or_create(&[("reason", code.metric_label())]).inc_by(count);
             }
         }
         self.commits.inc();

@@ -1,10 +1,14 @@
 //! What one transaction stores.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
+use super::columns::{GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG, RequestLog};
 use super::file::{FileId, Fingerprint, Position};
-use super::reason::RejectClass;
-use super::record::{GunicornLogModel, Micros};
+use super::reason::{RejectCode, RejectReason};
+use super::record::{GunicornLogModel, JsonRecord, Micros};
 use super::rollup::Rollup;
 use super::tuples::Tuples;
 
@@ -20,7 +24,7 @@ pub struct Span {
     pub epoch: i64,
     /// Offset of the first byte.
     pub from: u64,
-    /// Behind the last byte.
+    /// The position after the last byte.
     pub to: Position,
     /// Complete lines between them.
     pub lines: u64,
@@ -28,12 +32,12 @@ pub struct Span {
     pub rows: u64,
     /// Lines that became rejects.
     pub rejected: u64,
-    /// Lines that the configuration leaves out, and those of a container's standard error that are
-    /// no access lines.
+    /// Lines that the configuration leaves out, and lines of a container's standard error that are
+    /// not access lines.
     pub excluded: u64,
     /// The first line's fingerprint; set when `from` is 0.
     pub head: Option<Fingerprint>,
-    /// The file's size when it was last looked at, in bytes; never less than `to`.
+    /// The size of the file when it was last checked, in bytes; never less than `to`.
     pub size: u64,
 }
 
@@ -42,13 +46,13 @@ pub struct Span {
 pub struct Batch {
     /// One per file.
     pub spans: Vec<Span>,
-    /// Rows of `gunicorn_log`, in [`Batch::GUNICORN_LOG`]'s columns.
+    /// Rows of `gunicorn_log`, with the columns of [`GUNICORN_LOG`].
     pub gunicorn_log: Tuples,
-    /// Rows of `request_log`, in [`Batch::REQUEST_LOG`]'s columns.
+    /// Rows of `request_log`, with the columns of [`REQUEST_LOG`].
     pub request_log: Tuples,
-    /// Rows of `rejected_line`, in [`Batch::REJECTED_LINE`]'s columns.
+    /// Rows of `rejected_line`, with the columns of [`REJECTED_LINE`].
     pub rejected_line: Tuples,
-    /// The rows of `gunicorn_log`, counted.
+    /// Counts of the rows of `gunicorn_log`.
     pub rollup: Rollup,
     /// UTC days since 1970 on which a row of `gunicorn_log` falls.
     pub days: BTreeSet<i32>,
@@ -56,8 +60,8 @@ pub struct Batch {
     pub request_days: BTreeSet<i32>,
     /// The same for `rejected_line`.
     pub rejected_days: BTreeSet<i32>,
-    /// The rejects, counted by class of reason, in the order of [`RejectClass::ALL`].
-    pub reasons: [u64; RejectClass::ALL.len()],
+    /// Counts of the rejects by the code of their reason, in the order of [`RejectCode::ALL`].
+    pub reasons: [u64; RejectCode::ALL.len()],
     /// Rows before this time are counted in `expired`.
     pub cutoff: Option<Micros>,
     /// Rows that are older than `cutoff`.
@@ -65,72 +69,23 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The columns of an encoded row of `gunicorn_log`.
-    pub const GUNICORN_LOG: [&str; 19] = [
-        "id",
-        "timestamp",
-        "log_offset",
-        "duration",
-        "response_bytes",
-        "log_file",
-        "code",
-        "pid",
-        "method",
-        "url",
-        "host",
-        "user_id",
-        "user_ip",
-        "agent",
-        "source",
-        "protocol",
-        "request",
-        "response",
-        "headers",
-    ];
-
-    /// The columns of an encoded row of `request_log`.
-    pub const REQUEST_LOG: [&str; 19] = [
-        "id",
-        "timestamp",
-        "log_offset",
-        "response_time_ms",
-        "log_file",
-        "status_code",
-        "method",
-        "path",
-        "query_params",
-        "headers",
-        "body",
-        "content_type",
-        "response_headers",
-        "response_body",
-        "ip_address",
-        "user_id",
-        "user_agent",
-        "session_id",
-        "extra_data",
-    ];
-
-    /// The columns of an encoded row of `rejected_line`.
-    pub const REJECTED_LINE: [&str; 5] = ["log_offset", "rejected_at", "log_file", "reason", "raw"];
-
-    /// Whether it would store nothing.
+    /// Returns whether the batch would store nothing.
     pub fn is_empty(&self) -> bool {
         self.spans.is_empty()
     }
 
-    /// Bytes of encoded rows held, for bounds on memory.
+    /// Returns the bytes of the encoded rows, for bounds on memory.
     pub fn weight(&self) -> usize {
         let tables = [&self.gunicorn_log, &self.request_log, &self.rejected_line];
         tables.iter().map(|rows| rows.bytes().len()).sum()
     }
 
-    /// Rows that are no rejects.
+    /// Returns how many rows there are without the rejects.
     pub fn rows(&self) -> u64 {
         self.gunicorn_log.count() + self.request_log.count()
     }
 
-    /// Forgets everything, keeps the memory.
+    /// Removes everything and keeps the memory.
     pub fn clear(&mut self) {
         self.spans.clear();
         self.gunicorn_log.clear();
@@ -163,9 +118,23 @@ impl Batch {
         captured(row, None, &record.headers);
     }
 
-    /// Counts a record, and adds its row but for the last three columns, which are JSON.
+    /// Adds the record of the JSON line at `offset`.
+    pub fn push_json(&mut self, file: FileId, offset: u64, record: &JsonRecord) {
+        match record {
+            JsonRecord::Gunicorn(line) => {
+                self.begin_record(file, offset, &line.record, line.timestamp);
+                for value in [&line.request, &line.response, &line.headers] {
+                    json(&mut self.gunicorn_log, value.as_ref());
+                }
+            }
+            JsonRecord::Request(line) => self.push_request(file, offset, line),
+        }
+    }
+
+    /// Counts a record, and adds its row but for the last three columns, which are JSON. The fields
+    /// are in the order of [`GUNICORN_LOG`]; a test of that module compares them.
     #[inline(always)]
-    pub(super) fn begin_record(
+    fn begin_record(
         &mut self,
         file: FileId,
         offset: u64,
@@ -181,7 +150,7 @@ impl Batch {
         self.rollup.count(file, timestamp, code, response_bytes, duration);
         let row = &mut self.gunicorn_log;
         row.begin_with(
-            Self::GUNICORN_LOG.len() as i16,
+            GUNICORN_LOG.len() as i16,
             [file.row_id(offset), Tuples::from_micros(timestamp), offset as i64],
         );
         or_null(row, record.duration, Tuples::int8);
@@ -198,33 +167,104 @@ impl Batch {
         }
     }
 
-    /// Adds the line at `offset` as a reject, with its exact bytes.
-    pub fn push_reject(&mut self, file: FileId, offset: u64, at: Micros, reason: &str, raw: &[u8]) {
+    /// Adds a row of `request_log`. The fields are in the order of [`REQUEST_LOG`].
+    fn push_request(&mut self, file: FileId, offset: u64, line: &RequestLog) {
+        self.request_days.insert(day(line.timestamp));
+        self.expired += u64::from(self.cutoff.is_some_and(|cutoff| line.timestamp < cutoff));
+        let row = &mut self.request_log;
+        row.begin_with(
+            REQUEST_LOG.len() as i16,
+            [file.row_id(offset), Tuples::from_micros(line.timestamp), offset as i64],
+        );
+        or_null(row, line.response_time_ms, Tuples::float8);
+        row.int4(file.0);
+        or_null(row, line.status_code, Tuples::int4);
+        for value in [&line.method, &line.path, &line.query_params] {
+            or_null(row, value.as_deref(), Tuples::text);
+        }
+        json(row, line.headers.as_ref());
+        for value in [&line.body, &line.content_type] {
+            or_null(row, value.as_deref(), Tuples::text);
+        }
+        json(row, line.response_headers.as_ref());
+        or_null(row, line.response_body.as_deref(), Tuples::text);
+        or_null(row, line.ip_address, Tuples::inet);
+        for value in [&line.user_id, &line.user_agent, &line.session_id] {
+            or_null(row, value.as_deref(), Tuples::text);
+        }
+        json(row, line.extra_data.as_ref());
+    }
+
+    /// Adds the line at `offset` as a reject, with its exact bytes. The fields are in the order of
+    /// [`REJECTED_LINE`].
+    pub fn push_reject(
+        &mut self,
+        file: FileId,
+        offset: u64,
+        at: Micros,
+        reason: &RejectReason,
+        raw: &[u8],
+    ) {
         self.rejected_days.insert(day(at));
-        self.reasons[RejectClass::of(reason) as usize] += 1;
+        let code = reason.code();
+        self.reasons[code as usize] += 1;
         let row = &mut self.rejected_line;
-        row.begin(Self::REJECTED_LINE.len() as i16);
+        row.begin(REJECTED_LINE.len() as i16);
         row.int8(offset as i64);
         row.time(at);
         row.int4(file.0);
-        row.text(reason);
+        row.text(code.name());
+        row.display(reason);
         row.raw(raw);
     }
 }
 
-pub(super) fn day(time: Micros) -> i32 {
+/// Rejected lines of one file that the file's format can read now. They become rows in one
+/// transaction.
+#[derive(Clone, Debug)]
+pub struct Reparsed {
+    /// The file.
+    pub file: FileId,
+    /// The format by which the lines were read.
+    pub format: String,
+    /// The rejects that are removed: offset, and time of the rejection.
+    pub taken: Vec<(u64, Micros)>,
+    /// How many of the rejects the configuration leaves out; the others are in `rows`.
+    pub excluded: u64,
+    /// The rows of the rejects. The batch has no spans, since no offset moves.
+    pub rows: Batch,
+}
+
+impl Reparsed {
+    /// Returns a value without lines.
+    pub fn of(file: FileId, format: String) -> Self {
+        Self { file, format, taken: Vec::new(), excluded: 0, rows: Batch::default() }
+    }
+}
+
+/// Returns the UTC day of a moment, in days since 1970.
+fn day(time: Micros) -> i32 {
     time.div_euclid(DAY_US) as i32
 }
 
-pub(super) fn or_null<T>(row: &mut Tuples, value: Option<T>, push: impl FnOnce(&mut Tuples, T)) {
+fn or_null<T>(row: &mut Tuples, value: Option<T>, push: impl FnOnce(&mut Tuples, T)) {
     match value {
         Some(value) => push(row, value),
         None => row.null(),
     }
 }
 
-/// `{"name":"value",…}`, within `{"key":…}` if there is a key; NULL when nothing was captured.
-fn captured(row: &mut Tuples, key: Option<&str>, pairs: &[(&str, std::borrow::Cow<'_, str>)]) {
+fn json(row: &mut Tuples, value: Option<&Value>) {
+    or_null(row, value, |row, value| {
+        row.json(|out| {
+            // Writing a value to a Vec cannot fail: its keys are texts, and a Vec has no error.
+            let _ = serde_json::to_writer(out, value);
+        });
+    });
+}
+
+/// Adds `{"name":"value",…}`, within `{"key":…}` if there is a key; NULL if nothing was captured.
+fn captured(row: &mut Tuples, key: Option<&str>, pairs: &[(&str, Cow<'_, str>)]) {
     if pairs.is_empty() {
         return row.null();
     }

@@ -1,25 +1,23 @@
-//! Plain values that every room shares. Nothing here does I/O or knows a database.
+//! Plain values that all other modules share. Nothing here does I/O or knows a database.
 
 mod batch;
+pub mod columns;
 mod file;
 mod filter;
 pub mod histogram;
-mod json;
 mod reason;
 mod record;
-mod reparse;
 mod rollup;
 mod tuples;
 
-pub use batch::{Batch, Span};
+pub use batch::{Batch, Reparsed, Span};
+pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
 pub use file::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, NewFile, Position, ShortHash,
     Sighting,
 };
 pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};
-pub use json::{GunicornJson, JsonRecord, RequestLog};
-pub use reason::RejectClass;
-pub use record::{Captured, GunicornLogModel, Micros, moment, now};
-pub use reparse::Reparsed;
+pub use reason::{RejectCode, RejectReason};
+pub use record::{Captured, GunicornJson, GunicornLogModel, JsonRecord, Micros, moment, now};
 pub use rollup::{CLASSES, Counts, Period, Rollup};
 pub use tuples::{Field, Tuples};

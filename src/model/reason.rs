@@ -1,67 +1,208 @@
-//! Reasons for rejects, in classes: few enough to be counted one by one.
+//! Why a line became no row.
 
-/// What kind of reason a line was rejected for.
+use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
+
+/// The stable code of a reason, as it is stored in `rejected_line.code`.
+///
+/// Words may be improved from version to version; a code never changes. Programs count and decide
+/// by the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RejectClass {
-    /// It does not have the shape of its format, or, in JSON, the types of its keys.
-    Unlike,
-    /// Its bytes are not UTF-8.
+pub enum RejectCode {
+    /// The line does not have the shape of its format, or, in JSON, the types of its keys.
+    UnlikeFormat,
+    /// The bytes are not UTF-8.
     NotUtf8,
     /// A value holds NUL.
     HoldsNul,
-    /// It can be read in too many ways.
+    /// The line can be read in too many ways.
     Ambiguous,
-    /// It is longer than a line may be.
+    /// The line is longer than a line may be: only its first bytes are stored.
     TooLong,
-    /// It continues the record of the line before it, which is a row.
+    /// The line continues the record of the line before it, which is a row.
     Continues,
-    /// The database refused its row.
-    Refused,
+    /// The last piece of a container's line in pieces is missing.
+    NoFinalPiece,
+    /// A line of a container's log has no envelope.
+    NoEnvelope,
+    /// The database refused the row of the line.
+    RefusedByStore,
 }
 
-impl RejectClass {
-    /// All of them, in the order of their discriminants.
-    pub const ALL: [Self; 7] = [
-        Self::Unlike,
+impl RejectCode {
+    /// All codes, in the order of their discriminants.
+    pub const ALL: [Self; 9] = [
+        Self::UnlikeFormat,
         Self::NotUtf8,
         Self::HoldsNul,
         Self::Ambiguous,
         Self::TooLong,
         Self::Continues,
-        Self::Refused,
+        Self::NoFinalPiece,
+        Self::NoEnvelope,
+        Self::RefusedByStore,
     ];
 
-    /// The class of a reason as it stands in `rejected_line.reason`. Whatever is not known by its
-    /// words names an atom or a key: the line is unlike its format.
-    pub fn of(reason: &str) -> Self {
-        let begins = |words| reason.starts_with(words);
-        if begins("is not UTF-8") {
-            Self::NotUtf8
-        } else if begins("holds NUL") || reason.contains("` holds NUL (") {
-            Self::HoldsNul
-        } else if begins("can be read in too many ways") {
-            Self::Ambiguous
-        } else if begins("is longer than") {
-            Self::TooLong
-        } else if begins("continues the record") {
-            Self::Continues
-        } else if reason.contains("cannot hold a row of the batch") {
-            Self::Refused
-        } else {
-            Self::Unlike
-        }
-    }
-
-    /// Its name, for programs.
+    /// Returns the stored code.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Unlike => "unlike_format",
+            Self::UnlikeFormat => "unlike_format",
             Self::NotUtf8 => "not_utf8",
             Self::HoldsNul => "holds_nul",
             Self::Ambiguous => "ambiguous",
             Self::TooLong => "too_long",
             Self::Continues => "continues",
-            Self::Refused => "refused_by_store",
+            Self::NoFinalPiece => "no_final_piece",
+            Self::NoEnvelope => "no_envelope",
+            Self::RefusedByStore => "refused_by_store",
+        }
+    }
+
+    /// Finds the code that is stored as `name`.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|code| code.name() == name)
+    }
+
+    /// Returns the value of the label `reason` in `/metrics`.
+    ///
+    /// The two codes of containers count as `unlike_format`, as they did before they had codes: label
+    /// values are a contract with dashboards and alerts.
+    pub fn metric_label(self) -> &'static str {
+        match self {
+            Self::NoFinalPiece | Self::NoEnvelope => Self::UnlikeFormat.name(),
+            code => code.name(),
+        }
+    }
+
+    /// Returns the cause in a few words, the same for each line with this code.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::UnlikeFormat => "does not have the shape of its format",
+            Self::NotUtf8 => "is not UTF-8",
+            Self::HoldsNul => "holds NUL, which a text column cannot",
+            Self::Ambiguous => "can be read in too many ways",
+            Self::TooLong => "is longer than 4 MiB",
+            Self::Continues => "continues the record of the line before it",
+            Self::NoFinalPiece => {
+                "has no final piece: 256 KiB of other lines or the end of the log come after it"
+            }
+            Self::NoEnvelope => "has no envelope of a container's log",
+            Self::RefusedByStore => "the database cannot hold its row",
+        }
+    }
+}
+
+/// Why a line became no row. [`Display`] gives the words that are stored in `rejected_line.reason`.
+///
+/// The words hold nothing of the line itself: equal causes give equal words, which can be counted,
+/// and no personal data gets into the daemon's own log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RejectReason {
+    /// Names what was tried last and what stood there instead; in JSON the key and its right type.
+    UnlikeFormat(Arc<str>),
+    /// See [`RejectCode::NotUtf8`].
+    NotUtf8,
+    /// See [`RejectCode::HoldsNul`]; of a JSON line with the key of the value.
+    HoldsNul(Option<Arc<str>>),
+    /// See [`RejectCode::Ambiguous`].
+    Ambiguous,
+    /// See [`RejectCode::TooLong`]; the length of the line in bytes.
+    TooLong(u64),
+    /// See [`RejectCode::Continues`].
+    Continues,
+    /// See [`RejectCode::NoFinalPiece`].
+    NoFinalPiece,
+    /// A line in pieces whose last piece is missing and whose others are too long to be kept; their
+    /// length in bytes. Its code is [`RejectCode::TooLong`]: the reject does not hold the whole line.
+    TooLongWithoutEnd(u64),
+    /// See [`RejectCode::NoEnvelope`]; says what the envelope must look like.
+    NoEnvelope(&'static str),
+    /// See [`RejectCode::RefusedByStore`]; what the database answered.
+    RefusedByStore(String),
+}
+
+impl RejectReason {
+    /// Returns the stable code.
+    pub fn code(&self) -> RejectCode {
+        match self {
+            Self::UnlikeFormat(_) => RejectCode::UnlikeFormat,
+            Self::NotUtf8 => RejectCode::NotUtf8,
+            Self::HoldsNul(_) => RejectCode::HoldsNul,
+            Self::Ambiguous => RejectCode::Ambiguous,
+            Self::TooLong(_) | Self::TooLongWithoutEnd(_) => RejectCode::TooLong,
+            Self::Continues => RejectCode::Continues,
+            Self::NoFinalPiece => RejectCode::NoFinalPiece,
+            Self::NoEnvelope(_) => RejectCode::NoEnvelope,
+            Self::RefusedByStore(_) => RejectCode::RefusedByStore,
+        }
+    }
+}
+
+impl Display for RejectReason {
+    fn fmt(&self, to: &mut Formatter<'_>) -> fmt::Result {
+        let words = self.code().words();
+        match self {
+            Self::UnlikeFormat(words) => to.write_str(words),
+            Self::HoldsNul(Some(key)) => {
+                write!(to, "`{key}` holds NUL (\\u0000), which a text column cannot")
+            }
+            Self::TooLong(bytes) => write!(to, "{words}: {bytes} bytes, the first 64 KiB are kept"),
+            Self::TooLongWithoutEnd(bytes) => {
+                let no_end = RejectCode::NoFinalPiece.words();
+                write!(to, "{words}, or {no_end}: {bytes} bytes, the first 64 KiB are kept")
+            }
+            Self::NoEnvelope(words) => to.write_str(words),
+            Self::RefusedByStore(words) => to.write_str(words),
+            Self::NotUtf8
+            | Self::HoldsNul(None)
+            | Self::Ambiguous
+            | Self::Continues
+            | Self::NoFinalPiece => to.write_str(words),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_code_is_found_by_its_name() {
+        for (at, code) in RejectCode::ALL.into_iter().enumerate() {
+            assert_eq!(code as usize, at);
+            assert_eq!(RejectCode::named(code.name()), Some(code));
+        }
+        assert_eq!(RejectCode::named("from the future"), None);
+    }
+
+    #[test]
+    fn the_labels_of_metrics_are_those_of_the_first_release() {
+        let mut labels = RejectCode::ALL.map(RejectCode::metric_label).to_vec();
+        labels.sort_unstable();
+        labels.dedup();
+        let first = [
+            "ambiguous",
+            "continues",
+            "holds_nul",
+            "not_utf8",
+            "refused_by_store",
+            "too_long",
+            "unlike_format",
+        ];
+        assert_eq!(labels, first);
+    }
+
+    #[test]
+    fn words_tell_the_measure_and_the_key() {
+        for (reason, words) in [
+            (RejectReason::TooLong(5), "is longer than 4 MiB: 5 bytes, the first 64 KiB are kept"),
+            (RejectReason::HoldsNul(None), "holds NUL, which a text column cannot"),
+            (
+                RejectReason::HoldsNul(Some("url".into())),
+                "`url` holds NUL (\\u0000), which a text column cannot",
+            ),
+        ] {
+            assert_eq!(reason.to_string(), words);
         }
     }
 }

@@ -1,9 +1,12 @@
-//! One access-log line as typed values.
+//! One line of a log as typed values.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
 
 use chrono::{DateTime, SecondsFormat};
+use serde_json::Value;
+
+use super::columns::RequestLog;
 
 /// Microseconds since 1970-01-01 00:00:00 UTC.
 pub type Micros = i64;
@@ -13,7 +16,7 @@ pub fn now() -> Micros {
     chrono::Utc::now().timestamp_micros()
 }
 
-/// A moment as RFC 3339 in UTC, with a fraction only if there is one.
+/// Returns a moment as RFC 3339 in UTC, with a fraction only if there is one.
 pub fn moment(at: Micros) -> String {
     DateTime::from_timestamp_micros(at)
         .map_or_else(|| at.to_string(), |at| at.to_rfc3339_opts(SecondsFormat::AutoSi, true))
@@ -22,7 +25,7 @@ pub fn moment(at: Micros) -> String {
 /// Captured headers or variables: names in lower case, in the order of the format.
 pub type Captured<'a> = Vec<(&'a str, Cow<'a, str>)>;
 
-/// A request as Gunicorn logged it; a column of `gunicorn_log` for each field. What the line does
+/// A request as Gunicorn logged it, with a field for each column of `gunicorn_log`. What the line does
 /// not have is `None`, never `-` or an empty text. Texts borrow from the line where they can.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct GunicornLogModel<'a> {
@@ -58,4 +61,38 @@ pub struct GunicornLogModel<'a> {
     pub response_bytes: Option<i64>,
     /// The worker's process id.
     pub pid: Option<i32>,
+}
+
+/// What a line of JSON says, by the table that it belongs to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum JsonRecord {
+    /// A row of `gunicorn_log`.
+    Gunicorn(GunicornJson),
+    /// A row of `request_log`.
+    Request(RequestLog),
+}
+
+impl JsonRecord {
+    /// Returns when the request was logged.
+    pub fn timestamp(&self) -> Micros {
+        match self {
+            JsonRecord::Gunicorn(line) => line.timestamp,
+            JsonRecord::Request(line) => line.timestamp,
+        }
+    }
+}
+
+/// A request as Gunicorn logged it in JSON.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct GunicornJson {
+    /// When it was logged.
+    pub timestamp: Micros,
+    /// Its columns but for those that are JSON; the record itself has nothing captured.
+    pub record: GunicornLogModel<'static>,
+    /// What else was logged of the request.
+    pub request: Option<Value>,
+    /// What was logged of the response.
+    pub response: Option<Value>,
+    /// Request headers.
+    pub headers: Option<Value>,
 }

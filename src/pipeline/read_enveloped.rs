@@ -5,14 +5,13 @@
 //! access line is left out: it is Gunicorn's error log.
 
 use crate::format::Parsed;
-use crate::model::Batch;
+use crate::model::{Batch, RejectReason};
 use crate::source::BOUNDS;
 use crate::source::{Block, Envelope, Joined, OutputStream};
 use crate::source::{Lines, MAX_LINE, TOO_LONG_KEPT};
 
 use crate::pipeline::read_lines::{
-    CONTINUES, Limits, MAX_JOINED, MAX_JOINED_BYTES, NO_END, ReadContext, Step, TOO_LONG, keep,
-    too_long,
+    Limits, MAX_JOINED, MAX_JOINED_BYTES, ReadContext, Step, keep, too_long,
 };
 
 /// Takes physical lines that are whole lines and records, as nearly all of a log is.
@@ -86,12 +85,12 @@ pub(crate) fn step(
         let offset = from + line.at as u64;
         let reason = match (fate, refused) {
             // Of several lines that are stored together nobody knows which one the store refuses.
-            (Fate::Record(_), Some((_, reason))) => reason.to_owned(),
+            (Fate::Record(_), Some((_, reason))) => RejectReason::RefusedByStore(reason.to_owned()),
             (Fate::Record(whole), _) => {
                 let payload = whole.as_deref().unwrap_or(&line.payload);
                 match keep(reading, batch, at, offset, line.time, reading.parser.parse(payload)) {
                     None => continue,
-                    Some(reject) => reject.to_string(), // what was read once is read again
+                    Some(reject) => reject.into(), // what was read once is read again
                 }
             }
             (Fate::LeftOut, _) => {
@@ -142,7 +141,7 @@ enum Fate {
     Record(Option<Vec<u8>>),
     /// No access line, and on standard error.
     LeftOut,
-    Reject(String),
+    Reject(RejectReason),
 }
 
 /// Lines of one or several blocks.
@@ -217,7 +216,7 @@ impl<'a> Group<'a> {
                             fates.resize_with(self.lines.len(), || None);
                             for line in further {
                                 self.taken = self.taken.max(self.end_of(line));
-                                fates[line] = Some(Fate::Reject(CONTINUES.to_owned()));
+                                fates[line] = Some(Fate::Reject(RejectReason::Continues));
                             }
                             Fate::Record(Some(text))
                         }
@@ -232,22 +231,22 @@ impl<'a> Group<'a> {
     }
 
     /// What a line becomes by itself; if that is not settled, why it cannot be read.
-    fn alone(&self, reading: &ReadContext<'_>, nth: usize) -> Result<String, Fate> {
+    fn alone(&self, reading: &ReadContext<'_>, nth: usize) -> Result<RejectReason, Fate> {
         let line = &self.lines[nth];
         if line.stream.is_none() {
-            return Err(Fate::Reject(self.envelope.missing().to_owned()));
+            return Err(Fate::Reject(RejectReason::NoEnvelope(self.envelope.missing())));
         }
         if !line.whole {
             let length = line.raw_length();
             let reason = if length > TOO_LONG_KEPT {
-                format!("{TOO_LONG}, or {NO_END}: {length} bytes, the first 64 KiB are kept")
+                RejectReason::TooLongWithoutEnd(length as u64)
             } else {
-                NO_END.to_owned()
+                RejectReason::NoFinalPiece
             };
             return Err(left_out_or_reject(line, reason));
         }
         match reading.parser.parse(&line.payload) {
-            Parsed::Reject(reason) => Ok(reason.to_string()),
+            Parsed::Reject(reason) => Ok(reason.into()),
             _ => Err(Fate::Record(None)),
         }
     }
@@ -291,7 +290,7 @@ impl<'a> Group<'a> {
     }
 }
 
-fn left_out_or_reject(line: &Joined<'_>, reason: String) -> Fate {
+fn left_out_or_reject(line: &Joined<'_>, reason: RejectReason) -> Fate {
     match line.stream {
         Some(OutputStream::Stderr) => Fate::LeftOut,
         _ => Fate::Reject(reason),

@@ -11,7 +11,7 @@
 use std::io::{self, Read};
 
 use crate::format::{Chunk, LineParser, Parsed, Reject};
-use crate::model::{Batch, FileId, Micros, Position, Span};
+use crate::model::{Batch, FileId, Micros, Position, RejectReason, Span};
 use crate::pipeline::read_enveloped;
 use crate::source::Envelope;
 use crate::source::Lines;
@@ -22,16 +22,6 @@ pub(crate) const MAX_JOINED: usize = 8;
 
 /// Bytes that may belong to one record of several lines, at most (64 KiB).
 pub(crate) const MAX_JOINED_BYTES: u64 = 64 << 10;
-
-/// How the reason begins for a line of which only the first bytes are kept.
-pub(crate) const TOO_LONG: &str = "is longer than 4 MiB";
-
-/// The reason for what there is of a line in pieces whose last one does not come.
-pub(crate) const NO_END: &str =
-    "has no final piece: 256 KiB of other lines are behind it, or the end";
-
-/// The reason for the further lines of a record that is a row already.
-pub(crate) const CONTINUES: &str = "continues the record of the line before it";
 
 /// Where lines come from and what happens to them.
 #[derive(Debug)]
@@ -245,7 +235,7 @@ fn step(
         lines.take(end);
         return Step::Took;
     } else if let Some((_, reason)) = refused {
-        reason.to_owned()
+        RejectReason::RefusedByStore(reason.to_owned())
     } else {
         let parsed = reading.parser.parse(line.bytes);
         match keep(reading, batch, at, offset, reading.estimated, parsed) {
@@ -255,7 +245,7 @@ fn step(
             }
             Some(reject) => match join(lines, reading, batch, at, end, ended) {
                 Some(step) => return step,
-                None => reject.to_string(),
+                None => reject.into(),
             },
         }
     };
@@ -277,7 +267,7 @@ pub(crate) fn too_long(
 ) -> Step {
     let Some(line) = lines.peek() else { return Step::NeedMore };
     let (offset, end) = (line.offset, line.end);
-    let reason = format!("{TOO_LONG}: {} bytes, the first 64 KiB are kept", end - offset);
+    let reason = RejectReason::TooLong(end - offset);
     batch.push_reject(reading.file, offset, reading.now, &reason, line.bytes);
     batch.spans[at].rejected += 1;
     batch.spans[at].lines += 1;
@@ -342,7 +332,13 @@ fn join(
         let mut from = end;
         while from < next {
             let line = lines.line_at(from)?;
-            batch.push_reject(reading.file, from, reading.now, CONTINUES, line.bytes);
+            batch.push_reject(
+                reading.file,
+                from,
+                reading.now,
+                &RejectReason::Continues,
+                line.bytes,
+            );
             from = line.end;
             batch.spans[at].rejected += 1;
             batch.spans[at].lines += 1;
@@ -367,29 +363,4 @@ fn last(lines: &mut Lines, reading: &ReadContext<'_>, batch: &mut Batch, at: usi
     }
     lines.take(end);
     Step::Took
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::model::RejectClass;
-
-    #[test]
-    fn each_reason_is_of_its_class() {
-        for (reason, class) in [
-            (Reject::NotUtf8.to_string(), RejectClass::NotUtf8),
-            (Reject::HoldsNul.to_string(), RejectClass::HoldsNul),
-            (Reject::TooManyReadings.to_string(), RejectClass::Ambiguous),
-            (Reject::Unlike(Arc::from("no closing quote")).to_string(), RejectClass::Unlike),
-            (format!("{TOO_LONG}: 5 bytes"), RejectClass::TooLong),
-            (CONTINUES.to_owned(), RejectClass::Continues),
-        ] {
-            assert_eq!(RejectClass::of(&reason), class, "{reason}");
-        }
-        for (at, class) in RejectClass::ALL.into_iter().enumerate() {
-            assert_eq!(class as usize, at);
-        }
-    }
 }

@@ -1,4 +1,5 @@
-//! Compressed files, told by their first bytes and never by their names.
+//! Opens compressed files. Their compression is detected by their first bytes, never by their
+//! names.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
@@ -10,23 +11,23 @@ use liblzma::bufread::XzDecoder;
 /// How a file is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// Not compressed.
     None,
-    /// gzip, also of several members.
+    /// gzip, with one or more members.
     Gzip,
-    /// Zstandard, also of several frames.
+    /// Zstandard, with one or more frames.
     Zstd,
-    /// xz, also of several streams.
+    /// xz, with one or more streams.
     Xz,
-    /// bzip2, also of several streams.
+    /// bzip2, with one or more streams.
     Bzip2,
 }
 
 impl Compression {
-    /// The first bytes that [`Compression::of`] needs.
+    /// The number of first bytes that [`Compression::of`] needs.
     pub const MAGIC_LENGTH: usize = 6;
 
-    /// Reads the magic number (RFC 1952, RFC 8878, the xz and bzip2 formats).
+    /// Detects the compression by the magic number (RFC 1952, RFC 8878, the xz and bzip2 formats).
     pub fn of(first_bytes: &[u8]) -> Self {
         match first_bytes {
             [0x1f, 0x8b, 8, ..] => Self::Gzip,
@@ -38,10 +39,10 @@ impl Compression {
     }
 }
 
-/// A reader of the decompressed bytes of `source`.
+/// Returns a reader of the decompressed bytes of `source`.
 ///
 /// # Errors
-/// A decoder that cannot be set up.
+/// A decoder that cannot be initialised.
 pub fn open_archive(
     compression: Compression,
     source: impl Read + Send + 'static,
@@ -49,31 +50,34 @@ pub fn open_archive(
     let source = BufReader::with_capacity(128 << 10, source);
     Ok(match compression {
         Compression::None => Box::new(source),
-        Compression::Gzip => Box::new(Sips(MultiGzDecoder::new(source))),
+        Compression::Gzip => Box::new(SmallReads(MultiGzDecoder::new(source))),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(source)?),
-        Compression::Xz => Box::new(Salvage::of(XzDecoder::new_multi_decoder(source))),
-        Compression::Bzip2 => Box::new(Bzip2Streams(Some(Salvage::of(BzDecoder::new(source))))),
+        Compression::Xz => Box::new(ReadToDamage::new(XzDecoder::new_multi_decoder(source))),
+        Compression::Bzip2 => {
+            Box::new(Bzip2Streams(Some(ReadToDamage::new(BzDecoder::new(source)))))
+        }
     })
 }
 
-/// This decoder fails for a whole read, too, and does not tell what it has written. It is asked for
-/// little at a time, so that at most [`Sips::SIP`] bytes before a broken place are missing.
-struct Sips<D>(D);
+/// Reads from a decoder in small steps. The gzip decoder fails for a whole read and does not
+/// report what it has written. So at most [`SmallReads::LENGTH`] bytes before a damaged place are
+/// missing.
+struct SmallReads<D>(D);
 
-impl<D> Sips<D> {
-    /// Bytes; a call costs little against decoding so many.
-    const SIP: usize = 512;
+impl<D> SmallReads<D> {
+    /// The length of a step in bytes; decoding so many costs far more than a call.
+    const LENGTH: usize = 512;
 }
 
-impl<D: Read> Read for Sips<D> {
+impl<D: Read> Read for SmallReads<D> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < buffer.len() {
-            let end = buffer.len().min(written + Self::SIP);
+            let end = buffer.len().min(written + Self::LENGTH);
             match self.0.read(&mut buffer[written..end]) {
                 Ok(0) => break,
                 Ok(read) => written += read,
-                // Said again by the next read: a decoder that has failed stays so.
+                // The next read fails again, because a failed decoder stays failed.
                 Err(_) if written > 0 => break,
                 Err(error) => return Err(error),
             }
@@ -82,7 +86,7 @@ impl<D: Read> Read for Sips<D> {
     }
 }
 
-/// A decoder that counts what it has written.
+/// A decoder that reports how many bytes it has written.
 trait Decoder: Read {
     fn total_out(&self) -> u64;
 }
@@ -99,20 +103,20 @@ impl<R: BufRead> Decoder for BzDecoder<R> {
     }
 }
 
-/// These decoders fail for a whole read, although they have written what comes before the broken
-/// place. Here a read ends at that place, and the next one fails.
-struct Salvage<D> {
+/// Returns the bytes before a damaged place. These decoders fail for a whole read, although they
+/// have written those bytes. Here a read ends at the damaged place, and the next one fails.
+struct ReadToDamage<D> {
     decoder: D,
     failed: Option<io::Error>,
 }
 
-impl<D> Salvage<D> {
-    fn of(decoder: D) -> Self {
+impl<D> ReadToDamage<D> {
+    fn new(decoder: D) -> Self {
         Self { decoder, failed: None }
     }
 }
 
-impl<D: Decoder> Read for Salvage<D> {
+impl<D: Decoder> Read for ReadToDamage<D> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Some(error) = self.failed.take() {
             return Err(error);
@@ -130,9 +134,9 @@ impl<D: Decoder> Read for Salvage<D> {
     }
 }
 
-/// One stream behind another, until the source ends. The decoder that does this by itself does
-/// not tell how much it wrote.
-struct Bzip2Streams<R>(Option<Salvage<BzDecoder<R>>>);
+/// Reads one bzip2 stream after the other until the source ends. The library's decoder for several
+/// streams does not report how much it has written.
+struct Bzip2Streams<R>(Option<ReadToDamage<BzDecoder<R>>>);
 
 impl<R: BufRead> Read for Bzip2Streams<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -144,14 +148,15 @@ impl<R: BufRead> Read for Bzip2Streams<R> {
             let Some(ended) = self.0.take() else { break };
             let mut source = ended.decoder.into_inner();
             if !source.fill_buf()?.is_empty() {
-                self.0 = Some(Salvage::of(BzDecoder::new(source)));
+                self.0 = Some(ReadToDamage::new(BzDecoder::new(source)));
             }
         }
         Ok(0)
     }
 }
 
-/// The compression of an open file, by its first bytes; the file's position does not move.
+/// Returns the compression of an open file by its first bytes. The position of the file does not
+/// change.
 ///
 /// # Errors
 /// A read that fails.

@@ -1,4 +1,4 @@
-//! Which files are there.
+//! Finds the files that the user asked to watch.
 
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::{fs, io};
 use globset::{Glob, GlobSet, GlobSetBuilder};
 use thiserror::Error;
 
-/// Something that cannot be watched.
+/// Why a path cannot be watched.
 #[derive(Debug, Error)]
 pub enum WatchError {
-    /// The path does not exist, nor the directory it would appear in.
+    /// Neither the path nor its directory exists.
     #[error("cannot watch '{}': there is no such directory; create it, or correct the path", .0.display())]
     Missing(PathBuf),
     /// The path cannot be read.
@@ -18,39 +18,46 @@ pub enum WatchError {
     Unreadable {
         /// The path.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the system.
         source: io::Error,
     },
-    /// A pattern is malformed.
+    /// The pattern is malformed.
     #[error(
-        "'{pattern}' is no valid pattern: {reason}; use for example '*.log' or '/var/log/*/access.log*'"
+        "invalid pattern '{pattern}': {reason}; use for example '*.log' or '/var/log/*/access.log*'"
     )]
     Pattern {
         /// The pattern.
         pattern: String,
-        /// What is wrong with it.
+        /// The cause.
         reason: String,
     },
 }
 
 #[derive(Clone, Debug)]
 enum Place {
-    /// A directory's own files.
+    /// The files directly in a directory.
     Directory(PathBuf),
     /// One file, which may not exist yet.
     File(PathBuf),
     /// All files below `root` that match.
-    Pattern { root: PathBuf, matcher: GlobSet, deep: bool },
+    Pattern { root: PathBuf, matcher: GlobSet, depth: Depth },
 }
 
-/// What is there, each path once and in order.
+/// Which directories below a root are searched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Depth {
+    RootOnly,
+    All,
+}
+
+/// The paths that exist now, each once and in order.
 #[derive(Clone, Debug, Default)]
 pub struct WatchedPaths {
-    /// Regular files and links, and files that were asked for by name, whatever they are.
+    /// Regular files and links, and files of any kind that the user named.
     pub files: Vec<PathBuf>,
-    /// FIFOs that were asked for, by name or by a pattern.
+    /// FIFOs that the user named, or that match a pattern.
     pub fifos: Vec<PathBuf>,
-    /// FIFOs that lie in a watched directory: whose they are nobody knows.
+    /// FIFOs in a watched directory. Another program may be their reader.
     pub unrequested_fifos: Vec<PathBuf>,
 }
 
@@ -63,11 +70,12 @@ pub struct Watchlist {
 }
 
 impl Watchlist {
-    /// Understands `paths` (directories, files or patterns); `include` and `exclude` are patterns
-    /// on file names. Names that begin with a dot are left out unless a pattern includes them.
+    /// Reads `paths`, which are directories, files or patterns. `include` and `exclude` are
+    /// patterns on file names. Names that begin with a dot are left out unless a pattern includes
+    /// them.
     ///
     /// # Errors
-    /// A path in no existing directory, a directory that cannot be read, a malformed pattern.
+    /// A path in no existing directory, a directory that cannot be read, or a malformed pattern.
     pub fn new(
         paths: &[PathBuf],
         include: &[String],
@@ -77,7 +85,7 @@ impl Watchlist {
         Ok(Self { places, include: globs(include)?, exclude: globs(exclude)? })
     }
 
-    /// The directories whose events matter.
+    /// Returns the directories whose events matter.
     pub fn directories(&self) -> Vec<PathBuf> {
         let mut all: Vec<PathBuf> = self
             .places
@@ -92,7 +100,7 @@ impl Watchlist {
         all
     }
 
-    /// The files and directories of this list that are not there, or cannot be looked at.
+    /// Returns the files and directories of this list that do not exist or cannot be read.
     pub fn missing(&self) -> Vec<PathBuf> {
         let places = self.places.iter().map(|place| match place {
             Place::Directory(path) | Place::Pattern { root: path, .. } | Place::File(path) => path,
@@ -100,8 +108,8 @@ impl Watchlist {
         places.filter(|path| fs::metadata(path).is_err()).cloned().collect()
     }
 
-    /// Everything that is there now. A directory that vanished has no files, and comes back with
-    /// them. Errors of single entries are left to the one who opens them.
+    /// Lists everything that exists now. A directory that does not exist has no files. Errors of
+    /// single entries appear when the caller opens them.
     pub fn scan(&self) -> WatchedPaths {
         let mut found = WatchedPaths::default();
         for place in &self.places {
@@ -110,11 +118,11 @@ impl Watchlist {
                 Place::File(path) => found.files.push(path.clone()),
                 Place::Directory(path) => {
                     let WatchedPaths { files, unrequested_fifos, .. } = &mut found;
-                    self.list(path, false, &|_| true, (files, unrequested_fifos));
+                    self.list(path, Depth::RootOnly, &|_| true, (files, unrequested_fifos));
                 }
-                Place::Pattern { root, matcher, deep } => {
+                Place::Pattern { root, matcher, depth } => {
                     let WatchedPaths { files, fifos, .. } = &mut found;
-                    self.list(root, *deep, &|path| matcher.is_match(path), (files, fifos));
+                    self.list(root, *depth, &|path| matcher.is_match(path), (files, fifos));
                 }
             }
         }
@@ -126,13 +134,13 @@ impl Watchlist {
         found
     }
 
-    /// Whether the user asked for this very name, by path or by `include`.
+    /// Returns whether the user asked for this very name, by path or by `include`.
     pub fn is_requested(&self, path: &Path) -> bool {
         let named = |place: &Place| matches!(place, Place::File(file) if file == path);
         self.places.iter().any(named) || (!self.include.is_empty() && self.name_wanted(path))
     }
 
-    /// Whether a file of this path would be found, if it was there.
+    /// Returns whether a file of this path would be found if it existed.
     pub fn covers(&self, path: &Path) -> bool {
         self.places.iter().any(|place| match place {
             Place::File(file) => file == path,
@@ -143,10 +151,11 @@ impl Watchlist {
         })
     }
 
+    /// Adds the entries of a directory whose path is `wanted` to the files or the FIFOs.
     fn list(
         &self,
         directory: &Path,
-        deep: bool,
+        depth: Depth,
         wanted: &dyn Fn(&Path) -> bool,
         (files, fifos): (&mut Vec<PathBuf>, &mut Vec<PathBuf>),
     ) {
@@ -155,8 +164,8 @@ impl Watchlist {
             let path = entry.path();
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() {
-                if deep {
-                    self.list(&path, deep, wanted, (&mut *files, &mut *fifos));
+                if depth == Depth::All {
+                    self.list(&path, depth, wanted, (&mut *files, &mut *fifos));
                 }
             } else if (kind.is_file() || kind.is_symlink() || kind.is_fifo())
                 && self.name_wanted(&path)
@@ -168,6 +177,7 @@ impl Watchlist {
         }
     }
 
+    /// Returns whether `include` and `exclude` admit this name.
     fn name_wanted(&self, path: &Path) -> bool {
         let Some(name) = path.file_name() else { return false };
         if self.exclude.is_match(name) || self.exclude.is_match(path) {
@@ -202,7 +212,7 @@ fn place(path: &Path) -> Result<Place, WatchError> {
         Ok(_) => Ok(Place::File(absolute(path))),
         Err(_) if has_pattern(path) => pattern(path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A log that will be written soon: its directory must be there.
+            // The log may be written later, but its directory must exist.
             if path.extension().is_some() && parent(path).is_dir() {
                 Ok(Place::File(absolute(path)))
             } else {
@@ -213,8 +223,8 @@ fn place(path: &Path) -> Result<Place, WatchError> {
     }
 }
 
-/// The absolute path with its directory resolved, its last part as it is: a symbolic link that is
-/// watched is followed when it is turned to another file.
+/// Returns the absolute path, with its directory resolved and its last part as it is. So a
+/// symbolic link that is watched is followed when it points to another file.
 fn absolute(path: &Path) -> PathBuf {
     match (fs::canonicalize(parent(path)), path.file_name()) {
         (Ok(directory), Some(name)) => directory.join(name),
@@ -246,7 +256,8 @@ fn pattern(path: &Path) -> Result<Place, WatchError> {
     let root = fs::canonicalize(&root)
         .map_err(|source| WatchError::Unreadable { path: root.clone(), source })?;
     let whole = root.join(&rest).to_string_lossy().into_owned();
-    Ok(Place::Pattern { deep: rest.components().count() > 1, matcher: globs(&[whole])?, root })
+    let depth = if rest.components().count() > 1 { Depth::All } else { Depth::RootOnly };
+    Ok(Place::Pattern { depth, matcher: globs(&[whole])?, root })
 }
 
 fn globs(patterns: &[String]) -> Result<GlobSet, WatchError> {

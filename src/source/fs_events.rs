@@ -1,9 +1,9 @@
-//! Says that a look may be worth it.
+//! Reports that files may have changed.
 //!
-//! Events are lost when a queue overflows, never come from network file systems, and say little
-//! that a look at the file would not say better. So the bell only rings: many events are one
-//! ring, and whoever waits for it also has a timer. What rang is kept as a set of paths; when it
-//! grows too large, or an event is unclear, it says "look everywhere".
+//! An event is a hint, and never the truth. Events are lost when a queue overflows, they never come from
+//! network file systems, and reading the file's metadata says more. So many events are merged to one
+//! notification, and the caller must have a timer besides. The changed paths are kept as a set. If the
+//! set grows too large, or an event is unclear, all files have to be checked.
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
@@ -13,33 +13,35 @@ use notify::event::{EventKind, ModifyKind};
 use notify::{Config, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 
-/// More paths than this and the bell says "look everywhere".
-const MANY: usize = 1024;
+/// The most changed paths that are kept. If there are more, all files have to be checked.
+const MAX_PATHS: usize = 1024;
 
+/// The changes since they were last taken.
 #[derive(Debug, Default)]
-struct Rung {
+struct Changes {
     /// Files whose bytes changed.
     paths: HashSet<PathBuf>,
-    /// Names came, went or moved, or nobody knows.
+    /// Whether names appeared, disappeared or moved, or the changes are unknown.
     everywhere: bool,
 }
 
-/// A coalescing bell over the watched directories.
+/// Events of the watched directories, merged.
 pub struct FsEvents {
-    rung: Arc<(Mutex<Rung>, Notify)>,
+    changes: Arc<(Mutex<Changes>, Notify)>,
     watcher: Option<RecommendedWatcher>,
     watched: HashSet<PathBuf>,
 }
 
 impl FsEvents {
-    /// A bell, with the reason if the system gives no events; then only the timer is left.
+    /// Starts to receive events. If the system gives none, the error is returned too, and the caller has
+    /// its timer only.
     pub fn new() -> (Self, Option<notify::Error>) {
-        let rung: Arc<(Mutex<Rung>, Notify)> = Arc::default();
-        let ring = Arc::clone(&rung);
+        let changes: Arc<(Mutex<Changes>, Notify)> = Arc::default();
+        let receiver = Arc::clone(&changes);
         let watcher = RecommendedWatcher::new(
             move |event: notify::Result<notify::Event>| {
-                if note(&mut ring.0.lock().unwrap_or_else(PoisonError::into_inner), event) {
-                    ring.1.notify_one();
+                if record(&mut receiver.0.lock().unwrap_or_else(PoisonError::into_inner), event) {
+                    receiver.1.notify_one();
                 }
             },
             Config::default(),
@@ -48,19 +50,19 @@ impl FsEvents {
             Ok(watcher) => (Some(watcher), None),
             Err(error) => (None, Some(error)),
         };
-        (Self { rung, watcher, watched: HashSet::new() }, error)
+        (Self { changes, watcher, watched: HashSet::new() }, error)
     }
 
-    /// Listens to a directory's own entries. Again after it was removed and made anew: a second
-    /// registration is cheap and the only way to notice.
+    /// Watches the entries of a directory. Call this again in every pass: a directory that was removed
+    /// and made again is only noticed here.
     ///
     /// # Errors
-    /// What the system says, for example that its limit of watches is reached.
+    /// Errors of the system, for example that its limit of watches is reached.
     pub fn watch(&mut self, directory: &Path) -> notify::Result<()> {
         let Some(watcher) = &mut self.watcher else { return Ok(()) };
         if !directory.is_dir() {
             if self.watched.remove(directory) {
-                let _ = watcher.unwatch(directory); // it is gone already: nothing to undo
+                let _ = watcher.unwatch(directory); // the directory is gone, and perhaps its watch too
             }
             return Ok(());
         }
@@ -70,35 +72,36 @@ impl FsEvents {
         Ok(())
     }
 
-    /// Waits for a ring. Cancel-safe: a ring that nobody waited for is kept.
+    /// Waits for a change. Cancel-safe: a change that no call waited for is kept for the next.
     pub async fn changed(&self) {
-        self.rung.1.notified().await;
+        self.changes.1.notified().await;
     }
 
-    /// What rang since the last answer: the changed files, or `None` for "look everywhere".
+    /// Takes the changed files. Returns `None` if all files have to be checked.
     pub fn take_changed_paths(&self) -> Option<HashSet<PathBuf>> {
-        let rung = std::mem::take(&mut *self.rung.0.lock().unwrap_or_else(PoisonError::into_inner));
-        (!rung.everywhere).then_some(rung.paths)
+        let changes =
+            std::mem::take(&mut *self.changes.0.lock().unwrap_or_else(PoisonError::into_inner));
+        (!changes.everywhere).then_some(changes.paths)
     }
 }
 
-/// Writes an event down; whether it is worth a ring.
-fn note(rung: &mut Rung, event: notify::Result<notify::Event>) -> bool {
+/// Records an event. Returns whether the event is a change that the caller must check.
+fn record(changes: &mut Changes, event: notify::Result<notify::Event>) -> bool {
     let Ok(event) = event else {
-        rung.everywhere = true;
+        changes.everywhere = true;
         return true;
     };
     match event.kind {
-        // Our own reading makes these.
+        // The daemon's own reading causes these.
         EventKind::Access(_) | EventKind::Modify(ModifyKind::Metadata(_))
             if !event.need_rescan() =>
         {
             return false;
         }
-        EventKind::Modify(ModifyKind::Data(_)) if rung.paths.len() < MANY => {
-            rung.paths.extend(event.paths);
+        EventKind::Modify(ModifyKind::Data(_)) if changes.paths.len() < MAX_PATHS => {
+            changes.paths.extend(event.paths);
         }
-        _ => rung.everywhere = true,
+        _ => changes.everywhere = true,
     }
     true
 }

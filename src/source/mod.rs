@@ -1,16 +1,26 @@
-//! Which files exist, which of them are the same, and their bytes as lines.
+//! Which files exist, and their bytes as lines.
 //!
-//! This room only reads: it never writes, renames or deletes anything in a log directory, and it
-//! never believes an event: the fs_events is a hint, a look at the files is the truth. What comes from a
-//! stream it writes to a directory of its own.
+//! This folder reads bytes and knows nothing of their meaning: no format, no record, no table. It does
+//! not decide which logical file the bytes belong to: it only compares content with what is known of a
+//! file. It never writes, renames or deletes anything in a log directory. What comes from a stream is
+//! written to the spool, a directory of the daemon's own.
 //!
-//! - [`Watchlist`] finds files by directory, name or pattern ([`discover`]).
-//! - [`fingerprint`] tells by content whether a file is one that was read before.
-//! - [`Tail`] is one open file that grows; [`Compression`] opens one that does not.
-//! - [`Lines`] turns bytes into complete lines; a partial line stays unread; `digest` hashes
-//!   them as they pass.
-//! - [`FsEvents`] says that a look may be worth it.
-//! - [`Spool`] makes files of streams.
+//! It may assume that the caller runs it where blocking reads are allowed, and that the caller checks all
+//! files from time to time: events are hints, and the state of the files is the truth.
+//!
+//! ## The files, in reading order
+//!
+//! - [`discover`]: finds files by directory, name or pattern ([`Watchlist`]).
+//! - [`FsEvents`]: reports that files may have changed.
+//! - [`Tail`]: one file that grows, and how far it was read.
+//! - [`Lines`]: turns bytes into complete lines; a partial line stays unread. `digest` hashes the bytes.
+//! - [`fingerprint`]: compares content with that of a file that was read before.
+//! - [`Envelope`]: the format that a container runtime writes around lines; [`Block`] joins pieces.
+//! - [`Compression`]: detects and opens compressed files, which do not grow.
+//! - [`Spool`]: keeps what comes from streams in files, which are followed like any other.
+//! - `whole_file`, `each_line`: a file that is read from its beginning to its end.
+//!
+//! A line of a file passes `tail` and `lines` only.
 
 mod archive;
 mod digest;
@@ -19,7 +29,6 @@ pub(crate) mod each_line;
 mod envelope;
 pub mod fingerprint;
 mod fs_events;
-mod handle;
 mod lines;
 pub mod spool;
 mod tail;

@@ -1,43 +1,49 @@
-//! One open file that grows.
+//! A file that grows: its object on disk, how far it was read, and its state.
+//!
+//! An open file can be renamed and even deleted, and is still read. Where there are more files than
+//! descriptors, quiet files are closed. A closed file is opened again by name for each read; it is an
+//! error if the name leads to another file by then.
 
-use std::fs::Metadata;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
+use std::ops::Deref;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::model::{FileKey, Fingerprint, Position};
 
 use super::archive::{Compression, compression_of};
-use super::fingerprint::{HEAD_LENGTH, head_fingerprint, print, tail_fingerprint_length};
-use super::handle::{Handle, Opened, key};
+use super::fingerprint::{
+    HEAD_LENGTH, head_fingerprint, print, same_object, tail_fingerprint_length,
+};
 use super::lines::{Lines, SkippedLine};
 
-/// A file and how far it was read. What is read is not yet committed: [`Tail::rewind`] goes
-/// back to what is.
+/// A file and how far it was read. What was read may not be committed yet: [`Tail::rewind`] goes back
+/// to what is.
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
     handle: Handle,
-    /// The first unread byte; if the bytes before it change, the file is another one.
-    mark: Position,
-    /// Size at the last look.
+    /// The first unread byte. If the bytes before it change, the file has been replaced.
+    position: Position,
+    /// The size at the last refresh, in bytes.
     size: u64,
-    /// Largest size that was seen.
+    /// The largest size seen.
     largest: u64,
-    /// Size when its content was last known to be the one that was read.
+    /// The size when the bytes before the read position were last known to be those that were read.
     verified: u64,
-    /// Last write at the last look, as `st_mtime` in seconds and nanoseconds.
+    /// The last write as of the last refresh: `st_mtime` in seconds and nanoseconds.
     written: (i64, i64),
-    /// Whether it was written to between the last two looks.
-    touched: bool,
-    /// When it was opened first.
-    met: Instant,
+    /// Whether the file was written to between the last two refreshes.
+    was_written: bool,
+    /// When the file was opened first.
+    opened_at: Instant,
     /// When `size` was last seen to change.
-    sized: Instant,
+    size_changed_at: Instant,
 }
 
-/// What a look at an open file shows.
+/// The state of a file relative to its read position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TailState {
     /// Every byte of the file has been read.
@@ -49,10 +55,10 @@ pub enum TailState {
 }
 
 impl Tail {
-    /// Opens a regular file for reading from its beginning; `None` if it is something else.
+    /// Opens a regular file for reading from its beginning. Returns `None` for any other kind of file.
     ///
     /// # Errors
-    /// What the system says; a missing file among them.
+    /// Errors of the system, including a missing file.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
         let Some((handle, metadata)) = Handle::open(path)? else { return Ok(None) };
         Ok(Some(Self {
@@ -62,125 +68,121 @@ impl Tail {
             largest: metadata.len(),
             verified: 0,
             written: written(&metadata),
-            touched: false,
-            met: Instant::now(),
-            sized: Instant::now(),
-            mark: Position::default(),
+            was_written: false,
+            opened_at: Instant::now(),
+            size_changed_at: Instant::now(),
+            position: Position::default(),
         }))
     }
 
-    /// What the file system says of a path, without opening it: what the file is, and its size.
-    /// `None` if it is no regular file.
+    /// Returns the identity and the size of the file at `path` without opening it. Returns `None` if it
+    /// is not a regular file.
     ///
     /// # Errors
-    /// What the system says; a missing file among them.
+    /// Errors of the system, including a missing file.
     pub fn key_and_size(path: &Path) -> io::Result<Option<(FileKey, u64)>> {
         let metadata = std::fs::metadata(path)?;
         Ok(metadata.is_file().then(|| (key(&metadata), metadata.len())))
     }
 
-    /// The same file, to be read from its beginning as if it were new.
+    /// Returns the same file, to be read from its beginning like a new one.
     #[must_use]
     pub fn from_beginning(self) -> Self {
-        Self { mark: Position::default(), largest: 0, verified: 0, ..self }
+        Self { position: Position::default(), largest: 0, verified: 0, ..self }
     }
 
-    /// Where it was last seen.
+    /// Returns the path at which the file was last seen.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// It was renamed.
+    /// Sets the path after the file was renamed.
     pub fn set_path(&mut self, path: PathBuf) {
         self.path = path;
     }
 
-    /// What the file system says it is.
+    /// Returns the identity of the file in its file system.
     pub fn key(&self) -> FileKey {
-        self.handle.key()
+        self.handle.key
     }
 
-    /// Offset of the first unread byte.
+    /// Returns the offset of the first unread byte.
     pub fn offset(&self) -> u64 {
-        self.mark.offset
-    }
-
-    /// ShortHash of the bytes before the first unread one.
-    pub fn tail_fingerprint(&self) -> Option<Fingerprint> {
-        self.mark.tail_fingerprint
+        self.position.offset
     }
 
     /// Returns the time since the file was opened first.
     pub fn known_for(&self) -> Duration {
-        self.met.elapsed()
+        self.opened_at.elapsed()
     }
 
-    /// Returns the time since its size was last seen to change.
+    /// Returns the time since the size was last seen to change.
     pub fn unchanged_for(&self) -> Duration {
-        self.sized.elapsed()
+        self.size_changed_at.elapsed()
     }
 
-    /// Bytes in the file at the last look.
+    /// Returns the size at the last refresh, in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The most bytes that it ever had, while it was looked at.
+    /// Returns the largest size seen, in bytes.
     pub fn largest(&self) -> u64 {
         self.largest
     }
 
-    /// Its size when the bytes before the read position were last seen to be those that were read.
+    /// Returns the size when the bytes before the read position were last known to be those that were
+    /// read.
     pub fn verified_size(&self) -> u64 {
         self.verified
     }
 
-    /// Whether it is larger than at the last look.
+    /// Returns whether the file is larger than at the last refresh.
     pub fn has_grown(&self) -> bool {
         self.handle.metadata(&self.path).is_ok_and(|metadata| metadata.len() > self.size)
     }
 
-    /// Whether it was written to between the last two looks. A file that is as long as before may
-    /// hold other bytes then: truncated and written again.
+    /// Returns whether the file was written to between the last two refreshes. A file of unchanged size
+    /// may then hold other bytes: it was truncated and written again.
     pub fn was_written(&self) -> bool {
-        self.touched
+        self.was_written
     }
 
-    /// Its content was compared with what is known of it.
+    /// Records that the content was compared with what is known of it, and matches.
     pub fn mark_verified(&mut self) {
         self.verified = self.size;
     }
 
-    /// Whether it has no name any more; `false` also if that cannot be known.
+    /// Returns whether the file has no name any more; also `false` if that cannot be known.
     pub fn is_unlinked(&self) -> bool {
         self.handle.metadata(&self.path).is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
-    /// Whether it is held open, and so is read whatever becomes of its name.
+    /// Returns whether the file is open, and so is read whatever happens to its name.
     pub fn is_open(&self) -> bool {
-        self.handle.is_held()
+        self.handle.file.is_some()
     }
 
-    /// Gives its descriptor back. It is opened by its name for each read from now on.
+    /// Closes the file. From now on it is opened by its name for each read.
     pub fn close(&mut self) {
-        self.handle.let_go();
+        self.handle.close();
     }
 
-    /// Holds it open again.
+    /// Opens the file again, and keeps it open.
     ///
     /// # Errors
-    /// What the system says; its name may lead elsewhere by now.
+    /// Errors of the system. A name that leads to another file by now is `NotFound`.
     pub fn keep_open(&mut self) -> io::Result<()> {
-        self.handle.hold(&self.path)
+        self.handle.keep_open(&self.path)
     }
 
-    /// How much would be missed if its name went away now: unread bytes first, then those that
-    /// may come, since it grew not long ago.
+    /// Returns how important it is to keep this file open, in case its name disappears. Files with
+    /// unread bytes come first, then those that grew last, which may grow again.
     pub fn priority(&self) -> impl Ord + use<> {
-        (self.size > self.mark.offset, self.written)
+        (self.size > self.position.offset, self.written)
     }
 
-    /// How it is compressed; nothing that is compressed grows line by line.
+    /// Returns how the file is compressed. A compressed file is never read as one that grows.
     ///
     /// # Errors
     /// A read that fails.
@@ -188,7 +190,7 @@ impl Tail {
         compression_of(&*self.handle.get(&self.path)?)
     }
 
-    /// Its first bytes, up to `limit`.
+    /// Returns the first bytes of the file, up to `limit`.
     ///
     /// # Errors
     /// A read that fails.
@@ -198,15 +200,15 @@ impl Tail {
         Ok(bytes)
     }
 
-    /// Its first bytes behind a hole at its beginning, up to `limit`: whoever does not append leaves
-    /// one where the log was truncated. Where the file system tells of no holes (lseek(2),
-    /// `SEEK_DATA`), only NULs among the first bytes are left out.
+    /// Returns the first bytes after a hole at the beginning of the file, up to `limit`. A writer that
+    /// does not append leaves such a hole when the log is truncated. Where the file system does not
+    /// report holes (lseek(2), `SEEK_DATA`), only NULs among the first bytes are left out.
     ///
     /// # Errors
     /// A read that fails.
     pub fn first_bytes_after_hole(&self, limit: usize) -> io::Result<Vec<u8>> {
-        // Moves the descriptor's own position, which nobody uses: every read gives its offset.
-        // An error is a hole and nothing else, or a file system that tells of none.
+        // This moves the position of the descriptor, which is unused: every read gives its offset. An
+        // error means a file that is one hole, or a file system that does not report holes.
         let file = self.handle.get(&self.path)?;
         let start = rustix::fs::seek(&*file, rustix::fs::SeekFrom::Data(0)).unwrap_or_default();
         let mut bytes = Vec::new();
@@ -216,7 +218,7 @@ impl Tail {
         Ok(bytes)
     }
 
-    /// The fingerprint of its first line, if it has one.
+    /// Returns the fingerprint of the first line, if the file has a complete one.
     ///
     /// # Errors
     /// A read that fails.
@@ -224,7 +226,7 @@ impl Tail {
         Ok(head_fingerprint(&self.first_bytes(HEAD_LENGTH)?))
     }
 
-    /// The fingerprint that guards `offset`; `None` at 0 or if the file is shorter.
+    /// Returns the fingerprint of the bytes just before `offset`; `None` at 0, or if the file is shorter.
     ///
     /// # Errors
     /// A read that fails.
@@ -233,14 +235,16 @@ impl Tail {
         Ok((!history.is_empty()).then(|| print(&history)))
     }
 
-    /// Whether the bytes before the read position are still those that were read.
+    /// Returns whether the bytes before the read position are still those that were read.
     ///
     /// # Errors
     /// A read that fails.
     pub fn is_intact(&self) -> io::Result<bool> {
-        Ok(self.tail_fingerprint_at(self.mark.offset)? == self.mark.tail_fingerprint)
+        Ok(self.tail_fingerprint_at(self.position.offset)? == self.position.tail_fingerprint)
     }
 
+    /// Returns the bytes just before `offset` that a tail fingerprint covers; none if the file is
+    /// shorter.
     fn history(&self, offset: u64) -> io::Result<Vec<u8>> {
         let length = tail_fingerprint_length(offset);
         let mut bytes = Vec::with_capacity(length);
@@ -251,77 +255,78 @@ impl Tail {
         Ok(bytes)
     }
 
-    /// Looks at the file; if it is held open, wherever its name is now.
+    /// Reads size and time of the file, and returns its state. An open file may have any name by now.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the system.
     pub fn refresh(&mut self) -> io::Result<TailState> {
         let metadata = self.handle.metadata(&self.path)?;
         let before = std::mem::replace(&mut self.written, written(&metadata));
-        self.touched = before != self.written;
+        self.was_written = before != self.written;
         if std::mem::replace(&mut self.size, metadata.len()) != metadata.len() {
-            self.sized = Instant::now();
+            self.size_changed_at = Instant::now();
         }
         self.largest = self.largest.max(self.size);
-        Ok(match self.size.cmp(&self.mark.offset) {
+        Ok(match self.size.cmp(&self.position.offset) {
             std::cmp::Ordering::Less => TailState::Truncated,
             std::cmp::Ordering::Equal => TailState::NothingNew,
             std::cmp::Ordering::Greater => TailState::Unread,
         })
     }
 
-    /// Sets `lines` to the first unread byte. `false` if the bytes before it are not the ones that
-    /// were read: truncated and written again, then, and everything in it is new.
+    /// Sets `lines` to the first unread byte. Returns `false` if the bytes before it are not those that
+    /// were read: the file was truncated and written again, and all its content is new.
     ///
     /// # Errors
     /// A read that fails.
     pub fn start_reading(&mut self, lines: &mut Lines) -> io::Result<bool> {
-        let history = self.history(self.mark.offset)?;
+        let history = self.history(self.position.offset)?;
         let found = (!history.is_empty()).then(|| print(&history));
-        lines.reset(&self.mark, &history);
-        let same = found == self.mark.tail_fingerprint;
-        if same {
+        lines.reset(&self.position, &history);
+        let is_same = found == self.position.tail_fingerprint;
+        if is_same {
             self.verified = self.size;
         }
-        Ok(same)
+        Ok(is_same)
     }
 
-    /// Goes on with a line that is too long to be read in one turn.
+    /// Continues with a line that is too long to be read in one turn.
     ///
     /// # Errors
     /// A read that fails.
-    pub fn resume_skipping(&self, lines: &mut Lines, skipped_line: SkippedLine) -> io::Result<()> {
-        let history = self.history(skipped_line.passed())?;
-        lines.resume_skipping(skipped_line, &history);
+    pub fn resume_skipping(&self, lines: &mut Lines, line: SkippedLine) -> io::Result<()> {
+        let history = self.history(line.skipped_to())?;
+        lines.resume_skipping(line, &history);
         Ok(())
     }
 
-    /// A reader that starts at `offset`.
+    /// Returns a reader that starts at `offset`.
     ///
     /// # Errors
-    /// What the system says, if it is not held open.
+    /// Errors of the system, if the file is not open.
     pub fn reader_at(&self, offset: u64) -> io::Result<impl Read + '_> {
-        Ok(At { file: self.handle.get(&self.path)?, offset })
+        Ok(ReaderAt { file: self.handle.get(&self.path)?, offset })
     }
 
-    /// Everything before `mark` was read.
-    pub fn advance(&mut self, mark: Position) {
-        self.mark = mark;
-        self.size = self.size.max(mark.offset);
+    /// Records that everything before `position` was read.
+    pub fn advance(&mut self, position: Position) {
+        self.position = position;
+        self.size = self.size.max(position.offset);
     }
 
-    /// Back to `mark`, to read again from there.
-    pub fn rewind(&mut self, mark: Position) {
-        self.mark = mark;
+    /// Goes back to `position`, to read again from there.
+    pub fn rewind(&mut self, position: Position) {
+        self.position = position;
     }
 }
 
-struct At<'a> {
+/// Reads a file from an offset on, without using the position of the descriptor.
+struct ReaderAt<'a> {
     file: Opened<'a>,
     offset: u64,
 }
 
-impl Read for At<'_> {
+impl Read for ReaderAt<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_at(buffer, self.offset)?;
         self.offset += read as u64;
@@ -331,4 +336,124 @@ impl Read for At<'_> {
 
 fn written(metadata: &Metadata) -> (i64, i64) {
     (metadata.mtime(), metadata.mtime_nsec())
+}
+
+/// A regular file that is known by its identity, and is open or closed.
+#[derive(Debug)]
+struct Handle {
+    key: FileKey,
+    file: Option<File>,
+}
+
+/// An open file: one that stays open, or one opened for a single read.
+enum Opened<'a> {
+    Kept(&'a File),
+    Briefly(File),
+}
+
+impl Deref for Opened<'_> {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        match self {
+            Opened::Kept(file) => file,
+            Opened::Briefly(file) => file,
+        }
+    }
+}
+
+impl Handle {
+    /// Opens a regular file and keeps it open. Returns `None` for any other kind of file.
+    fn open(path: &Path) -> io::Result<Option<(Self, Metadata)>> {
+        // Its kind is checked before it is opened, because opening a FIFO would wait for a writer.
+        if !std::fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        let handle = Self { key: key(&metadata), file: Some(file) };
+        Ok(metadata.is_file().then_some((handle, metadata)))
+    }
+
+    fn close(&mut self) {
+        self.file = None;
+    }
+
+    /// Opens the file and keeps it open, if `path` still leads to it.
+    fn keep_open(&mut self, path: &Path) -> io::Result<()> {
+        if self.file.is_none() {
+            self.file = Some(self.open_again(path)?);
+        }
+        Ok(())
+    }
+
+    /// Returns the file for a read. `path` is where the file was last seen.
+    fn get(&self, path: &Path) -> io::Result<Opened<'_>> {
+        match &self.file {
+            Some(file) => Ok(Opened::Kept(file)),
+            None => self.open_again(path).map(Opened::Briefly),
+        }
+    }
+
+    /// Returns the current metadata of the file.
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        match &self.file {
+            Some(file) => file.metadata(),
+            None => self.check_identity(std::fs::metadata(path)?),
+        }
+    }
+
+    fn open_again(&self, path: &Path) -> io::Result<File> {
+        self.metadata(path)?; // checked before it is opened: it could be a FIFO by now
+        let file = File::open(path)?;
+        self.check_identity(file.metadata()?)?;
+        Ok(file)
+    }
+
+    /// Refuses metadata of another file than this one.
+    fn check_identity(&self, found: Metadata) -> io::Result<Metadata> {
+        if found.is_file() && same_object(self.key, key(&found)) {
+            return Ok(found);
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, "another file has this name now"))
+    }
+}
+
+/// Returns the identity of a file in its file system.
+fn key(metadata: &Metadata) -> FileKey {
+    let birth_us = metadata
+        .created()
+        .ok()
+        .and_then(|born| born.duration_since(UNIX_EPOCH).ok())
+        .and_then(|since| i64::try_from(since.as_micros()).ok());
+    FileKey { device: metadata.dev(), inode: metadata.ino(), birth_us }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(handle: &Handle, path: &Path) -> io::Result<String> {
+        let mut text = String::new();
+        (&*handle.get(path)?).read_to_string(&mut text)?;
+        Ok(text)
+    }
+
+    #[test]
+    fn a_closed_file_is_read_by_its_name_and_no_other_file_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, moved) = (directory.path().join("log"), directory.path().join("log.1"));
+        std::fs::write(&path, "one").unwrap();
+        let (mut handle, _) = Handle::open(&path).unwrap().unwrap();
+        handle.close();
+        assert_eq!(text(&handle, &path).unwrap(), "one");
+        std::fs::rename(&path, &moved).unwrap();
+        assert_eq!(text(&handle, &path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        std::fs::write(&path, "two").unwrap();
+        assert_eq!(text(&handle, &path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(handle.keep_open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        handle.keep_open(&moved).unwrap();
+        std::fs::remove_file(&moved).unwrap();
+        assert_eq!(text(&handle, &moved).unwrap(), "one", "an open file needs no name");
+    }
 }

@@ -1,10 +1,9 @@
-//! What a store tells: plain values, the same from every backend.
+//! What a store answers: plain values, the same from every backend.
 
-use std::net::IpAddr;
-
-use serde_json::Value;
-
-use crate::model::{Checkpoint, FileId, Micros, RequestLog};
+use crate::model::columns::{Column, GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
+use crate::model::{
+    Checkpoint, FileId, Micros, RejectCode, RejectedLine, StoredRequest, StoredRow,
+};
 
 /// One row of `log_file`, for people. Times are microseconds since 1970, counts are lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,7 +12,7 @@ pub struct FileReport {
     pub checkpoint: Checkpoint,
     /// Host whose file it is.
     pub host: String,
-    /// Who follows it now, or did last: `host:pid`.
+    /// The process that follows it now, or did last: `host:pid`.
     pub owner: Option<String>,
     /// Whether rows get the time of reading.
     pub time_estimated: bool,
@@ -23,7 +22,7 @@ pub struct FileReport {
     pub rows: u64,
     /// Lines that became rejects.
     pub rejected: u64,
-    /// Lines that are left out: by the configuration, or on a container's standard error.
+    /// Lines that are left out: by the configuration, or since they are on a container's standard error.
     pub excluded: u64,
     /// Lines that a reparse took out of the rejects.
     pub reparsed: u64,
@@ -42,7 +41,8 @@ pub struct FileReport {
 }
 
 impl FileReport {
-    /// Bytes that were there at the last look and are not committed; 0 once the file is closed.
+    /// Returns the bytes that were there at the last check and are not committed; 0 after the file is
+    /// closed.
     pub fn lag(&self) -> u64 {
         if self.checkpoint.closed {
             0
@@ -52,7 +52,7 @@ impl FileReport {
     }
 }
 
-/// How far a file is stored: enough to tell what became of a lost answer to COMMIT.
+/// How far a file is stored: enough to find out whether a COMMIT without an answer happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// The file.
@@ -72,14 +72,16 @@ pub enum StoredLine {
     Request(Box<StoredRequest>),
     /// A row of `rejected_line`.
     Reject {
-        /// Why.
+        /// The code of the reason; `None` if a newer version wrote it.
+        code: Option<RejectCode>,
+        /// Why, in words.
         reason: String,
         /// The line's exact bytes.
         raw: Vec<u8>,
     },
 }
 
-/// What names a row of `rejected_line`; rejects are read in this order.
+/// What identifies a row of `rejected_line`; rejects are read in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RejectKey {
     /// The file.
@@ -91,7 +93,7 @@ pub struct RejectKey {
 }
 
 impl RejectKey {
-    /// Before all others.
+    /// The key before all others.
     pub const FIRST: RejectKey = RejectKey { file: FileId(0), offset: 0, rejected_at: 0 };
 }
 
@@ -100,58 +102,26 @@ impl RejectKey {
 pub struct StoredReject {
     /// Which.
     pub key: RejectKey,
-    /// Why the line became no row.
+    /// The code of the reason; `None` if a newer version wrote it.
+    pub code: Option<RejectCode>,
+    /// Why the line became no row, in words.
     pub reason: String,
     /// The line's exact bytes, or the first of them if it was too long.
     pub raw: Vec<u8>,
 }
 
-/// A row of `gunicorn_log`, as far as it tells one line from another.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct StoredRow {
-    /// Offset of the line's first byte in its file.
-    pub log_offset: u64,
-    /// When the request was logged.
-    pub timestamp: Micros,
-    /// Request method.
-    pub method: Option<String>,
-    /// Path and query.
-    pub url: Option<String>,
-    /// The Host header.
-    pub host: Option<String>,
-    /// The user's name.
-    pub user_id: Option<String>,
-    /// The client's address.
-    pub user_ip: Option<IpAddr>,
-    /// The User-Agent header.
-    pub agent: Option<String>,
-    /// The Referer header.
-    pub source: Option<String>,
-    /// Protocol and version.
-    pub protocol: Option<String>,
-    /// What else was logged of the request.
-    pub request: Option<Value>,
-    /// What was logged of the response.
-    pub response: Option<Value>,
-    /// Logged request headers.
-    pub headers: Option<Value>,
-    /// Time taken, in microseconds.
-    pub duration: Option<i64>,
-    /// Response status.
-    pub code: Option<i32>,
-    /// Bytes of the response body.
-    pub response_bytes: Option<i64>,
-    /// The worker's process id.
-    pub pid: Option<i32>,
+impl From<RejectedLine> for StoredReject {
+    fn from(row: RejectedLine) -> Self {
+        let RejectedLine { log_offset, rejected_at, log_file, code, reason, raw } = row;
+        let key = RejectKey { file: log_file, offset: log_offset, rejected_at };
+        Self { key, code, reason, raw }
+    }
 }
 
-/// A row of `request_log`.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StoredRequest {
-    /// Offset of the line's first byte in its file.
-    pub log_offset: u64,
-    /// Its columns.
-    pub line: RequestLog,
+impl From<RejectedLine> for StoredLine {
+    fn from(RejectedLine { code, reason, raw, .. }: RejectedLine) -> Self {
+        StoredLine::Reject { code, reason, raw }
+    }
 }
 
 /// One sweep, as it is written down. Times are microseconds since 1970, counts are rows.
@@ -182,8 +152,8 @@ pub struct PastDay {
     pub table: Table,
     /// UTC days since 1970.
     pub day: i32,
-    /// Rows that were ever added to it, as far as the database's statistics know: while this number
-    /// grows, somebody is at work on that day.
+    /// Rows that were ever added to it, by the statistics of the database: while this number grows, a
+    /// daemon or an import still adds rows to that day.
     pub inserted: i64,
 }
 
@@ -202,7 +172,7 @@ impl Table {
     /// All three.
     pub const ALL: [Table; 3] = [Table::GunicornLog, Table::RequestLog, Table::RejectedLine];
 
-    /// Its name in SQL.
+    /// Returns its name in SQL.
     pub fn name(self) -> &'static str {
         match self {
             Table::GunicornLog => "gunicorn_log",
@@ -211,7 +181,16 @@ impl Table {
         }
     }
 
-    /// The column that tells a row's age.
+    /// Returns the columns, in the order in which rows are encoded.
+    pub(super) fn declared(self) -> &'static [Column] {
+        match self {
+            Table::GunicornLog => GUNICORN_LOG,
+            Table::RequestLog => REQUEST_LOG,
+            Table::RejectedLine => REJECTED_LINE,
+        }
+    }
+
+    /// Returns the column that holds the age of a row.
     pub(super) fn time_column(self) -> &'static str {
         match self {
             Table::GunicornLog | Table::RequestLog => "timestamp",

@@ -1,43 +1,75 @@
-//! A row as a JSON object, as a record of CSV, or as a line of an access log again. Columns have their
-//! names in the tables.
+//! A row as a JSON object, as a record of CSV, or as a line of an access log. Columns have the names
+//! that they have in the tables.
 
 use std::io::{self, Write};
 
 use chrono::DateTime;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::answers::{StoredRequest, StoredRow};
 use super::search::FoundRow;
-use crate::model::{Micros, moment};
+use crate::model::columns::{self, Place};
+use crate::model::{Micros, Row, StoredRequest, StoredRow, moment};
 
-/// Something that can be written as a record.
+/// A row that can be exported.
 pub trait Exported {
-    /// The columns, in order.
-    const COLUMNS: &'static [&'static str];
+    /// Returns the names of the columns, in order.
+    fn columns() -> Vec<&'static str>;
 
-    /// All of them by name; what the row does not have is null.
-    fn object(&self) -> Map<String, Value>;
+    /// Returns the values of all columns, in order.
+    fn values(&self) -> Vec<(&'static str, Value)>;
 
-    /// All of them as text, in order; what the row does not have is empty, and objects are JSON.
-    fn record(&self) -> Vec<String> {
-        let object = self.object();
-        let text = |name: &&str| match object.get(*name) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        };
-        Self::COLUMNS.iter().map(text).collect()
+    /// Returns all columns by name; what the row does not have is null.
+    fn object(&self) -> Map<String, Value> {
+        self.values().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// As a line of Gunicorn's own default format.
+    /// Returns all columns as text, in order; what the row does not have is empty, and objects are JSON.
+    fn record(&self) -> Vec<String> {
+        let text = |(_, value)| match value {
+            Value::Null => String::new(),
+            Value::String(text) => text,
+            other => other.to_string(),
+        };
+        self.values().into_iter().map(text).collect()
+    }
+
+    /// Returns a line of Gunicorn's own default format.
     fn access_line(&self) -> String;
 }
 
-fn object<const N: usize>(names: &[&str], values: [Value; N]) -> Map<String, Value> {
-    names.iter().map(|name| (*name).to_owned()).zip(values).collect()
+/// Returns the values of a row as JSON.
+fn values<T: Row>(row: &T, place: Place) -> Vec<(&'static str, Value)> {
+    let exported = row.exported(place).into_iter();
+    exported.map(|(column, value)| (column.name, json_of(&value))).collect()
 }
 
-/// Records of CSV, with the names of the columns before them if `head`.
+fn json_of(value: &columns::Value<'_>) -> Value {
+    match *value {
+        columns::Value::Null => Value::Null,
+        columns::Value::Int(number) => number.into(),
+        columns::Value::Real(number) => number.into(),
+        columns::Value::Time(at) => moment(at).into(),
+        columns::Value::Text(text) => text.into(),
+        columns::Value::Address(address) => address.to_string().into(),
+        columns::Value::Json(value) => value.clone(),
+        columns::Value::Captured(pairs) => {
+            pairs.iter().map(|(name, value)| (*name, &**value)).collect()
+        }
+        columns::Value::Bytes(bytes) => String::from_utf8_lossy(bytes).into(),
+    }
+}
+
+fn names<T: Row>() -> Vec<&'static str> {
+    T::export_columns().into_iter().map(|column| column.name).collect()
+}
+
+impl<T> FoundRow<T> {
+    fn place(&self, log_offset: u64) -> Place {
+        Place { id: self.id, log_file: self.file.0.into(), log_offset: log_offset as i64 }
+    }
+}
+
+/// Writes records of CSV, with the names of the columns before them if `head`.
 ///
 /// # Errors
 ///
@@ -45,7 +77,7 @@ fn object<const N: usize>(names: &[&str], values: [Value; N]) -> Map<String, Val
 pub fn write_csv<T: Exported>(out: impl Write, rows: &[T], head: bool) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     if head {
-        csv.write_record(T::COLUMNS)?;
+        csv.write_record(T::columns())?;
     }
     for row in rows {
         csv.write_record(row.record())?;
@@ -53,7 +85,7 @@ pub fn write_csv<T: Exported>(out: impl Write, rows: &[T], head: bool) -> io::Re
     csv.flush()
 }
 
-/// A JSON object a line.
+/// Writes a JSON object a line.
 ///
 /// # Errors
 ///
@@ -63,54 +95,12 @@ pub fn write_json_lines<T: Exported>(mut out: impl Write, rows: &[T]) -> io::Res
 }
 
 impl Exported for FoundRow<StoredRow> {
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "timestamp",
-        "method",
-        "url",
-        "host",
-        "user_id",
-        "user_ip",
-        "agent",
-        "source",
-        "request",
-        "response",
-        "headers",
-        "duration",
-        "code",
-        "protocol",
-        "response_bytes",
-        "pid",
-        "log_file",
-        "log_offset",
-    ];
+    fn columns() -> Vec<&'static str> {
+        names::<StoredRow>()
+    }
 
-    fn object(&self) -> Map<String, Value> {
-        let row = &self.row;
-        object(
-            Self::COLUMNS,
-            [
-                json!(self.id),
-                json!(moment(row.timestamp)),
-                json!(row.method),
-                json!(row.url),
-                json!(row.host),
-                json!(row.user_id),
-                json!(row.user_ip),
-                json!(row.agent),
-                json!(row.source),
-                json!(row.request),
-                json!(row.response),
-                json!(row.headers),
-                json!(row.duration),
-                json!(row.code),
-                json!(row.protocol),
-                json!(row.response_bytes),
-                json!(row.pid),
-                json!(self.file.0),
-                json!(row.log_offset),
-            ],
-        )
+    fn values(&self) -> Vec<(&'static str, Value)> {
+        values(&self.row, self.place(self.row.log_offset))
     }
 
     fn access_line(&self) -> String {
@@ -132,54 +122,12 @@ impl Exported for FoundRow<StoredRow> {
 }
 
 impl Exported for FoundRow<StoredRequest> {
-    const COLUMNS: &'static [&'static str] = &[
-        "id",
-        "timestamp",
-        "method",
-        "path",
-        "query_params",
-        "headers",
-        "body",
-        "content_type",
-        "status_code",
-        "response_headers",
-        "response_body",
-        "response_time_ms",
-        "ip_address",
-        "user_id",
-        "user_agent",
-        "session_id",
-        "extra_data",
-        "log_file",
-        "log_offset",
-    ];
+    fn columns() -> Vec<&'static str> {
+        names::<StoredRequest>()
+    }
 
-    fn object(&self) -> Map<String, Value> {
-        let row = &self.row.line;
-        object(
-            Self::COLUMNS,
-            [
-                json!(self.id),
-                json!(moment(row.timestamp)),
-                json!(row.method),
-                json!(row.path),
-                json!(row.query_params),
-                json!(row.headers),
-                json!(row.body),
-                json!(row.content_type),
-                json!(row.status_code),
-                json!(row.response_headers),
-                json!(row.response_body),
-                json!(row.response_time_ms),
-                json!(row.ip_address),
-                json!(row.user_id),
-                json!(row.user_agent),
-                json!(row.session_id),
-                json!(row.extra_data),
-                json!(self.file.0),
-                json!(self.row.log_offset),
-            ],
-        )
+    fn values(&self) -> Vec<(&'static str, Value)> {
+        values(&self.row, self.place(self.row.log_offset))
     }
 
     fn access_line(&self) -> String {
@@ -241,12 +189,12 @@ impl Line<'_> {
     }
 }
 
-/// As Gunicorn writes it: quotes get a backslash, nothing else does.
+/// Writes a text as Gunicorn does: only quotes get a backslash.
 fn quoted(text: &str) -> String {
     one_line(text).replace('"', "\\\"")
 }
 
-/// A row may hold what Gunicorn would have broken the line with.
+/// Escapes what would break the line in two.
 fn one_line(text: &str) -> String {
     if !text.contains(['\n', '\r']) {
         return text.to_owned();

@@ -31,6 +31,7 @@ mod postgres;
 mod rows;
 mod schema;
 mod search;
+mod sql;
 mod sqlite;
 mod sweeper;
 mod tls;
@@ -38,9 +39,9 @@ mod writer;
 
 use std::sync::Arc;
 
+pub use crate::model::{StoredRequest, StoredRow};
 pub use answers::{
-    Committed, FileReport, PastDay, RejectKey, StoredLine, StoredReject, StoredRequest, StoredRow,
-    SweepReport, Table,
+    Committed, FileReport, PastDay, RejectKey, StoredLine, StoredReject, SweepReport, Table,
 };
 pub use error::{Cause, StoreError, chain};
 pub use export::{Exported, write_csv, write_json_lines};

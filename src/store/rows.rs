@@ -1,62 +1,33 @@
-//! Rows of `log_file`, `sweep` and the line tables as values, whichever backend they come from.
-
-use std::net::IpAddr;
+//! Rows of `log_file`, `sweep` and the tables of lines as values, from either database.
 
 use chrono::{DateTime, Utc};
-use serde_json::Value;
-use sqlx::Row;
+use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
-use super::answers::{
-    Committed, FileReport, RejectKey, StoredLine, StoredReject, StoredRequest, StoredRow,
-    SweepReport,
-};
+use super::answers::{Committed, FileReport, StoredLine, StoredReject, SweepReport};
 use super::sqlite::clock;
+use crate::model::columns::Source;
 use crate::model::{
-    Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, RequestLog, ShortHash,
+    Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, RejectedLine, Row,
+    ShortHash, StoredRequest, StoredRow,
 };
 
-/// What [`checkpoint`] reads.
-macro_rules! checkpoint_columns {
-    () => {
-        "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
-         digest_state, committed, size, epoch, format, closed_at"
-    };
-}
-pub(super) use checkpoint_columns;
-
-/// What [`report`] reads.
-macro_rules! report_columns {
-    () => {
-        "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
-         digest_state, committed, size, epoch, format, closed_at, host, owner, time_estimated, lines, stored_rows, \
-         rejected, excluded, reparsed, other_formats, lost_bytes, first_seen_at, committed_at, closed_reason"
-    };
-}
-pub(super) use report_columns;
-
-/// A row whose columns are read by name. Integers may be 32 or 64 bits wide.
-pub(super) trait Columns {
-    fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error>;
-    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error>;
-    fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error>;
-    fn real(&self, column: &str) -> Result<Option<f64>, sqlx::Error>;
-    fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error>;
+/// A row of any table, whose columns are read by name. Integers may be 32 or 64 bits wide.
+pub(super) trait Columns: Source<Error = sqlx::Error> {
     fn flag(&self, column: &str) -> Result<bool, sqlx::Error>;
-    /// A JSON array of texts.
+    /// Reads a JSON array of texts.
     fn list(&self, column: &str) -> Result<Vec<String>, sqlx::Error>;
 }
 
-impl Columns for PgRow {
+impl Source for PgRow {
+    type Error = sqlx::Error;
+
+    fn unreadable(&self, column: &str) -> sqlx::Error {
+        unreadable(column)
+    }
     fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
         self.try_get_unchecked(column)
-    }
-    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
-        self.try_get(column)
-    }
-    fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
-        self.try_get(column)
     }
     fn real(&self, column: &str) -> Result<Option<f64>, sqlx::Error> {
         self.try_get(column)
@@ -65,6 +36,15 @@ impl Columns for PgRow {
         let time: Option<DateTime<Utc>> = self.try_get(column)?;
         Ok(time.map(|time| time.timestamp_micros()))
     }
+    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
+        self.try_get(column)
+    }
+    fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        self.try_get(column)
+    }
+}
+
+impl Columns for PgRow {
     fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
         self.try_get(column)
     }
@@ -76,14 +56,13 @@ impl Columns for PgRow {
     }
 }
 
-impl Columns for SqliteRow {
+impl Source for SqliteRow {
+    type Error = sqlx::Error;
+
+    fn unreadable(&self, column: &str) -> sqlx::Error {
+        unreadable(column)
+    }
     fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
-        self.try_get(column)
-    }
-    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
-        self.try_get(column)
-    }
-    fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
         self.try_get(column)
     }
     fn real(&self, column: &str) -> Result<Option<f64>, sqlx::Error> {
@@ -93,6 +72,15 @@ impl Columns for SqliteRow {
         let text: Option<&str> = self.try_get(column)?;
         text.map(|text| clock::read(text).ok_or_else(|| unreadable(column))).transpose()
     }
+    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
+        self.try_get(column)
+    }
+    fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+        self.try_get(column)
+    }
+}
+
+impl Columns for SqliteRow {
     fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
         self.try_get(column)
     }
@@ -102,7 +90,7 @@ impl Columns for SqliteRow {
     }
 }
 
-/// A column that holds what this program never writes.
+/// Returns the error for a column that holds what this program never writes.
 fn unreadable(column: &str) -> sqlx::Error {
     sqlx::Error::ColumnDecode {
         index: column.to_owned(),
@@ -211,74 +199,12 @@ pub(super) fn sweep(row: &impl Columns) -> Result<SweepReport, sqlx::Error> {
     })
 }
 
-fn json(row: &impl Columns, column: &str) -> Result<Option<Value>, sqlx::Error> {
-    let text = row.text(column)?;
-    text.map(|text| serde_json::from_str(&text).map_err(|_| unreadable(column))).transpose()
-}
-
-fn int4(row: &impl Columns, column: &str) -> Result<Option<i32>, sqlx::Error> {
-    let value = row.int(column)?;
-    value.map(|value| i32::try_from(value).map_err(|_| unreadable(column))).transpose()
-}
-
-fn address(row: &impl Columns, column: &str) -> Result<Option<IpAddr>, sqlx::Error> {
-    let text = row.text(column)?;
-    text.map(|text| text.parse().map_err(|_| unreadable(column))).transpose()
-}
-
-/// A row of `request_log` with `ip_address` and the JSON columns as text.
-pub(super) fn stored_request(row: &impl Columns) -> Result<StoredRequest, sqlx::Error> {
-    let line = RequestLog {
-        timestamp: there("timestamp", row.time("timestamp")?)?,
-        response_time_ms: row.real("response_time_ms")?,
-        status_code: int4(row, "status_code")?,
-        method: row.text("method")?,
-        path: row.text("path")?,
-        query_params: row.text("query_params")?,
-        headers: json(row, "headers")?,
-        body: row.text("body")?,
-        content_type: row.text("content_type")?,
-        response_headers: json(row, "response_headers")?,
-        response_body: row.text("response_body")?,
-        ip_address: address(row, "ip_address")?,
-        user_id: row.text("user_id")?,
-        user_agent: row.text("user_agent")?,
-        session_id: row.text("session_id")?,
-        extra_data: json(row, "extra_data")?,
-    };
-    Ok(StoredRequest { log_offset: count(row, "log_offset")?, line })
-}
-
-/// A row of `gunicorn_log` with `user_ip` and the JSON columns as text.
-pub(super) fn stored(row: &impl Columns) -> Result<StoredRow, sqlx::Error> {
-    Ok(StoredRow {
-        log_offset: count(row, "log_offset")?,
-        timestamp: there("timestamp", row.time("timestamp")?)?,
-        method: row.text("method")?,
-        url: row.text("url")?,
-        host: row.text("host")?,
-        user_id: row.text("user_id")?,
-        user_ip: address(row, "user_ip")?,
-        agent: row.text("agent")?,
-        source: row.text("source")?,
-        protocol: row.text("protocol")?,
-        request: json(row, "request")?,
-        response: json(row, "response")?,
-        headers: json(row, "headers")?,
-        duration: row.int("duration")?,
-        code: int4(row, "code")?,
-        response_bytes: row.int("response_bytes")?,
-        pid: int4(row, "pid")?,
-    })
-}
-
-/// Rows and rejects of one file, in the order of the places that they claim: a row's is in its id.
+/// Reads rows, requests and rejects of one file, in the order of the offsets that their ids hold.
 pub(super) fn lines<R: Columns>(
     file: FileId,
     rows: &[R],
     requests: &[R],
     rejects: &[R],
-    reject_of: fn(&R) -> Result<StoredLine, sqlx::Error>,
 ) -> Result<Vec<(u64, StoredLine)>, sqlx::Error> {
     let mut lines = Vec::with_capacity(rows.len() + requests.len() + rejects.len());
     let place = |row: &R| -> Result<u64, sqlx::Error> {
@@ -286,26 +212,19 @@ pub(super) fn lines<R: Columns>(
         Ok((id - file.row_id(0)) as u64 & (MAX_OFFSET - 1))
     };
     for row in rows {
-        lines.push((place(row)?, StoredLine::Row(Box::new(stored(row)?))));
+        lines.push((place(row)?, StoredLine::Row(Box::new(StoredRow::read(row)?))));
     }
     for row in requests {
-        lines.push((place(row)?, StoredLine::Request(Box::new(stored_request(row)?))));
+        lines.push((place(row)?, StoredLine::Request(Box::new(StoredRequest::read(row)?))));
     }
-    for reject in rejects {
-        lines.push((count(reject, "log_offset")?, reject_of(reject)?));
+    for row in rejects {
+        let reject = RejectedLine::read(row)?;
+        lines.push((reject.log_offset, reject.into()));
     }
     lines.sort_by_key(|(offset, _)| *offset);
     Ok(lines)
 }
 
 pub(super) fn reject(row: &impl Columns) -> Result<StoredReject, sqlx::Error> {
-    Ok(StoredReject {
-        key: RejectKey {
-            file: file(row, "log_file")?,
-            offset: count(row, "log_offset")?,
-            rejected_at: there("rejected_at", row.time("rejected_at")?)?,
-        },
-        reason: there("reason", row.text("reason")?)?,
-        raw: there("raw", row.bytes("raw")?)?,
-    })
+    RejectedLine::read(row).map(Into::into)
 }

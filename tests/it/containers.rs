@@ -313,7 +313,7 @@ for_each_store! {
         let rejects = bench.rejects_of_all().await;
         assert_eq!(rejects.len(), 20);
         for (_, _, reason) in &rejects {
-            assert!(reason.starts_with("has no envelope of a container's log: right is "), "{reason}");
+            assert!(reason.starts_with("has no envelope of a container's log: expected "), "{reason}");
         }
         assert!(rejects.iter().any(|(_, raw, _)| raw == b"torn out of an envelope"));
         assert!(!daemon.has_ended());

@@ -67,6 +67,7 @@ mod rollups;
 mod rotation;
 mod scenarios;
 mod search;
+mod settings;
 mod signals;
 mod store_claims;
 mod store_contract;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use log_ingestd::model::{
-    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, Micros, NewFile, ShortHash,
-    Sighting, Span,
+    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, Micros, NewFile,
+    RejectReason, ShortHash, Sighting, Span,
 };
 use log_ingestd::store::{Location, Store, Writer};
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
@@ -210,7 +210,8 @@ impl Lines {
     }
 
     pub(crate) fn reject(mut self, at: Micros, raw: &[u8]) -> Lines {
-        self.batch.push_reject(self.span.file, self.span.to.offset, at, "no closing quote", raw);
+        let reason = RejectReason::UnlikeFormat("no closing quote".into());
+        self.batch.push_reject(self.span.file, self.span.to.offset, at, &reason, raw);
         self.span.rejected += 1;
         self.line()
     }

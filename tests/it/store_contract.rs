@@ -1,6 +1,6 @@
 //! What every store promises of batches: all of one or nothing, and each line as it was.
 
-use log_ingestd::model::{GunicornLogModel, NewFile};
+use log_ingestd::model::{GunicornLogModel, NewFile, RejectCode};
 use log_ingestd::store::{Committed, StoreError, StoredLine};
 use serde_json::json;
 
@@ -65,8 +65,8 @@ async fn what_was_committed_is_read_back_exactly(place: Place) {
     assert_eq!(row.headers, Some(headers));
 
     let reject = writer.line_at(at.file, LINE).await.unwrap();
-    let reason = "no closing quote".to_owned();
-    assert_eq!(reject, Some(StoredLine::Reject { reason, raw: raw.to_vec() }));
+    let (code, reason) = (Some(RejectCode::UnlikeFormat), "no closing quote".to_owned());
+    assert_eq!(reject, Some(StoredLine::Reject { code, reason, raw: raw.to_vec() }));
     assert_eq!(writer.line_at(at.file, 2 * LINE).await.unwrap(), None);
 
     let found = writer.candidates(&sighting(1, None)).await.unwrap();

@@ -13,9 +13,10 @@ use crate::daemon::{Bench, for_each_store, lines, urls};
 use crate::place::{Lines, NOW, Place, claimed, sighting, until};
 
 /// Where this program's schema leads to.
-pub(crate) const KNOWN: i64 = 2;
+pub(crate) const KNOWN: i64 = 3;
 
 for_every_store!(
+    each_wording_of_older_schemas_gets_its_code,
     nothing_that_an_older_program_writes_is_stored,
     ten_programs_that_start_at_once_upgrade_an_old_database_once,
 );
@@ -104,7 +105,7 @@ for_each_store! {
 
 /// What the older program is told.
 pub(crate) const TOLD: &str =
-    "has schema 3, made by a newer log-ingestd; this one knows schema 2: upgrade it";
+    "has schema 4, made by a newer log-ingestd; this one knows schema 3: upgrade it";
 
 /// Brings the schema to another number, as a migration of that number does, in one transaction. There
 /// is no program yet that has one; the other way round stands for the upgrade of a program.
@@ -201,7 +202,7 @@ async fn nothing_that_an_older_program_writes_is_stored(place: Place) {
         store.sweeper().await.map(|_| ()),
     ];
     for (nth, result) in results.into_iter().enumerate() {
-        assert!(matches!(result, Err(StoreError::Newer { found: 3, .. })), "{nth}: {result:?}");
+        assert!(matches!(result, Err(StoreError::Newer { found: 4, .. })), "{nth}: {result:?}");
     }
     drop(importer);
     assert_eq!(state(&place).await, before);
@@ -247,6 +248,75 @@ async fn old(place: &Place) {
     }
 }
 
+/// Words of rejects as the schemas 1 and 2 stored them, and their codes.
+const OLD_WORDS: [(&str, &str); 13] = [
+    ("is not UTF-8", "not_utf8"),
+    ("holds NUL, which a text column cannot", "holds_nul"),
+    ("`url` holds NUL (\\u0000), which a text column cannot", "holds_nul"),
+    ("can be read in too many ways", "ambiguous"),
+    ("is longer than 4 MiB: 5000000 bytes, the first 64 KiB are kept", "too_long"),
+    (
+        "is longer than 4 MiB, or has no final piece: 256 KiB of other lines are behind it, or the \
+         end: 70000 bytes, the first 64 KiB are kept",
+        "too_long",
+    ),
+    ("continues the record of the line before it", "continues"),
+    ("has no final piece: 256 KiB of other lines are behind it, or the end", "no_final_piece"),
+    (
+        "has no envelope of a container's log: right is a time, stdout or stderr, P or F and the \
+         text, as in `2016-10-06T00:17:09.669794202Z stdout F text`",
+        "no_envelope",
+    ),
+    (
+        "SQLite database /logs cannot hold a row of the batch: CHECK constraint failed",
+        "refused_by_store",
+    ),
+    ("no closing quote where the format has %(a)s", "unlike_format"),
+    ("`code` is a text; it must be a number from 100 to 599", "unlike_format"),
+    ("is no JSON object", "unlike_format"),
+];
+
+async fn each_wording_of_older_schemas_gets_its_code(place: Place) {
+    old(&place).await;
+    for (offset, (words, _)) in OLD_WORDS.iter().enumerate() {
+        let words = words.replace('\'', "''");
+        let (time, raw) = match place.is_postgres() {
+            true => ("2026-11-24 20:32:32.264463+00", "'\\x6e6f'"),
+            false => ("2026-11-24 20:32:32.264463", "x'6e6f'"),
+        };
+        let row = format!("({offset}, '{time}', 9, '{words}', {raw})");
+        let columns = "log_offset, rejected_at, log_file, reason, raw";
+        place.execute(&format!("INSERT INTO rejected_line ({columns}) VALUES {row}")).await;
+    }
+    let before = place.number("SELECT count(*) FROM rejected_line").await;
+    let store = place.open().await;
+    let codes = "SELECT code FROM rejected_line WHERE log_file = 9 ORDER BY log_offset";
+    assert_eq!(place.texts(codes).await, OLD_WORDS.map(|(_, code)| code));
+    assert_eq!(place.number("SELECT count(*) FROM rejected_line WHERE code <> ''").await, before);
+    // A day that is made after the upgrade has the column too.
+    let mut writer = store.writer("web:1").await.unwrap();
+    let at = claimed(&mut writer, 1).await;
+    writer.commit(&Lines::after(&at).reject(NOW, b"?").batch()).await.unwrap();
+    let code = format!("SELECT code FROM rejected_line WHERE log_file = {}", at.file.0);
+    assert_eq!(place.texts(&code).await, ["unlike_format"]);
+}
+
+/// A sweep may have detached a day and not dropped it; a late line takes the day back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_was_detached_before_an_upgrade_is_taken_back_after_it() {
+    let place = Place::postgres().await;
+    old(&place).await;
+    let day = "ALTER TABLE rejected_line DETACH PARTITION rejected_line_20261124";
+    place.execute(day).await;
+    let store = place.open().await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let at = claimed(&mut writer, 1).await;
+    let rejected_at = NOW + crate::place::DAY; // 2026-11-24
+    writer.commit(&Lines::after(&at).reject(rejected_at, b"?").batch()).await.unwrap();
+    let code = format!("SELECT code FROM rejected_line_20261124 WHERE log_file = {}", at.file.0);
+    assert_eq!(place.texts(&code).await, ["unlike_format"]);
+}
+
 async fn ten_programs_that_start_at_once_upgrade_an_old_database_once(place: Place) {
     old(&place).await;
     let opening: Vec<_> = (0..10).map(|_| tokio::spawn(Store::open(place.location()))).collect();
@@ -255,8 +325,8 @@ async fn ten_programs_that_start_at_once_upgrade_an_old_database_once(place: Pla
     }
     let applied = place.number("SELECT count(*) FROM _sqlx_migrations").await;
     assert_eq!(applied, KNOWN);
-    // The three files had one claim each.
-    assert_eq!(place.number("SELECT count(*) FROM log_file WHERE epoch = 1002").await, 3);
+    // Each of the three files had one claim.
+    assert_eq!(place.number("SELECT count(*) FROM log_file WHERE epoch = 1003").await, 3);
 }
 
 mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
@@ -278,13 +348,16 @@ mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
             let output = bench.run(command);
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
-            assert!(said.contains("has schema 1, this log-ingestd needs schema 2"), "{said}");
+            assert!(said.contains("has schema 1, this log-ingestd needs schema 3"), "{said}");
         }
         let told = bench.succeed(&["migrate", "--dry-run"]);
-        assert_eq!(told, "schema 1 → 2\n  would apply 0002 fence\n");
+        assert_eq!(
+            told,
+            "schema 1 → 3\n  would apply 0002 fence\n  would apply 0003 reject code\n"
+        );
         assert_eq!(state(&bench.place).await, before);
-        assert_eq!(bench.succeed(&["migrate"]), "schema 1 → 2\n");
-        assert_eq!(bench.succeed(&["migrate"]), "schema 2, nothing to do\n");
+        assert_eq!(bench.succeed(&["migrate"]), "schema 1 → 3\n");
+        assert_eq!(bench.succeed(&["migrate"]), "schema 3, nothing to do\n");
 
         for name in ["access.log", "access.log.1", "requests.log"] {
             fs::write(bench.log(name), unpacked(&format!("{name}.gz"))).unwrap();

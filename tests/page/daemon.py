@@ -11,6 +11,8 @@ import time
 
 import logs
 
+# Taken out of the environment: the program would warn of a variable that is no setting.
+PROGRAM = os.environ.pop("LOG_INGESTD_PROGRAM")
 AT = re.compile(r"the page is at (http://\S+/)")
 
 
@@ -38,7 +40,7 @@ class Site:
         self.said = root / "daemon.txt"
         with self.said.open("wb") as said:
             self.daemon = subprocess.Popen(
-                [os.environ["LOG_INGESTD_PROGRAM"], "--watch", str(self.logs), "--database-url", self.store.url,
+                [PROGRAM, "--watch", str(self.logs), "--database-url", self.store.url,
                  "--host", "web1", "--listen", "127.0.0.1:0", "--retention", retention],
                 stdout=said, stderr=said,
             )

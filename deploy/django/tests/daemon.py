@@ -15,6 +15,11 @@ from .stores import ALIAS, Postgres, StoreCase
 PROGRAM = os.environ.get("LOG_INGESTD_PROGRAM")
 
 
+def environment():
+    """The caller's without the program's name: it is no setting, and the daemon would warn of it."""
+    return {name: value for name, value in os.environ.items() if name != "LOG_INGESTD_PROGRAM"}
+
+
 @unittest.skipUnless(PROGRAM, "LOG_INGESTD_PROGRAM names no daemon")
 class DaemonCase(StoreCase):
     """Starts a daemon that watches ``logs`` and creates its tables in a database of its own."""
@@ -42,7 +47,8 @@ class DaemonCase(StoreCase):
         self.said = open(self.directory / "daemon.txt", "wb")
         self.addCleanup(self.said.close)
         self.daemon = subprocess.Popen(
-            [PROGRAM, "--watch", str(self.logs), *self.flags()], stdout=self.said, stderr=self.said
+            [PROGRAM, "--watch", str(self.logs), *self.flags()],
+            env=environment(), stdout=self.said, stderr=self.said,
         )
         self.addCleanup(self.stop)
 
@@ -58,7 +64,7 @@ class DaemonCase(StoreCase):
         """Runs another command of the program, and returns its exit code and its output."""
         done = subprocess.run(
             [PROGRAM, *map(str, command), *self.flags()],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )
         return done.returncode, done.stdout
 

@@ -1,12 +1,11 @@
-//! Where a file and the store disagree, and what either of them says there.
-
-use std::fmt::Debug;
+//! A place where a file and the store disagree, and what each of them says there.
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::Value as Json;
 
-use crate::model::moment;
-use crate::store::{StoredLine, StoredRequest, StoredRow};
+use crate::model::columns::{Place, Value};
+use crate::model::{Row, moment};
+use crate::store::StoredLine;
 
 /// Characters of a value that are shown.
 const SHOWN: usize = 200;
@@ -27,13 +26,13 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Of the file as a whole.
+    /// Returns a difference of the file as a whole.
     pub(crate) fn whole(about: &'static str, file: String, database: String) -> Self {
         Self { offset: None, line: None, about, file, database }
     }
 }
 
-/// A line in few words. Values are those of the row, masked as they are stored.
+/// Describes a line in few words. Values are those of the row, masked as they are stored.
 pub(crate) fn describe(line: &StoredLine) -> String {
     match line {
         StoredLine::Row(row) => {
@@ -50,85 +49,45 @@ pub(crate) fn describe(line: &StoredLine) -> String {
             let code = code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
             short(&format!("the request {method} {path} {code} of {}", moment(line.timestamp)))
         }
-        StoredLine::Reject { reason, raw } => {
+        StoredLine::Reject { reason, raw, .. } => {
             short(&format!("the reject '{}' ({reason})", String::from_utf8_lossy(raw)))
         }
     }
 }
 
-/// Ends with the first of these columns that differs.
-macro_rules! first_of {
-    ($differ:ident, $file:ident, $stored:ident, $($field:ident),*) => {
-        $(if $differ(&$file.$field, &$stored.$field) {
-            return Some((stringify!($field), value(&$file.$field), value(&$stored.$field)));
-        })*
-    };
-}
-
-/// The first column in which two rows differ, with both values. Times are left out if they are
-/// `estimated`.
-pub(crate) fn first_field(
-    file: &StoredRow,
-    stored: &StoredRow,
+/// Returns the first column in which two rows differ, in the order of exports, with both values. Times
+/// are not compared if they are `estimated`.
+pub(crate) fn first_field<T: Row>(
+    file: &T,
+    stored: &T,
     estimated: bool,
 ) -> Option<(&'static str, String, String)> {
-    let times = [file, stored].map(|row| moment(row.timestamp));
-    let [in_file, in_store] = times;
-    if !estimated && file.timestamp != stored.timestamp {
-        return Some(("timestamp", in_file, in_store));
-    }
-    if file.log_offset != stored.log_offset {
-        let offsets = [file, stored].map(|row| row.log_offset.to_string());
-        let [in_file, in_store] = offsets;
-        return Some(("log_offset", in_file, in_store));
-    }
-    first_of!(differ, file, stored, method, url, host, user_id, user_ip, agent, source, protocol);
-    first_of!(json_differs, file, stored, request, response, headers);
-    first_of!(differ, file, stored, duration, code, response_bytes, pid);
-    None
+    let place = Place::default();
+    let both = file.exported(place).into_iter().zip(stored.exported(place));
+    let mut both = both.filter(|((column, _), _)| !(estimated && column.name == "timestamp"));
+    let ((column, in_file), (_, in_store)) =
+        both.find(|((_, one), (_, other))| differ(one, other))?;
+    Some((column.name, words(&in_file), words(&in_store)))
 }
 
-/// The same of two rows of `request_log`.
-pub(crate) fn first_request_field(
-    file: &StoredRequest,
-    stored: &StoredRequest,
-) -> Option<(&'static str, String, String)> {
-    if file.log_offset != stored.log_offset {
-        return Some(("log_offset", file.log_offset.to_string(), stored.log_offset.to_string()));
-    }
-    let (file, stored) = (&file.line, &stored.line);
-    if file.timestamp != stored.timestamp {
-        return Some(("timestamp", moment(file.timestamp), moment(stored.timestamp)));
-    }
-    first_of!(differ, file, stored, method, path, query_params, status_code, response_time_ms);
-    first_of!(differ, file, stored, body, content_type, response_body, ip_address);
-    first_of!(differ, file, stored, user_id, user_agent, session_id);
-    first_of!(json_differs, file, stored, headers, response_headers, extra_data);
-    None
-}
-
-fn differ<T: PartialEq>(one: &T, other: &T) -> bool {
-    one != other
-}
-
-fn json_differs(one: &Option<Value>, other: &Option<Value>) -> bool {
+fn differ(one: &Value<'_>, other: &Value<'_>) -> bool {
     match (one, other) {
-        (Some(one), Some(other)) => !is_same(one, other),
-        (one, other) => one.is_some() != other.is_some(),
+        (Value::Json(one), Value::Json(other)) => !is_same(one, other),
+        (one, other) => one != other,
     }
 }
 
-/// Whether two values say the same: a database may write 1e16 as 10000000000000000.
-fn is_same(one: &Value, other: &Value) -> bool {
+/// Returns whether two values are the same: a database may write 1e16 as 10000000000000000.
+fn is_same(one: &Json, other: &Json) -> bool {
     match (one, other) {
-        (Value::Number(one), Value::Number(other)) if one.is_f64() || other.is_f64() => {
+        (Json::Number(one), Json::Number(other)) if one.is_f64() || other.is_f64() => {
             one.as_f64() == other.as_f64()
         }
-        (Value::Array(one), Value::Array(other)) => {
+        (Json::Array(one), Json::Array(other)) => {
             one.len() == other.len()
                 && one.iter().zip(other).all(|(one, other)| is_same(one, other))
         }
-        (Value::Object(one), Value::Object(other)) => {
+        (Json::Object(one), Json::Object(other)) => {
             one.len() == other.len()
                 && one
                     .iter()
@@ -138,8 +97,18 @@ fn is_same(one: &Value, other: &Value) -> bool {
     }
 }
 
-fn value(value: &Option<impl Debug>) -> String {
-    value.as_ref().map_or_else(|| "NULL".to_owned(), |value| short(&format!("{value:?}")))
+fn words(value: &Value<'_>) -> String {
+    match value {
+        Value::Null => "NULL".to_owned(),
+        Value::Int(number) => number.to_string(),
+        Value::Real(number) => format!("{number:?}"),
+        Value::Time(at) => moment(*at),
+        Value::Text(text) => short(&format!("{text:?}")),
+        Value::Address(address) => address.to_string(),
+        Value::Json(json) => short(&format!("{json:?}")),
+        Value::Captured(pairs) => short(&format!("{pairs:?}")),
+        Value::Bytes(bytes) => short(&format!("{bytes:?}")),
+    }
 }
 
 fn short(text: &str) -> String {

@@ -3,7 +3,7 @@
 use crate::model::Micros;
 use crate::store::StoredLine;
 
-use crate::commands::verify::difference::{Difference, describe, first_field, first_request_field};
+use crate::commands::verify::difference::{Difference, describe, first_field};
 use crate::commands::verify::window::Window;
 
 /// Lines by what became of them.
@@ -111,7 +111,7 @@ impl Page<'_> {
             }
             (Some(line), []) => Err(("line", describe(line), nothing())),
             (Some(StoredLine::Row(wanted)), [(_, StoredLine::Row(stored))]) => {
-                match first_field(wanted, stored, estimated) {
+                match first_field(&**wanted, &**stored, estimated) {
                     Some(difference) => Err(difference),
                     None => {
                         counts.rows += 1;
@@ -120,7 +120,7 @@ impl Page<'_> {
                 }
             }
             (Some(StoredLine::Request(wanted)), [(_, StoredLine::Request(stored))]) => {
-                match first_request_field(wanted, stored) {
+                match first_field(&**wanted, &**stored, false) {
                     Some(difference) => Err(difference),
                     None => {
                         counts.rows += 1;

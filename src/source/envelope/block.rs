@@ -1,15 +1,14 @@
-//! Pieces become lines again.
+//! Joins pieces to lines.
 //!
-//! Two streams are written into one file, so that a line of the other one may stand between the
-//! pieces of a line. A block begins where no stream has an open piece and ends where none has one
-//! again: nearly always that is one physical line. A file is read block by block, and nobody stops
-//! within one, so that what a block gives depends on its own bytes alone: a restart, a check and a
-//! verification see the same lines.
+//! Two streams are written into one file, so a line of one stream may stand between the pieces of
+//! a line of the other. A block begins where no stream has an open piece and ends where none has
+//! one again. Nearly always that is one physical line. A file is read block by block, and reading
+//! never stops within a block. So the lines of a block depend on its own bytes only: a restart,
+//! `check` and `verify` see the same lines.
 //!
-//! A program may leave a line open for as long as it likes. So a block that grows too long, or in
-//! which an open line has waited for its next piece for too long, is ended before the next physical
-//! line ([`Bounds`]). What comes behind is another block, and the rest of an open
-//! line another line.
+//! A program may leave a line open for any time. So a block ends before the next physical line if
+//! it grows too long, or if an open line has waited too long for its next piece ([`Bounds`]). What
+//! follows is another block, and the rest of an open line is another line.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -17,62 +16,65 @@ use std::ops::Range;
 use super::{Envelope, OutputStream};
 use crate::model::Micros;
 
-/// When a block is ended whatever is open in it, in bytes.
+/// The limits at which a block is ended even if a line is open in it, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
-    /// The most that a block has, unless its first physical line alone has more.
+    /// The maximum length of a block, unless its first physical line alone is longer.
     pub most: usize,
-    /// The most that may stand behind a piece before the next of its line begins.
+    /// The maximum distance from a piece to the next piece of its line.
     pub gap: usize,
 }
 
 /// Physical lines whose lines are complete.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Block<'a> {
-    /// Lines, in the order of their first pieces.
+    /// The lines, in the order of their first pieces.
     pub lines: Vec<Joined<'a>>,
-    /// Bytes of the block, the last newline among them.
+    /// The length of the block in bytes, including the last newline.
     pub length: usize,
 }
 
 /// What a program wrote as one line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Joined<'a> {
-    /// Where its first piece begins.
+    /// The offset of its first piece in the block.
     pub at: usize,
-    /// Where the program wrote it; `None` if the physical line has no envelope.
+    /// The stream that the program wrote to; `None` if the physical line has no envelope.
     pub stream: Option<OutputStream>,
     /// When the runtime read its first piece; 0 without an envelope.
     pub time: Micros,
-    /// What was written, without its end; of a physical line without an envelope that line.
+    /// What the program wrote, without the line's end. Without an envelope, the physical line
+    /// itself.
     pub payload: Cow<'a, [u8]>,
-    /// Whether its end is among its pieces; `false` if the block was ended before, or its file.
+    /// Whether the line's end is among its pieces. `false` if the block or the file ended before.
     pub whole: bool,
     /// Its physical lines, without their newlines.
     pieces: Vec<Range<usize>>,
 }
 
+/// Whether more bytes may follow those at hand.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    MayGrow,
+    Final,
+}
+
 impl<'a> Block<'a> {
-    /// The first block of `bytes`, which begin where no piece is open. `None` if it is not complete
-    /// yet.
+    /// Returns the first block of `bytes`, which must begin where no piece is open. Returns `None`
+    /// if the block is not complete yet.
     pub fn first(envelope: Envelope, bytes: &'a [u8], bounds: Bounds) -> Option<Block<'a>> {
-        Self::read(envelope, bytes, bounds, false)
+        Self::read(envelope, bytes, bounds, End::MayGrow)
     }
 
-    /// The same where nothing will come behind `bytes`: a block ends with its last physical line,
-    /// unless nothing but an open line, or two, is in it.
+    /// Returns the first block of `bytes` to which nothing will be appended. The block ends with
+    /// the last physical line, unless it holds open lines only.
     pub fn last(envelope: Envelope, bytes: &'a [u8], bounds: Bounds) -> Option<Block<'a>> {
-        Self::read(envelope, bytes, bounds, true)
+        Self::read(envelope, bytes, bounds, End::Final)
     }
 
-    fn read(
-        envelope: Envelope,
-        bytes: &'a [u8],
-        bounds: Bounds,
-        sealed: bool,
-    ) -> Option<Block<'a>> {
+    fn read(envelope: Envelope, bytes: &'a [u8], bounds: Bounds, end: End) -> Option<Block<'a>> {
         let mut lines: Vec<Joined<'a>> = Vec::with_capacity(1);
-        // Of each stream, the line that is open.
+        // The open line of each stream.
         let mut open: [Option<usize>; 2] = [None; 2];
         let mut at = 0;
         loop {
@@ -82,7 +84,7 @@ impl<'a> Block<'a> {
             let waits_from = opened.clone().map(|line| lines[line].end_at()).min().unwrap_or(at);
             let ended = at > 0 && (length > bounds.most || at - waits_from > bounds.gap);
             let all_open = opened.clone().count() == lines.len();
-            if ended || (sealed && found.is_none() && !all_open) {
+            if ended || (end == End::Final && found.is_none() && !all_open) {
                 opened.for_each(|line| lines[line].whole = false);
                 return Some(Block { lines, length: at });
             }
@@ -121,7 +123,7 @@ impl<'a> Block<'a> {
                     }
                     let last = lines.len() - 1;
                     if piece.ends {
-                        lines[nth.unwrap_or(last)].end();
+                        lines[nth.unwrap_or(last)].strip_return();
                     }
                 }
             }
@@ -134,8 +136,8 @@ impl<'a> Block<'a> {
 }
 
 impl Joined<'_> {
-    /// One `\r` before the end belongs to it.
-    fn end(&mut self) {
+    /// Removes one `\r` at the end of the line.
+    fn strip_return(&mut self) {
         if self.payload.ends_with(b"\r") {
             match &mut self.payload {
                 Cow::Borrowed(payload) => *payload = &payload[..payload.len() - 1],
@@ -144,17 +146,18 @@ impl Joined<'_> {
         }
     }
 
-    /// Where its last piece ends; `bytes` begin where the block does.
+    /// Returns the offset in the block at which the last piece ends.
     pub fn end_at(&self) -> usize {
         self.pieces.last().map_or(self.at, |piece| piece.end)
     }
 
-    /// How many bytes its pieces have.
+    /// Returns the length in bytes of the pieces, with a newline between each.
     pub fn raw_length(&self) -> usize {
         self.pieces.iter().map(|piece| piece.len() + 1).sum::<usize>() - 1
     }
 
-    /// The exact bytes of its pieces, a newline between each, out of those of the block.
+    /// Returns the exact bytes of the pieces, with a newline between each. `bytes` are those of the
+    /// block.
     pub fn raw<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
         let mut pieces = self.pieces.iter().map(|piece| &bytes[piece.clone()]);
         let first = Cow::Borrowed(pieces.next().unwrap_or_default());
@@ -165,7 +168,8 @@ impl Joined<'_> {
         })
     }
 
-    /// The same line `by` bytes later, of a block that is not the first.
+    /// Returns the same line with offsets `by` bytes larger, for a block that does not begin at
+    /// offset 0.
     #[must_use]
     pub fn moved(mut self, by: usize) -> Self {
         self.at += by;
@@ -175,7 +179,7 @@ impl Joined<'_> {
         self
     }
 
-    /// Without what it borrows.
+    /// Returns the line with owned bytes.
     #[must_use]
     pub fn into_owned(self) -> Joined<'static> {
         let Joined { at, stream, time, payload, whole, pieces } = self;
@@ -202,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn pieces_of_two_streams_become_lines_with_the_offsets_of_their_first_pieces() {
+    fn pieces_of_two_streams_are_joined_to_lines() {
         let text = [
             cri("stdout P a\r"),
             cri("stderr F noise"),
@@ -236,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn a_block_that_is_too_long_ends_before_the_line_that_makes_it_so() {
+    fn a_block_ends_before_the_line_that_makes_it_too_long() {
         let text = [cri("stdout P a"), cri("stderr F b"), cri("stderr F c"), cri("stdout F d")];
         let (two, text) = (text[0].len() + text[1].len(), text.concat());
         let right = [(0, "a", false), (text.len() / 4, "b", true)];
@@ -244,7 +248,7 @@ mod tests {
             let bounds = Bounds { most, ..WIDE };
             let block = Block::first(Envelope::Cri, text.as_bytes(), bounds).unwrap();
             assert_eq!((lines(&block), block.length), (right.to_vec(), two));
-            // It is so before the end of that line is known.
+            // The limit applies before the end of that line is known.
             assert_eq!(Block::first(Envelope::Cri, &text.as_bytes()[..=most], bounds), Some(block));
         }
         let gap = two - text.len() / 4;
@@ -258,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_will_not_go_on_ends_a_block_unless_only_open_lines_are_in_it() {
+    fn the_end_of_a_file_ends_a_block_unless_it_holds_open_lines_only() {
         let text = [cri("stdout P a"), cri("stderr P b"), cri("stderr F c"), cri("stdout P d")];
         let text = text.concat();
         let bytes = text.as_bytes();

@@ -1,7 +1,7 @@
-//! Where a stream comes from, and how its bytes get into a file.
+//! Reads standard input or a FIFO, and moves its bytes into a file.
 //!
-//! From a pipe or FIFO by splice(2), so that no byte is ever in this process's memory and nowhere else.
-//! What is no pipe (a terminal, a socket, a file) is read and written.
+//! Bytes of a pipe or FIFO are moved by splice(2), so that no byte is ever in the memory of this
+//! process only. From other files (a terminal, a socket) bytes are read and written.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read};
@@ -16,24 +16,32 @@ use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice, tee};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::PumpError;
-use super::file::SpoolFile;
+use super::{PumpError, SpoolFile};
 
-/// Bytes that are moved at once, at most (1 MiB): all that a pipe usually holds, so that what was
-/// written whole is taken whole.
-const MOST: usize = 1 << 20;
+/// The most bytes moved at once (1 MiB): all that a pipe usually holds, so that a whole write is
+/// taken whole.
+const MAX_MOVED: usize = 1 << 20;
 
-/// Bytes that are looked at, or read, at once (64 KiB).
+/// The number of bytes that are examined or read at once (64 KiB).
 const CHUNK: usize = 64 << 10;
 
-/// What became of a try to move bytes.
+/// How many of the available bytes are moved.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Took {
-    /// So many were moved.
+pub(super) enum Amount {
+    /// All that are available.
+    All,
+    /// Those up to the last line end, if one is seen: the file is to end there.
+    ToLineEnd,
+}
+
+/// The result of an attempt to move bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moved {
+    /// This many bytes were moved.
     Bytes(u64),
-    /// There are none now.
+    /// There are no bytes now.
     Nothing,
-    /// There are none, and nobody is there who could write more.
+    /// There are no bytes, and no writer that could write more.
     End,
 }
 
@@ -41,43 +49,43 @@ pub(super) enum Took {
 #[derive(Debug)]
 pub(super) struct Input {
     file: File,
-    /// Where the FIFO is.
+    /// The path of a FIFO.
     path: Option<PathBuf>,
-    /// Whether the kernel moves its bytes.
+    /// Whether the kernel moves the bytes.
     splices: bool,
-    /// What was read and is not written.
+    /// Bytes that were read and not written yet.
     read: Vec<u8>,
-    /// A pipe in which bytes are looked at before they are moved.
-    glass: Option<(OwnedFd, OwnedFd)>,
+    /// A pipe in which bytes are examined before they are moved.
+    examined: Option<(OwnedFd, OwnedFd)>,
 }
 
 impl Input {
     pub(super) fn standard() -> io::Result<Self> {
-        Ok(Self::of(File::from(io::stdin().as_fd().try_clone_to_owned()?), None))
+        Ok(Self::new(File::from(io::stdin().as_fd().try_clone_to_owned()?), None))
     }
 
-    /// Opens a FIFO. Waits for no writer. Two who read it would each have half of its lines, so it is
-    /// locked (flock).
+    /// Opens a FIFO without waiting for a writer. It is locked (flock), because two readers would
+    /// each get half of its lines.
     pub(super) fn fifo(path: &Path) -> io::Result<Self> {
         let file = open(path)?;
         lock(&file)?;
-        Ok(Self::of(file, Some(path.to_path_buf())))
+        Ok(Self::new(file, Some(path.to_path_buf())))
     }
 
-    fn of(file: File, path: Option<PathBuf>) -> Self {
-        Self { file, path, splices: true, read: Vec::new(), glass: None }
+    fn new(file: File, path: Option<PathBuf>) -> Self {
+        Self { file, path, splices: true, read: Vec::new(), examined: None }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 
-    /// Device and inode.
+    /// Returns device and inode.
     pub(super) fn object(&self) -> io::Result<(u64, u64)> {
         self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
     }
 
-    /// Whether there is something to be had, its end included.
+    /// Returns whether there are bytes, or the end of the stream.
     pub(super) fn is_ready(&self) -> io::Result<bool> {
         if !self.read.is_empty() {
             return Ok(true);
@@ -89,38 +97,38 @@ impl Input {
         }
     }
 
-    /// A FIFO that nobody has open any more is opened again, or it would say so for ever. `false`: its
-    /// path leads to it no more, somebody else has locked it in that moment, or this is no FIFO.
+    /// Opens the FIFO again after its last writer has closed it; otherwise every read would return
+    /// the end. Returns `false` if the path leads to another file or to none, if another reader has
+    /// just locked the FIFO, or if this is not a FIFO.
     pub(super) fn open_again(&mut self) -> io::Result<bool> {
         let Some(path) = &self.path else { return Ok(false) };
         let before = self.object()?;
-        let Ok(again) = open(path).map(|file| Self::of(file, Some(path.clone()))) else {
+        let Ok(again) = open(path).map(|file| Self::new(file, Some(path.clone()))) else {
             return Ok(false);
         };
         if again.object()? != before {
             return Ok(false);
         }
-        self.file.unlock()?; // the lock is the opened file's, not the process's
+        self.file.unlock()?; // the lock belongs to the open file, not to the process
         self.file = again.file;
         Ok(lock(&self.file).is_ok())
     }
 
-    /// Whether a line that was cut at the end of this file may be gone on with: the FIFO, and the pipe
-    /// in it, are as old as that.
-    pub(super) fn may_go_on_with(&self, file: &SpoolFile) -> io::Result<bool> {
+    /// Returns whether the last line of `file`, which was cut, may be continued: the FIFO, and the
+    /// bytes in its pipe, must be older than the file's last write.
+    pub(super) fn may_continue(&self, file: &SpoolFile) -> io::Result<bool> {
         let written = file.file.metadata()?.modified()?;
         let born = self.file.metadata().and_then(|fifo| fifo.created());
-        // Not every file system knows.
-        Ok(written > started() && !born.is_ok_and(|born| born > written))
+        // Some file systems do not know the time of birth.
+        Ok(written > boot_time() && !born.is_ok_and(|born| born > written))
     }
 
-    /// Moves bytes to the end of `to`. With `cut`, none behind the end of the last line that can be
-    /// seen.
-    pub(super) fn take(&mut self, to: &SpoolFile, cut: bool) -> Result<Took, PumpError> {
+    /// Moves bytes to the end of `to`.
+    pub(super) fn take(&mut self, to: &SpoolFile, amount: Amount) -> Result<Moved, PumpError> {
         if self.splices {
-            let length = match cut {
-                true => self.length_of_lines(),
-                false => Ok(MOST),
+            let length = match amount {
+                Amount::ToLineEnd => self.length_of_lines(),
+                Amount::All => Ok(MAX_MOVED),
             };
             let moved = length.and_then(|length| match length {
                 0 => Ok(0),
@@ -130,26 +138,27 @@ impl Input {
                 }
             });
             match moved {
-                Ok(0) => return Ok(Took::End),
-                Ok(bytes) => return Ok(Took::Bytes(bytes as u64)),
-                Err(Errno::AGAIN | Errno::INTR) => return Ok(Took::Nothing),
-                // No pipe, or a file system that does not take bytes in this way.
+                Ok(0) => return Ok(Moved::End),
+                Ok(bytes) => return Ok(Moved::Bytes(bytes as u64)),
+                Err(Errno::AGAIN | Errno::INTR) => return Ok(Moved::Nothing),
+                // The input is not a pipe, or the file system does not take bytes in this way.
                 Err(Errno::INVAL | Errno::BADF | Errno::NOSYS | Errno::OPNOTSUPP) => {
                     self.splices = false;
                 }
                 Err(error) => return Err(PumpError::Spool(error.into())),
             }
         }
-        self.read_and_write(to, cut)
+        self.read_and_write(to, amount)
     }
 
-    /// How many of the bytes in the pipe are whole lines; all of them if there is no end of a line.
+    /// Returns how many bytes in the pipe belong to complete lines; all of them if there is no line
+    /// end.
     fn length_of_lines(&mut self) -> rustix::io::Result<usize> {
-        let glass = match self.glass.take() {
-            Some(glass) => glass,
+        let examined = match self.examined.take() {
+            Some(examined) => examined,
             None => pipe_with(PipeFlags::CLOEXEC)?,
         };
-        let (from, to) = &*self.glass.insert(glass);
+        let (from, to) = &*self.examined.insert(examined);
         let seen = tee(&self.file, to, CHUNK, SpliceFlags::NONBLOCK)?;
         let mut bytes = vec![0; seen];
         let mut filled = 0;
@@ -162,29 +171,29 @@ impl Input {
         Ok(memchr::memrchr(b'\n', &bytes).map_or(seen, |at| at + 1))
     }
 
-    fn read_and_write(&mut self, to: &SpoolFile, cut: bool) -> Result<Took, PumpError> {
+    fn read_and_write(&mut self, to: &SpoolFile, amount: Amount) -> Result<Moved, PumpError> {
         if self.read.is_empty() {
             if !self.is_ready().map_err(PumpError::Input)? {
-                return Ok(Took::Nothing);
+                return Ok(Moved::Nothing);
             }
             let mut bytes = vec![0; CHUNK];
             match self.file.read(&mut bytes) {
-                Ok(0) => return Ok(Took::End),
+                Ok(0) => return Ok(Moved::End),
                 Ok(read) => bytes.truncate(read),
-                Err(error) if is_for_later(&error) => return Ok(Took::Nothing),
+                Err(error) if is_temporary(&error) => return Ok(Moved::Nothing),
                 Err(error) => return Err(PumpError::Input(error)),
             }
             self.read = bytes;
         }
-        let last = memchr::memrchr(b'\n', &self.read).filter(|_| cut);
+        let last = memchr::memrchr(b'\n', &self.read).filter(|_| amount == Amount::ToLineEnd);
         let length = last.map_or(self.read.len(), |at| at + 1);
         let written = to.file.write_at(&self.read[..length], to.end).map_err(PumpError::Spool)?;
         self.read.drain(..written);
-        Ok(Took::Bytes(written as u64))
+        Ok(Moved::Bytes(written as u64))
     }
 }
 
-fn is_for_later(error: &io::Error) -> bool {
+fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
@@ -203,8 +212,8 @@ fn lock(file: &File) -> io::Result<()> {
     })
 }
 
-/// When this machine was started: what was in a pipe before is gone.
-fn started() -> SystemTime {
+/// Returns the start of this machine. Everything that was in a pipe before is lost.
+fn boot_time() -> SystemTime {
     let up = clock_gettime(ClockId::Boottime);
     let up = Duration::from_secs(u64::try_from(up.tv_sec).unwrap_or(0));
     SystemTime::now().checked_sub(up).unwrap_or(UNIX_EPOCH)

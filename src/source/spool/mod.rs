@@ -1,73 +1,73 @@
-//! What comes from a stream is put into files of the daemon's own, which are followed like any other.
+//! Keeps what comes from streams in files of the daemon's own, which are followed like any other.
 //!
-//! A stream cannot be read twice, and a file can. So the bytes of a pipe go into an append-only file
-//! first, and everything that holds for files holds for them from then on. The kernel moves them from
-//! one to the other (splice(2)): killed at any moment, each byte is either still in the pipe or already
-//! in the file. This is the only place where this room writes, and the only files that it removes are
-//! those that it made.
+//! A stream cannot be read twice, but a file can. So the bytes of a pipe go into an append-only
+//! file first, and from then on everything that holds for files holds for them. The kernel moves
+//! the bytes from one to the other (splice(2)). If the process is killed at any moment, each byte
+//! is either still in the pipe or already in the file. This is the only place where `source`
+//! writes, and it removes only files that it made.
 //!
-//! - `name`: of streams and files. No name comes twice.
-//! - `file`: one file while it is written, under a lock.
+//! - This file: the directory, its files and their names. No file name is used twice.
 //! - `input`: standard input or a FIFO, and how its bytes are moved.
-//! - `carry`: one step after the other, and what to wait for.
+//! - `pump`: moves the bytes of one stream, step by step.
 
-mod file;
 mod input;
-mod name;
 mod pump;
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashSet;
-use std::fs::{self, DirBuilder};
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use rustix::fs::Access;
+use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-pub use name::StreamName;
 pub use pump::{PumpControl, PumpError, PumpStep, StreamPump};
 
-use file::SpoolFile;
-
-/// A file that has this many bytes is ended at a line's end, and another one begun (64 MiB).
+/// The size at which a file ends at the next line end, and another one begins (64 MiB).
 const ROTATE_AT: u64 = 64 << 20;
 
-/// A small spool has at least so many files, or nothing in it could be removed before all of it can.
-const FILES_IN_A_SPOOL: u64 = 4;
+/// The least number of files in a full spool. With fewer, nothing could be removed before
+/// everything is stored.
+const MIN_FILES: u64 = 4;
 
 /// A directory of files that hold what came from streams.
 #[derive(Debug)]
 pub struct Spool {
     directory: PathBuf,
-    /// Bytes that may lie here, about.
+    /// The approximate limit of its size, in bytes.
     limit: u64,
-    /// Bytes that may still come before it is worth counting what lies here.
+    /// The bytes that may still come before the files have to be counted again.
     room: AtomicI64,
     written: Mutex<Written>,
-    bell: Notify,
-    /// Whether a file was begun or ended, or a stream has ended, since somebody asked.
+    notify: Notify,
+    /// Whether a file was begun or ended, or a stream has ended, since the last call of
+    /// [`Spool::changed`].
     changed: AtomicBool,
 }
 
-/// Who writes here.
+/// What this process writes here.
 #[derive(Debug, Default)]
 struct Written {
-    /// Files that this process writes.
+    /// The files that this process writes.
     files: HashSet<PathBuf>,
     pumps: Vec<Weak<PumpControl>>,
 }
 
-/// A file of the spool that nobody else writes.
+/// A file of the spool that no other process writes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Spooled {
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
-    /// Whether nothing will be added to it any more.
+    /// Whether nothing will be appended to the file any more.
     pub finished: bool,
 }
 
@@ -81,46 +81,47 @@ pub enum SpoolChange {
 }
 
 impl Spool {
-    /// A spool of at most `limit` bytes, and of what a pipe holds twice: lines are finished.
-    /// The directory is made when there is something to put there.
+    /// Makes a spool of about `limit` bytes. It may exceed the limit by twice the capacity of a
+    /// pipe, because lines are finished. The directory is made when there is something to put
+    /// there.
     pub fn new(directory: PathBuf, limit: u64) -> Self {
         Self {
             directory,
             limit,
             room: AtomicI64::new(0),
             written: Mutex::default(),
-            bell: Notify::new(),
+            notify: Notify::new(),
             changed: AtomicBool::new(false),
         }
     }
 
-    /// Where the files are.
+    /// Returns the directory.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// Bytes that may lie there, about.
+    /// Returns the approximate limit, in bytes.
     pub fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// Whether a file of this path is one of the spool's.
+    /// Returns whether `path` is a path of a spool file.
     pub fn covers(&self, path: &Path) -> bool {
         path.parent() == Some(&self.directory) && StreamName::of(path).is_some()
     }
 
-    /// Makes the directory, if it is not there.
+    /// Makes the directory, if it does not exist.
     ///
     /// # Errors
-    /// One that cannot be made, or in which no files may be made.
+    /// A directory that cannot be made, or in which no file can be made.
     pub fn prepare(&self) -> io::Result<()> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         Ok(rustix::fs::access(&self.directory, Access::WRITE_OK | Access::EXEC_OK)?)
     }
 
-    /// The files that this process writes, and those that nobody writes any more: their last line is
-    /// ended if that is certain, and those without a byte are removed. Files of other processes are
-    /// left to them.
+    /// Returns the files that this process writes, and those that no process writes any more. Of
+    /// the latter, the last line is ended if its rest is certainly lost, and empty files are
+    /// removed. Files that other processes write are left out.
     pub fn files(&self) -> Vec<Spooled> {
         let written = self.written();
         let mut found = Vec::new();
@@ -129,15 +130,16 @@ impl Spool {
                 found.push(Spooled { path, finished: false });
                 continue;
             }
-            // Whatever cannot be locked now can be at the next look.
+            // A file that cannot be locked now may be locked by the next call.
             let Ok(Some(mut file)) = SpoolFile::lock(&path) else { continue };
             if file.end == 0 {
-                let _ = fs::remove_file(&path); // there is nothing in it: the next look tries again
+                let _ = fs::remove_file(&path); // an empty file; the next call tries again
                 continue;
             }
-            // What was in the pipe went with the process; who follows a FIFO looks into it first.
+            // The pipe of standard input ended with its process. A FIFO may still hold the rest of
+            // the line, which its next pump takes.
             if StreamName::of(&path).is_some_and(|stream| stream.is_standard_input()) {
-                let _ = file.end_line(); // a full disk: at the next look
+                let _ = file.end_line(); // the next call tries again if the disk is full
             }
             let finished = file.is_at_line_end().unwrap_or(false);
             found.push(Spooled { path, finished });
@@ -145,16 +147,17 @@ impl Spool {
         found
     }
 
-    /// Removes a finished file, whose `size` bytes are all stored. `false`: somebody goes on with it.
+    /// Removes a finished file whose `size` bytes are all stored. Returns `false` if another writer
+    /// continues with the file.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the system.
     pub fn remove(&self, path: &Path, size: u64) -> io::Result<bool> {
         let written = self.written();
         if written.files.contains(path) {
             return Ok(false);
         }
-        let Some(file) = SpoolFile::lock_in_time(path)? else { return Ok(!path.exists()) };
+        let Some(file) = SpoolFile::lock_with_retries(path)? else { return Ok(!path.exists()) };
         if file.end != size {
             return Ok(false);
         }
@@ -167,7 +170,7 @@ impl Spool {
 
     /// Waits until something has changed and returns what. Cancel-safe.
     pub async fn changed(&self) -> SpoolChange {
-        self.bell.notified().await;
+        self.notify.notified().await;
         match self.changed.swap(false, Ordering::Relaxed) {
             true => SpoolChange::Files,
             false => SpoolChange::Bytes,
@@ -178,7 +181,7 @@ impl Spool {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// All files of the spool, whoever writes them.
+    /// Returns all files of the spool, including those of other processes.
     fn list(&self) -> Vec<PathBuf> {
         let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
         let files = entries.flatten().filter(|it| it.file_type().is_ok_and(|kind| kind.is_file()));
@@ -188,8 +191,8 @@ impl Spool {
         paths
     }
 
-    /// A pump that is to be woken when there is room, or none any more.
-    fn enrol(&self, control: &Arc<PumpControl>) {
+    /// Registers a pump to be woken when there is room, or none any more.
+    fn register(&self, control: &Arc<PumpControl>) {
         let mut written = self.written();
         written.pumps.retain(|pump| pump.strong_count() > 0);
         written.pumps.push(Arc::downgrade(control));
@@ -213,15 +216,15 @@ impl Spool {
                     return Ok(file);
                 }
                 Ok(None) => {}
-                // Of the same microsecond.
+                // A file of the same microsecond.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(error),
             }
         }
     }
 
-    /// The newest leftover of a stream whose last line has no end, to be gone on with; older ones get
-    /// their end.
+    /// Takes the newest leftover file of a stream whose last line has no end, to be continued.
+    /// Older such files get a line end.
     fn resume(&self, stream: &StreamName) -> io::Result<Option<SpoolFile>> {
         let mut written = self.written();
         let mut newest: Option<SpoolFile> = None;
@@ -229,7 +232,7 @@ impl Spool {
             if StreamName::of(&path).as_ref() != Some(stream) || written.files.contains(&path) {
                 continue;
             }
-            let Some(file) = SpoolFile::lock_in_time(&path)? else { continue };
+            let Some(file) = SpoolFile::lock_with_retries(&path)? else { continue };
             if !file.is_at_line_end()?
                 && let Some(mut older) = newest.replace(file)
             {
@@ -240,29 +243,30 @@ impl Spool {
         Ok(newest)
     }
 
-    /// Nothing is written to the file any more, by this process.
+    /// Ends a file: this process does not write to it any more.
     fn end(&self, file: SpoolFile) {
         if file.end == 0 {
-            let _ = fs::remove_file(&file.path); // if not now, the next look does it
+            let _ = fs::remove_file(&file.path); // if this fails, the next listing removes it
         }
         self.written().files.remove(&file.path);
-        drop(file); // and the lock with it
-        self.has_changed();
+        drop(file); // this releases the lock
+        self.notify_files_changed();
     }
 
-    /// Something besides bytes: whoever follows has to look at all files.
-    fn has_changed(&self) {
+    /// Notifies of a change besides new bytes: the follower has to list all files.
+    fn notify_files_changed(&self) {
         self.changed.store(true, Ordering::Relaxed);
-        self.bell.notify_one();
+        self.notify.notify_one();
     }
 
-    /// So many bytes came.
-    fn took(&self, bytes: u64) {
+    /// Notifies of new bytes.
+    fn add_bytes(&self, bytes: u64) {
         self.room.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
-        self.bell.notify_one();
+        self.notify.notify_one();
     }
 
-    /// Whether more may come. What other processes write is theirs to bound.
+    /// Returns whether more bytes may come. Files that other processes write are not counted: those
+    /// processes limit them.
     fn has_room(&self) -> bool {
         if self.room.load(Ordering::Relaxed) > 0 {
             return true;
@@ -278,8 +282,159 @@ impl Spool {
         room > 0
     }
 
-    /// The size at which a file is ended.
+    /// Returns the size at which a file ends.
     fn rotate_at(&self) -> u64 {
-        ROTATE_AT.min(self.limit / FILES_IN_A_SPOOL)
+        ROTATE_AT.min(self.limit / MIN_FILES)
+    }
+}
+
+/// The number of attempts to lock a file. Other processes lock files for a moment, to find out
+/// whether they are free.
+const ATTEMPTS: u32 = 20;
+
+/// The time between two attempts.
+const BETWEEN_ATTEMPTS: Duration = Duration::from_millis(5);
+
+/// A locked file and its length.
+///
+/// The writer holds an exclusive lock (flock) on the file, which ends with the process in every
+/// case. A file that can be locked is a leftover: no process writes to it any more, except that
+/// the next pump of its FIFO may finish a line that was cut.
+#[derive(Debug)]
+struct SpoolFile {
+    file: File,
+    path: PathBuf,
+    /// The size in bytes, where the next byte goes.
+    end: u64,
+}
+
+impl SpoolFile {
+    /// Begins a new file and locks it. Returns `None` if another process took it for an empty
+    /// leftover before it was locked, and removed it.
+    fn create(path: PathBuf) -> io::Result<Option<Self>> {
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).mode(0o600).open(&path)?;
+        file.lock()?;
+        let exists = file.metadata()?.nlink() > 0;
+        Ok(exists.then_some(Self { file, path, end: 0 }))
+    }
+
+    /// Locks an existing file. Returns `None` if another process has locked it, or if it is gone.
+    fn lock(path: &Path) -> io::Result<Option<Self>> {
+        let file = match OpenOptions::new().read(true).write(true).open(path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            file => file?,
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        let metadata = file.metadata()?;
+        let path = path.to_path_buf();
+        Ok((metadata.nlink() > 0).then_some(Self { file, path, end: metadata.len() }))
+    }
+
+    /// Locks an existing file like [`SpoolFile::lock`], with several attempts.
+    fn lock_with_retries(path: &Path) -> io::Result<Option<Self>> {
+        for _ in 1..ATTEMPTS {
+            match Self::lock(path)? {
+                None if path.exists() => std::thread::sleep(BETWEEN_ATTEMPTS),
+                locked => return Ok(locked),
+            }
+        }
+        Self::lock(path)
+    }
+
+    /// Returns whether the file ends at a line end.
+    fn is_at_line_end(&self) -> io::Result<bool> {
+        let Some(last) = self.end.checked_sub(1) else { return Ok(true) };
+        let mut byte = [0];
+        self.file.read_exact_at(&mut byte, last)?;
+        Ok(byte == *b"\n")
+    }
+
+    /// Ends the last line, if it has no end.
+    fn end_line(&mut self) -> io::Result<()> {
+        if !self.is_at_line_end()? {
+            self.file.write_all_at(b"\n", self.end)?;
+            self.end += 1;
+        }
+        Ok(())
+    }
+}
+
+/// The suffix of all spool files.
+const SUFFIX: &str = ".log";
+
+/// The name of standard input.
+const STANDARD_INPUT: &str = "stdin";
+
+/// The maximum length of a stream's name in bytes. File systems take 255, with the time and the
+/// suffix.
+const MAX_NAME: usize = 160;
+
+/// The name of a stream in the spool.
+///
+/// A file is named like `stdin.20261124T203015123456.log`: the stream, and the time at which the
+/// file was begun, to the microsecond. No name is used twice, so the name identifies the file,
+/// although two streams may begin with the same line.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct StreamName(String);
+
+impl StreamName {
+    /// Returns the name of standard input.
+    pub fn standard_input() -> Self {
+        Self(STANDARD_INPUT.to_owned())
+    }
+
+    /// Returns the name of the FIFO at this path: `/run/app/access.fifo` is `run-app-access.fifo`.
+    /// Characters other than letters, digits, `_` and `.` are percent-encoded. A long path is cut
+    /// and told apart by a hash.
+    pub fn fifo(path: &Path) -> Self {
+        let path = path.as_os_str().as_bytes();
+        let mut name = String::new();
+        for (at, &byte) in path.strip_prefix(b"/").unwrap_or(path).iter().enumerate() {
+            match byte {
+                b'/' => name.push('-'),
+                b'.' if at == 0 => name.push_str("%2E"),
+                b'.' | b'_' => name.push(char::from(byte)),
+                _ if byte.is_ascii_alphanumeric() => name.push(char::from(byte)),
+                _ => {
+                    let _ = write!(name, "%{byte:02X}"); // writing to a String cannot fail
+                }
+            }
+        }
+        if name == STANDARD_INPUT {
+            name.insert(0, '-'); // no path has this name
+        }
+        if name.len() > MAX_NAME {
+            let sum = Sha256::digest(path);
+            let end = name.split_off(name.len() - MAX_NAME + 20);
+            name = sum[..8].iter().fold(String::new(), |mut hash, byte| {
+                let _ = write!(hash, "{byte:02x}");
+                hash
+            });
+            name = format!("{name}-{end}");
+        }
+        Self(name)
+    }
+
+    /// Returns the stream whose bytes the file at this path holds; `None` if the path is not that
+    /// of a spool file.
+    pub fn of(path: &Path) -> Option<Self> {
+        let stem = path.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+        let (stream, _time) = stem.rsplit_once('.')?;
+        (!stream.is_empty()).then(|| Self(stream.to_owned()))
+    }
+
+    /// Returns the name of a file that was begun at this time.
+    fn file_name(&self, begun: chrono::DateTime<chrono::Utc>) -> String {
+        format!("{}.{}{SUFFIX}", self.0, begun.format("%Y%m%dT%H%M%S%6f"))
+    }
+
+    /// Returns whether this is standard input. A leftover of standard input is never continued.
+    pub fn is_standard_input(&self) -> bool {
+        self.0 == STANDARD_INPUT
     }
 }

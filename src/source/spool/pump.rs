@@ -1,5 +1,5 @@
-//! Carries the bytes of one stream into the spool, step by step. Every step is short; whoever takes
-//! the steps waits between them, and says what went wrong.
+//! Moves the bytes of one stream into the spool, step by step. Every step is short. The caller
+//! waits between the steps and reports errors.
 
 use std::fs;
 use std::io;
@@ -14,83 +14,91 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 
-use super::file::SpoolFile;
-use super::input::{Input, Took};
-use super::{Spool, StreamName};
+use super::input::{Amount, Input, Moved};
+use super::{Spool, SpoolFile, StreamName};
 use crate::source::lines::MAX_LINE;
 
-/// What a step came to.
+/// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PumpStep {
     /// Bytes were moved; there may be more.
     Moved,
-    /// The stream has nothing for now: [`StreamPump::wait_for_bytes`].
+    /// The stream has no bytes for now. Call [`StreamPump::wait_for_bytes`].
     Idle,
-    /// The spool is full: [`StreamPump::wait_for_room`].
+    /// The spool is full. Call [`StreamPump::wait_for_room`].
     SpoolFull,
     /// The stream has ended, and its last line has an end.
     Ended,
 }
 
-/// What can go wrong. No byte is lost by it.
+/// Why a step failed. No byte is lost.
 #[derive(Debug)]
 pub enum PumpError {
     /// The stream cannot be read.
     Input(io::Error),
-    /// The spool cannot be written: a full disk, or a directory that may not be written.
+    /// The spool cannot be written: the disk is full, or the directory is not writable.
     Spool(io::Error),
 }
 
-/// What a pump is told while it works.
+/// Controls a pump from another thread.
 #[derive(Debug)]
 pub struct PumpControl {
     stopped: AtomicBool,
-    nameless: AtomicBool,
+    path_gone: AtomicBool,
     /// A byte in this pipe ends a wait.
     wakes: OwnedFd,
     waker: OwnedFd,
 }
 
 impl PumpControl {
-    /// Nothing is told yet.
+    /// Makes the control of a pump that is to run.
     ///
     /// # Errors
-    /// No pipe can be had.
+    /// A pipe that cannot be made.
     pub fn new() -> io::Result<Arc<Self>> {
         let (wakes, waker) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
-        let (stopped, nameless) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Arc::new(Self { stopped, nameless, wakes, waker }))
+        let (stopped, path_gone) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Arc::new(Self { stopped, path_gone, wakes, waker }))
     }
 
-    /// No more steps are to be taken.
+    /// Stops the pump: no more steps are to be made.
     pub fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
         self.wake();
     }
 
-    /// Whether [`PumpControl::stop`] was called.
+    /// Returns whether [`PumpControl::stop`] was called.
     pub fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed)
     }
 
-    /// The FIFO's path leads to it no more: it ends with its last writer.
+    /// Reports that the path of the FIFO leads to another file or to none. The pump ends after the
+    /// last writer.
     pub fn path_is_gone(&self) {
-        self.nameless.store(true, Ordering::Relaxed);
+        self.path_gone.store(true, Ordering::Relaxed);
         self.wake();
     }
 
     /// Ends a wait.
     pub(super) fn wake(&self) {
-        let _ = rustix::io::write(&self.waker, &[0]); // a full pipe wakes as well
+        let _ = rustix::io::write(&self.waker, &[0]); // a full pipe ends the wait too
     }
 
-    fn hush(&self) {
+    /// Removes the bytes that ended a wait.
+    fn clear_wakes(&self) {
         let mut bytes = [0; 64];
         while rustix::io::read(&self.wakes, &mut bytes).is_ok_and(|read| read == bytes.len()) {}
     }
 }
 
-/// Carries one stream.
+/// What ends a wait, besides the [`PumpControl`].
+#[derive(Clone, Copy)]
+enum WaitFor {
+    Bytes,
+    Room,
+}
+
+/// Moves the bytes of one stream.
 #[derive(Debug)]
 pub struct StreamPump {
     spool: Arc<Spool>,
@@ -98,34 +106,35 @@ pub struct StreamPump {
     input: Input,
     control: Arc<PumpControl>,
     writing: Option<SpoolFile>,
-    /// Bytes that came since the file should have ended.
+    /// The bytes that came since the file should have ended.
     surplus: u64,
 }
 
 impl StreamPump {
-    /// Carries standard input.
+    /// Makes the pump of standard input.
     ///
     /// # Errors
-    /// Standard input that cannot be had.
+    /// Standard input that is not open.
     pub fn standard_input(spool: Arc<Spool>, control: Arc<PumpControl>) -> io::Result<Self> {
-        Ok(Self::of(spool, StreamName::standard_input(), Input::standard()?, control))
+        Ok(Self::new(spool, StreamName::standard_input(), Input::standard()?, control))
     }
 
-    /// Carries the FIFO at `path`, and goes on with a line that an earlier pump had begun: the rest
-    /// of it is still in the pipe, or with a writer who has it open. If nobody has, it has no rest.
+    /// Makes the pump of the FIFO at `path`. A line that an earlier pump began is continued: its
+    /// rest is in the pipe, or comes from a writer that has the FIFO open. Without such a writer,
+    /// the rest is lost, and the line is ended.
     ///
     /// # Errors
     /// A FIFO that cannot be opened, or a spool that cannot be read.
     pub fn fifo(spool: Arc<Spool>, path: &Path, control: Arc<PumpControl>) -> io::Result<Self> {
-        let mut pump = Self::of(spool, StreamName::fifo(path), Input::fifo(path)?, control);
+        let mut pump = Self::new(spool, StreamName::fifo(path), Input::fifo(path)?, control);
         if let Some(mut file) = pump.spool.resume(&pump.stream)? {
-            let may_go_on = pump.input.may_go_on_with(&file).unwrap_or(false);
-            match may_go_on.then(|| pump.input.take(&file, false)) {
-                Some(Ok(Took::Bytes(bytes))) => file.end += bytes,
-                // A full disk says nothing of the pipe.
-                Some(Ok(Took::Nothing) | Err(_)) => {}
-                Some(Ok(Took::End)) | None => {
-                    let _ = file.end_line(); // a full disk: then it is left as it is
+            let may_continue = pump.input.may_continue(&file).unwrap_or(false);
+            match may_continue.then(|| pump.input.take(&file, Amount::All)) {
+                Some(Ok(Moved::Bytes(bytes))) => file.end += bytes,
+                // A full disk says nothing about the pipe.
+                Some(Ok(Moved::Nothing) | Err(_)) => {}
+                Some(Ok(Moved::End)) | None => {
+                    let _ = file.end_line(); // on a full disk the line stays without an end
                     pump.spool.end(file);
                     return Ok(pump);
                 }
@@ -135,31 +144,31 @@ impl StreamPump {
         Ok(pump)
     }
 
-    fn of(spool: Arc<Spool>, stream: StreamName, input: Input, control: Arc<PumpControl>) -> Self {
-        spool.enrol(&control);
+    fn new(spool: Arc<Spool>, stream: StreamName, input: Input, control: Arc<PumpControl>) -> Self {
+        spool.register(&control);
         Self { spool, stream, input, control, writing: None, surplus: 0 }
     }
 
-    /// Device and inode of what is read.
+    /// Returns device and inode of the stream.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the system.
     pub fn object(&self) -> io::Result<(u64, u64)> {
         self.input.object()
     }
 
-    /// Device and inode of what a path leads to now.
+    /// Returns device and inode of the file at `path`.
     ///
     /// # Errors
-    /// What the system says.
+    /// Errors of the system.
     pub fn object_at(path: &Path) -> io::Result<(u64, u64)> {
         fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
     }
 
-    /// One step.
+    /// Makes one step.
     ///
     /// # Errors
-    /// Nothing is lost; after [`PumpError::Spool`] the step can be taken again.
+    /// No byte is lost. After [`PumpError::Spool`] the step can be repeated.
     pub fn step(&mut self) -> Result<PumpStep, PumpError> {
         let full = !self.spool.has_room();
         let due = |file: &SpoolFile| full || file.end >= self.spool.rotate_at();
@@ -178,9 +187,10 @@ impl StreamPump {
         let mut file = match self.writing.take() {
             Some(file) => file,
             None => {
-                // A FIFO that nobody has opened since does not say that nobody can any more.
-                let nameless = self.control.nameless.load(Ordering::Relaxed);
-                if !nameless && !self.input.is_ready().map_err(PumpError::Input)? {
+                // A FIFO with a path is idle until a writer opens it. One without a path may have
+                // no writer left, which only a read shows.
+                let path_gone = self.control.path_gone.load(Ordering::Relaxed);
+                if !path_gone && !self.input.is_ready().map_err(PumpError::Input)? {
                     return Ok(PumpStep::Idle);
                 }
                 if full {
@@ -189,40 +199,45 @@ impl StreamPump {
                 self.spool.begin(&self.stream).map_err(PumpError::Spool)?
             }
         };
-        let cut = full || file.end >= self.spool.rotate_at();
-        let turn = self.fill(&mut file, cut);
-        match turn {
+        let amount = match full || file.end >= self.spool.rotate_at() {
+            true => Amount::ToLineEnd,
+            false => Amount::All,
+        };
+        let step = self.fill(&mut file, amount);
+        match step {
             Ok(PumpStep::Ended) => self.spool.end(file),
-            // Where there is no room, what is stored of it has to make some.
+            // Without room on the disk, what is stored of the file must be removable, to make some.
             Err(PumpError::Spool(_)) if file.end > 0 && file.is_at_line_end().unwrap_or(false) => {
                 self.spool.end(file);
             }
             _ => self.writing = Some(file),
         }
-        turn
+        step
     }
 
-    /// A step that has a file to put bytes into. With `cut` the file is to end.
-    fn fill(&mut self, file: &mut SpoolFile, cut: bool) -> Result<PumpStep, PumpError> {
-        if cut && self.surplus > MAX_LINE as u64 {
-            // A line that is rejected for its length anyway; its rest will be, too.
+    /// Moves bytes into a file.
+    fn fill(&mut self, file: &mut SpoolFile, amount: Amount) -> Result<PumpStep, PumpError> {
+        if amount == Amount::ToLineEnd && self.surplus > MAX_LINE as u64 {
+            // The line will be rejected for its length anyway, and so will its rest.
             file.end_line().map_err(PumpError::Spool)?;
             return Ok(PumpStep::Moved);
         }
-        match self.input.take(file, cut)? {
-            Took::Bytes(bytes) => {
-                let first = file.end == 0;
+        match self.input.take(file, amount)? {
+            Moved::Bytes(bytes) => {
+                let is_first = file.end == 0;
                 file.end += bytes;
-                self.surplus += if cut { bytes } else { 0 };
-                self.spool.took(bytes);
-                if first {
-                    self.spool.has_changed();
+                if amount == Amount::ToLineEnd {
+                    self.surplus += bytes;
+                }
+                self.spool.add_bytes(bytes);
+                if is_first {
+                    self.spool.notify_files_changed();
                 }
                 Ok(PumpStep::Moved)
             }
-            Took::Nothing => Ok(PumpStep::Idle),
-            // Whoever has closed it will not finish the line.
-            Took::End => {
+            Moved::Nothing => Ok(PumpStep::Idle),
+            // A writer that has closed the stream will not finish its line.
+            Moved::End => {
                 file.end_line().map_err(PumpError::Spool)?;
                 match self.input.open_again().map_err(PumpError::Input)? {
                     true => Ok(PumpStep::Idle),
@@ -232,23 +247,23 @@ impl StreamPump {
         }
     }
 
-    /// Waits until the stream has something, or [`PumpControl`] says something.
+    /// Waits until the stream has bytes or has ended, or until the [`PumpControl`] is used.
     pub fn wait_for_bytes(&self) {
-        self.wait(true, None);
+        self.wait(WaitFor::Bytes, None);
     }
 
-    /// Waits until there may be room, `patience` at most.
+    /// Waits until there may be room, at most `patience`.
     pub fn wait_for_room(&self, patience: Duration) {
-        self.wait(false, Some(patience));
+        self.wait(WaitFor::Room, Some(patience));
     }
 
-    /// The other streams end their files, too, if there is no room: each of them may be what has to
-    /// be removed.
+    /// Wakes the other pumps if the spool is full, so that they end their files. Any of these may
+    /// be the file to be removed.
     pub fn wake_other_pumps(&self) {
         self.spool.wake_all();
     }
 
-    fn wait(&self, bytes: bool, patience: Option<Duration>) {
+    fn wait(&self, what: WaitFor, patience: Option<Duration>) {
         let patience = patience.map(|patience| Timespec {
             tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: patience.subsec_nanos().into(),
@@ -258,20 +273,23 @@ impl StreamPump {
             PollFd::from_borrowed_fd(control, PollFlags::IN),
             PollFd::from_borrowed_fd(self.input.as_fd(), PollFlags::IN),
         ];
-        let fds = if bytes { &mut fds[..] } else { &mut fds[..1] };
-        // An interrupted wait is a short one.
+        let fds = match what {
+            WaitFor::Bytes => &mut fds[..],
+            WaitFor::Room => &mut fds[..1],
+        };
+        // An interrupted wait is only a short one.
         if poll(fds, patience.as_ref()) != Err(Errno::INTR) {
-            self.control.hush();
+            self.control.clear_wakes();
         }
     }
 }
 
 impl Drop for StreamPump {
-    /// A line that is begun stays without an end.
+    /// Leaves the last line without an end.
     fn drop(&mut self) {
         if let Some(file) = self.writing.take() {
             self.spool.end(file);
         }
-        self.spool.has_changed();
+        self.spool.notify_files_changed();
     }
 }

@@ -34,13 +34,13 @@ impl Bench {
         (pump, control)
     }
 
-    /// A writer; somebody has to read already.
+    /// Opens a writer; a pump must read the FIFO already.
     fn writer(&self) -> File {
         OpenOptions::new().write(true).open(self.path()).unwrap()
     }
 
-    /// One that does not wait.
-    fn patient_writer(&self) -> File {
+    /// Opens a writer that does not block.
+    fn nonblocking_writer(&self) -> File {
         let flags = rustix::fs::OFlags::NONBLOCK.bits().cast_signed();
         OpenOptions::new().write(true).custom_flags(flags).open(self.path()).unwrap()
     }
@@ -50,7 +50,7 @@ impl Bench {
     }
 }
 
-/// Writes what the pipe takes now; so many bytes.
+/// Writes what the pipe takes now, and returns the number of bytes.
 fn write_some(writer: &mut File, bytes: &[u8]) -> usize {
     match writer.write(bytes) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
@@ -58,23 +58,23 @@ fn write_some(writer: &mut File, bytes: &[u8]) -> usize {
     }
 }
 
-/// Steps until there is nothing more to do for now.
+/// Makes steps until no more bytes are moved.
 fn run(pump: &mut StreamPump) -> PumpStep {
     loop {
         match pump.step().unwrap() {
             PumpStep::Moved => {}
-            turn => return turn,
+            step => return step,
         }
     }
 }
 
 #[test]
-fn what_is_written_to_a_fifo_is_in_a_file_that_nobody_else_may_read() {
+fn bytes_of_a_fifo_are_in_a_file_that_only_its_owner_may_read() {
     use std::os::unix::fs::PermissionsExt;
     let bench = Bench::new(1 << 30);
     let mut pump = bench.pump();
     assert_eq!(run(&mut pump), PumpStep::Idle);
-    assert_eq!(bench.spool.list(), Vec::<PathBuf>::new(), "nothing came");
+    assert_eq!(bench.spool.list(), Vec::<PathBuf>::new(), "no bytes came");
     let mut writer = bench.writer();
     writer.write_all(b"one\ntw").unwrap();
     assert_eq!(run(&mut pump), PumpStep::Idle);
@@ -88,7 +88,7 @@ fn what_is_written_to_a_fifo_is_in_a_file_that_nobody_else_may_read() {
 }
 
 #[test]
-fn writers_come_and_go_and_the_last_one_to_go_ends_its_line() {
+fn the_line_of_the_last_writer_is_ended() {
     let bench = Bench::new(1 << 30);
     let mut pump = bench.pump();
     for text in ["one\n", "two", "three\n"] {
@@ -99,7 +99,7 @@ fn writers_come_and_go_and_the_last_one_to_go_ends_its_line() {
 }
 
 #[test]
-fn a_line_that_was_cut_is_gone_on_with_while_somebody_has_the_fifo_open() {
+fn a_line_that_was_cut_is_continued_while_a_writer_has_the_fifo_open() {
     let bench = Bench::new(1 << 30);
     let mut pump = bench.pump();
     let mut writer = bench.writer();
@@ -111,7 +111,7 @@ fn a_line_that_was_cut_is_gone_on_with_while_somebody_has_the_fifo_open() {
     writer.write_all(b"lf\n").unwrap();
     run(&mut pump);
     assert_eq!(bench.texts(), ["one\nhalf\n"]);
-    // And if nobody has, what was in the pipe is gone.
+    // Without a writer, what was in the pipe is lost.
     writer.write_all(b"cut").unwrap();
     run(&mut pump);
     drop(pump);
@@ -123,11 +123,11 @@ fn a_line_that_was_cut_is_gone_on_with_while_somebody_has_the_fifo_open() {
 }
 
 #[test]
-fn a_file_ends_at_a_lines_end_and_is_removed_when_it_is_no_longer_written() {
+fn files_end_at_a_line_end_and_are_removed_when_finished() {
     let bench = Bench::new(256 << 10); // files of 64 KiB
     let mut pump = bench.pump();
     let mut writer = bench.writer();
-    let line = format!("{}\n", "x".repeat(1006)); // never where a pipe is full
+    let line = format!("{}\n", "x".repeat(1006)); // no line end where a pipe is full
     let wanted = 200;
     for _ in 0..wanted {
         let (one, other) = line.split_at(500);
@@ -144,17 +144,17 @@ fn a_file_ends_at_a_lines_end_and_is_removed_when_it_is_no_longer_written() {
     let finished: Vec<bool> = files.iter().map(|file| file.finished).collect();
     assert_eq!(finished, [true, true, true, false]);
     let sizes: Vec<u64> = texts.iter().map(|text| text.len() as u64).collect();
-    assert!(!bench.spool.remove(&files[3].path, sizes[3]).unwrap(), "it is written");
+    assert!(!bench.spool.remove(&files[3].path, sizes[3]).unwrap(), "it is still written");
     assert!(!bench.spool.remove(&files[0].path, sizes[0] - 1).unwrap(), "there is more in it");
     assert!(bench.spool.remove(&files[0].path, sizes[0]).unwrap());
     assert_eq!(bench.texts().len(), 3);
 }
 
 #[test]
-fn a_full_spool_takes_the_rest_of_a_line_and_no_more_until_there_is_room() {
+fn a_full_spool_takes_only_the_rest_of_a_line_until_there_is_room() {
     let bench = Bench::new(256 << 10);
     let mut pump = bench.pump();
-    let mut writer = bench.patient_writer();
+    let mut writer = bench.nonblocking_writer();
     let line = |nth: usize| format!("{nth:09} {}\n", "y".repeat(5000));
     let text: String = (0..1000).map(line).collect();
     let (mut sent, mut all, mut was_full) = (0, String::new(), 0);
@@ -179,7 +179,7 @@ fn a_full_spool_takes_the_rest_of_a_line_and_no_more_until_there_is_room() {
     }
     all += &bench.texts().concat();
     assert!(was_full >= 5, "5 MB through 256 KiB");
-    assert!(all == text, "something is missing, or there twice");
+    assert!(all == text, "bytes are missing or doubled");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_fifo_that_is_replaced_is_read_until_its_last_writer_closes_it() {
     assert_eq!(run(&mut pump), PumpStep::Ended);
     assert_eq!(bench.texts(), ["one\ntwo\n"]);
     assert!(bench.spool.files()[0].finished);
-    // One that nobody has open ends at once, and leaves no file.
+    // A FIFO without a writer ends at once, and leaves no file.
     let bench = Bench::new(1 << 30);
     let (mut pump, control) = bench.controlled();
     fs::remove_file(bench.path()).unwrap();
@@ -205,7 +205,7 @@ fn a_fifo_that_is_replaced_is_read_until_its_last_writer_closes_it() {
 }
 
 #[test]
-fn what_another_process_writes_is_left_to_it_and_what_it_left_is_not() {
+fn files_of_another_process_are_left_to_it_and_leftovers_are_not() {
     let bench = Bench::new(1 << 30);
     let other = Spool::new(bench.spool.directory().to_path_buf(), 1 << 30);
     let mut file = other.begin(&StreamName::standard_input()).unwrap();
@@ -217,18 +217,47 @@ fn what_another_process_writes_is_left_to_it_and_what_it_left_is_not() {
     let empty = other.begin(&StreamName::fifo(Path::new("/a"))).unwrap();
     drop((file, empty)); // as a kill does
     assert_eq!(bench.spool.files(), [Spooled { path, finished: true }]);
-    assert_eq!(bench.texts(), ["one\ntwo\n"], "its line has an end, and the empty one is gone");
+    assert_eq!(
+        bench.texts(),
+        ["one\ntwo\n"],
+        "its last line is ended, and the empty file is removed"
+    );
 }
 
 #[test]
 fn a_line_without_an_end_does_not_fill_the_disk() {
     let bench = Bench::new(256 << 10);
     let mut pump = bench.pump();
-    let mut writer = bench.patient_writer();
+    let mut writer = bench.nonblocking_writer();
     let endless = vec![b'z'; 64 << 10];
     while pump.step().unwrap() != PumpStep::SpoolFull {
         write_some(&mut writer, &endless);
     }
     let used: usize = bench.texts().iter().map(String::len).sum();
     assert!((4 << 20..5 << 20).contains(&used), "{used} bytes");
+}
+
+#[test]
+fn a_fifo_is_named_by_its_path_and_names_are_unique() {
+    let name = |path: &str| StreamName::fifo(Path::new(path)).0;
+    assert_eq!(name("/run/app/access.fifo"), "run-app-access.fifo");
+    assert_eq!(name("/run/app-access.fifo"), "run-app%2Daccess.fifo");
+    assert_eq!(name("/.ü"), "%2E%C3%BC");
+    assert_eq!(name("/stdin"), "-stdin");
+    let long = |end: &str| name(&format!("/{}/{end}", "d".repeat(3000)));
+    assert!(long("a").len() <= MAX_NAME && long("a").ends_with("d-a"), "{}", long("a"));
+    assert_ne!(name(&format!("/{}", "d".repeat(3000))), name(&format!("/{}", "d".repeat(3001))));
+}
+
+#[test]
+fn the_name_of_a_file_gives_its_stream() {
+    let begun = chrono::DateTime::from_timestamp_micros(1_795_552_215_123_456).unwrap();
+    for stream in [StreamName::standard_input(), StreamName::fifo(Path::new("/run/a.b/c.fifo"))] {
+        let name = stream.file_name(begun);
+        assert!(name.ends_with(".20261124T203015123456.log"), "{name}");
+        assert_eq!(StreamName::of(Path::new(&format!("/spool/{name}"))), Some(stream));
+    }
+    for other in ["/spool/notes.txt", "/spool/.x.log", "/spool/x.log"] {
+        assert_eq!(StreamName::of(Path::new(other)), None, "{other}");
+    }
 }

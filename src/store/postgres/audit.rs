@@ -1,32 +1,14 @@
 //! What `verify` and `reparse` read: lines by their place, each answer one consistent look.
 
-use sqlx::postgres::PgRow;
 use sqlx::{Connection, Row};
 
-use super::writer::{reject_of, request_columns, row_columns};
 use super::{PgWriter, time};
+use crate::model::columns::Source;
 use crate::model::{FileId, Micros};
 use crate::store::answers::{FileReport, RejectKey, StoredLine, StoredReject};
 use crate::store::error::{StoreError, failed};
-use crate::store::rows::{self, Columns, report_columns};
-
-const REPORT: &str = concat!("SELECT ", report_columns!(), " FROM log_file WHERE id = $1");
-
-const ROWS_BETWEEN: &str = concat!(
-    "SELECT id, ",
-    row_columns!(),
-    " FROM gunicorn_log WHERE id >= $1 AND id < $2 AND log_file = $3 ORDER BY id LIMIT $4"
-);
-
-const REQUESTS_BETWEEN: &str = concat!(
-    "SELECT id, ",
-    request_columns!(),
-    " FROM request_log WHERE id >= $1 AND id < $2 AND log_file = $3 ORDER BY id LIMIT $4"
-);
-
-const REJECTS_BETWEEN: &str = "
-    SELECT log_offset, reason, raw FROM rejected_line
-     WHERE log_file = $1 AND log_offset >= $2 AND log_offset < $3 ORDER BY log_offset LIMIT $4";
+use crate::store::rows;
+use crate::store::sql::{self, IN_POSTGRES};
 
 /// Rows and rejects behind the offset that is stored beside them.
 const BEHIND: &str = "
@@ -40,28 +22,12 @@ const BEHIND: &str = "
                    WHERE r.log_file = $1 AND r.log_file = f.id AND r.log_offset >= f.committed))
       FROM log_file f WHERE f.id = $1";
 
-const STRAYS: &str = "
-    SELECT count(*), min(id)
-      FROM (SELECT id, log_file, log_offset FROM gunicorn_log
-            UNION ALL SELECT id, log_file, log_offset FROM request_log) AS lines
-     WHERE id <> (log_file::bigint << 38) | log_offset";
-
-/// Rejects in the order of their key, until their bytes reach a weight.
-const REJECTS_AFTER: &str = "
-    SELECT log_file, log_offset, rejected_at, reason, raw
-      FROM (SELECT *, sum(length(raw)) OVER (ORDER BY log_file, log_offset, rejected_at)
-                      - length(raw) AS before
-              FROM (SELECT * FROM rejected_line
-                     WHERE (log_file, log_offset, rejected_at) > ($1, $2, $3)
-                     ORDER BY log_file, log_offset, rejected_at LIMIT $4) AS page) AS weighed
-     WHERE before < $5 ORDER BY log_file, log_offset, rejected_at";
-
 impl PgWriter {
     pub(in crate::store) async fn report(
         &mut self,
         file: FileId,
     ) -> Result<Option<FileReport>, StoreError> {
-        let row = sqlx::query(REPORT).bind(file.0).fetch_optional(&mut self.connection).await;
+        let row = sqlx::query(sql::REPORT).bind(file.0).fetch_optional(&mut self.connection).await;
         row.and_then(|row| row.as_ref().map(rows::report).transpose())
             .map_err(failed(&self.backend.name))
     }
@@ -80,8 +46,9 @@ impl PgWriter {
                 .execute(&mut *tx)
                 .await?;
             let mut found = [const { Vec::new() }; 2];
-            for (rows, query) in found.iter_mut().zip([ROWS_BETWEEN, REQUESTS_BETWEEN]) {
-                *rows = sqlx::query(query)
+            let queries = [&IN_POSTGRES.rows_between, &IN_POSTGRES.requests_between];
+            for (rows, query) in found.iter_mut().zip(queries) {
+                *rows = sqlx::query(query.as_str())
                     .bind(file.row_id(from))
                     .bind(file.row_id(from).saturating_add_unsigned(to - from))
                     .bind(file.0)
@@ -89,7 +56,7 @@ impl PgWriter {
                     .fetch_all(&mut *tx)
                     .await?;
             }
-            let rejects = sqlx::query(REJECTS_BETWEEN)
+            let rejects = sqlx::query(IN_POSTGRES.rejects_between.as_str())
                 .bind(file.0)
                 .bind(from as i64)
                 .bind(to as i64)
@@ -98,7 +65,7 @@ impl PgWriter {
                 .await?;
             tx.commit().await?;
             let [rows, requests] = &found;
-            rows::lines(file, rows, requests, &rejects, reject_of)
+            rows::lines(file, rows, requests, &rejects)
         };
         read.await.map_err(failed(&self.backend.name))
     }
@@ -113,7 +80,7 @@ impl PgWriter {
     }
 
     pub(in crate::store) async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {
-        let row = sqlx::query(STRAYS).fetch_one(&mut self.connection).await;
+        let row = sqlx::query(sql::STRAYS).fetch_one(&mut self.connection).await;
         row.and_then(|row| Ok((row.try_get::<i64, _>(0)? as u64, row.try_get(1)?)))
             .map_err(failed(&self.backend.name))
     }
@@ -122,11 +89,9 @@ impl PgWriter {
         &mut self,
         since: Micros,
     ) -> Result<Option<Micros>, StoreError> {
-        let row = sqlx::query("SELECT max(cutoff) AS cutoff FROM sweep WHERE finished_at >= $1")
-            .bind(time(since))
-            .fetch_one(&mut self.connection)
-            .await;
-        row.and_then(|row| Columns::time(&row, "cutoff")).map_err(failed(&self.backend.name))
+        let row =
+            sqlx::query(sql::SWEPT_BEFORE).bind(time(since)).fetch_one(&mut self.connection).await;
+        row.and_then(|row| Source::time(&row, "cutoff")).map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn rejects_after(
@@ -135,7 +100,7 @@ impl PgWriter {
         limit: u32,
         weight: u64,
     ) -> Result<Vec<StoredReject>, StoreError> {
-        let rows = sqlx::query(REJECTS_AFTER)
+        let rows = sqlx::query(sql::REJECTS_AFTER)
             .bind(after.file.0)
             .bind(after.offset as i64)
             .bind(time(after.rejected_at))
@@ -143,7 +108,7 @@ impl PgWriter {
             .bind(weight as i64)
             .fetch_all(&mut self.connection)
             .await;
-        rows.and_then(|rows: Vec<PgRow>| rows.iter().map(rows::reject).collect())
+        rows.and_then(|rows| rows.iter().map(rows::reject).collect())
             .map_err(failed(&self.backend.name))
     }
 }

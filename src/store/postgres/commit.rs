@@ -7,16 +7,10 @@ use super::{PgWriter, citus, rollup};
 use crate::model::{Batch, FileId, Fingerprint, Span, Tuples};
 use crate::store::answers::Table;
 use crate::store::error::{self, StoreError};
+use crate::store::sql;
 
-/// One file: on Citus this goes to the one worker that has it, with its rows.
-const MOVE_ONE: &str = "
-    UPDATE log_file
-       SET committed = $4, size = $5, lines = lines + $6, stored_rows = stored_rows + $7,
-           rejected = rejected + $8, excluded = excluded + $9,
-           head_length = COALESCE($10, head_length), head = COALESCE($11, head),
-           guard_length = $12, guard = $13, digest = $14, digest_state = $15,
-           committed_at = now()
-     WHERE id = $1 AND epoch = $2 AND committed = $3";
+/// One file: Citus sends this to the worker that has the file and its rows.
+const MOVE_ONE: &str = sql::move_one!("now()");
 
 /// Several files in one round trip.
 const MOVE_MANY: &str = "
@@ -171,13 +165,9 @@ async fn move_all(
 }
 
 async fn send(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
-    let rows = &batch.gunicorn_log;
-    copy(connection, Table::GunicornLog, &Batch::GUNICORN_LOG, rows).await?;
-    let requests = &batch.request_log;
-    copy(connection, Table::RequestLog, &Batch::REQUEST_LOG, requests).await?;
-    let rejects = &batch.rejected_line;
-    copy(connection, Table::RejectedLine, &Batch::REJECTED_LINE, rejects).await?;
-    Ok(())
+    copy(connection, Table::GunicornLog, &batch.gunicorn_log).await?;
+    copy(connection, Table::RequestLog, &batch.request_log).await?;
+    copy(connection, Table::RejectedLine, &batch.rejected_line).await
 }
 
 async fn move_one(connection: &mut PgConnection, span: &Span) -> Result<u64, sqlx::Error> {
@@ -232,12 +222,12 @@ async fn move_many(connection: &mut PgConnection, spans: &[Span]) -> Result<u64,
 pub(super) async fn copy(
     connection: &mut PgConnection,
     table: Table,
-    columns: &[&str],
     rows: &Tuples,
 ) -> Result<(), sqlx::Error> {
     if rows.count() == 0 {
         return Ok(());
     }
+    let columns: Vec<&str> = table.declared().iter().map(|column| column.name).collect();
     let statement =
         format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name(), columns.join(", "));
     let mut copy = connection.copy_in_raw(&statement).await?;

@@ -9,7 +9,6 @@ mod citus;
 mod commit;
 mod days;
 mod indexes;
-mod register;
 mod reparse;
 mod rollup;
 mod sweeper;
@@ -28,19 +27,21 @@ use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 use super::answers::{FileReport, SweepReport, Table};
 use super::error::{Explanation, Kind, StoreError, failed, from_migrate, from_sqlx};
 use super::location::Server;
-use super::rows::{self, report_columns};
+use super::rows;
 use super::schema::{self, Schema};
+use super::sql::{FILES, LAST_SWEEP, NEWEST_SCHEMA};
 use super::tls::Tls;
 use crate::model::Micros;
 
 pub(super) use indexes::PgIndexer;
 pub(super) use sweeper::PgSweeper;
-pub(super) use writer::{PgWriter, request_columns, row_columns};
+pub(super) use writer::PgWriter;
 
 pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     schema::migrator([
         (1, "tables", include_str!("../../../migrations/postgres/0001_tables.sql")),
         (2, "fence", include_str!("../../../migrations/postgres/0002_fence.sql")),
+        (3, "reject code", include_str!("../../../migrations/postgres/0003_reject_code.sql")),
     ])
 });
 
@@ -52,9 +53,6 @@ const OLDEST_SERVER: i32 = 140_000;
 
 /// How long a migration waits for a lock: whoever comes meanwhile waits behind it.
 const SHORTLY: &str = "SET lock_timeout = '2s'";
-
-/// The schema of a database that has tables.
-const SCHEMA: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
 
 /// What every session asks for. A stopped, unplugged or unreachable client must lose its locks in
 /// bounded time (keep-alives: 60 s; silence: 120 s), and no statement waits long for a lock that a
@@ -159,7 +157,7 @@ impl Postgres {
 
     /// Refuses tables of any other schema: a newer daemon may have upgraded them meanwhile.
     async fn look_at_schema(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
-        let found = sqlx::query_scalar(SCHEMA).fetch_one(connection).await;
+        let found = sqlx::query_scalar(NEWEST_SCHEMA).fetch_one(connection).await;
         Schema::of(found.map_err(failed(&self.name))?).current(&self.name)
     }
 
@@ -245,7 +243,7 @@ impl Postgres {
         if !row.try_get::<bool, _>(1).map_err(failed(&self.name))? {
             return Ok(Schema::of(None));
         }
-        let found = sqlx::query_scalar(SCHEMA).fetch_one(connection).await;
+        let found = sqlx::query_scalar(NEWEST_SCHEMA).fetch_one(connection).await;
         Ok(Schema::of(found.map_err(failed(&self.name))?))
     }
 
@@ -322,21 +320,17 @@ impl Postgres {
 
     pub(super) async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
         let mut connection = self.connect().await?;
-        let rows = sqlx::query(concat!(
-            "SELECT ",
-            report_columns!(),
-            " FROM log_file WHERE $1::text IS NULL OR host = $1 ORDER BY id"
-        ))
-        .bind(host)
-        .fetch_all(&mut connection)
-        .await
-        .map_err(failed(&self.name))?;
+        let rows = sqlx::query(FILES)
+            .bind(host)
+            .fetch_all(&mut connection)
+            .await
+            .map_err(failed(&self.name))?;
         rows.iter().map(rows::report).collect::<Result<_, _>>().map_err(failed(&self.name))
     }
 
     pub(super) async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
         let mut connection = self.connect().await?;
-        let row = sqlx::query("SELECT * FROM sweep ORDER BY finished_at DESC, id DESC LIMIT 1")
+        let row = sqlx::query(LAST_SWEEP)
             .fetch_optional(&mut connection)
             .await
             .map_err(failed(&self.name))?;

@@ -1,27 +1,19 @@
-//! Rejects become rows: one transaction for some lines of one file.
+//! Makes rows of rejects: one transaction for some lines of one file.
 
 use sqlx::postgres::PgConnection;
 
 use super::commit::{Trouble, copy};
 use super::{PgWriter, rollup, time};
-use crate::model::{Batch, Reparsed};
+use crate::model::Reparsed;
 use crate::store::answers::Table;
 use crate::store::error::StoreError;
-use crate::store::schema::is_our_epoch;
+use crate::store::sql;
 
-/// Before the rejects are touched, as an ingest does before it adds some: whoever has this row
-/// waits for nobody who waits for it.
-///
-/// `jsonb_object` makes json of a text as `to_jsonb` does, whose result may depend on settings: Citus
-/// lets no such function go to a worker.
-const COUNT: &str = concat!(
-    "UPDATE log_file
-       SET rejected = rejected - $2, stored_rows = stored_rows + $3, excluded = excluded + $4,
-           reparsed = reparsed + $2,
-           other_formats = CASE WHEN format = $5 OR other_formats ? $5 THEN other_formats
-                           ELSE other_formats || (jsonb_object(ARRAY['', $5]) -> '') END
-     WHERE id = $1 AND ",
-    is_our_epoch!()
+/// Runs before the rejects are removed, in the order of an ingest: who holds the row of the file waits
+/// for no transaction that waits for it. See `CLAIM` for `jsonb_object`.
+const COUNT: &str = sql::count_reparsed!(
+    "CASE WHEN format = $5 OR other_formats ? $5 THEN other_formats
+          ELSE other_formats || (jsonb_object(ARRAY['', $5]) -> '') END"
 );
 
 const TAKE: &str = "
@@ -53,7 +45,7 @@ async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Tr
         .execute(&mut *connection)
         .await?;
     if counted.rows_affected() != 1 {
-        return Err(Trouble::Moved); // the schema is another one by now
+        return Err(Trouble::Moved); // the schema was upgraded meanwhile
     }
     let taken = sqlx::query(TAKE)
         .bind(lines.file.0)
@@ -64,10 +56,8 @@ async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Tr
     if taken.rows_affected() != lines.taken.len() as u64 {
         return Err(Trouble::Moved);
     }
-    let rows = &lines.rows.gunicorn_log;
-    copy(connection, Table::GunicornLog, &Batch::GUNICORN_LOG, rows).await?;
-    let requests = &lines.rows.request_log;
-    copy(connection, Table::RequestLog, &Batch::REQUEST_LOG, requests).await?;
+    copy(connection, Table::GunicornLog, &lines.rows.gunicorn_log).await?;
+    copy(connection, Table::RequestLog, &lines.rows.request_log).await?;
     rollup::add(connection, &lines.rows.rollup).await?;
     Ok(())
 }

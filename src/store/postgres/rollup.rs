@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use super::{citus, time};
 use crate::model::{Counts, Micros, Period, Rollup};
+use crate::store::sql::{add_classes, class_columns};
 
 /// Counts that one statement adds.
 const AT_ONCE: usize = 256;
@@ -13,20 +14,13 @@ const AT_ONCE: usize = 256;
 macro_rules! add {
     ($table:literal, $column:literal) => {
         concat!(
-            "INSERT INTO ", $table, " AS c
-                    (", $column, ", log_file, informational, successful, redirection, client_error,
-                     server_error, other, response_bytes, durations)
+            "INSERT INTO ", $table, " AS c (", $column, ", log_file, ", class_columns!(),
+            ", response_bytes, durations)
              SELECT n, f, i, s, r, c, e, o, b, d::int8[]
                FROM unnest($1::timestamptz[], $2::int4[], $3::int8[], $4::int8[], $5::int8[],
                            $6::int8[], $7::int8[], $8::int8[], $9::int8[], $10::text[])
                  AS new (n, f, i, s, r, c, e, o, b, d)
-                 ON CONFLICT (", $column, ", log_file) DO UPDATE
-                SET informational = c.informational + excluded.informational,
-                    successful = c.successful + excluded.successful,
-                    redirection = c.redirection + excluded.redirection,
-                    client_error = c.client_error + excluded.client_error,
-                    server_error = c.server_error + excluded.server_error,
-                    other = c.other + excluded.other,
+                 ON CONFLICT (", $column, ", log_file) DO UPDATE SET ", add_classes!(), ",
                     response_bytes =
                         least(9223372036854775807, c.response_bytes::numeric + excluded.response_bytes),
                     durations = CASE WHEN excluded.durations = '{}' THEN c.durations ELSE ARRAY(

@@ -23,6 +23,7 @@ use super::{Postgres, citus, lock, rollup, time};
 use crate::model::Micros;
 use crate::store::answers::{SweepReport, Table};
 use crate::store::error::{self, StoreError, failed};
+use crate::store::sql::RECORD_SWEEP;
 use crate::store::sweeper::DayRemoved;
 
 const DAY_US: i64 = 86_400_000_000;
@@ -200,22 +201,18 @@ impl PgSweeper {
         &mut self,
         report: &SweepReport,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO sweep (host, started_at, finished_at, cutoff, next_at, gunicorn_removed,
-                                request_removed, rejected_removed)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
-        )
-        .bind(&report.host)
-        .bind(time(report.started_at))
-        .bind(time(report.finished_at))
-        .bind(time(report.cutoff))
-        .bind(report.next_at.map(time))
-        .bind(report.gunicorn_removed as i64)
-        .bind(report.request_removed as i64)
-        .bind(report.rejected_removed as i64)
-        .execute(&mut self.connection)
-        .await
-        .map_err(failed(&self.backend.name))?;
+        sqlx::query(RECORD_SWEEP)
+            .bind(&report.host)
+            .bind(time(report.started_at))
+            .bind(time(report.finished_at))
+            .bind(time(report.cutoff))
+            .bind(report.next_at.map(time))
+            .bind(report.gunicorn_removed as i64)
+            .bind(report.request_removed as i64)
+            .bind(report.rejected_removed as i64)
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.backend.name))?;
         Ok(())
     }
 }

@@ -3,81 +3,26 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Postgres, lock, time};
-use crate::model::{Checkpoint, FileId, Sighting};
+use crate::model::{
+    Checkpoint, FileId, NewFile, RejectedLine, Row, Sighting, StoredRequest, StoredRow,
+};
 use crate::store::answers::{Committed, StoredLine};
 use crate::store::error::{Explanation, Kind, StoreError, failed};
-use crate::store::rows::{self, Columns, checkpoint_columns};
-use crate::store::schema::next_epoch;
+use crate::store::rows;
+use crate::store::sql::{self, IN_POSTGRES};
 
-const CANDIDATES: &str = concat!(
-    "SELECT ",
-    checkpoint_columns!(),
-    " FROM log_file
-      WHERE host = $1 AND ((device = $2 AND inode = $3) OR (head = $4 AND head_length = $5))
-      ORDER BY id DESC"
+/// Adds the format that a file has had to the others. `jsonb_object` makes JSON of a text as `to_jsonb`
+/// does, whose result may depend on settings: Citus sends no such function to a worker.
+const CLAIM: &str = sql::claim!(
+    "CASE WHEN format = $6 OR other_formats ? format THEN other_formats
+          ELSE other_formats || (jsonb_object(ARRAY['', format]) -> '') END"
 );
 
-/// As for `jsonb_object`, see the one in `reparse`.
-const CLAIM: &str = concat!(
-    "UPDATE log_file SET epoch = ",
-    next_epoch!(),
-    ", path = $2, format = $6, owner = $7,
-            other_formats = CASE WHEN format = $6 OR other_formats ? format THEN other_formats
-                            ELSE other_formats || (jsonb_object(ARRAY['', format]) -> '') END,
-            device = CASE WHEN $3::bigint IS NULL THEN device ELSE $3 END,
-            inode = CASE WHEN $3::bigint IS NULL THEN inode ELSE $4 END,
-            birth = CASE WHEN $3::bigint IS NULL THEN birth ELSE $5 END,
-            closed_at = NULL, closed_reason = NULL, lost_bytes = 0
-      WHERE id = $1 RETURNING ",
-    checkpoint_columns!()
-);
-
-const MOVED: &str = "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2";
-
-const CLOSE: &str = "
-    UPDATE log_file SET closed_at = now(), closed_reason = $4, lost_bytes = $3, size = committed + $3
-     WHERE id = $1 AND epoch = $2";
-
-const LOSE: &str = "UPDATE log_file SET lost_bytes = $3 WHERE id = $1 AND epoch = $2";
-
-const OPEN_FILES: &str = concat!(
-    "SELECT ",
-    checkpoint_columns!(),
-    " FROM log_file WHERE host = $1 AND closed_at IS NULL ORDER BY id"
-);
-
-/// What [`rows::stored`] reads.
-macro_rules! row_columns {
-    () => {
-        "timestamp, log_offset, duration, response_bytes, code, pid, method, url, host, user_id, \
-         host(user_ip) AS user_ip, agent, source, protocol, request::text, response::text, \
-         headers::text"
-    };
-}
-pub(in crate::store) use row_columns;
-
-const ROW_AT: &str =
-    concat!("SELECT ", row_columns!(), " FROM gunicorn_log WHERE id = $1 AND log_file = $2");
-
-/// What [`rows::stored_request`] reads.
-macro_rules! request_columns {
-    () => {
-        "timestamp, log_offset, response_time_ms, status_code, method, path, query_params, \
-         headers::text, body, content_type, response_headers::text, response_body, \
-         host(ip_address) AS ip_address, user_id, user_agent, session_id, extra_data::text"
-    };
-}
-pub(in crate::store) use request_columns;
-
-const REQUEST_AT: &str =
-    concat!("SELECT ", request_columns!(), " FROM request_log WHERE id = $1 AND log_file = $2");
-
-const REJECT_AT: &str =
-    "SELECT reason, raw FROM rejected_line WHERE log_file = $1 AND log_offset = $2";
+const REGISTER: &str = sql::register!("now()");
+const CLOSE: &str = sql::close!("now()");
 
 /// One session: the locks that it holds, and what it last looked at.
 #[derive(Debug)]
@@ -109,6 +54,46 @@ impl PgWriter {
         seen: &Sighting,
     ) -> Result<Vec<Checkpoint>, StoreError> {
         candidates(&mut self.connection, seen).await.map_err(failed(&self.backend.name))
+    }
+
+    /// Two writers may both have found no candidate. The second one to get the lock looks again: a row
+    /// that it does not know is the other's work, and may be of the same file.
+    pub(in crate::store) async fn register(
+        &mut self,
+        files: &[(NewFile, Vec<FileId>)],
+    ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
+        let register = async {
+            let mut tx = self.connection.begin().await?;
+            sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
+                .bind(lock::HOUSE)
+                .bind(lock::REGISTER)
+                .execute(&mut *tx)
+                .await?;
+            let mut registered = Vec::with_capacity(files.len());
+            for (new, known) in files {
+                let again = candidates(&mut tx, &new.sighting).await?;
+                let is_news = |id| !known.contains(id) && !self.registered.contains(id);
+                registered.push(match again.iter().any(|it| is_news(&it.file)) {
+                    true => None,
+                    false => Some(insert(&mut tx, new, &self.owner).await?),
+                });
+            }
+            // Nobody else can know them yet, so this does not wait.
+            let ids: Vec<i32> = registered.iter().flatten().map(|it| it.file.0).collect();
+            sqlx::query("SELECT pg_advisory_lock($1, id) FROM unnest($2::int4[]) AS id")
+                .bind(lock::FILE)
+                .bind(ids)
+                .execute(&mut *tx)
+                .await?;
+            tx.commit().await?;
+            Ok(registered)
+        };
+        let registered = register.await.map_err(failed(&self.backend.name))?;
+        for checkpoint in registered.iter().flatten() {
+            self.registered.insert(checkpoint.file);
+            self.held.insert(checkpoint.file);
+        }
+        Ok(registered)
     }
 
     pub(in crate::store) async fn claim(
@@ -265,7 +250,7 @@ impl PgWriter {
         epoch: i64,
         lost_bytes: u64,
     ) -> Result<(), StoreError> {
-        let done = sqlx::query(LOSE)
+        let done = sqlx::query(sql::LOSE)
             .bind(file.0)
             .bind(epoch)
             .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
@@ -280,7 +265,8 @@ impl PgWriter {
         host: &str,
     ) -> Result<Vec<Checkpoint>, StoreError> {
         let files = async {
-            let rows = sqlx::query(OPEN_FILES).bind(host).fetch_all(&mut self.connection).await?;
+            let rows =
+                sqlx::query(sql::OPEN_FILES).bind(host).fetch_all(&mut self.connection).await?;
             rows.iter().map(rows::checkpoint).collect::<Result<_, _>>()
         };
         files.await.map_err(failed(&self.backend.name))
@@ -292,7 +278,7 @@ impl PgWriter {
         epoch: i64,
         path: &str,
     ) -> Result<(), StoreError> {
-        let done = sqlx::query(MOVED)
+        let done = sqlx::query(sql::MOVED)
             .bind(file.0)
             .bind(epoch)
             .bind(path)
@@ -308,29 +294,30 @@ impl PgWriter {
         offset: u64,
     ) -> Result<Option<StoredLine>, StoreError> {
         let line = async {
-            let row = sqlx::query(ROW_AT)
+            let row = sqlx::query(IN_POSTGRES.row_at.as_str())
                 .bind(file.row_id(offset))
                 .bind(file.0)
                 .fetch_optional(&mut self.connection)
                 .await?;
             if let Some(row) = row {
-                return rows::stored(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
+                return StoredRow::read(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
             }
-            let request = sqlx::query(REQUEST_AT)
+            let request = sqlx::query(IN_POSTGRES.request_at.as_str())
                 .bind(file.row_id(offset))
                 .bind(file.0)
                 .fetch_optional(&mut self.connection)
                 .await?;
             if let Some(row) = request {
-                let request = rows::stored_request(&row)?;
+                let request = StoredRequest::read(&row)?;
                 return Ok(Some(StoredLine::Request(Box::new(request))));
             }
-            let reject = sqlx::query(REJECT_AT)
+            let reject = sqlx::query(IN_POSTGRES.reject_at.as_str())
                 .bind(file.0)
                 .bind(offset as i64)
                 .fetch_optional(&mut self.connection)
                 .await?;
-            reject.as_ref().map(reject_of).transpose()
+            let reject = reject.as_ref().map(RejectedLine::read).transpose()?;
+            Ok(reject.map(Into::into))
         };
         line.await.map_err(failed(&self.backend.name))
     }
@@ -373,7 +360,7 @@ pub(super) async fn candidates(
     connection: &mut PgConnection,
     seen: &Sighting,
 ) -> Result<Vec<Checkpoint>, sqlx::Error> {
-    let rows = sqlx::query(CANDIDATES)
+    let rows = sqlx::query(sql::CANDIDATES)
         .bind(&seen.host)
         .bind(seen.key.map(|key| key.device as i64))
         .bind(seen.key.map(|key| key.inode as i64))
@@ -384,9 +371,24 @@ pub(super) async fn candidates(
     rows.iter().map(rows::checkpoint).collect()
 }
 
-pub(super) fn reject_of(row: &PgRow) -> Result<StoredLine, sqlx::Error> {
-    Ok(StoredLine::Reject {
-        reason: row.text("reason")?.unwrap_or_default(),
-        raw: row.bytes("raw")?.unwrap_or_default(),
-    })
+async fn insert(
+    connection: &mut PgConnection,
+    new: &NewFile,
+    owner: &str,
+) -> Result<Checkpoint, sqlx::Error> {
+    let seen = &new.sighting;
+    let row = sqlx::query(REGISTER)
+        .bind(&seen.host)
+        .bind(&seen.path)
+        .bind(seen.key.map(|key| key.device as i64))
+        .bind(seen.key.map(|key| key.inode as i64))
+        .bind(seen.key.and_then(|key| key.birth_us).map(time))
+        .bind(&new.format)
+        .bind(new.time_estimated)
+        .bind(seen.head.map(|head| head.print.0.to_vec()))
+        .bind(seen.head.map(|head| head.length as i32))
+        .bind(owner)
+        .fetch_one(connection)
+        .await?;
+    rows::checkpoint(&row)
 }

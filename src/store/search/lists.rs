@@ -5,7 +5,8 @@ use super::statement::Statement;
 use crate::model::FileId;
 use crate::store::answers::{FileReport, RejectKey, StoredReject};
 use crate::store::error::StoreError;
-use crate::store::rows::{self, Columns, report_columns};
+use crate::store::rows::{self, Columns};
+use crate::store::sql::report_columns;
 use crate::store::sqlite;
 
 /// Files, open ones first, newest first.
@@ -75,7 +76,7 @@ impl Reader {
     ) -> Result<RejectList, StoreError> {
         let mut statement = Statement::default();
         statement.sql(
-            "SELECT r.log_file, r.log_offset, r.rejected_at, r.reason, r.raw, \
+            "SELECT r.log_file, r.log_offset, r.rejected_at, r.code, r.reason, r.raw, \
                     coalesce(f.path, '') AS path \
                FROM rejected_line r LEFT JOIN log_file f ON f.id = r.log_file WHERE 1 = 1",
         );

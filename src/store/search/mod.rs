@@ -3,20 +3,17 @@
 //! All searches share a small pool of connections, which cannot write. Ingest has its own
 //! connection and never waits for a search.
 //!
-//! This is not a query language: a [`Filter`](crate::model::Filter) has fixed fields, and each
-//! query is built here. Only the connection's databases differ; one statement serves both where
-//! they understand it.
+//! This is not a query language: a [`Filter`](crate::model::Filter) has fixed fields, and its SQL is
+//! built here. PostgreSQL and SQLite share a statement where both understand it.
 //!
 //! Files, in reading order: [`statement`] (SQL with parameters), [`condition`] (a filter as SQL),
-//! [`line`] (the two tables' rows), [`page`] (one page of rows), [`pages`] (all pages), [`counts`]
-//! (charts and most frequent values), [`lists`] (files and rejects).
+//! [`rows`] (pages of rows), [`counts`] (charts and most frequent values), [`lists`] (files and
+//! rejects).
 
 mod condition;
 mod counts;
-mod line;
 mod lists;
-mod page;
-mod pages;
+mod rows;
 mod statement;
 
 use std::time::Duration;
@@ -31,8 +28,7 @@ use super::{Backend, Store};
 
 pub use counts::{By, Overview, Point, Top, TopItem};
 pub use lists::{FileList, RejectList};
-pub use page::{Cursor, Direction, FoundRow, RowPage};
-pub use pages::RowPages;
+pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages};
 
 /// Most connections of all searches.
 const MAX_CONNECTIONS: u32 = 4;

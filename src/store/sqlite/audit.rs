@@ -2,24 +2,13 @@
 
 use sqlx::{Connection, Row};
 
-use super::writer::reject_of;
 use super::{SqliteWriter, clock};
+use crate::model::columns::Source;
 use crate::model::{FileId, Micros};
 use crate::store::answers::{FileReport, RejectKey, StoredLine, StoredReject};
 use crate::store::error::{StoreError, failed};
-use crate::store::rows::{self, Columns, report_columns};
-
-const REPORT: &str = concat!("SELECT ", report_columns!(), " FROM log_file WHERE id = ?1");
-
-const ROWS_BETWEEN: &str =
-    "SELECT * FROM gunicorn_log WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
-
-const REQUESTS_BETWEEN: &str =
-    "SELECT * FROM request_log WHERE id >= ?1 AND id < ?2 ORDER BY id LIMIT ?3";
-
-const REJECTS_BETWEEN: &str = "
-    SELECT log_offset, reason, raw FROM rejected_line
-     WHERE log_file = ?1 AND log_offset >= ?2 AND log_offset < ?3 ORDER BY log_offset LIMIT ?4";
+use crate::store::rows;
+use crate::store::sql::{self, IN_SQLITE};
 
 /// Rows and rejects behind the offset that is stored beside them.
 const BEHIND: &str = "
@@ -36,28 +25,12 @@ const BEHIND: &str = "
             ON r.log_file = f.id AND r.log_offset >= f.committed
          WHERE f.id = ?1)";
 
-const STRAYS: &str = "
-    SELECT count(*), min(id)
-      FROM (SELECT id, log_file, log_offset FROM gunicorn_log
-            UNION ALL SELECT id, log_file, log_offset FROM request_log)
-     WHERE id <> (log_file << 38) | log_offset";
-
-/// Rejects in the order of their key, until their bytes reach a weight.
-const REJECTS_AFTER: &str = "
-    SELECT log_file, log_offset, rejected_at, reason, raw
-      FROM (SELECT *, sum(length(raw)) OVER (ORDER BY log_file, log_offset, rejected_at)
-                      - length(raw) AS before
-              FROM (SELECT * FROM rejected_line
-                     WHERE (log_file, log_offset, rejected_at) > (?1, ?2, ?3)
-                     ORDER BY log_file, log_offset, rejected_at LIMIT ?4))
-     WHERE before < ?5 ORDER BY log_file, log_offset, rejected_at";
-
 impl SqliteWriter {
     pub(in crate::store) async fn report(
         &mut self,
         file: FileId,
     ) -> Result<Option<FileReport>, StoreError> {
-        let row = sqlx::query(REPORT).bind(file.0).fetch_optional(&mut self.connection).await;
+        let row = sqlx::query(sql::REPORT).bind(file.0).fetch_optional(&mut self.connection).await;
         row.and_then(|row| row.as_ref().map(rows::report).transpose())
             .map_err(failed(&self.backend.name))
     }
@@ -73,15 +46,17 @@ impl SqliteWriter {
         let read = async {
             let mut tx = self.connection.begin().await?;
             let mut found = [const { Vec::new() }; 2];
-            for (rows, query) in found.iter_mut().zip([ROWS_BETWEEN, REQUESTS_BETWEEN]) {
-                *rows = sqlx::query(query)
+            let queries = [&IN_SQLITE.rows_between, &IN_SQLITE.requests_between];
+            for (rows, query) in found.iter_mut().zip(queries) {
+                *rows = sqlx::query(query.as_str())
                     .bind(file.row_id(from))
                     .bind(file.row_id(from).saturating_add_unsigned(to - from))
+                    .bind(file.0)
                     .bind(limit)
                     .fetch_all(&mut *tx)
                     .await?;
             }
-            let rejects = sqlx::query(REJECTS_BETWEEN)
+            let rejects = sqlx::query(IN_SQLITE.rejects_between.as_str())
                 .bind(file.0)
                 .bind(from as i64)
                 .bind(to as i64)
@@ -90,7 +65,7 @@ impl SqliteWriter {
                 .await?;
             tx.commit().await?;
             let [rows, requests] = &found;
-            rows::lines(file, rows, requests, &rejects, reject_of)
+            rows::lines(file, rows, requests, &rejects)
         };
         read.await.map_err(failed(&self.backend.name))
     }
@@ -105,7 +80,7 @@ impl SqliteWriter {
     }
 
     pub(in crate::store) async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {
-        let row = sqlx::query(STRAYS).fetch_one(&mut self.connection).await;
+        let row = sqlx::query(sql::STRAYS).fetch_one(&mut self.connection).await;
         row.and_then(|row| Ok((row.try_get::<i64, _>(0)? as u64, row.try_get(1)?)))
             .map_err(failed(&self.backend.name))
     }
@@ -114,11 +89,11 @@ impl SqliteWriter {
         &mut self,
         since: Micros,
     ) -> Result<Option<Micros>, StoreError> {
-        let row = sqlx::query("SELECT max(cutoff) AS cutoff FROM sweep WHERE finished_at >= ?1")
+        let row = sqlx::query(sql::SWEPT_BEFORE)
             .bind(clock::text(since))
             .fetch_one(&mut self.connection)
             .await;
-        row.and_then(|row| Columns::time(&row, "cutoff")).map_err(failed(&self.backend.name))
+        row.and_then(|row| Source::time(&row, "cutoff")).map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn rejects_after(
@@ -127,7 +102,7 @@ impl SqliteWriter {
         limit: u32,
         weight: u64,
     ) -> Result<Vec<StoredReject>, StoreError> {
-        let rows = sqlx::query(REJECTS_AFTER)
+        let rows = sqlx::query(sql::REJECTS_AFTER)
             .bind(after.file.0)
             .bind(after.offset as i64)
             .bind(clock::text(after.rejected_at))

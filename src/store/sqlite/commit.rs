@@ -8,17 +8,10 @@ use super::insert::{GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
 use super::rollup;
 use super::writer::{BEGIN, SqliteWriter};
 use crate::model::{Batch, FileId, Span};
-use crate::store::error::StoreError;
-use crate::store::error::failed;
+use crate::store::error::{StoreError, failed};
+use crate::store::sql;
 
-const MOVE: &str = "
-    UPDATE log_file
-       SET committed = ?4, size = ?5, lines = lines + ?6, stored_rows = stored_rows + ?7,
-           rejected = rejected + ?8, excluded = excluded + ?9,
-           head_length = COALESCE(?10, head_length), head = COALESCE(?11, head),
-           guard_length = ?12, guard = ?13, digest = ?14, digest_state = ?15,
-           committed_at = ?16
-     WHERE id = ?1 AND epoch = ?2 AND committed = ?3";
+const MOVE: &str = sql::move_one!("$16");
 
 impl SqliteWriter {
     pub(in crate::store) async fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {

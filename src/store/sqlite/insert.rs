@@ -11,62 +11,36 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
 
 use super::clock;
-use crate::model::{Batch, Field, Tuples};
+use crate::model::columns::Encoding;
+use crate::model::{Field, Tuples};
+use crate::store::answers::Table;
 use crate::store::error::{Explanation, Kind, StoreError, from_sqlx};
 
 /// Rows of a long statement; 256 × 19 parameters, SQLite takes 32,766. With 16 an import takes a
 /// quarter more processor time, with 64 some per cent more, with 1,024 no less.
 const MANY: usize = 256;
 
-pub(super) static GUNICORN_LOG: LazyLock<Insert> = LazyLock::new(|| {
-    use Column::{Inet, Int4, Int8, Json, Text, Time};
-    let columns = [
-        Int8, Time, Int8, Int8, Int8, Int4, Int4, Int4, Text, Text, Text, Text, Inet, Text, Text,
-        Text, Json, Json, Json,
-    ];
-    Insert::new("gunicorn_log", Batch::GUNICORN_LOG, columns)
-});
-
-pub(super) static REQUEST_LOG: LazyLock<Insert> = LazyLock::new(|| {
-    use Column::{Float8, Inet, Int4, Int8, Json, Text, Time};
-    let columns = [
-        Int8, Time, Int8, Float8, Int4, Int4, Text, Text, Text, Json, Text, Text, Json, Text, Inet,
-        Text, Text, Text, Json,
-    ];
-    Insert::new("request_log", Batch::REQUEST_LOG, columns)
-});
-
-pub(super) static REJECTED_LINE: LazyLock<Insert> = LazyLock::new(|| {
-    use Column::{Int4, Int8, Raw, Text, Time};
-    Insert::new("rejected_line", Batch::REJECTED_LINE, [Int8, Time, Int4, Text, Raw])
-});
-
-/// How a column's fields are encoded.
-#[derive(Clone, Copy, Debug)]
-enum Column {
-    Int8,
-    Int4,
-    Float8,
-    Time,
-    Text,
-    Inet,
-    Json,
-    Raw,
-}
+pub(super) static GUNICORN_LOG: LazyLock<Insert> =
+    LazyLock::new(|| Insert::into(Table::GunicornLog));
+pub(super) static REQUEST_LOG: LazyLock<Insert> = LazyLock::new(|| Insert::into(Table::RequestLog));
+pub(super) static REJECTED_LINE: LazyLock<Insert> =
+    LazyLock::new(|| Insert::into(Table::RejectedLine));
 
 /// A table's statements.
 pub(super) struct Insert {
-    columns: Vec<Column>,
+    encodings: Vec<Encoding>,
     many: Arc<str>,
     one: Arc<str>,
 }
 
 impl Insert {
-    fn new<const N: usize>(table: &str, names: [&str; N], columns: [Column; N]) -> Insert {
-        let row = format!("({})", vec!["?"; N].join(", "));
-        let insert = format!("INSERT INTO {table} ({}) VALUES ", names.join(", "));
+    fn into(table: Table) -> Insert {
+        let columns = table.declared();
+        let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+        let row = format!("({})", vec!["?"; columns.len()].join(", "));
+        let insert = format!("INSERT INTO {} ({}) VALUES ", table.name(), names.join(", "));
         Insert {
-            columns: columns.to_vec(),
+            encodings: columns.iter().map(|column| column.encoding).collect(),
             many: format!("{insert}{}", vec![row.as_str(); MANY].join(", ")).into(),
             one: format!("{insert}{row}").into(),
         }
@@ -93,7 +67,7 @@ impl Insert {
         Ok(())
     }
 
-    /// The next statement and its arguments, `None` behind the last row.
+    /// The next statement and its arguments, `None` after the last row.
     fn encode<'a>(
         &self,
         rows: &mut impl Iterator<Item = Vec<Field<'a>>>,
@@ -106,12 +80,12 @@ impl Insert {
             _ => (&self.one, 1),
         };
         let mut arguments = SqliteArguments::default();
-        arguments.reserve(length * self.columns.len(), 0);
+        arguments.reserve(length * self.encodings.len(), 0);
         for row in rows.by_ref().take(length) {
             self.bind(&mut arguments, &row).ok_or_else(|| unreadable(store))?;
         }
         // Too few rows would be bound as NULL, not refused.
-        if arguments.len() != length * self.columns.len() {
+        if arguments.len() != length * self.encodings.len() {
             return Err(unreadable(store));
         }
         *left -= length;
@@ -120,23 +94,23 @@ impl Insert {
 
     /// `None` if a field is not what its column says, or text is not UTF-8.
     fn bind(&self, arguments: &mut SqliteArguments, row: &[Field<'_>]) -> Option<()> {
-        if row.len() != self.columns.len() {
+        if row.len() != self.encodings.len() {
             return None;
         }
-        for (column, field) in self.columns.iter().zip(row) {
+        for (encoding, field) in self.encodings.iter().zip(row) {
             let Some(field) = field else {
                 arguments.add(None::<i64>).ok()?;
                 continue;
             };
-            match column {
-                Column::Int8 => arguments.add(i64::from_be_bytes((*field).try_into().ok()?)),
-                Column::Int4 => arguments.add(i32::from_be_bytes((*field).try_into().ok()?)),
-                Column::Float8 => arguments.add(f64::from_be_bytes((*field).try_into().ok()?)),
-                Column::Time => arguments.add(clock::text(Tuples::micros(field)?)),
-                Column::Text => arguments.add(text(field)?),
-                Column::Inet => arguments.add(address(field)?),
-                Column::Json => arguments.add(text(field.get(1..)?)?),
-                Column::Raw => arguments.add(*field),
+            match encoding {
+                Encoding::Int8 => arguments.add(i64::from_be_bytes((*field).try_into().ok()?)),
+                Encoding::Int4 => arguments.add(i32::from_be_bytes((*field).try_into().ok()?)),
+                Encoding::Float8 => arguments.add(f64::from_be_bytes((*field).try_into().ok()?)),
+                Encoding::Time => arguments.add(clock::text(Tuples::micros(field)?)),
+                Encoding::Text => arguments.add(text(field)?),
+                Encoding::Inet => arguments.add(address(field)?),
+                Encoding::Json => arguments.add(text(field.get(1..)?)?),
+                Encoding::Bytes => arguments.add(*field),
             }
             .ok()?;
         }
@@ -151,10 +125,9 @@ fn text(field: &[u8]) -> Option<Arc<str>> {
 
 /// `family, bits, is_cidr, length, bytes…`.
 fn address(field: &[u8]) -> Option<Arc<str>> {
-    let bytes = field.get(4..)?;
-    match <[u8; 4]>::try_from(bytes) {
-        Ok(octets) => Some(dotted(octets)),
-        Err(_) => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?).to_string().into()),
+    match Tuples::address(field)? {
+        IpAddr::V4(address) => Some(dotted(address.octets())),
+        IpAddr::V6(address) => Some(address.to_string().into()),
     }
 }
 

@@ -28,8 +28,9 @@ use sqlx::{ConnectOptions, Connection};
 
 use super::answers::{FileReport, SweepReport};
 use super::error::{StoreError, failed, from_io, from_migrate};
-use super::rows::{self, report_columns};
+use super::rows;
 use super::schema::{self, Schema};
+use super::sql::{FILES, LAST_SWEEP, NEWEST_SCHEMA};
 use owners::Locks;
 
 pub(super) use owners::for_people as owner;
@@ -41,6 +42,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     schema::migrator([
         (1, "tables", include_str!("../../../migrations/sqlite/0001_tables.sql")),
         (2, "fence", include_str!("../../../migrations/sqlite/0002_fence.sql")),
+        (3, "reject code", include_str!("../../../migrations/sqlite/0003_reject_code.sql")),
     ])
 });
 
@@ -163,15 +165,11 @@ impl Sqlite {
 
     pub(super) async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
         let mut connection = self.connect().await?;
-        let rows = sqlx::query(concat!(
-            "SELECT ",
-            report_columns!(),
-            " FROM log_file WHERE ?1 IS NULL OR host = ?1 ORDER BY id"
-        ))
-        .bind(host.map(str::to_owned))
-        .fetch_all(&mut connection)
-        .await
-        .map_err(failed(&self.name))?;
+        let rows = sqlx::query(FILES)
+            .bind(host.map(str::to_owned))
+            .fetch_all(&mut connection)
+            .await
+            .map_err(failed(&self.name))?;
         let files: Result<Vec<FileReport>, _> = rows.iter().map(rows::report).collect();
         let mut files = files.map_err(failed(&self.name))?;
         for file in &mut files {
@@ -182,7 +180,7 @@ impl Sqlite {
 
     pub(super) async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
         let mut connection = self.connect().await?;
-        let row = sqlx::query("SELECT * FROM sweep ORDER BY finished_at DESC, id DESC LIMIT 1")
+        let row = sqlx::query(LAST_SWEEP)
             .fetch_optional(&mut connection)
             .await
             .map_err(failed(&self.name))?;
@@ -197,8 +195,7 @@ async fn found(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::E
     if tables == 0 {
         return Ok(None);
     }
-    let newest = "SELECT max(version) FROM _sqlx_migrations WHERE success";
-    sqlx::query_scalar(newest).fetch_one(connection).await
+    sqlx::query_scalar(NEWEST_SCHEMA).fetch_one(connection).await
 }
 
 /// Makes the directories (0700) and the file (0600) where they do not exist: the rows hold

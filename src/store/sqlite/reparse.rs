@@ -1,4 +1,4 @@
-//! Rejects become rows: one transaction for some lines of one file.
+//! Makes rows of rejects: one transaction for some lines of one file.
 
 use sqlx::Connection;
 
@@ -7,17 +7,11 @@ use super::writer::BEGIN;
 use super::{SqliteWriter, clock, rollup};
 use crate::model::Reparsed;
 use crate::store::error::{StoreError, failed};
-use crate::store::schema::is_our_epoch;
+use crate::store::sql;
 
-const COUNT: &str = concat!(
-    "UPDATE log_file
-       SET rejected = rejected - ?2, stored_rows = stored_rows + ?3, excluded = excluded + ?4,
-           reparsed = reparsed + ?2,
-           other_formats = CASE WHEN format = ?5
-                             OR EXISTS (SELECT 1 FROM json_each(other_formats) WHERE value = ?5)
-                           THEN other_formats ELSE json_insert(other_formats, '$[#]', ?5) END
-     WHERE id = ?1 AND ",
-    is_our_epoch!()
+const COUNT: &str = sql::count_reparsed!(
+    "CASE WHEN format = $5 OR EXISTS (SELECT 1 FROM json_each(other_formats) WHERE value = $5)
+          THEN other_formats ELSE json_insert(other_formats, '$[#]', $5) END"
 );
 
 const TAKE: &str =
@@ -37,7 +31,7 @@ impl SqliteWriter {
                 .execute(&mut *tx)
                 .await?;
             if counted.rows_affected() != 1 {
-                return Ok(false); // the schema is another one by now
+                return Ok(false); // the schema was upgraded meanwhile
             }
             let mut taken = 0;
             for (offset, at) in &lines.taken {

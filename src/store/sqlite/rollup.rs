@@ -4,23 +4,17 @@ use sqlx::SqliteConnection;
 
 use super::clock;
 use crate::model::{Counts, Micros, Period, Rollup, histogram};
+use crate::store::sql::{add_classes, class_columns};
 
 /// A sum of bytes that an integer cannot hold becomes a float in SQLite: it stays at the largest one.
 macro_rules! add {
     ($table:literal, $column:literal) => {
         concat!(
-            "INSERT INTO ", $table, "
-                    (", $column, ", log_file, informational, successful, redirection, client_error,
-                     server_error, other, response_bytes, durations)
+            "INSERT INTO ", $table, " AS c (", $column, ", log_file, ", class_columns!(),
+            ", response_bytes, durations)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
-                 ON CONFLICT (", $column, ", log_file) DO UPDATE
-                SET informational = informational + excluded.informational,
-                    successful = successful + excluded.successful,
-                    redirection = redirection + excluded.redirection,
-                    client_error = client_error + excluded.client_error,
-                    server_error = server_error + excluded.server_error,
-                    other = other + excluded.other,
-                    response_bytes = min(response_bytes + excluded.response_bytes, 9223372036854775807),
+                 ON CONFLICT (", $column, ", log_file) DO UPDATE SET ", add_classes!(), ",
+                    response_bytes = min(c.response_bytes + excluded.response_bytes, 9223372036854775807),
                     durations = excluded.durations"
         )
     };

@@ -11,6 +11,7 @@ use super::{Sqlite, clock, rollup};
 use crate::model::Micros;
 use crate::store::answers::{SweepReport, Table};
 use crate::store::error::{StoreError, failed, from_io};
+use crate::store::sql::RECORD_SWEEP;
 
 /// Pages given back in one transaction: 4 MiB, some milliseconds.
 const PAGES: i64 = 512;
@@ -123,22 +124,18 @@ impl SqliteSweeper {
         &mut self,
         report: &SweepReport,
     ) -> Result<(), StoreError> {
-        sqlx::query(
-            "INSERT INTO sweep (host, started_at, finished_at, cutoff, next_at, gunicorn_removed,
-                                request_removed, rejected_removed)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-        )
-        .bind(report.host.clone())
-        .bind(clock::text(report.started_at))
-        .bind(clock::text(report.finished_at))
-        .bind(clock::text(report.cutoff))
-        .bind(report.next_at.map(clock::text))
-        .bind(report.gunicorn_removed as i64)
-        .bind(report.request_removed as i64)
-        .bind(report.rejected_removed as i64)
-        .execute(&mut self.connection)
-        .await
-        .map_err(failed(&self.backend.name))?;
+        sqlx::query(RECORD_SWEEP)
+            .bind(report.host.clone())
+            .bind(clock::text(report.started_at))
+            .bind(clock::text(report.finished_at))
+            .bind(clock::text(report.cutoff))
+            .bind(report.next_at.map(clock::text))
+            .bind(report.gunicorn_removed as i64)
+            .bind(report.request_removed as i64)
+            .bind(report.rejected_removed as i64)
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.backend.name))?;
         Ok(())
     }
 }

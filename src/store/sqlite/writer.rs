@@ -4,64 +4,26 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use sqlx::Connection;
-use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::sqlite::SqliteConnection;
 
 use super::owners::Alive;
 use super::{Sqlite, clock};
-use crate::model::{Checkpoint, FileId, NewFile, Sighting};
+use crate::model::{
+    Checkpoint, FileId, NewFile, RejectedLine, Row, Sighting, StoredRequest, StoredRow,
+};
 use crate::store::answers::{Committed, StoredLine};
 use crate::store::error::{Explanation, Kind, StoreError, failed, from_io};
-use crate::store::rows::{self, Columns, checkpoint_columns};
-use crate::store::schema::{first_epoch, next_epoch};
+use crate::store::rows;
+use crate::store::sql::{self, IN_SQLITE};
 
-const CANDIDATES: &str = concat!(
-    "SELECT ",
-    checkpoint_columns!(),
-    " FROM log_file
-      WHERE host = ?1 AND ((device = ?2 AND inode = ?3) OR (head = ?4 AND head_length = ?5))
-      ORDER BY id DESC"
+/// Adds the format that a file has had to the others.
+const CLAIM: &str = sql::claim!(
+    "CASE WHEN format = $6 OR EXISTS (SELECT 1 FROM json_each(other_formats) WHERE value = format)
+          THEN other_formats ELSE json_insert(other_formats, '$[#]', format) END"
 );
 
-const REGISTER: &str = concat!(
-    "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated,
-                           first_seen_at, head, head_length, owner, epoch)
-     VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ",
-    first_epoch!(),
-    ") RETURNING ",
-    checkpoint_columns!()
-);
-
-const CLAIM: &str = concat!(
-    "UPDATE log_file SET epoch = ",
-    next_epoch!(),
-    ", path = ?2, format = ?6, owner = ?7,
-            other_formats = CASE WHEN format = ?6
-                              OR EXISTS (SELECT 1 FROM json_each(other_formats) WHERE value = format)
-                            THEN other_formats ELSE json_insert(other_formats, '$[#]', format) END,
-            device = CASE WHEN ?3 IS NULL THEN device ELSE ?3 END,
-            inode = CASE WHEN ?3 IS NULL THEN inode ELSE ?4 END,
-            birth = CASE WHEN ?3 IS NULL THEN birth ELSE ?5 END,
-            closed_at = NULL, closed_reason = NULL, lost_bytes = 0
-      WHERE id = ?1 RETURNING ",
-    checkpoint_columns!()
-);
-
-const MOVED: &str = "UPDATE log_file SET path = ?3 WHERE id = ?1 AND epoch = ?2";
-
-const CLOSE: &str = "
-    UPDATE log_file SET closed_at = ?5, closed_reason = ?4, lost_bytes = ?3, size = committed + ?3
-     WHERE id = ?1 AND epoch = ?2";
-
-const LOSE: &str = "UPDATE log_file SET lost_bytes = ?3 WHERE id = ?1 AND epoch = ?2";
-
-const OPEN_FILES: &str = concat!(
-    "SELECT ",
-    checkpoint_columns!(),
-    " FROM log_file WHERE host = ?1 AND closed_at IS NULL ORDER BY id"
-);
-
-const REJECT_AT: &str =
-    "SELECT reason, raw FROM rejected_line WHERE log_file = ?1 AND log_offset = ?2";
+const REGISTER: &str = sql::register!("$11");
+const CLOSE: &str = sql::close!("$5");
 
 /// A transaction that writes takes the write lock at its beginning: one that began by reading
 /// could not wait for it later, but would fail at once.
@@ -136,10 +98,10 @@ impl SqliteWriter {
                 .bind(seen.key.and_then(|key| key.birth_us).map(clock::text))
                 .bind(new.format.clone())
                 .bind(new.time_estimated)
-                .bind(clock::now())
                 .bind(seen.head.map(|head| head.print.0.to_vec()))
                 .bind(seen.head.map(|head| i64::from(head.length)))
                 .bind(self.alive.owner.clone())
+                .bind(clock::now())
                 .fetch_one(&mut *tx)
                 .await?;
             let checkpoint = rows::checkpoint(&row)?;
@@ -276,7 +238,7 @@ impl SqliteWriter {
         epoch: i64,
         lost_bytes: u64,
     ) -> Result<(), StoreError> {
-        let done = sqlx::query(LOSE)
+        let done = sqlx::query(sql::LOSE)
             .bind(file.0)
             .bind(epoch)
             .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
@@ -291,7 +253,7 @@ impl SqliteWriter {
         host: &str,
     ) -> Result<Vec<Checkpoint>, StoreError> {
         let files = async {
-            let rows = sqlx::query(OPEN_FILES)
+            let rows = sqlx::query(sql::OPEN_FILES)
                 .bind(host.to_owned())
                 .fetch_all(&mut self.connection)
                 .await?;
@@ -306,7 +268,7 @@ impl SqliteWriter {
         epoch: i64,
         path: &str,
     ) -> Result<(), StoreError> {
-        let done = sqlx::query(MOVED)
+        let done = sqlx::query(sql::MOVED)
             .bind(file.0)
             .bind(epoch)
             .bind(path.to_owned())
@@ -322,27 +284,30 @@ impl SqliteWriter {
         offset: u64,
     ) -> Result<Option<StoredLine>, StoreError> {
         let line = async {
-            let row = sqlx::query("SELECT * FROM gunicorn_log WHERE id = ?1")
+            let row = sqlx::query(IN_SQLITE.row_at.as_str())
                 .bind(file.row_id(offset))
+                .bind(file.0)
                 .fetch_optional(&mut self.connection)
                 .await?;
             if let Some(row) = row {
-                return rows::stored(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
+                return StoredRow::read(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
             }
-            let request = sqlx::query("SELECT * FROM request_log WHERE id = ?1")
+            let request = sqlx::query(IN_SQLITE.request_at.as_str())
                 .bind(file.row_id(offset))
+                .bind(file.0)
                 .fetch_optional(&mut self.connection)
                 .await?;
             if let Some(row) = request {
-                let request = rows::stored_request(&row)?;
+                let request = StoredRequest::read(&row)?;
                 return Ok(Some(StoredLine::Request(Box::new(request))));
             }
-            let reject = sqlx::query(REJECT_AT)
+            let reject = sqlx::query(IN_SQLITE.reject_at.as_str())
                 .bind(file.0)
                 .bind(offset as i64)
                 .fetch_optional(&mut self.connection)
                 .await?;
-            reject.as_ref().map(reject_of).transpose()
+            let reject = reject.as_ref().map(RejectedLine::read).transpose()?;
+            Ok(reject.map(Into::into))
         };
         line.await.map_err(failed(&self.backend.name))
     }
@@ -379,7 +344,7 @@ async fn candidates(
     connection: &mut SqliteConnection,
     seen: &Sighting,
 ) -> Result<Vec<Checkpoint>, sqlx::Error> {
-    let rows = sqlx::query(CANDIDATES)
+    let rows = sqlx::query(sql::CANDIDATES)
         .bind(seen.host.clone())
         .bind(seen.key.map(|key| key.device as i64))
         .bind(seen.key.map(|key| key.inode as i64))
@@ -388,11 +353,4 @@ async fn candidates(
         .fetch_all(connection)
         .await?;
     rows.iter().map(rows::checkpoint).collect()
-}
-
-pub(super) fn reject_of(row: &SqliteRow) -> Result<StoredLine, sqlx::Error> {
-    Ok(StoredLine::Reject {
-        reason: row.text("reason")?.unwrap_or_default(),
-        raw: row.bytes("raw")?.unwrap_or_default(),
-    })
 }

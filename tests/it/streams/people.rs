@@ -153,5 +153,5 @@ async fn paths_come_from_the_environment_and_one_stream_is_read_once() {
     let wrong = bench.run(&["--watch", "-", "--spool-limit", "much"]);
     assert_eq!(wrong.status.code(), Some(2));
     let said = String::from_utf8(wrong.stderr).unwrap();
-    assert!(said.contains("'much' is no size") && said.contains("2GiB"), "{said}");
+    assert!(said.contains("invalid size 'much'") && said.contains("2GiB"), "{said}");
 }

@@ -1,12 +1,10 @@
-//! Bytes to complete lines.
+//! Turns the bytes of a file into complete lines.
 //!
-//! A line ends at `\n`, and one `\r` before it belongs to the end. A line without an end stays
-//! unread: whoever wrote its beginning will write the rest. Behind the read position the buffer
-//! keeps the last [`TAIL_FINGERPRINT_LENGTH`] bytes, so that the fingerprint which guards a committed offset
-//! costs no second read. Bytes that were read go into the file's digest, in the pieces in which
-//! they leave the window or are asked for. `long` passes over lines that are too long.
-
-mod long;
+//! A line ends at `\n`, and one `\r` before it belongs to the end. A line without an end stays unread,
+//! because its writer may still be writing it. Before the read position the buffer keeps the last
+//! [`TAIL_FINGERPRINT_LENGTH`] bytes, so that the fingerprint of a committed position needs no second
+//! read. Read bytes go into the digest of the file when they leave the buffer, or when the digest is
+//! needed. A line longer than [`MAX_LINE`] is skipped in turns, and hashed on the way.
 
 use std::io::{self, Read};
 
@@ -14,54 +12,87 @@ use crate::model::{Fingerprint, Position};
 
 use super::digest::Hasher;
 use super::fingerprint::{TAIL_FINGERPRINT_LENGTH, print};
-use long::TooLong;
 
-pub use long::{SkippedLine, TOO_LONG_KEPT};
-
-/// The longest line that is read as one, in bytes (4 MiB).
+/// The longest line that is read as one (4 MiB), in bytes.
 pub const MAX_LINE: usize = 4 << 20;
 
-/// Bytes asked for at a time (256 KiB).
+/// How many bytes of a longer line are kept for its reject (64 KiB).
+pub const TOO_LONG_KEPT: usize = 64 << 10;
+
+/// The number of bytes asked for in one read (256 KiB).
 const READ_SIZE: usize = 256 << 10;
 
 /// One complete line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
-    /// Offset of its first byte in the logical file.
+    /// The offset of the line's first byte in the logical file.
     pub offset: u64,
-    /// Its bytes, without the end; of a line that is too long the first [`TOO_LONG_KEPT`].
+    /// The bytes of the line, without its end. Of a line that is too long, the first
+    /// [`TOO_LONG_KEPT`].
     pub bytes: &'a [u8],
-    /// Offset of the first byte behind its end.
+    /// The offset of the first byte after the line's end.
     pub end: u64,
-    /// Whether it is longer than [`MAX_LINE`], so that `bytes` is not all of it.
+    /// Whether the line is longer than [`MAX_LINE`], so that `bytes` is not all of it.
     pub too_long: bool,
 }
 
-/// A window on a stream of bytes.
+/// A line that has grown past [`MAX_LINE`].
+#[derive(Clone, Debug)]
+struct TooLong {
+    /// The position of its first byte. Its bytes are skipped before the caller takes the line.
+    begin: Position,
+    kept: Vec<u8>,
+    /// The offset after its end, once that is found.
+    end: Option<u64>,
+}
+
+/// A line that is too long and has not ended yet, and how far it was skipped. So other files are
+/// read meanwhile, and none of its bytes is read again when it grows.
+#[derive(Clone, Debug)]
+pub struct SkippedLine {
+    line: TooLong,
+    skipped_to: u64,
+    /// The digest of all bytes before `skipped_to`.
+    hasher: Option<Hasher>,
+}
+
+impl SkippedLine {
+    /// Returns the offset of the line's first byte.
+    pub fn offset(&self) -> u64 {
+        self.line.begin.offset
+    }
+
+    /// Returns the offset after the last skipped byte.
+    pub fn skipped_to(&self) -> u64 {
+        self.skipped_to
+    }
+}
+
+/// A buffer on a stream of bytes, which returns complete lines.
 #[derive(Debug, Default)]
 pub struct Lines {
     buffer: Vec<u8>,
-    /// First unread byte in `buffer`; what is before it is kept for the guard.
+    /// The first unread byte in `buffer`. The bytes before it are kept for the tail fingerprint.
     start: usize,
-    /// First byte in `buffer` that is not filled.
+    /// The first byte in `buffer` that is not filled.
     filled: usize,
-    /// Bytes from `start` on that are known to hold no line end.
+    /// The number of bytes from `start` on that are known to hold no line end.
     searched: usize,
-    /// Offset of `buffer[start]` in the logical file.
+    /// The offset of `buffer[start]` in the logical file.
     offset: u64,
-    /// Knows all bytes of the file before `buffer[hashed]`; `None` if the digest is not wanted, or
-    /// not known where reading began.
+    /// The digest of all bytes of the file before `buffer[hashed]`. `None` if the digest is not
+    /// wanted, or was not known where reading began.
     hasher: Option<Hasher>,
     hashed: usize,
     too_long: Option<TooLong>,
 }
 
 impl Lines {
-    /// Begins anew, with `history` as the bytes just before `mark`, as many as its guard covers.
-    /// From here on the digest is known, if it is known there.
-    pub fn reset(&mut self, mark: &Position, history: &[u8]) {
+    /// Starts at `position`. `history` must be the bytes just before it, as many as a tail
+    /// fingerprint covers. The digest is kept up from here on, if `position` has one.
+    pub fn reset(&mut self, position: &Position, history: &[u8]) {
         self.buffer.truncate(4 * READ_SIZE);
-        self.buffer.shrink_to(4 * READ_SIZE); // one huge line must not keep its memory for ever
+        self.buffer.shrink_to(4 * READ_SIZE); // so that one huge line does not keep its memory
         if self.buffer.len() < history.len() {
             self.buffer.resize(READ_SIZE.max(history.len()), 0);
         }
@@ -69,37 +100,38 @@ impl Lines {
         self.start = history.len();
         self.filled = history.len();
         self.searched = 0;
-        self.offset = mark.offset;
+        self.offset = position.offset;
         self.too_long = None;
-        self.hasher = Hasher::at(mark, history);
+        self.hasher = Hasher::at(position, history);
         self.hashed = self.start;
     }
 
-    /// Offset of the first unread byte.
+    /// Returns the offset of the first unread byte.
     pub fn offset(&self) -> u64 {
         self.too_long.as_ref().map_or(self.offset, |line| line.begin.offset)
     }
 
-    /// Offset behind the last byte that was read from the source.
+    /// Returns the offset after the last byte that was read from the source.
     pub fn read_to(&self) -> u64 {
         self.offset + (self.filled - self.start) as u64
     }
 
-    /// Whether the first unread byte begins a line. It does not behind a last line that was taken
-    /// without its end.
+    /// Returns whether the first unread byte begins a line. It does not after a last line that was
+    /// taken without its end.
     pub fn at_line_start(&self) -> bool {
         self.start == 0 || self.buffer[self.start - 1] == b'\n' || self.too_long.is_some()
     }
 
-    /// Bytes that were read and are no complete line yet.
+    /// Returns the bytes that were read from the source and not taken.
     pub fn partial(&self) -> &[u8] {
         &self.buffer[self.start..self.filled]
     }
 
-    /// Reads once from `source`; 0 bytes is its end for now.
+    /// Reads once from `source` and returns the number of bytes. 0 means the end of the source for
+    /// now.
     ///
     /// # Errors
-    /// What the source says; nothing is lost then.
+    /// Errors of the source. No byte is lost then.
     pub fn fill(&mut self, source: &mut dyn Read) -> io::Result<usize> {
         self.make_room();
         let read = loop {
@@ -112,8 +144,8 @@ impl Lines {
         Ok(read)
     }
 
-    /// Moves the unread bytes, and the guard's before them, to the front, and lets the buffer grow
-    /// while one line fills it.
+    /// Moves the unread bytes, and those for the tail fingerprint before them, to the front. The
+    /// buffer grows while one line fills it.
     fn make_room(&mut self) {
         self.hash();
         let keep_from = self.start.saturating_sub(TAIL_FINGERPRINT_LENGTH);
@@ -126,7 +158,7 @@ impl Lines {
         }
     }
 
-    /// The next complete line, without taking it; `None` until more is read.
+    /// Returns the next complete line without taking it; `None` until more bytes are read.
     pub fn peek(&mut self) -> Option<Line<'_>> {
         if self.too_long.is_none() {
             if let Some(length) = self.search() {
@@ -144,7 +176,7 @@ impl Lines {
         self.peek_too_long()
     }
 
-    /// Bytes before the next line end, each byte looked at once.
+    /// Returns the number of bytes before the next line end. Each byte is searched once.
     fn search(&mut self) -> Option<usize> {
         let unread = &self.buffer[self.start..self.filled];
         let found = memchr::memchr(b'\n', &unread[self.searched..]).map(|at| at + self.searched);
@@ -152,8 +184,8 @@ impl Lines {
         found
     }
 
-    /// Everything from the next line's first byte to `end` exclusive of its line end: the bytes of
-    /// several lines as one. `end` is an `end` of a line that was peeked or counted here.
+    /// Returns the bytes from the next line to the line that ends at `end`, as one line without its
+    /// end. `end` must come from a line that this buffer returned.
     pub fn joined(&self, end: u64) -> &[u8] {
         let length = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(0);
         let whole = &self.buffer[self.start..(self.start + length).min(self.filled)];
@@ -161,8 +193,8 @@ impl Lines {
         whole.strip_suffix(b"\r").unwrap_or(whole)
     }
 
-    /// The complete line that begins at `offset` (behind the one that `peek` shows), if it was
-    /// read.
+    /// Returns the complete line that begins at `offset`, after the one that `peek` returns, if all
+    /// of it was read.
     pub fn line_at(&self, offset: u64) -> Option<Line<'_>> {
         let at = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
         let unread = self.buffer[self.start..self.filled].get(at..)?;
@@ -171,7 +203,7 @@ impl Lines {
         Some(Line { offset, bytes, end: offset + length as u64 + 1, too_long: false })
     }
 
-    /// Marks everything before `end` as read.
+    /// Takes everything before `end`.
     pub fn take(&mut self, end: u64) {
         if self.too_long.take().is_none() {
             self.start += usize::try_from(end.saturating_sub(self.offset)).unwrap_or(0);
@@ -181,7 +213,7 @@ impl Lines {
         self.searched = 0;
     }
 
-    /// The first unread byte, and what is known of those before it.
+    /// Returns the position of the first unread byte.
     pub fn position(&mut self) -> Position {
         if let Some(line) = &self.too_long {
             return line.begin;
@@ -191,18 +223,56 @@ impl Lines {
         Position { offset: self.offset, tail_fingerprint: self.tail_fingerprint(), digest }
     }
 
-    /// The fingerprint of the bytes just before the first unread one; `None` at the beginning.
+    /// Returns the fingerprint of the bytes just before the first unread one; `None` at the
+    /// beginning.
     fn tail_fingerprint(&self) -> Option<Fingerprint> {
         let from = self.start.saturating_sub(TAIL_FINGERPRINT_LENGTH);
         (self.start > 0).then(|| print(&self.buffer[from..self.start]))
     }
 
-    /// Hashes what was passed since the last time, each byte once.
+    /// Hashes the bytes taken since the last call, each byte once.
     fn hash(&mut self) {
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&self.buffer[self.hashed..self.start]);
         }
         self.hashed = self.start;
+    }
+
+    /// Removes a line that is too long and has not ended yet, to continue with it later.
+    pub fn pause_skipping(&mut self) -> Option<SkippedLine> {
+        self.hash();
+        let (skipped_to, hasher) = (self.read_to(), self.hasher.clone());
+        let line = self.too_long.take_if(|line| line.end.is_none())?;
+        Some(SkippedLine { line, skipped_to, hasher })
+    }
+
+    /// Continues with a line that is too long. `history` must be the bytes just before
+    /// [`SkippedLine::skipped_to`].
+    pub fn resume_skipping(&mut self, skipped: SkippedLine, history: &[u8]) {
+        self.reset(&Position { offset: skipped.skipped_to, ..Position::default() }, history);
+        self.hasher = skipped.hasher;
+        self.too_long = Some(skipped.line);
+    }
+
+    /// Returns whether a line that is too long is being skipped.
+    pub fn is_skipping(&self) -> bool {
+        self.too_long.is_some()
+    }
+
+    /// Looks for the end of a line that is too long, and drops its bytes on the way.
+    fn peek_too_long(&mut self) -> Option<Line<'_>> {
+        let line = self.too_long.as_mut()?;
+        if line.end.is_none() {
+            let unread = &self.buffer[self.start..self.filled];
+            let found = memchr::memchr(b'\n', unread);
+            let skipped = found.map_or(unread.len(), |at| at + 1);
+            self.start += skipped;
+            self.offset += skipped as u64;
+            self.searched = 0;
+            line.end = found.map(|_| self.offset);
+        }
+        let end = line.end?;
+        Some(Line { offset: line.begin.offset, bytes: &line.kept, end, too_long: true })
     }
 }
 
@@ -210,7 +280,7 @@ impl Lines {
 mod tests {
     use super::*;
 
-    pub(super) fn all(lines: &mut Lines, mut source: &[u8]) -> Vec<(u64, String, bool)> {
+    fn all(lines: &mut Lines, mut source: &[u8]) -> Vec<(u64, String, bool)> {
         let mut seen = Vec::new();
         loop {
             while let Some(line) = lines.peek() {
@@ -244,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_in_single_bytes_is_one_line() {
+    fn a_line_read_byte_by_byte_is_one_line() {
         struct Dribble<'a>(&'a [u8]);
         impl Read for Dribble<'_> {
             fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
@@ -269,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn the_guard_covers_the_same_bytes_however_they_were_read() {
+    fn the_tail_fingerprint_covers_the_same_bytes_however_they_were_read() {
         let text: Vec<u8> = (0..3000).flat_map(|n| format!("line {n}\n").into_bytes()).collect();
         let mut lines = Lines::default();
         lines.reset(&Position::default(), b"");
@@ -283,7 +353,7 @@ mod tests {
     }
 
     #[test]
-    fn every_byte_is_hashed_once_long_lines_and_second_readings_too() {
+    fn every_byte_is_hashed_once_even_of_long_lines() {
         use sha2::{Digest, Sha256};
         let mut text = b"one\ntwo\r\n".to_vec();
         text.extend(vec![b'x'; MAX_LINE + 3 * READ_SIZE]);
@@ -293,13 +363,13 @@ mod tests {
         let mut lines = Lines::default();
         lines.reset(&Position::default(), b"");
         let mut source = &text[..];
-        let (mut marks, mut long) = (Vec::new(), false);
+        let (mut positions, mut long) = (Vec::new(), false);
         loop {
             while let Some(line) = lines.peek() {
                 let end = line.end;
                 long |= line.too_long;
                 lines.take(end);
-                marks.push(lines.position());
+                positions.push(lines.position());
             }
             if lines.fill(&mut source).unwrap() == 0 {
                 break;
@@ -307,27 +377,27 @@ mod tests {
             if lines.read_to() > 5_000_000 && !long {
                 assert_eq!(
                     lines.position(),
-                    marks[1],
-                    "it stands before the line until it is taken"
+                    positions[1],
+                    "the position stays before the line until it is taken"
                 );
             }
         }
-        assert_eq!((marks.len(), lines.position().offset), (4, end as u64));
-        for mark in marks {
-            let at = mark.offset as usize;
-            assert_eq!(mark.digest.unwrap().sum, sum(at));
+        assert_eq!((positions.len(), lines.position().offset), (4, end as u64));
+        for position in positions {
+            let at = position.offset as usize;
+            assert_eq!(position.digest.unwrap().sum, sum(at));
             assert_eq!(
-                mark.tail_fingerprint,
+                position.tail_fingerprint,
                 Some(print(&text[at.saturating_sub(TAIL_FINGERPRINT_LENGTH)..at]))
             );
-            lines.reset(&mark, &text[at.saturating_sub(TAIL_FINGERPRINT_LENGTH)..at]);
+            lines.reset(&position, &text[at.saturating_sub(TAIL_FINGERPRINT_LENGTH)..at]);
             all(&mut lines, &text[at..]);
             assert_eq!(lines.position().digest.unwrap().sum, sum(end));
         }
     }
 
     #[test]
-    fn several_lines_can_be_seen_as_one() {
+    fn several_lines_are_joined() {
         let mut lines = Lines::default();
         lines.reset(&Position::default(), b"");
         lines.fill(&mut &b"ab\ncd\r\nef\n"[..]).unwrap();
@@ -336,5 +406,48 @@ mod tests {
         assert_eq!(second.bytes, b"cd");
         assert_eq!(lines.joined(second.end), b"ab\ncd");
         assert_eq!(lines.line_at(second.end).unwrap().bytes, b"ef");
+    }
+
+    #[test]
+    fn a_line_past_the_limit_is_skipped_in_bounded_memory() {
+        let mut source = vec![b'x'; 3 * MAX_LINE];
+        source.extend_from_slice(b"\nafter\n");
+        let mut lines = Lines::default();
+        lines.reset(&Position::default(), b"");
+        let seen = all(&mut lines, &source);
+        assert_eq!(seen.len(), 2);
+        assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (0, TOO_LONG_KEPT, true));
+        assert_eq!(seen[1], (3 * MAX_LINE as u64 + 1, "after".into(), false));
+        assert!(lines.buffer.len() < MAX_LINE + 4 * READ_SIZE);
+    }
+
+    #[test]
+    fn skipping_a_line_can_be_paused_and_resumed() {
+        let mut source = b"before\n".to_vec();
+        source.resize(2 * MAX_LINE, b'x');
+        let half = source.len();
+        source.resize(3 * MAX_LINE, b'x');
+        source.extend_from_slice(b"\nafter\n");
+        let mut lines = Lines::default();
+        lines.reset(&Position::default(), b"");
+        all(&mut lines, &source[..half]);
+        assert!(lines.is_skipping());
+        assert_eq!(
+            (lines.offset(), lines.position().tail_fingerprint),
+            (7, Some(print(b"before\n")))
+        );
+        let skipped_line = lines.pause_skipping().unwrap();
+        assert_eq!((skipped_line.offset(), skipped_line.skipped_to()), (7, half as u64));
+        lines.reset(&Position::default(), b""); // another file is read meanwhile
+        lines.resume_skipping(skipped_line, &source[half - TAIL_FINGERPRINT_LENGTH..half]);
+        let seen = all(&mut lines, &source[half..]);
+        assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (7, TOO_LONG_KEPT, true));
+        assert_eq!(seen[1], (3 * MAX_LINE as u64 + 1, "after".into(), false));
+        let sum: [u8; 32] = <sha2::Sha256 as sha2::Digest>::digest(&source).into();
+        assert_eq!(lines.position().digest.unwrap().sum, sum);
+        assert_eq!(
+            lines.tail_fingerprint(),
+            Some(print(&source[source.len() - TAIL_FINGERPRINT_LENGTH..]))
+        );
     }
 }

@@ -1,17 +1,20 @@
-//! One page of rows, found by keyset: a page begins at the cursor where the last one ended.
+//! Rows of the two tables, found by a filter: one page, one row, or all pages.
 //!
-//! The search covers growing time windows, beginning at the cursor. The first window is short, so
-//! that the newest rows of a busy log are found without sorting its day. A filter that matches few
-//! rows reaches far back in few steps. When its time is over, the search returns the rows found so
-//! far and how far it came.
+//! Pages are found by keyset: a page begins at the cursor where the last one ended. The search covers
+//! growing time windows, beginning at the cursor. The first window is short, so that the newest rows
+//! of a busy log are found without sorting its day. A filter that matches few rows reaches far back
+//! in few steps. When its time is over, the search returns the rows found so far and how far it came.
 
+use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use super::Reader;
-use super::line::{Columns, Line, found, select};
-use crate::model::{FileId, Filter, Micros};
-use crate::store::answers::{StoredRequest, StoredRow};
+use super::statement::Statement;
+use crate::model::{FileId, Filter, Micros, Row, StoredRequest, StoredRow};
+use crate::store::answers::Table;
 use crate::store::error::StoreError;
+use crate::store::rows::{self, Columns};
+use crate::store::sql::{Dialect, Selected, select_list};
 
 /// Length of the first time window, in microseconds.
 const FIRST_WINDOW: Micros = 10_000_000;
@@ -74,7 +77,7 @@ impl Reader {
         budget: Duration,
     ) -> Result<RowPage<StoredRow>, StoreError> {
         let end = Instant::now() + budget;
-        Search { reader: self, filter, limit, end, columns: Columns::List }.page(direction).await
+        Search { reader: self, filter, limit, end, selected: Selected::List }.page(direction).await
     }
 
     /// Searches `request_log` in the same way. The rows are without headers, bodies and extra data.
@@ -90,7 +93,7 @@ impl Reader {
         budget: Duration,
     ) -> Result<RowPage<StoredRequest>, StoreError> {
         let end = Instant::now() + budget;
-        Search { reader: self, filter, limit, end, columns: Columns::List }.page(direction).await
+        Search { reader: self, filter, limit, end, selected: Selected::List }.page(direction).await
     }
 
     /// Returns the row of `gunicorn_log` with an id.
@@ -114,20 +117,20 @@ impl Reader {
         self.row(id).await
     }
 
-    async fn row<T: Line>(&self, id: i64) -> Result<Option<FoundRow<T>>, StoreError> {
-        let mut statement = select::<T>(self, Columns::All);
+    async fn row<T: SearchedRow>(&self, id: i64) -> Result<Option<FoundRow<T>>, StoreError> {
+        let mut statement = select::<T>(self, Selected::All);
         statement.sql(" WHERE id = ").int(id);
         Ok(statement.rows(self, found, found).await?.into_iter().next())
     }
 }
 
 /// A running search.
-pub(super) struct Search<'a> {
-    pub(super) reader: &'a Reader,
-    pub(super) filter: &'a Filter,
-    pub(super) limit: usize,
-    pub(super) end: Instant,
-    pub(super) columns: Columns,
+struct Search<'a> {
+    reader: &'a Reader,
+    filter: &'a Filter,
+    limit: usize,
+    end: Instant,
+    selected: Selected,
 }
 
 /// A time window, both ends included, and the cursor if it lies in this window.
@@ -138,10 +141,7 @@ struct Window {
 }
 
 impl Search<'_> {
-    pub(super) async fn page<T: Line>(
-        &self,
-        direction: Direction,
-    ) -> Result<RowPage<T>, StoreError> {
+    async fn page<T: SearchedRow>(&self, direction: Direction) -> Result<RowPage<T>, StoreError> {
         let (from, to) = (self.filter.from, self.filter.to);
         let older = matches!(direction, Direction::Older(_));
         // Times of rows are whole microseconds: what is before `to` is at most the one before it.
@@ -187,7 +187,7 @@ impl Search<'_> {
     }
 
     /// Returns the rows of a window, in the order of the direction.
-    async fn window<T: Line>(
+    async fn window<T: SearchedRow>(
         &self,
         direction: Direction,
         Window { low, high, cursor }: Window,
@@ -197,7 +197,7 @@ impl Search<'_> {
             Direction::Older(_) => ("<", " ORDER BY timestamp DESC, id DESC LIMIT "),
             Direction::Newer(_) => (">", " ORDER BY timestamp, id LIMIT "),
         };
-        let mut statement = select::<T>(self.reader, self.columns);
+        let mut statement = select::<T>(self.reader, self.selected);
         statement.sql(" WHERE timestamp >= ").time(low).sql(" AND timestamp <= ").time(high);
         if let Some(cursor) = cursor {
             statement.sql(" AND (timestamp, id) ").sql(comparison).sql(" (");
@@ -206,5 +206,96 @@ impl Search<'_> {
         self.reader.conditions(&mut statement, T::TABLE, self.filter);
         statement.sql(order).int(limit as i64);
         statement.rows(self.reader, found, found).await
+    }
+}
+
+/// A row of one of the two tables.
+trait SearchedRow: Row + 'static {
+    const TABLE: Table;
+    fn timestamp(&self) -> Micros;
+}
+
+impl SearchedRow for StoredRow {
+    const TABLE: Table = Table::GunicornLog;
+
+    fn timestamp(&self) -> Micros {
+        self.timestamp
+    }
+}
+
+impl SearchedRow for StoredRequest {
+    const TABLE: Table = Table::RequestLog;
+
+    fn timestamp(&self) -> Micros {
+        self.line.timestamp
+    }
+}
+
+/// Returns `SELECT … FROM …`, to which conditions are added.
+fn select<T: SearchedRow>(reader: &Reader, selected: Selected) -> Statement {
+    let dialect = if reader.is_postgres() { Dialect::Postgres } else { Dialect::Sqlite };
+    let mut statement = Statement::default();
+    statement.sql("SELECT ").sql(&select_list(T::COLUMNS, dialect, selected));
+    statement.sql(" FROM ").sql(T::TABLE.name());
+    statement
+}
+
+fn found<T: SearchedRow>(row: &impl Columns) -> Result<FoundRow<T>, sqlx::Error> {
+    let (id, file) = (row.int("id")?, rows::file(row, "log_file")?);
+    Ok(FoundRow { id: id.unwrap_or_default(), file, row: T::read(row)? })
+}
+
+/// Rows of a page. A row of `request_log` may have a body of megabytes.
+const ROWS_PER_PAGE: usize = 500;
+/// How long one search runs. It then returns, so that a client that waits may disconnect.
+const SEARCH_TIME: Duration = Duration::from_secs(5);
+
+/// Iterates over the pages of a range, newest first or oldest first.
+#[derive(Clone, Debug)]
+pub struct RowPages<T> {
+    reader: Reader,
+    filter: Filter,
+    next: Option<Direction>,
+    rows: PhantomData<fn() -> T>,
+}
+
+#[expect(private_bounds, reason = "only the two tables have rows to search")]
+impl<T: SearchedRow> RowPages<T> {
+    /// Starts at the newest row.
+    pub fn newest_first(reader: Reader, filter: Filter) -> RowPages<T> {
+        RowPages { reader, filter, next: Some(Direction::Older(None)), rows: PhantomData }
+    }
+
+    /// Starts at the oldest row.
+    pub fn oldest_first(reader: Reader, filter: Filter) -> RowPages<T> {
+        let before = Cursor { timestamp: filter.from, id: i64::MIN };
+        RowPages { reader, filter, next: Some(Direction::Newer(before)), rows: PhantomData }
+    }
+
+    /// Returns the next rows in order, with all columns. The page may be empty while the search goes
+    /// on. Returns `None` after the last page.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn next(&mut self) -> Result<Option<Vec<FoundRow<T>>>, StoreError> {
+        let Some(direction) = self.next else { return Ok(None) };
+        let end = Instant::now() + SEARCH_TIME;
+        let (reader, filter, limit) = (&self.reader, &self.filter, ROWS_PER_PAGE);
+        let search = Search { reader, filter, limit, end, selected: Selected::All };
+        let mut page = search.page::<T>(direction).await?;
+        let oldest_first = matches!(direction, Direction::Newer(_));
+        if oldest_first {
+            page.rows.reverse();
+        }
+        let edge = page.searched_to.map(|timestamp| {
+            let id = if oldest_first { i64::MAX } else { i64::MIN };
+            Cursor { timestamp, id }
+        });
+        let last = page.rows.last().map(|it| Cursor { timestamp: it.row.timestamp(), id: it.id });
+        self.next = edge.or(last).filter(|_| page.more).map(|cursor| {
+            if oldest_first { Direction::Newer(cursor) } else { Direction::Older(Some(cursor)) }
+        });
+        Ok(Some(page.rows))
     }
 }

@@ -1,0 +1,139 @@
+//! Declares the command line: the settings of [`super::settings`], and the commands with their own
+//! flags.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::migrate::Migrate;
+use super::query::{Query, Top};
+use super::sources::FlagsAndEnvironment;
+
+/// Every line of rotating Gunicorn access logs in PostgreSQL or SQLite, exactly once.
+#[derive(Parser)]
+#[command(
+    name = "log-ingestd",
+    version,
+    args_conflicts_with_subcommands = false,
+    subcommand_negates_reqs = true,
+    after_help = "Without a command, --watch follows logs until SIGTERM. \
+                  Every setting can also stand in the environment as LOG_INGESTD_<NAME> and in \
+                  the file of --config."
+)]
+pub(super) struct CommandLine {
+    #[command(subcommand)]
+    pub(super) command: Option<Command>,
+
+    #[command(flatten)]
+    pub(super) settings: FlagsAndEnvironment,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Store whole files, plain or compressed (gzip, zstd, xz, bzip2), and exit
+    Import {
+        /// Files; - is standard input
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// Connections that send rows at once; SQLite uses one [default: processors, 4 at most]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+        jobs: Option<u16>,
+        /// Print the summary as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Parse a file without storing anything: fields of its first lines, counts, reasons
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Show files, offsets, lag, rejects and sweeps
+    Status,
+    /// Print stored rows: a table, JSON lines, CSV, or an access log again
+    Query(Query),
+    /// Print the most frequent URLs, users, addresses, agents or hosts, or the slowest URLs
+    Top(Top),
+    /// Hold files against the database: digest, counts, and each line against its row
+    Verify {
+        /// Files or directories [default: every file of this host that is still there]
+        #[arg(value_name = "PATH")]
+        paths: Vec<PathBuf>,
+        /// Print the result as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Read rejected lines once more, by the format of their file or by --format; those that can
+    /// be read become rows
+    Reparse {
+        /// Count what would become a row, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Print the summary as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
+    /// Sweep old rows now
+    Cleanup(Cleanup),
+    /// Make the tables, or bring them to this program's schema, and exit; daemons that are older stop
+    Migrate(Migrate),
+    /// Print a line for --auth-file, of a password that is read from the terminal or from standard
+    /// input
+    HashPassword {
+        /// Whose password it is
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// It is a program's token, sent as 'Authorization: Bearer'
+        #[arg(long)]
+        token: bool,
+    },
+    /// Ask a daemon of this machine at --listen whether it lives: exit code 0, or 1 and why not
+    Healthcheck {
+        /// Ask whether it can store lines, too: not while its database is away
+        #[arg(long)]
+        ready: bool,
+    },
+    /// Print the script by which a shell completes this program's commands and flags
+    Completions {
+        /// The shell
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual's pages into a directory
+    #[command(hide = true)]
+    Man {
+        /// It must be there
+        #[arg(value_name = "DIRECTORY")]
+        directory: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Cleanup {
+    /// Remove rows older than so many days
+    #[arg(long, value_name = "N", conflicts_with = "older_than")]
+    pub(super) days: Option<u32>,
+
+    /// Remove rows older than this, for example 36h [default: the retention]
+    #[arg(long, value_name = "DURATION")]
+    pub(super) older_than: Option<String>,
+
+    /// Count what would be removed, and remove nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
+
+    /// Rows removed in one transaction
+    #[arg(long, value_name = "N", default_value_t = 5000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(super) batch_size: u32,
+
+    /// Which logs
+    #[arg(long, value_enum, default_value_t = LogType::All)]
+    pub(super) log_type: LogType,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogType {
+    All,
+    Request,
+    Gunicorn,
+}

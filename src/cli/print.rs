@@ -1,0 +1,333 @@
+//! Prints what commands answer, for people or as JSON.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use chrono::{DateTime, SecondsFormat};
+use indicatif::{HumanBytes, HumanCount};
+use serde::Serialize;
+
+use crate::commands::import::Summary;
+use crate::commands::{FileStatus, FileVerdict, ReparseSummary, Report, Status, Verification};
+use crate::config::Config;
+use crate::model::Micros;
+use crate::retain::SweepOutcome;
+
+/// Who reads the answer of a command.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// A person.
+    Text,
+    /// A program: one JSON object.
+    Json,
+}
+
+impl Answer {
+    /// Returns what the flag `--json` asks for.
+    pub(super) fn of_flag(json: bool) -> Self {
+        if json { Answer::Json } else { Answer::Text }
+    }
+}
+
+/// Whether a command changes anything.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// It does.
+    Done,
+    /// It says what it would change.
+    DryRun,
+}
+
+impl Effect {
+    /// Returns what the flag `--dry-run` asks for.
+    pub(super) fn of_flag(dry_run: bool) -> Self {
+        if dry_run { Effect::DryRun } else { Effect::Done }
+    }
+}
+
+/// Prints an error as one sentence on standard error, and returns the exit code.
+pub(super) fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
+    // Nothing reads a closed standard error.
+    let _ = writeln!(io::stderr(), "log-ingestd: {error:#}");
+    ExitCode::from(code)
+}
+
+/// Prints what an import did.
+pub(super) fn imported(config: &Config, summary: &Summary, answer: Answer) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if answer == Answer::Json {
+        serde_json::to_writer(&mut out, summary)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    let rate = (summary.lines as f64 / summary.seconds.max(0.001)) as u64;
+    writeln!(
+        out,
+        "{} lines ({}) in {:.1} s, {} lines/s, into {}",
+        HumanCount(summary.lines),
+        HumanBytes(summary.bytes),
+        summary.seconds,
+        HumanCount(rate),
+        config.location,
+    )?;
+    for (count, what) in [
+        (summary.rows, "stored"),
+        (summary.already_stored, "already stored"),
+        (summary.rejected, "rejected; see the table rejected_line"),
+        (summary.excluded, "left out: by the configuration, or on a container's standard error"),
+    ] {
+        if count > 0 || what == "stored" {
+            writeln!(out, "{:>15} {what}", HumanCount(count).to_string())?;
+        }
+    }
+    if summary.expired > 0 {
+        writeln!(
+            out,
+            "notice: {} rows are older than the retention ({}); the next sweep removes them",
+            HumanCount(summary.expired),
+            config.retention,
+        )?;
+    }
+    Ok(())
+}
+
+/// Prints what `check` found.
+pub(super) fn checked(report: &Report) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    match report.told {
+        Some((name, about)) => writeln!(out, "format {name}: {about}")?,
+        None => writeln!(out, "format as given")?,
+    }
+    writeln!(out, "  {}", report.format)?;
+    if let Some(envelope) = report.envelope {
+        writeln!(out, "in the envelopes of a container's log: {envelope}")?;
+    }
+    for warning in &report.warnings {
+        writeln!(out, "warning: {warning}")?;
+    }
+    for (number, fields) in &report.shown {
+        writeln!(out, "line {number}")?;
+        for (name, value) in fields {
+            writeln!(out, "  {name:<15} {}", visible(value))?;
+        }
+    }
+    let rejected: u64 = report.rejects.values().map(|(count, _)| count).sum();
+    writeln!(
+        out,
+        "{} lines: {} would be stored, {} rejected, {} left out",
+        report.lines, report.rows, rejected, report.excluded
+    )?;
+    for (reason, (count, first)) in &report.rejects {
+        writeln!(out, "  {count} rejected, first in line {first}: {reason}")?;
+    }
+    Ok(())
+}
+
+/// Prints files and their offsets, and the last sweep.
+pub(super) fn status(status: &Status) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{}", status.store)?;
+    if status.files.is_empty() {
+        writeln!(out, "no file has been read yet")?;
+    }
+    for file in &status.files {
+        file_status(&mut out, file)?;
+    }
+    if let Some(sweep) = &status.last_sweep {
+        writeln!(
+            out,
+            "last sweep {} removed {} rows older than {}",
+            time(sweep.finished_at),
+            sweep.gunicorn_removed + sweep.request_removed + sweep.rejected_removed,
+            time(sweep.cutoff),
+        )?;
+        if let Some(next) = sweep.next_at {
+            writeln!(out, "next sweep {}", time(next))?;
+        }
+    }
+    Ok(())
+}
+
+fn file_status(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
+    let stored = &file.stored;
+    writeln!(out, "{}:{}", stored.host, visible(&stored.checkpoint.path))?;
+    write!(out, "  offset {}", stored.checkpoint.committed)?;
+    match file.lag {
+        _ if stored.checkpoint.closed => {
+            write!(out, ", closed: {}", stored.closed_reason.as_deref().unwrap_or("no reason"))?;
+        }
+        Some((0, _)) => write!(out, ", caught up")?,
+        Some((bytes, lines)) => write!(out, ", behind by {bytes} bytes, {lines} lines")?,
+        None => write!(out, ", not here now")?,
+    }
+    if stored.lost_bytes > 0 {
+        write!(out, ", {} BYTES LOST", stored.lost_bytes)?;
+    }
+    writeln!(
+        out,
+        "\n  {} lines = {} rows + {} rejected + {} excluded; last commit {}",
+        stored.lines,
+        stored.rows,
+        stored.rejected,
+        stored.excluded,
+        stored.committed_at.map_or_else(|| "never".to_owned(), time),
+    )
+}
+
+/// Prints what a sweep removed.
+pub(super) fn swept(outcome: &SweepOutcome, effect: Effect) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    let SweepOutcome::Swept(swept) = outcome else {
+        anyhow::bail!("another log-ingestd is sweeping this database now; try again later");
+    };
+    let verb = if effect == Effect::DryRun { "would remove" } else { "removed" };
+    writeln!(out, "{verb} rows older than {}", time(swept.report.cutoff))?;
+    for (table, rows) in [
+        ("gunicorn_log", swept.report.gunicorn_removed),
+        ("request_log", swept.report.request_removed),
+        ("rejected_line", swept.report.rejected_removed),
+    ] {
+        writeln!(out, "{:>15} {table}", HumanCount(rows).to_string())?;
+    }
+    if swept.postponed > 0 {
+        writeln!(out, "{} days are being read and stay until the next sweep", swept.postponed)?;
+    }
+    Ok(())
+}
+
+/// Returns the text with its control characters escaped: a log may hold some that move the cursor.
+pub(super) fn visible(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character.is_control() {
+            true => shown.extend(character.escape_default()),
+            false => shown.push(character),
+        }
+    }
+    shown
+}
+
+fn time(at: Micros) -> String {
+    DateTime::from_timestamp_micros(at)
+        .map_or_else(|| at.to_string(), |at| at.to_rfc3339_opts(SecondsFormat::Secs, true))
+}
+
+/// Prints a verified file, and on a second line its first difference.
+pub(super) fn verified_file(file: &FileVerdict) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    let word = if file.differences == 0 { "ok" } else { "DIFFERENT" };
+    write!(out, "{word} {}", visible(&file.path))?;
+    if file.log_file.is_some() {
+        let counts = [
+            (file.rows, "rows"),
+            (file.rejected, "rejected"),
+            (file.excluded, "excluded"),
+            (file.swept, "swept"),
+        ];
+        let counts = counts.map(|(count, what)| format!("{count} {what}"));
+        write!(out, ": {} lines = {}", file.lines, counts.join(" + "))?;
+    }
+    for (count, what) in [
+        (file.readable, "rejected lines can be read by now: see reparse"),
+        (file.unstored_bytes, "bytes not stored yet"),
+        (file.lost_bytes, "BYTES LOST"),
+    ] {
+        if count > 0 {
+            write!(out, ", {count} {what}")?;
+        }
+    }
+    writeln!(out)?;
+    let Some(first) = &file.first else { return Ok(()) };
+    if file.differences > 1 {
+        write!(out, "  {} differences, the first: ", file.differences)?;
+    } else {
+        write!(out, "  ")?;
+    }
+    if let Some(line) = first.line {
+        write!(out, "line {line}, ")?;
+    }
+    if let Some(offset) = first.offset {
+        write!(out, "offset {offset}, ")?;
+    }
+    writeln!(
+        out,
+        "{}: the file says {}; the database says {}",
+        first.about,
+        visible(&first.file),
+        visible(&first.database)
+    )?;
+    Ok(())
+}
+
+/// The result of `verify` as one JSON object.
+#[derive(Serialize)]
+struct WholeVerification<'a> {
+    good: bool,
+    #[serde(flatten)]
+    verification: &'a Verification,
+}
+
+/// Prints the sums of all verified files.
+pub(super) fn verified(config: &Config, all: &Verification, answer: Answer) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if answer == Answer::Json {
+        serde_json::to_writer(
+            &mut out,
+            &WholeVerification { good: all.is_good(), verification: all },
+        )?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    let sum = |of: fn(&FileVerdict) -> u64| all.files.iter().map(of).sum::<u64>();
+    writeln!(
+        out,
+        "{} files against {}: {} lines = {} rows + {} rejected + {} excluded + {} swept",
+        all.files.len(),
+        config.location,
+        sum(|file| file.lines),
+        sum(|file| file.rows),
+        sum(|file| file.rejected),
+        sum(|file| file.excluded),
+        sum(|file| file.swept),
+    )?;
+    if all.not_here > 0 {
+        writeln!(out, "{} files are not here any more and were not looked at", all.not_here)?;
+    }
+    if let Some(count @ 1..) = all.stray_rows {
+        writeln!(out, "DIFFERENT: {count} rows have an id that names no line")?;
+    }
+    let different = all.files.iter().filter(|file| file.differences > 0).count();
+    match different {
+        0 if all.is_good() => writeln!(out, "no difference")?,
+        0 => {}
+        _ => writeln!(out, "differences in {different} of {} files", all.files.len())?,
+    }
+    Ok(())
+}
+
+/// Prints what became of the rejected lines.
+pub(super) fn reparsed(
+    summary: &ReparseSummary,
+    effect: Effect,
+    answer: Answer,
+) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    if answer == Answer::Json {
+        serde_json::to_writer(&mut out, summary)?;
+        writeln!(out)?;
+        return Ok(());
+    }
+    let verb = if effect == Effect::DryRun { "would become" } else { "became" };
+    writeln!(out, "{} rejected lines: {} {verb} rows", summary.lines, summary.rows)?;
+    for (count, what) in
+        [(summary.excluded, "left out by the configuration"), (summary.gone, "gone meanwhile")]
+    {
+        if count > 0 {
+            writeln!(out, "  {count} {what}")?;
+        }
+    }
+    for (reason, count) in &summary.still_rejected {
+        writeln!(out, "  {count} still rejected: {reason}")?;
+    }
+    Ok(())
+}

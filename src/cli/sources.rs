@@ -1,0 +1,316 @@
+//! Where settings come from: flags first, then the environment, then the configuration file, then
+//! the defaults of the table.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{ArgMatches, Args, FromArgMatches};
+use toml::de::{DeTable, DeValue};
+
+use crate::config::ConfigFile;
+
+use super::print::visible;
+use super::settings::{CONFIG, Declaration, SETTINGS, Setting, Shape, Values};
+use super::usage;
+
+/// All settings of one start or of one reload: the configuration file is read once for them.
+pub(super) struct Settings {
+    flags: Arc<FlagsAndEnvironment>,
+    file: Option<FileSettings>,
+}
+
+impl Settings {
+    /// Reads the configuration file, if there is one. Flags and environment take precedence over it.
+    ///
+    /// # Errors
+    /// A file that cannot be read, is not TOML, or has an unknown setting: a usage error.
+    pub(super) fn read(flags: FlagsAndEnvironment) -> anyhow::Result<Self> {
+        let mut settings = Self { flags: Arc::new(flags), file: None };
+        if let Some(path) = settings.get(&CONFIG)? {
+            settings.file = Some(FileSettings::read(&path)?);
+        }
+        Ok(settings)
+    }
+
+    /// Returns the settings for a reload. A pipe can be read only once: its settings stay.
+    ///
+    /// # Errors
+    /// Those of [`Self::read`].
+    pub(super) fn read_again(&self) -> anyhow::Result<(Self, ConfigFile)> {
+        let (file, state) = match &self.file {
+            None => (None, ConfigFile::Read),
+            Some(file) => match file.kind {
+                FileKind::Regular => (Some(FileSettings::read(&file.path)?), ConfigFile::Read),
+                FileKind::Pipe => (Some(file.clone()), ConfigFile::Kept(file.path.clone())),
+            },
+        };
+        Ok((Self { flags: Arc::clone(&self.flags), file }, state))
+    }
+
+    /// Returns a setting's value.
+    ///
+    /// # Errors
+    /// A value that cannot be used: a usage error that names the flag and what is expected.
+    pub(super) fn get<T>(&self, setting: &Setting<T>) -> anyhow::Result<T> {
+        let declared = &setting.declaration;
+        let parsed = match self.given(declared) {
+            Some(values) => (setting.parse)(values),
+            None => (setting.parse)(&declared.default_values()),
+        };
+        parsed.with_context(|| format!("--{}", declared.flag))
+    }
+
+    /// Returns whether a user gave the setting anywhere.
+    pub(super) fn is_given<T>(&self, setting: &Setting<T>) -> bool {
+        self.given(&setting.declaration).is_some()
+    }
+
+    /// Returns the settings of a configuration file with this text, for tests.
+    #[cfg(test)]
+    pub(super) fn of_file(text: &str) -> Self {
+        let flags = Arc::new(FlagsAndEnvironment(BTreeMap::new()));
+        let (path, kind, values) = (PathBuf::new(), FileKind::Regular, parse(text).unwrap());
+        Self { flags, file: Some(FileSettings { path, kind, values }) }
+    }
+
+    fn given(&self, declared: &Declaration) -> Option<&Values> {
+        let in_file = || self.file.as_ref().and_then(|file| file.values.get(declared.flag));
+        self.flags.0.get(declared.flag).or_else(in_file)
+    }
+}
+
+/// The settings of the command line, and of the environment where the command line has none.
+pub(super) struct FlagsAndEnvironment(BTreeMap<&'static str, Values>);
+
+impl Args for FlagsAndEnvironment {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        command.args(SETTINGS.iter().map(|declared| declared.arg()))
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for FlagsAndEnvironment {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given = BTreeMap::new();
+        for declared in SETTINGS {
+            let written = match matches.get_raw(declared.flag) {
+                Some(raw) => Some(raw.map(OsString::from).collect()),
+                None if declared.shape == Shape::Paths => paths_in_environment(declared),
+                None => None,
+            };
+            if let Some(written) = written {
+                given.insert(declared.flag, declared.values(written));
+            }
+        }
+        Ok(Self(given))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// Returns the paths of a variable that clap does not read.
+fn paths_in_environment(declared: &Declaration) -> Option<Vec<OsString>> {
+    let paths = std::env::var_os(declared.variable).filter(|paths| !paths.is_empty())?;
+    Some(std::env::split_paths(&paths).map(PathBuf::into_os_string).collect())
+}
+
+/// The settings of one version of the configuration file.
+#[derive(Clone)]
+struct FileSettings {
+    path: PathBuf,
+    kind: FileKind,
+    values: BTreeMap<&'static str, Values>,
+}
+
+/// Whether a configuration file can be read again.
+#[derive(Clone, Copy)]
+enum FileKind {
+    Regular,
+    /// A pipe, a FIFO or a device: its bytes are gone once they are read.
+    Pipe,
+}
+
+impl FileSettings {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let shown = path.display();
+        let (text, kind) = text(path)
+            .with_context(|| format!("cannot read the configuration file '{shown}'"))
+            .map_err(|error| usage(format!("{error:#}")))?;
+        let values = parse(&text).map_err(|(at, why)| {
+            let line = text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
+            usage(format!("the configuration file '{shown}' is not valid: line {line}: {why}"))
+        })?;
+        Ok(Self { path: path.to_owned(), kind, values })
+    }
+}
+
+/// Reads a file, and says whether it can be read again. The kind is asked of the open file, so that
+/// `/dev/fd/63` is what the descriptor is.
+fn text(path: &Path) -> std::io::Result<(String, FileKind)> {
+    let mut file = File::open(path)?;
+    let mut text = String::new();
+    file.read_to_string(&mut text)?;
+    let kind = if file.metadata()?.is_file() { FileKind::Regular } else { FileKind::Pipe };
+    Ok((text, kind))
+}
+
+/// Returns the settings of a TOML text, or the byte at which it is wrong and why. The reason quotes
+/// no value, which may hold a password.
+fn parse(text: &str) -> Result<BTreeMap<&'static str, Values>, (usize, String)> {
+    let table = DeTable::parse(text).map_err(|error| {
+        let why = error.message().lines().collect::<Vec<_>>().join(", ");
+        (error.span().map_or(0, |span| span.start), why)
+    })?;
+    let in_file = || SETTINGS.iter().filter(|declared| declared.flag != CONFIG.declaration.flag);
+    let mut found = BTreeMap::new();
+    for (key, value) in table.get_ref() {
+        let Some(declared) = in_file().find(|declared| declared.flag == key.get_ref()) else {
+            let nearest = nearest(key.get_ref(), in_file().map(|declared| declared.flag));
+            let why = format!("unknown setting `{}`; the nearest is `{nearest}`", key.get_ref());
+            return Err((key.span().start, why));
+        };
+        let values = values(declared, value.get_ref()).map_err(|expected| {
+            (value.span().start, format!("invalid `{}`: {expected}", declared.flag))
+        })?;
+        found.insert(declared.flag, Values(values));
+    }
+    Ok(found)
+}
+
+/// Returns the texts of a TOML value, or what was expected instead of it.
+fn values(declared: &Declaration, value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
+    match (declared.shape, value) {
+        (shape, DeValue::Array(items)) if shape.is_sequence() => items
+            .iter()
+            .map(|item| item.get_ref().as_str().map(OsString::from))
+            .collect::<Option<_>>()
+            .ok_or_else(|| "expected a sequence of strings only".to_owned()),
+        (shape, _) if shape.is_sequence() => {
+            Err("expected a sequence of strings in square brackets".to_owned())
+        }
+        (Shape::Word(words), DeValue::String(word)) if !words.contains(&word.as_ref()) => {
+            Err(format!("expected {}", words.join(" or ")))
+        }
+        (_, DeValue::String(text)) => Ok(vec![text.as_ref().into()]),
+        _ => Err("expected a string in quotation marks".to_owned()),
+    }
+}
+
+/// What the environment variables of this program begin with.
+const PREFIX: &str = "LOG_INGESTD_";
+
+/// Beginnings of the variables that Kubernetes sets for a service named `log-ingestd`
+/// (<https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables>).
+const OF_KUBERNETES: [&str; 2] = ["LOG_INGESTD_SERVICE_", "LOG_INGESTD_PORT"];
+
+/// Warns of each environment variable that looks like a setting and is none. Values are never shown:
+/// one may be a password.
+pub(super) fn warn_of_unknown_variables() {
+    for (unknown, nearest) in unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
+        let unknown = visible(&unknown);
+        tracing::warn!(
+            "unknown environment variable {unknown} is ignored; the nearest setting is {nearest}"
+        );
+    }
+}
+
+/// Returns the unknown variables among `names`, each with the variable of the nearest setting.
+fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<(String, &'static str)> {
+    let unknown = names.filter_map(|name| {
+        let name = name.to_string_lossy();
+        let is_known = SETTINGS.iter().any(|declared| declared.variable == name);
+        let is_of_kubernetes = OF_KUBERNETES.iter().any(|start| name.starts_with(start));
+        let is_unknown = name.starts_with(PREFIX) && !is_known && !is_of_kubernetes;
+        is_unknown.then(|| name.into_owned())
+    });
+    let unknown: BTreeSet<String> = unknown.collect();
+    let variables = || SETTINGS.iter().map(|declared| declared.variable);
+    let with_nearest = unknown.into_iter().map(|name| {
+        let nearest = nearest(&name, variables());
+        (name, nearest)
+    });
+    with_nearest.collect()
+}
+
+/// Returns the one of `names` that takes the fewest changed letters to become `given`.
+fn nearest(given: &str, names: impl Iterator<Item = &'static str>) -> &'static str {
+    // DATABASE_URL has no prefix, and is what LOG_INGESTD_DATABASE_URL means.
+    let plain = |text: &str| text.strip_prefix(PREFIX).unwrap_or(text).to_lowercase();
+    let given = plain(given);
+    let distance = |name: &&str| strsim::damerau_levenshtein(&given, &plain(name));
+    names.min_by_key(distance).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_variable_is_told_with_the_nearest_setting() {
+        let names = [
+            "LOG_INGESTD_RETENTOIN",
+            "LOG_INGESTD_DATABASE_URL",
+            "LOG_INGESTD_watch",
+            "LOG_INGESTD_HOST",
+            "LOG_INGESTD_PORT",
+            "LOG_INGESTD_PORT_8686_TCP_ADDR",
+            "LOG_INGESTD_SERVICE_HOST",
+            "DATABASE_URL",
+            "PATH",
+            "MY_LOG_INGESTD_HOST",
+        ];
+        let unknown = unknown_variables(names.into_iter().map(OsString::from));
+        let right = [
+            ("LOG_INGESTD_DATABASE_URL".to_owned(), "DATABASE_URL"),
+            ("LOG_INGESTD_RETENTOIN".to_owned(), "LOG_INGESTD_RETENTION"),
+            ("LOG_INGESTD_watch".to_owned(), "LOG_INGESTD_WATCH"),
+        ];
+        assert_eq!(unknown, right);
+    }
+
+    #[test]
+    fn a_file_has_each_setting_but_its_own_name() {
+        for declared in SETTINGS {
+            let value = match declared.shape {
+                Shape::Word(words) => format!("\"{}\"", words[0]),
+                shape if shape.is_sequence() => "[\"a\", \"b,c\"]".to_owned(),
+                _ => "\"a\"".to_owned(),
+            };
+            let parsed = parse(&format!("{} = {value}", declared.flag));
+            assert_eq!(parsed.is_ok(), declared.flag != "config", "{}", declared.flag);
+            if let Ok(values) = parsed
+                && declared.shape.is_sequence()
+            {
+                assert_eq!(values[declared.flag].0, ["a", "b,c"]);
+            }
+            assert!(parse(&format!("{} = 1", declared.flag)).is_err());
+        }
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_at_its_byte_and_without_its_values() {
+        for (text, at, part) in [
+            ("config = \"a\"", 0, "unknown setting `config`; the nearest is `"),
+            ("host = \"a\"\nwacth = []", 11, "unknown setting `wacth`; the nearest is `watch`"),
+            ("log-format = \"secret\"", 13, "invalid `log-format`: expected human or json"),
+            ("retention = 7", 12, "expected a string"),
+            ("include = [\"a\", 7]", 10, "sequence of strings"),
+            ("host = \"a\"\nhost = \"secret\"", 11, "duplicate key"),
+        ] {
+            let (found, why) = parse(text).map(|_| ()).unwrap_err();
+            assert_eq!(found, at, "{text}: {why}");
+            assert!(why.contains(part) && !why.contains("secret"), "{why}");
+        }
+    }
+}

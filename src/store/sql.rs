@@ -1,0 +1,279 @@
+//! The SQL that both databases understand: each statement stands here once.
+//!
+//! Parameters are `$1`, `$2`, … in both. Where the databases differ in one expression, such as the
+//! current time, a macro takes it. Statements that differ in their shape stand with their database.
+
+use std::sync::LazyLock;
+
+use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
+
+/// What [`checkpoint`](super::rows::checkpoint) reads.
+macro_rules! checkpoint_columns {
+    () => {
+        "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
+         digest_state, committed, size, epoch, format, closed_at"
+    };
+}
+
+/// What [`report`](super::rows::report) reads.
+macro_rules! report_columns {
+    () => {
+        concat!(
+            $crate::store::sql::checkpoint_columns!(),
+            ", host, owner, time_estimated, lines, stored_rows, rejected, excluded, reparsed, \
+             other_formats, lost_bytes, first_seen_at, committed_at, closed_reason"
+        )
+    };
+}
+pub(super) use {checkpoint_columns, report_columns};
+
+/// The newest schema that a database with tables has.
+pub(super) const NEWEST_SCHEMA: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
+
+pub(super) const FILES: &str = concat!(
+    "SELECT ",
+    report_columns!(),
+    " FROM log_file WHERE CAST($1 AS text) IS NULL OR host = $1 ORDER BY id"
+);
+
+pub(super) const REPORT: &str =
+    concat!("SELECT ", report_columns!(), " FROM log_file WHERE id = $1");
+
+/// Files that may be the one that was seen.
+pub(super) const CANDIDATES: &str = concat!(
+    "SELECT ",
+    checkpoint_columns!(),
+    " FROM log_file
+      WHERE host = $1 AND ((device = $2 AND inode = $3) OR (head = $4 AND head_length = $5))
+      ORDER BY id DESC"
+);
+
+/// Adds a file: `$1` host, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` whether
+/// times are estimated, `$8` head, `$9` its length, `$10` owner.
+macro_rules! register {
+    ($now:literal) => {
+        concat!(
+            "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, head,
+                                   head_length, owner, first_seen_at, epoch)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, ",
+            $now,
+            ", ",
+            $crate::store::schema::first_epoch!(),
+            ") RETURNING ",
+            $crate::store::sql::checkpoint_columns!()
+        )
+    };
+}
+
+/// Takes a file: `$1` id, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` owner. A
+/// stream has no device: those of the file stay.
+macro_rules! claim {
+    ($other_formats:literal) => {
+        concat!(
+            "UPDATE log_file SET epoch = ",
+            $crate::store::schema::next_epoch!(),
+            ", path = $2, format = $6, owner = $7, other_formats = ",
+            $other_formats,
+            ", device = CASE WHEN CAST($3 AS bigint) IS NULL THEN device ELSE $3 END,
+               inode = CASE WHEN CAST($3 AS bigint) IS NULL THEN inode ELSE $4 END,
+               birth = CASE WHEN CAST($3 AS bigint) IS NULL THEN birth ELSE $5 END,
+               closed_at = NULL, closed_reason = NULL, lost_bytes = 0
+             WHERE id = $1 RETURNING ",
+            $crate::store::sql::checkpoint_columns!()
+        )
+    };
+}
+
+/// Ends a file: `$1` id, `$2` epoch, `$3` lost bytes, `$4` why.
+macro_rules! close {
+    ($now:literal) => {
+        concat!(
+            "UPDATE log_file SET closed_at = ",
+            $now,
+            ", closed_reason = $4, lost_bytes = $3, size = committed + $3
+              WHERE id = $1 AND epoch = $2"
+        )
+    };
+}
+
+/// Moves the offset of one file and adds to its counters.
+macro_rules! move_one {
+    ($now:literal) => {
+        concat!(
+            "UPDATE log_file
+                SET committed = $4, size = $5, lines = lines + $6, stored_rows = stored_rows + $7,
+                    rejected = rejected + $8, excluded = excluded + $9,
+                    head_length = COALESCE($10, head_length), head = COALESCE($11, head),
+                    guard_length = $12, guard = $13, digest = $14, digest_state = $15,
+                    committed_at = ",
+            $now,
+            " WHERE id = $1 AND epoch = $2 AND committed = $3"
+        )
+    };
+}
+
+/// Moves counters from rejects to rows: `$1` id, `$2` rejects, `$3` rows, `$4` excluded, `$5` format.
+macro_rules! count_reparsed {
+    ($other_formats:literal) => {
+        concat!(
+            "UPDATE log_file
+                SET rejected = rejected - $2, stored_rows = stored_rows + $3,
+                    excluded = excluded + $4, reparsed = reparsed + $2, other_formats = ",
+            $other_formats,
+            " WHERE id = $1 AND ",
+            $crate::store::schema::is_our_epoch!()
+        )
+    };
+}
+pub(super) use {claim, close, count_reparsed, move_one, register};
+
+pub(super) const MOVED: &str = "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2";
+
+pub(super) const LOSE: &str = "UPDATE log_file SET lost_bytes = $3 WHERE id = $1 AND epoch = $2";
+
+pub(super) const OPEN_FILES: &str = concat!(
+    "SELECT ",
+    checkpoint_columns!(),
+    " FROM log_file WHERE host = $1 AND closed_at IS NULL ORDER BY id"
+);
+
+/// Rows whose id is not made of their file and offset.
+pub(super) const STRAYS: &str = "
+    SELECT count(*), min(id)
+      FROM (SELECT id, log_file, log_offset FROM gunicorn_log
+            UNION ALL SELECT id, log_file, log_offset FROM request_log) AS lines
+     WHERE id <> (CAST(log_file AS bigint) << 38) | log_offset";
+
+/// Rejects after a key, in the order of their keys: at most `$4`, and no more after their lines have
+/// `$5` bytes.
+pub(super) const REJECTS_AFTER: &str = "
+    SELECT log_file, log_offset, rejected_at, code, reason, raw
+      FROM (SELECT *, sum(length(raw)) OVER (ORDER BY log_file, log_offset, rejected_at)
+                      - length(raw) AS before
+              FROM (SELECT * FROM rejected_line
+                     WHERE (log_file, log_offset, rejected_at) > ($1, $2, $3)
+                     ORDER BY log_file, log_offset, rejected_at LIMIT $4) AS page) AS weighed
+     WHERE before < $5 ORDER BY log_file, log_offset, rejected_at";
+
+pub(super) const LAST_SWEEP: &str =
+    "SELECT * FROM sweep ORDER BY finished_at DESC, id DESC LIMIT 1";
+
+pub(super) const SWEPT_BEFORE: &str =
+    "SELECT max(cutoff) AS cutoff FROM sweep WHERE finished_at >= $1";
+
+pub(super) const RECORD_SWEEP: &str = "
+    INSERT INTO sweep (host, started_at, finished_at, cutoff, next_at, gunicorn_removed,
+                       request_removed, rejected_removed)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+
+/// The counts of rows by class of status, as columns of `gunicorn_minute` and `gunicorn_hour`.
+macro_rules! class_columns {
+    () => {
+        "informational, successful, redirection, client_error, server_error, other"
+    };
+}
+
+/// Adds new counts to the row `c` that is there.
+macro_rules! add_classes {
+    () => {
+        "informational = c.informational + excluded.informational,
+         successful = c.successful + excluded.successful,
+         redirection = c.redirection + excluded.redirection,
+         client_error = c.client_error + excluded.client_error,
+         server_error = c.server_error + excluded.server_error,
+         other = c.other + excluded.other"
+    };
+}
+pub(super) use {add_classes, class_columns};
+
+/// Which database a SELECT is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Dialect {
+    Postgres,
+    Sqlite,
+}
+
+/// How much of a row is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Selected {
+    /// What a list shows: columns whose values may be large are NULL.
+    List,
+    /// All columns.
+    All,
+}
+
+/// Returns the columns of a SELECT, each by its own name and of a type that [`super::rows`] reads.
+pub(super) fn select_list(columns: &[Column], dialect: Dialect, selected: Selected) -> String {
+    let expressions = columns.iter().map(|column| {
+        let name = column.name;
+        match (dialect, column.encoding) {
+            (Dialect::Postgres, _) if column.large && selected == Selected::List => {
+                format!("NULL::text AS {name}")
+            }
+            (Dialect::Sqlite, _) if column.large && selected == Selected::List => {
+                format!("NULL AS {name}")
+            }
+            (Dialect::Postgres, Encoding::Inet) => format!("host({name}) AS {name}"),
+            (Dialect::Postgres, Encoding::Json) => format!("{name}::text"),
+            _ => name.to_owned(),
+        }
+    });
+    expressions.collect::<Vec<_>>().join(", ")
+}
+
+/// Statements that read lines by their place. They name the file besides the id, so that Citus asks the
+/// one worker that has it.
+#[derive(Debug)]
+pub(super) struct LineQueries {
+    pub(super) row_at: String,
+    pub(super) request_at: String,
+    pub(super) reject_at: String,
+    pub(super) rows_between: String,
+    pub(super) requests_between: String,
+    pub(super) rejects_between: String,
+}
+
+pub(super) static IN_POSTGRES: LazyLock<LineQueries> =
+    LazyLock::new(|| LineQueries::of(Dialect::Postgres));
+pub(super) static IN_SQLITE: LazyLock<LineQueries> =
+    LazyLock::new(|| LineQueries::of(Dialect::Sqlite));
+
+impl LineQueries {
+    fn of(dialect: Dialect) -> Self {
+        let select = |columns, table| {
+            let list = select_list(columns, dialect, Selected::All);
+            format!("SELECT {list} FROM {table} WHERE ")
+        };
+        let rows = select(GUNICORN_LOG, "gunicorn_log");
+        let requests = select(REQUEST_LOG, "request_log");
+        let rejects = select(REJECTED_LINE, "rejected_line");
+        let at = "id = $1 AND log_file = $2";
+        let between = "id >= $1 AND id < $2 AND log_file = $3 ORDER BY id LIMIT $4";
+        Self {
+            row_at: format!("{rows}{at}"),
+            request_at: format!("{requests}{at}"),
+            reject_at: format!("{rejects}log_file = $1 AND log_offset = $2"),
+            rows_between: format!("{rows}{between}"),
+            requests_between: format!("{requests}{between}"),
+            rejects_between: format!(
+                "{rejects}log_file = $1 AND log_offset >= $2 AND log_offset < $3 \
+                 ORDER BY log_offset LIMIT $4"
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_go_without_columns_that_may_be_large() {
+        let list = |dialect| select_list(REQUEST_LOG, dialect, Selected::List);
+        assert!(list(Dialect::Postgres).contains("NULL::text AS body, content_type, "));
+        assert!(list(Dialect::Sqlite).contains("NULL AS body, content_type, "));
+        assert!(list(Dialect::Postgres).contains("host(ip_address) AS ip_address, user_id"));
+        let all = select_list(GUNICORN_LOG, Dialect::Postgres, Selected::List);
+        assert!(all.ends_with("request::text, response::text, headers::text"), "{all}");
+    }
+}
