@@ -57,6 +57,7 @@ pub use writer::Writer;
 
 use error::{Explanation, Kind};
 use postgres::{PgWriter, Postgres};
+use schema::OlderSchema;
 use sqlite::{Sqlite, SqliteWriter};
 
 /// A database with its tables in place. Clones are the same store.
@@ -92,7 +93,7 @@ impl Store {
     ///
     /// [`StoreError::Unavailable`], `Refused`, `Newer` or `Failed`.
     pub async fn open(location: Location) -> Result<Store, StoreError> {
-        Store::open_and(location, true).await
+        Store::connect_and_migrate(location, OlderSchema::Upgrade).await
     }
 
     /// The same for those who only ask: tables of an older schema are left as they are, since daemons
@@ -102,17 +103,20 @@ impl Store {
     ///
     /// As for [`Store::open`], and [`StoreError::Older`].
     pub async fn open_to_read(location: Location) -> Result<Store, StoreError> {
-        Store::open_and(location, false).await
+        Store::connect_and_migrate(location, OlderSchema::Refuse).await
     }
 
-    async fn open_and(location: Location, upgrade: bool) -> Result<Store, StoreError> {
+    async fn connect_and_migrate(
+        location: Location,
+        older: OlderSchema,
+    ) -> Result<Store, StoreError> {
         let name = location.to_string();
         let backend = match &location {
-            Location::Postgres(server) => Backend::Postgres(Arc::new(
-                Postgres::open((**server).clone(), name, upgrade).await?,
-            )),
+            Location::Postgres(server) => {
+                Backend::Postgres(Arc::new(Postgres::open((**server).clone(), name, older).await?))
+            }
             Location::Sqlite(path) => {
-                Backend::Sqlite(Arc::new(Sqlite::open(path, name, upgrade).await?))
+                Backend::Sqlite(Arc::new(Sqlite::open(path, name, older).await?))
             }
         };
         Ok(Store { location: Arc::new(location), backend })
