@@ -125,7 +125,7 @@ impl Postgres {
         Ok(session.map(|connection| PgIndexer { backend: Arc::clone(self), connection }))
     }
 
-    /// Puts what has come into the BRIN index. A day whose table somebody keeps is left for the next
+    /// Adds new rows to the BRIN index. A day whose table another session has locked is left for the next
     /// time, or for the vacuum that keeps it, which does the same; so is one that is not ours.
     pub(in crate::store) async fn summarize(
         &self,

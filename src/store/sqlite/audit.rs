@@ -70,7 +70,7 @@ impl SqliteWriter {
         read.await.map_err(failed(&self.backend.name))
     }
 
-    pub(in crate::store) async fn line_behind(
+    pub(in crate::store) async fn line_after_committed(
         &mut self,
         file: FileId,
     ) -> Result<Option<u64>, StoreError> {
