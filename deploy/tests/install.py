@@ -226,7 +226,7 @@ class Story:
         told("PostgreSQL: a wrong password is told and tried again; a credential lets it in")
         self.machine.ask("systemctl stop pg")
         self.log(1)
-        self.machine.until("the status says it", lambda: "the store is away" in self.show("StatusText"))
+        self.machine.until("the status says it", lambda: "the store is unavailable" in self.show("StatusText"))
         assert self.is_active()
         self.machine.ask(f"rm {SERVICE}/password.conf; systemctl daemon-reload; systemctl restart log-ingestd")
         self.stored()

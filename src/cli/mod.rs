@@ -20,11 +20,12 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 
+use crate::commands::Probe;
+use crate::web::SecretKind;
 use crate::{commands, daemon};
 
 use build::Logging;
 use command_line::{Command, CommandLine};
-use password::Secret;
 use print::{Answer, Effect};
 use settings::LogFormat;
 use sources::Settings;
@@ -134,10 +135,11 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
         Some(Command::Query(query)) => query::query(settings, &query).await?,
         Some(Command::Top(top)) => query::top(settings, &top).await?,
         Some(Command::HashPassword { name, token }) => {
-            password::hash(&name, if token { Secret::Token } else { Secret::Password })?;
+            password::hash(if token { SecretKind::Token } else { SecretKind::Password }, &name)?;
         }
         Some(Command::Healthcheck { ready }) => {
-            commands::healthcheck(build::listens_at(settings)?, ready)?;
+            let probe = if ready { Probe::Readiness } else { Probe::Liveness };
+            commands::healthcheck(build::listens_at(settings)?, probe)?;
         }
         Some(Command::Completions { shell }) => docs::completions(shell)?,
         Some(Command::Man { directory }) => docs::man(&directory)?,

@@ -5,25 +5,19 @@ use std::io::{self, BufRead, IsTerminal, Write};
 use anyhow::{Context, bail};
 use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 
-use crate::web::auth_line;
+use crate::web::{SecretKind, auth_line};
 
 use super::usage;
 
 /// Control-C, which the terminal gives as a character while its signals are off.
 const INTERRUPT: char = '\u{3}';
 
-/// What is hashed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Secret {
-    /// A person's.
-    Password,
-    /// A program's.
-    Token,
-}
-
 /// Reads a password or token and prints its line.
-pub(super) fn hash(name: &str, kind: Secret) -> anyhow::Result<()> {
-    let what = if kind == Secret::Token { "Token" } else { "Password" };
+pub(super) fn hash(kind: SecretKind, name: &str) -> anyhow::Result<()> {
+    let what = match kind {
+        SecretKind::Password => "Password",
+        SecretKind::Token => "Token",
+    };
     let secret = if io::stdin().is_terminal() {
         let secret = ask(&format!("{what}: "))?;
         if ask("The same again: ")? != secret {
@@ -33,8 +27,7 @@ pub(super) fn hash(name: &str, kind: Secret) -> anyhow::Result<()> {
     } else {
         read_line()?
     };
-    let line = auth_line(name, &secret, kind == Secret::Token)
-        .map_err(|error| usage(error.to_string()))?;
+    let line = auth_line(kind, name, &secret).map_err(|error| usage(error.to_string()))?;
     writeln!(io::stdout().lock(), "{line}")?;
     Ok(())
 }

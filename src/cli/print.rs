@@ -11,7 +11,7 @@ use crate::commands::import::Summary;
 use crate::commands::{FileStatus, FileVerdict, ReparseSummary, Report, Status, Verification};
 use crate::config::Config;
 use crate::model::Micros;
-use crate::retain::Outcome;
+use crate::retain::SweepOutcome;
 
 /// Who reads the answer of a command.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -175,9 +175,9 @@ fn file_status(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
 }
 
 /// Prints what a sweep removed.
-pub(super) fn swept(outcome: &Outcome, effect: Effect) -> anyhow::Result<()> {
+pub(super) fn swept(outcome: &SweepOutcome, effect: Effect) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    let Outcome::Swept(swept) = outcome else {
+    let SweepOutcome::Swept(swept) = outcome else {
         anyhow::bail!("another log-ingestd is sweeping this database now; try again later");
     };
     let verb = if effect == Effect::DryRun { "would remove" } else { "removed" };

@@ -9,8 +9,8 @@ use serde_json::json;
 use crate::commands;
 use crate::model::{Filter, moment};
 use crate::store::{
-    By, Exported, Found, Reader, StoreError, StoredRequest, StoredRow, Top as MostFrequent, Walk,
-    write_csv, write_json_lines,
+    By, Exported, FoundRow, Reader, RowPages, StoreError, StoredRequest, StoredRow,
+    Top as MostFrequent, write_csv, write_json_lines,
 };
 
 use super::print::{Answer, visible};
@@ -167,23 +167,23 @@ enum What {
 
 /// Prints the rows that the filter chooses.
 pub(super) async fn query(settings: &Settings, query: &Query) -> anyhow::Result<()> {
-    let reader = commands::ask(&build::config(settings)?).await?;
+    let reader = commands::open_reader(&build::config(settings)?).await?;
     let filter = query.which.filter(&reader)?;
     match query.log {
         Log::Access if query.oldest_first => {
-            let mut walk: Walk<StoredRow> = Walk::oldest_first(reader, filter);
+            let mut walk: RowPages<StoredRow> = RowPages::oldest_first(reader, filter);
             print_rows(query, async || walk.next().await, access_cells).await
         }
         Log::Access => {
-            let mut walk: Walk<StoredRow> = Walk::newest_first(reader, filter);
+            let mut walk: RowPages<StoredRow> = RowPages::newest_first(reader, filter);
             print_rows(query, async || walk.next().await, access_cells).await
         }
         Log::Requests if query.oldest_first => {
-            let mut walk: Walk<StoredRequest> = Walk::oldest_first(reader, filter);
+            let mut walk: RowPages<StoredRequest> = RowPages::oldest_first(reader, filter);
             print_rows(query, async || walk.next().await, request_cells).await
         }
         Log::Requests => {
-            let mut walk: Walk<StoredRequest> = Walk::newest_first(reader, filter);
+            let mut walk: RowPages<StoredRequest> = RowPages::newest_first(reader, filter);
             print_rows(query, async || walk.next().await, request_cells).await
         }
     }
@@ -191,11 +191,11 @@ pub(super) async fn query(settings: &Settings, query: &Query) -> anyhow::Result<
 
 async fn print_rows<T>(
     query: &Query,
-    mut next: impl AsyncFnMut() -> Result<Option<Vec<Found<T>>>, StoreError>,
-    cells: fn(&Found<T>) -> [String; COLUMNS],
+    mut next: impl AsyncFnMut() -> Result<Option<Vec<FoundRow<T>>>, StoreError>,
+    cells: fn(&FoundRow<T>) -> [String; COLUMNS],
 ) -> anyhow::Result<()>
 where
-    Found<T>: Exported,
+    FoundRow<T>: Exported,
 {
     let screen = (query.output == Output::Table).then_some(SCREEN);
     let mut left = query.limit.or(screen).unwrap_or(u64::MAX);
@@ -226,12 +226,12 @@ enum Header {
 
 fn write_rows<T>(
     output: Output,
-    rows: &[Found<T>],
+    rows: &[FoundRow<T>],
     header: Header,
-    cells: fn(&Found<T>) -> [String; COLUMNS],
+    cells: fn(&FoundRow<T>) -> [String; COLUMNS],
 ) -> anyhow::Result<()>
 where
-    Found<T>: Exported,
+    FoundRow<T>: Exported,
 {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match output {
@@ -253,7 +253,7 @@ where
 
 /// Prints the most frequent values, or the slowest URLs.
 pub(super) async fn top(settings: &Settings, top: &Top) -> anyhow::Result<()> {
-    let reader = commands::ask(&build::config(settings)?).await?;
+    let reader = commands::open_reader(&build::config(settings)?).await?;
     let filter = top.which.filter(&reader)?;
     let by = match top.what {
         What::Urls => By::Url,
@@ -272,7 +272,7 @@ const COLUMNS: usize = 7;
 
 const HEAD: [&str; COLUMNS] = ["time", "code", "duration", "method", "url", "user", "address"];
 
-fn access_cells(found: &Found<StoredRow>) -> [String; COLUMNS] {
+fn access_cells(found: &FoundRow<StoredRow>) -> [String; COLUMNS] {
     let row = &found.row;
     [
         moment(row.timestamp),
@@ -285,7 +285,7 @@ fn access_cells(found: &Found<StoredRow>) -> [String; COLUMNS] {
     ]
 }
 
-fn request_cells(found: &Found<StoredRequest>) -> [String; COLUMNS] {
+fn request_cells(found: &FoundRow<StoredRequest>) -> [String; COLUMNS] {
     let row = &found.row.line;
     [
         moment(row.timestamp),

@@ -1,4 +1,4 @@
-//! Asks a daemon how it is, for supervisors that can only run a command.
+//! `log-ingestd healthcheck`: asks a daemon for its health, for supervisors that only run commands.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
@@ -6,26 +6,38 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-/// How long each step may take: more than the daemon gives its database at `/readyz`.
-const PATIENCE: Duration = Duration::from_secs(4);
+/// How long each step may take: more than `/readyz` waits for the database.
+const TIMEOUT: Duration = Duration::from_secs(4);
 
-/// An answer is a line; more than this (4 KiB) is not read.
-const MOST: u64 = 4 << 10;
+/// Most bytes of the answer that are read (4 KiB). An answer is one line.
+const MAX_ANSWER: u64 = 4 << 10;
 
-/// Asks the daemon that listens at `address` whether it lives, or whether it `is_ready` to store lines.
+/// What a health check asks the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// Whether the daemon is alive (`/healthz`): if not, a restart helps.
+    Liveness,
+    /// Whether the daemon stores lines now (`/readyz`).
+    Readiness,
+}
+
+/// Asks the daemon that listens at `address`.
 ///
 /// # Errors
-/// It does not answer, or says no and why.
-pub fn healthcheck(address: SocketAddr, is_ready: bool) -> anyhow::Result<()> {
+/// The daemon does not answer, or the answer is no; the error gives the daemon's reason.
+pub fn healthcheck(address: SocketAddr, probe: Probe) -> anyhow::Result<()> {
     let address = SocketAddr::new(reachable(address.ip()), address.port());
-    let path = if is_ready { "/readyz" } else { "/healthz" };
+    let path = match probe {
+        Probe::Liveness => "/healthz",
+        Probe::Readiness => "/readyz",
+    };
     let ask = || {
-        let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
+        let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+        stream.set_read_timeout(Some(TIMEOUT))?;
+        stream.set_write_timeout(Some(TIMEOUT))?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
         let mut answer = Vec::new();
-        stream.take(MOST).read_to_end(&mut answer)?;
+        stream.take(MAX_ANSWER).read_to_end(&mut answer)?;
         std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
     };
     let answer = ask().with_context(|| format!("no answer from http://{address}{path}"))?;
@@ -33,14 +45,14 @@ pub fn healthcheck(address: SocketAddr, is_ready: bool) -> anyhow::Result<()> {
     match head.split(' ').nth(1) {
         Some("200") => Ok(()),
         Some("401") => {
-            bail!("http://{address}{path} wants a password; {path} is open without --auth-file")
+            bail!("http://{address}{path} requires a password; {path} is open without --auth-file")
         }
         Some(status) => bail!("http://{address}{path} answers {status}: {}", body.trim()),
         None => bail!("http://{address}{path} does not speak HTTP; is this the daemon's --listen?"),
     }
 }
 
-/// Who listens at every address of this machine can be asked at its own.
+/// Returns the loopback address for the unspecified one (`0.0.0.0`), to which nothing can connect.
 fn reachable(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),

@@ -1,43 +1,43 @@
-//! `log-ingestd migrate`: the tables are made, or brought to this program's schema, by a user who may
-//! do so.
+//! `log-ingestd migrate`: creates the tables, or brings them to this program's schema.
+//!
+//! The database user of this command needs more rights than the daemon's.
 
 use std::ops::Range;
 
 use anyhow::Context;
 
-use crate::store::{Schema, Step, Store};
-
 use crate::config::Config;
 use crate::pipeline::Shutdown;
 use crate::pipeline::connect::{Access, connect};
+use crate::store::{Schema, Step, Store};
 
-/// What `migrate` is to do besides.
+/// Options of `migrate`.
 #[derive(Clone, Debug, Default)]
 pub struct MigrateOptions {
-    /// Only say what would be done.
+    /// Whether the steps are only listed.
     pub dry_run: bool,
-    /// UTC days since 1970 that are to have their partitions.
+    /// UTC days since 1970 whose partitions are created.
     pub days: Range<i32>,
-    /// Whether the tables are to be distributed by Citus.
+    /// Whether Citus distributes the tables.
     pub citus: bool,
 }
 
-/// What `migrate` did, or would do.
+/// What `migrate` did, or would do in a dry run.
 #[derive(Debug)]
 pub struct Migration {
-    /// The schema before it.
+    /// The schema before the migration.
     pub before: Schema,
-    /// What was applied.
+    /// The steps.
     pub steps: Vec<Step>,
-    /// Tables that were distributed; `None` if that was not asked for.
+    /// Tables that were distributed; `None` without [`MigrateOptions::citus`].
     pub distributed: Option<Vec<&'static str>>,
 }
 
-/// Brings the schema up.
+/// Migrates the schema.
 ///
 /// # Errors
-/// A store that cannot be used, a schema that is newer, a user who may not do it, and Citus that is
-/// asked for and not there: then nothing is changed.
+/// The store cannot be used, its schema is newer, the user lacks rights, or Citus is requested and
+/// not installed. Then nothing is changed.
 pub async fn migrate(config: &Config, options: &MigrateOptions) -> anyhow::Result<Migration> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let before = Store::schema(&config.location).await?;

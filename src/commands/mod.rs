@@ -1,21 +1,29 @@
-//! The commands that read logs or the store once, and exit.
+//! The commands: each does one thing and exits. `cli` parses their flags and prints their results.
+//!
+//! A command returns values and never prints. It makes its own connection to the store and needs no
+//! running daemon. Commands that change rows are safe while daemons run: the store has the locks.
+//!
+//! Files, in reading order: [`import`](mod@import) and [`verify`](mod@verify) (whole files into the
+//! store, and compared with it), [`check`](mod@check) (parses without a store),
+//! [`reparse`](mod@reparse) (rejected lines again), [`status`](mod@status), [`query`],
+//! [`cleanup`](mod@cleanup), [`migrate`](mod@migrate), [`healthcheck`](mod@healthcheck).
 
-mod ask;
 mod check;
 mod cleanup;
 mod healthcheck;
 pub(crate) mod import;
 mod migrate;
+mod query;
 mod reparse;
 mod status;
 mod verify;
 
-pub use ask::ask;
 pub use check::{Report, check};
 pub use cleanup::cleanup;
-pub use healthcheck::healthcheck;
+pub use healthcheck::{Probe, healthcheck};
 pub use import::{Progress, Summary, import};
 pub use migrate::{MigrateOptions, Migration, migrate};
+pub use query::open_reader;
 pub use reparse::{ReparseSummary, reparse};
 pub use status::{FileStatus, Status, status};
 pub use verify::{Difference, FileVerdict, Verification, verify};

@@ -1,4 +1,4 @@
-//! `log-ingestd status`: what is stored, and what is still to be.
+//! `log-ingestd status`: what is stored of each file, and what is not yet.
 
 use std::path::Path;
 
@@ -15,31 +15,31 @@ use crate::pipeline::connect::{Access, connect};
 use crate::pipeline::read_lines::{Completeness, ReadContext, read_lines};
 use crate::pipeline::sink::Counter;
 
-/// Everything that `status` shows.
+/// What `status` shows.
 #[derive(Debug)]
 pub struct Status {
-    /// Which database.
+    /// The database's name.
     pub store: String,
-    /// Every logical file.
+    /// All logical files.
     pub files: Vec<FileStatus>,
-    /// The newest sweep.
+    /// The last sweep.
     pub last_sweep: Option<SweepReport>,
 }
 
 /// One logical file.
 #[derive(Debug)]
 pub struct FileStatus {
-    /// What the store holds of it.
+    /// The store's report of the file.
     pub stored: FileReport,
-    /// Bytes and complete lines that are there and not stored; `None` if the file is not on this
-    /// host, or not there any more.
+    /// Bytes and complete lines that are in the file and not stored. `None` if the file is on
+    /// another host, or no longer exists.
     pub lag: Option<(u64, u64)>,
 }
 
-/// Asks the store, and the files that are still there.
+/// Reads the reports in the store, and the sizes of the files of this host.
 ///
 /// # Errors
-/// A store that cannot be used.
+/// The store cannot be used.
 pub async fn status(config: &Config) -> anyhow::Result<Status> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let store =

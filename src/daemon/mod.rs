@@ -1,8 +1,20 @@
-//! The daemon: follows logs until it is told to stop.
+//! The daemon: follows logs, sweeps and serves the page until a signal stops it.
+//!
+//! Only this folder and `commands` start tasks, retry and log. The work itself is done below: bytes
+//! in `source`, lines in `pipeline`, rows in `store`. There is one ingest loop for all files and one
+//! transaction at a time; the tasks for maintenance and for the page never block it.
+//!
+//! Files, in reading order: [`watch`](mod@watch) (start, runs, reload, end), [`streams`] (standard
+//! input and FIFOs), [`ingest`] (the loop), [`files`] (the followed files), [`register`] and
+//! [`resolve`] (new files), [`missing`] (deleted files), [`archives`] (compressed files),
+//! [`maintenance`] (sweeps and indexes), [`page`] (the HTTP server), [`supervisor`] (systemd),
+//! [`file_limit`] (the limit of open files).
 
 mod archives;
+mod file_limit;
 pub(crate) mod files;
 pub(crate) mod ingest;
+mod maintenance;
 mod missing;
 mod page;
 mod register;

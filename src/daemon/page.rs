@@ -1,5 +1,5 @@
-//! The page's place in the daemon: its address is taken before anything else is done, and kept
-//! through reloads; what answers there is made anew with each configuration.
+//! Starts and ends the page. Its address is bound before anything else starts, and kept through
+//! reloads. Each configuration has its own server on that address.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,42 +11,41 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
+use crate::config::{Config, PageConfig, Watch};
 use crate::metrics::Metrics;
-use crate::store::Store;
-use crate::web;
-use crate::web::{Gate, PageState};
-
-use crate::config::{PageConfig, Watch};
 use crate::pipeline::Shutdown;
+use crate::store::Store;
+use crate::web::{self, Authenticator, PageState};
 
-/// How long what is being answered may hold up a reload, or a stop that has done all else.
-const GRACE: Duration = Duration::from_millis(500);
+/// How long answers under way may delay a reload or a stop.
+const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// An address that is ours.
+/// A bound address.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
-    /// As it was asked for: the port may be 0.
-    asked: SocketAddr,
+    /// The address in the configuration, whose port may be 0.
+    configured: SocketAddr,
     listener: Arc<TcpListener>,
 }
 
-/// Takes the address, or keeps it if it is the one `before`. `None`: there is no page.
+/// Binds the configured address, or keeps `before` if it is the same. Returns `None` if there is no
+/// page.
 ///
 /// # Errors
-/// An address that was asked for and cannot be had. The default one may be another daemon's: that
-/// is said, and the daemon goes on without a page.
+/// An address that was configured cannot be bound. The default address may be in use by another
+/// daemon: then a warning is logged, and there is no page.
 pub(crate) async fn bind(
     wanted: Option<&PageConfig>,
     before: Option<&Bound>,
 ) -> anyhow::Result<Option<Bound>> {
     let Some(&PageConfig { address, explicit, .. }) = wanted else { return Ok(None) };
-    if let Some(before) = before.filter(|before| before.asked == address) {
+    if let Some(before) = before.filter(|before| before.configured == address) {
         return Ok(Some(before.clone()));
     }
     match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(Bound { asked: address, listener: Arc::new(listener) })),
+        Ok(listener) => Ok(Some(Bound { configured: address, listener: Arc::new(listener) })),
         Err(error) if !explicit => {
-            warn!(%address, %error, "no page: its address cannot be had; --listen gives another");
+            warn!(%address, %error, "no page: cannot listen on its address; --listen gives another");
             Ok(None)
         }
         Err(error) => Err(error).with_context(|| {
@@ -55,55 +54,63 @@ pub(crate) async fn bind(
     }
 }
 
-/// What answers.
+/// A running page.
 #[derive(Debug)]
-pub(crate) struct Page {
+pub(crate) struct PageServer {
     closing: Arc<watch::Sender<bool>>,
     task: JoinHandle<()>,
 }
 
-impl Page {
-    /// Answers from now on, until a stop or [`Page::close`].
-    pub(crate) fn open(
+impl PageServer {
+    /// Serves the page until a stop or [`PageServer::close`].
+    pub(crate) fn start(
         bound: &Bound,
-        watch: &Watch,
-        (store, metrics): (&Store, Arc<Metrics>),
+        config: &Watch,
+        store: &Store,
+        metrics: &Arc<Metrics>,
         shutdown: &Shutdown,
     ) -> Self {
-        let (closing, closed) = watch::channel(false);
-        let closing = Arc::new(closing);
-        let credentials = watch.page.as_ref().and_then(|page| page.credentials.clone());
         if let Ok(address) = bound.listener.local_addr() {
             info!("the page is at http://{address}/");
             if !address.ip().is_loopback() {
                 warn!(
-                    "the page is not encrypted: passwords and rows can be read on their way; \
-                       let a proxy with TLS stand before it"
+                    "the page is not encrypted: passwords and rows can be read on the network; \
+                     put a proxy with TLS in front of it"
                 );
             }
         }
-        let config = &watch.config;
-        let (rows, counts) = (config.retention.to_string(), config.rollup_retention.to_string());
-        let state = PageState::new(store, metrics, rows, counts, closed);
-        let serving = web::serve(Arc::clone(&bound.listener), Gate::new(credentials), state);
-        let (told, mut shutdown) = (Arc::clone(&closing), shutdown.clone());
+        let credentials = config.page.as_ref().and_then(|page| page.credentials.clone());
+        let Config { retention, rollup_retention, .. } = &config.config;
+        let (closing, closed) = watch::channel(false);
+        let closing = Arc::new(closing);
+        let state = PageState::new(
+            store,
+            Arc::clone(metrics),
+            retention.to_string(),
+            rollup_retention.to_string(),
+            closed,
+        );
+        let listener = Arc::clone(&bound.listener);
+        let serving = web::serve(listener, Authenticator::new(credentials), state);
+        let (closing_at_stop, mut shutdown) = (Arc::clone(&closing), shutdown.clone());
         let task = tokio::spawn(async move {
             let mut serving = std::pin::pin!(serving);
             tokio::select! {
                 () = &mut serving => return,
                 () = shutdown.stopped() => {}
             }
-            told.send_replace(true);
+            closing_at_stop.send_replace(true);
             serving.await;
         });
         Self { closing, task }
     }
 
-    /// Lets nobody in any more, ends streams, and waits a moment for what is being answered.
+    /// Accepts no more connections, ends streams, and waits up to [`CLOSE_TIMEOUT`] for answers under
+    /// way.
     pub(crate) async fn close(mut self) {
         self.closing.send_replace(true);
-        if tokio::time::timeout(GRACE, &mut self.task).await.is_err() {
-            self.task.abort(); // the listener is let go; answers under way go on by themselves
+        if tokio::time::timeout(CLOSE_TIMEOUT, &mut self.task).await.is_err() {
+            self.task.abort(); // releases the listener; tasks of open connections go on
         }
     }
 }

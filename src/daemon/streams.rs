@@ -1,5 +1,7 @@
-//! Standard input and FIFOs: for each of them a thread that carries what comes into the spool. It
-//! waits in the kernel, for bytes or for room, and holds nobody up.
+//! Reads standard input and FIFOs into the spool, one thread for each.
+//!
+//! A thread blocks in the kernel while it waits for bytes or for room in the spool. So a slow stream
+//! delays nothing else.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -12,62 +14,62 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
+use crate::config::{SpoolConfig, StandardInput, Watch};
 use crate::source::Spool;
 use crate::source::spool::{PumpControl, PumpError, PumpStep, StreamPump};
 
-use crate::config::{SpoolConfig, Watch};
+/// Time between two checks for room in the spool. A removed spool file wakes the thread at once.
+const ROOM_INTERVAL: Duration = Duration::from_millis(500);
 
-/// Between two looks whether there is room again; a removed file is told at once.
-const ROOM: Duration = Duration::from_millis(500);
+/// Time between two tries to write to a spool that cannot be written.
+const WRITE_RETRY: Duration = Duration::from_secs(1);
 
-/// Between two tries to write to a spool that cannot be written.
-const AGAIN: Duration = Duration::from_secs(1);
-
-/// How long what is in a pipe is taken out of it at a stop: it would be gone with the process.
-const LAST: Duration = Duration::from_secs(1);
+/// How long a stop goes on reading bytes that are already in a pipe: they would be lost with the
+/// process.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
 
 /// All streams of one daemon. They outlive a reload.
 #[derive(Debug)]
 pub(crate) struct Streams {
     spool: Arc<Spool>,
-    input: Option<RunningPump>,
-    fifos: HashMap<PathBuf, RunningPump>,
-    /// FIFOs without a name, and streams that are not wanted any more.
-    parting: Vec<RunningPump>,
-    /// FIFOs that could not be opened: said once.
-    closed_doors: HashSet<PathBuf>,
+    input: Option<StreamReader>,
+    fifos: HashMap<PathBuf, StreamReader>,
+    /// Readers that end: FIFOs without a name, and streams that are no longer configured.
+    ending: Vec<StreamReader>,
+    /// FIFOs that could not be opened. The error is logged once.
+    unreadable: HashSet<PathBuf>,
 }
 
-/// One stream.
+/// The thread that reads one stream.
 #[derive(Debug)]
-struct RunningPump {
+struct StreamReader {
     control: Arc<PumpControl>,
-    /// Device and inode of what is read.
+    /// Device and inode of the stream.
     object: (u64, u64),
-    end: Arc<End>,
+    end: Arc<StreamEnd>,
     task: JoinHandle<()>,
 }
 
-/// How a stream has ended.
+/// Whether and how a stream has ended.
 #[derive(Debug, Default)]
-struct End {
+struct StreamEnd {
     ended: AtomicBool,
     failed: AtomicBool,
 }
 
 impl Streams {
-    /// Reads what there is.
+    /// Starts to read all configured streams.
     ///
     /// # Errors
-    /// A spool in which nothing can be put: whoever writes to a stream would wait for ever.
+    /// The spool cannot be written: a stream's writer would wait for ever.
     pub(crate) fn begin(watch: &Watch) -> anyhow::Result<Self> {
         let SpoolConfig { directory, limit } = &watch.spool;
         let mut streams = Self {
             spool: Arc::new(Spool::new(directory.clone(), *limit)),
             input: None,
             fifos: HashMap::new(),
-            parting: Vec::new(),
-            closed_doors: HashSet::new(),
+            ending: Vec::new(),
+            unreadable: HashSet::new(),
         };
         let fifos = watch.list.scan().fifos;
         if watch.standard_input.is_read() || !fifos.is_empty() {
@@ -79,7 +81,7 @@ impl Streams {
                 )
             })?;
         }
-        streams.tend(watch.standard_input.is_read(), &fifos);
+        streams.update(watch.standard_input, &fifos);
         Ok(streams)
     }
 
@@ -87,54 +89,55 @@ impl Streams {
         &self.spool
     }
 
-    /// The spool stays where it is for as long as the process lives: a line may be half in it.
-    pub(crate) fn keep_to(&self, config: &SpoolConfig) {
+    /// Warns if the configuration names another spool than the one in use. The spool stays the same
+    /// while the process lives: it may hold half a line.
+    pub(crate) fn warn_of_other_spool(&self, config: &SpoolConfig) {
         if self.spool.directory() != config.directory || self.spool.limit() != config.limit {
             warn!(spool = %self.spool.directory().display(),
                 "another spool, or another limit, is taken at the next start only");
         }
     }
 
-    /// Begins what is new, lets go what is gone or not wanted any more.
-    pub(crate) fn tend(&mut self, input_wanted: bool, fifos: &[PathBuf]) {
-        self.parting.retain(|running| !running.task.is_finished());
-        match self.input.take_if(|_| !input_wanted) {
-            Some(input) => {
-                input.control.stop();
-                self.parting.push(input);
+    /// Starts readers of new streams, and ends those of streams that are gone or not configured.
+    pub(crate) fn update(&mut self, input: StandardInput, fifos: &[PathBuf]) {
+        self.ending.retain(|reader| !reader.task.is_finished());
+        match self.input.take_if(|_| !input.is_read()) {
+            Some(reader) => {
+                reader.control.stop();
+                self.ending.push(reader);
             }
-            None if input_wanted && self.input.is_none() => self.read_input(),
+            None if input.is_read() && self.input.is_none() => self.read_input(),
             None => {}
         }
         let gone: Vec<PathBuf> =
             self.fifos.keys().filter(|path| !fifos.contains(path)).cloned().collect();
         for path in gone {
-            self.part(&path);
+            self.end_fifo(&path);
         }
         for path in fifos {
             let now = StreamPump::object_at(path).ok();
             if self.fifos.get(path).is_some_and(|it| Some(it.object) != now || it.has_ended()) {
-                self.part(path);
+                self.end_fifo(path);
             }
-            // Two who read one FIFO would each have half of its lines; another name of it is enough.
-            let read = |it: &RunningPump| Some(it.object) == now && !it.has_ended();
-            if !self.fifos.contains_key(path) && !self.all().any(read) {
+            // Two readers of one FIFO would each get half of its lines, so a second name is ignored.
+            let is_read = |it: &StreamReader| Some(it.object) == now && !it.has_ended();
+            if !self.fifos.contains_key(path) && !self.all().any(is_read) {
                 self.read_fifo(path);
             }
         }
     }
 
-    /// What was at this path is there no more, or is not to be read.
-    fn part(&mut self, path: &Path) {
-        let Some(running) = self.fifos.remove(path) else { return };
-        if StreamPump::object_at(path).is_ok_and(|object| object == running.object) {
-            running.control.stop();
-        } else if !running.has_ended() {
+    /// Ends the reader of a FIFO that was removed, replaced or is no longer configured.
+    fn end_fifo(&mut self, path: &Path) {
+        let Some(reader) = self.fifos.remove(path) else { return };
+        if StreamPump::object_at(path).is_ok_and(|object| object == reader.object) {
+            reader.control.stop();
+        } else if !reader.has_ended() {
             info!(path = %path.display(),
                 "this FIFO has no name any more: read until its last writer closes it");
-            running.control.path_is_gone();
+            reader.control.path_is_gone();
         }
-        self.parting.push(running);
+        self.ending.push(reader);
     }
 
     fn read_input(&mut self) {
@@ -142,96 +145,102 @@ impl Streams {
             info!("standard input is a terminal: Ctrl-D on a line of its own ends it");
         }
         let spool = Arc::clone(&self.spool);
-        let pump = PumpControl::new().and_then(|control| {
+        let reader = PumpControl::new().and_then(|control| {
             let pump = StreamPump::standard_input(spool, Arc::clone(&control))?;
-            start_pump(pump, control, "standard input".to_owned())
+            StreamReader::spawn(pump, control, "standard input".to_owned())
         });
-        match pump {
-            Ok(running) => self.input = Some(running),
+        match reader {
+            Ok(reader) => self.input = Some(reader),
             Err(error) => warn!(%error, "cannot read standard input; it is tried again"),
         }
     }
 
     fn read_fifo(&mut self, path: &Path) {
         let spool = Arc::clone(&self.spool);
-        let running = PumpControl::new().and_then(|control| {
+        let reader = PumpControl::new().and_then(|control| {
             let pump = StreamPump::fifo(spool, path, Arc::clone(&control))?;
-            start_pump(pump, control, path.display().to_string())
+            StreamReader::spawn(pump, control, path.display().to_string())
         });
-        match running {
-            Ok(running) => {
+        match reader {
+            Ok(reader) => {
                 info!(path = %path.display(), spool = %self.spool.directory().display(),
                     "reading a FIFO");
-                self.closed_doors.remove(path);
-                self.fifos.insert(path.to_path_buf(), running);
+                self.unreadable.remove(path);
+                self.fifos.insert(path.to_path_buf(), reader);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                if self.closed_doors.insert(path.to_path_buf()) {
+                if self.unreadable.insert(path.to_path_buf()) {
                     warn!(path = %path.display(), %error, "cannot read this FIFO");
                 }
             }
         }
     }
 
-    /// Whether standard input was read to its end.
+    /// Returns whether standard input has ended.
     pub(crate) fn input_has_ended(&self) -> bool {
-        self.input.as_ref().is_some_and(RunningPump::has_ended)
+        self.input.as_ref().is_some_and(StreamReader::has_ended)
     }
 
-    /// Whether its end was an error.
+    /// Returns whether standard input has ended with an error.
     pub(crate) fn input_has_failed(&self) -> bool {
         self.input.as_ref().is_some_and(|input| input.end.failed.load(Ordering::Relaxed))
     }
 
-    /// Nothing is read any more, but for what is in the pipes.
+    /// Asks all readers to stop after the bytes that are already in the pipes.
     pub(crate) fn stop(&self) {
-        for running in self.all() {
-            running.control.stop();
+        for reader in self.all() {
+            reader.control.stop();
         }
     }
 
-    /// Stops, and waits until that is done.
+    /// Stops all readers and waits for them, up to [`DRAIN_TIME`].
     pub(crate) async fn end(&mut self) {
         self.stop();
-        let end = tokio::time::Instant::now() + LAST;
-        let all = self.input.iter_mut().chain(self.fifos.values_mut()).chain(&mut self.parting);
-        for running in all.filter(|running| !running.task.is_finished()) {
-            let _ = tokio::time::timeout_at(end, &mut running.task).await; // as if it was killed
+        let end = tokio::time::Instant::now() + DRAIN_TIME;
+        let all = self.input.iter_mut().chain(self.fifos.values_mut()).chain(&mut self.ending);
+        for reader in all.filter(|reader| !reader.task.is_finished()) {
+            // A reader that is late ends with the process, as if it was killed.
+            let _ = tokio::time::timeout_at(end, &mut reader.task).await;
         }
     }
 
-    fn all(&self) -> impl Iterator<Item = &RunningPump> {
-        self.input.iter().chain(self.fifos.values()).chain(&self.parting)
+    fn all(&self) -> impl Iterator<Item = &StreamReader> {
+        self.input.iter().chain(self.fifos.values()).chain(&self.ending)
     }
 }
 
-impl RunningPump {
+impl StreamReader {
+    /// Starts the thread.
+    fn spawn(pump: StreamPump, control: Arc<PumpControl>, name: String) -> io::Result<Self> {
+        let (object, end) = (pump.object()?, Arc::new(StreamEnd::default()));
+        let (thread_control, thread_end) = (Arc::clone(&control), Arc::clone(&end));
+        let task = tokio::task::spawn_blocking(move || {
+            let mut pump = pump;
+            let outcome = read_to_end(&mut pump, &thread_control, &name);
+            thread_end.failed.store(outcome == Outcome::Failed, Ordering::Relaxed);
+            // Before the pump's end wakes the ingest loop, which reads this flag.
+            thread_end.ended.store(true, Ordering::Relaxed);
+            drop(pump);
+        });
+        Ok(Self { control, object, end, task })
+    }
+
     fn has_ended(&self) -> bool {
         self.end.ended.load(Ordering::Relaxed)
     }
 }
 
-/// Starts the thread.
-fn start_pump(
-    pump: StreamPump,
-    control: Arc<PumpControl>,
-    name: String,
-) -> io::Result<RunningPump> {
-    let (object, end) = (pump.object()?, Arc::new(End::default()));
-    let (for_thread, ending) = (Arc::clone(&control), Arc::clone(&end));
-    let task = tokio::task::spawn_blocking(move || {
-        let mut pump = pump;
-        let failed = !run_pump(&mut pump, &for_thread, &name);
-        ending.failed.store(failed, Ordering::Relaxed);
-        // Before whoever follows is told.
-        ending.ended.store(true, Ordering::Relaxed);
-        drop(pump);
-    });
-    Ok(RunningPump { control, object, end, task })
+/// How the reading of a stream has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// At the stream's end, or at a stop.
+    Complete,
+    /// With an error of the stream.
+    Failed,
 }
 
-/// What keeps a stream waiting; said once, until it is over.
+/// Why a stream waits. Each reason is logged once, until it is over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stall {
     No,
@@ -239,15 +248,15 @@ enum Stall {
     Unwritable,
 }
 
-/// Takes steps until the stream ends or is to end; `false` if it cannot be read.
-fn run_pump(pump: &mut StreamPump, control: &PumpControl, name: &str) -> bool {
+/// Moves bytes into the spool until the stream ends or a stop is requested.
+fn read_to_end(pump: &mut StreamPump, control: &PumpControl, name: &str) -> Outcome {
     let mut stall = Stall::No;
-    let mut last = None;
+    let mut stop_by = None;
     loop {
         if control.is_stopped() {
-            let end = *last.get_or_insert_with(|| Instant::now() + LAST);
-            if Instant::now() >= end {
-                return true;
+            let stop_by = *stop_by.get_or_insert_with(|| Instant::now() + DRAIN_TIME);
+            if Instant::now() >= stop_by {
+                return Outcome::Complete;
             }
         }
         match pump.step() {
@@ -259,9 +268,9 @@ fn run_pump(pump: &mut StreamPump, control: &PumpControl, name: &str) -> bool {
             }
             Ok(PumpStep::Ended) => {
                 info!(stream = name, "the stream has ended");
-                return true;
+                return Outcome::Complete;
             }
-            _ if control.is_stopped() => return true,
+            _ if control.is_stopped() => return Outcome::Complete,
             Ok(PumpStep::Idle) => pump.wait_for_bytes(),
             Ok(PumpStep::SpoolFull) => {
                 if stall != Stall::Full {
@@ -273,7 +282,7 @@ fn run_pump(pump: &mut StreamPump, control: &PumpControl, name: &str) -> bool {
                     );
                     pump.wake_other_pumps();
                 }
-                pump.wait_for_room(ROOM);
+                pump.wait_for_room(ROOM_INTERVAL);
             }
             Err(PumpError::Spool(error)) => {
                 if stall != Stall::Unwritable {
@@ -281,11 +290,11 @@ fn run_pump(pump: &mut StreamPump, control: &PumpControl, name: &str) -> bool {
                     warn!(stream = name, %error, "cannot write to the spool, so its writer waits; \
                         nothing is lost, and it goes on when that is mended");
                 }
-                pump.wait_for_room(AGAIN);
+                pump.wait_for_room(WRITE_RETRY);
             }
             Err(PumpError::Input(error)) => {
                 error!(stream = name, %error, "cannot read this stream any more");
-                return false;
+                return Outcome::Failed;
             }
         }
     }

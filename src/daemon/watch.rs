@@ -1,120 +1,148 @@
-//! The daemon: connects, follows and sweeps until it is told to stop.
+//! Runs the daemon: start, one run for each configuration, reload, end.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
-use anyhow::Context;
-use chrono::{DateTime, Local, Utc};
-use tokio::task::JoinHandle;
-use tracing::{debug, info, warn};
-
-use crate::metrics::{Metrics, Sweeps};
-use crate::retain;
-use crate::retain::{LogType, Outcome, SweepOptions, next_sweep};
-use crate::store::{Location, Store, StoreError, Table};
-use crate::web::MOST_CONNECTIONS;
+use anyhow::{Context, ensure};
+use tracing::{info, warn};
 
 use crate::config::{Config, ConfigFile, Reload, Watch};
+use crate::daemon::file_limit::raise_file_limit;
 use crate::daemon::ingest::{Handover, Pipeline};
-use crate::daemon::page;
-use crate::daemon::page::Page;
+use crate::daemon::maintenance::Maintenance;
+use crate::daemon::page::{self, Bound, PageServer};
 use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
-use crate::model::now;
-use crate::pipeline::backoff::Backoff;
+use crate::metrics::Metrics;
 use crate::pipeline::connect::{Access, connect};
 use crate::pipeline::{Request, Shutdown};
-use crate::retain::indexing::{tend, today};
-use crate::store::chain;
+use crate::store::{Location, Store};
+use crate::web::MAX_CONNECTIONS;
 
-/// Partitions are made for so many days from today on.
-const DAYS_AHEAD: i32 = 3;
+/// A configuration and what was opened for it. A reload replaces all of it at once.
+struct Session {
+    watch: Watch,
+    store: Store,
+    bound: Option<Bound>,
+}
 
-/// Runs until SIGTERM or SIGINT. `reload` makes the configuration anew, at SIGHUP.
+/// Follows logs until SIGTERM, SIGINT, or the end of standard input if nothing else is followed.
+/// At SIGHUP, `reload` reads the configuration again.
 ///
 /// # Errors
-/// A store that cannot be reached or used at the start, or whose tables a newer daemon has upgraded
-/// since.
+/// The store cannot be reached or used at the start, a newer daemon has upgraded its tables, the
+/// page's address is in use, or standard input cannot be read.
 pub async fn watch(
-    mut watch: Watch,
+    watch: Watch,
     reload: impl Fn() -> anyhow::Result<Reload>,
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let supervisor = Supervisor::from_environment();
-    let mut bound = page::bind(watch.page.as_ref(), None).await?;
+    let bound = page::bind(watch.page.as_ref(), None).await?;
     supervisor.status(&format!("opening {}", watch.config.location));
-    // Before the store is there: whoever writes to a stream must not wait for it.
+    // Streams before the store: their writers must not wait for a database.
     let mut streams = Streams::begin(&watch)?;
-    let mut store = match connect(
-        &watch.config.location,
-        watch.config.connect_timeout,
-        Access::Write,
-        &mut shutdown,
-    )
-    .await
-    {
+    let store = match open_store(&watch, &mut shutdown).await {
         Ok(store) => store,
         Err(error) => {
             streams.end().await;
             return Err(error);
         }
     };
-    let mut handover = Handover { nameless: Vec::new(), streams };
     let metrics = Arc::new(Metrics::default());
     supervisor.keep_informed(Arc::clone(&metrics));
+
+    let mut session = Session { watch, store, bound };
+    let mut handover = Handover { nameless: Vec::new(), streams };
     loop {
-        announce(&watch);
-        metrics.serves(match watch.config.location {
+        session.announce(&metrics);
+        let maintenance = Maintenance::start(&session.watch, &session.store, &metrics);
+        let page = session.serve_page(&metrics, &shutdown);
+        let pipeline = session.ingest(handover, page.as_ref(), &metrics);
+        let ended = pipeline.run(&mut shutdown, &session.watch.paths, &supervisor).await;
+        maintenance.stop();
+        let next = ended.and_then(|handover| handover_for_reload(handover, &shutdown));
+        if let Ok(Some(handover)) = &next {
+            session.reload(&reload, &handover.streams, &mut shutdown).await;
+        }
+        if let Some(page) = page {
+            page.close().await;
+        }
+        match next? {
+            Some(left) => handover = left,
+            None => return Ok(()),
+        }
+        shutdown.reloaded();
+    }
+}
+
+/// Connects to the configured store, and upgrades its tables.
+async fn open_store(watch: &Watch, shutdown: &mut Shutdown) -> anyhow::Result<Store> {
+    let Config { location, connect_timeout, .. } = &watch.config;
+    connect(location, *connect_timeout, Access::Write, shutdown).await
+}
+
+/// Returns what the next run needs; `None` if the daemon ends.
+fn handover_for_reload(
+    handover: Handover,
+    shutdown: &Shutdown,
+) -> anyhow::Result<Option<Handover>> {
+    match shutdown.request() {
+        Request::Reload => Ok(Some(handover)),
+        Request::Stop => Ok(None),
+        // Without a request only the end of standard input ends a run.
+        Request::Run => {
+            let failed = handover.streams.input_has_failed();
+            ensure!(!failed, "standard input could not be read to its end");
+            Ok(None)
+        }
+    }
+}
+
+impl Session {
+    fn announce(&self, metrics: &Metrics) {
+        let Watch { paths, config, .. } = &self.watch;
+        let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        info!(paths = paths.join(" "), store = %config.location, "watching");
+        info!("look into it with: {}", config.location.look_command());
+        metrics.set_store_kind(match config.location {
             Location::Postgres(_) => "postgres",
             Location::Sqlite(_) => "sqlite",
         });
-        let sweeper = spawn_sweeper(&watch, store.clone(), Arc::clone(&metrics));
-        let indexer = tokio::spawn(tend(store.clone(), watch.poll_interval));
-        let page = bound.as_ref().map(|at| {
-            let state = (&store, Arc::clone(&metrics));
-            Page::open(at, &watch, state, &shutdown)
-        });
-        let descriptors = allow_many_files(if page.is_some() { MOST_CONNECTIONS } else { 0 });
-        let pipeline = Pipeline::new(
-            watch.clone(),
-            store.clone(),
-            handover,
-            descriptors,
-            Arc::clone(&metrics),
-        );
-        let ended = pipeline.run(&mut shutdown, &watch.paths, &supervisor).await;
-        sweeper.abort(); // each of its steps is a transaction of its own
-        indexer.abort(); // what it has begun ends with its connection, and is begun again
-        handover = match ended {
-            Ok(handover) => handover,
-            Err(error) => {
-                if let Some(page) = page {
-                    page.close().await;
-                }
-                return Err(error);
-            }
-        };
-        let done = !shutdown.is_requested();
-        if done || shutdown.request() == Request::Stop {
-            if let Some(page) = page {
-                page.close().await;
-            }
-            let failed = done && handover.streams.input_has_failed();
-            anyhow::ensure!(!failed, "standard input could not be read to its end");
-            return Ok(());
-        }
+    }
+
+    fn serve_page(&self, metrics: &Arc<Metrics>, shutdown: &Shutdown) -> Option<PageServer> {
+        let bound = self.bound.as_ref()?;
+        Some(PageServer::start(bound, &self.watch, &self.store, metrics, shutdown))
+    }
+
+    /// Creates the ingest loop with as many file descriptors as the page leaves.
+    fn ingest(
+        &self,
+        handover: Handover,
+        page: Option<&PageServer>,
+        metrics: &Arc<Metrics>,
+    ) -> Pipeline {
+        let files = raise_file_limit(page.map_or(0, |_| MAX_CONNECTIONS));
+        Pipeline::new(self.watch.clone(), self.store.clone(), handover, files, Arc::clone(metrics))
+    }
+
+    /// Reads the configuration again and opens what it names. After an error the old one stays.
+    async fn reload(
+        &mut self,
+        reload: &impl Fn() -> anyhow::Result<Reload>,
+        streams: &Streams,
+        shutdown: &mut Shutdown,
+    ) {
         let fresh = async {
             let Reload { watch, file } = reload()?;
-            let address = page::bind(watch.page.as_ref(), bound.as_ref()).await?;
-            let (location, timeout) = (&watch.config.location, watch.config.connect_timeout);
-            let store = connect(location, timeout, Access::Write, &mut shutdown).await?;
-            anyhow::Ok((store, address, watch, file))
+            let bound = page::bind(watch.page.as_ref(), self.bound.as_ref()).await?;
+            let store = open_store(&watch, shutdown).await?;
+            anyhow::Ok((Session { watch, store, bound }, file))
         };
         match fresh.await {
-            Ok(fresh) => {
-                let file;
-                (store, bound, watch, file) = fresh;
-                handover.streams.keep_to(&watch.spool);
+            Ok((session, file)) => {
+                *self = session;
+                streams.warn_of_other_spool(&self.watch.spool);
                 match file {
                     ConfigFile::Read => info!("configuration read again"),
                     ConfigFile::Kept(path) => warn!(
@@ -126,87 +154,5 @@ pub async fn watch(
             }
             Err(error) => warn!("keeping the old configuration: {error:#}"),
         }
-        if let Some(page) = page {
-            page.close().await;
-        }
-        shutdown.reloaded();
     }
-}
-
-/// Descriptors that are not for log files: the database, its locks, events, signals, the runtime.
-const OTHER_DESCRIPTORS: usize = 64;
-
-/// Files are best held open: takes as many descriptors as the system allows, and tells how many
-/// are for files when `others` are for something else. The usual soft limit of 1,024 is there for programs that use `select`.
-fn allow_many_files(others: usize) -> usize {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, limit) {
-        debug!(%error, "cannot raise the limit of open files");
-    }
-    let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit).unwrap_or(usize::MAX).saturating_sub(OTHER_DESCRIPTORS + others).max(1)
-}
-
-fn announce(watch: &Watch) {
-    let paths: Vec<String> = watch.paths.iter().map(|path| path.display().to_string()).collect();
-    info!(paths = paths.join(" "), store = %watch.config.location, "watching");
-    info!("look into it with: {}", watch.config.location.look_command());
-}
-
-/// Sweeps at the start and then daily, and makes the partitions of the next days.
-fn spawn_sweeper(watch: &Watch, store: Store, metrics: Arc<Metrics>) -> JoinHandle<()> {
-    let (config, sweep_at) = (watch.config.clone(), watch.sweep_at);
-    tokio::spawn(async move {
-        metrics.sweeps.due(Utc::now().timestamp());
-        loop {
-            let next = next_sweep(&Local::now(), sweep_at);
-            let mut backoff = Backoff::default();
-            while let Err(error) = daily(&store, &config, next, &metrics.sweeps).await {
-                warn!(error = chain(&error), "the daily work failed; it is tried again");
-                tokio::time::sleep(backoff.wait() * 4).await;
-            }
-            metrics.sweeps.due(next.timestamp());
-            let wait = (next - Utc::now()).to_std().unwrap_or(Duration::ZERO);
-            tokio::time::sleep(wait).await;
-        }
-    })
-}
-
-async fn daily(
-    store: &Store,
-    config: &Config,
-    next: DateTime<Utc>,
-    metrics: &Sweeps,
-) -> Result<(), StoreError> {
-    let now = now();
-    let today = today();
-    store.prepare_days(today..today + DAYS_AHEAD).await?;
-    let Some(cutoff) = config.retention.cutoff(now) else { return Ok(()) };
-    let options = SweepOptions {
-        cutoff,
-        rollup_cutoff: config.rollup_retention.cutoff(now),
-        log_type: LogType::All,
-        batch_size: SweepOptions::BATCH_SIZE,
-        dry_run: false,
-        host: config.host.clone(),
-        next_at: Some(next.timestamp_micros()),
-    };
-    let began = Instant::now();
-    match retain::sweep(store, &options).await? {
-        Outcome::Elsewhere => debug!("somebody else sweeps this store"),
-        Outcome::Swept(swept) => {
-            let (report, postponed_days) = (&swept.report, swept.postponed);
-            let removed = [
-                (Table::GunicornLog.name(), report.gunicorn_removed),
-                (Table::RequestLog.name(), report.request_removed),
-                (Table::RejectedLine.name(), report.rejected_removed),
-            ];
-            let [(_, gunicorn_log), (_, request_log), (_, rejected_line)] = removed;
-            metrics.done(began.elapsed(), &removed);
-            info!(gunicorn_log, request_log, rejected_line, postponed_days, "swept");
-        }
-    }
-    Ok(())
 }

@@ -1,4 +1,4 @@
-//! Whether the daemon lives, and whether it can do its work.
+//! Whether the daemon is alive (`/healthz`), and whether it stores lines (`/readyz`).
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,22 +6,23 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-/// ReadContext a batch takes less than a second, and a look at ten thousand files, too.
+/// Reading that takes longer is stuck. Reading a batch takes less than a second, and so does a scan
+/// of ten thousand files.
 const STUCK: Duration = Duration::from_secs(120);
 
-/// Now, in seconds since 1970.
+/// Returns the current time in seconds since 1970.
 pub(super) fn now_seconds() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64()
 }
 
-/// What the production line knows of itself.
+/// The state of the ingest loop and of the store, as ingest reports it.
 #[derive(Debug)]
 pub struct Health {
-    /// Why the store is away.
+    /// Why the store is unavailable; `None` if it is available.
     store: Mutex<Option<String>>,
-    /// Watched places that are not there.
+    /// Watched paths that do not exist.
     missing: Mutex<Vec<String>>,
-    /// Since when files are being read; `None` while something is waited for.
+    /// When the current reading of files began; `None` while the loop waits.
     reading: Mutex<Option<Instant>>,
     store_up: Gauge,
     paths_missing: Gauge,
@@ -38,7 +39,7 @@ fn get<T: Clone>(place: &Mutex<T>) -> T {
 impl Health {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let (store_up, paths_missing) = (Gauge::default(), Gauge::default());
-        store_up.set(1); // the daemon has begun by reaching it
+        store_up.set(1); // the daemon connects to the store before it creates the metrics
         registry.register(
             "log_ingestd_store_up",
             "1 if the store answered when it was asked last, by ingest or to keep the connection",
@@ -58,48 +59,49 @@ impl Health {
         }
     }
 
-    /// The store does not answer, or refuses; why.
+    /// Records that the store does not answer or refuses, and why.
     pub fn store_failed(&self, why: String) {
         set(&self.store, Some(why));
         self.store_up.set(0);
     }
 
-    /// The store works.
-    pub fn store_works(&self) {
+    /// Records that the store has answered.
+    pub fn store_available(&self) {
         if self.store_up.get() == 0 {
             set(&self.store, None);
             self.store_up.set(1);
         }
     }
 
-    /// These watched places were not there at the last look.
+    /// Sets the watched paths that did not exist at the last scan.
     pub fn paths_missing(&self, missing: Vec<String>) {
         self.paths_missing.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
         set(&self.missing, missing);
     }
 
-    /// Files are being read, which never waits for a database: until [`Health::reads_not`].
-    pub fn reads(&self) {
+    /// Records that reading of files begins. It never waits for the database, and lasts until
+    /// [`Health::reading_ended`].
+    pub fn reading_started(&self) {
         set(&self.reading, Some(Instant::now()));
     }
 
-    /// ReadContext has ended for now.
-    pub fn reads_not(&self) {
+    /// Records that the loop waits.
+    pub fn reading_ended(&self) {
         set(&self.reading, None);
     }
 
-    /// Whether the daemon's loop goes round; else why not: a file system that does not answer.
+    /// Checks that the ingest loop makes progress. It does not if a file system does not answer.
     ///
     /// # Errors
-    /// Why it does not go round.
+    /// The reason, for people.
     pub fn is_alive(&self) -> Result<(), String> {
         self.is_alive_within(None)
     }
 
-    /// The same for somebody who may want to know it sooner than after two minutes.
+    /// Checks the same with a shorter limit than two minutes.
     ///
     /// # Errors
-    /// Why it does not go round.
+    /// The reason, for people.
     pub fn is_alive_within(&self, limit: Option<Duration>) -> Result<(), String> {
         let limit = limit.map_or(STUCK, |limit| limit.min(STUCK));
         match get(&self.reading).map(|since| since.elapsed()) {
@@ -110,10 +112,10 @@ impl Health {
         }
     }
 
-    /// What keeps it from storing lines, as far as is known; empty if nothing does.
-    pub fn complaints(&self) -> Vec<String> {
-        let away = get(&self.store).map(|why| format!("the store is away: {why}"));
-        let missing = get(&self.missing).into_iter().map(|path| format!("{path} is not there"));
-        away.into_iter().chain(missing).chain(self.is_alive().err()).collect()
+    /// Returns the known reasons why lines are not stored; empty if there is none.
+    pub fn problems(&self) -> Vec<String> {
+        let store = get(&self.store).map(|why| format!("the store is unavailable: {why}"));
+        let missing = get(&self.missing).into_iter().map(|path| format!("{path} does not exist"));
+        store.into_iter().chain(missing).chain(self.is_alive().err()).collect()
     }
 }

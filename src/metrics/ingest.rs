@@ -1,4 +1,4 @@
-//! Lines on their way into the store.
+//! Counts of lines, bytes and commits.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::health::now_seconds;
 const COMMIT_BUCKETS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0];
 
-/// What became of lines.
+/// Counts of lines by their outcome, and of the transactions that stored them.
 #[derive(Debug)]
 pub struct Ingest {
     lines: Counter,
@@ -50,7 +50,7 @@ impl Ingest {
             queue: Gauge::default(),
         };
         for code in RejectCode::ALL {
-            // A rate needs the 0 before the first one.
+            // Prometheus needs a 0 before the first reject to compute its rate.
             let _ = all.rejected.get_or_create(&[("reason", code.metric_label())]);
         }
         let mut counter = |name: &str, help: &str, counter: &Counter| {
@@ -105,7 +105,7 @@ impl Ingest {
         all
     }
 
-    /// A batch is stored.
+    /// Counts a stored batch.
     pub fn stored(&self, batch: &Batch) {
         for span in &batch.spans {
             self.lines.inc_by(span.lines);
@@ -122,28 +122,28 @@ impl Ingest {
         self.last_commit.set(now_seconds());
     }
 
-    /// A try to store a batch took this long, whatever came of it.
-    pub fn tried(&self, time: Duration) {
+    /// Records how long a try to store a batch took, successful or not.
+    pub fn commit_attempted(&self, time: Duration) {
         self.commit_time.observe(time.as_secs_f64());
     }
 
-    /// The store failed or did not answer.
+    /// Counts a failure of the store, or a missing answer.
     pub fn failed(&self) {
         self.failures.inc();
     }
 
-    /// A connection takes the place of one that was lost.
+    /// Counts a connection that replaces a lost one.
     pub fn reconnected(&self) {
         self.reconnects.inc();
     }
 
-    /// Bytes are gone that were not read.
+    /// Counts bytes that were gone before they were read.
     pub fn bytes_lost(&self, bytes: u64) {
         self.lost.inc_by(bytes);
     }
 
-    /// So many lines are read and not stored.
-    pub fn queued(&self, lines: u64) {
+    /// Sets the number of lines that are read and not stored yet.
+    pub fn set_queued_lines(&self, lines: u64) {
         self.queue.set(i64::try_from(lines).unwrap_or(i64::MAX));
     }
 }

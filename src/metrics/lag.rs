@@ -1,4 +1,6 @@
-//! How far the store is behind the files: as of the last look at them, at most one poll interval ago.
+//! How many bytes of the files are not stored yet, and for how long.
+//!
+//! The values are those of the last scan, at most one poll interval old.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,32 +12,31 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 
-/// Files that are shown one by one: those that are furthest behind.
-pub const MOST_FILES: usize = 100;
+/// Most files that have metrics of their own: those with the most bytes not stored.
+pub const MAX_FILES: usize = 100;
 
-/// One file's.
+/// The lag of one file.
 #[derive(Clone, Debug)]
 pub struct FileLag {
-    /// Where it is.
+    /// The file's path.
     pub path: String,
-    /// Bytes that are there and not stored.
+    /// Bytes in the file that are not stored.
     pub bytes: u64,
-    /// When the oldest of them was first seen; `None` if none waits, or only the beginning of a
-    /// line.
+    /// When the oldest of them was first seen; `None` if no complete line waits.
     pub since: Option<Instant>,
 }
 
 #[derive(Debug, Default)]
-struct Seen {
+struct Snapshot {
     files: u64,
     bytes: u64,
     since: Option<Instant>,
     furthest: Vec<FileLag>,
 }
 
-/// What the last look found.
+/// The lag that the last scan found. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Lag(Arc<Mutex<Seen>>);
+pub struct Lag(Arc<Mutex<Snapshot>>);
 
 impl Lag {
     pub(super) fn new(registry: &mut Registry) -> Self {
@@ -44,72 +45,72 @@ impl Lag {
         lag
     }
 
-    /// So many files are followed, `bytes` of them are not stored, the oldest since `since`, and
-    /// these files are furthest behind.
-    pub fn tell(&self, files: u64, bytes: u64, since: Option<Instant>, furthest: Vec<FileLag>) {
-        *self.seen() = Seen { files, bytes, since, furthest };
+    /// Sets the number of followed files, their `bytes` that are not stored, when the oldest of these
+    /// was first seen, and the files with the most of them.
+    pub fn set(&self, files: u64, bytes: u64, since: Option<Instant>, furthest: Vec<FileLag>) {
+        *self.snapshot() = Snapshot { files, bytes, since, furthest };
     }
 
-    /// How many files are followed.
+    /// Returns the number of followed files.
     pub fn files(&self) -> u64 {
-        self.seen().files
+        self.snapshot().files
     }
 
-    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+    fn snapshot(&self) -> std::sync::MutexGuard<'_, Snapshot> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn age(since: Option<Instant>) -> f64 {
+fn seconds_since(since: Option<Instant>) -> f64 {
     since.map_or(0.0, |since| since.elapsed().as_secs_f64())
 }
 
 impl Collector for Lag {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let seen = self.seen();
-        let mut one = |name, help, unit: Option<&Unit>, value: f64| {
+        let snapshot = self.snapshot();
+        let mut gauge = |name, help, unit: Option<&Unit>, value: f64| {
             let metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
             ConstGauge::new(value).encode(metric)
         };
-        one("log_ingestd_files", "Log files that are followed", None, seen.files as f64)?;
-        one(
+        gauge("log_ingestd_files", "Log files that are followed", None, snapshot.files as f64)?;
+        gauge(
             "log_ingestd_backlog",
             "Bytes of all followed files that are not stored yet, lines without their end among them",
             Some(&Unit::Bytes),
-            seen.bytes as f64,
+            snapshot.bytes as f64,
         )?;
-        one(
+        gauge(
             "log_ingestd_backlog",
             "How long the oldest bytes of any file have been known to wait; the most of \
              log_ingestd_lag_seconds",
             Some(&Unit::Seconds),
-            age(seen.since),
+            seconds_since(snapshot.since),
         )?;
-        let mut each = |help, unit: &Unit, value: &dyn Fn(&FileLag) -> f64| {
+        let mut per_file = |help, unit: &Unit, value: &dyn Fn(&FileLag) -> f64| {
             let mut family = encoder.encode_descriptor(
                 "log_ingestd_lag",
                 help,
                 Some(unit),
                 MetricType::Gauge,
             )?;
-            for file in &seen.furthest {
+            for file in &snapshot.furthest {
                 let label = [("file", file.path.as_str())];
                 ConstGauge::new(value(file)).encode(family.encode_family(&label)?)?;
             }
             Ok(())
         };
-        each(
+        per_file(
             "Bytes of the file that are not stored yet; of the 100 files that are furthest behind",
             &Unit::Bytes,
             &|file| file.bytes as f64,
         )?;
-        each(
+        per_file(
             "How long the file's oldest bytes that are not stored have been known to wait: since the \
              look that saw them first, so at most a poll interval too little; what was written \
              before the daemon started counts from its first look, and in a long backlog \
              neighbouring looks are taken as one, the earlier. 0 if only a line's beginning waits",
             &Unit::Seconds,
-            &|file| age(file.since),
+            &|file| seconds_since(file.since),
         )
     }
 }

@@ -1,16 +1,20 @@
-//! What the daemon counts, for Prometheus, and what it knows of its own health.
+//! The daemon's metrics for Prometheus, and the state of its health.
 //!
-//! Everything is counted where it is stored or said anyway, once for each batch: a line costs
-//! nothing. Counters begin at 0 with the process; what is stored for good is counted in the
-//! store's `log_file`.
+//! Counters change once for each batch, not for each line, so a line costs nothing. They begin at 0
+//! with the process. The totals that outlive a process are in the store's table `log_file`.
+//!
+//! Nothing here sends or logs: `web` answers `/metrics`, `daemon` informs the supervisor. Names,
+//! labels and help texts are contracts with dashboards and alerts.
+//!
+//! Files, in reading order: this one (the registry and both text formats), [`ingest`] (lines and
+//! commits), [`lag`] (bytes not stored yet), [`sweeps`] (removed rows), [`health`] (liveness and
+//! readiness), [`process`] (CPU, memory and descriptors).
 
 mod health;
 mod ingest;
 mod lag;
 mod process;
 mod sweeps;
-mod text;
-
 use std::fmt;
 
 use prometheus_client::encoding::text::encode;
@@ -20,7 +24,7 @@ use prometheus_client::registry::Registry;
 
 pub use health::Health;
 pub use ingest::Ingest;
-pub use lag::{FileLag, Lag, MOST_FILES};
+pub use lag::{FileLag, Lag, MAX_FILES};
 pub use sweeps::Sweeps;
 
 /// The content type of [`Metrics::open_metrics`].
@@ -36,13 +40,13 @@ type Label = (&'static str, &'static str);
 pub struct Metrics {
     registry: Registry,
     build: Family<[Label; 2], Gauge>,
-    /// Lines on their way.
+    /// Lines and commits.
     pub ingest: Ingest,
-    /// How far the store is behind the files.
+    /// Bytes that are not stored yet.
     pub lag: Lag,
-    /// Rows that leave.
+    /// Removed rows.
     pub sweeps: Sweeps,
-    /// Whether the daemon lives and can work.
+    /// Whether the daemon is alive and stores lines.
     pub health: Health,
 }
 
@@ -65,28 +69,71 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// The kind of database from now on: `postgres` or `sqlite`.
-    pub fn serves(&self, store: &'static str) {
+    /// Sets the kind of the database: `postgres` or `sqlite`.
+    pub fn set_store_kind(&self, store: &'static str) {
         self.build.clear();
         let labels = [("version", env!("CARGO_PKG_VERSION")), ("store", store)];
         self.build.get_or_create(&labels).set(1);
     }
 
-    /// All values now, as [`OPEN_METRICS`].
+    /// Returns all current values as [`OPEN_METRICS`].
     ///
     /// # Errors
-    /// None that a text could give.
+    /// [`fmt::Error`], which writing to a `String` never returns.
     pub fn open_metrics(&self) -> Result<String, fmt::Error> {
         let mut out = String::with_capacity(16 << 10);
         encode(&mut out, &self.registry)?;
         Ok(out)
     }
 
-    /// The same as [`PROMETHEUS`], the older format that every program reads.
+    /// Returns all current values as [`PROMETHEUS`], the older format that every program reads.
     ///
     /// # Errors
-    /// None that a text could give.
+    /// [`fmt::Error`], which writing to a `String` never returns.
     pub fn prometheus(&self) -> Result<String, fmt::Error> {
-        Ok(text::to_prometheus(&self.open_metrics()?))
+        Ok(to_prometheus(&self.open_metrics()?))
+    }
+}
+
+/// Converts OpenMetrics to version 0.0.4 of Prometheus's text format.
+///
+/// The formats differ in three points. A counter `x` with samples `x_total` is named `x_total` in
+/// its HELP and TYPE lines, too. There are no UNIT lines and no EOF mark.
+fn to_prometheus(open_metrics: &str) -> String {
+    let mut out = String::with_capacity(open_metrics.len());
+    let mut lines = open_metrics.lines().peekable();
+    while let Some(line) = lines.next() {
+        if line.starts_with("# UNIT ") || line == "# EOF" {
+            continue;
+        }
+        // The TYPE line after a HELP line says whether the metric is a counter.
+        let type_line = lines.peek().filter(|_| line.starts_with("# HELP "));
+        let described = type_line.copied().unwrap_or(line);
+        let counter = described.starts_with("# TYPE ") && described.ends_with(" counter");
+        let mut words = line.splitn(4, ' ');
+        match (counter, words.next(), words.next(), words.next(), words.next()) {
+            (true, Some(hash), Some(keyword), Some(name), Some(value)) => {
+                for part in [hash, " ", keyword, " ", name, "_total ", value] {
+                    out.push_str(part);
+                }
+            }
+            _ => out.push_str(line),
+        }
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_are_renamed_and_unit_and_eof_lines_are_removed() {
+        let open = "# HELP a What a counter.\n# TYPE a counter\na_total 1\n# HELP b_seconds B.\n\
+                    # TYPE b_seconds gauge\n# UNIT b_seconds seconds\nb_seconds{x=\"# EOF\"} 2\n# EOF\n";
+        let older = "# HELP a_total What a counter.\n# TYPE a_total counter\na_total 1\n\
+                     # HELP b_seconds B.\n# TYPE b_seconds gauge\nb_seconds{x=\"# EOF\"} 2\n";
+        assert_eq!(to_prometheus(open), older);
     }
 }

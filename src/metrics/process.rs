@@ -1,4 +1,4 @@
-//! The process itself, by the names that Prometheus's libraries have for it
+//! Metrics of the process, with the names of Prometheus's own libraries
 //! (<https://prometheus.io/docs/instrumenting/writing_clientlibs/#process-metrics>).
 
 use std::{fmt, fs};
@@ -16,10 +16,11 @@ use super::health::now_seconds;
 
 #[derive(Debug)]
 struct Process {
-    /// Seconds since 1970.
+    /// When the process started, in seconds since 1970.
     started: f64,
 }
 
+/// Adds the metrics to the registry.
 pub(super) fn register(registry: &mut Registry) {
     registry.register_collector(Box::new(Process { started: now_seconds() }));
 }
@@ -35,39 +36,39 @@ impl Collector for Process {
             MetricType::Counter,
         )?;
         ConstCounter::new(seconds).encode(cpu)?;
-        let mut one = |name, help, unit: Option<&Unit>, value: Option<f64>| {
-            let Some(value) = value else { return Ok(()) }; // no /proc, no value
+        let mut gauge = |name, help, unit: Option<&Unit>, value: Option<f64>| {
+            let Some(value) = value else { return Ok(()) }; // unknown without /proc
             let metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
             ConstGauge::new(value).encode(metric)
         };
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
-        one(
+        gauge(
             "process_resident_memory",
             "Memory in use",
             Some(&Unit::Bytes),
-            kibibytes(&status, "VmRSS:"),
+            size_in_bytes(&status, "VmRSS:"),
         )?;
-        one(
+        gauge(
             "process_virtual_memory",
             "Address space in use",
             Some(&Unit::Bytes),
-            kibibytes(&status, "VmSize:"),
+            size_in_bytes(&status, "VmSize:"),
         )?;
-        one(
+        gauge(
             "process_start_time",
             "When the process started, since 1970",
             Some(&Unit::Seconds),
             Some(self.started),
         )?;
         let open = fs::read_dir("/proc/self/fd").ok().map(|all| all.count() as f64);
-        one("process_open_fds", "Open file descriptors", None, open)?;
+        gauge("process_open_fds", "Open file descriptors", None, open)?;
         let most = getrlimit(Resource::Nofile).current.map_or(f64::INFINITY, |most| most as f64);
-        one("process_max_fds", "File descriptors that may be open", None, Some(most))
+        gauge("process_max_fds", "File descriptors that may be open", None, Some(most))
     }
 }
 
-/// A size in `/proc/self/status`, in bytes.
-fn kibibytes(status: &str, name: &str) -> Option<f64> {
+/// Reads a size of `/proc/self/status`, which is in KiB, and returns it in bytes.
+fn size_in_bytes(status: &str, name: &str) -> Option<f64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.parse().ok().map(|size: f64| size * 1024.0)
 }

@@ -1,4 +1,4 @@
-//! Rows that leave.
+//! Counts of sweeps and of the rows that they removed.
 
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use prometheus_client::registry::{Registry, Unit};
 /// Upper bounds of a sweep's time, in seconds.
 const BUCKETS: [f64; 9] = [0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 600.0, 3600.0];
 
-/// What sweeps did.
+/// Counts of sweeps, their durations, and when the next one is due.
 #[derive(Debug)]
 pub struct Sweeps {
     sweeps: Counter,
@@ -55,8 +55,8 @@ impl Sweeps {
         all
     }
 
-    /// A sweep is done; `rows` by table.
-    pub fn done(&self, time: Duration, rows: &[(&'static str, u64)]) {
+    /// Counts a finished sweep, which took `time` and removed these rows of each table.
+    pub fn sweep_finished(&self, time: Duration, rows: &[(&'static str, u64)]) {
         self.sweeps.inc();
         self.time.observe(time.as_secs_f64());
         for (table, removed) in rows {
@@ -64,8 +64,8 @@ impl Sweeps {
         }
     }
 
-    /// The next one is due then, in seconds since 1970.
-    pub fn due(&self, at: i64) {
+    /// Sets when the next sweep is due, in seconds since 1970.
+    pub fn set_next(&self, at: i64) {
         self.next.set(at as f64);
     }
 }

@@ -15,15 +15,15 @@ pub const MAX_OFFSET: u64 = 1 << OFFSET_BITS;
 pub struct FileId(pub i32);
 
 impl FileId {
-    /// The `id` of the row of the line at `offset`: the same line always has the same id, so a
-    /// unique index refuses a second copy, and no sequence is asked.
+    /// Returns the `id` of the row of the line at `offset`. The same line always has the same id, so a
+    /// unique index refuses a second copy, and no sequence is needed.
     pub fn row_id(self, offset: u64) -> i64 {
         (i64::from(self.0) << OFFSET_BITS) | (offset & (MAX_OFFSET - 1)) as i64
     }
 }
 
-/// What the file system says a file is. Inodes are used again; the birth time tells one life from
-/// the next, where the file system keeps it.
+/// How the file system identifies a file. Inodes are used again; the birth time distinguishes files that
+/// have had the same inode, where the file system keeps it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileKey {
     /// `st_dev`.
@@ -47,20 +47,20 @@ pub struct Fingerprint {
     pub print: ShortHash,
 }
 
-/// SHA-256 of all bytes of a file before some offset, and how to go on from there.
+/// SHA-256 of all bytes of a file before an offset, and the state from which it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest {
     /// What `head -c OFFSET FILE | sha256sum` shows.
     pub sum: [u8; 32],
-    /// The hash value behind the last whole block of 64 bytes (H⁽ⁱ⁾ of FIPS 180-4, 6.2.2, its words
-    /// in big-endian order). The bytes behind that block are not in it, so no text of the log is.
+    /// The hash value after the last whole block of 64 bytes (H⁽ⁱ⁾ of FIPS 180-4, 6.2.2, its words
+    /// in big-endian order). The bytes after that block are not in it, so it holds no text of the log.
     pub state: [u8; 32],
 }
 
-/// A place in a file, and what is known of the bytes before it. [`Default`] is the beginning.
+/// An offset in a file, and fingerprints of the bytes before it. [`Default`] is the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// So many bytes are before it.
+    /// How many bytes are before it.
     pub offset: u64,
     /// The fingerprint of the bytes just before it (4 KiB at most); `None` at the beginning.
     pub tail_fingerprint: Option<Fingerprint>,
@@ -75,13 +75,13 @@ pub struct Sighting {
     pub host: String,
     /// Where it was seen.
     pub path: String,
-    /// What the file system says; `None` for a stream.
+    /// How the file system identifies it; `None` for a stream.
     pub key: Option<FileKey>,
     /// The first complete line (its first 4 KiB at most), once there is one.
     pub head: Option<Fingerprint>,
 }
 
-/// A logical file about to be written down for the first time.
+/// A logical file that is registered for the first time.
 #[derive(Clone, Debug)]
 pub struct NewFile {
     /// What was seen.
@@ -92,14 +92,14 @@ pub struct NewFile {
     pub time_estimated: bool,
 }
 
-/// What the store remembers of a logical file: enough to know it again and to go on.
+/// What the store knows of a logical file: enough to recognise it and to continue.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
     /// Its id.
     pub file: FileId,
     /// Where it was last seen.
     pub path: String,
-    /// What the file system said, `None` for a stream.
+    /// How the file system identified it, `None` for a stream.
     pub key: Option<FileKey>,
     /// The first line's fingerprint, `None` until a line was committed.
     pub head: Option<Fingerprint>,
@@ -133,7 +133,7 @@ pub struct Claim {
 }
 
 impl Checkpoint {
-    /// Where it is stored up to.
+    /// Returns the position up to which it is stored.
     pub fn position(&self) -> Position {
         Position {
             offset: self.committed,

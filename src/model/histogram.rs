@@ -1,7 +1,7 @@
 //! Durations counted in buckets whose width grows with them: each octave is cut into eight equal
 //! parts, so that a bucket's middle is never more than a sixteenth away from what it counts.
 
-/// Durations below this share the first bucket: no request that Python answers is told apart there.
+/// Durations below this share the first bucket: no request that Python answers is that short.
 const FLOOR_US: i64 = 1 << FLOOR_BITS;
 const FLOOR_BITS: u32 = 6;
 /// Parts of an octave, as a power of two.
@@ -96,8 +96,8 @@ mod tests {
             durations.sort_unstable();
             let rank = ((durations.len() as f64 * q).ceil() as usize).max(1);
             let exact = durations[rank - 1];
-            let told = quantile(&counts, q).unwrap();
-            prop_assert!((told - exact).abs() * 16 <= exact, "{told} for {exact}");
+            let estimate = quantile(&counts, q).unwrap();
+            prop_assert!((estimate - exact).abs() * 16 <= exact, "{estimate} for {exact}");
         }
     }
 }

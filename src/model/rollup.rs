@@ -1,16 +1,16 @@
-//! Rows counted by minute and by hour: what charts read instead of the rows.
+//! Counts of rows by minute and by hour, which charts read instead of the rows.
 
 use super::file::FileId;
 use super::histogram;
 use super::record::Micros;
 
-/// Classes of a status (RFC 9110, 15): 1xx to 5xx, and what is none of them.
+/// Classes of a status (RFC 9110, 15): 1xx to 5xx, and one for all others.
 pub const CLASSES: usize = 6;
 
-/// Stands for a row that tells no duration; no bucket has this number.
+/// Stands for a row without a duration; no bucket has this number.
 const UNTIMED: u8 = u8::MAX;
 
-/// How long a stretch is whose rows are counted together.
+/// A period whose rows are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Period {
     /// A minute of the clock.
@@ -20,10 +20,10 @@ pub enum Period {
 }
 
 impl Period {
-    /// Both.
+    /// Both periods.
     pub const ALL: [Period; 2] = [Period::Minute, Period::Hour];
 
-    /// Its length, microseconds.
+    /// Returns its length in microseconds.
     pub fn micros(self) -> i64 {
         match self {
             Period::Minute => 60_000_000,
@@ -37,17 +37,17 @@ impl Period {
 pub struct Counts {
     /// The file.
     pub file: FileId,
-    /// The stretch's first moment.
+    /// The first moment of the period.
     pub start: Micros,
     /// Rows by class: 1xx, 2xx, 3xx, 4xx, 5xx, any other code or none.
     pub rows: [i64; CLASSES],
     /// Sum of their response bytes; stays at the largest number if it would be larger.
     pub response_bytes: i64,
-    /// Rows that tell their duration, by [`histogram::bucket`]; up to the last one that has any.
+    /// Rows with a duration, by [`histogram::bucket`]; up to the last bucket that is not empty.
     pub durations: Vec<i64>,
 }
 
-/// Rows of one file and minute that stand one behind the other.
+/// Consecutive rows of one file and minute.
 #[derive(Clone, Copy, Debug)]
 struct Run {
     file: FileId,
@@ -87,7 +87,7 @@ impl Rollup {
         run.response_bytes = run.response_bytes.saturating_add(response_bytes.unwrap_or(0));
     }
 
-    /// Adds those of another batch.
+    /// Adds the counts of another batch.
     pub fn extend(&mut self, others: &Rollup) {
         let before = self.buckets.len();
         self.buckets.extend_from_slice(&others.buckets);
@@ -100,7 +100,8 @@ impl Rollup {
         self.buckets.clear();
     }
 
-    /// Each file and stretch once, in order. One is made at a time: there may be as many as rows.
+    /// Returns each file and period once, in order. They are made one at a time: there may be as many as
+    /// rows.
     pub fn by(&self, period: Period) -> impl Iterator<Item = Counts> {
         let key = move |run: &Run| (run.file, run.start - run.start.rem_euclid(period.micros()));
         let mut order: Vec<usize> = (0..self.runs.len()).collect();
@@ -154,7 +155,7 @@ mod tests {
     /// File, time, code, bytes, duration.
     type Row = (i32, i64, Option<i32>, Option<i64>, Option<i64>);
     /// File, start, rows, bytes, durations.
-    type Told = (i32, i64, [i64; CLASSES], i64, Vec<i64>);
+    type Flat = (i32, i64, [i64; CLASSES], i64, Vec<i64>);
 
     fn rollup(rows: &[Row]) -> Rollup {
         let mut rollup = Rollup::default();
@@ -164,13 +165,13 @@ mod tests {
         rollup
     }
 
-    fn told(rollup: &Rollup, period: Period) -> Vec<Told> {
-        let told = |it: Counts| (it.file.0, it.start, it.rows, it.response_bytes, it.durations);
-        rollup.by(period).map(told).collect()
+    fn flat(rollup: &Rollup, period: Period) -> Vec<Flat> {
+        let flat = |it: Counts| (it.file.0, it.start, it.rows, it.response_bytes, it.durations);
+        rollup.by(period).map(flat).collect()
     }
 
     #[test]
-    fn rows_are_counted_by_file_stretch_and_class() {
+    fn rows_are_counted_by_file_period_and_class() {
         let mut one = rollup(&[
             (1, 0, Some(200), Some(10), Some(1)),
             (1, 59_999_999, Some(299), None, None),
@@ -183,7 +184,7 @@ mod tests {
             (1, -1, Some(600), None, None),
         ]));
         assert_eq!(
-            told(&one, Period::Minute),
+            flat(&one, Period::Minute),
             [
                 (1, -60_000_000, [0, 0, 0, 0, 0, 1], 0, vec![]),
                 (1, 0, [0, 2, 0, 0, 0, 1], 15, vec![1, 0, 1]),
@@ -192,7 +193,7 @@ mod tests {
             ]
         );
         assert_eq!(
-            told(&one, Period::Hour),
+            flat(&one, Period::Hour),
             [
                 (1, -3_600_000_000, [0, 0, 0, 0, 0, 1], 0, vec![]),
                 (1, 0, [1, 2, 0, 0, 1, 1], i64::MAX, vec![2, 0, 1]),
@@ -200,6 +201,6 @@ mod tests {
             ]
         );
         one.clear();
-        assert_eq!(told(&one, Period::Minute), []);
+        assert_eq!(flat(&one, Period::Minute), []);
     }
 }

@@ -206,7 +206,7 @@ impl Committer {
     pub(crate) fn worked(&mut self) {
         self.retry_at = None;
         if let Some(metrics) = &self.metrics {
-            metrics.health.store_works();
+            metrics.health.store_available();
         }
         if let Some(since) = self.unavailable_since.take() {
             self.backoff = Backoff::default();
@@ -307,7 +307,7 @@ impl Committer {
         let began = Instant::now();
         let committed = writer.commit(batch).await;
         if let Some(metrics) = &self.metrics {
-            metrics.ingest.tried(began.elapsed());
+            metrics.ingest.commit_attempted(began.elapsed());
         }
         match committed {
             Ok(()) => Ok(Outcome::Stored(Vec::new())),

@@ -1,54 +1,58 @@
-//! Indexes beside ingest: what is new goes into those of the open day, and a day that is over gets
-//! the rest.
+//! Builds indexes of past days, while ingest goes on.
+//!
+//! The current day has few indexes, so that inserts are fast. A day that is over gets the others.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, info};
 
 use crate::store::{PastDay, Store, StoreError, Table};
 
 use crate::model::now;
 use crate::store::chain;
 
-/// A look is due after so many of the looks at files: each minute, unless told otherwise.
-const POLLS: u32 = 30;
-
-/// Looks without any new row until days are looked at all the same: they may be others' work.
-const IDLE_LOOKS: u32 = 60;
+/// Runs without a new row before past days are checked all the same: other hosts may fill them.
+const IDLE_RUNS: u32 = 60;
 
 const DAY_US: i64 = 86_400_000_000;
 
-/// The current UTC day since 1970.
-pub(crate) fn today() -> i32 {
+/// Returns the current UTC day, counted from 1970.
+pub(crate) fn current_day() -> i32 {
     i32::try_from(now().div_euclid(DAY_US)).unwrap_or(0)
 }
 
-/// Looks until it is dropped.
-pub(crate) async fn tend(store: Store, poll_interval: Duration) {
-    let mut seen = Seen::default();
-    let mut idle = 0;
-    loop {
-        tokio::time::sleep(poll_interval * POLLS).await;
-        let fresh = store.fresh_days();
-        idle += 1;
-        if fresh.is_empty() && seen.is_settled() && idle < IDLE_LOOKS {
-            continue;
-        }
-        idle = 0;
-        if let Err(error) = look(&store, &fresh, &mut seen).await {
-            warn!(error = chain(&error), "indexes are not up to date; it is tried again");
-        }
-    }
+/// What earlier runs found.
+#[derive(Debug, Default)]
+pub(crate) struct IndexProgress {
+    /// Days without an index, and how many rows each had at the last run.
+    waiting: HashMap<(Table, i32), i64>,
+    /// Days whose indexing failed. They are not tried again before a restart.
+    failed: HashSet<(Table, i32)>,
+    /// Runs since the last check of past days.
+    idle_runs: u32,
 }
 
-async fn look(store: &Store, fresh: &[(Table, i32)], seen: &mut Seen) -> Result<(), StoreError> {
-    store.summarize(fresh).await?;
+/// Summarizes the indexes of days with new rows, and builds the indexes of quiet past days.
+///
+/// # Errors
+/// [`StoreError`] if the store is unavailable; the next run tries again. A day that the store
+/// refuses to index is logged and skipped.
+pub(crate) async fn maintain_indexes(
+    store: &Store,
+    progress: &mut IndexProgress,
+) -> Result<(), StoreError> {
+    let fresh = store.fresh_days();
+    progress.idle_runs += 1;
+    if fresh.is_empty() && progress.waiting.is_empty() && progress.idle_runs < IDLE_RUNS {
+        return Ok(());
+    }
+    progress.idle_runs = 0;
+    store.summarize(&fresh).await?;
     let Some(mut indexer) = store.indexer().await? else { return Ok(()) };
-    for (table, day) in seen.quiet(&indexer.past_days(today()).await?) {
+    for (table, day) in progress.quiet_days(&indexer.past_days(current_day()).await?) {
         let (name, date) = (table.name(), date(day));
         match indexer.index(table, day).await {
-            Ok(()) => info!(table = name, day = date, "indexes of a day that is over are built"),
+            Ok(()) => info!(table = name, day = date, "built the indexes of a past day"),
             Err(error) if error.is_transient() => return Err(error),
             Err(StoreError::Refused { .. }) => {
                 info!(
@@ -56,10 +60,10 @@ async fn look(store: &Store, fresh: &[(Table, i32)], seen: &mut Seen) -> Result<
                     day = date,
                     "this user may not build indexes: that is left to the tables' owner"
                 );
-                seen.failed.insert((table, day));
+                progress.failed.insert((table, day));
             }
             Err(error) => {
-                // It holds a line twice, or somebody has changed the table: a person has to look.
+                // The day has a line twice, or its table was changed: a person has to look.
                 error!(
                     table = name,
                     day = date,
@@ -67,29 +71,30 @@ async fn look(store: &Store, fresh: &[(Table, i32)], seen: &mut Seen) -> Result<
                     "a day cannot be indexed; `log-ingestd verify` may tell why, and the next start \
                      tries again"
                 );
-                seen.failed.insert((table, day));
+                progress.failed.insert((table, day));
             }
         }
     }
     Ok(())
 }
 
-/// Indexes the days that an import has filled and that are over, at once: it has ended. Today's rows
-/// are left to PostgreSQL's autovacuum, which looks within a minute, or two, and takes them into
-/// the BRIN index too.
+/// Builds the indexes of past days that an import has filled, without waiting for a quiet run.
+///
+/// Rows of today are left to PostgreSQL's autovacuum, which runs within a minute or two and adds
+/// them to the BRIN index, too.
 ///
 /// # Errors
-/// What the store says; the daemon, or the next import, goes on.
-pub(crate) async fn after_import(store: &Store) -> Result<(), StoreError> {
+/// [`StoreError`]; the daemon or the next import builds the rest.
+pub(crate) async fn index_after_import(store: &Store) -> Result<(), StoreError> {
     let fresh = store.fresh_days();
-    if fresh.iter().all(|(_, day)| *day >= today()) {
+    if fresh.iter().all(|(_, day)| *day >= current_day()) {
         return Ok(());
     }
     let Some(mut indexer) = store.indexer().await? else {
-        debug!("somebody else builds indexes");
+        debug!("another process builds indexes");
         return Ok(());
     };
-    for PastDay { table, day, .. } in indexer.past_days(today()).await? {
+    for PastDay { table, day, .. } in indexer.past_days(current_day()).await? {
         if fresh.contains(&(table, day)) {
             indexer.index(table, day).await?;
         }
@@ -102,18 +107,10 @@ fn date(day: i32) -> String {
     date.format("%Y-%m-%d").to_string()
 }
 
-#[derive(Debug, Default)]
-struct Seen {
-    /// Days that lack an index, and how many rows they had at the last look.
-    waiting: HashMap<(Table, i32), i64>,
-    /// Days that are not tried again.
-    failed: HashSet<(Table, i32)>,
-}
-
-impl Seen {
-    /// Those to which nothing has come since the last look, oldest first: a backlog of old lines, here
-    /// or on another host, is better stored before there are indexes to keep.
-    fn quiet(&mut self, past: &[PastDay]) -> Vec<(Table, i32)> {
+impl IndexProgress {
+    /// Returns the days that got no row since the last run, oldest first. A backlog of old lines, of
+    /// this host or another, is stored faster while its day has no indexes.
+    fn quiet_days(&mut self, past: &[PastDay]) -> Vec<(Table, i32)> {
         let before = std::mem::take(&mut self.waiting);
         let mut quiet = Vec::new();
         for PastDay { table, day, inserted } in past {
@@ -128,11 +125,6 @@ impl Seen {
         }
         quiet
     }
-
-    /// Whether no day waits for a second look.
-    fn is_settled(&self) -> bool {
-        self.waiting.is_empty()
-    }
 }
 
 #[cfg(test)]
@@ -140,15 +132,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_is_quiet_when_nothing_has_come_since_the_last_look() {
+    fn a_day_is_quiet_if_it_got_no_row_since_the_last_run() {
         let day = |day, inserted| PastDay { table: Table::GunicornLog, day, inserted };
-        let mut seen = Seen::default();
-        assert_eq!(seen.quiet(&[day(1, 10), day(2, 10)]), []);
-        assert!(!seen.is_settled());
-        assert_eq!(seen.quiet(&[day(1, 11), day(2, 10)]), [(Table::GunicornLog, 2)]);
-        assert_eq!(seen.quiet(&[day(1, 11)]), [(Table::GunicornLog, 1)]);
-        seen.failed.insert((Table::GunicornLog, 1));
-        assert_eq!(seen.quiet(&[day(1, 11)]), []);
-        assert!(seen.is_settled());
+        let mut progress = IndexProgress::default();
+        assert_eq!(progress.quiet_days(&[day(1, 10), day(2, 10)]), []);
+        assert!(!progress.waiting.is_empty());
+        assert_eq!(progress.quiet_days(&[day(1, 11), day(2, 10)]), [(Table::GunicornLog, 2)]);
+        assert_eq!(progress.quiet_days(&[day(1, 11)]), [(Table::GunicornLog, 1)]);
+        progress.failed.insert((Table::GunicornLog, 1));
+        assert_eq!(progress.quiet_days(&[day(1, 11)]), []);
+        assert!(progress.waiting.is_empty());
     }
 }

@@ -1,13 +1,15 @@
-//! What is older than the retention leaves, in bounded steps.
+//! Removes rows that are older than the retention, and builds indexes of days that are over.
 //!
-//! [`Retention`] says what is old, [`sweep`] removes it, [`next_sweep`] says when. Nothing here
-//! waits or repeats: `app` has the timer.
+//! Both are bounded steps, so that ingest never waits long for them. Nothing here waits for a time
+//! of day or repeats itself: `daemon` has the timers, and `cleanup` and `import` call one step.
+//! The SQL is in `store`.
+//!
+//! Files, in reading order: [`policy`] (what is old, and when the next sweep is due: pure),
+//! [`sweep`](mod@sweep) (one sweep), [`indexing`] (indexes of past days).
 
 pub(crate) mod indexing;
 mod policy;
 mod sweep;
-mod timer;
 
-pub use policy::{LogType, Retention, RetentionError};
-pub use sweep::{Outcome, SweepOptions, Swept, sweep};
-pub use timer::{SweepTime, SweepTimeError, next_sweep};
+pub use policy::{LogType, Retention, RetentionError, SweepTime, SweepTimeError, next_sweep};
+pub use sweep::{SweepOptions, SweepOutcome, Swept, sweep};

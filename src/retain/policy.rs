@@ -1,30 +1,32 @@
-//! What is old: pure.
+//! What is old, and when the daily sweep is due. Pure functions.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
+use chrono::{DateTime, Days, NaiveTime, TimeZone, Utc};
+
 use crate::model::Micros;
 use crate::store::Table;
 
-/// How long rows stay; for ever is longest.
+/// How long rows stay. The longest is for ever.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Retention {
-    /// At least this long, counted from the row's own time.
+    /// Rows stay at least this long, counted from their own time.
     For(Duration),
-    /// For ever.
+    /// Rows stay for ever.
     Off,
 }
 
 impl Retention {
-    /// Of counts by minute and hour: 400 days, so that a month can be held against the one of the
-    /// year before.
+    /// Default for the counts by minute and hour: 400 days, so that a month can be compared with the
+    /// same month of the year before.
     pub const ROLLUP: Retention = Retention::For(Duration::from_secs(400 * 86_400));
 
-    /// 120 days.
+    /// Default for rows: 120 days.
     pub const DEFAULT: Retention = Retention::For(Duration::from_secs(120 * 86_400));
 
-    /// The time before which rows leave, `None` if all stay.
+    /// Returns the time before which rows are removed; `None` if all stay.
     pub fn cutoff(self, now: Micros) -> Option<Micros> {
         match self {
             Retention::Off => None,
@@ -36,9 +38,9 @@ impl Retention {
     }
 }
 
-/// A retention that cannot be read.
+/// An invalid retention.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("'{given}' is no retention: expected a duration above zero such as 120d or 36h, or off")]
+#[error("invalid retention '{given}': expected a duration above zero such as 120d or 36h, or off")]
 pub struct RetentionError {
     given: String,
 }
@@ -50,7 +52,7 @@ impl FromStr for Retention {
         if text.trim().eq_ignore_ascii_case("off") {
             return Ok(Retention::Off);
         }
-        // "0" would delete every row at once: nobody means that by a retention.
+        // "0" would delete every row at once, which is never what a retention is set for.
         match humantime::parse_duration(text.trim()) {
             Ok(age) if !age.is_zero() => Ok(Retention::For(age)),
             _ => Err(RetentionError { given: text.to_owned() }),
@@ -63,7 +65,7 @@ impl fmt::Display for Retention {
         match self {
             Retention::Off => f.write_str("off"),
             Retention::For(age) => {
-                // humantime counts months; people write days.
+                // humantime would print months; settings use days.
                 let seconds = age.as_secs();
                 if seconds > 0 && seconds.is_multiple_of(86_400) && age.subsec_nanos() == 0 {
                     write!(f, "{}d", seconds / 86_400)
@@ -75,10 +77,10 @@ impl fmt::Display for Retention {
     }
 }
 
-/// Which tables a sweep visits.
+/// The tables that a sweep covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogType {
-    /// All of them.
+    /// All tables.
     #[default]
     All,
     /// `request_log`.
@@ -88,7 +90,7 @@ pub enum LogType {
 }
 
 impl LogType {
-    /// Its tables.
+    /// Returns the tables.
     pub fn tables(self) -> &'static [Table] {
         match self {
             LogType::All => &Table::ALL,
@@ -98,8 +100,63 @@ impl LogType {
     }
 }
 
+/// A time of day on the server's clock, such as 03:30.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SweepTime(NaiveTime);
+
+/// An invalid time of day.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid time of day '{given}': expected hours and minutes such as 03:30")]
+pub struct SweepTimeError {
+    given: String,
+}
+
+impl FromStr for SweepTime {
+    type Err = SweepTimeError;
+
+    fn from_str(text: &str) -> Result<SweepTime, SweepTimeError> {
+        NaiveTime::parse_from_str(text.trim(), "%H:%M")
+            .map(SweepTime)
+            .map_err(|_| SweepTimeError { given: text.to_owned() })
+    }
+}
+
+impl fmt::Display for SweepTime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.format("%H:%M"))
+    }
+}
+
+/// Returns the first moment after `now` at which the local clock shows `at`.
+///
+/// There is one such moment a day, also when clocks change. If the clock skips `at` (02:30 when it
+/// goes from 02:00 to 03:00), the moment is as long after the gap's start as without the change. If
+/// the clock shows `at` twice, it is the first of both.
+pub fn next_sweep<Z: TimeZone>(now: &DateTime<Z>, at: SweepTime) -> DateTime<Utc> {
+    let zone = now.timezone();
+    let today = now.naive_local().date();
+    // Two days ahead: a zone that moves by a whole day skips a date.
+    let days = (0..=2).filter_map(|ahead| today.checked_add_days(Days::new(ahead)));
+    let moments = days.filter_map(|day| moment(&zone, day.and_time(at.0)));
+    let mut later = moments.filter(|moment| *moment > now.to_utc());
+    later.next().unwrap_or_else(|| now.to_utc() + chrono::TimeDelta::days(1))
+}
+
+/// Returns the moment at which the local clock shows `local`.
+fn moment<Z: TimeZone>(zone: &Z, local: chrono::NaiveDateTime) -> Option<DateTime<Utc>> {
+    if let Some(moment) = zone.from_local_datetime(&local).earliest() {
+        return Some(moment.to_utc());
+    }
+    // In a gap the time is read with the offset of three hours earlier, before the change.
+    let before = local.checked_sub_signed(chrono::TimeDelta::hours(3))?;
+    let before = zone.from_local_datetime(&before).earliest()?;
+    before.checked_add_signed(chrono::TimeDelta::hours(3)).map(|moment| moment.to_utc())
+}
+
 #[cfg(test)]
 mod tests {
+    use chrono::{FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, TimeDelta};
+
     use super::*;
 
     const DAY_US: i64 = 86_400_000_000;
@@ -123,10 +180,92 @@ mod tests {
     }
 
     #[test]
-    fn what_would_delete_everything_or_means_nothing_is_refused() {
+    fn a_retention_of_zero_or_without_meaning_is_refused() {
         for text in ["0", "0d", "", "-3d", "120", "forever"] {
             let error = text.parse::<Retention>().unwrap_err().to_string();
-            assert!(error.starts_with(&format!("'{text}' is no retention")), "{error}");
+            assert!(error.starts_with(&format!("invalid retention '{text}'")), "{error}");
         }
+    }
+
+    /// Central European Time in 2026: clocks go forward on 29 March and back on 25 October, at
+    /// 01:00 UTC both.
+    #[derive(Clone, Copy, Debug)]
+    struct Berlin;
+
+    fn summer(utc: &NaiveDateTime) -> bool {
+        let at =
+            |month, day| NaiveDate::from_ymd_opt(2026, month, day).unwrap().and_hms_opt(1, 0, 0);
+        *utc >= at(3, 29).unwrap() && *utc < at(10, 25).unwrap()
+    }
+
+    fn hours(hours: i32) -> FixedOffset {
+        FixedOffset::east_opt(hours * 3600).unwrap()
+    }
+
+    impl TimeZone for Berlin {
+        type Offset = FixedOffset;
+
+        fn from_offset(_: &FixedOffset) -> Berlin {
+            Berlin
+        }
+        fn offset_from_local_date(&self, _: &NaiveDate) -> MappedLocalTime<FixedOffset> {
+            MappedLocalTime::None
+        }
+        fn offset_from_local_datetime(
+            &self,
+            local: &NaiveDateTime,
+        ) -> MappedLocalTime<FixedOffset> {
+            let in_summer = summer(&(*local - TimeDelta::hours(2)));
+            let in_winter = !summer(&(*local - TimeDelta::hours(1)));
+            match (in_summer, in_winter) {
+                (true, true) => MappedLocalTime::Ambiguous(hours(2), hours(1)),
+                (true, false) => MappedLocalTime::Single(hours(2)),
+                (false, true) => MappedLocalTime::Single(hours(1)),
+                (false, false) => MappedLocalTime::None,
+            }
+        }
+        fn offset_from_utc_date(&self, _: &NaiveDate) -> FixedOffset {
+            hours(1)
+        }
+        fn offset_from_utc_datetime(&self, utc: &NaiveDateTime) -> FixedOffset {
+            hours(if summer(utc) { 2 } else { 1 })
+        }
+    }
+
+    fn next(now: &str, at: &str) -> String {
+        let now: DateTime<Utc> = now.parse().unwrap();
+        let next = next_sweep(&now.with_timezone(&Berlin), at.parse().unwrap());
+        next.format("%m-%d %H:%M").to_string()
+    }
+
+    #[test]
+    fn a_sweep_is_due_at_its_time_today_or_else_tomorrow() {
+        assert_eq!(next("2026-11-23T01:00:00Z", "03:30"), "11-23 02:30");
+        assert_eq!(next("2026-11-23T02:29:59Z", "03:30"), "11-23 02:30");
+        assert_eq!(next("2026-11-23T02:30:00Z", "03:30"), "11-24 02:30");
+        assert_eq!(next("2026-07-01T12:00:00Z", "03:30"), "07-02 01:30");
+        assert_eq!(next("2026-12-31T23:30:00Z", "00:15"), "01-01 23:15");
+    }
+
+    #[test]
+    fn a_time_that_the_clock_skips_is_due_after_the_gap() {
+        assert_eq!(next("2026-03-28T12:00:00Z", "02:30"), "03-29 01:30"); // 03:30 on the clock
+        assert_eq!(next("2026-03-29T01:30:00Z", "02:30"), "03-30 00:30");
+    }
+
+    #[test]
+    fn a_time_that_the_clock_shows_twice_is_due_once() {
+        assert_eq!(next("2026-10-24T12:00:00Z", "02:30"), "10-25 00:30"); // the first 02:30
+        assert_eq!(next("2026-10-25T00:30:00Z", "02:30"), "10-26 01:30");
+        assert_eq!(next("2026-10-25T01:10:00Z", "02:30"), "10-26 01:30"); // between the two
+    }
+
+    #[test]
+    fn an_invalid_time_of_day_is_refused() {
+        for text in ["24:00", "3", "03:60", "", "3.30"] {
+            let error = text.parse::<SweepTime>().unwrap_err().to_string();
+            assert!(error.contains(&format!("'{text}'")), "{error}");
+        }
+        assert_eq!("03:30".parse::<SweepTime>().unwrap().to_string(), "03:30");
     }
 }

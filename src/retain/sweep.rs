@@ -1,4 +1,4 @@
-//! One sweep: bounded work in an order that ingest does not feel.
+//! One sweep, in short transactions: ingest must not wait for it.
 
 use chrono::Utc;
 
@@ -6,55 +6,54 @@ use super::policy::LogType;
 use crate::model::Micros;
 use crate::store::{DayRemoved, Store, StoreError, SweepReport, Sweeper, Table};
 
-/// What to sweep, and how.
+/// Options of a sweep.
 #[derive(Clone, Debug)]
 pub struct SweepOptions {
-    /// Rows before this time leave.
+    /// Rows before this time are removed.
     pub cutoff: Micros,
-    /// Counts by minute and by hour from before this time leave, `None` if all stay.
+    /// Counts by minute and hour before this time are removed; `None` if all stay.
     pub rollup_cutoff: Option<Micros>,
-    /// Which tables.
+    /// The tables to sweep.
     pub log_type: LogType,
     /// Most rows that one transaction deletes; at least 1.
     pub batch_size: u32,
-    /// Only count.
+    /// Whether rows are only counted.
     pub dry_run: bool,
-    /// Host that sweeps, for the record.
+    /// Host that sweeps, for the report in the store.
     pub host: String,
-    /// When the next sweep is due, for the record.
+    /// When the next sweep is due, for the report in the store.
     pub next_at: Option<Micros>,
 }
 
 impl SweepOptions {
-    /// The usual [`SweepOptions::batch_size`].
+    /// Default of [`SweepOptions::batch_size`].
     pub const BATCH_SIZE: u32 = 5000;
 }
 
-/// What a sweep did.
+/// Result of a sweep.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Swept, or counted if it was a dry run.
+pub enum SweepOutcome {
+    /// The sweep is finished; in a dry run the rows are counted.
     Swept(Swept),
-    /// Somebody else is sweeping this store.
-    Elsewhere,
+    /// Another process is sweeping this store.
+    AlreadyRunning,
 }
 
 /// A finished sweep.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
-    /// Rows that left, or would leave, and when.
+    /// Rows that were removed, or would be, and when.
     pub report: SweepReport,
-    /// Days that stayed because somebody was reading the table; the next sweep takes them.
+    /// Days that stayed because the table was being read. The next sweep removes them.
     pub postponed: u32,
 }
 
-/// Removes what is older than the cutoff, and writes the sweep down. Sweeping twice is harmless.
+/// Removes rows older than the cutoff, and stores the report. Sweeping twice is harmless.
 ///
 /// # Errors
-///
-/// [`StoreError`]; what was removed before it stays removed.
-pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<Outcome, StoreError> {
-    let Some(mut sweeper) = store.sweeper().await? else { return Ok(Outcome::Elsewhere) };
+/// [`StoreError`]. Rows removed before the error stay removed.
+pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<SweepOutcome, StoreError> {
+    let Some(mut sweeper) = store.sweeper().await? else { return Ok(SweepOutcome::AlreadyRunning) };
     let mut swept = Swept::default();
     swept.report.host.clone_from(&options.host);
     swept.report.started_at = Utc::now().timestamp_micros();
@@ -72,9 +71,9 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<Outcome, Sto
             Table::RejectedLine => swept.report.rejected_removed = removed,
         }
     }
-    // They count `gunicorn_log`.
-    let counts = !options.dry_run && options.log_type != LogType::Request;
-    if let Some(cutoff) = options.rollup_cutoff.filter(|_| counts) {
+    // The counts are those of `gunicorn_log`.
+    let sweep_counts = !options.dry_run && options.log_type != LogType::Request;
+    if let Some(cutoff) = options.rollup_cutoff.filter(|_| sweep_counts) {
         while sweeper.delete_counts(cutoff, options.batch_size.max(1)).await? > 0 {
             tokio::task::yield_now().await;
         }
@@ -86,10 +85,10 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<Outcome, Sto
     if !options.dry_run {
         sweeper.record(&swept.report).await?;
     }
-    Ok(Outcome::Swept(swept))
+    Ok(SweepOutcome::Swept(swept))
 }
 
-/// Whole days first: they cost nothing and give the most.
+/// Removes rows of one table: whole days first, since dropping a partition is the cheapest.
 async fn remove(
     sweeper: &mut Sweeper,
     table: Table,
@@ -110,7 +109,7 @@ async fn remove(
         if deleted < u64::from(batch_size) {
             return Ok(removed);
         }
-        // Between two transactions, whoever waits for the database gets it.
+        // Other tasks get the database between two transactions.
         tokio::task::yield_now().await;
     }
 }

@@ -1,8 +1,8 @@
-//! What can go wrong with a store, sorted by what the caller can do about it.
+//! Errors of a store, classified by what the caller can do.
 //!
-//! The store tries once and tells; waiting and trying again is the caller's. A message names the
-//! database and never its password or a row's values: PostgreSQL's DETAIL and CONTEXT, which
-//! quote rows, are left out.
+//! The store tries once; the caller waits and tries again. A message names the database, and never
+//! its password or a row's values: PostgreSQL's DETAIL and CONTEXT, which quote rows, are left out.
+//! The class depends on SQLSTATE or SQLite's result code, never on the words of a message.
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -16,31 +16,30 @@ use crate::model::FileId;
 /// The source of a [`StoreError`].
 pub type Cause = Box<dyn StdError + Send + Sync + 'static>;
 
-/// A store's refusal. `store` in each is the [`super::Location`] as text.
+/// An error of a store. The field `store` is the [`super::Location`] as text.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Not now: unreachable, restarting, full, locked, read-only. Waiting may help. Nothing was
-    /// stored, unless the answer to a COMMIT was lost: see [`super::Writer::committed`].
+    /// The database is unreachable, restarting, full, locked or read-only. Waiting may help. Nothing
+    /// was stored, unless the answer to a COMMIT was lost: see [`super::Writer::committed`].
     #[error("{store} is not available")]
     Unavailable {
         /// The database.
         store: String,
-        /// What it or the operating system said.
+        /// The error of the database or of the operating system.
         #[source]
         source: Cause,
     },
-    /// Wrong credentials, an unknown database, a missing permission, no database file: a person
-    /// has to act.
+    /// The credentials are wrong, the database does not exist, a permission is missing, or the file
+    /// is not a database. A person has to act.
     #[error("{store} refuses access")]
     Refused {
         /// The database.
         store: String,
-        /// What it said.
+        /// The database's error.
         #[source]
         source: Cause,
     },
-    /// The tables were made, or upgraded since, by a newer version of this program. Nothing was
-    /// stored.
+    /// A newer version of this program created or upgraded the tables. Nothing was stored.
     #[error(
         "{store} has schema {found}, made by a newer log-ingestd; this one knows schema {known}: \
          upgrade it"
@@ -48,12 +47,12 @@ pub enum StoreError {
     Newer {
         /// The database.
         store: String,
-        /// Its schema.
+        /// The database's schema.
         found: i64,
-        /// The newest one known here.
+        /// This program's schema.
         known: i64,
     },
-    /// The tables are those of an older version of this program, and who asks is not to upgrade them.
+    /// The tables have an older schema, and this command may not upgrade them.
     #[error(
         "{store} has schema {found}, this log-ingestd needs schema {known}: `log-ingestd migrate` \
          brings it there, and stops daemons that are older"
@@ -61,49 +60,49 @@ pub enum StoreError {
     Older {
         /// The database.
         store: String,
-        /// Its schema.
+        /// The database's schema.
         found: i64,
-        /// The one that is needed.
+        /// This program's schema.
         known: i64,
     },
-    /// An offset or epoch was not what the batch started from: somebody else has written. Nothing
-    /// of the batch was stored.
+    /// An offset or epoch was not the one that the batch started from: another process has written.
+    /// Nothing of the batch was stored.
     #[error("{store} holds another offset or owner for {}", list(files))]
     Conflict {
         /// The database.
         store: String,
-        /// The files that did not match; others of the batch did.
+        /// The files that did not match. The batch may have others, which did.
         files: Vec<FileId>,
     },
-    /// The database cannot hold some row of the batch. Nothing of the batch was stored; a smaller
-    /// batch finds the row.
+    /// The database refuses some row of the batch. Nothing of the batch was stored. Smaller batches
+    /// find the row.
     #[error("{store} cannot hold a row of the batch")]
     BadRow {
         /// The database.
         store: String,
-        /// What it said.
+        /// The database's error.
         #[source]
         source: Cause,
     },
-    /// Anything else; trying again will not help.
+    /// Any other error. Trying again does not help.
     #[error("{store} failed")]
     Failed {
         /// The database.
         store: String,
-        /// What it said.
+        /// The database's error.
         #[source]
         source: Cause,
     },
 }
 
 impl StoreError {
-    /// Whether the same call may succeed later.
+    /// Returns whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
         matches!(self, StoreError::Unavailable { .. })
     }
 
-    /// Whether this program and the tables do not belong together: nothing works until one of them
-    /// is upgraded.
+    /// Returns whether the program and the tables have different schemas. Nothing works until one of
+    /// them is upgraded.
     pub fn is_about_schema(&self) -> bool {
         matches!(self, StoreError::Newer { .. } | StoreError::Older { .. })
     }
@@ -114,7 +113,7 @@ fn list(files: &[FileId]) -> String {
     ids.join(", ")
 }
 
-/// What a database answered: its message and its code, never its details.
+/// A database's error: its message and code, never its details.
 #[derive(Debug)]
 struct Answer {
     message: String,
@@ -129,12 +128,12 @@ impl fmt::Display for Answer {
 
 impl StdError for Answer {}
 
-/// A cause in our own words.
+/// A cause that this program words itself.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(super) struct Because(pub(super) String);
+pub(super) struct Explanation(pub(super) String);
 
-/// Sorts errors of one database.
+/// The class of an error, without the database's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Unavailable,
@@ -154,24 +153,24 @@ impl Kind {
         }
     }
 
-    /// Sorts by SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+    /// Classifies a SQLSTATE: <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
     fn of_sqlstate(code: &str) -> Kind {
         match code {
-            "25006" => Kind::Unavailable, // read-only: a standby, or a full disk's remedy
+            "25006" => Kind::Unavailable, // read-only: a standby, or the reaction to a full disk
             "25P03" | "57P05" => Kind::Unavailable, // the server ended an idle session
             "28000" | "28P01" | "3D000" | "42501" => Kind::Refused,
             "55006" | "55P03" => Kind::Unavailable, // in use, locked
             _ => match code.get(..2) {
                 // Connection, rollback (deadlock), resources (disk, memory), operator, system.
                 Some("08" | "40" | "53" | "57" | "58") => Kind::Unavailable,
-                // Data, constraints, too large for an index or a field, a trigger that says no.
+                // Data, constraints, too large for an index or a field, an error of a trigger.
                 Some("22" | "23" | "54" | "P0") => Kind::BadRow,
                 _ => Kind::Failed,
             },
         }
     }
 
-    /// Sorts by result code: <https://www.sqlite.org/rescode.html>.
+    /// Classifies a result code of SQLite: <https://www.sqlite.org/rescode.html>.
     fn of_sqlite(code: &str) -> Kind {
         let primary = code.parse::<u32>().map_or(0, |code| code & 0xff);
         match primary {
@@ -185,7 +184,7 @@ impl Kind {
 
     fn of_answer(answer: &dyn DatabaseError) -> Kind {
         let code = answer.code().unwrap_or_default();
-        // SQLSTATEs have five characters, result codes of SQLite four at most.
+        // A SQLSTATE has five characters, a result code of SQLite at most four.
         if code.len() == 5 { Kind::of_sqlstate(&code) } else { Kind::of_sqlite(&code) }
     }
 
@@ -197,12 +196,12 @@ impl Kind {
     }
 }
 
-/// The SQLSTATE or result code of an answer, empty if there was none.
+/// Returns the SQLSTATE or result code of an error; empty if it has none.
 pub(super) fn code(error: &sqlx::Error) -> String {
     error.as_database_error().and_then(DatabaseError::code).unwrap_or_default().into_owned()
 }
 
-/// `map_err` with the store's name.
+/// Returns a function for `map_err` that adds the store's name.
 pub(super) fn failed(store: &str) -> impl FnOnce(sqlx::Error) -> StoreError + '_ {
     move |error| from_sqlx(store, error)
 }
@@ -218,11 +217,11 @@ pub(super) fn from_sqlx(store: &str, error: sqlx::Error) -> StoreError {
         sqlx::Error::Configuration(cause) | sqlx::Error::Tls(cause) => {
             Kind::Refused.error(store, cause)
         }
-        // A server that goes away in mid-message is seen as a broken protocol.
+        // The driver reports a server that stops in the middle of a message as a protocol error.
         error @ (sqlx::Error::Protocol(_) | sqlx::Error::WorkerCrashed) => {
-            Kind::Unavailable.error(store, Because(error.to_string()))
+            Kind::Unavailable.error(store, Explanation(error.to_string()))
         }
-        error => Kind::Failed.error(store, Because(error.to_string())),
+        error => Kind::Failed.error(store, Explanation(error.to_string())),
     }
 }
 
@@ -235,11 +234,11 @@ pub(super) fn from_migrate(store: &str, error: MigrateError) -> StoreError {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
             from_sqlx(store, error)
         }
-        error => Kind::Failed.error(store, Because(error.to_string())),
+        error => Kind::Failed.error(store, Explanation(error.to_string())),
     }
 }
 
-/// An error and what caused it, in one line.
+/// Returns an error and its causes in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -259,7 +258,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_waiting_may_cure_is_told_from_what_a_person_must_mend() {
+    fn codes_are_classified_by_what_the_caller_can_do() {
         for (code, kind) in [
             ("08006", Kind::Unavailable),
             ("57P01", Kind::Unavailable),

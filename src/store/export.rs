@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
-use super::search::Found;
+use super::search::FoundRow;
 use crate::model::columns::{self, Place};
 use crate::model::{Micros, Row, StoredRequest, StoredRow, moment};
 
@@ -63,7 +63,7 @@ fn names<T: Row>() -> Vec<&'static str> {
     T::export_columns().into_iter().map(|column| column.name).collect()
 }
 
-impl<T> Found<T> {
+impl<T> FoundRow<T> {
     fn place(&self, log_offset: u64) -> Place {
         Place { id: self.id, log_file: self.file.0.into(), log_offset: log_offset as i64 }
     }
@@ -94,7 +94,7 @@ pub fn write_json_lines<T: Exported>(mut out: impl Write, rows: &[T]) -> io::Res
     rows.iter().try_for_each(|row| writeln!(out, "{}", Value::Object(row.object())))
 }
 
-impl Exported for Found<StoredRow> {
+impl Exported for FoundRow<StoredRow> {
     fn columns() -> Vec<&'static str> {
         names::<StoredRow>()
     }
@@ -121,7 +121,7 @@ impl Exported for Found<StoredRow> {
     }
 }
 
-impl Exported for Found<StoredRequest> {
+impl Exported for FoundRow<StoredRequest> {
     fn columns() -> Vec<&'static str> {
         names::<StoredRequest>()
     }

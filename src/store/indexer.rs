@@ -1,11 +1,11 @@
-//! What makes questions fast is built beside ingest, by one process at a time.
+//! Builds indexes of past days while ingest goes on, in one process at a time.
 
 use super::answers::{PastDay, Table};
 use super::error::StoreError;
 use super::postgres::PgIndexer;
 
-/// The right to build indexes. Free again when it is dropped, or its process ends. Only PostgreSQL
-/// has days to be indexed; in SQLite every index is there from the first row.
+/// The lock for building indexes. It is released on drop, or when its process ends. Only PostgreSQL
+/// needs it: in SQLite all indexes exist from the first row on.
 #[derive(Debug)]
 pub struct Indexer {
     backend: Box<PgIndexer>,
@@ -18,18 +18,17 @@ impl From<PgIndexer> for Indexer {
 }
 
 impl Indexer {
-    /// Days before `today` (UTC, since 1970) that lack an index and are large enough to have use for
-    /// one, oldest first.
+    /// Returns the days before `today` (UTC, counted from 1970) that lack an index and are large
+    /// enough for one, oldest first.
     ///
     /// # Errors
-    ///
-    /// [`StoreError`], here and below.
+    /// [`StoreError`], as for all methods here.
     pub async fn past_days(&mut self, today: i32) -> Result<Vec<PastDay>, StoreError> {
         self.backend.past_days(today).await
     }
 
-    /// Builds the indexes that a day lacks. It can be read and written meanwhile, and what is cut
-    /// short is built anew the next time.
+    /// Builds the missing indexes of a day. The day can be read and written meanwhile. An interrupted
+    /// build starts again the next time.
     pub async fn index(&mut self, table: Table, day: i32) -> Result<(), StoreError> {
         self.backend.index(table, day).await
     }

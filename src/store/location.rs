@@ -1,4 +1,4 @@
-//! Where the rows go: a database URL, read once and printable without its password.
+//! The database URL: read once, and printed without its password.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,27 +9,27 @@ use sqlx::postgres::PgConnectOptions;
 use super::parameters::Parameters;
 use super::tls::{Sources, Tls};
 
-/// What a URL should look like, for messages.
+/// The expected form of a URL, for messages.
 const EXPECTED: &str =
     "expected postgres://user:password@host:5432/database, or sqlite:/path/to/file.sqlite3";
 
-/// A database. Its `Display` names host, port, database and user, or the file; never a password.
+/// A database. `Display` shows the host, port, database and user, or the file, never a password.
 #[derive(Clone, Debug)]
 pub enum Location {
     /// A PostgreSQL server, 14 or newer.
     Postgres(Box<Server>),
-    /// An SQLite file; made with its directories if it does not exist.
+    /// An SQLite file. It is created with its directories if it does not exist.
     Sqlite(PathBuf),
 }
 
-/// How to reach a server, and what its connections do about TLS.
+/// How to connect to a server, and its TLS settings.
 #[derive(Clone, Debug)]
 pub struct Server {
     pub(super) options: PgConnectOptions,
     pub(super) tls: Tls,
 }
 
-/// A database URL that cannot be used. Quotes it without its password.
+/// An invalid database URL. The message quotes it without its password.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("cannot use the database URL '{shown}': {why}; {EXPECTED}")]
 pub struct LocationError {
@@ -39,19 +39,17 @@ pub struct LocationError {
 
 impl Location {
     /// Reads `postgres://…`, `postgresql://…`, `sqlite:relative/path` or `sqlite:///absolute/path`.
-    /// What a PostgreSQL URL leaves out comes from `PGHOST`, `PGPORT`, `PGUSER` and so on.
+    /// Parts that a PostgreSQL URL omits come from `PGHOST`, `PGPORT`, `PGUSER` and so on.
     ///
     /// # Errors
-    ///
-    /// [`LocationError`] if the scheme is another one, the rest cannot be read, or what it asks for in
-    /// matters of TLS cannot be kept.
+    /// [`LocationError`] for another scheme, an unreadable URL, or an unsupported TLS setting.
     pub fn parse(url: &str) -> Result<Location, LocationError> {
         let refuse = |why: &str| LocationError { shown: without_password(url), why: why.into() };
         let url = url.trim();
         let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
         match scheme {
             "postgres" | "postgresql" => {
-                // A password with one of these inside makes its rest look like a port or path.
+                // After one of these characters, the rest of a password looks like a port or path.
                 let broken = |error: sqlx::Error| {
                     let why = match error {
                         sqlx::Error::Configuration(cause) => cause.to_string(),
@@ -60,18 +58,19 @@ impl Location {
                     refuse(&format!("{why} (write / ? # @ in a password as %2F %3F %23 %40)"))
                 };
                 let (base, query) = url.split_once('?').unwrap_or((url, ""));
-                // libpq takes `user@/database?host=/run/postgresql`; the URL standard does not.
+                // libpq accepts `user@/database?host=/run/postgresql`; the URL standard does not.
                 let base = match base.rsplit_once("@/") {
-                    Some((user, rest)) if !rest.contains('@') => format!("{user}@localhost/{rest}"),
+                    Some((user, path)) if !path.contains('@') => format!("{user}@localhost/{path}"),
                     _ => base.to_owned(),
                 };
                 PgConnectOptions::from_str(&base).map_err(broken)?;
                 let parameters = Parameters::read(query).map_err(|why| refuse(&why))?;
-                let kept = format!("{base}?{}", parameters.for_driver());
-                let options = PgConnectOptions::from_str(&kept).map_err(broken)?;
+                let supported = format!("{base}?{}", parameters.for_driver());
+                let options = PgConnectOptions::from_str(&supported).map_err(broken)?;
                 let variable = |name: &str| std::env::var(name).ok();
                 let sources = Sources { parameters: &parameters, variable: &variable };
-                let (options, tls) = Tls::of(options, &sources).map_err(|why| refuse(&why))?;
+                let (options, tls) =
+                    Tls::from_sources(options, &sources).map_err(|why| refuse(&why))?;
                 Ok(Location::Postgres(Box::new(Server { options, tls })))
             }
             "sqlite" => {
@@ -79,18 +78,18 @@ impl Location {
                 let path = path.strip_prefix("//").unwrap_or(path);
                 match path {
                     "" => Err(refuse("it names no file")),
-                    ":memory:" => Err(refuse("rows in memory would be gone with the process")),
+                    ":memory:" => Err(refuse("rows in memory would be lost with the process")),
                     _ if path.contains('?') => Err(refuse("an SQLite file takes no parameters")),
                     _ => Ok(Location::Sqlite(PathBuf::from(path))),
                 }
             }
             "" => Err(refuse("it has no scheme")),
-            other => Err(refuse(&format!("'{other}' is no supported scheme"))),
+            other => Err(refuse(&format!("unsupported scheme '{other}'"))),
         }
     }
 
-    /// The one command that shows its newest rows, for a shell. A password is asked for, or comes
-    /// from where psql finds it.
+    /// Returns a shell command that shows the newest rows. It contains no password: psql asks for
+    /// it, or finds it in its own places.
     pub fn look_command(&self) -> String {
         let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
         let query = "'SELECT timestamp, method, url, code, user_ip FROM gunicorn_log \
@@ -132,12 +131,12 @@ impl fmt::Display for Location {
     }
 }
 
-/// The URL with `***` for whatever may be a password: all from the user's colon to the last `@`,
-/// and `password` parameters. Rather hides too much of a broken URL than too little.
+/// Returns the URL with `***` for everything that may be a password: from the user's colon to the
+/// last `@`, and `password` parameters. Of a broken URL it hides too much rather than too little.
 fn without_password(url: &str) -> String {
     let mut shown = url.to_owned();
     if url.trim_start().starts_with("sqlite:") {
-        return shown; // a path may hold what looks like a password
+        return shown; // a path may contain what looks like a password
     }
     let mut from = 0;
     while let Some(at) = shown[from..].find("password=") {
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refused_url_is_quoted_without_its_password_and_says_what_would_be_right() {
+    fn an_invalid_url_is_quoted_without_its_password_and_the_expected_form_is_named() {
         for url in [
             "mysql://root:s3cret@db/app",
             "postgres://django:s3cret#1@db:5432/app",

@@ -1,28 +1,30 @@
-//! Rows and offsets, stored together or not at all.
+//! Stores rows and offsets, together or not at all.
 //!
-//! One contract, two arms: [`Location`] says which. `postgres` sends binary COPY into partitions
-//! of a day each, `sqlite` runs prepared inserts on one file. This is the only room with SQL. It
-//! spawns no tasks and does nothing twice: each call is one attempt whose error says what the
+//! One contract has two backends; [`Location`] decides which. `postgres` sends binary COPY into
+//! partitions of a day each, `sqlite` runs prepared inserts on one file. Only this module has SQL: what
+//! both databases understand is in `sql`, and the columns come from [`crate::model::columns`]. The
+//! module spawns no tasks and repeats nothing: each call is one attempt, whose error says what the
 //! caller may do ([`StoreError`]).
 //!
 //! # How a line is stored once
 //!
 //! A [`Writer`] claims a file: a lock that ends with the process, and a higher epoch. Each commit
 //! moves the file's offset by compare-and-swap on offset and epoch, in the transaction that adds
-//! the rows. A row's id is made from file and offset, so that a line which a fault elsewhere added
-//! twice would be found: by SQLite at once, by PostgreSQL when the day is over and gets its indexes,
-//! by `verify` at any time.
+//! the rows. The id of a row is made from file and offset. So a line that some fault stored twice is
+//! found: by SQLite at once, by PostgreSQL when the day is over and gets its indexes, by `verify` at any
+//! time.
 //!
 //! # After a lost connection
 //!
 //! Make a new [`Writer`], [`Writer::hold_again`] each file, and only then read
-//! [`Writer::committed`]: the old connection's COMMIT may still be under way on the server, and
-//! the lock is free only after it. `to` → it happened; `from` → send again; anything else →
-//! somebody else owns the file.
+//! [`Writer::committed`]: the COMMIT of the old connection may still run on the server, and the lock is
+//! free only after it. If the offset is the end of the batch (`to`), the commit happened. If it is the
+//! beginning (`from`), send the batch again. Any other offset means that another process owns the file.
 
 mod answers;
 mod error;
 mod export;
+mod foreign_text;
 mod indexer;
 mod location;
 mod parameters;
@@ -48,17 +50,18 @@ pub use indexer::Indexer;
 pub use location::{Location, LocationError, Server};
 pub use schema::{FIRST_EPOCH, Schema, Step};
 pub use search::{
-    By, Cursor, Direction, FileList, Found, Overview, Page, Point, Reader, RejectList, Top,
-    TopItem, Walk,
+    By, Cursor, Direction, FileList, FoundRow, Overview, Point, Reader, RejectList, RowPage,
+    RowPages, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, Sweeper};
 pub use writer::Writer;
 
-use error::{Because, Kind};
+use error::{Explanation, Kind};
 use postgres::{PgWriter, Postgres};
+use schema::OlderSchema;
 use sqlite::{Sqlite, SqliteWriter};
 
-/// A database with its tables in place. Clones are the same store.
+/// A database that has its tables. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Store {
     location: Arc<Location>,
@@ -71,7 +74,7 @@ enum Backend {
     Sqlite(Arc<Sqlite>),
 }
 
-/// Calls the same method on whichever backend it is.
+/// Calls the same method on either backend.
 macro_rules! either {
     ($backend:expr, $kind:ident, $it:ident => $call:expr) => {
         match $backend {
@@ -91,33 +94,36 @@ impl Store {
     ///
     /// [`StoreError::Unavailable`], `Refused`, `Newer` or `Failed`.
     pub async fn open(location: Location) -> Result<Store, StoreError> {
-        Store::open_and(location, true).await
+        Store::connect_and_migrate(location, OlderSchema::Upgrade).await
     }
 
-    /// The same for those who only ask: tables of an older schema are left as they are, since daemons
-    /// may be at work that know no other. Tables are made where there are none.
+    /// Opens a database for reading. Tables of an older schema are refused and not upgraded, since daemons
+    /// may run that know no other schema. Tables are made where there are none.
     ///
     /// # Errors
     ///
     /// As for [`Store::open`], and [`StoreError::Older`].
     pub async fn open_to_read(location: Location) -> Result<Store, StoreError> {
-        Store::open_and(location, false).await
+        Store::connect_and_migrate(location, OlderSchema::Refuse).await
     }
 
-    async fn open_and(location: Location, upgrade: bool) -> Result<Store, StoreError> {
+    async fn connect_and_migrate(
+        location: Location,
+        older: OlderSchema,
+    ) -> Result<Store, StoreError> {
         let name = location.to_string();
         let backend = match &location {
-            Location::Postgres(server) => Backend::Postgres(Arc::new(
-                Postgres::open((**server).clone(), name, upgrade).await?,
-            )),
+            Location::Postgres(server) => {
+                Backend::Postgres(Arc::new(Postgres::open((**server).clone(), name, older).await?))
+            }
             Location::Sqlite(path) => {
-                Backend::Sqlite(Arc::new(Sqlite::open(path, name, upgrade).await?))
+                Backend::Sqlite(Arc::new(Sqlite::open(path, name, older).await?))
             }
         };
         Ok(Store { location: Arc::new(location), backend })
     }
 
-    /// Which schema a database has. Changes nothing, and makes no SQLite file.
+    /// Returns the schema of a database. It changes nothing, and makes no SQLite file.
     ///
     /// # Errors
     ///
@@ -143,14 +149,14 @@ impl Store {
             }
             Location::Sqlite(_) => {
                 let why = "Citus distributes tables of PostgreSQL: give its database URL";
-                Err(Kind::Refused.error(&name, Because(why.into())))
+                Err(Kind::Refused.error(&name, Explanation(why.into())))
             }
         }
     }
 
-    /// Distributes the tables over the workers of a Citus cluster, with the rows that they have: the
-    /// files by their id, and what belongs to a file beside it. Gives those that were not distributed
-    /// yet.
+    /// Distributes the tables over the workers of a Citus cluster, with the rows that they have: files by
+    /// their id, and what belongs to a file on the same worker. Returns the tables that were not
+    /// distributed before.
     ///
     /// # Errors
     ///
@@ -162,7 +168,7 @@ impl Store {
         }
     }
 
-    /// What would be applied to a database of this schema, in order.
+    /// Returns what would be applied to a database of this schema, in order.
     pub fn steps(location: &Location, schema: Schema) -> Vec<Step> {
         let migrations = match location {
             Location::Postgres(_) => &postgres::MIGRATIONS,
@@ -172,12 +178,12 @@ impl Store {
         newer.map(|it| Step { schema: it.version, about: it.description.to_string() }).collect()
     }
 
-    /// Where the rows go.
+    /// Returns where the rows are stored.
     pub fn location(&self) -> &Location {
         &self.location
     }
 
-    /// How many writers can be of use at once.
+    /// Returns how many writers can work at the same time.
     pub fn concurrent_writers(&self) -> usize {
         match &self.backend {
             Backend::Postgres(_) => usize::MAX,
@@ -185,7 +191,7 @@ impl Store {
         }
     }
 
-    /// A connection of its own for ingest. `owner` names this process for people: `host:pid`.
+    /// Makes a connection for ingest. `owner` names this process for people: `host:pid`.
     ///
     /// # Errors
     ///
@@ -197,7 +203,7 @@ impl Store {
         }
     }
 
-    /// All files, or one host's, oldest first.
+    /// Returns all files, or those of one host, oldest first.
     ///
     /// # Errors
     ///
@@ -206,7 +212,7 @@ impl Store {
         either!(&self.backend, Backend, backend => backend.files(host).await)
     }
 
-    /// The sweep that finished last.
+    /// Returns the sweep that finished last.
     ///
     /// # Errors
     ///
@@ -215,8 +221,8 @@ impl Store {
         either!(&self.backend, Backend, backend => backend.last_sweep().await)
     }
 
-    /// Makes the partitions of these UTC days (since 1970) for every table, ahead of their rows,
-    /// so that midnight finds them there. SQLite has none.
+    /// Makes the partitions of these UTC days (since 1970) for every table before their first rows, so that
+    /// no commit waits for it at midnight. SQLite has none.
     ///
     /// # Errors
     ///
@@ -228,7 +234,7 @@ impl Store {
         }
     }
 
-    /// The right to build indexes, `None` while somebody else has it, or if there is nothing to build.
+    /// Takes the right to build indexes, `None` while another process has it or if there is nothing to build.
     ///
     /// # Errors
     ///
@@ -240,7 +246,7 @@ impl Store {
         }
     }
 
-    /// Days to which this process has added rows since the last time it was asked, oldest first.
+    /// Returns the days to which this process has added rows since the last call, oldest first.
     pub fn fresh_days(&self) -> Vec<(Table, i32)> {
         match &self.backend {
             Backend::Postgres(backend) => backend.fresh_days(),
@@ -248,7 +254,7 @@ impl Store {
         }
     }
 
-    /// Takes rows that have come to these days since the last time into the indexes of open days.
+    /// Adds the new rows of these days to the indexes of open days.
     ///
     /// # Errors
     ///
@@ -260,7 +266,7 @@ impl Store {
         }
     }
 
-    /// Whether somebody sweeps now. What a sweep removes is gone before the sweep is written down.
+    /// Returns whether a sweep runs now. Rows are removed before the report of the sweep is stored.
     ///
     /// # Errors
     ///
@@ -269,7 +275,7 @@ impl Store {
         either!(&self.backend, Backend, backend => backend.is_being_swept().await)
     }
 
-    /// The right to sweep, `None` while somebody else has it.
+    /// Takes the right to sweep, `None` while another process has it.
     ///
     /// # Errors
     ///
@@ -287,7 +293,7 @@ mod tests {
     use super::*;
     use crate::model::{Batch, Reparsed};
 
-    /// `app` runs them in tasks that move between threads. Never called: it compiles or not.
+    /// The daemon runs them in tasks that move between threads. This is never called: it must compile.
     #[expect(dead_code, reason = "the types are the test")]
     fn every_future_is_send(
         store: &Store,

@@ -1,13 +1,13 @@
-//! Which schema this program knows, and what keeps an older one from writing.
+//! The schema that this program knows, and the fence that keeps older programs from writing.
 //!
-//! The number of the newest migration is the schema's. Several daemons share a database, and the
-//! first one that is upgraded brings the schema up, while others are connected and in the middle of a
-//! batch. These must stop, whole: so a file's epoch says which schema it was claimed by, each
-//! migration gives all of them a new one under a lock on `log_file`, and the database refuses an
-//! epoch of any other schema (`migrations/*/0002_fence.sql`). A batch that an older daemon has under
-//! way is committed before that, or finds another epoch and is rolled back. It costs a commit
-//! nothing, for it compares the epoch anyway. What went wrong is asked afterwards, and becomes
-//! [`StoreError::Newer`].
+//! The number of a schema is that of its newest migration. Several daemons share a database. The first
+//! one that is upgraded upgrades the schema, while others are connected and in the middle of a batch.
+//! The others must stop, without a batch that is half in each schema. So the epoch of a file says by
+//! which schema it was claimed. Each migration gives all files a new epoch under a lock on `log_file`,
+//! and the database refuses an epoch of any other schema (`migrations/*/0002_fence.sql`). A batch of an
+//! older daemon is committed before the migration, or finds another epoch and is rolled back. A commit
+//! costs nothing more, because it compares the epoch anyway. After an error the schema is queried, and
+//! the error becomes [`StoreError::Newer`].
 
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
@@ -32,7 +32,7 @@ macro_rules! next_epoch {
         "epoch / 1000 * 1000 + 1003"
     };
 }
-/// SQL: whether a file's epoch is of the schema that is known here, or that of no claim.
+/// SQL: whether the epoch of a file is of the schema that is known here, or that of no claim.
 macro_rules! is_our_epoch {
     () => {
         "epoch % 1000 IN (0, 3)"
@@ -68,7 +68,7 @@ impl Schema {
         Schema { found, known: KNOWN }
     }
 
-    /// Whether there is nothing to do.
+    /// Returns whether there is nothing to do.
     pub fn is_current(&self) -> bool {
         self.found == Some(self.known)
     }
@@ -99,6 +99,15 @@ impl Schema {
             }),
         }
     }
+}
+
+/// What is done with tables of an older schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OlderSchema {
+    /// The tables are upgraded.
+    Upgrade,
+    /// The tables are left as they are, and not used: daemons may run that know no other schema.
+    Refuse,
 }
 
 /// A migration that is not applied yet.

@@ -1,4 +1,4 @@
-//! What a sweep asks of a store: bounded steps, under a lock that only one sweeper has.
+//! The steps of a sweep: bounded transactions, under a lock that one process holds.
 
 use super::answers::{SweepReport, Table};
 use super::either;
@@ -7,98 +7,97 @@ use super::postgres::PgSweeper;
 use super::sqlite::SqliteSweeper;
 use crate::model::Micros;
 
-/// The right to sweep. Free again when it is dropped, or its process ends.
+/// The lock for sweeping. It is released on drop, or when its process ends.
 #[derive(Debug)]
 pub struct Sweeper {
-    backend: SweeperArm,
+    backend: SweeperBackend,
 }
 
 #[derive(Debug)]
-enum SweeperArm {
+enum SweeperBackend {
     Postgres(Box<PgSweeper>),
     Sqlite(Box<SqliteSweeper>),
 }
 
-/// What became of a day that was to leave as a whole.
+/// Result of the removal of a whole day.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DayRemoved {
-    /// Gone, with so many rows.
+    /// The day is removed, with this number of rows.
     Rows(u64),
-    /// Somebody reads the table, and removing the day would make ingest wait for them. Later.
+    /// The day stays for now: the table is being read, and ingest would wait for that reader, too.
     Postponed,
 }
 
 impl From<PgSweeper> for Sweeper {
     fn from(backend: PgSweeper) -> Sweeper {
-        Sweeper { backend: SweeperArm::Postgres(Box::new(backend)) }
+        Sweeper { backend: SweeperBackend::Postgres(Box::new(backend)) }
     }
 }
 
 impl From<SqliteSweeper> for Sweeper {
     fn from(backend: SqliteSweeper) -> Sweeper {
-        Sweeper { backend: SweeperArm::Sqlite(Box::new(backend)) }
+        Sweeper { backend: SweeperBackend::Sqlite(Box::new(backend)) }
     }
 }
 
 impl Sweeper {
-    /// Rows of a table before `cutoff`.
+    /// Returns the number of rows of a table before `cutoff`.
     ///
     /// # Errors
-    ///
-    /// [`StoreError`], here and below.
+    /// [`StoreError`], as for all methods here.
     pub async fn count(&mut self, table: Table, cutoff: Micros) -> Result<u64, StoreError> {
-        either!(&mut self.backend, SweeperArm, backend => backend.count(table, cutoff).await)
+        either!(&mut self.backend, SweeperBackend, backend => backend.count(table, cutoff).await)
     }
 
-    /// UTC days since 1970 that lie wholly before `cutoff` and can leave as a whole, oldest first.
-    /// Always empty on SQLite, which has no partitions.
+    /// Returns the days (UTC, counted from 1970) that lie wholly before `cutoff` and have a partition
+    /// of their own, oldest first. SQLite has no partitions, so the list is empty.
     pub async fn whole_days(
         &mut self,
         table: Table,
         cutoff: Micros,
     ) -> Result<Vec<i32>, StoreError> {
         match &mut self.backend {
-            SweeperArm::Postgres(backend) => backend.whole_days(table, cutoff).await,
-            SweeperArm::Sqlite(_) => Ok(Vec::new()),
+            SweeperBackend::Postgres(backend) => backend.whole_days(table, cutoff).await,
+            SweeperBackend::Sqlite(_) => Ok(Vec::new()),
         }
     }
 
     /// Removes a day with all of its rows.
     pub async fn remove_day(&mut self, table: Table, day: i32) -> Result<DayRemoved, StoreError> {
         match &mut self.backend {
-            SweeperArm::Postgres(backend) => backend.remove_day(table, day).await,
-            SweeperArm::Sqlite(_) => Ok(DayRemoved::Rows(0)),
+            SweeperBackend::Postgres(backend) => backend.remove_day(table, day).await,
+            SweeperBackend::Sqlite(_) => Ok(DayRemoved::Rows(0)),
         }
     }
 
-    /// Deletes at most `limit` rows before `cutoff` that are not in a day which leaves as a whole,
-    /// in one transaction; fewer than `limit` were deleted when none is left.
+    /// Deletes up to `limit` rows before `cutoff` in one transaction, except in days that are removed
+    /// whole. Returns their number: less than `limit` if none is left.
     pub async fn delete(
         &mut self,
         table: Table,
         cutoff: Micros,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        either!(&mut self.backend, SweeperArm, backend => backend.delete(table, cutoff, limit).await)
+        either!(&mut self.backend, SweeperBackend, backend => backend.delete(table, cutoff, limit).await)
     }
 
-    /// Forgets counts by minute and by hour from before `cutoff`, in one transaction, at most `limit`
-    /// of each; 0 were deleted when none is left.
+    /// Deletes up to `limit` counts by minute and as many by hour before `cutoff`, in one
+    /// transaction. Returns their number: 0 if none is left.
     pub async fn delete_counts(&mut self, cutoff: Micros, limit: u32) -> Result<u64, StoreError> {
-        either!(&mut self.backend, SweeperArm, backend => backend.delete_counts(cutoff, limit).await)
+        either!(&mut self.backend, SweeperBackend, backend => backend.delete_counts(cutoff, limit).await)
     }
 
-    /// Gives space back to the file system, as far as that needs no long lock. PostgreSQL does so
+    /// Returns free space to the file system, as far as that needs no long lock. PostgreSQL does this
     /// by itself.
     pub async fn give_back_space(&mut self) -> Result<(), StoreError> {
         match &mut self.backend {
-            SweeperArm::Postgres(_) => Ok(()),
-            SweeperArm::Sqlite(backend) => backend.give_back_space().await,
+            SweeperBackend::Postgres(_) => Ok(()),
+            SweeperBackend::Sqlite(backend) => backend.give_back_space().await,
         }
     }
 
-    /// Writes the sweep down.
+    /// Stores the report of the sweep.
     pub async fn record(&mut self, report: &SweepReport) -> Result<(), StoreError> {
-        either!(&mut self.backend, SweeperArm, backend => backend.record(report).await)
+        either!(&mut self.backend, SweeperBackend, backend => backend.record(report).await)
     }
 }

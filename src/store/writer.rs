@@ -1,4 +1,4 @@
-//! What ingest asks of a store: claims, commits, and what is known of files.
+//! The contract of ingest: claims, commits, and queries about files.
 
 use super::answers::{Committed, FileReport, RejectKey, StoredLine, StoredReject};
 use super::either;
@@ -7,11 +7,11 @@ use super::postgres::PgWriter;
 use super::sqlite::SqliteWriter;
 use crate::model::{Batch, Checkpoint, FileId, Micros, NewFile, Reparsed, Sighting};
 
-/// One connection that claims files and commits batches. What it claimed is free again when it is
-/// dropped, or when its process ends in whatever way.
+/// One connection that claims files and commits batches. Its claims end when it is dropped, or when its
+/// process ends in any way.
 ///
-/// After [`StoreError::Unavailable`] from any call, drop it and make another. [`StoreError::Newer`] from
-/// whatever writes says that nothing was written, and that nothing more will be.
+/// After [`StoreError::Unavailable`] from any call, drop it and make another. After
+/// [`StoreError::Newer`] nothing was written, and no later call can write.
 #[derive(Debug)]
 pub struct Writer {
     backend: WriterBackend,
@@ -39,7 +39,7 @@ impl Writer {
     /// How often to call [`Writer::keep_alive`] while there is nothing to commit.
     pub const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(30);
 
-    /// Files of the same host with the same device and inode, or the same first line; open and
+    /// Returns files of the same host with the same device and inode, or the same first line; open and
     /// closed, newest first.
     ///
     /// # Errors
@@ -49,12 +49,12 @@ impl Writer {
         either!(&mut self.backend, WriterBackend, backend => backend.candidates(seen).await)
     }
 
-    /// Writes down a file that is none of the [`Writer::candidates`], and claims it; its offset is
-    /// 0 and its epoch 1.
+    /// Registers a file that is none of the [`Writer::candidates`], and claims it. Its offset is 0 and its
+    /// epoch [`super::FIRST_EPOCH`].
     ///
     /// `known` are the candidates that the caller has compared it with. If another writer has
-    /// registered one more since, which may be this very file, the answer is `None`: look again.
-    /// One file on disk never gets two rows, and one content not either.
+    /// registered one more since, which may be the same file, the answer is `None`: compare again.
+    /// So one file on disk or one content never gets two rows.
     pub async fn register(
         &mut self,
         new: &NewFile,
@@ -64,8 +64,8 @@ impl Writer {
         Ok(registered.into_iter().flatten().next())
     }
 
-    /// The same for several files, no two of which are alike, with the candidates that each was
-    /// compared with: one transaction, where a transaction is what takes the time.
+    /// Registers several different files, each with the candidates that it was compared with. PostgreSQL
+    /// does so in one transaction, because the transaction takes most of the time there.
     ///
     /// # Errors
     ///
@@ -90,9 +90,8 @@ impl Writer {
         self.unless_schema(registered).await
     }
 
-    /// Takes the file: locks it, raises its epoch, writes down where it is now, and opens it again
-    /// if it was closed. `None` if another writer has it. A stream leaves device and inode as
-    /// they were.
+    /// Claims the file: locks it, raises its epoch, stores where it is now, and opens it again if it was
+    /// closed. `None` if another writer has it. A stream leaves device and inode as they were.
     pub async fn claim(
         &mut self,
         file: FileId,
@@ -103,8 +102,8 @@ impl Writer {
         self.unless_schema(done).await
     }
 
-    /// Takes a file again that a lost writer of this process had under `epoch`. `false` if
-    /// somebody else has claimed it since.
+    /// Takes a file again that a lost writer of this process had under `epoch`. `false` if another writer
+    /// has claimed it since.
     ///
     /// # Errors
     ///
@@ -114,7 +113,7 @@ impl Writer {
         either!(&mut self.backend, WriterBackend, backend => backend.hold_again(file, epoch).await)
     }
 
-    /// Writes down where a claimed file is now.
+    /// Stores where a claimed file is now.
     ///
     /// # Errors
     ///
@@ -124,12 +123,12 @@ impl Writer {
         self.unless_schema(done).await
     }
 
-    /// Lets a file go; nothing happens if this writer does not have it.
+    /// Releases a file; nothing happens if this writer does not have it.
     pub async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
         self.release_all(&[file]).await
     }
 
-    /// The same for several files.
+    /// Releases several files.
     pub async fn release_all(&mut self, files: &[FileId]) -> Result<(), StoreError> {
         match &mut self.backend {
             WriterBackend::Postgres(backend) => backend.release(files).await,
@@ -156,9 +155,9 @@ impl Writer {
         self.unless_schema(done).await
     }
 
-    /// Begins a batch's transaction and sends its rows, without moving an offset. Nobody sees them
-    /// until [`Writer::seal`]; a writer that is dropped instead has sent nothing. An SQLite file has
-    /// one writer at a time, so there this waits for [`Writer::seal`] too.
+    /// Begins the transaction of a batch and sends its rows, without moving an offset. The rows are
+    /// invisible until [`Writer::seal`]; if the writer is dropped instead, nothing is stored. An SQLite
+    /// file has one writer at a time, so there [`Writer::seal`] sends the rows too.
     ///
     /// # Errors
     ///
@@ -170,8 +169,8 @@ impl Writer {
         }
     }
 
-    /// Moves the offsets of a staged batch and commits it. The files need not be claimed by this
-    /// very writer: their epoch tells whether they still are.
+    /// Moves the offsets of a staged batch and commits it. Another writer of this process may hold the
+    /// claims: the epoch shows whether they are still valid.
     ///
     /// # Errors
     ///
@@ -184,8 +183,8 @@ impl Writer {
         self.unless_schema(done).await
     }
 
-    /// Offset and epoch of files when no transaction is moving them any more: what became of a
-    /// batch whose commit was not answered.
+    /// Returns offset and epoch of files after the transactions that move them have ended: so a caller
+    /// learns whether a commit without an answer happened.
     pub async fn settled(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
         match &mut self.backend {
             WriterBackend::Postgres(backend) => backend.settled(files).await,
@@ -193,14 +192,13 @@ impl Writer {
         }
     }
 
-    /// Offset and epoch of files as they are stored now.
+    /// Returns offset and epoch of files as they are stored now.
     pub async fn committed(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
         either!(&mut self.backend, WriterBackend, backend => backend.committed(files).await)
     }
 
-    /// Writes down that nothing more comes under this identity: it was truncated, replaced or
-    /// deleted, and `lost_bytes` of it were gone before they could be read. If it turns up after
-    /// all, a claim takes that back.
+    /// Closes a file that was truncated, replaced or deleted. `lost_bytes` of it were gone before they
+    /// could be read. If the file appears again, a claim opens it.
     ///
     /// # Errors
     ///
@@ -216,7 +214,7 @@ impl Writer {
         self.unless_schema(done).await
     }
 
-    /// Writes down that `lost_bytes` of a file that goes on are gone.
+    /// Stores that `lost_bytes` of a file that stays open are gone.
     ///
     /// # Errors
     ///
@@ -231,13 +229,13 @@ impl Writer {
         self.unless_schema(done).await
     }
 
-    /// The files of a host of which more may come, oldest first.
+    /// Returns the open files of a host, oldest first.
     pub async fn open_files(&mut self, host: &str) -> Result<Vec<Checkpoint>, StoreError> {
         either!(&mut self.backend, WriterBackend, backend => backend.open_files(host).await)
     }
 
-    /// What the line at `offset` became, `None` if nothing is stored there (or no more): tells
-    /// whether a shorter copy of a file has the same content.
+    /// Returns what the line at `offset` became, `None` if nothing is stored there (or not any more). It
+    /// shows whether a shorter copy of a file has the same content.
     pub async fn line_at(
         &mut self,
         file: FileId,
@@ -246,13 +244,13 @@ impl Writer {
         either!(&mut self.backend, WriterBackend, backend => backend.line_at(file, offset).await)
     }
 
-    /// The file's row as it stands now: offset, digest and counters of one moment.
+    /// Returns the row of the file: offset, digest and counters of one moment.
     pub async fn report(&mut self, file: FileId) -> Result<Option<FileReport>, StoreError> {
         either!(&mut self.backend, WriterBackend, backend => backend.report(file).await)
     }
 
-    /// Rows and rejects whose lines begin in `from..to`, of one moment and in the order of their
-    /// offsets; at most `limit` of either.
+    /// Returns rows and rejects whose lines begin in `from..to`, of one moment and in the order of their
+    /// offsets; at most `limit` of each table.
     pub async fn lines_between(
         &mut self,
         file: FileId,
@@ -263,25 +261,25 @@ impl Writer {
         either!(&mut self.backend, WriterBackend, backend => backend.lines_between(file, from, to, limit).await)
     }
 
-    /// The offset of the first row or reject that stands at or behind the committed offset, where
-    /// none can be.
-    pub async fn line_behind(&mut self, file: FileId) -> Result<Option<u64>, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.line_behind(file).await)
+    /// Returns the offset of the first row or reject at or after the committed offset, where there must be
+    /// none.
+    pub async fn line_after_committed(&mut self, file: FileId) -> Result<Option<u64>, StoreError> {
+        either!(&mut self.backend, WriterBackend, backend => backend.line_after_committed(file).await)
     }
 
-    /// How many rows have an id that is not made of their file and offset, and the lowest of
-    /// these ids. Reads the whole table.
+    /// Returns how many rows have an id that is not made of their file and offset, and the lowest of
+    /// these ids. It reads the whole table.
     pub async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {
         either!(&mut self.backend, WriterBackend, backend => backend.strays().await)
     }
 
-    /// The latest time before which a sweep that finished after `since` has removed lines.
+    /// Returns the latest time before which a sweep that finished after `since` has removed lines.
     pub async fn swept_before(&mut self, since: Micros) -> Result<Option<Micros>, StoreError> {
         either!(&mut self.backend, WriterBackend, backend => backend.swept_before(since).await)
     }
 
-    /// The next rejects behind `after`: at most `limit`, and no more once their lines have
-    /// `weight` bytes.
+    /// Returns the next rejects after the key `after`: at most `limit`, and no more after their lines
+    /// have `weight` bytes.
     pub async fn rejects_after(
         &mut self,
         after: RejectKey,
@@ -291,9 +289,9 @@ impl Writer {
         either!(&mut self.backend, WriterBackend, backend => backend.rejects_after(after, limit, weight).await)
     }
 
-    /// Makes rows of rejects, in one transaction: the rejects leave, the rows arrive under the same
-    /// ids, and the file's counters move. `false`, and nothing changed, if one of the rejects is
-    /// not there any more. No claim is needed: the offset does not move.
+    /// Makes rows of rejects, in one transaction: it removes the rejects, adds rows with the same ids, and
+    /// moves the counters of the file. `false`, and nothing changed, if one of the rejects is gone. No
+    /// claim is needed: the offset does not move.
     ///
     /// # Errors
     ///
@@ -310,8 +308,8 @@ impl Writer {
         }
     }
 
-    /// What failed, or the reason why: that a newer daemon has upgraded the tables meanwhile. They are
-    /// asked only after an error, and only if waiting would not cure it.
+    /// Replaces an error by its cause, if a newer daemon has upgraded the tables meanwhile. The schema is
+    /// read only after an error that waiting would not cure.
     async fn unless_schema<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         match done {
             Err(error) if !error.is_transient() && !error.is_about_schema() => {
@@ -325,7 +323,8 @@ impl Writer {
         }
     }
 
-    /// Says good-bye, which leaves an SQLite file without files beside it. Nothing is lost without.
+    /// Closes the connection, which leaves an SQLite file without files beside it. Without this call
+    /// nothing is lost.
     pub async fn end(self) {
         match self.backend {
             WriterBackend::Postgres(_) => {}
@@ -333,9 +332,9 @@ impl Writer {
         }
     }
 
-    /// Tells the database that this process is alive, and learns whether the database is. A
-    /// PostgreSQL server ends a writer that was silent for two minutes, so that the files of a
-    /// stopped or unreachable daemon get free.
+    /// Shows the database that this process is alive, and checks the connection and the schema. A
+    /// PostgreSQL server ends a session that was silent for two minutes, so that the files of a stopped or
+    /// unreachable daemon become free.
     pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
         either!(&mut self.backend, WriterBackend, backend => backend.keep_alive().await)
     }

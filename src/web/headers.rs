@@ -1,19 +1,19 @@
-//! Headers that every answer has.
+//! Security headers of every answer.
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-/// Nothing but what this server itself gives: a value out of a log that got into the page as
-/// markup could load and send nothing.
+/// Allows only what this server itself provides. A log's value that got into the page as markup
+/// could then neither load nor send anything.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
                       connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 const ALWAYS: [(HeaderName, HeaderValue); 5] = [
     (header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
-    // The address bar holds what was asked for; other sites have no business with it.
+    // The page's address contains the search, which is not for other sites.
     (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
     (
         HeaderName::from_static("cross-origin-resource-policy"),
@@ -25,7 +25,8 @@ const ALWAYS: [(HeaderName, HeaderValue); 5] = [
     ),
 ];
 
-/// Adds them. What says nothing of being kept is not kept: rows of a log are personal data.
+/// Adds the headers. An answer without `Cache-Control` is not cached: rows of a log are personal
+/// data.
 pub(super) async fn add(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();

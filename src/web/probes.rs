@@ -1,4 +1,4 @@
-//! What supervisors and Prometheus ask.
+//! `/healthz`, `/readyz` and `/metrics`: the answers for supervisors and Prometheus.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use crate::store::chain;
 
 use super::PageState;
 
-/// A store that takes longer for its smallest question is away, to whoever waits.
-const SOON: Duration = Duration::from_secs(2);
+/// How long `/readyz` waits for the store's answer.
+const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> Router<PageState> {
     Router::new()
@@ -23,7 +23,8 @@ pub(super) fn routes() -> Router<PageState> {
         .route("/metrics", get(metrics))
 }
 
-/// Whether a restart would help: not if the store is away, since lines wait in their files.
+/// Answers 503 if a restart would help. It does not if the store is unavailable: lines wait in
+/// their files.
 async fn healthz(State(state): State<PageState>) -> Response {
     match state.metrics.health.is_alive() {
         Ok(()) => "ok\n".into_response(),
@@ -31,18 +32,18 @@ async fn healthz(State(state): State<PageState>) -> Response {
     }
 }
 
-/// Whether lines that are written now are stored now. An idle daemon does not ask its store for half
-/// a minute; so it is asked here.
+/// Answers 503 if new lines are not stored now. An idle daemon does not query its store for half a
+/// minute, so this handler queries it.
 async fn readyz(State(state): State<PageState>) -> Response {
-    let mut complaints = state.metrics.health.complaints();
-    if complaints.is_empty() {
-        match tokio::time::timeout(SOON, state.store.last_sweep()).await {
+    let mut problems = state.metrics.health.problems();
+    if problems.is_empty() {
+        match tokio::time::timeout(STORE_TIMEOUT, state.store.last_sweep()).await {
             Ok(Ok(_)) => return "ok\n".into_response(),
-            Ok(Err(error)) => complaints.push(chain(&error)),
-            Err(_) => complaints.push("the store does not answer".to_owned()),
+            Ok(Err(error)) => problems.push(chain(&error)),
+            Err(_) => problems.push("the store does not answer".to_owned()),
         }
     }
-    (StatusCode::SERVICE_UNAVAILABLE, complaints.join("\n") + "\n").into_response()
+    (StatusCode::SERVICE_UNAVAILABLE, problems.join("\n") + "\n").into_response()
 }
 
 async fn metrics(State(state): State<PageState>, headers: HeaderMap) -> Response {

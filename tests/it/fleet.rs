@@ -174,7 +174,7 @@ async fn one_sweeps_while_all_ingest() {
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut sweeper).await.unwrap();
     let mut daemons = fleet.watch(&["--log-level", "debug"]).await;
     for daemon in &mut daemons {
-        daemon.says("somebody else sweeps this store").await;
+        daemon.says("another process sweeps this store").await;
     }
     assert_eq!(fleet.place.number("SELECT count(*) FROM sweep").await, 0);
     sweeper.close().await.unwrap();

@@ -20,7 +20,7 @@ use crate::place::Place;
 const ORDERLY: Duration = Duration::from_secs(10);
 
 /// Connections that the daemon answers at once.
-const MOST: usize = log_ingestd::web::MOST_CONNECTIONS;
+const MOST: usize = log_ingestd::web::MAX_CONNECTIONS;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_tells_the_browser_to_trust_nobody_else() {
@@ -132,7 +132,7 @@ async fn a_default_address_that_another_has_costs_the_page_only() {
     let mut command = bench.command(&["--watch", logs.to_str().unwrap()]);
     command.env_remove("LOG_INGESTD_LISTEN");
     let mut daemon = Daemon::start(command, bench.aside("stderr"));
-    daemon.says("no page: its address cannot be had").await;
+    daemon.says("no page: cannot listen on its address").await;
     bench.rows(10).await;
     assert!(daemon.stop().await.success());
 }

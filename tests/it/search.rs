@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use log_ingestd::model::{Filter, GunicornLogModel, Micros, UrlFilter};
-use log_ingestd::store::{By, Cursor, Direction, Found, Reader, Store, StoredRow};
+use log_ingestd::store::{By, Cursor, Direction, FoundRow, Reader, Store, StoredRow};
 
 use crate::place::{Lines, NOW, Place, claimed};
 
@@ -169,7 +169,7 @@ async fn each_filter_finds_what_it_says(place: Place) {
     }
 }
 
-fn cursor(found: &Found<StoredRow>) -> Cursor {
+fn cursor(found: &FoundRow<StoredRow>) -> Cursor {
     Cursor { timestamp: found.row.timestamp, id: found.id }
 }
 

@@ -1,7 +1,7 @@
 //! What is past the retention leaves, and nothing else.
 
 use log_ingestd::model::Micros;
-use log_ingestd::retain::{LogType, Outcome, SweepOptions, Swept, sweep};
+use log_ingestd::retain::{LogType, SweepOptions, SweepOutcome, Swept, sweep};
 use log_ingestd::store::Store;
 use sqlx::{Connection, PgConnection};
 
@@ -24,8 +24,8 @@ fn options(cutoff: Micros) -> SweepOptions {
 
 async fn swept(store: &Store, options: &SweepOptions) -> Swept {
     match sweep(store, options).await.unwrap() {
-        Outcome::Swept(swept) => swept,
-        Outcome::Elsewhere => panic!("nobody else sweeps"),
+        SweepOutcome::Swept(swept) => swept,
+        SweepOutcome::AlreadyRunning => panic!("nobody else sweeps"),
     }
 }
 
@@ -139,10 +139,10 @@ async fn two_sweepers_do_not_meet(place: Place) {
     let store = place.open().await;
     let sweeper = store.sweeper().await.unwrap();
     assert!(sweeper.is_some());
-    assert_eq!(sweep(&store, &options(CUTOFF)).await.unwrap(), Outcome::Elsewhere);
+    assert_eq!(sweep(&store, &options(CUTOFF)).await.unwrap(), SweepOutcome::AlreadyRunning);
     drop(sweeper);
     crate::place::until("the lock is free", async || {
-        sweep(&store, &options(CUTOFF)).await.unwrap() != Outcome::Elsewhere
+        sweep(&store, &options(CUTOFF)).await.unwrap() != SweepOutcome::AlreadyRunning
     })
     .await;
 }

@@ -143,7 +143,7 @@ async fn the_environment_says_the_same_as_the_url() {
     secure.refuses(
         &url,
         &[("PGSSLMODE", "verify_full")],
-        &["PGSSLMODE is 'verify_full'", "prefer, require, verify-ca or verify-full"],
+        &["invalid PGSSLMODE 'verify_full'", "prefer, require, verify-ca or verify-full"],
     );
 }
 

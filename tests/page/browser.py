@@ -1,4 +1,4 @@
-"""A real Chromium, and what the tests do with it. Nothing waits for a time, only for a condition."""
+"""Controls a real Chromium. Tests wait for conditions, never for a fixed time."""
 
 import json
 import pathlib
@@ -17,7 +17,7 @@ FLAGS = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run
 --disable-background-networking --disable-component-update --disable-sync --window-size=1440,1000""".split()
 KEYS = Keys
 
-# Runs before anything of a page does, and outlives nothing: each page has its own.
+# Runs in each page before the page's own scripts.
 WITNESS = """
 window.seen = {violations: [], alerts: [], errors: [], shift: 0};
 document.addEventListener('securitypolicyviolation', (e) => seen.violations.push(`${e.violatedDirective} ${e.blockedURI}`));
@@ -55,7 +55,7 @@ class Browser:
     # Where it is
 
     def open(self, **query):
-        """A view by its address, with its data there."""
+        """Opens a view by its address and waits for its data."""
         self.driver.get(f"{self.site.address}?{urllib.parse.urlencode(query)}")
         self.settle()
 
@@ -67,7 +67,7 @@ class Browser:
         return dict(urllib.parse.parse_qsl(urllib.parse.urlparse(self.driver.current_url).query))
 
     def until(self, condition, what):
-        """Waits for the condition, and for all data that it brings."""
+        """Waits for the condition, and for the data that is loaded because of it."""
         value = wait(condition, what)
         self.settle()
         return value
@@ -127,7 +127,7 @@ class Browser:
     # What must never be
 
     def verdict(self, refused=False):
-        """Whatever a page must not have done since the last one was asked for."""
+        """Asserts that the page has done nothing forbidden since it was opened."""
         seen = self.run("return window.seen")
         assert seen["violations"] == [] and seen["alerts"] == [] and seen["errors"] == [], seen
         assert self.run("return window.harm") is None

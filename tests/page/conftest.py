@@ -1,4 +1,4 @@
-"""One browser for all tests, one daemon for each database."""
+"""Provides one browser for all tests, and one daemon for each database."""
 
 import pytest
 from browser import Browser
@@ -29,7 +29,7 @@ def _server():
 
 @pytest.fixture
 def browser(chromium, site, request):
-    """The browser on the site; after each test it must have nothing to complain of."""
+    """Provides the browser on the site; after each test it must have logged no error."""
     chromium.site = site
     chromium.show()
     yield chromium

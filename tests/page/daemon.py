@@ -1,4 +1,4 @@
-"""The real daemon on a directory of logs, and its page."""
+"""Runs the real daemon on a directory of logs, with its page."""
 
 import datetime
 import os
@@ -17,7 +17,7 @@ AT = re.compile(r"the page is at (http://\S+/)")
 
 
 def wait(condition, what, seconds=30):
-    """The first value of the condition that counts as true."""
+    """Returns the first true value of the condition."""
     end = time.monotonic() + seconds
     while True:
         value = condition()
@@ -29,7 +29,7 @@ def wait(condition, what, seconds=30):
 
 class Site:
     def __init__(self, store, files, retention="off"):
-        """`files`: names and what is in them at the start."""
+        """`files`: names and contents at the start."""
         self.directory = tempfile.TemporaryDirectory(prefix="page-")
         root = pathlib.Path(self.directory.name)
         self.logs = root / "logs"
@@ -60,7 +60,7 @@ class Site:
         return [row[0] for row in self.ask(sql)]
 
     def number(self, sql):
-        # A database without its tables yet holds nothing.
+        # A database without tables has no rows.
         try:
             return int(self.column(sql)[0])
         except Exception:
@@ -83,12 +83,12 @@ class Site:
 
 
 def full(store):
-    # The last second of a minute that is over: what the tests add is counted in a later one.
+    # The last second of a past minute: rows that tests add are counted in a later one.
     minute = datetime.datetime.now(datetime.timezone.utc).replace(second=0, microsecond=0)
     now = minute - datetime.timedelta(seconds=1)
     site = Site(store, {"access.log": logs.access(now), "requests.log": logs.requests(now)})
     site.now = now
-    # All that was logged, and nothing that the tests add later.
+    # All logged rows, without those that the tests add later.
     first, last = now - datetime.timedelta(minutes=70), now + datetime.timedelta(seconds=1)
     site.range = {"from": first.strftime("%Y-%m-%dT%H:%M:%SZ"), "to": last.strftime("%Y-%m-%dT%H:%M:%SZ")}
     site.within = f"timestamp >= '{first:%Y-%m-%d %H:%M:%S}' AND timestamp < '{last:%Y-%m-%d %H:%M:%S}'"

@@ -1,4 +1,4 @@
-"""Logs of the last hour, as a Gunicorn under attack and an application wrote them."""
+"""Creates logs of the last hour, as a Gunicorn under attack and an application write them."""
 
 import datetime
 import json
@@ -8,7 +8,7 @@ import re
 CORPUS = pathlib.Path(__file__).parents[2] / "fixtures" / "corpus"
 STAMP = re.compile(rb"\[\d\d/\w{3}/\d{4}:[^\]]*\]")
 
-# Each would be seen by the tests, if a value of a log ever became part of the page.
+# The tests would detect each of these if a log's value became markup of the page.
 HOSTILE = [
     "<script>window.harm = 1; alert(1)</script>",
     "<img src=x onerror=alert(1)>",
@@ -26,7 +26,7 @@ def stamp(time):
 
 
 def corpus(name, now, seconds=3000):
-    """The lines of a corpus, their times spread evenly over the last `seconds`."""
+    """Returns the lines of a corpus, with their times spread evenly over the last `seconds`."""
     lines = (CORPUS / name / "access.log").read_bytes().splitlines(keepends=True)
     for nth, line in enumerate(lines):
         ago = datetime.timedelta(seconds=seconds * (len(lines) - nth) / len(lines))

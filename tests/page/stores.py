@@ -1,4 +1,4 @@
-"""Both databases: made for the daemon, and asked behind its back."""
+"""Creates both databases for the daemon, and queries them directly."""
 
 import contextlib
 import os
@@ -46,14 +46,14 @@ class Postgres:
 
 
 class Server:
-    """A server of our own in a temporary directory, reached through its socket only."""
+    """Runs a PostgreSQL server in a temporary directory, with a Unix socket only."""
 
     def __init__(self):
         programs = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
         assert programs, "no PostgreSQL server is installed: apt-get install postgresql"
         self.programs = programs[-1]
         self.directory = tempfile.mkdtemp(prefix="page-postgres-")
-        # It refuses to run as root.
+        # PostgreSQL refuses to run as root.
         self.other = os.geteuid() == 0
         if self.other:
             shutil.chown(self.directory, "postgres")

@@ -1,4 +1,4 @@
-"""Files, what became of their lines, and the lines that became nothing."""
+"""Tests the files view: files, counts of their lines, and rejected lines."""
 
 
 def test_files_are_counted_as_in_the_database(browser, site):

@@ -1,4 +1,4 @@
-"""What holds in every view: for eyes, for the keyboard, for a screen reader, on a phone."""
+"""Tests all views: layout, keyboard, screen reader and narrow windows."""
 
 import pathlib
 
@@ -23,7 +23,7 @@ def view(browser, site, name):
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("name", VIEWS)
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["desk", "phone"])
-def test_nothing_keeps_anybody_out(browser, site, name, scheme, size):
+def test_there_are_no_accessibility_violations(browser, site, name, scheme, size):
     browser.show(scheme=scheme, still=True, **size)
     view(browser, site, name)
     browser.run(AXE)
@@ -51,7 +51,7 @@ def test_the_page_is_never_wider_than_its_window(browser, site, name, width):
 def test_nothing_jumps_while_it_loads(browser, site, name, size):
     browser.show(**size)
     browser.open(view=name, **site.range)
-    # Two frames later all that the data moved has been moved.
+    # After two frames the layout has settled.
     browser.driver.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0)))")
     assert browser.run("return seen.shift") < 0.1
 
@@ -110,7 +110,7 @@ def test_the_skip_link_leads_to_the_content(browser, site):
     assert browser.run("return document.activeElement.id") == "main"
 
 
-def test_a_view_is_told_by_its_title_and_heading(browser, site):
+def test_a_view_has_its_title_and_heading(browser, site):
     browser.open(**site.range)
     for name, title in (("log", "Log"), ("requests", "Request logs"), ("files", "Files"), ("overview", "Overview")):
         browser.anywhere(f".views [data-view={name}]").click()
@@ -119,13 +119,13 @@ def test_a_view_is_told_by_its_title_and_heading(browser, site):
         assert browser.anywhere(".views [aria-current]").text == browser.anywhere(f".views [data-view={name}]").text
 
 
-def test_who_wants_no_motion_sees_none(browser, site):
+def test_reduced_motion_is_respected(browser, site):
     browser.show(still=True)
     browser.open(view="log", live="1")
     assert browser.run("return getComputedStyle(document.querySelector('#live .dot')).animationName") == "none"
 
 
-def test_the_phone_hides_the_filter_behind_a_button(browser, site):
+def test_on_a_phone_a_button_opens_the_filter(browser, site):
     browser.show(**PHONE)
     browser.open(view="log", method="PATCH", **site.range)
     button = browser.anywhere(".filters")

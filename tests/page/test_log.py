@@ -1,4 +1,4 @@
-"""The log: filters, pages, details, downloads, and lines as they come."""
+"""Tests the log view: filters, pages, details, downloads and live lines."""
 
 import csv
 import datetime
@@ -101,7 +101,7 @@ def test_pages_show_every_row_once_both_ways(browser, site):
     assert browser.ids() == expected[:100]
 
 
-def test_details_hold_every_column(browser, site):
+def test_details_have_every_column(browser, site):
     browser.open(view="log", text="<script>", **site.range)
     row = browser.one("tr.entry")
     row.find_element("css selector", "td.open button").click()
@@ -113,7 +113,7 @@ def test_details_hold_every_column(browser, site):
     assert facts["Offset"].replace(",", "") == str(offset)
     assert browser.query["row"] == number
 
-    # The same address shows the same, whether the row is on the page or not.
+    # The same address shows the same row, also if the row is not on this page of the list.
     browser.driver.refresh()
     browser.settle()
     assert facts["URL"] in browser.text(".detail .facts")
@@ -121,7 +121,7 @@ def test_details_hold_every_column(browser, site):
     assert facts["URL"] in browser.text(".alone .detail .facts")
 
 
-def test_an_address_shows_the_same_to_whoever_opens_it(browser, site):
+def test_the_same_address_shows_the_same_page(browser, site):
     browser.open(view="log", method="PATCH", code=">=400", **site.range)
     browser.click("td.open button")
     browser.settle()
@@ -140,8 +140,8 @@ def test_an_address_shows_the_same_to_whoever_opens_it(browser, site):
 
 
 @pytest.mark.parametrize("kind", ["csv", "jsonl"])
-def test_a_download_holds_the_rows(browser, site, kind):
-    # Empty, since a file of the same name would be written over.
+def test_a_download_has_the_rows(browser, site, kind):
+    # Empty, since a download with the same name would replace a file.
     shutil.rmtree(browser.downloads, ignore_errors=True)
     browser.downloads.mkdir()
     browser.open(view="log", agent="shopper", **site.range)
@@ -159,7 +159,7 @@ def test_a_download_holds_the_rows(browser, site, kind):
     assert {"timestamp", "method", "url", "code", "duration", "user_ip"} <= rows[0].keys()
 
 
-def test_lines_are_shown_as_they_come_until_they_are_paused(browser, site):
+def test_new_lines_are_shown_live_until_a_pause(browser, site):
     browser.open(view="log", agent="tail")
     browser.anywhere("#live").click()
     browser.until_query(live="1")
@@ -195,7 +195,7 @@ def test_lines_are_shown_as_they_come_until_they_are_paused(browser, site):
 
 @pytest.mark.refused
 @pytest.mark.parametrize("live", ["", "1"])
-def test_what_cannot_be_read_is_said(browser, site, live):
+def test_an_invalid_filter_shows_its_error(browser, site, live):
     browser.open(view="log", code="many", live=live)
     wait(lambda: browser.all(".error"), "the reason")
     assert "This filter cannot be read" in browser.text(".error")

@@ -1,4 +1,4 @@
-"""The overview: its numbers are the database's, its charts lead to what they show."""
+"""Tests the overview: its numbers equal the database's, and its charts link to their rows."""
 
 import datetime
 
@@ -21,7 +21,7 @@ def legend(browser, chart):
 
 
 def plot(browser, chart):
-    """The plot, and where its first and last point lie from its middle."""
+    """Returns the plot, and the offsets of its first and last point from its middle."""
     place = browser.one(f"[data-chart={chart}] .plot")
     browser.run("arguments[0].scrollIntoView({block: 'center'})", place)
     return place, place.size["width"]
@@ -42,11 +42,11 @@ def test_numbers_are_those_of_the_database(browser, site):
         assert browser.text(f"[data-tile={name}]").endswith(("µs", "ms", "s"))
 
 
-def test_the_table_for_those_who_do_not_see_holds_every_point(browser, site):
+def test_the_table_for_screen_readers_has_every_point(browser, site):
     browser.open(**site.range)
     rows = browser.run("""return [...document.querySelectorAll('.chart-table tbody tr')].map(
         (row) => [...row.children].map((cell) => cell.textContent))""")
-    # 5xx .. 1xx and other are told from the other end: 1xx comes first behind other.
+    # The legend has the reverse order of the bars: other, 1xx … 5xx.
     assert sum(sum(whole(cell) for cell in row[1:7]) for row in rows) == count(site)
     assert len(browser.all(".chart-table th[scope=col]")) == 11
 
@@ -69,7 +69,7 @@ def test_the_cursor_is_the_same_in_all_charts(browser, site):
     assert whole(legend(browser, "rows")["2xx"]) == count(site, "code BETWEEN 200 AND 299")
 
 
-def test_dragging_zooms_and_the_way_back_is_the_way_back(browser, site):
+def test_dragging_zooms_and_the_back_button_returns(browser, site):
     browser.open(**site.range)
     place, width = plot(browser, "times")
     actions = browser.actions().move_to_element_with_offset(place, -width // 5, 0).click_and_hold()

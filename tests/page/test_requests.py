@@ -1,4 +1,4 @@
-"""Request logs: headers and bodies, laid out and harmless."""
+"""Tests the requests view: headers and bodies are formatted, and cannot run a script."""
 
 import json
 
@@ -39,19 +39,19 @@ def test_bodies_are_laid_out_and_run_nothing(browser, site):
         blocks = dict(browser.run("""return [...document.querySelectorAll('.detail .block')].map(
             (it) => [it.querySelector('h3').firstChild.textContent, it.lastElementChild.textContent])"""))
         body, answer = site.ask(f"SELECT body, response_body FROM request_log WHERE id = {entry.get_attribute('data-id')}")[0]
-        # Characters that are made visible are written as JSON writes them: it is the same value.
+        # Invisible characters are shown as JSON escapes, so the parsed value is the same.
         assert json.loads(blocks["Request body"]) == json.loads(body)
         assert blocks["Request body"].startswith('{\n  "note": "')
         if "\u202e" not in answer:
             assert blocks["Response body"] == answer
         assert "tenant" in blocks["Further data"]
         assert "Accept" in blocks["Request headers"]
-        # What turns the direction of text is shown, not obeyed.
+        # Direction marks are shown and have no effect.
         assert "\u202e" not in browser.text(".detail")
         entry.find_element("css selector", "td.open button").click()
     assert browser.run("return document.querySelectorAll('main :is(script, img, iframe, style, object, base)').length") == 0
 
 
-def test_a_download_is_asked_of_the_right_table(browser, site):
+def test_a_download_is_of_the_right_table(browser, site):
     browser.open(view="requests", **site.range)
     assert "table=requests" in browser.one(".downloads [data-key=csv]").get_attribute("href")

@@ -1,4 +1,4 @@
-"""What the page says where there is nothing to show, and when the daemon is away."""
+"""Tests what the page shows without data, and when the daemon does not answer."""
 
 import datetime
 
@@ -11,7 +11,7 @@ from stores import Sqlite
 
 @pytest.fixture
 def untimed(chromium):
-    """Lines of Gunicorn's own default, which has no durations."""
+    """Returns lines of Gunicorn's default format, which has no durations."""
     now = datetime.datetime.now(datetime.timezone.utc)
     site = Site(Sqlite, {"access.log": logs.corpus("default", now)}, retention="120d")
     chromium.site = site
@@ -21,7 +21,7 @@ def untimed(chromium):
         site.close()
 
 
-def test_a_format_without_durations_says_so(untimed):
+def test_a_format_without_durations_is_explained(untimed):
     untimed.open()
     assert "%(D)s" in untimed.text("[data-chart=times] .over")
     assert "%(D)s" in untimed.text(".panel[data-by=slow]")
@@ -33,7 +33,7 @@ def test_a_format_without_durations_says_so(untimed):
     untimed.verdict()
 
 
-def test_a_sweep_is_told_with_the_next_one(untimed):
+def test_the_last_and_the_next_sweep_are_shown(untimed):
     wait(lambda: untimed.site.number("SELECT count(*) FROM sweep"), "the first sweep")
     untimed.open(view="files")
     tiles = dict(untimed.run("return [...document.querySelectorAll('section:not([hidden]) .tiles > div')].map((it) => [it.children[0].textContent, it.children[1].textContent])"))
@@ -42,7 +42,7 @@ def test_a_sweep_is_told_with_the_next_one(untimed):
     untimed.verdict()
 
 
-def test_a_daemon_that_is_gone_is_told_and_asked_again(untimed):
+def test_a_daemon_that_does_not_answer_is_reported_and_retried(untimed):
     untimed.open()
     untimed.site.close()
     untimed.anywhere("[data-range='6h']").click()

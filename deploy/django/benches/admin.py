@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""How long the pages of the admin take, with many rows in a real PostgreSQL.
+"""Measures how long the pages of the admin take, with many rows in a real PostgreSQL.
 
     LOG_INGESTD_PROGRAM=… python benches/admin.py [MILLIONS]     default 10, in each of the two tables
 
-The rows are spread over 20 days that end now, brought in by the daemon's import. Each page is asked
-for by Django's test client, once after a first one like it; its queries and its HTML are timed.
+The rows are spread over the last 20 days, and stored by the daemon's import. Django's test client
+requests each page once, after a warm-up request; the time includes its queries and its HTML.
 """
 
 import datetime
@@ -33,7 +33,7 @@ METHODS = ["GET"] * 8 + ["POST", "PUT"]
 
 
 def generate(kind, file):
-    """Lines of a shop with 20,000 users, of whom a few come often; every third request has none."""
+    """Writes lines of a shop with 20,000 users, a few of them frequent; every third request has no user."""
     dice = random.Random(kind)
     count = int(MILLIONS * 1e6)
     step = DAYS * 86400 / count
@@ -77,7 +77,7 @@ def fill(url):
 
 
 def questions(address, rows):
-    """Titles and parameters, for each table."""
+    """Returns titles and parameters for each table."""
     yesterday = datetime.date.today() - datetime.timedelta(days=1)
     periods = ("hour", "day", "week", "month", "any", str(yesterday))
     for period in periods:

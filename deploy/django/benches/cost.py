@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""What the middleware costs a request, in microseconds of wall time.
+"""Measures the middleware's cost for a request, in microseconds of wall time.
 
     python benches/cost.py [REQUESTS]     default 20000
 
-The same request goes through Django's handler with and without the middleware, in turns of 500; the
-medians of the turns are compared. ``django-gunicorn-audit-logs`` (see ``other.py``) writes to a
-PostgreSQL server as it comes, over a connection that stays open, and to an SQLite file.
+The same request goes through Django's handler with and without the middleware, in rounds of 500; the
+medians of the rounds are compared. ``django-gunicorn-audit-logs`` (see ``other.py``) writes to an
+unconfigured PostgreSQL server, over a connection that stays open, and to an SQLite file.
 """
 
 import io
@@ -38,7 +38,7 @@ urlpatterns = [path("small", small), path("order", order)]
 
 
 def configure(directory, server, urls=__name__):
-    """The project, with two databases for the other package's rows."""
+    """Sets up the project, with two databases for the other package's rows."""
     settings.configure(
         SECRET_KEY="bench",
         ALLOWED_HOSTS=["*"],
@@ -55,7 +55,7 @@ def configure(directory, server, urls=__name__):
         DATABASE_ROUTERS=[Router()],
         DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",
         AUDIT_LOGGER={"LOG_FILE": f"{directory}/requests.log"},
-        # With Celery it would be the work of others; without, it asks first whether Celery runs.
+        # With Celery another process would write; without it, the package first checks for Celery.
         AUDIT_LOGS_ASYNC_LOGGING=False,
         LOGGING_CONFIG=None,
         MIDDLEWARE=[],
@@ -64,7 +64,7 @@ def configure(directory, server, urls=__name__):
 
 
 class Router:
-    """Which database the other package's rows go to."""
+    """Selects the database for the other package's rows."""
 
     alias = "default"
 
@@ -102,7 +102,7 @@ def environ(method, url, body=b""):
 
 
 def turn(application, request, count):
-    """Microseconds for each request."""
+    """Returns microseconds for each request."""
     environs = [environ(*request) for _ in range(count)]
     began = time.perf_counter()
     for one in environs:

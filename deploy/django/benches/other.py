@@ -1,7 +1,7 @@
-"""The package that ours is measured against. Importing this makes it importable.
+"""Makes the package importable that ours is compared with.
 
-It is installed beside the packages of the ``.venv`` and not among them, without what it requires:
-it runs with the ``.venv``'s own Django and psycopg, and the rest of it is for what is not used here.
+It is installed next to the packages of the ``.venv`` and not among them, without its requirements:
+it runs with the ``.venv``'s Django and psycopg, and its other requirements are not used here.
 """
 
 import pathlib
@@ -20,6 +20,6 @@ if not PLACE.exists():
          "--no-deps", "--target", str(PLACE), PACKAGE],
         check=True,
     )  # fmt: skip
-# Its wheel has a package "tests", too: ours comes first.
+# Its wheel has a package "tests", too: ours has precedence.
 sys.path[:0] = [str(PROJECT)]
 sys.path.append(str(PLACE))

@@ -1,17 +1,17 @@
 #!/usr/bin/env python3
-"""What logging costs a whole site: requests per second of one Django project under Gunicorn.
+"""Measures the cost of logging for a site: requests per second of a Django project under Gunicorn.
 
     LOG_INGESTD_PROGRAM=… python benches/throughput.py [TURNS [SECONDS]]     default 7 turns of 5 s
 
-wrk asks 4 sync workers, over 8 connections, in turns:
+wrk sends requests to 4 sync workers, over 8 connections, in turns:
 
     without        no log at all
     ours           the middleware and GLogger: two lines for each request
-    ours, stored   the same, and the daemon on the same processors brings the rows to PostgreSQL
+    ours, stored   the same, while the daemon on the same processors stores the rows in PostgreSQL
     the other      the middleware of ``django-gunicorn-audit-logs`` (see ``other.py``), one row for each
                    request, over a connection that stays open. Gunicorn does not start with its logger
 
-PostgreSQL runs on the same processors, too, and as it comes: a COMMIT waits for the disk.
+PostgreSQL runs on the same processors, too, unconfigured: a COMMIT waits for the disk.
 """
 
 import os
@@ -44,7 +44,7 @@ if "BENCH_CONTESTANT" in os.environ:  # in a worker of Gunicorn
 
 
 def turn(name, server, seconds):
-    """Requests per second."""
+    """Returns requests per second."""
     with tempfile.TemporaryDirectory() as directory:
         logs = pathlib.Path(directory, "logs")
         logs.mkdir()
@@ -92,7 +92,7 @@ def main():
         for name in names[nth % len(names) :] + names[: nth % len(names)]:
             rates[name].append(turn(name, server, seconds))
     for name, values in rates.items():
-        # Of the same round, since a machine is not equally fast all the time.
+        # Within the same round, since a machine's speed varies.
         ratios = [rate / base for rate, base in zip(values, rates["without"])]
         print(
             f"{name:<14}{statistics.median(values):8.0f} requests/s ({min(values):.0f} to"

@@ -1,7 +1,7 @@
-"""The tests' project, which also counts by itself what reaches it.
+"""The tests' project, which also records each request that reaches it.
 
-Whatever the logs say of a request is held against this: its ``id`` stands in the file TEST_COUNTED
-before Django knows of it. Nothing of the package is in the way.
+The logs are compared with this record: a request's ``id`` is in the file TEST_COUNTED before Django
+gets the request. The package has no part in it.
 """
 
 import os

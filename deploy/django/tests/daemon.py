@@ -1,4 +1,4 @@
-"""The real daemon, in a database of its own; where LOG_INGESTD_PROGRAM names it."""
+"""Runs the real daemon, which LOG_INGESTD_PROGRAM names, with a database of its own."""
 
 import os
 import pathlib
@@ -22,7 +22,7 @@ def environment():
 
 @unittest.skipUnless(PROGRAM, "LOG_INGESTD_PROGRAM names no daemon")
 class DaemonCase(StoreCase):
-    """The daemon watches ``logs`` and makes its tables itself, in a database of its own name."""
+    """Starts a daemon that watches ``logs`` and creates its tables in a database of its own."""
 
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
@@ -61,7 +61,7 @@ class DaemonCase(StoreCase):
         self.daemon.wait(20)
 
     def ask(self, *command):
-        """Another command of the daemon: its exit code, and what it said."""
+        """Runs another command of the program, and returns its exit code and its output."""
         done = subprocess.run(
             [PROGRAM, *map(str, command), *self.flags()],
             env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -73,7 +73,7 @@ class DaemonCase(StoreCase):
             try:
                 if rows.count() >= count:
                     break
-            # Until the daemon has made its tables.
+            # Until the daemon has created its tables.
             except Exception:
                 connections[ALIAS].close()
             time.sleep(0.1)

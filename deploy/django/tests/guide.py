@@ -1,4 +1,4 @@
-"""A project as users of the older package were told to make it: settings, and a shell in it."""
+"""Creates a project as the older package's guide describes it: settings, and a shell in it."""
 
 import os
 import pathlib
@@ -41,7 +41,7 @@ DATABASES = {
 
 
 class Project(StoreCase):
-    """A new project of Django's, with the settings that users know; its database has the log tables."""
+    """Creates a new Django project with the guide's settings; its database has the log tables."""
 
     vendor = "postgresql"
 
@@ -58,7 +58,7 @@ class Project(StoreCase):
             file.write(text)
 
     def shell(self, command, **options):
-        """As in a terminal with the environment's programs, in the project's directory."""
+        """Runs a command as in a terminal, with the environment's programs, in the project's directory."""
         unset = ("DJANGO_SETTINGS_MODULE", "PYTHONPATH")
         environment = {key: value for key, value in os.environ.items() if key not in unset}
         environment["PATH"] = f"{pathlib.Path(sys.executable).parent}:{environment['PATH']}"

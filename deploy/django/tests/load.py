@@ -1,4 +1,4 @@
-"""Requests of every kind, full of secrets and of attempts to forge a log line, and who sends them."""
+"""Sends requests of every kind, with secrets and with attempts to forge a log line."""
 
 import base64
 import json
@@ -9,7 +9,7 @@ import signal
 import subprocess
 import urllib.parse
 
-# In every secret of the load. Letters and digits only, so that no escape can hide it.
+# Part of every secret of the load. Only letters and digits, so that no escape changes it.
 SECRET = "Zk7qSecret9x"
 _LINE = '127.0.0.1 - "GET /forged HTTP/1.1" 200'  # as Uvicorn writes them
 _JSON = '{"log":"gunicorn","timestamp":"2026-11-24T00:00:00+00:00","url":"/forged","code":200}'
@@ -26,13 +26,13 @@ NAMES = (
 )
 AGENTS = ('me "quoted" \\ \\" \\x22 \\n', "me [x] {y}", "Mozilla/5.0 (X11; Linux) \\", "-")
 THREADS = 2
-# More than connections, since what they have sent when a thread stops is not counted as answered.
+# More than connections: requests that are under way when a thread stops are not counted as answered.
 SPARE = 100
 MORE = THREADS * SPARE + 1
 
 
 class Request:
-    """One of them, as the rows have to show it; ``raw`` is what is sent."""
+    """One request, with the values that its rows must have; ``raw`` has the bytes to send."""
 
     def __init__(self, number):
         self.number = number
@@ -66,7 +66,7 @@ class Request:
             self.path = "/login"
         if number % 3 == 0:
             credentials = f"{number}{NAMES[number // 3 % len(NAMES)]}:{secret}"
-            # A name ends at its first colon. NUL is what neither database can store in a text.
+            # A name ends at its first colon. Neither database can store NUL in a text.
             self.user = credentials.partition(":")[0].replace("\0", "\ufffd")
             credentials = credentials.encode()
             headers["Authorization"] = "Basic " + base64.b64encode(credentials).decode()
@@ -84,7 +84,7 @@ class Request:
 
 
 def send(url, first, count, directory):
-    """Sends so many requests by wrk, and returns all that may have been sent, and the answers.
+    """Sends ``count`` requests with wrk, and returns all that may have been sent, and the answers.
 
     They are numbered from ``first``, and fewer than ``count + MORE`` numbers are used.
     """
@@ -106,7 +106,7 @@ def send(url, first, count, directory):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as wrk:
         said, answered = "", 0
-        # It waits for the end of its time, whether or not its threads go on.
+        # wrk waits for the end of its time, also if its threads have stopped.
         while answered < each * THREADS:
             line = wrk.stdout.readline()
             if not line:

@@ -1,4 +1,4 @@
-"""The real logrotate, by the configuration that the README recommends."""
+"""Runs the real logrotate, with the configuration that the README recommends."""
 
 import os
 import re
@@ -12,7 +12,7 @@ README = (PROJECT / "README.md").read_text()
 
 
 class Logrotate(threading.Thread):
-    """Rotates again and again, until ``stop``."""
+    """Rotates repeatedly until ``stop``."""
 
     def __init__(self, directory, logs):
         super().__init__()
@@ -26,10 +26,10 @@ class Logrotate(threading.Thread):
 
     def run(self):
         path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-        # The workers begin: on a slow machine no file would reach their limit between two of ours.
+        # The workers rotate first: on a slow machine no file would reach their limit between two rotations here.
         while not all(file.exists() for file in self.first) and not self.ended.wait(0.02):
             pass
-        # Names end with the second: another rotation in the same one is none.
+        # Names end with the second: a second rotation within one second has no effect.
         while not self.ended.wait(1.1):
             done = subprocess.run(
                 ["logrotate", "--force", "--state", self.state, self.config],
@@ -38,7 +38,7 @@ class Logrotate(threading.Thread):
             self.said.append((done.returncode, done.stdout))
 
     def wait_for(self, count):
-        """However fast the machine is, so many rotations have begun after some lines."""
+        """Waits until this many rotations have begun, independent of the machine's speed."""
         while len(self.said) < count and self.is_alive():
             time.sleep(0.02)
 

@@ -1,4 +1,4 @@
-"""A real Gunicorn with the package's configuration."""
+"""Runs a real Gunicorn with the package's configuration."""
 
 import os
 import pathlib
@@ -11,12 +11,12 @@ import urllib.error
 import urllib.request
 
 PROJECT = pathlib.Path(__file__).resolve().parents[1]
-# An old Gunicorn beside the new one; see run-tests.
+# An old Gunicorn in addition to the new one; see run-tests.
 OLD = PROJECT / ".venv/gunicorn-20.1.0"
 
 
 class Gunicorn:
-    """Serves the tests' project from here until ``stop``; its logs stand in ``directory``."""
+    """Serves the tests' project until ``stop``; its logs are in ``directory``."""
 
     def __init__(self, directory, *options, app="tests.wsgi", old=False, **environment):
         self.errors = directory / "error.txt"
@@ -24,7 +24,7 @@ class Gunicorn:
         self.log = directory / "access.log"
         self.requests = directory / "requests.log"
         paths = [str(OLD)] if old else []
-        # The address stands last, since a test that comes without one asks for any free port.
+        # The address is the last argument: a test without one gets any free port.
         environment = {
             **os.environ,
             "GUNICORN_BIND": "127.0.0.1:0",

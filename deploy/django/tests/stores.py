@@ -1,4 +1,4 @@
-"""The daemon's tables in real databases, made by its own SQL."""
+"""Creates the daemon's tables in real databases, with its own SQL."""
 
 import atexit
 import copy
@@ -18,13 +18,13 @@ ALIAS = "logs"
 
 
 def schema(database):
-    """The SQL of all migrations in their order, each in a transaction, as the daemon runs them."""
+    """Runs all migrations in their order, each in a transaction, as the daemon does."""
     migrations = sorted((MIGRATIONS / database).glob("*.sql"))
     return "\n".join(f"BEGIN;\n{path.read_text()}\nCOMMIT;" for path in migrations)
 
 
 class Postgres:
-    """A server in a temporary directory, stopped when the tests end."""
+    """Runs a server in a temporary directory, until the tests end."""
 
     _server = None
 
@@ -42,7 +42,7 @@ class Postgres:
         self.directory = tempfile.mkdtemp(prefix="audit-postgres-")
         self.user = []
         if os.getuid() == 0:
-            # It refuses to run as root.
+            # PostgreSQL refuses to run as root.
             self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
             shutil.chown(self.directory, "postgres")
         self.data = f"{self.directory}/data"
@@ -119,7 +119,7 @@ class StoreCase(SimpleTestCase):
             return cursor.fetchall() if cursor.description else cursor.rowcount
 
     def insert(self, table, id, timestamp, **values):
-        """One row as the daemon stores it; the day's partition is made if need be."""
+        """Adds one row as the daemon does; creates the day's partition if it is missing."""
         values = {"id": id, "timestamp": timestamp, "log_file": 1, "log_offset": id, **values}
         if self.vendor == "postgresql":
             day = timestamp[:10]
@@ -134,7 +134,7 @@ class StoreCase(SimpleTestCase):
 
 
 def both(case):
-    """The same tests on SQLite and on PostgreSQL."""
+    """Runs the same tests on SQLite and on PostgreSQL."""
     return [
         type(f"{case.__name__}On{name}", (case,), {"vendor": vendor, "__module__": case.__module__})
         for name, vendor in (("SQLite", "sqlite"), ("PostgreSQL", "postgresql"))

@@ -1,4 +1,4 @@
-"""What test cases share; they run under pytest and under Django's runner alike."""
+"""Helpers of the test cases, which run under pytest and under Django's runner."""
 
 import json
 import pathlib
@@ -22,7 +22,7 @@ class LogMixin:
         warner.reset()
 
     def set(self, **settings):
-        """AUDIT_LOGGER with these settings, until the test ends."""
+        """Sets these settings of AUDIT_LOGGER until the test ends."""
         values = {"LOG_FILE": str(self.log), **settings}
         override = override_settings(AUDIT_LOGGER=values)
         override.enable()
@@ -37,7 +37,7 @@ class LogMixin:
 
 
 def lines(path):
-    """The records of a log, each of them one complete line."""
+    """Returns the records of a log, each of them one complete line."""
     if not path.exists():
         return []
     data = path.read_bytes()

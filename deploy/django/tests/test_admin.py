@@ -1,4 +1,4 @@
-"""The admin over the daemon's tables: what it shows, and what it asks the database."""
+"""Tests the admin over the daemon's tables: its pages, and its queries."""
 
 import datetime
 

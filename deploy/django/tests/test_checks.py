@@ -1,4 +1,4 @@
-"""What is wrong with the settings is said by id."""
+"""Tests that each error of the settings has its id."""
 
 from django.core.checks import run_checks
 from django.test import SimpleTestCase, override_settings

@@ -1,4 +1,4 @@
-"""The command that users know, on the daemon's tables."""
+"""Tests the command on the daemon's tables."""
 
 import datetime
 import io
@@ -42,7 +42,7 @@ class Cleanup(StoreCase):
         call_command("cleanup_audit_logs", *options, stdout=out, no_color=True)
         return out.getvalue()
 
-    def test_rows_past_the_default_of_90_days_leave_and_their_counts_stay(self):
+    def test_rows_older_than_90_days_are_deleted_and_their_counts_stay(self):
         text = self.run_command()
         self.assertEqual((self.count("request_log"), self.count("gunicorn_log")), (20, 20))
         self.assertIn("Deleting 20 request logs older than ", text)
@@ -79,7 +79,7 @@ class Cleanup(StoreCase):
             with self.assertRaises(CommandError):
                 self.run_command(option)
 
-    def test_who_sweeps_meanwhile_is_not_disturbed(self):
+    def test_a_running_sweep_is_not_disturbed(self):
         if self.vendor != "postgresql":
             self.skipTest("SQLite's lock is that of the file, for each batch")
         other = connections[ALIAS].copy()

@@ -1,4 +1,4 @@
-"""From a request to rows, with a real Gunicorn and the real daemon.
+"""Tests the way from a request to rows, with a real Gunicorn and the real daemon.
 
 Runs where LOG_INGESTD_PROGRAM names the daemon, as in the repository's tests.
 """

@@ -1,7 +1,7 @@
-"""Many requests of every kind, through Gunicorn and the daemon, while both ways of rotation go on.
+"""Sends many requests of every kind through Gunicorn and the daemon, during both kinds of rotation.
 
 Each request that the server handled is one row in each table, as it was sent, and no secret is
-anywhere. END_TO_END_REQUESTS says how many requests go to PostgreSQL.
+anywhere. END_TO_END_REQUESTS is the number of requests that go to PostgreSQL.
 """
 
 import base64
@@ -28,7 +28,7 @@ from .stores import ALIAS, Postgres, both
 COUNT = int(os.environ.get("END_TO_END_REQUESTS", "20000"))
 # The second rotation compresses what the first one moved; the third finds such a file.
 PARTS = 3
-# What the password of basic authentication looks like, wherever it begins in a group of three.
+# The base64 forms of the password, for each offset in a group of three bytes.
 ENCODED = [
     base64.b64encode(b"." * shift + load.SECRET.encode())[4 if shift else 0 : -4].decode()
     for shift in range(3)
@@ -89,7 +89,7 @@ class EndToEnd(DaemonCase):
         self.assertEqual(self.execute("SELECT count(*) FROM rejected_line"), [(0,)])
 
     def dump(self):
-        """Everything that the database holds."""
+        """Returns the whole content of the database."""
         if self.vendor == "postgresql":
             server = Postgres.get()
             command = [server.bin / "pg_dump", "-h", server.directory, "-U", "audit", "stored"]
@@ -108,13 +108,13 @@ class EndToEnd(DaemonCase):
             self.assertRegex(names, "requests" + rotated)
         self.assertIn("********", texts["the database"])
         for name, text in texts.items():
-            # "t0p" and "s3cret" are in what /login answers.
+            # "t0p" and "s3cret" are in the answer of /login.
             for secret in (load.SECRET, *ENCODED, '"t0p', "s3cret"):
                 at = text.find(secret)
                 self.assertEqual(at, -1, f"in {name}: {text[max(at - 200, 0) : at + 200]}")
 
     def check_cleanup(self):
-        """Older rows come by an import, leave by the command, and verify counts them as swept."""
+        """Imports older rows and deletes them with the command; verify counts them as swept."""
         old = self.logs / "old.log"
         with open(old, "w") as file:
             for nth in range(300):

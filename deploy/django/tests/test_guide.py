@@ -1,4 +1,4 @@
-"""The queries and commands that users of the older package were told, in a project of its own."""
+"""Tests the queries and commands of the older package's guide, in a project of its own."""
 
 import datetime
 import importlib.metadata
@@ -18,7 +18,7 @@ api_gunicorn_logs = GunicornLogModel.objects.filter(url__startswith='/api/')
 error_gunicorn_logs = GunicornLogModel.objects.filter(code__gte=400)
 user_gunicorn_logs = GunicornLogModel.objects.filter(user_id='user123')
 """
-# Which of the rows of 1, 40 and 100 days stay, of requests and of Gunicorn.
+# Which rows of 1, 40 and 100 days stay, of requests and of Gunicorn.
 CLEANUPS = (
     ("python manage.py cleanup_audit_logs", 2, 2),
     ("python manage.py cleanup_audit_logs --days=30", 1, 1),
@@ -45,7 +45,7 @@ class Guide(Project):
                 values = dict(zip(columns, (path, code)))
                 self.insert(table, nth, ago(days), user_id=user, method="GET", **values)
 
-    def test_every_cleanup_does_what_it_says(self):
+    def test_every_cleanup_command_works(self):
         for command, *left in CLEANUPS:
             with self.subTest(command):
                 self.fill()

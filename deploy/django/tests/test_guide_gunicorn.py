@@ -1,4 +1,4 @@
-"""Gunicorn and the callables, as users of the older package were told to write them."""
+"""Tests Gunicorn and the callables of the older package's guide."""
 
 import http.cookiejar
 import re
@@ -47,7 +47,7 @@ SERVE = "gunicorn your_project.wsgi:application -c gunicorn_config.py"
 
 class Guide(Project):
     def serve(self):
-        """Gunicorn by its copied configuration and the variables, and a client with cookies."""
+        """Runs Gunicorn with the copied configuration and the variables, and a client with cookies."""
         self.assertIn("no issues", self.run_shell("python manage.py check"))
         self.run_shell("python manage.py migrate")
         self.run_shell(
@@ -86,7 +86,7 @@ class Guide(Project):
             return error.code
 
     def visit(self):
-        """Logs in, and goes on as that user; then paths that are left out."""
+        """Logs in, sends requests as that user, and then requests excluded paths."""
         self.assertEqual(self.get("/admin/login/"), 200)
         (token,) = (cookie.value for cookie in self.cookies if cookie.name == "csrftoken")
         form = {"username": self._testMethodName, "password": "hush", "csrfmiddlewaretoken": token}
@@ -96,7 +96,7 @@ class Guide(Project):
         for path in ("/health/", "/metrics/x", "/a/STYLE.CSS"):
             self.assertEqual(self.get(path), 404)
         requests = lines(self.site / "logs/requests.log")
-        # Of an access the line is written when the client has its answer already.
+        # Gunicorn writes the line of an access after the client has its answer.
         self.wait(lambda: len(lines(self.site / "logs/access.log")) >= 6)
         accesses = lines(self.site / "logs/access.log")
         self.assertEqual(
@@ -110,7 +110,7 @@ class Guide(Project):
             self.assertNotIn("hush", (self.site / f"logs/{name}.log").read_text())
         return requests, accesses
 
-    def test_settings_and_variables_as_they_are_known(self):
+    def test_the_guides_settings_and_variables(self):
         self.serve()
         requests, accesses = self.visit()
         self.assertTrue(requests[2]["user_id"].isdigit())

@@ -1,4 +1,4 @@
-"""Lines of a real Gunicorn, with each kind of worker."""
+"""Tests the lines of a real Gunicorn, with each kind of worker."""
 
 import importlib.util
 import os
@@ -39,7 +39,7 @@ class Case(unittest.TestCase):
 
 class Workers(Case):
     def check(self, server):
-        """All values of an access, and of one that fails."""
+        """Checks all values of an access, and of one that fails."""
         status, _ = server.get(
             "/login?a=b&token=hush", **{
                 "User-Agent": "me", "Referer": "http://r/?secret=hush", "X-Api-Key": "hush",
@@ -65,7 +65,7 @@ class Workers(Case):
         self.assertNotEqual(row["pid"], server.process.pid)
         self.assertEqual(failed["code"], 500)
         self.assertNotIn("hush", server.log.read_text())
-        # What Gunicorn writes by itself goes on.
+        # Gunicorn's own log is still written.
         server.wait(lambda: server.output.read_text().count('"GET /') == 2)
         # The middleware's line of the same request.
         self.assertEqual([it["status_code"] for it in lines(server.requests)], [200, 500])
@@ -82,7 +82,7 @@ class Workers(Case):
         self.assertEqual(self.check(self.serve("-k", "gevent"))["user_id"], "42")
 
     @unittest.skipUnless(importlib.util.find_spec("gunicorn.asgi"), "this Gunicorn has none")
-    def test_gunicorns_own_asgi_worker_knows_all_but_the_user(self):
+    def test_gunicorns_own_asgi_worker_logs_all_but_the_user(self):
         row = self.check(self.serve("-k", "asgi", app="tests.asgi"))
         self.assertNotIn("user_id", row)
 
@@ -95,7 +95,7 @@ class Workers(Case):
                 self.assertEqual(server.version, "20.1.0")
                 self.assertEqual(self.check(server)["user_id"], "42")
 
-    def test_uvicorns_worker_tells_what_it_logs(self):
+    def test_uvicorns_worker_logs_its_own_values(self):
         server = self.serve("-k", "uvicorn_worker.UvicornWorker", app="tests.asgi")
         server.get("/login?a=b&token=hush")
         (row,) = self.rows(server, 1)
@@ -161,7 +161,7 @@ class Files(Case):
 
 class Configuration(Case):
     def read(self, **environment):
-        """The configuration that Gunicorn makes of these variables."""
+        """Returns Gunicorn's configuration with these variables."""
         done = subprocess.run(
             [sys.executable, "-m", "gunicorn", "--print-config",
              "-c", "src/django_audit_logger/gunicorn_config.py", "tests.wsgi:application"],

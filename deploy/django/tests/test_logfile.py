@@ -1,4 +1,4 @@
-"""Lines of many processes and threads, through rotations of every kind."""
+"""Tests lines of many processes and threads, with rotations of every kind."""
 
 import logging
 import logging.handlers
@@ -21,7 +21,7 @@ fork = multiprocessing.get_context("fork")
 
 
 def stored(directory):
-    """Every line that is there, with how often it is."""
+    """Returns every line with its number of occurrences."""
     lines = {}
     for path in directory.iterdir():
         data = path.read_bytes()
@@ -59,9 +59,8 @@ def test_processes_that_rotate_lose_and_double_nothing(tmp_path):
 
 
 def test_the_standard_handler_loses_lines_where_two_rotate_at_once(tmp_path):
-    """Two handlers, as two processes have, in the one order that matters: between the moment in
-    which one has moved the backups up and the one in which it removes what stands at `.1`, the
-    other rotates. What the other had written is removed."""
+    """Runs two handlers, as in two processes, in the order that loses lines. One has moved the
+    backups up. Before it removes `.1`, the other rotates. So the other's lines are removed."""
 
     def handler():
         return logging.handlers.RotatingFileHandler(tmp_path / "a.log", backupCount=MANY)
@@ -76,7 +75,7 @@ def test_the_standard_handler_loses_lines_where_two_rotate_at_once(tmp_path):
     asked = []
 
     def named(name):
-        """Asked for `.1` first as the backup to move up, then as the new place of the log."""
+        """Gets `.1` first as the backup to move up, then as the new name of the log."""
         asked.append(name)
         if asked.count(str(tmp_path / "a.log.1")) == 2:
             other.doRollover()
@@ -97,7 +96,7 @@ def test_threads_share_one_log(tmp_path):
     assert stored(tmp_path) == expected()
 
 
-def test_files_stay_below_the_limit_and_only_so_many_are_kept(tmp_path):
+def test_size_and_number_of_files_are_limited(tmp_path):
     log = LogFile(str(tmp_path / "a.log"), 100, 3)
     for nth in range(50):
         log.write(b"%030d\n" % nth)
@@ -147,7 +146,7 @@ def test_the_directory_is_made_and_others_cannot_read(tmp_path):
     assert (tmp_path / "new/deep/a.log").stat().st_mode & 0o007 == 0
 
 
-def test_a_rotation_that_hangs_elsewhere_makes_nobody_wait(tmp_path):
+def test_a_rotation_that_hangs_blocks_no_other_writer(tmp_path):
     import fcntl
 
     log = LogFile(str(tmp_path / "a.log"), 10, 3)

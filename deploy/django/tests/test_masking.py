@@ -1,4 +1,4 @@
-"""Secrets in JSON, forms, URLs and headers, whole and broken."""
+"""Tests the masking of secrets in JSON, forms, URLs and headers, whole and broken."""
 
 import json
 import time
@@ -40,7 +40,7 @@ class Json(TestCase):
     def test_letters_that_grow_in_lower_case_move_nothing(self):
         self.assertEqual(MASK.json('{"İİİ":"İ","TOKEN":"hush"}'), '{"İİİ":"İ","TOKEN":"********"}')
 
-    def test_what_holds_no_secret_stays_as_it_is(self):
+    def test_texts_without_secrets_are_unchanged(self):
         for text in ('{"a": "the \\"password\\": none", "b":1.0}', "token", '["password"]', ""):
             self.assertEqual(MASK.json(text), text)
 

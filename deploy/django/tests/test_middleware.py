@@ -1,4 +1,4 @@
-"""What a request becomes, under Django's own handlers."""
+"""Tests the lines of requests, under Django's own handlers."""
 
 import asyncio
 import datetime
@@ -198,7 +198,7 @@ class Settings(LogMixin, TestCase):
         self.client.get("/hello")
         self.assertEqual(len(self.rows()), 1)
 
-    def test_the_default_file_stands_in_gunicorns_directory(self):
+    def test_the_default_file_is_in_gunicorns_directory(self):
         for given, path in (({"GUNICORN_LOG_DIR": "/x"}, "/x/requests.log"),
                             ({}, "/var/log/gunicorn/requests.log")):
             with mock.patch.dict(os.environ, given, clear=True):
@@ -265,7 +265,7 @@ class Users(LogMixin, TestCase):
         self.client.get("/admin/")
         self.assertEqual(self.row()["user_id"], str(self.user.pk))
 
-    def test_who_logs_in_is_known_at_once_and_who_logs_out_is_not(self):
+    def test_the_user_is_known_after_login_and_not_after_logout(self):
         self.user.is_staff = True
         self.user.set_password("hush")
         self.user.save()
@@ -276,7 +276,7 @@ class Users(LogMixin, TestCase):
         self.assertNotIn("user_id", second)
         self.assertNotIn("hush", self.log.read_text())
 
-    def test_a_session_that_was_read_tells_the_user(self):
+    def test_the_user_is_taken_from_a_session_that_was_read(self):
         self.client.get("/login")
         self.assertEqual(self.row()["user_id"], "42")
 

@@ -1,4 +1,4 @@
-"""The models over the daemon's tables, and the queries that users know."""
+"""Tests the models over the daemon's tables, and the README's queries."""
 
 import datetime
 import io
@@ -32,7 +32,7 @@ class Rows(StoreCase):
             request='{"environ": {"a": "b"}}', response='{"headers": {"c": "d"}}',
         )
 
-    def test_every_query_of_the_readme_that_users_know(self):
+    def test_every_query_of_the_readme(self):
         def ids(queryset):
             return [row.id for row in queryset]
 
@@ -45,7 +45,7 @@ class Rows(StoreCase):
         self.assertEqual(ids(GunicornLogModel.objects.filter(code__gte=400)), [3])
         self.assertEqual(ids(GunicornLogModel.objects.filter(user_id="user123")), [3])
 
-    def test_each_column_is_read_as_what_it_is(self):
+    def test_each_column_is_read_with_its_type(self):
         row = RequestLog.objects.get(id=1)
         self.assertEqual(row.timestamp, datetime.datetime(2026, 11, 23, 8, 41, tzinfo=UTC))
         self.assertEqual(row.headers, {"host": "h"})

@@ -1,4 +1,4 @@
-"""What is installed: all of the package, for each Python that it says it runs on."""
+"""Tests that all modules are installed, and readable for each supported Python."""
 
 import ast
 import pathlib
@@ -29,7 +29,7 @@ class Package(unittest.TestCase):
         self.assertIn("django_audit_logger/management/commands/cleanup_audit_logs.py", names)
 
     def test_every_module_can_be_read_by_python_3_9(self):
-        """mypy no longer knows 3.9, so that newer syntax, and ``A | B`` that runs, are looked for."""
+        """mypy no longer supports 3.9, so this test searches for newer syntax and for ``A | B`` at run time."""
         for path in SOURCE.glob("**/*.py"):
             with self.subTest(path.name):
                 tree = ast.parse(path.read_text(), feature_version=(3, 9))
@@ -43,7 +43,7 @@ class Package(unittest.TestCase):
 
 
 def unions(tree):
-    """Lines of annotations that Python 3.9 would evaluate and not understand."""
+    """Returns lines of annotations that Python 3.9 would evaluate and fail on."""
     for node in ast.walk(tree):
         for part in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             for inner in ast.walk(part) if part else ():

@@ -1,4 +1,4 @@
-"""What the README shows is what there is."""
+"""Tests that the README is right."""
 
 import io
 import pathlib
@@ -30,7 +30,7 @@ INSERT INTO django_audit_logger_gunicornlogmodel VALUES
 
 
 def old_tables(vendor):
-    """As the migrations of the older package make them."""
+    """Creates tables as the migrations of the older package do."""
     time, json, address = ("timestamptz", "jsonb", "inet")
     if vendor == "sqlite":
         time, json, address = ("datetime", "text", "char(39)")
@@ -75,7 +75,7 @@ class OldRows(StoreCase):
         self.assertEqual([tuple(map(int, row)) for row in minutes], [(1, 1, 0, 0), (0, 0, 1, 0)])
         hours = self.execute("SELECT successful, server_error, other FROM gunicorn_hour ORDER BY hour")
         self.assertEqual([tuple(map(int, row)) for row in hours], [(1, 1, 0), (0, 0, 1)])
-        # And the command takes them away again.
+        # The command can delete the copied rows.
         call_command("cleanup_audit_logs", stdout=io.StringIO())
         for table in ("request_log", "gunicorn_log"):
             self.assertEqual(self.execute(f"SELECT count(*) FROM {table}"), [(0,)])
@@ -86,11 +86,11 @@ del OldRows
 
 
 class Words(SimpleTestCase):
-    def test_every_setting_is_told(self):
+    def test_every_setting_is_documented(self):
         table = README.partition("| `AUDIT_LOGGER[…]`")[2].partition("\n\n")[0]
         self.assertEqual(re.findall(r"^\| `(\w+)`", table, re.MULTILINE), list(defaults()))
 
-    def test_every_variable_of_the_configuration_is_told(self):
+    def test_every_variable_of_the_configuration_is_documented(self):
         source = pathlib.Path(__file__).resolve().parents[1] / "src/django_audit_logger"
         text = "".join(path.read_text() for path in source.glob("*.py"))
         used = set(re.findall(r'environ\.get\(\s*"(GUNICORN_\w+)"|_number\("(\w+)"', text))

@@ -1,4 +1,4 @@
-"""Views that read and answer in every way that matters to the middleware."""
+"""Views that read requests and answer in every way that is different for the middleware."""
 
 import asyncio
 import json
@@ -15,7 +15,7 @@ def hello(request):
 
 @csrf_exempt
 def echo(request):
-    """Reads as request.body, as a stream, or as a form, as ?how= says."""
+    """Reads request.body, a stream, or a form, depending on ?how=."""
     how = request.GET.get("how", "body")
     if "who" in request.GET:
         request.session.get("anything")

@@ -31,7 +31,7 @@ use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, connect, owner};
 use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::pipeline::store_file::{Content, End, FileStorer};
-use crate::retain::indexing::after_import;
+use crate::retain::indexing::index_after_import;
 use crate::store::chain;
 
 /// What an import did.
@@ -132,7 +132,7 @@ pub async fn import(
 /// The lines are stored whatever becomes of their indexes.
 async fn index(store: &Store, shutdown: &mut Shutdown) {
     tokio::select! {
-        indexed = after_import(store) => if let Err(error) = indexed {
+        indexed = index_after_import(store) => if let Err(error) = indexed {
             warn!(error = chain(&error), "indexes are not up to date; a daemon makes up for it");
         },
         () = shutdown.requested() => {}

@@ -104,7 +104,7 @@ impl Auditor<'_> {
         let found = counts.rows + counts.rejected + counts.swept;
         verdict.excluded = verdict.lines.saturating_sub(found);
         self.totals(&mut verdict, &window, report);
-        if let Some(offset) = self.writer().await?.line_behind(known.file).await? {
+        if let Some(offset) = self.writer().await?.line_after_committed(known.file).await? {
             verdict.differs(Difference {
                 offset: Some(offset),
                 line: None,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use tracing::warn;
 
 use crate::daemon::supervisor::Supervisor;
-use crate::metrics::{FileLag, MOST_FILES};
+use crate::metrics::{FileLag, MAX_FILES};
 
 use crate::daemon::ingest::Pipeline;
 
@@ -33,7 +33,7 @@ impl Pipeline {
         if self.in_flight.is_none() {
             self.sent = 0;
         }
-        self.metrics.ingest.queued(self.building.lines() + self.sent);
+        self.metrics.ingest.set_queued_lines(self.building.lines() + self.sent);
     }
 
     /// That files are followed now, once.
@@ -74,15 +74,15 @@ impl Pipeline {
             oldest = [oldest, since].into_iter().flatten().min();
             behind.push((lag, since, at));
         }
-        if behind.len() > MOST_FILES {
-            behind.select_nth_unstable_by_key(MOST_FILES, |(lag, ..)| std::cmp::Reverse(*lag));
-            behind.truncate(MOST_FILES);
+        if behind.len() > MAX_FILES {
+            behind.select_nth_unstable_by_key(MAX_FILES, |(lag, ..)| std::cmp::Reverse(*lag));
+            behind.truncate(MAX_FILES);
         }
         let furthest = behind.into_iter().map(|(bytes, since, at)| {
             let path = self.files.followed[at].tail.path().display().to_string();
             FileLag { path, bytes, since }
         });
         let furthest = furthest.collect();
-        self.metrics.lag.tell(self.files.followed.len() as u64, bytes, oldest, furthest);
+        self.metrics.lag.set(self.files.followed.len() as u64, bytes, oldest, furthest);
     }
 }

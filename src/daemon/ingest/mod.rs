@@ -179,9 +179,9 @@ impl Pipeline {
             }
             self.tell_ready(readiness.take());
             self.tend_archives(shutdown);
-            self.metrics.health.reads();
+            self.metrics.health.reading_started();
             let more = tokio::task::block_in_place(|| self.fill_round());
-            self.metrics.health.reads_not();
+            self.metrics.health.reading_ended();
             self.launch();
             self.tell_queue();
             if self.is_done() {
@@ -218,7 +218,7 @@ impl Pipeline {
     }
 
     fn look(&mut self) {
-        self.metrics.health.reads();
+        self.metrics.health.reading_started();
         for directory in self.files.directories() {
             if let Err(error) = self.fs_events.watch(&directory) {
                 warn!(directory = %directory.display(), %error,
@@ -227,8 +227,8 @@ impl Pipeline {
         }
         self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
         self.files.look();
-        self.streams.tend(self.input.is_read(), &self.files.fifos);
-        self.metrics.health.reads_not();
+        self.streams.update(self.input, &self.files.fifos);
+        self.metrics.health.reading_ended();
         self.tell_missing();
         self.tell_lag();
         self.look_due = Instant::now() + self.poll_interval;

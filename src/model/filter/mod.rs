@@ -1,4 +1,4 @@
-//! Which rows somebody wants to see: the same filter for the page, the command line and downloads.
+//! Which rows a user wants to see: the same filter for the page, the command line and downloads.
 
 mod moment;
 mod network;
@@ -14,7 +14,7 @@ pub use status::Codes;
 pub struct Filter {
     /// The first moment.
     pub from: Micros,
-    /// Behind the last one.
+    /// The moment after the last one.
     pub to: Micros,
     /// Of the URL, for `gunicorn_log`; of the path, for `request_log`.
     pub url: Option<UrlFilter>,
@@ -119,7 +119,7 @@ impl Filter {
         Ok(())
     }
 
-    /// Sees that it can hold any row at all.
+    /// Checks that the filter can find any row.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@ impl Network {
         if bits > most {
             return None;
         }
-        // PostgreSQL refuses a network with bits behind the mask; people write them.
+        // PostgreSQL refuses a network with bits after the mask, but people write such networks.
         let first = match address {
             IpAddr::V4(it) => {
                 let mask = u32::MAX.checked_shl(u32::from(32 - bits)).unwrap_or(0);

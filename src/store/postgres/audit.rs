@@ -1,4 +1,4 @@
-//! What `verify` and `reparse` read: lines by their place, each answer one consistent look.
+//! What `verify` and `reparse` read: lines by their place, each answer from one snapshot.
 
 use sqlx::{Connection, Row};
 
@@ -10,8 +10,8 @@ use crate::store::error::{StoreError, failed};
 use crate::store::rows;
 use crate::store::sql::{self, IN_POSTGRES};
 
-/// Rows and rejects behind the offset that is stored beside them.
-const BEHIND: &str = "
+/// The first row or reject at or after the committed offset of its file.
+const AFTER_COMMITTED: &str = "
     SELECT least((SELECT min(g.log_offset) FROM gunicorn_log g
                    WHERE g.log_file = $1 AND g.log_file = f.id AND g.id >= (f.id::bigint << 38) | f.committed
                      AND g.id < (f.id::bigint + 1) << 38),
@@ -32,7 +32,7 @@ impl PgWriter {
             .map_err(failed(&self.backend.name))
     }
 
-    /// In one snapshot, so that a line which a reparse moves is seen as one or the other.
+    /// Reads in one snapshot, so that a line which a reparse moves is either a reject or a row.
     pub(in crate::store) async fn lines_between(
         &mut self,
         file: FileId,
@@ -70,12 +70,14 @@ impl PgWriter {
         read.await.map_err(failed(&self.backend.name))
     }
 
-    pub(in crate::store) async fn line_behind(
+    pub(in crate::store) async fn line_after_committed(
         &mut self,
         file: FileId,
     ) -> Result<Option<u64>, StoreError> {
-        let found: Result<Option<Option<i64>>, _> =
-            sqlx::query_scalar(BEHIND).bind(file.0).fetch_optional(&mut self.connection).await;
+        let found: Result<Option<Option<i64>>, _> = sqlx::query_scalar(AFTER_COMMITTED)
+            .bind(file.0)
+            .fetch_optional(&mut self.connection)
+            .await;
         found.map(|found| found.flatten().map(|at| at as u64)).map_err(failed(&self.backend.name))
     }
 

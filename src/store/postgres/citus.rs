@@ -1,4 +1,4 @@
-//! The step to Citus, which spreads tables over several servers.
+//! Distribution of the tables over several servers by Citus.
 //!
 //! `log_file` is distributed by its id and everything that belongs to a file by `log_file`, co-located:
 //! a transaction of ingest touches the one worker that has the file. `sweep` stays on the
@@ -13,7 +13,8 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Postgres, lock};
 use crate::model::Micros;
-use crate::store::error::{self, Because, Kind, StoreError, failed};
+use crate::store::error::{self, Explanation, Kind, StoreError, failed};
+use crate::store::foreign_text::violates_constraint;
 
 /// The tables, in the order in which they are distributed, and by which column.
 const TABLES: [(&str, &str); 6] = [
@@ -25,7 +26,16 @@ const TABLES: [(&str, &str); 6] = [
     ("gunicorn_hour", "log_file"),
 ];
 
-/// How long distributing waits for those who use a table, while nobody else can.
+/// Where the tables are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placement {
+    /// On one server.
+    OneServer,
+    /// On the workers of a Citus cluster.
+    Distributed,
+}
+
+/// How long distributing waits for the sessions that use a table; new sessions wait meanwhile.
 const PATIENT: &str = "SET lock_timeout = '10s'; SET client_min_messages = warning";
 
 /// Ids come from an integer's own sequence: Citus distributes identity columns only if they are bigint.
@@ -46,9 +56,17 @@ const IS_DISTRIBUTED: &str = "SELECT EXISTS (SELECT FROM pg_dist_partition
      WHERE logicalrelid = to_regclass($1) AND partmethod = 'h')";
 
 impl Postgres {
-    /// Whether the tables were distributed when somebody connected last.
+    /// Returns where the tables were when a session was made last.
+    pub(super) fn placement(&self) -> Placement {
+        match self.distributed.load(Ordering::Relaxed) {
+            true => Placement::Distributed,
+            false => Placement::OneServer,
+        }
+    }
+
+    /// Returns whether the tables were distributed when a session was made last.
     pub(super) fn is_distributed(&self) -> bool {
-        self.distributed.load(Ordering::Relaxed)
+        self.placement() == Placement::Distributed
     }
 
     /// Finds out whether the tables are distributed.
@@ -62,16 +80,16 @@ impl Postgres {
         Ok(())
     }
 
-    /// As [`error::from_sqlx`]; a row that a worker refuses is told by the message, which is all that
-    /// there is, and only if it is English.
+    /// Classifies an error as [`error::from_sqlx`] does. Of a row that a worker refuses there is only the
+    /// message, so it is recognised by the message, and only in English.
     pub(super) fn sorted(&self, error: sqlx::Error) -> StoreError {
         match error.as_database_error().map(DatabaseError::message) {
             Some(message)
                 if self.is_distributed()
                     && is_of_a_worker(&error)
-                    && message.contains(" violates ") =>
+                    && violates_constraint(message) =>
             {
-                Kind::BadRow.error(&self.name, Because(message.to_owned()))
+                Kind::BadRow.error(&self.name, Explanation(message.to_owned()))
             }
             _ => error::from_sqlx(&self.name, error),
         }
@@ -100,18 +118,19 @@ impl Postgres {
             true => "Citus is installed, but not in this database: CREATE EXTENSION citus",
             false => "this server has no Citus: its tables cannot be distributed",
         };
-        Err(Kind::Refused.error(&this.name, Because(why.into())))
+        Err(Kind::Refused.error(&this.name, Explanation(why.into())))
     }
 
-    /// One table after the other, each in a transaction of Citus' own, so that what was begun is gone on
-    /// with. Nobody sweeps, builds indexes or makes partitions meanwhile; commits wait for their table.
+    /// Distributes one table after the other, each in a transaction of Citus' own, so that a second call
+    /// continues where the first one ended. Locks keep sweeps, index builds and new partitions away
+    /// meanwhile; commits wait for their table.
     pub(in crate::store) async fn distribute(&self) -> Result<Vec<&'static str>, StoreError> {
         let mut connection = self.connect().await?;
         let mut done = Vec::new();
         let distribute = async {
             for number in [lock::SWEEP, lock::INDEX, lock::DAYS, lock::REGISTER] {
                 sqlx::query("SELECT pg_advisory_lock($1, $2)") // they end with the session
-                    .bind(lock::HOUSE)
+                    .bind(lock::NAMESPACE)
                     .bind(number)
                     .execute(&mut connection)
                     .await?;
@@ -141,19 +160,19 @@ impl Postgres {
             self.look_at_citus(&mut connection).await
         };
         distribute.await.map_err(failed(&self.name))?;
-        // The work is done; a fault while saying good-bye changes nothing.
+        // The work is done; an error while the session is closed changes nothing.
         let _ = connection.close().await;
         Ok(done)
     }
 }
 
-/// Whether a worker answered so to a COPY: its code is lost on the way.
+/// Returns whether the error may be a worker's answer to a COPY, whose own code is lost on the way.
 pub(super) fn is_of_a_worker(error: &sqlx::Error) -> bool {
     error::code(error) == "XX000"
 }
 
-/// Runs a command on each shard of a table, `%1$s` in it, by itself: what names a row's place means
-/// nothing on another shard. Gives what each answered, such as `DELETE 5`.
+/// Runs a command on each shard of a table by itself; `%1$s` in the command is the shard. What names a
+/// row's place means nothing on another shard. Returns the answers, such as `DELETE 5`.
 pub(super) async fn on_shards(
     connection: &mut PgConnection,
     table: &str,
@@ -171,8 +190,8 @@ pub(super) async fn on_shards(
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())
 }
 
-/// Deletes rows of a table with a time before `cutoff`, on each shard at most `limit`. So fewer than
-/// `limit` altogether says that none are left.
+/// Deletes rows of a table with a time before `cutoff`, at most `limit` on each shard. So a sum below
+/// `limit` says that no such rows are left.
 pub(super) async fn delete(
     connection: &mut PgConnection,
     (table, column): (&str, &str),

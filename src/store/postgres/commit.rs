@@ -3,7 +3,8 @@
 use sqlx::Connection;
 use sqlx::postgres::PgConnection;
 
-use super::{PgWriter, citus, rollup};
+use super::citus::{self, Placement};
+use super::{PgWriter, rollup};
 use crate::model::{Batch, FileId, Fingerprint, Span, Tuples};
 use crate::store::answers::Table;
 use crate::store::error::{self, StoreError};
@@ -37,7 +38,7 @@ const COPY_CHUNK: usize = 1024 * 1024; // 1 MiB
 
 /// What ends an attempt.
 pub(super) enum Trouble {
-    /// Something is not as it was when the attempt was prepared: a span's offset or epoch, a reject.
+    /// The offset or epoch of a span, or a reject, has changed since the attempt was prepared.
     Moved,
     Sql(sqlx::Error),
 }
@@ -59,7 +60,7 @@ impl PgWriter {
             && (lacks_partition(error)
                 || (self.backend.is_distributed() && citus::is_of_a_worker(error)))
         {
-            // A sweep dropped the day after we saw it. Nothing of the attempt is stored.
+            // A sweep dropped the day meanwhile. Nothing of the attempt is stored.
             self.forget_days(batch);
             self.ensure_days(batch).await?;
             done = self.attempt(batch).await;
@@ -72,8 +73,8 @@ impl PgWriter {
     }
 
     async fn attempt(&mut self, batch: &Batch) -> Result<(), Trouble> {
-        let distributed = self.backend.is_distributed();
-        self.in_transaction(async |connection| write(connection, batch, distributed).await).await
+        let placement = self.backend.placement();
+        self.in_transaction(async |connection| write(connection, batch, placement).await).await
     }
 
     pub(super) async fn in_transaction(
@@ -85,16 +86,16 @@ impl PgWriter {
         match result {
             Ok(()) => Ok(tx.commit().await?),
             Err(trouble) => {
-                // The first fault is the one to tell; if this fails too, the connection is gone,
-                // and the server rolls back by itself.
+                // The first error is the one to return. If the rollback fails too, the connection is
+                // lost, and the server rolls back by itself.
                 let _ = tx.rollback().await;
                 Err(trouble)
             }
         }
     }
 
-    /// The rows first: they take the time, and block nobody. Nothing is undone after an error, for
-    /// the connection is given up then, and its transaction with it.
+    /// Sends the rows before the offset moves: rows take the time, and block no other transaction. After
+    /// an error the connection is dropped, and its transaction with it.
     pub(in crate::store) async fn stage(&mut self, batch: &Batch) -> Result<(), StoreError> {
         self.ensure_days(batch).await?;
         let stage = async {
@@ -106,7 +107,7 @@ impl PgWriter {
 
     pub(in crate::store) async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let seal = async {
-            move_all(&mut self.connection, &batch.spans, self.backend.is_distributed()).await?;
+            move_all(&mut self.connection, &batch.spans, self.backend.placement()).await?;
             rollup::add(&mut self.connection, &batch.rollup).await?;
             sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
             Ok(())
@@ -136,9 +137,9 @@ impl PgWriter {
 async fn write(
     connection: &mut PgConnection,
     batch: &Batch,
-    distributed: bool,
+    placement: Placement,
 ) -> Result<(), Trouble> {
-    move_all(connection, &batch.spans, distributed).await?;
+    move_all(connection, &batch.spans, placement).await?;
     send(connection, batch).await?;
     rollup::add(connection, &batch.rollup).await?;
     Ok(())
@@ -147,12 +148,12 @@ async fn write(
 async fn move_all(
     connection: &mut PgConnection,
     spans: &[Span],
-    distributed: bool,
+    placement: Placement,
 ) -> Result<(), Trouble> {
     let moved = match spans {
         [span] => move_one(connection, span).await?,
         // On Citus the statement for many would go to every worker.
-        spans if distributed => {
+        spans if placement == Placement::Distributed => {
             let mut moved = 0;
             for span in spans {
                 moved += move_one(connection, span).await?;
@@ -240,7 +241,7 @@ pub(super) async fn copy(
     Ok(())
 }
 
-/// A row found no partition: a check violation that no constraint's name comes with.
+/// Returns whether a row found no partition: a check violation without the name of a constraint.
 fn lacks_partition(error: &sqlx::Error) -> bool {
     error::code(error) == "23514"
         && error.as_database_error().is_some_and(|answer| answer.constraint().is_none())

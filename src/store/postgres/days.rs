@@ -1,8 +1,8 @@
 //! A partition for each UTC day, made before its first row.
 //!
 //! A day is made as a table of its own and then attached. `CREATE TABLE … PARTITION OF` would lock
-//! the parent against everybody, and a one-hour SELECT that is open on it would stall ingest at
-//! midnight; ATTACH goes along with readers and writers. There is no default partition, since each
+//! the parent against all other sessions, and a one-hour SELECT that is open on it would stall ingest
+//! at midnight. ATTACH lets others read and write. There is no default partition, since each
 //! ATTACH would have to read all of it.
 //!
 //! Ten daemons may need the same day at once, and a sweep may drop another: all of them first take
@@ -17,7 +17,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use super::{PgWriter, Postgres, lock};
 use crate::model::Batch;
 use crate::store::answers::Table;
-use crate::store::error::{self, Because, Kind, StoreError};
+use crate::store::error::{self, Explanation, Kind, StoreError};
 
 /// Days with a partition of their own: 2000-01-01 until before 2100-01-01. The others share two
 /// that are always there.
@@ -100,7 +100,7 @@ async fn ensure(
     Ok(())
 }
 
-/// Partitions may be made ahead, by somebody else.
+/// Returns the error for a day without a partition, with the command that makes it.
 fn no_partition(backend: &Postgres, table: Table, day: i32, error: sqlx::Error) -> StoreError {
     if error::code(&error) != "42501" {
         return error::from_sqlx(&backend.name, error);
@@ -111,23 +111,23 @@ fn no_partition(backend: &Postgres, table: Table, day: i32, error: sqlx::Error) 
         "{table} has no partition for {date}, and this user may not make one ({why}): the tables' \
          owner makes it with `log-ingestd migrate --days 7 --since {date}`"
     );
-    Kind::Refused.error(&backend.name, Because(why))
+    Kind::Refused.error(&backend.name, Explanation(why))
 }
 
-/// Runs a step while nobody else makes or drops partitions. The lock is the session's, since some
+/// Runs a step while no other session makes or drops partitions. The lock is the session's, since some
 /// steps refuse to run inside a transaction.
 pub(super) async fn under_lock<T>(
     connection: &mut PgConnection,
     step: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
 ) -> Result<T, sqlx::Error> {
     sqlx::query("SELECT pg_advisory_lock($1, $2)")
-        .bind(lock::HOUSE)
+        .bind(lock::NAMESPACE)
         .bind(lock::DAYS)
         .execute(&mut *connection)
         .await?;
     let result = step(connection).await;
     let unlocked = sqlx::query("SELECT pg_advisory_unlock($1, $2)")
-        .bind(lock::HOUSE)
+        .bind(lock::NAMESPACE)
         .bind(lock::DAYS)
         .execute(connection)
         .await;
@@ -137,7 +137,7 @@ pub(super) async fn under_lock<T>(
     }
 }
 
-/// How a partition stands to its table.
+/// Whether a partition belongs to its table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Attached {
     Yes,
@@ -166,7 +166,8 @@ pub(super) async fn attached(
     })
 }
 
-/// Also takes back a table that a sweep detached and then did not live to drop.
+/// Makes and attaches a day. It also attaches a table again that a sweep detached and, because its
+/// process ended, did not drop.
 async fn make(connection: &mut PgConnection, table: Table, day: i32) -> Result<(), sqlx::Error> {
     let (parent, name) = (table.name(), partition(table, day));
     match attached(connection, table, &name).await? {

@@ -7,7 +7,7 @@
 //! lines over several connections, relative to a table without any index: the indexes of the open
 //! day (`migrations/postgres`) 1.2 times the time, with one btree on `timestamp` in addition 1.8
 //! times. Built when the day is over, all of them together take about twice as long as storing it
-//! did, and nobody waits.
+//! did, and no commit waits.
 //!
 //! So the open day has one BRIN index, which ingest hardly feels as long as its newest ranges are
 //! not summarized; [`Postgres::summarize`] does that from time to time. It also has two small
@@ -32,7 +32,8 @@ use crate::store::error::{self, StoreError, failed};
 /// A smaller day is read as fast as an index would be: 4 MiB, some 15,000 rows.
 const WORTH_IT: i64 = 4 << 20;
 
-/// Waits for whoever uses the day: `CREATE INDEX CONCURRENTLY` keeps nobody from reading or writing.
+/// How long an index waits for transactions that use the day: `CREATE INDEX CONCURRENTLY` blocks
+/// neither readers nor writers.
 const PATIENT: &str = "SET lock_timeout = '1h'";
 
 /// The BRIN indexes of a table, or of a shard.
@@ -80,7 +81,7 @@ const PAST_DAYS: &str = past_days!("pg_relation_size(c.oid)", "coalesce(n_tup_in
 /// On the coordinator a table is empty; that a day has not grown says as well that nothing came.
 const PAST_DISTRIBUTED_DAYS: &str = past_days!("citus_relation_size(c.oid)", "size");
 
-/// Suffix of the name, whether it is unique, and what stands behind `ON table USING`.
+/// Suffix of the name, whether it is unique, and what follows `ON table USING`.
 struct Index(&'static str, bool, &'static str);
 
 const GUNICORN_LOG: &[Index] = &[
@@ -124,7 +125,7 @@ impl Postgres {
         Ok(session.map(|connection| PgIndexer { backend: Arc::clone(self), connection }))
     }
 
-    /// Puts what has come into the BRIN index. A day whose table somebody keeps is left for the next
+    /// Adds new rows to the BRIN index. A day whose table another session has locked is left for the next
     /// time, or for the vacuum that keeps it, which does the same; so is one that is not ours.
     pub(in crate::store) async fn summarize(
         &self,

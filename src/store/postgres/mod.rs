@@ -1,8 +1,8 @@
 //! The PostgreSQL backend, for servers from version 14.
 //!
-//! Each call takes a connection of its own or has one; there is no pool, because a pool waits and
-//! tries again by itself, and that is the caller's. Session locks must outlive a transaction, so a
-//! pooler between us and the server has to pool sessions, not transactions.
+//! Each call makes a connection or has one. There is no pool, because a pool waits and tries again by
+//! itself, which the caller decides. Session locks must outlive a transaction, so a pooler in front of
+//! the server has to pool sessions, not transactions.
 
 mod audit;
 mod citus;
@@ -25,10 +25,10 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 
 use super::answers::{FileReport, SweepReport, Table};
-use super::error::{Because, Kind, StoreError, failed, from_migrate, from_sqlx};
+use super::error::{Explanation, Kind, StoreError, failed, from_migrate, from_sqlx};
 use super::location::Server;
 use super::rows;
-use super::schema::{self, Schema};
+use super::schema::{self, OlderSchema, Schema};
 use super::sql::{FILES, LAST_SWEEP, NEWEST_SCHEMA};
 use super::tls::Tls;
 use crate::model::Micros;
@@ -45,18 +45,18 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     ])
 });
 
-/// Longest time to reach the server and be let in.
+/// Longest time to connect and authenticate.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// The oldest server: DETACH PARTITION CONCURRENTLY came with it.
 const OLDEST_SERVER: i32 = 140_000;
 
-/// How long a migration waits for a lock: whoever comes meanwhile waits behind it.
+/// How long a migration waits for a lock: other sessions wait for the migration meanwhile.
 const SHORTLY: &str = "SET lock_timeout = '2s'";
 
-/// What every session asks for. A stopped, unplugged or unreachable client must lose its locks in
+/// The settings of every session. A stopped, unplugged or unreachable client must lose its locks in
 /// bounded time (keep-alives: 60 s; silence: 120 s), and no statement waits long for a lock that a
-/// person or a tool holds. Notices ("already exists, skipping") are of no interest.
+/// person or a tool holds. Notices ("already exists, skipping") are not needed.
 const SESSION: &str = "
     SET client_min_messages = warning;
     SET lock_timeout = '10s';
@@ -66,30 +66,30 @@ const SESSION: &str = "
     SET tcp_keepalives_interval = 10;
     SET tcp_keepalives_count = 3;";
 
-/// What those who only look ask for besides. Nobody waits for a plan to be compiled: JIT costs more
-/// than these questions do. Said when the connection is there, since a pooler passes no `options` on.
+/// The settings of sessions that only read. JIT costs more than these queries do. They are set after
+/// the connection is made, since a pooler does not pass `options` on.
 const LOOK: &str = "
     SET default_transaction_read_only = on;
     SET statement_timeout = '10s';
     SET lock_timeout = '10s';
     SET jit = off;";
 
-/// Advisory locks come in two spaces, each with a number: here the space's name.
+/// Advisory locks have two numbers; the first one is a namespace.
 mod lock {
-    /// The numbers below.
-    pub(super) const HOUSE: i32 = 0x6c69_6430;
-    /// The number is a file's id.
+    /// The namespace of the numbers below.
+    pub(super) const NAMESPACE: i32 = 0x6c69_6430;
+    /// The namespace of locks of files; the number is the id of the file.
     pub(super) const FILE: i32 = 0x6c69_6431;
 
     /// Held while partitions come or go.
     pub(super) const DAYS: i32 = 1;
     /// Held while a file is registered.
     pub(super) const REGISTER: i32 = 2;
-    /// Held by the one sweeper.
+    /// Held by the one sweep that runs.
     pub(super) const SWEEP: i32 = 3;
-    /// Held by the one who builds indexes.
+    /// Held while indexes are built.
     pub(super) const INDEX: i32 = 4;
-    /// Held while the schema is brought up.
+    /// Held while the schema is upgraded.
     pub(super) const MIGRATE: i32 = 5;
 }
 
@@ -100,9 +100,9 @@ pub(super) struct Postgres {
     tls: Tls,
     /// The [`super::Location`] as text, for messages.
     name: String,
-    /// Partitions seen attached. One that a sweep has dropped since is found missing by COPY.
+    /// Partitions that were attached. If a sweep has dropped one since, COPY finds it missing.
     days: Mutex<HashSet<(Table, i32)>>,
-    /// Whether Citus has distributed the tables, as the last session found it.
+    /// Whether Citus had distributed the tables when a session was made last.
     distributed: AtomicBool,
     /// Days to which rows were added.
     fresh: Mutex<BTreeSet<(Table, i32)>>,
@@ -130,13 +130,13 @@ impl Postgres {
     pub(super) async fn open(
         server: Server,
         name: String,
-        upgrade: bool,
+        older: OlderSchema,
     ) -> Result<Self, StoreError> {
         let this = Postgres::new(server, name);
         let mut connection = this.connect_to_any().await?;
         this.refuse_shared_session(&mut connection).await?;
-        this.migrate(&mut connection, upgrade).await?;
-        // The work is done; a fault while saying good-bye changes nothing.
+        this.migrate(&mut connection, older).await?;
+        // The work is done; an error while the session is closed changes nothing.
         let _ = connection.close().await;
         Ok(this)
     }
@@ -147,7 +147,7 @@ impl Postgres {
         this.found(&mut connection).await
     }
 
-    /// A session for tables of the schema that is known here.
+    /// Makes a session, and refuses tables of another schema.
     async fn connect(&self) -> Result<PgConnection, StoreError> {
         let mut connection = self.connect_to_any().await?;
         self.look_at_schema(&mut connection).await?;
@@ -161,10 +161,10 @@ impl Postgres {
         Schema::of(found.map_err(failed(&self.name))?).current(&self.name)
     }
 
-    /// A session, whatever the tables are.
+    /// Makes a session for tables of any schema.
     async fn connect_to_any(&self) -> Result<PgConnection, StoreError> {
-        let files = self.tls.look_at_files().await;
-        files.map_err(|why| Kind::Refused.error(&self.name, Because(why)))?;
+        let files = self.tls.check_files().await;
+        files.map_err(|why| Kind::Refused.error(&self.name, Explanation(why)))?;
         let connecting = async {
             let mut connection = PgConnection::connect_with(&self.options).await?;
             sqlx::raw_sql(SESSION).execute(&mut connection).await?;
@@ -172,17 +172,17 @@ impl Postgres {
         };
         match tokio::time::timeout(CONNECT, connecting).await {
             Ok(connected) => connected.map_err(|error| match self.tls.explain(&error) {
-                Some(why) => Kind::Refused.error(&self.name, Because(why)),
+                Some(why) => Kind::Refused.error(&self.name, Explanation(why)),
                 None => self.full(&error).unwrap_or_else(|| from_sqlx(&self.name, error)),
             }),
             Err(_) => {
                 let why = format!("no answer within {} s", CONNECT.as_secs());
-                Err(Kind::Unavailable.error(&self.name, Because(why)))
+                Err(Kind::Unavailable.error(&self.name, Explanation(why)))
             }
         }
     }
 
-    /// Every connection that the server allows is taken: it says so in many words.
+    /// Returns the error for a server without a free connection, with what to do.
     fn full(&self, error: &sqlx::Error) -> Option<StoreError> {
         let answer = error.as_database_error().filter(|answer| {
             answer.code().is_some_and(|code| code == "53300") // too_many_connections
@@ -192,10 +192,10 @@ impl Postgres {
              holds one connection, and a few more for moments",
             answer.message()
         );
-        Some(Kind::Unavailable.error(&self.name, Because(why)))
+        Some(Kind::Unavailable.error(&self.name, Explanation(why)))
     }
 
-    /// A pool for those who only look.
+    /// Returns a pool of sessions that only read.
     pub(super) fn pool(&self, pool: PgPoolOptions) -> PgPool {
         let pool = pool.after_connect(|connection, _| {
             Box::pin(async move { sqlx::raw_sql(LOOK).execute(connection).await.map(|_| ()) })
@@ -203,12 +203,12 @@ impl Postgres {
         pool.connect_lazy_with(self.options.clone())
     }
 
-    /// A pooler that pools transactions lends one session to many clients: locks that a session
-    /// holds, and what it has set, would be everybody's. Two clients that are both connected and share
-    /// a session prove it. Where there is room for one more connection only, nothing is proved.
+    /// Refuses a pooler that pools transactions. It lends one session to many clients, which would share
+    /// the locks and settings of the session. Two connected clients that have the same session prove
+    /// it. Where the server has room for only one connection, nothing can be proved.
     async fn refuse_shared_session(&self, one: &mut PgConnection) -> Result<(), StoreError> {
-        // Servers behind one address may have the same process numbers, and hardly began at the same
-        // moment. Everybody may ask for both.
+        // Servers that share an address may have the same process numbers, but hardly the same start
+        // time. Every user may read both.
         let session = async |connection: &mut PgConnection| -> Result<String, sqlx::Error> {
             let whose = "SELECT pg_backend_pid() || ' ' || pg_postmaster_start_time()";
             sqlx::raw_sql(whose).fetch_one(connection).await?.try_get(0)
@@ -221,12 +221,12 @@ impl Postgres {
             let why = "a connection pooler in between pools transactions, and locks are held by \
                        sessions: have it pool sessions (pool_mode = session), or connect to \
                        PostgreSQL itself";
-            return Err(Kind::Refused.error(&self.name, Because(why.into())));
+            return Err(Kind::Refused.error(&self.name, Explanation(why.into())));
         }
         Ok(())
     }
 
-    /// What there is, if the server is one that we can use.
+    /// Returns the schema of the database, and refuses a server that is too old.
     async fn found(&self, connection: &mut PgConnection) -> Result<Schema, StoreError> {
         let row = sqlx::query(
             "SELECT current_setting('server_version_num')::int4,
@@ -238,7 +238,7 @@ impl Postgres {
         let server: i32 = row.try_get(0).map_err(failed(&self.name))?;
         if server < OLDEST_SERVER {
             let why = format!("PostgreSQL 14 or newer is needed, this is {}", server / 10_000);
-            return Err(Kind::Failed.error(&self.name, Because(why)));
+            return Err(Kind::Failed.error(&self.name, Explanation(why)));
         }
         if !row.try_get::<bool, _>(1).map_err(failed(&self.name))? {
             return Ok(Schema::of(None));
@@ -247,24 +247,24 @@ impl Postgres {
         Ok(Schema::of(found.map_err(failed(&self.name))?))
     }
 
-    /// Takes a lock only if there is something to do, so that nobody needs the right to make tables
-    /// when they are there. Many may start at once: the first one upgrades, and the others then find
-    /// nothing to do.
+    /// Makes or upgrades the tables. It takes a lock only if there is something to do, so that a user
+    /// needs no right to make tables that exist. Of several programs that start at once the first one
+    /// upgrades, and the others then find nothing to do.
     async fn migrate(
         &self,
         connection: &mut PgConnection,
-        upgrade: bool,
+        older: OlderSchema,
     ) -> Result<(), StoreError> {
         let schema = self.found(&mut *connection).await?;
         schema.not_newer(&self.name)?;
         if schema.is_current() {
             return Ok(());
         }
-        if !upgrade && schema.found.is_some() {
+        if older == OlderSchema::Refuse && schema.found.is_some() {
             return schema.current(&self.name);
         }
         sqlx::query("SELECT pg_advisory_lock($1, $2)") // ends with the session, which is over soon
-            .bind(lock::HOUSE)
+            .bind(lock::NAMESPACE)
             .bind(lock::MIGRATE)
             .execute(&mut *connection)
             .await
@@ -284,27 +284,27 @@ impl Postgres {
                     "{source}; schema {found} has to become {known}, by `log-ingestd migrate` with \
                      the database URL of a user who may"
                 );
-                StoreError::Refused { store, source: Because(why).into() }
+                StoreError::Refused { store, source: Explanation(why).into() }
             }
             error => error,
         })
     }
 
-    /// The cache of partitions. It is a set of facts: a panic elsewhere leaves it as true as ever.
+    /// Returns the cache of partitions. A panic in another thread does not make its entries wrong.
     fn known_days(&self) -> MutexGuard<'_, HashSet<(Table, i32)>> {
         self.days.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session that holds one of the house's locks, `None` while another session has it.
+    /// Makes a session that holds a lock of [`lock`], `None` while another session has it.
     async fn connect_and_lock(&self, number: i32) -> Result<Option<PgConnection>, StoreError> {
         let mut connection = self.connect().await?;
         let locked: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1, $2)")
-            .bind(lock::HOUSE)
+            .bind(lock::NAMESPACE)
             .bind(number)
             .fetch_one(&mut connection)
             .await
             .map_err(failed(&self.name))?;
-        // Whoever distributes the tables has these locks meanwhile.
+        // These locks are also held while the tables are distributed.
         self.look_at_citus(&mut connection).await.map_err(failed(&self.name))?;
         Ok(locked.then_some(connection))
     }
@@ -313,7 +313,7 @@ impl Postgres {
         std::mem::take(&mut *self.fresh()).into_iter().collect()
     }
 
-    /// As for [`Postgres::known_days`].
+    /// Returns the days to which rows were added; see [`Postgres::known_days`].
     fn fresh(&self) -> MutexGuard<'_, BTreeSet<(Table, i32)>> {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -338,7 +338,7 @@ impl Postgres {
     }
 }
 
-/// A time for a parameter. Times out of chrono's range (year 262143) become its last.
+/// Converts a time for a parameter. Times out of chrono's range (year 262143) become its last.
 pub(super) fn time(micros: Micros) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

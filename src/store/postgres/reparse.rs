@@ -9,8 +9,8 @@ use crate::store::answers::Table;
 use crate::store::error::StoreError;
 use crate::store::sql;
 
-/// Runs before the rejects are removed, in the order of an ingest: who holds the row of the file waits
-/// for no transaction that waits for it. See `CLAIM` for `jsonb_object`.
+/// Runs before the rejects are removed, in the order of an ingest: a transaction that holds the row of
+/// the file waits for no transaction that waits for that row. See `CLAIM` for `jsonb_object`.
 const COUNT: &str = sql::count_reparsed!(
     "CASE WHEN format = $5 OR other_formats ? $5 THEN other_formats
           ELSE other_formats || (jsonb_object(ARRAY['', $5]) -> '') END"

@@ -1,8 +1,9 @@
-//! Rows counted by minute and by hour, in the transaction that stores them.
+//! Counts of rows by minute and by hour, written in the transaction that stores the rows.
 
 use sqlx::PgConnection;
 
-use super::{citus, time};
+use super::citus::{self, Placement};
+use super::time;
 use crate::model::{Counts, Micros, Period, Rollup};
 use crate::store::sql::{add_classes, class_columns};
 
@@ -51,8 +52,8 @@ const DELETE_HOURS: &str = delete!("gunicorn_hour", "hour");
 const ADD_MINUTES: &str = add!("gunicorn_minute", "minute");
 const ADD_HOURS: &str = add!("gunicorn_hour", "hour");
 
-/// Adds to the counts. Whoever does so has the row of the file in `log_file`, so that nobody waits
-/// here for one who waits for him.
+/// Adds to the counts. The transaction has locked the row of the file in `log_file` before, so that two
+/// transactions cannot wait for each other here.
 pub(super) async fn add(connection: &mut PgConnection, rollup: &Rollup) -> Result<(), sqlx::Error> {
     for (period, sql) in [(Period::Minute, ADD_MINUTES), (Period::Hour, ADD_HOURS)] {
         let mut all = rollup.by(period);
@@ -89,7 +90,7 @@ async fn send(
     Ok(())
 }
 
-/// As PostgreSQL writes it: arrays of arrays of several lengths cannot be sent as such.
+/// Writes an array as PostgreSQL does: arrays of arrays of several lengths cannot be sent as such.
 fn array(counts: &[i64]) -> String {
     let mut text = String::with_capacity(2 + 2 * counts.len());
     text.push('{');
@@ -107,17 +108,17 @@ fn each<T>(all: &[Counts], field: impl Fn(&Counts) -> T) -> Vec<T> {
     all.iter().map(field).collect()
 }
 
-/// Forgets counts of stretches that ended before `cutoff`, at most `limit` of them.
+/// Deletes counts of periods that ended before `cutoff`, at most `limit` of them.
 pub(super) async fn delete(
     connection: &mut PgConnection,
     cutoff: Micros,
     limit: u32,
-    distributed: bool,
+    placement: Placement,
 ) -> Result<u64, sqlx::Error> {
     let mut deleted = 0;
     for (period, sql) in [(Period::Minute, DELETE_MINUTES), (Period::Hour, DELETE_HOURS)] {
         let before = cutoff.saturating_sub(period.micros());
-        if distributed {
+        if placement == Placement::Distributed {
             let table = match period {
                 Period::Minute => ("gunicorn_minute", "minute"),
                 Period::Hour => ("gunicorn_hour", "hour"),

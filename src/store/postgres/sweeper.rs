@@ -1,14 +1,14 @@
-//! Old rows leave: whole days by DETACH and DROP, the rest by small deletes.
+//! Removal of old rows: whole days by DETACH and DROP, the others by small deletes.
 //!
 //! # Why a day may be postponed
 //!
-//! A plain DETACH or DROP locks the parent against everybody: with a one-hour SELECT open, it
-//! would wait for the SELECT, and ingest would wait for it. DETACH … CONCURRENTLY blocks nobody,
-//! but it waits for all who use the parent now, and until it ends, the day is neither here nor
-//! gone: its rows are invisible, and a late line of that day has no place. So we first look who
-//! uses the parent, give them a moment, and leave the day alone if they stay. The moment between
-//! the look and the DETACH can still hit; then a lock_timeout ends the wait, and the next sweep
-//! (or the next line of that day) finishes with FINALIZE.
+//! A plain DETACH or DROP locks the parent against all other transactions: with a one-hour SELECT
+//! open, it would wait for the SELECT, and ingest would wait for it. DETACH … CONCURRENTLY blocks no
+//! transaction, but it waits for all that use the parent now. Until it ends, the rows of the day are
+//! invisible, and a late line of that day has no partition. So a sweep first lists the transactions
+//! that use the parent, waits for them a short time, and postpones the day if they stay. A transaction
+//! may still begin between that check and the DETACH. Then a lock_timeout ends the wait, and the next
+//! sweep (or the next line of that day) finishes with FINALIZE.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -16,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use sqlx::{AssertSqlSafe, PgConnection};
 
+use super::citus::{self, Placement};
 use super::days::{
     Attached, ONE_DAY, OWN_PARTITION, attached, day_of, finalize, partition, under_lock,
 };
-use super::{Postgres, citus, lock, rollup, time};
+use super::{Postgres, lock, rollup, time};
 use crate::model::Micros;
 use crate::store::answers::{SweepReport, Table};
 use crate::store::error::{self, StoreError, failed};
@@ -30,12 +31,12 @@ const DAY_US: i64 = 86_400_000_000;
 
 /// How long a transaction that uses the table may last to count as short.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two looks.
+/// Time between two checks.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// How long a DETACH waits for those who came between the look and it.
+/// How long a DETACH waits for transactions that began after the check.
 const SHORT_WAIT: &str = "SET lock_timeout = '3s'";
-/// As it is for every session.
+/// The timeout of every session.
 const USUAL_WAIT: &str = "SET lock_timeout = '10s'";
 
 /// One session that holds the sweepers' lock.
@@ -53,7 +54,7 @@ impl Postgres {
         Ok(session.map(|connection| PgSweeper { backend: Arc::clone(self), connection }))
     }
 
-    /// Asks without taking the lock: a sweeper that came in that instant would go away again.
+    /// Checks without taking the lock: a sweep that began in that instant would end at once.
     pub(in crate::store) async fn is_being_swept(&self) -> Result<bool, StoreError> {
         let mut connection = self.connect().await?;
         sqlx::query_scalar(
@@ -63,7 +64,7 @@ impl Postgres {
                                AND database = (SELECT oid FROM pg_database
                                                 WHERE datname = current_database()))",
         )
-        .bind(i64::from(lock::HOUSE))
+        .bind(i64::from(lock::NAMESPACE))
         .bind(i64::from(lock::SWEEP))
         .fetch_one(&mut connection)
         .await
@@ -87,7 +88,7 @@ impl PgSweeper {
         Ok(rows as u64)
     }
 
-    /// Attached days, days whose DETACH was cut short, and tables that were detached and not
+    /// Returns attached days, days whose DETACH was cut short, and tables that were detached and not
     /// dropped.
     pub(in crate::store) async fn whole_days(
         &mut self,
@@ -111,8 +112,8 @@ impl PgSweeper {
         Ok(days)
     }
 
-    /// The rows are counted between two short locks: that can take a while, and midnight's
-    /// partitions must not wait for it. A late line may take the day back meanwhile.
+    /// Counts the rows between two short locks, because that can take a while, and midnight's partitions
+    /// must not wait for it. A late line may attach the day again meanwhile.
     pub(in crate::store) async fn remove_day(
         &mut self,
         table: Table,
@@ -121,11 +122,11 @@ impl PgSweeper {
         let name = partition(table, day);
         let connection = &mut self.connection;
         let removing = async {
-            if !settled(connection, table).await? {
+            if !unused(connection, table).await? {
                 return Ok(DayRemoved::Postponed);
             }
-            let distributed = self.backend.is_distributed();
-            under_lock(connection, async |it| detach(it, table, &name, distributed).await).await?;
+            let placement = self.backend.placement();
+            under_lock(connection, async |it| detach(it, table, &name, placement).await).await?;
             self.backend.known_days().remove(&(table, day));
             let count = format!("SELECT count(*) FROM {name}");
             let rows: i64 =
@@ -143,7 +144,8 @@ impl PgSweeper {
         }
     }
 
-    /// The day that the cutoff cuts, and years before 2000; after 2100, the last partition too.
+    /// Deletes from the day that the cutoff cuts and from years before 2000; after 2100, from the last
+    /// partition too.
     pub(in crate::store) async fn delete(
         &mut self,
         table: Table,
@@ -191,8 +193,8 @@ impl PgSweeper {
         cutoff: Micros,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let distributed = self.backend.is_distributed();
-        rollup::delete(&mut self.connection, cutoff, limit, distributed)
+        let placement = self.backend.placement();
+        rollup::delete(&mut self.connection, cutoff, limit, placement)
             .await
             .map_err(failed(&self.backend.name))
     }
@@ -217,12 +219,12 @@ impl PgSweeper {
     }
 }
 
-/// What a crash left half-way is taken up where it stands.
+/// Detaches a day, and continues what a crash left half-way.
 async fn detach(
     connection: &mut PgConnection,
     table: Table,
     name: &str,
-    distributed: bool,
+    placement: Placement,
 ) -> Result<(), sqlx::Error> {
     match attached(connection, table, name).await? {
         Attached::Leaving => finalize(connection, table, name).await,
@@ -233,9 +235,12 @@ async fn detach(
                 finalize(connection, table, &other).await?;
             }
             sqlx::raw_sql(SHORT_WAIT).execute(&mut *connection).await?;
-            // Citus knows no other DETACH than the one that locks the parent; those who use it now have
-            // just been waited for, and the short wait holds for those who came since.
-            let how = if distributed { "" } else { "CONCURRENTLY" };
+            // Citus has only the DETACH that locks the parent. The transactions that used it have ended,
+            // and the short timeout holds for later ones.
+            let how = match placement {
+                Placement::Distributed => "",
+                Placement::OneServer => "CONCURRENTLY",
+            };
             let detach = format!("ALTER TABLE {} DETACH PARTITION {name} {how}", table.name());
             let detached = sqlx::raw_sql(AssertSqlSafe(detach)).execute(&mut *connection).await;
             sqlx::raw_sql(USUAL_WAIT).execute(connection).await?;
@@ -244,7 +249,7 @@ async fn detach(
     }
 }
 
-/// `false` if the day was taken back.
+/// Returns `false` if the day was attached again.
 async fn drop_day(
     connection: &mut PgConnection,
     table: Table,
@@ -271,9 +276,9 @@ async fn leaving(
     .await
 }
 
-/// Whether all who use the table now are gone within [`PATIENCE`]. Those who come later do not
-/// matter: a DETACH waits only for those who were there first.
-async fn settled(connection: &mut PgConnection, table: Table) -> Result<bool, sqlx::Error> {
+/// Returns whether all transactions that use the table now end within [`PATIENCE`]. Later ones do not
+/// matter: a DETACH waits only for those before it.
+async fn unused(connection: &mut PgConnection, table: Table) -> Result<bool, sqlx::Error> {
     let give_up = Instant::now() + PATIENCE;
     let mut waited_for = users(connection, table).await?;
     while !waited_for.is_empty() {
@@ -287,7 +292,7 @@ async fn settled(connection: &mut PgConnection, table: Table) -> Result<bool, sq
     Ok(true)
 }
 
-/// Transactions of others that hold a lock on the table.
+/// Returns the transactions of other sessions that hold a lock on the table.
 async fn users(
     connection: &mut PgConnection,
     table: Table,

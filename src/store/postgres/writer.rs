@@ -1,4 +1,4 @@
-//! Claiming files on PostgreSQL: session locks, which end with their connection.
+//! Claims of files on PostgreSQL: session locks, which end with their connection.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::model::{
     Checkpoint, FileId, NewFile, RejectedLine, Row, Sighting, StoredRequest, StoredRow,
 };
 use crate::store::answers::{Committed, StoredLine};
-use crate::store::error::{Because, Kind, StoreError, failed};
+use crate::store::error::{Explanation, Kind, StoreError, failed};
 use crate::store::rows;
 use crate::store::sql::{self, IN_POSTGRES};
 
@@ -24,14 +24,14 @@ const CLAIM: &str = sql::claim!(
 const REGISTER: &str = sql::register!("now()");
 const CLOSE: &str = sql::close!("now()");
 
-/// One session: the locks that it holds, and what it last looked at.
+/// One session and the locks that it holds.
 #[derive(Debug)]
 pub(in crate::store) struct PgWriter {
     pub(super) backend: Arc<Postgres>,
     pub(super) connection: PgConnection,
     pub(super) owner: String,
     pub(super) held: HashSet<FileId>,
-    /// Files that this writer registered: nobody else's work.
+    /// Files that this writer registered.
     pub(super) registered: HashSet<FileId>,
 }
 
@@ -56,8 +56,9 @@ impl PgWriter {
         candidates(&mut self.connection, seen).await.map_err(failed(&self.backend.name))
     }
 
-    /// Two writers may both have found no candidate. The second one to get the lock looks again: a row
-    /// that it does not know is the other's work, and may be of the same file.
+    /// Adds files, several in one transaction. Two writers may both have found no candidate, so the second
+    /// one to get the lock looks again: a row that it does not know was added by the other writer, and
+    /// may be of the same file.
     pub(in crate::store) async fn register(
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
@@ -65,7 +66,7 @@ impl PgWriter {
         let register = async {
             let mut tx = self.connection.begin().await?;
             sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
-                .bind(lock::HOUSE)
+                .bind(lock::NAMESPACE)
                 .bind(lock::REGISTER)
                 .execute(&mut *tx)
                 .await?;
@@ -78,7 +79,7 @@ impl PgWriter {
                     false => Some(insert(&mut tx, new, &self.owner).await?),
                 });
             }
-            // Nobody else can know them yet, so this does not wait.
+            // No other session can know them yet, so this does not wait.
             let ids: Vec<i32> = registered.iter().flatten().map(|it| it.file.0).collect();
             sqlx::query("SELECT pg_advisory_lock($1, id) FROM unnest($2::int4[]) AS id")
                 .bind(lock::FILE)
@@ -119,12 +120,12 @@ impl PgWriter {
         let Some(row) = row else {
             self.unlock(file).await?;
             let why = format!("log_file has no row with id {}", file.0);
-            return Err(Kind::Failed.error(&self.backend.name, Because(why)));
+            return Err(Kind::Failed.error(&self.backend.name, Explanation(why)));
         };
         rows::checkpoint(&row).map(Some).map_err(failed(&self.backend.name))
     }
 
-    /// The lock comes first: after it, nobody else can raise the epoch that is then read.
+    /// Takes the lock first: after that, no other writer can raise the epoch that is then read.
     pub(in crate::store) async fn hold_again(
         &mut self,
         file: FileId,
@@ -142,11 +143,11 @@ impl PgWriter {
             return Ok(true);
         }
         let why = format!("file {} is still locked by a connection that is ending", file.0);
-        Err(Kind::Unavailable.error(&self.backend.name, Because(why)))
+        Err(Kind::Unavailable.error(&self.backend.name, Explanation(why)))
     }
 
-    /// All in one message. The name of an owner is for people: it may come back after a crash of
-    /// the server, which is why nobody waits for the disk here.
+    /// Releases all files in one message. The name of an owner is for people only. So this does not wait
+    /// for the disk: after a crash of the server an old name may come back.
     pub(in crate::store) async fn release(&mut self, files: &[FileId]) -> Result<(), StoreError> {
         let held: Vec<FileId> = files.iter().filter(|it| self.held.remove(it)).copied().collect();
         if held.is_empty() {
@@ -184,13 +185,13 @@ impl PgWriter {
             .map_err(failed(&self.backend.name))
     }
 
-    /// The row's lock is free when the transaction that moves its offset has ended.
+    /// Waits for the lock of each row, which is free when the transaction that moves the offset has ended.
     pub(in crate::store) async fn settled(
         &mut self,
         files: &[FileId],
     ) -> Result<Vec<Committed>, StoreError> {
         let mut settled = Vec::with_capacity(files.len());
-        // Citus locks rows for those only who name one file.
+        // Citus locks rows only in statements that name one file.
         let at_once = if self.backend.is_distributed() { 1 } else { files.len().max(1) };
         for some in files.chunks(at_once) {
             settled.extend(self.settled_of(some).await?);
@@ -236,7 +237,7 @@ impl PgWriter {
         self.touched(file, done.rows_affected())
     }
 
-    /// A statement with an epoch finds its file, or the file is somebody else's.
+    /// Checks that a statement with an epoch has found its file; else another process owns the file.
     fn touched(&self, file: FileId, rows: u64) -> Result<(), StoreError> {
         match rows {
             1 => Ok(()),
@@ -322,12 +323,13 @@ impl PgWriter {
         line.await.map_err(failed(&self.backend.name))
     }
 
-    /// An idle daemon learns here that the tables are of a newer schema.
+    /// Checks the schema, so that an idle daemon notices an upgrade.
     pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
         self.backend.look_at_schema(&mut self.connection).await
     }
 
-    /// A session gets a lock that it has once more; so a lock is asked for only once.
+    /// Takes the lock of a file. PostgreSQL would grant a lock that the session has a second time, so a lock
+    /// is requested only once.
     async fn lock(&mut self, file: FileId) -> Result<bool, StoreError> {
         if self.held.contains(&file) {
             return Ok(true);

@@ -1,4 +1,4 @@
-//! A filter as conditions.
+//! A filter as conditions of SQL.
 
 use std::net::IpAddr;
 
@@ -7,35 +7,41 @@ use super::{Names, Reader};
 use crate::model::{Filter, FilterError, Network, UrlFilter};
 use crate::store::answers::Table;
 
-/// Characters of a URL that PostgreSQL has an index for.
+/// Number of a URL's first characters that PostgreSQL's index contains.
 const INDEXED: usize = 200;
 
+/// Where a text must occur in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Occurs {
+    AtStart,
+    Anywhere,
+}
+
 impl Reader {
-    /// Sees that this database can answer.
+    /// Checks that this database supports the filter.
     ///
     /// # Errors
-    ///
-    /// A network of IPv6 on SQLite, where addresses are text, of which those of one network do not
-    /// begin alike.
+    /// The filter has an IPv6 network and the database is SQLite. Addresses are text there, and those
+    /// of one IPv6 network have no common prefix.
     pub fn check(&self, filter: &Filter) -> Result<(), FilterError> {
         match filter.address {
             Some(network)
                 if !self.is_postgres() && network.first.is_ipv6() && !network.is_one() =>
             {
-                let trouble = "a network of IPv6, of which SQLite finds single addresses only: give \
+                let problem = "a network of IPv6, of which SQLite finds single addresses only: give \
                                one, or use PostgreSQL";
-                Err(FilterError::new("address", &network.to_string(), trouble))
+                Err(FilterError::new("address", &network.to_string(), problem))
             }
             _ => Ok(()),
         }
     }
 
-    /// Adds ` AND …` for all that the filter asks for but the time.
+    /// Appends ` AND …` for each part of the filter except the time range.
     pub(super) fn conditions(&self, to: &mut Statement, table: Table, filter: &Filter) {
         let names = table.columns();
         match &filter.url {
-            Some(UrlFilter::Prefix(prefix)) => self.begins(to, names.url, prefix),
-            Some(UrlFilter::Part(part)) => self.holds(to, names.url, part),
+            Some(UrlFilter::Prefix(prefix)) => self.starts_with(to, names.url, prefix),
+            Some(UrlFilter::Part(part)) => self.contains(to, names.url, part),
             None => {}
         }
         if !filter.codes.is_empty() {
@@ -54,7 +60,7 @@ impl Reader {
         if let Some(host) = &filter.host {
             match names.host {
                 Some(column) => to.sql(" AND ").sql(column).sql(" = ").text(host),
-                // Its headers have it.
+                // The table has no such column; the request headers contain the host.
                 None if self.is_postgres() => to.sql(" AND headers ->> 'host' = ").text(host),
                 None => to.sql(" AND json_extract(headers, '$.host') = ").text(host),
             };
@@ -63,21 +69,24 @@ impl Reader {
             of_server(to, server);
         }
         if let Some(network) = filter.address {
-            self.within(to, names.address, network);
+            self.in_network(to, names.address, network);
         }
         if let Some(agent) = &filter.agent {
-            self.alike(to, &[names.agent], agent);
+            self.contains_ignoring_case(to, &[names.agent], agent);
         }
         if let Some(text) = &filter.text {
-            self.alike(to, &anywhere(&names), text);
+            self.contains_ignoring_case(to, &searched_columns(&names), text);
         }
     }
 
-    fn begins(&self, to: &mut Statement, column: &str, prefix: &str) {
+    fn starts_with(&self, to: &mut Statement, column: &str, prefix: &str) {
         if self.is_postgres() {
-            // The index has the first characters, the second condition all of them.
+            // The first condition uses the index, the second one compares the whole prefix.
             let start: String = prefix.chars().take(INDEXED).collect();
-            to.sql(" AND left(").sql(column).sql(", 200) LIKE ").text(pattern(&start, false));
+            to.sql(" AND left(")
+                .sql(column)
+                .sql(", 200) LIKE ")
+                .text(like_pattern(&start, Occurs::AtStart));
             to.sql(" AND starts_with(").sql(column).sql(", ").text(prefix).sql(")");
         } else {
             let length = prefix.chars().count() as i64;
@@ -85,24 +94,24 @@ impl Reader {
         }
     }
 
-    fn holds(&self, to: &mut Statement, column: &str, part: &str) {
+    fn contains(&self, to: &mut Statement, column: &str, part: &str) {
         let find = if self.is_postgres() { "strpos" } else { "instr" };
         to.sql(" AND ").sql(find).sql("(").sql(column).sql(", ").text(part).sql(") > 0");
     }
 
-    fn alike(&self, to: &mut Statement, columns: &[&str], part: &str) {
+    fn contains_ignoring_case(&self, to: &mut Statement, columns: &[&str], part: &str) {
         let like = if self.is_postgres() { " ILIKE " } else { " LIKE " };
         for (nth, column) in columns.iter().enumerate() {
             to.sql(if nth == 0 { " AND (" } else { " OR " });
-            to.sql(column).sql(like).text(pattern(part, true)).sql(" ESCAPE '\\'");
+            to.sql(column).sql(like).text(like_pattern(part, Occurs::Anywhere)).sql(" ESCAPE '\\'");
         }
         to.sql(")");
     }
 
-    fn within(&self, to: &mut Statement, column: &str, network: Network) {
+    fn in_network(&self, to: &mut Statement, column: &str, network: Network) {
         if self.is_postgres() {
             let operator = if network.is_one() { " = " } else { " <<= " };
-            // As text: a parameter of the type inet would need its binary form.
+            // As text: an inet parameter would need its binary form.
             to.sql(" AND ").sql(column).sql(operator).text(network.to_string()).sql("::inet");
             return;
         }
@@ -115,7 +124,7 @@ impl Reader {
                 let whole = usize::from(network.bits / 8);
                 let start: String = octets[..whole].iter().map(|it| format!("{it}.")).collect();
                 let more = network.bits % 8;
-                // 128 at most; of an octet that the mask cuts, each value that it leaves.
+                // One pattern for each value of the octet that the mask splits: 128 at most.
                 let values = if more == 0 { 1 } else { 1u16 << (8 - more) };
                 for nth in 0..values {
                     to.sql(if nth == 0 { " AND (" } else { " OR " });
@@ -127,10 +136,10 @@ impl Reader {
                     };
                     to.sql(column).sql(" GLOB ").text(glob);
                 }
-                // No address of version 6 begins with an octet and a point, but `*` fits it.
+                // `*` alone also matches IPv6 addresses.
                 to.sql(") AND instr(").sql(column).sql(", ':') = 0");
             }
-            // See `check`.
+            // `check` refuses this filter.
             IpAddr::V6(_) => {
                 to.sql(" AND 1 = 0");
             }
@@ -138,20 +147,21 @@ impl Reader {
     }
 }
 
-/// Adds that the line is of this machine's log.
+/// Appends the condition that the line's file is on this server.
 pub(super) fn of_server(to: &mut Statement, server: &str) {
     to.sql(" AND log_file IN (SELECT id FROM log_file WHERE host = ").text(server).sql(")");
 }
 
-fn anywhere(names: &Names) -> Vec<&'static str> {
+/// Returns the columns that a free text is searched in.
+fn searched_columns(names: &Names) -> Vec<&'static str> {
     let all = [Some(names.url), Some(names.agent), names.source, Some("user_id")];
     all.into_iter().flatten().collect()
 }
 
-/// A pattern of LIKE that a text fits if it begins so, or holds it anywhere.
-fn pattern(text: &str, anywhere: bool) -> String {
+/// Returns a LIKE pattern that matches a text at the given place.
+fn like_pattern(text: &str, occurs: Occurs) -> String {
     let mut pattern = String::with_capacity(text.len() + 2);
-    if anywhere {
+    if occurs == Occurs::Anywhere {
         pattern.push('%');
     }
     for character in text.chars() {

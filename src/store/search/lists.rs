@@ -1,4 +1,4 @@
-//! Files and rejects, for people.
+//! Lists of files and of rejects.
 
 use super::Reader;
 use super::statement::Statement;
@@ -12,23 +12,23 @@ use crate::store::sqlite;
 /// Files, open ones first, newest first.
 #[derive(Clone, Debug)]
 pub struct FileList {
-    /// As many as were asked for.
+    /// The files, up to the limit.
     pub files: Vec<FileReport>,
-    /// How many there are besides.
+    /// The number of further files.
     pub more: u64,
 }
 
 /// Rejects, newest first.
 #[derive(Clone, Debug)]
 pub struct RejectList {
-    /// As many as were asked for, each with its file's path.
+    /// The rejects, up to the limit, each with its file's path.
     pub rejects: Vec<(StoredReject, String)>,
-    /// Whether there are older ones.
+    /// Whether there are older rejects.
     pub more: bool,
 }
 
 impl Reader {
-    /// Up to `limit` files.
+    /// Returns up to `limit` files.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl Reader {
         Ok(FileList { more: all.saturating_sub(files.len() as u64), files })
     }
 
-    /// One file.
+    /// Returns one file; `None` if it does not exist.
     ///
     /// # Errors
     ///
@@ -63,7 +63,7 @@ impl Reader {
         Ok(statement.rows(self, rows::report, rows::report).await?.into_iter().next())
     }
 
-    /// Up to `limit` rejects that are older than `before`, of one file or of all.
+    /// Returns up to `limit` rejects that are older than `before`, of one file or of all.
     ///
     /// # Errors
     ///

@@ -1,16 +1,20 @@
-//! The read side: what people ask, each question within bounded time and memory.
+//! Searches of the page and of the command line, each within bounded time and memory.
 //!
-//! The only place with a pool of connections: a few people who look at pages share a few
-//! connections, which cannot write, and ingest has its own.
+//! All searches share a small pool of connections, which cannot write. Ingest has its own
+//! connection and never waits for a search.
+//!
+//! This is not a query language: a [`Filter`](crate::model::Filter) has fixed fields, and its SQL is
+//! built here. PostgreSQL and SQLite share a statement where both understand it.
+//!
+//! Files, in reading order: [`statement`] (SQL with parameters), [`condition`] (a filter as SQL),
+//! [`rows`] (pages of rows), [`counts`] (charts and most frequent values), [`lists`] (files and
+//! rejects).
 
 mod condition;
-mod line;
+mod counts;
 mod lists;
-mod overview;
-mod page;
+mod rows;
 mod statement;
-mod top;
-mod walk;
 
 use std::time::Duration;
 
@@ -22,25 +26,24 @@ use super::answers::Table;
 use super::error::StoreError;
 use super::{Backend, Store};
 
+pub use counts::{By, Overview, Point, Top, TopItem};
 pub use lists::{FileList, RejectList};
-pub use overview::{Overview, Point};
-pub use page::{Cursor, Direction, Found, Page};
-pub use top::{By, Top, TopItem};
-pub use walk::Walk;
+pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages};
 
-/// Connections of all who look, and how long one waits for its turn.
-const MOST: u32 = 4;
-const TURN: Duration = Duration::from_secs(5);
-/// A connection that nobody needed for so long is closed.
-const IDLE: Duration = Duration::from_secs(60);
-/// Bytes of SQLite's file that are read through the page cache of the system, without a copy.
-const MAPPED: &str = "268435456"; // 256 MiB
+/// Most connections of all searches.
+const MAX_CONNECTIONS: u32 = 4;
+/// How long a search waits for a free connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an unused connection stays open.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes of SQLite's file that are memory-mapped (256 MiB): reading them needs no copy.
+const MMAP_SIZE: &str = "268435456";
 
-/// Answers questions. Clones share its connections.
+/// Runs searches. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Reader {
     pool: Pool,
-    /// For messages.
+    /// The store's name, for messages.
     name: String,
 }
 
@@ -51,18 +54,23 @@ enum Pool {
 }
 
 impl Store {
-    /// The read side. Nothing is connected until something is asked.
+    /// Returns the read side. It connects at the first search.
     pub fn reader(&self) -> Reader {
         let pool = match &self.backend {
-            Backend::Postgres(backend) => Pool::Postgres(backend.pool(
-                PgPoolOptions::new().max_connections(MOST).acquire_timeout(TURN).idle_timeout(IDLE),
-            )),
+            Backend::Postgres(backend) => Pool::Postgres(
+                backend.pool(
+                    PgPoolOptions::new()
+                        .max_connections(MAX_CONNECTIONS)
+                        .acquire_timeout(ACQUIRE_TIMEOUT)
+                        .idle_timeout(IDLE_TIMEOUT),
+                ),
+            ),
             Backend::Sqlite(backend) => Pool::Sqlite(
                 SqlitePoolOptions::new()
-                    .max_connections(MOST)
-                    .acquire_timeout(TURN)
-                    .idle_timeout(IDLE)
-                    .connect_lazy_with(backend.options_to_read(MAPPED)),
+                    .max_connections(MAX_CONNECTIONS)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .idle_timeout(IDLE_TIMEOUT)
+                    .connect_lazy_with(backend.options_to_read(MMAP_SIZE)),
             ),
         };
         Reader { pool, name: self.location.to_string() }
@@ -70,7 +78,7 @@ impl Store {
 }
 
 impl Reader {
-    /// Whether PostgreSQL answers, and not SQLite.
+    /// Returns whether the database is PostgreSQL; otherwise it is SQLite.
     pub fn is_postgres(&self) -> bool {
         matches!(self.pool, Pool::Postgres(_))
     }
@@ -78,8 +86,9 @@ impl Reader {
     fn failed(&self, error: sqlx::Error) -> StoreError {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
-                let why = "no connection was free or could be made in time";
-                super::error::Kind::Unavailable.error(&self.name, super::error::Because(why.into()))
+                let why = "no connection was free or could be opened in time";
+                super::error::Kind::Unavailable
+                    .error(&self.name, super::error::Explanation(why.into()))
             }
             error => super::error::from_sqlx(&self.name, error),
         }
@@ -87,7 +96,7 @@ impl Reader {
 }
 
 impl Table {
-    /// Of its columns, those whose names the tables do not share.
+    /// Returns the names of the columns that the tables name differently.
     fn columns(self) -> Names {
         match self {
             Table::RequestLog => Names {
@@ -110,7 +119,7 @@ impl Table {
     }
 }
 
-/// Names of columns.
+/// Names of columns; `None` for one that the table does not have.
 struct Names {
     url: &'static str,
     code: &'static str,

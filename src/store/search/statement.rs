@@ -1,4 +1,4 @@
-//! SQL that is put together, with its values beside it.
+//! SQL text that is built in parts, with its parameters. Values never become part of the text.
 
 use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
@@ -10,7 +10,7 @@ use crate::store::error::StoreError;
 use crate::store::postgres;
 use crate::store::sqlite::clock;
 
-/// A value for a parameter.
+/// The value of a parameter.
 #[derive(Clone, Debug)]
 enum Value {
     Int(i64),
@@ -18,7 +18,7 @@ enum Value {
     Time(Micros),
 }
 
-/// A statement. Both databases know parameters as `$1`.
+/// A statement. Both databases accept parameters as `$1`.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Statement {
     sql: String,
@@ -26,12 +26,13 @@ pub(super) struct Statement {
 }
 
 impl Statement {
-    /// Adds words of SQL; never a value.
+    /// Appends SQL text, never a value.
     pub(super) fn sql(&mut self, sql: &str) -> &mut Statement {
         self.sql.push_str(sql);
         self
     }
 
+    /// Appends a parameter with this value, and so do the next two functions.
     pub(super) fn int(&mut self, value: i64) -> &mut Statement {
         self.value(Value::Int(value))
     }
@@ -50,14 +51,15 @@ impl Statement {
         self
     }
 
-    /// All rows, each made to a value. `read` is the same function for both databases.
+    /// Runs the statement and converts each row. The two functions are the same one, once for each
+    /// database's row type.
     pub(super) async fn rows<T>(
         self,
         reader: &Reader,
         of_postgres: fn(&PgRow) -> Result<T, sqlx::Error>,
         of_sqlite: fn(&SqliteRow) -> Result<T, sqlx::Error>,
     ) -> Result<Vec<T>, StoreError> {
-        // Not prepared for later: the plan has to fit the values, above all the range of time.
+        // Not kept as a prepared statement: the plan must fit the values, above all the time range.
         let rows = match &reader.pool {
             Pool::Postgres(pool) => {
                 let mut query = sqlx::query(AssertSqlSafe(self.sql)).persistent(false);

@@ -1,4 +1,4 @@
-//! What `verify` and `reparse` read: lines by their place, each answer one consistent look.
+//! What `verify` and `reparse` read: lines by their place, each answer from one snapshot.
 
 use sqlx::{Connection, Row};
 
@@ -10,8 +10,8 @@ use crate::store::error::{StoreError, failed};
 use crate::store::rows;
 use crate::store::sql::{self, IN_SQLITE};
 
-/// Rows and rejects behind the offset that is stored beside them.
-const BEHIND: &str = "
+/// The first row or reject at or after the committed offset of its file.
+const AFTER_COMMITTED: &str = "
     SELECT min(log_offset) FROM (
         SELECT g.log_offset FROM log_file f JOIN gunicorn_log g
             ON g.id >= (f.id << 38) | f.committed AND g.id < (f.id + 1) << 38
@@ -35,7 +35,7 @@ impl SqliteWriter {
             .map_err(failed(&self.backend.name))
     }
 
-    /// In one snapshot, so that a line which a reparse moves is seen as one or the other.
+    /// Reads in one snapshot, so that a line which a reparse moves is either a reject or a row.
     pub(in crate::store) async fn lines_between(
         &mut self,
         file: FileId,
@@ -70,12 +70,12 @@ impl SqliteWriter {
         read.await.map_err(failed(&self.backend.name))
     }
 
-    pub(in crate::store) async fn line_behind(
+    pub(in crate::store) async fn line_after_committed(
         &mut self,
         file: FileId,
     ) -> Result<Option<u64>, StoreError> {
         let found: Result<Option<i64>, _> =
-            sqlx::query_scalar(BEHIND).bind(file.0).fetch_one(&mut self.connection).await;
+            sqlx::query_scalar(AFTER_COMMITTED).bind(file.0).fetch_one(&mut self.connection).await;
         found.map(|found| found.map(|at| at as u64)).map_err(failed(&self.backend.name))
     }
 

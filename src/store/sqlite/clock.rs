@@ -1,5 +1,5 @@
 //! Times as SQLite's date functions and Django read them: UTC text, `2026-11-23 08:41:00`, with
-//! `.123456` behind it only if there is a fraction. Such texts sort as their times do.
+//! `.123456` after it only if there is a fraction. Such texts sort as their times do.
 
 use chrono::{DateTime, Datelike, NaiveDateTime, Timelike, Utc};
 
@@ -10,7 +10,7 @@ const LAST: Micros = 253_402_300_799_999_999;
 /// 0000-01-01 00:00:00, the first year of four digits.
 const FIRST: Micros = -62_167_219_200_000_000;
 
-/// The time as text. Times outside the years 0 to 9999 become the nearest inside.
+/// Formats the time as text. Times outside the years 0 to 9999 become the nearest inside.
 pub(in crate::store) fn text(micros: Micros) -> String {
     let micros = micros.clamp(FIRST, LAST);
     let time = DateTime::<Utc>::from_timestamp_micros(micros).unwrap_or_default();
@@ -34,13 +34,13 @@ pub(in crate::store) fn text(micros: Micros) -> String {
     text
 }
 
-/// The time that a text of [`text`]'s form tells.
+/// Parses a text of [`text`]'s form.
 pub(in crate::store) fn read(text: &str) -> Option<Micros> {
     let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").ok()?;
     Some(time.and_utc().timestamp_micros())
 }
 
-/// Now.
+/// Returns the current time as text.
 pub(super) fn now() -> String {
     text(Utc::now().timestamp_micros())
 }

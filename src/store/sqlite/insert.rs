@@ -14,7 +14,7 @@ use super::clock;
 use crate::model::columns::Encoding;
 use crate::model::{Field, Tuples};
 use crate::store::answers::Table;
-use crate::store::error::{Because, Kind, StoreError, from_sqlx};
+use crate::store::error::{Explanation, Kind, StoreError, from_sqlx};
 
 /// Rows of a long statement; 256 × 19 parameters, SQLite takes 32,766. With 16 an import takes a
 /// quarter more processor time, with 64 some per cent more, with 1,024 no less.
@@ -148,7 +148,7 @@ fn dotted(octets: [u8; 4]) -> Arc<str> {
 }
 
 fn unreadable(store: &str) -> StoreError {
-    Kind::BadRow.error(store, Because("a row is not encoded as its columns say".to_owned()))
+    Kind::BadRow.error(store, Explanation("a row is not encoded as its columns say".to_owned()))
 }
 
 #[cfg(test)]

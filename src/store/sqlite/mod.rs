@@ -1,8 +1,8 @@
 //! The SQLite backend: one file, write-ahead log, rows by prepared inserts.
 //!
-//! `synchronous = FULL` makes each COMMIT wait for the disk. With NORMAL, a power cut could take
-//! back the last commits, offset and rows together; that would be consistent here, but a log file
-//! that was rotated away in between could not be read again.
+//! `synchronous = FULL` makes each COMMIT wait for the disk. With NORMAL, a power cut could undo the
+//! last commits, offset and rows together. That would be consistent here, but a log file that was
+//! rotated away in between could not be read again.
 
 mod audit;
 pub(super) mod clock;
@@ -29,7 +29,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::answers::{FileReport, SweepReport};
 use super::error::{StoreError, failed, from_io, from_migrate};
 use super::rows;
-use super::schema::{self, Schema};
+use super::schema::{self, OlderSchema, Schema};
 use super::sql::{FILES, LAST_SWEEP, NEWEST_SCHEMA};
 use owners::Locks;
 
@@ -46,7 +46,8 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
     ])
 });
 
-/// How long a statement waits for another writer. Ours hold the file for milliseconds.
+/// How long a statement waits for another writer. Writers of this program hold the file for
+/// milliseconds.
 const BUSY: Duration = Duration::from_secs(10);
 /// The write-ahead log is cut back to this size when it has been emptied.
 const LOG_LIMIT: &str = "67108864"; // 64 MiB
@@ -75,15 +76,15 @@ impl Sqlite {
     pub(super) async fn open(
         path: &Path,
         name: String,
-        upgrade: bool,
+        older: OlderSchema,
     ) -> Result<Sqlite, StoreError> {
         let locks = create(path).map_err(|error| from_io(&name, error))?;
         let this = Sqlite { path: path.to_owned(), name, locks };
         let _migrating =
             this.locks.wait("open", BUSY).await.map_err(|it| from_io(&this.name, it))?;
         let mut connection = this.connect_with(this.options()).await?;
-        let migrated = this.migrate(&mut connection, upgrade).await;
-        // The work is done; a fault while saying good-bye changes nothing.
+        let migrated = this.migrate(&mut connection, older).await;
+        // The work is done; an error while the connection is closed changes nothing.
         let _ = connection.close().await;
         migrated.map(|()| this)
     }
@@ -108,7 +109,7 @@ impl Sqlite {
         Ok(connection)
     }
 
-    /// A connection that stores rows.
+    /// Makes a connection that stores rows.
     async fn connect_to_write(&self) -> Result<SqliteConnection, StoreError> {
         let options = self.options().pragma("cache_size", WRITER_CACHE);
         let mut connection = self.connect_with(options).await?;
@@ -142,20 +143,20 @@ impl Sqlite {
             .disable_statement_logging()
     }
 
-    /// For those who only look. `mapped` is how many bytes of the file are read without a copy.
+    /// Returns the options of connections that only read. `mapped` is how many bytes of the file are read without a copy.
     pub(super) fn options_to_read(&self, mapped: &str) -> SqliteConnectOptions {
         self.options().pragma("mmap_size", mapped.to_owned()).pragma("query_only", "on")
     }
 
-    /// Nobody else does so at the same time: the lock in [`Sqlite::open`].
+    /// Makes or upgrades the tables. The lock in [`Sqlite::open`] lets one process at a time do so.
     async fn migrate(
         &self,
         connection: &mut SqliteConnection,
-        upgrade: bool,
+        older: OlderSchema,
     ) -> Result<(), StoreError> {
         let schema = Schema::of(found(&mut *connection).await.map_err(failed(&self.name))?);
         schema.not_newer(&self.name)?;
-        if !upgrade && schema.found.is_some() {
+        if older == OlderSchema::Refuse && schema.found.is_some() {
             return schema.current(&self.name);
         }
         // `run` wants a connection of any lifetime, which no future that moves between threads has.
@@ -188,7 +189,7 @@ impl Sqlite {
     }
 }
 
-/// The schema of the tables, `None` if there are none.
+/// Returns the schema of the tables, `None` if there are none.
 async fn found(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::Error> {
     let tables = "SELECT count(*) FROM sqlite_master WHERE name = '_sqlx_migrations'";
     let tables: i64 = sqlx::query_scalar(tables).fetch_one(&mut *connection).await?;
@@ -219,7 +220,7 @@ mod tests {
     async fn a_new_file_and_its_directories_are_for_their_owner_only() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("one/two/log.sqlite3");
-        let store = Sqlite::open(&path, "test".into(), true).await.unwrap();
+        let store = Sqlite::open(&path, "test".into(), OlderSchema::Upgrade).await.unwrap();
         let _open = store.connect().await.unwrap();
         let mode = |path: &str| {
             fs::metadata(directory.path().join(path)).unwrap().permissions().mode() & 0o777
@@ -236,9 +237,10 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("notes.txt");
         fs::write(&path, "not a database, but long enough to look at. ".repeat(50)).unwrap();
-        let error = Sqlite::open(&path, "test".into(), true).await.unwrap_err();
+        let error = Sqlite::open(&path, "test".into(), OlderSchema::Upgrade).await.unwrap_err();
         assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
-        let error = Sqlite::open(directory.path(), "test".into(), true).await.unwrap_err();
+        let error =
+            Sqlite::open(directory.path(), "test".into(), OlderSchema::Upgrade).await.unwrap_err();
         assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
     }
 }

@@ -1,7 +1,7 @@
-//! Who is alive: locks of the operating system beside the database file.
+//! Which writers are alive: file locks in a directory beside the database file.
 //!
-//! SQLite has no sessions whose end frees a lock, so the system's file locks say who lives: they
-//! end with their process, whatever ends it. Three ways were open.
+//! SQLite has no sessions whose end frees a lock. So file locks of the operating system show which
+//! writers are alive: they end with their process, whatever ends it. Three ways were considered.
 //!
 //! - *One lock for the database*: an import could not run beside the daemon.
 //! - *One lock file for each log file*: 10,000 files would take 10,000 descriptors.
@@ -39,7 +39,7 @@ pub(super) struct Alive {
     _lock: File,
 }
 
-/// The part of an owner that people read.
+/// Returns the part of an owner that people read.
 pub(in crate::store) fn for_people(owner: &str) -> &str {
     owner.rsplit_once('#').map_or(owner, |(people, _)| people)
 }
@@ -53,7 +53,7 @@ impl Locks {
         Ok(Locks { directory })
     }
 
-    /// The lock of this name, `None` while somebody has it.
+    /// Takes the lock of this name, `None` while another process has it.
     pub(super) fn try_take(&self, name: &str) -> io::Result<Option<File>> {
         let file = open(&self.directory.join(name))?;
         match file.try_lock() {
@@ -63,7 +63,7 @@ impl Locks {
         }
     }
 
-    /// The lock of this name, once it is free.
+    /// Takes the lock of this name, after it is free.
     pub(super) async fn wait(&self, name: &str, patience: Duration) -> io::Result<File> {
         let give_up = Instant::now() + patience;
         loop {
@@ -77,23 +77,23 @@ impl Locks {
         }
     }
 
-    /// A lock for a new writer; removes what dead ones left.
+    /// Takes a lock for a new writer, and removes the files of dead writers.
     pub(super) fn join(&self, owner: &str) -> io::Result<Alive> {
-        self.bury()?;
+        self.remove_dead()?;
         loop {
             let token = format!("{:016x}", fastrand::u64(..));
             let path = self.path(&token);
             let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
             file.lock()?;
             // Between making and locking it, another writer may have taken it for a dead one's
-            // and removed it. Then it has no name any more, and nobody would find the lock.
+            // and removed it. Then it has no name any more, and no writer would find the lock.
             if file.metadata()?.nlink() > 0 {
                 return Ok(Alive { path, owner: format!("{owner}#{token}"), _lock: file });
             }
         }
     }
 
-    /// Whether the writer of this name still holds its lock.
+    /// Returns whether the writer of this name still holds its lock.
     pub(super) fn lives(&self, owner: &str) -> io::Result<bool> {
         let Some((_, token)) = owner.rsplit_once('#') else { return Ok(false) };
         locked(&self.path(token))
@@ -103,7 +103,7 @@ impl Locks {
         self.directory.join(format!("{token}.{WRITER}"))
     }
 
-    fn bury(&self) -> io::Result<()> {
+    fn remove_dead(&self) -> io::Result<()> {
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();
             if path.extension().is_some_and(|it| it == WRITER) && !locked(&path)? {

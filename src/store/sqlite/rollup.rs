@@ -1,4 +1,4 @@
-//! Rows counted by minute and by hour, in the transaction that stores them.
+//! Counts of rows by minute and by hour, written in the transaction that stores the rows.
 
 use sqlx::SqliteConnection;
 
@@ -41,7 +41,7 @@ macro_rules! delete {
     };
 }
 
-/// What is done with the counts of one length of time.
+/// The statements for the counts of one period.
 struct Statements {
     period: Period,
     histogram: &'static str,
@@ -64,8 +64,8 @@ const STATEMENTS: [Statements; 2] = [
     },
 ];
 
-/// Adds to the counts. The transaction is the only one that writes: a histogram may be read, added
-/// to here, and written back.
+/// Adds to the counts. The transaction is the only one that writes, so a histogram may be read, added to
+/// here and written back.
 pub(super) async fn add(
     connection: &mut SqliteConnection,
     rollup: &Rollup,
@@ -103,7 +103,7 @@ async fn send(
     Ok(())
 }
 
-/// The histogram that a text holds.
+/// Reads the histogram of a text.
 pub(in crate::store) fn array(text: &str) -> Result<Vec<i64>, sqlx::Error> {
     serde_json::from_str(text).map_err(|error| sqlx::Error::ColumnDecode {
         index: "durations".to_owned(),
@@ -111,7 +111,7 @@ pub(in crate::store) fn array(text: &str) -> Result<Vec<i64>, sqlx::Error> {
     })
 }
 
-/// Forgets counts of stretches that ended before `cutoff`, at most `limit` of each length.
+/// Deletes counts of periods that ended before `cutoff`, at most `limit` of each length.
 pub(super) async fn delete(
     connection: &mut SqliteConnection,
     cutoff: Micros,

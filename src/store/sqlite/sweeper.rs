@@ -1,4 +1,4 @@
-//! Old rows leave by small deletes, and their pages go back to the file system.
+//! Removal of old rows by small deletes; free pages are given back to the file system.
 
 use std::fs::File;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ impl Sqlite {
         Ok(Some(SqliteSweeper { backend: Arc::clone(self), connection, _lock: lock }))
     }
 
-    /// Asking takes the lock for an instant.
+    /// Checks by taking the lock for an instant.
     pub(in crate::store) async fn is_being_swept(&self) -> Result<bool, StoreError> {
         let lock = self.locks.try_take("sweep").map_err(|error| from_io(&self.name, error))?;
         Ok(lock.is_none())
@@ -114,7 +114,7 @@ impl SqliteSweeper {
                 sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_one(&mut *connection).await;
             let wait = format!("PRAGMA busy_timeout = {}", super::BUSY.as_millis());
             sqlx::raw_sql(AssertSqlSafe(wait)).execute(&mut *connection).await?;
-            // The first column says "busy"; as said above, that is no fault.
+            // The first column says "busy"; as explained above, that is not an error.
             checkpoint.and_then(|row| row.try_get::<i64, _>(0)).map(|_busy| ())
         };
         give_back.await.map_err(failed(&self.backend.name))

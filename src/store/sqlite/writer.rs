@@ -1,4 +1,4 @@
-//! Claiming files on SQLite: a transaction that looks whether the named owner lives.
+//! Claims of files on SQLite: a transaction that checks whether the owner in the row is alive.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::model::{
     Checkpoint, FileId, NewFile, RejectedLine, Row, Sighting, StoredRequest, StoredRow,
 };
 use crate::store::answers::{Committed, StoredLine};
-use crate::store::error::{Because, Kind, StoreError, failed, from_io};
+use crate::store::error::{Explanation, Kind, StoreError, failed, from_io};
 use crate::store::rows;
 use crate::store::sql::{self, IN_SQLITE};
 
@@ -29,13 +29,13 @@ const CLOSE: &str = sql::close!("$5");
 /// could not wait for it later, but would fail at once.
 pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 
-/// One connection and the lock that says that it lives.
+/// One connection and the lock that shows that its process is alive.
 #[derive(Debug)]
 pub(in crate::store) struct SqliteWriter {
     pub(super) backend: Arc<Sqlite>,
     pub(super) connection: SqliteConnection,
     alive: Alive,
-    /// Files that this writer registered: nobody else's work.
+    /// Files that this writer registered.
     registered: HashSet<FileId>,
 }
 
@@ -61,9 +61,9 @@ impl SqliteWriter {
         })
     }
 
-    /// The last connection that is closed empties the write-ahead log into the file and removes it.
+    /// Closes the connection. The last connection that is closed empties the write-ahead log into the file and removes it.
     pub(in crate::store) async fn end(self) {
-        // The work is done; a fault while saying good-bye changes nothing.
+        // The work is done; an error while the connection is closed changes nothing.
         let _ = self.connection.close().await;
     }
 
@@ -74,8 +74,8 @@ impl SqliteWriter {
         candidates(&mut self.connection, seen).await.map_err(failed(&self.backend.name))
     }
 
-    /// Two writers may both have found no candidate. The second one to write looks again: a row
-    /// that it does not know is the other's work, and may be of the same file.
+    /// Adds a file. Two writers may both have found no candidate, so the second one to write looks again:
+    /// a row that it does not know was added by the other writer, and may be of the same file.
     pub(in crate::store) async fn register(
         &mut self,
         new: &NewFile,
@@ -125,7 +125,7 @@ impl SqliteWriter {
             Free::No => return Ok(None), // dropping the transaction rolls it back
             Free::NoSuchFile => {
                 let why = format!("log_file has no row with id {}", file.0);
-                return Err(Kind::Failed.error(name, Because(why)));
+                return Err(Kind::Failed.error(name, Explanation(why)));
             }
         }
         let claim = async {
@@ -171,7 +171,7 @@ impl SqliteWriter {
         match free {
             Free::No if same_epoch => {
                 let why = format!("file {} still belongs to a writer that is ending", file.0);
-                Err(Kind::Unavailable.error(name, Because(why)))
+                Err(Kind::Unavailable.error(name, Explanation(why)))
             }
             _ => Ok(same_epoch),
         }
@@ -224,7 +224,7 @@ impl SqliteWriter {
         self.touched(file, done.rows_affected())
     }
 
-    /// A statement with an epoch finds its file, or the file is somebody else's.
+    /// Checks that a statement with an epoch has found its file; else another process owns the file.
     fn touched(&self, file: FileId, rows: u64) -> Result<(), StoreError> {
         match rows {
             1 => Ok(()),
@@ -312,13 +312,14 @@ impl SqliteWriter {
         line.await.map_err(failed(&self.backend.name))
     }
 
-    /// A look at the file: nothing ends a silent writer here, but the tables may be of a newer schema.
+    /// Checks the schema: a silent writer keeps its files here, but the tables may be of a newer schema.
     pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
         self.backend.look_at_schema(&mut self.connection).await
     }
 }
 
-/// Runs inside the claim's transaction, so that nobody else claims between look and update.
+/// Returns whether a writer may claim the file. It runs inside the transaction of the claim, so that no
+/// other writer claims between this check and the update.
 async fn free(
     backend: &Sqlite,
     connection: &mut SqliteConnection,

@@ -1,13 +1,15 @@
-//! TLS to PostgreSQL: what is asked for, by URL, environment or libpq's usual files.
+//! TLS to PostgreSQL: its settings from the URL, the environment and libpq's default files.
 //!
-//! The driver speaks TLS. It reads `sslmode`, `sslrootcert`, `sslcert` and `sslkey`, and passes over
-//! what it does not know: a mode of `PGSSLMODE` that is misspelt, or a revocation list, would silently
-//! be no TLS, or less of it. So all of it is read here first, in libpq's sense, and what cannot be kept
-//! is refused. The files are looked at before each connection ([`files`]), and what goes wrong is told
-//! with their names ([`told`]).
+//! The driver implements TLS. It reads `sslmode`, `sslrootcert`, `sslcert` and `sslkey`, and ignores
+//! what it does not know. With a misspelt `PGSSLMODE` or a revocation list, connections would
+//! silently have no TLS, or less of it. So all settings are read here first, with libpq's meaning,
+//! and an unsupported one is an error.
+//!
+//! Files: this one (settings), [`files`] (checks of the files before each connection), [`explain`]
+//! (errors with the names of these files).
 
+mod explain;
 mod files;
-mod told;
 
 use std::path::{Path, PathBuf};
 
@@ -15,10 +17,10 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::parameters::Parameters;
 
-/// Where libpq looks for files that nobody names, below the home directory.
-const USUAL: &str = ".postgresql";
+/// Directory of libpq's default files, below the home directory.
+const DEFAULT_DIRECTORY: &str = ".postgresql";
 
-/// What people may write for `sslmode`.
+/// The valid values of `sslmode`.
 const MODES: &str = "disable, prefer, require, verify-ca or verify-full";
 
 /// A file of PEM text and the setting that names it.
@@ -29,70 +31,76 @@ struct Pem {
     path: PathBuf,
 }
 
-/// What a connection to one server does about TLS.
+/// The TLS settings of one server.
 #[derive(Clone, Debug)]
 pub(super) struct Tls {
     mode: PgSslMode,
     host: String,
-    /// Authorities besides the system's.
+    /// Certificates of authorities, in addition to the system's.
     root: Option<Pem>,
     /// The client's certificate and its key.
     identity: Option<(Pem, Pem)>,
 }
 
-/// Of a setting: its name in a URL, its other names there, its variable, its usual file.
+/// A setting that names a file.
 struct Setting {
+    /// Its name in a URL.
     name: &'static str,
-    others: [&'static str; 2],
+    /// Other names in a URL.
+    aliases: [&'static str; 2],
+    /// Its environment variable.
     variable: &'static str,
-    usual: &'static str,
+    /// Its default file.
+    default: &'static str,
 }
 
 const ROOT: Setting = Setting {
     name: "sslrootcert",
-    others: ["ssl-root-cert", "ssl-ca"],
+    aliases: ["ssl-root-cert", "ssl-ca"],
     variable: "PGSSLROOTCERT",
-    usual: "root.crt",
+    default: "root.crt",
 };
 const CERTIFICATE: Setting = Setting {
     name: "sslcert",
-    others: ["ssl-cert", "ssl-cert"],
+    aliases: ["ssl-cert", "ssl-cert"],
     variable: "PGSSLCERT",
-    usual: "postgresql.crt",
+    default: "postgresql.crt",
 };
 const KEY: Setting = Setting {
     name: "sslkey",
-    others: ["ssl-key", "ssl-key"],
+    aliases: ["ssl-key", "ssl-key"],
     variable: "PGSSLKEY",
-    usual: "postgresql.key",
+    default: "postgresql.key",
 };
 
-/// Where a setting comes from: the URL's parameters, the environment, the home directory.
+/// The sources of settings: the URL's parameters, and a function that reads environment variables.
 pub(super) struct Sources<'a> {
     pub(super) parameters: &'a Parameters,
     pub(super) variable: &'a dyn Fn(&str) -> Option<String>,
 }
 
 impl Sources<'_> {
-    /// As in libpq an empty variable is one that is not set.
+    /// Returns a variable. As in libpq, an empty one counts as unset.
     fn variable(&self, name: &str) -> Option<String> {
         (self.variable)(name).filter(|value| !value.is_empty())
     }
 
+    /// Returns the file of a setting; `None` if none is named and the default does not exist.
     fn pem(&self, setting: &Setting) -> Option<Pem> {
-        let names = [setting.name, setting.others[0], setting.others[1]];
+        let names = [setting.name, setting.aliases[0], setting.aliases[1]];
         if let Some(path) = self.parameters.last(&names) {
             return Some(Pem { setting: setting.name, path: path.into() });
         }
         if let Some(path) = self.variable(setting.variable) {
             return Some(Pem { setting: setting.variable, path: path.into() });
         }
-        let path = Path::new(&self.variable("HOME")?).join(USUAL).join(setting.usual);
+        let path = Path::new(&self.variable("HOME")?).join(DEFAULT_DIRECTORY).join(setting.default);
         path.exists().then_some(Pem { setting: setting.name, path })
     }
 
-    /// What would make a connection safer, and is not done here; of a URL [`Parameters`] refuses it.
-    fn refuse_what_is_not_kept(&self) -> Result<(), String> {
+    /// Refuses variables that would make a connection safer and are not supported. [`Parameters`]
+    /// refuses those of a URL.
+    fn refuse_unsupported(&self) -> Result<(), String> {
         for name in ["PGSSLCRL", "PGSSLCRLDIR"] {
             if let Some(value) = self.variable(name) {
                 return Err(format!(
@@ -108,7 +116,7 @@ impl Sources<'_> {
         Ok(())
     }
 
-    /// The mode, if one is asked for.
+    /// Returns the mode; `None` if none is set.
     fn mode(&self) -> Result<Option<PgSslMode>, String> {
         let (from, mode) = match self.parameters.last(&["sslmode", "ssl-mode"]) {
             Some(mode) => ("sslmode", mode.to_owned()),
@@ -117,56 +125,55 @@ impl Sources<'_> {
                 None => return Ok(None),
             },
         };
-        let refused = |_| format!("{from} is '{mode}', expected {MODES}");
-        mode.parse().map(Some).map_err(refused)
+        let invalid = |_| format!("invalid {from} '{mode}': expected {MODES}");
+        mode.parse().map(Some).map_err(invalid)
     }
 }
 
 impl Tls {
-    /// Reads what is asked for; gives the options with the same said to the driver.
+    /// Reads the settings, and returns the driver's options with the same settings.
     ///
     /// # Errors
-    ///
-    /// A sentence, when what is asked for cannot be kept or does not go together.
-    pub(super) fn of(
+    /// A message, if a setting is invalid or unsupported, or contradicts another.
+    pub(super) fn from_sources(
         mut options: PgConnectOptions,
         sources: &Sources<'_>,
     ) -> Result<(PgConnectOptions, Tls), String> {
-        sources.refuse_what_is_not_kept()?;
-        let asked = sources.mode()?;
+        sources.refuse_unsupported()?;
+        let configured = sources.mode()?;
         let host = options.get_host().to_owned();
         if options.get_socket().is_some() || host.starts_with('/') {
-            // A socket in the file system needs none, and PostgreSQL has none for it.
+            // PostgreSQL has no TLS on a Unix socket, which does not need it.
             let mode = PgSslMode::Disable;
             return Ok((options.ssl_mode(mode), Tls { mode, host, root: None, identity: None }));
         }
         let mut root = sources.pem(&ROOT);
-        let mut mode = asked.unwrap_or(PgSslMode::Prefer);
+        let mut mode = configured.unwrap_or(PgSslMode::Prefer);
         if root.as_ref().is_some_and(|root| root.path == Path::new("system")) {
             root = None;
-            match asked {
+            match configured {
                 None => mode = PgSslMode::VerifyFull,
                 Some(PgSslMode::VerifyFull) => {}
                 Some(_) => {
                     return Err(
-                        "sslrootcert=system needs sslmode=verify-full: anybody can have a \
-                                certificate of a public authority for another name"
+                        "sslrootcert=system needs sslmode=verify-full: a public authority signs \
+                         certificates for any name that its customer owns"
                             .into(),
                     );
                 }
             }
         }
         mode = match mode {
-            // The driver would take it for `disable`. This is safer, and suits the same servers.
+            // The driver treats `allow` as `disable`. `prefer` is safer and works with the same servers.
             PgSslMode::Allow => PgSslMode::Prefer,
-            // Whoever names an authority wants it asked: so it is in libpq.
+            // As in libpq, a named authority is checked.
             PgSslMode::Require if root.is_some() => PgSslMode::VerifyCa,
             mode => mode,
         };
         let identity = match (sources.pem(&CERTIFICATE), sources.pem(&KEY)) {
             (Some(certificate), Some(key)) => Some((certificate, key)),
             (None, None) => {
-                // The driver would look for a file without a name.
+                // For an empty variable the driver would open a file without a name.
                 for name in [CERTIFICATE.variable, KEY.variable] {
                     if (sources.variable)(name).is_some() {
                         return Err(format!("{name} is set and empty: unset it"));
@@ -174,13 +181,13 @@ impl Tls {
                 }
                 None
             }
-            (Some(one), None) => return Err(alone(&one, "sslkey")),
-            (None, Some(one)) => return Err(alone(&one, "sslcert")),
+            (Some(one), None) => return Err(incomplete(&one, "sslkey")),
+            (None, Some(one)) => return Err(incomplete(&one, "sslcert")),
         };
         options = options.ssl_mode(mode);
         options = match &root {
             Some(root) => options.ssl_root_cert(&root.path),
-            None => options.ssl_root_cert_from_pem(Vec::new()), // the system's alone
+            None => options.ssl_root_cert_from_pem(Vec::new()), // only the system's authorities
         };
         if let Some((certificate, key)) = &identity {
             options = options.ssl_client_cert(&certificate.path).ssl_client_key(&key.path);
@@ -188,17 +195,17 @@ impl Tls {
         Ok((options, Tls { mode, host, root, identity }))
     }
 
-    /// Whether a connection without TLS is an error.
+    /// Returns whether a connection without TLS is an error.
     fn is_required(&self) -> bool {
         !matches!(self.mode, PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer)
     }
 
-    /// Whether the server's certificate is held against authorities.
+    /// Returns whether the server's certificate is checked.
     fn verifies(&self) -> bool {
         matches!(self.mode, PgSslMode::VerifyCa | PgSslMode::VerifyFull)
     }
 
-    /// As in a URL.
+    /// Returns the mode as written in a URL.
     fn mode_name(&self) -> &'static str {
         match self.mode {
             PgSslMode::Disable => "disable",
@@ -211,10 +218,116 @@ impl Tls {
     }
 }
 
-fn alone(one: &Pem, other: &str) -> String {
+fn incomplete(one: &Pem, other: &str) -> String {
     let Pem { setting, path } = one;
     format!("{setting} is '{}' and there is no {other}: give both, or neither", path.display())
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    fn read(
+        parameters: &[(&str, &str)],
+        variables: &[(&str, &str)],
+    ) -> Result<(PgConnectOptions, Tls), String> {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        let parameters = Parameters(parameters.iter().map(own).collect());
+        let variables: Vec<_> = variables.iter().map(own).collect();
+        let variable = |name: &str| {
+            variables.iter().find(|(it, _)| it == name).map(|(_, value)| value.clone())
+        };
+        let options = PgConnectOptions::new_without_pgpass().host("db.example");
+        Tls::from_sources(options, &Sources { parameters: &parameters, variable: &variable })
+    }
+
+    fn mode(parameters: &[(&str, &str)], variables: &[(&str, &str)]) -> &'static str {
+        let (options, tls) = read(parameters, variables).unwrap();
+        assert_eq!(format!("{:?}", options.get_ssl_mode()), format!("{:?}", tls.mode));
+        tls.mode_name()
+    }
+
+    #[test]
+    fn the_mode_comes_from_the_url_or_else_from_the_environment() {
+        assert_eq!(mode(&[], &[]), "prefer");
+        assert_eq!(mode(&[("sslmode", "allow")], &[]), "prefer");
+        assert_eq!(mode(&[("sslmode", "disable")], &[("PGSSLMODE", "require")]), "disable");
+        assert_eq!(mode(&[], &[("PGSSLMODE", "verify-full")]), "verify-full");
+        assert_eq!(mode(&[], &[("PGSSLMODE", "")]), "prefer");
+        let error = read(&[], &[("PGSSLMODE", "verify_full")]).unwrap_err();
+        assert!(error.contains("invalid PGSSLMODE 'verify_full': expected disable"), "{error}");
+    }
+
+    #[test]
+    fn a_named_authority_is_checked() {
+        let authority = ("sslrootcert", "/ca.pem");
+        assert_eq!(mode(&[("sslmode", "require"), authority], &[]), "verify-ca");
+        let variables = [("PGSSLMODE", "require"), ("PGSSLROOTCERT", "/ca.pem")];
+        assert_eq!(mode(&[], &variables), "verify-ca");
+        assert_eq!(mode(&[("sslmode", "prefer"), authority], &[]), "prefer");
+        let system = ("sslrootcert", "system");
+        assert_eq!(mode(&[system], &[]), "verify-full");
+        let error = read(&[system, ("sslmode", "require")], &[]).unwrap_err();
+        assert!(error.contains("needs sslmode=verify-full"), "{error}");
+    }
+
+    #[test]
+    fn the_default_files_are_those_of_libpq() {
+        let home = tempfile::tempdir().unwrap();
+        let usual = home.path().join(DEFAULT_DIRECTORY);
+        std::fs::create_dir(&usual).unwrap();
+        for name in ["root.crt", "postgresql.crt", "postgresql.key"] {
+            std::fs::write(usual.join(name), "").unwrap();
+        }
+        let home = home.path().to_str().unwrap();
+        let (_, tls) = read(&[("sslmode", "require")], &[("HOME", home)]).unwrap();
+        assert_eq!(tls.mode_name(), "verify-ca");
+        assert_eq!(tls.root.unwrap().path, usual.join("root.crt"));
+        let (certificate, key) = tls.identity.unwrap();
+        assert_eq!(certificate.path, usual.join("postgresql.crt"));
+        assert_eq!(key.path, usual.join("postgresql.key"));
+        let (_, tls) = read(&[("sslrootcert", "/ca.pem")], &[("HOME", home)]).unwrap();
+        assert_eq!(tls.root, Some(Pem { setting: "sslrootcert", path: "/ca.pem".into() }));
+    }
+
+    #[test]
+    fn a_unix_socket_needs_no_tls() {
+        let parameters = Parameters::read("sslmode=verify-full").unwrap();
+        let none = Sources { parameters: &parameters, variable: &|_| None };
+        for options in [
+            PgConnectOptions::new_without_pgpass().socket("/run/postgresql"),
+            PgConnectOptions::new_without_pgpass().host("/run/postgresql"),
+        ] {
+            let (_, tls) = Tls::from_sources(options, &none).unwrap();
+            assert_eq!(tls.mode_name(), "disable");
+        }
+    }
+
+    #[test]
+    fn unsupported_settings_are_refused_by_name() {
+        for (parameters, variables, words) in [
+            (&[][..], &[("PGSSLCRL", "/crl.pem")][..], "PGSSLCRL is '/crl.pem'"),
+            (&[], &[("PGSSLCERT", "")], "PGSSLCERT is set and empty: unset it"),
+            (&[], &[("PGCHANNELBINDING", "require")], "unset it"),
+            (&[("sslcert", "/me.crt")], &[], "sslcert is '/me.crt' and there is no sslkey"),
+            (&[], &[("PGSSLKEY", "/me.key")], "PGSSLKEY is '/me.key' and there is no sslcert"),
+        ] {
+            let error = read(parameters, variables).unwrap_err();
+            assert!(error.contains(words), "{error}");
+        }
+        for (query, words) in [
+            ("sslcrl=/crl.pem", "unknown parameter 'sslcrl'"),
+            ("sslmod=s3cret", "unknown parameter 'sslmod'"),
+            ("sslpassword=s3cret", "without a passphrase"),
+            ("channel_binding=require", "use sslmode=verify-full"),
+            ("s3cret@db/name", "write / ? # @ in a password"),
+        ] {
+            let error = Parameters::read(query).unwrap_err();
+            assert!(error.contains(words), "{error}");
+            assert!(!error.contains("s3cret"), "{error}");
+        }
+        let taken = "channel_binding=prefer&connect_timeout=5&options[jit]=off&sslmode=require#x";
+        let taken = Parameters::read(taken).unwrap().for_driver();
+        assert_eq!(taken, "options%5Bjit%5D=off");
+    }
+}

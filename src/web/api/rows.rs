@@ -1,43 +1,44 @@
-//! Lists of rows, and one row.
+//! Pages of rows, and single rows.
 
 use std::time::Duration;
 
 use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
-use super::ask::{Answer, Asked, Wrong, good, written};
+use super::{ApiError, ApiResult, QueryString, format_cursor, json_answer};
 use crate::model::{Micros, moment};
 use crate::store::{
-    Cursor, Direction, Exported, Found, Page, Reader, StoreError, StoredRequest, StoredRow,
+    Cursor, Direction, Exported, FoundRow, Reader, RowPage, StoreError, StoredRequest, StoredRow,
 };
 use crate::web::PageState;
 
-/// How long somebody waits for one page; what was found by then is shown, and where to go on.
+/// How long one page is searched. The answer then has the rows found so far and a cursor to go on.
 const BUDGET: Duration = Duration::from_secs(2);
 
+/// Names in a query string that are not part of the filter.
 const OWN: [&str; 3] = ["limit", "before", "after"];
 
-/// `/api/log`: a page of `gunicorn_log`.
-pub(super) async fn log(State(state): State<PageState>, asked: Asked) -> Answer {
-    let (reader, direction) = (&state.reader, asked.direction()?);
-    let filter = asked.filter(reader, &OWN)?;
-    let page = reader.log_page(&filter, direction, asked.limit(100, 1000)?, BUDGET).await?;
-    good(paged(&page, direction, log_item, |row| row.timestamp))
+/// Answers `/api/log`: a page of `gunicorn_log`.
+pub(super) async fn log(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let (reader, direction) = (&state.reader, query.direction()?);
+    let filter = query.filter(reader, &OWN)?;
+    let page = reader.log_page(&filter, direction, query.limit(100, 1000)?, BUDGET).await?;
+    json_answer(paged(&page, direction, log_item, |row| row.timestamp))
 }
 
-/// `/api/requests`: a page of `request_log`.
-pub(super) async fn requests(State(state): State<PageState>, asked: Asked) -> Answer {
-    let (reader, direction) = (&state.reader, asked.direction()?);
-    let filter = asked.filter(reader, &OWN)?;
-    let page = reader.request_page(&filter, direction, asked.limit(100, 1000)?, BUDGET).await?;
-    good(paged(&page, direction, request_item, |row| row.line.timestamp))
+/// Answers `/api/requests`: a page of `request_log`.
+pub(super) async fn requests(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let (reader, direction) = (&state.reader, query.direction()?);
+    let filter = query.filter(reader, &OWN)?;
+    let page = reader.request_page(&filter, direction, query.limit(100, 1000)?, BUDGET).await?;
+    json_answer(paged(&page, direction, request_item, |row| row.line.timestamp))
 }
 
-/// A row of `gunicorn_log` as lists show it.
-pub(super) fn log_item(found: &Found<StoredRow>) -> Value {
+/// Returns a row of `gunicorn_log` as lists show it.
+pub(super) fn log_item(found: &FoundRow<StoredRow>) -> Value {
     let row = &found.row;
     json!({
-        "id": found.id.to_string(), // more than a browser's numbers hold
+        "id": found.id.to_string(), // JavaScript numbers are too small for it
         "timestamp": moment(row.timestamp),
         "method": row.method,
         "url": row.url,
@@ -51,7 +52,7 @@ pub(super) fn log_item(found: &Found<StoredRow>) -> Value {
     })
 }
 
-fn request_item(found: &Found<StoredRequest>) -> Value {
+fn request_item(found: &FoundRow<StoredRequest>) -> Value {
     let row = &found.row.line;
     json!({
         "id": found.id.to_string(),
@@ -65,15 +66,16 @@ fn request_item(found: &Found<StoredRequest>) -> Value {
     })
 }
 
+/// Returns a page with the cursors of the next older and newer ones.
 fn paged<T>(
-    page: &Page<T>,
+    page: &RowPage<T>,
     direction: Direction,
-    item: fn(&Found<T>) -> Value,
+    item: fn(&FoundRow<T>) -> Value,
     timestamp: fn(&T) -> Micros,
 ) -> Value {
-    let cursor = |found: &Found<T>| Cursor { timestamp: timestamp(&found.row), id: found.id };
+    let cursor = |found: &FoundRow<T>| Cursor { timestamp: timestamp(&found.row), id: found.id };
     let first = page.rows.first().map(cursor);
-    // Where the time was over, the next page begins behind what was searched, not at the last row.
+    // If the search ran out of time, the next page begins after the searched range, not at the last row.
     let edge = |id| page.searched_to.map(|timestamp| Cursor { timestamp, id });
     let (newer, older) = match direction {
         Direction::Older(before) => {
@@ -87,35 +89,40 @@ fn paged<T>(
     };
     json!({
         "rows": page.rows.iter().map(item).collect::<Vec<_>>(),
-        "older": older.map(written),
-        "newer": newer.map(written),
+        "older": older.map(format_cursor),
+        "newer": newer.map(format_cursor),
         "searched_to": page.searched_to.map(moment),
     })
 }
 
-/// `/api/log/ID`: all of one row of `gunicorn_log`.
-pub(super) async fn log_row(State(state): State<PageState>, Path(id): Path<String>) -> Answer {
-    let found = state.reader.log_row(number(&id)?).await?.ok_or_else(|| none(&id))?;
-    good(whole(&state.reader, &found).await?)
+/// Answers `/api/log/ID`: all columns of one row of `gunicorn_log`.
+pub(super) async fn log_row(State(state): State<PageState>, Path(id): Path<String>) -> ApiResult {
+    let found = state.reader.log_row(parse_id(&id)?).await?.ok_or_else(|| no_row(&id))?;
+    json_answer(whole(&state.reader, &found).await?)
 }
 
-/// `/api/requests/ID`: all of one row of `request_log`.
-pub(super) async fn request_row(State(state): State<PageState>, Path(id): Path<String>) -> Answer {
-    let found = state.reader.request_row(number(&id)?).await?.ok_or_else(|| none(&id))?;
-    good(whole(&state.reader, &found).await?)
+/// Answers `/api/requests/ID`: all columns of one row of `request_log`.
+pub(super) async fn request_row(
+    State(state): State<PageState>,
+    Path(id): Path<String>,
+) -> ApiResult {
+    let found = state.reader.request_row(parse_id(&id)?).await?.ok_or_else(|| no_row(&id))?;
+    json_answer(whole(&state.reader, &found).await?)
 }
 
-fn number(id: &str) -> Result<i64, Wrong> {
-    id.parse().map_err(|_| Wrong::request(format!("'{id}' is no number of a row")))
+fn parse_id(id: &str) -> Result<i64, ApiError> {
+    let invalid = |_| ApiError::bad_request(format!("invalid row '{id}': expected a number"));
+    id.parse().map_err(invalid)
 }
 
-fn none(id: &str) -> Wrong {
-    Wrong::missing(format!("there is no row {id}; it may be past the retention"))
+fn no_row(id: &str) -> ApiError {
+    ApiError::not_found(format!("no row {id}; it may be older than the retention"))
 }
 
-async fn whole<T>(reader: &Reader, found: &Found<T>) -> Result<Value, StoreError>
+/// Returns all columns of a row, with the path and server of its file.
+async fn whole<T>(reader: &Reader, found: &FoundRow<T>) -> Result<Value, StoreError>
 where
-    Found<T>: Exported,
+    FoundRow<T>: Exported,
 {
     let mut object = found.object();
     object.insert("id".into(), json!(found.id.to_string()));

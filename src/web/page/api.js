@@ -1,8 +1,8 @@
-// Asks the server, and lays out what there is to see while, and if, it does not answer.
+// Requests to the server, and what the page shows while an answer is missing or after an error.
 
 import { el, replace } from './dom.js';
 
-/** A JSON answer; an error holds a sentence for people. */
+/** Returns a JSON answer, or throws an error whose message is for people. */
 export async function get(path, query, signal) {
   let answer;
   try {
@@ -13,20 +13,20 @@ export async function get(path, query, signal) {
   }
   const text = await answer.text();
   if (answer.ok) return JSON.parse(text);
-  let said;
+  let message;
   try {
-    said = JSON.parse(text).error;
+    message = JSON.parse(text).error;
   } catch {
-    said = `The server answered ${answer.status} ${answer.statusText}`;
+    message = `The server answered ${answer.status} ${answer.statusText}`;
   }
-  const error = new Error(said);
+  const error = new Error(message);
   error.status = answer.status;
   throw error;
 }
 
 /**
- * Fills a place with what was asked for. What stood there stays, dimmed, until the answer comes, so
- * nothing jumps; an error takes its place, or that of `trouble`, together with a way to try again.
+ * Shows the answer to a request in `place`. The old content stays, dimmed, until the answer comes,
+ * so that the layout does not jump. An error replaces the content of `trouble`, with a retry button.
  */
 export async function load(place, signal, ask, show, trouble = place) {
   const done = () => {
@@ -51,17 +51,17 @@ export async function load(place, signal, ask, show, trouble = place) {
 function failure(error, retry) {
   const wrong = error.status === 400;
   return el('div', { class: 'message error', role: 'alert' },
-    el('p', { class: 'said' }, wrong ? 'This filter cannot be read' : 'This could not be loaded'),
+    el('p', { class: 'title' }, wrong ? 'This filter cannot be read' : 'This could not be loaded'),
     el('p', {}, error.message),
     wrong ? null : el('button', { type: 'button', onclick: retry }, 'Try again'));
 }
 
-/** Why there is nothing, and what may be done about it. */
+/** Returns a message that there is nothing to show, why, and what to do. */
 export function nothing(title, ...more) {
-  return el('div', { class: 'message empty' }, el('p', { class: 'said' }, title), ...more);
+  return el('div', { class: 'message empty' }, el('p', { class: 'title' }, title), ...more);
 }
 
-/** Runs again and again while the page is looked at, until the signal ends it. */
+/** Calls `run` at intervals while the page is visible, until the signal aborts. */
 export function repeat(every, signal, run) {
   const timer = setInterval(() => { if (!document.hidden) run(); }, every);
   signal.addEventListener('abort', () => clearInterval(timer));

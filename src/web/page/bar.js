@@ -1,5 +1,5 @@
-// The bar above each view: the range of time and the filter. It shows what the address says, and
-// changes go to the address first, so the two cannot differ.
+// The bar above each view: time range and filter. It shows the state in the page's address. Changes
+// go to the address first, so the bar and the address cannot differ.
 
 import { el } from './dom.js';
 import { FIELDS, RANGES, bounds, filtered, go, moved, read, unfiltered, wider } from './filter.js';
@@ -36,7 +36,7 @@ export function start() {
     event.preventDefault();
     apply();
   });
-  // A field that is left, or emptied by its cross, counts as well as Enter.
+  // Leaving a field, or emptying it with its clear button, applies the filter as Enter does.
   form.addEventListener('change', apply);
   form.addEventListener('search', apply);
   form.querySelector('.filters').addEventListener('click', (event) => {
@@ -95,11 +95,11 @@ function startCustom() {
   });
 }
 
-/** Shows a state. */
+/** Updates the bar to a state. */
 export function show(state) {
   for (const field of FIELDS) {
     const value = state[field] ?? '';
-    // Not while it is written: the answer to an earlier change would take away the next letter.
+    // Only if it differs: while a person types, an earlier change must not remove the next letter.
     if (inputs[field].value.trim() !== value) inputs[field].value = value;
     inputs[field].classList.toggle('set', value !== '');
   }

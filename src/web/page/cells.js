@@ -1,10 +1,10 @@
-// Cells of a list of lines: values that lead to more of their kind, times, and statuses.
+// Cells of a list of lines: values that link to a narrower filter, times and status codes.
 
 import { el, visible } from './dom.js';
 import { address } from './filter.js';
 import { fraction, moment, seconds, stamp } from './format.js';
 
-/** A value that narrows the filter to itself. The keyboard finds the same among a row's details. */
+/** Returns a link that narrows the filter to a value. A row's details have the same for keyboards. */
 export function pick(state, field, value, text = value) {
   if (value === null || value === undefined || value === '') return el('span', { class: 'none' }, '–');
   return el('a', { href: address(state, { [field]: String(value) }), tabindex: -1, title: visible(text) }, visible(text));

@@ -1,4 +1,4 @@
-// One chart: stacked bars or lines over time, drawn as SVG in as few paths as there are series.
+// One chart: stacked bars or lines over time, drawn as SVG with one path for each series.
 
 import { el, replace, svg } from './dom.js';
 import { moment } from './format.js';
@@ -10,7 +10,7 @@ const TOP = 8;
 const BOTTOM = 22;
 
 export class Chart {
-  /** `spec`: title, kind (bars or lines), series, format, and how a point and the totals are read. */
+  /** `spec`: title, kind (bars or lines), series, format, and functions that read a point and totals. */
   constructor(figure, spec) {
     this.spec = spec;
     this.unit = el('span', { class: 'unit' });
@@ -79,20 +79,20 @@ export class Chart {
     return this.bottom - part * (this.bottom - TOP);
   }
 
-  /** Where slot `at` begins and ends. */
+  /** Returns where slot `at` begins and ends, in pixels. */
   place(at) {
     const t = this.data.start + at * this.data.step;
     return [this.x(t), this.x(t + this.data.step)];
   }
 
-  /** The slot under a position in the plot. */
+  /** Returns the slot at a position in the plot. */
   slotAt(x) {
     const { from, to, start, step, list } = this.data;
     const t = from + ((x - LEFT) / (this.right - LEFT)) * (to - from);
     return Math.min(list.length - 1, Math.max(0, Math.floor((t - start) / step)));
   }
 
-  /** Shows the values of a slot, or without one those of the whole range. */
+  /** Shows the values of a slot; without one, those of the whole range. */
   mark(at) {
     const point = at === null ? this.total : this.data.list[at];
     this.time.textContent = at === null ? '' : moment(this.data.start + at * this.data.step);
@@ -119,7 +119,7 @@ function top(spec, point) {
   return spec.kind === 'bars' ? values.reduce((sum, n) => sum + n, 0) : Math.max(...values);
 }
 
-// A median of milliseconds and a slowest of seconds are both read only where each tenfold is as high.
+// A logarithmic scale: a median of milliseconds and a maximum of seconds are both readable.
 function decades(spec, list) {
   const values = list.flatMap((point) => (point ? spec.series.map((series) => series.value(point)) : [])).filter((n) => n > 0);
   if (!values.length) return [1000, 10000];
@@ -135,7 +135,7 @@ function swatch(kind, { style, pattern }) {
   return svg('svg', { width: 14, height: 12, class: 'swatch', 'aria-hidden': 'true' }, shape);
 }
 
-// The first series stands on the ground, where heights compare best: that is for the errors.
+// The first series is at the bottom, where heights compare best. It is for the errors.
 function bars(chart) {
   const { list } = chart.data;
   const floors = new Array(list.length).fill(chart.bottom);
@@ -146,7 +146,7 @@ function bars(chart) {
       if (!n) return;
       const [left, right] = chart.place(at);
       const gap = right - left > 5 ? 1 : 0;
-      // One error among a million requests must be seen as well.
+      // One error among a million requests must be visible.
       const tall = Math.max(1.5, chart.bottom - chart.y(n));
       floors[at] -= tall;
       d += `M${left.toFixed(1)} ${floors[at].toFixed(1)}h${Math.max(1, right - left - gap).toFixed(1)}v${tall.toFixed(1)}H${left.toFixed(1)}z`;
@@ -164,7 +164,7 @@ function lines(chart) {
       if (n !== null) {
         const [left, right] = chart.place(at);
         const [x, y] = [((left + right) / 2).toFixed(1), chart.y(n).toFixed(1)];
-        // A line of no length is drawn as a dot by its round ends: a value alone is seen, too.
+        // A line without length is a dot because of its round ends, so a single value is visible.
         d += open ? `L${x} ${y}` : `M${x} ${y}h0`;
       }
       open = n !== null;

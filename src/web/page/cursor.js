@@ -1,7 +1,7 @@
-// One cursor for all charts: what is under the mouse, or the keyboard, in one of them is shown in
-// each. Dragging, or Shift with the arrows, selects a stretch.
+// One cursor for all charts: each chart shows the values at the position of the mouse or keyboard in
+// one of them. Dragging, or Shift with the arrow keys, selects a range.
 
-/** `on`: zoom(from, to), out(), open(from, to) and said(index), with slots. */
+/** `on`: zoom(from, to), out(), open(at) and moved(at, anchor), with numbers of slots. */
 export function connect(charts, on) {
   let at = null;
   let anchor = null;
@@ -36,7 +36,7 @@ export function connect(charts, on) {
       if (event.shiftKey && anchor === null) anchor = at ?? Math.min(last, Math.max(0, steps[event.key]));
       move(steps[event.key]);
       select(event.shiftKey ? anchor : null);
-      on.said(at, anchor);
+      on.moved(at, anchor);
     } else if (event.key === 'Enter' && at !== null) {
       if (anchor === null) on.open(at);
       else zoom();
@@ -65,7 +65,7 @@ export function connect(charts, on) {
     plot.addEventListener('pointermove', (event) => {
       if (!length()) return;
       move(slot(event));
-      // A hand is not quite still when it clicks.
+      // A click may move the mouse by a few pixels.
       if (drag && (anchor !== null || Math.abs(event.clientX - drag.x) > 4)) {
         select(anchor ?? chart.slotAt(drag.x - plot.getBoundingClientRect().left));
       }
@@ -80,7 +80,7 @@ export function connect(charts, on) {
   }
 
   return {
-    /** The slots are others now. */
+    /** Clears the cursor and the selection after new data, whose slots differ. */
     reset() {
       if (drag) return;
       select(null);

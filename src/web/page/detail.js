@@ -1,11 +1,11 @@
-// All that is stored of one line. What is an address, a user or a URL leads on to its other lines.
+// All stored columns of one line. Addresses, users and URLs link to their other lines.
 
 import { block, el, pretty, visible } from './dom.js';
 import { address } from './filter.js';
 
 /**
- * `facts`: [key, label, field of the filter or a function that writes the value]; `blocks`: columns
- * of [key, label]. Columns that neither names are shown as well, since none should go unseen.
+ * `facts`: [key, label, field of the filter or a function that formats the value]; `blocks`: lists
+ * of [key, label]. Columns in neither of them are shown, too, so that every column is visible.
  */
 export function detail(row, state, { facts, blocks }) {
   const known = new Set([...facts, ...blocks.flat()].map(([key]) => key));
@@ -33,7 +33,7 @@ function fact(row, state, key, use) {
 }
 
 function shown(label, value) {
-  // Headers and the like are short values by name: a list reads better than braces.
+  // An object of short values, such as headers, is shown as a list.
   const flat = typeof value === 'object' && !Array.isArray(value) && Object.values(value).every((it) => typeof it !== 'object' || it === null);
   const text = flat ? null : pretty(value);
   return el('section', { class: 'block' }, el('h3', {}, label, text !== null && text !== value && typeof value === 'string' ? el('span', { class: 'unit' }, ' JSON') : null),

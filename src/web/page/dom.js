@@ -1,9 +1,9 @@
-// Makes elements. Every value of a log is hostile, so data only ever becomes a text node or an
-// attribute that cannot run anything; nothing in this page parses HTML.
+// Creates elements. A log's values may be hostile, so data becomes only text nodes, or attributes that
+// cannot run a script. Nothing in this page parses HTML.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
-/** An element with attributes, listeners (`onclick: f`) and children; strings become text. */
+/** Creates an element with attributes, listeners (`onclick: f`) and children; strings become text. */
 export function el(name, attributes = {}, ...children) {
   return fill(document.createElement(name), attributes, children);
 }
@@ -22,7 +22,7 @@ function fill(node, attributes, children) {
   return node;
 }
 
-/** Puts children in place of what a node holds; who had the focus in there gets it nearby. */
+/** Replaces a node's children. If one of them had the focus, an element nearby gets it. */
 export function replace(node, ...children) {
   const focused = node.contains(document.activeElement) && document.activeElement !== node;
   const key = focused ? document.activeElement.dataset.key : undefined;
@@ -33,15 +33,15 @@ export function replace(node, ...children) {
   place?.focus({ preventScroll: true });
 }
 
-// What a terminal or a browser would not show, or would let rearrange the text around it.
+// Characters that are invisible, or change the order of the text around them.
 const UNSEEN = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
 
-/** Text with control characters and turns of direction made visible. */
+/** Returns text whose control characters and direction marks are visible. */
 export function visible(text) {
   return String(text).replace(UNSEEN, picture);
 }
 
-/** The same for blocks, where line breaks and tabs are the layout. */
+/** Returns the same for blocks of text, with line breaks and tabs kept. */
 export function block(text) {
   return String(text).replace(UNSEEN, (char) => (char === '\n' || char === '\t' ? char : picture(char)));
 }
@@ -51,7 +51,7 @@ function picture(char) {
   return code < 32 ? String.fromCodePoint(0x2400 + code) : `\\u${code.toString(16).padStart(4, '0')}`;
 }
 
-/** A JSON value laid out over lines; text that holds JSON too, such as a body. */
+/** Returns a JSON value, or a text that contains JSON (such as a body), laid out over lines. */
 export function pretty(value) {
   if (typeof value === 'string') {
     try {
@@ -65,12 +65,12 @@ export function pretty(value) {
   return JSON.stringify(value, null, 2);
 }
 
-// A number that this language cannot hold would be shown as another one.
+// A number that JavaScript cannot represent would be shown as another one.
 function exact(text) {
   return !/(?<!["\w.])-?\d{16,}/.test(text);
 }
 
-/** Says something to those who listen instead of looking. */
+/** Announces a text to screen readers. */
 export function announce(text) {
   document.getElementById('announcer').textContent = text;
 }

@@ -1,4 +1,4 @@
-// What is followed and how far: files, what became of their lines, and the sweep of old rows.
+// The files view: followed files with their offsets and counts of lines, and the last sweep.
 
 import { get, load, nothing, repeat } from './api.js';
 import { el, replace, visible } from './dom.js';

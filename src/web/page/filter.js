@@ -1,5 +1,5 @@
-// The state of the page is its address: view, range, filter, place in the list. Whoever opens the
-// same address sees the same, and the browser's back button is the way back.
+// The page's state is in its address: view, range, filter and position in the list. The same address
+// shows the same page, and the browser's back button restores the state before.
 
 export const FIELDS = ['text', 'url', 'code', 'method', 'address', 'user', 'host', 'server', 'agent'];
 export const RANGES = ['15m', '1h', '6h', '24h', '7d', '30d', '120d'];
@@ -20,12 +20,12 @@ export function read(search = location.search) {
   return state;
 }
 
-/** The address of a state with some changes; what the changes make senseless is left out. */
+/** Returns the address of a state with some changes, without keys that these changes invalidate. */
 export function address(state, changes = {}) {
   const next = { ...state, ...changes };
   const drop = (keys) => keys.forEach((key) => { if (!(key in changes)) delete next[key]; });
   const changed = (keys) => keys.some((key) => key in changes && changes[key] !== state[key]);
-  // A place in one list is none in another.
+  // A position in one list is not valid in another.
   if (changed(['view', ...RANGE, ...FIELDS, 'file', 'live'])) drop(PLACE);
   if (changed(['view'])) drop(['file', 'live']);
   if (changed(['before', 'after'])) drop(['before', 'after', 'row', 'live']);
@@ -36,7 +36,7 @@ export function address(state, changes = {}) {
   return `?${query}`;
 }
 
-/** Goes to a state; `again` writes over the current entry of the history. */
+/** Goes to a state; `again` replaces the current entry of the history. */
 export function go(changes, { again = false } = {}) {
   visit(address(read(), changes), again);
 }
@@ -47,7 +47,7 @@ export function visit(href, again = false) {
   dispatchEvent(new Event('state'));
 }
 
-/** What the server is asked with: range and filter, and the further keys given. */
+/** Returns the query for the server: range, filter, and the given keys. */
 export function query(state, keys = FIELDS, more = {}) {
   const asked = new URLSearchParams();
   for (const key of [...RANGE, ...keys]) if (state[key]) asked.set(key, state[key]);
@@ -55,7 +55,7 @@ export function query(state, keys = FIELDS, more = {}) {
   return asked;
 }
 
-/** The range in milliseconds, or null if the address holds none that can be read. */
+/** Returns the range in milliseconds, or null if the address has no valid one. */
 export function bounds(state, now = Date.now()) {
   const to = state.to ? Date.parse(state.to) : now;
   const age = /^(\d+)([smhdw])$/.exec(state.from);
@@ -65,10 +65,10 @@ export function bounds(state, now = Date.now()) {
 
 const at = (ms) => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
-/** The changes that show a stretch of time. */
+/** Returns the changes that show a time range. */
 export const stretch = (from, to) => ({ from: at(from), to: at(to) });
 
-/** The changes that show as much again on both sides, but nothing that is yet to come. */
+/** Returns the changes that extend the range by its length on both sides, but not into the future. */
 export function wider(state, now = Date.now()) {
   const { from, to } = bounds(state, now);
   const half = (to - from) / 2;
@@ -76,7 +76,7 @@ export function wider(state, now = Date.now()) {
   return stretch(end - (to - from) * 2, end);
 }
 
-/** The changes that move the range by its own length, back (-1) or on (1). */
+/** Returns the changes that move the range by its own length, back (-1) or on (1). */
 export function moved(state, way, now = Date.now()) {
   const { from, to } = bounds(state, now);
   const end = Math.min(to + way * (to - from), now);

@@ -1,4 +1,4 @@
-// The lines of Gunicorn's access log: as a list to page through, or live, as they come.
+// The log view: lines of Gunicorn's access log, in pages or live.
 
 import { load } from './api.js';
 import { pick, status, when } from './cells.js';
@@ -33,7 +33,7 @@ export const COLUMNS = [
 ];
 
 let rows;
-let before; // the state whose rows stand there now, if all of them do
+let before; // the state whose rows are all shown, if any
 
 export function start(section) {
   rows = new Rows(section, {
@@ -46,7 +46,7 @@ export function start(section) {
 export async function show(state, signal) {
   const paused = before && !state.live && address(before, { live: undefined }) === address(state);
   if (paused) {
-    // Who pauses wants to read what stands there: it is not loaded anew under their eyes.
+    // After a pause the shown lines stay for reading: they are not loaded again.
     rows.frame(state, signal);
     rows.page({ ...rows.answer, rows: rows.shown() });
     for (const link of rows.place.querySelectorAll('a')) {
@@ -65,9 +65,9 @@ export async function show(state, signal) {
   const opened = () => load(rows.place, signal, () => rows.ask(state, signal, []), fresh);
   const tail = new Tail(query(state), {
     opened,
-    came: add,
+    received: add,
     lost: (reason = 'The connection is lost; trying again…') => {
-      // A filter that is refused ends the connection without a word; an answer has one.
+      // For an invalid filter the event stream ends without a message. A list request returns one.
       if (rows.place.classList.contains('loading')) opened();
       rows.status.textContent = reason;
     },
@@ -77,7 +77,7 @@ export async function show(state, signal) {
 
 let early = [];
 
-// Lines may come before the page that they are put on top of; and some of them are on it already.
+// New lines may arrive before the first page of rows, which may already contain some of them.
 function fresh(answer) {
   rows.answer = answer;
   rows.draw(answer);
@@ -102,7 +102,7 @@ function add(list, skipped) {
   for (const entry of entries.slice(KEPT)) {
     if (entry.nextElementSibling?.matches('.more')) entry.nextElementSibling.remove();
     entry.remove();
-    before = undefined; // what is below is no longer all that was loaded
+    before = undefined; // older rows were removed, so the page is incomplete
   }
   rows.status.textContent = `Live: ${count(Math.min(entries.length, KEPT))} lines, newest first`;
 }

@@ -1,4 +1,4 @@
-// Puts the view that the address names on the page, and keeps it so while the address changes.
+// Shows the view that the page's address names, at the start and after each change.
 
 import * as bar from './bar.js';
 import { announce } from './dom.js';
@@ -17,7 +17,7 @@ let running = new AbortController();
 let shown;
 
 function route() {
-  // What was asked for before would come too late; a live view ends as well.
+  // Cancels requests of the earlier state and ends a live view.
   running.abort();
   running = new AbortController();
   const state = read();
@@ -46,18 +46,18 @@ function route() {
   VIEWS[state.view].show(state, running.signal);
 }
 
-// Links of the page change its address without loading it anew; all else is the browser's.
+// Links within the page change its address without a reload. The browser handles all other links.
 document.addEventListener('click', (event) => {
   const link = event.target.closest('a[href^="?"]');
   if (!link || event.defaultPrevented || event.button !== 0 || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
   event.preventDefault();
-  if (String(getSelection())) return; // who marks a value to copy it does not mean the link
+  if (String(getSelection())) return; // the click selects text to copy, it does not follow the link
   visit(link.getAttribute('href'));
 });
 
 live.addEventListener('click', () => {
   const on = live.getAttribute('aria-pressed') !== 'true';
-  // Live means now: a range that has ended could not show anything new.
+  // A range with an end in the past has no new lines, so a live view needs a range up to now.
   const now = on && read().to ? { from: '15m', to: undefined } : {};
   go({ ...now, live: on ? '1' : undefined });
   announce(on ? 'Live: new requests are shown as they come' : 'Paused');

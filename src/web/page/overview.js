@@ -1,4 +1,4 @@
-// How much, how well, how fast: numbers and charts over a range, from counts by the minute.
+// The overview: numbers and charts of traffic, errors and durations, from counts by minute and hour.
 
 import { get, load, repeat } from './api.js';
 import { Chart } from './chart.js';
@@ -10,7 +10,7 @@ import { table } from './points.js';
 import { slots } from './scale.js';
 import * as tops from './top.js';
 
-// As the server orders them: 1xx 2xx 3xx 4xx 5xx other.
+// In the server's order: 1xx 2xx 3xx 4xx 5xx other.
 const sum = (rows) => rows.reduce((total, n) => total + n, 0);
 const share = (n) => (point) => (sum(point.rows) ? point.rows[n] / sum(point.rows) : null);
 
@@ -55,7 +55,7 @@ export function start(place) {
     zoom: (from, to) => go(times(from, to)),
     out: () => go(wider(read())),
     open: (at) => go({ view: 'log', ...times(at, at) }),
-    said: (at, anchor) => announce(sentence(at, anchor)),
+    moved: (at, anchor) => announce(sentence(at, anchor)),
   });
   tops.start(place.querySelector('.tops'));
 }

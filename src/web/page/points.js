@@ -1,9 +1,9 @@
-// What the charts show, in words and numbers.
+// The charts' values as text.
 
 import { el } from './dom.js';
 import { count, moment } from './format.js';
 
-/** All points as a table, for those who cannot see the charts. */
+/** Returns all points as a table, for screen readers. */
 export function table(data, columns, unit) {
   const rows = [];
   data.list.forEach((point, at) => {

@@ -1,4 +1,4 @@
-// Lines that became no row: the reason, and the line itself.
+// Rejected lines: the reason and the line itself.
 
 import { get, load, nothing } from './api.js';
 import { el, replace, visible } from './dom.js';

@@ -1,4 +1,4 @@
-// Request logs, as an application writes them: with headers and bodies.
+// The requests view: an application's own request logs, with headers and bodies.
 
 import { repeat } from './api.js';
 import { pick, status, when } from './cells.js';

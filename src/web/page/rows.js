@@ -1,5 +1,5 @@
-// A list of log lines, newest first: one page of it, the way to the next, and the details of a row.
-// The log and the request logs are both shown by it; `kind` says what differs.
+// A list of lines, newest first: one page, links to the next, and the details of a row. The log view
+// and the requests view both use it; `kind` contains the differences.
 
 import { get, load, nothing } from './api.js';
 import { el, replace, visible } from './dom.js';
@@ -10,7 +10,7 @@ const LIMIT = 100;
 const PLACE = ['before', 'after'];
 
 export class Rows {
-  /** `kind`: path, title, columns, detail(row, state), empty() and what the export is asked for. */
+  /** `kind`: path, title, columns, detail(row, state), empty(), and the parameters of the export. */
   constructor(section, kind) {
     this.kind = kind;
     this.status = el('p', { class: 'status' });
@@ -26,7 +26,7 @@ export class Rows {
     this.place.addEventListener('keydown', (event) => this.key(event));
   }
 
-  /** Prepares the tools around the list, which need no answer. */
+  /** Prepares the controls around the list, which need no answer of the server. */
   frame(state, signal) {
     Object.assign(this, { state, signal });
     const file = (format) => `api/export?${query(state, undefined, { ...this.kind.exported, format })}`;
@@ -55,8 +55,8 @@ export class Rows {
     }
     const { columns } = this.kind;
     this.body = el('tbody', { role: 'rowgroup' }, rows.map((row) => this.row(row)));
-    // The roles are said outright, because on a narrow screen rows are laid out as cards, and a
-    // browser takes a table that is laid out otherwise for no table.
+    // The roles are explicit: on a narrow screen rows are laid out as cards, and a browser does not
+    // expose a table with another layout as a table.
     replace(this.place, el('table', { class: `entries ${this.kind.path}`, role: 'table' },
       el('caption', { class: 'hidden' }, `${this.kind.title}, newest first`),
       el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' },
@@ -90,7 +90,7 @@ export class Rows {
     const open = entry.querySelector('button').getAttribute('aria-expanded') === 'true';
     if (open) this.close(entry);
     else this.open(entry);
-    // The address names the row, so that a shared link opens it; each look is no step back, though.
+    // The address names the row, so that a shared link opens it. Opening a row adds no history entry.
     history.replaceState(null, '', address(read(), { row: open ? undefined : entry.dataset.id }));
     this.state = read();
   }
@@ -111,7 +111,7 @@ export class Rows {
     entry.nextElementSibling.remove();
   }
 
-  /** The row that the address names, if it is not on this page of the list. */
+  /** Shows the row that the address names, if it is not on this page of the list. */
   alone() {
     const body = el('div', { class: 'detail loading' });
     this.details(this.state.row, body);
@@ -129,7 +129,7 @@ export class Rows {
     this.toggle(entry);
   }
 
-  // Up and down go from row to row, which is quicker than the tab key through their links.
+  // The up and down keys move from row to row, which is faster than Tab through their links.
   key(event) {
     const way = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (!way || !event.target.matches('td.open button')) return;

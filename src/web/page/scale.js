@@ -1,8 +1,8 @@
-// Where the lines of a grid go: round numbers, round times.
+// Positions of grid lines: round numbers and round times.
 
 import { ahead, clock, day, seconds } from './format.js';
 
-/** Round values from 0 to at least `max`. */
+/** Returns round values from 0 to at least `max`. */
 export function ticks(max, whole = false, about = 4) {
   if (!(max > 0)) return [0, 1];
   const raw = max / about;
@@ -22,7 +22,7 @@ const STEPS = [
   6 * HOUR, 12 * HOUR, DAY, 2 * DAY, 5 * DAY, 10 * DAY, 20 * DAY, 30 * DAY, 60 * DAY, 120 * DAY, 360 * DAY,
 ];
 
-/** Round times between two, on the clock that is shown, at most `about` of them. */
+/** Returns up to `about` round times of the shown time zone between two moments. */
 export function times(from, to, about) {
   const step = STEPS.find((size) => (to - from) / size <= about) ?? STEPS.at(-1);
   const offset = ahead(from);
@@ -34,7 +34,7 @@ export function times(from, to, about) {
   return marks;
 }
 
-/** The points of an answer, each in its place; a place without requests is empty. */
+/** Returns the points of an answer as a list of slots; a slot without requests is empty. */
 export function slots(answer) {
   const step = answer.step * 1000;
   const from = Date.parse(answer.from);

@@ -1,16 +1,16 @@
-// New lines as the server sends them. They are handed on a few times a second, however many come.
+// Receives new lines from the server, and passes them on a few times a second in groups.
 
-const EVERY = 250;
-const AGAIN = 3000;
+const FLUSH_MS = 250;
+const RECONNECT_MS = 3000;
 
 export class Tail {
-  /** `on`: opened() at each (re)connection, came(rows, skipped) oldest first, lost(reason). */
+  /** `on`: opened() at each (re)connection, received(rows, skipped) oldest first, lost(reason). */
   constructor(query, on) {
     this.address = `api/tail?${query}`;
     this.on = on;
     this.rows = [];
     this.skipped = false;
-    this.timer = setInterval(() => this.flush(), EVERY);
+    this.timer = setInterval(() => this.flush(), FLUSH_MS);
     this.connect();
   }
 
@@ -22,8 +22,8 @@ export class Tail {
     this.source.addEventListener('trouble', ({ data }) => this.on.lost(JSON.parse(data).error));
     this.source.addEventListener('error', () => {
       this.on.lost();
-      // The browser connects again by itself, unless it was refused.
-      if (this.source.readyState === EventSource.CLOSED) this.again = setTimeout(() => this.connect(), AGAIN);
+      // The browser reconnects by itself, except after an error status.
+      if (this.source.readyState === EventSource.CLOSED) this.again = setTimeout(() => this.connect(), RECONNECT_MS);
     });
   }
 
@@ -32,7 +32,7 @@ export class Tail {
     const { rows, skipped } = this;
     this.rows = [];
     this.skipped = false;
-    this.on.came(rows, skipped);
+    this.on.received(rows, skipped);
   }
 
   close() {

@@ -1,4 +1,5 @@
-// Lists of what is asked for most, by whom, and what is slow. Each entry narrows the filter to it.
+// Lists of the most frequent URLs, users and addresses, and of the slowest URLs. Each entry links to a
+// filter for it.
 
 import { get, load, nothing } from './api.js';
 import { el, replace, visible } from './dom.js';

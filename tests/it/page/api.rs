@@ -188,13 +188,13 @@ async fn what_makes_no_sense_is_quoted(place: Place) {
         ("/api/log?from=soon", 400, "from 'soon' is no moment"),
         ("/api/log?from=1h&to=2h", 400, "is not before the end of the range"),
         ("/api/log?user=a%00", 400, "it has a NUL character"),
-        ("/api/log?limit=0", 400, "limit '0' is no number from 1 to 1000"),
-        ("/api/log?before=x", 400, "before 'x' is no cursor"),
+        ("/api/log?limit=0", 400, "invalid limit '0': expected a number from 1 to 1000"),
+        ("/api/log?before=x", 400, "invalid before 'x': expected a cursor"),
         ("/api/log?usr=jo", 400, "usr 'jo' is no filter"),
-        ("/api/top?by=shoe", 400, "by 'shoe' is none of"),
-        ("/api/export?format=xml", 400, "format 'xml' is neither"),
-        ("/api/log/x", 400, "'x' is no number"),
-        ("/api/log/1", 404, "there is no row 1"),
+        ("/api/top?by=shoe", 400, "invalid by 'shoe': expected"),
+        ("/api/export?format=xml", 400, "invalid format 'xml': expected"),
+        ("/api/log/x", 400, "invalid row 'x'"),
+        ("/api/log/1", 404, "no row 1"),
     ] {
         let answer = site.get(path);
         assert_eq!(answer.status, status, "{path}: {}", answer.body);

@@ -149,12 +149,12 @@ async fn a_store_that_is_away_makes_it_unready_and_leaves_it_alive() {
     site.daemon.says("the store is away").await;
     let unready = site.get("/readyz");
     assert_eq!(unready.status, 503);
-    assert!(unready.body.contains("the store is away: PostgreSQL"), "{}", unready.body);
+    assert!(unready.body.contains("the store is unavailable: PostgreSQL"), "{}", unready.body);
     assert_eq!(site.get("/healthz").status, 200);
     assert!(checked(&[]).status.success());
     let refused = checked(&["--ready"]);
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && why.contains("the store is away"), "{why}");
+    assert!(refused.status.code() == Some(1) && why.contains("the store is unavailable"), "{why}");
     comes_to(&site, "store_up", 0.0).await;
     let waiting = lines("a", 10..30).len() as f64;
     comes_to(&site, "backlog_bytes", waiting).await;
@@ -195,7 +195,7 @@ async fn a_watched_place_that_is_gone_makes_it_unready() {
     comes_to(&site, "missing_paths", 1.0).await;
     let unready = site.get("/readyz");
     assert_eq!(unready.status, 503);
-    assert_eq!(unready.body, format!("{} is not there\n", bench.logs().display()));
+    assert_eq!(unready.body, format!("{} does not exist\n", bench.logs().display()));
     rename(&bench.aside("elsewhere"), &bench.logs());
     comes_to(&site, "missing_paths", 0.0).await;
     assert_eq!(site.get("/readyz").status, 200);

@@ -103,9 +103,9 @@ async fn files_that_are_missing_encrypted_open_to_others_or_no_pem_are_named() {
     let text = aside("text");
     std::fs::write(&text, "no PEM").unwrap();
     only_owner(&text);
-    let right = [&*named("sslkey", &text), "holds no PRIVATE KEY in PEM form"];
+    let right = [&*named("sslkey", &text), "contains no PRIVATE KEY in PEM form"];
     secure.refuses(&with(&me.certificate, &text), &[], &right);
-    let right = [&*named("sslcert", &text), "holds no CERTIFICATE in PEM form"];
+    let right = [&*named("sslcert", &text), "contains no CERTIFICATE in PEM form"];
     secure.refuses(&with(&text, &me.key), &[], &right);
     let right = format!("the key '{}' is not that of the certificate", you.key.display());
     secure.refuses(&with(&me.certificate, &you.key), &[], &[&right]);
@@ -113,7 +113,7 @@ async fn files_that_are_missing_encrypted_open_to_others_or_no_pem_are_named() {
 
     for (parameters, words) in [
         ("sslcert=/me.crt", "there is no sslkey: give both, or neither"),
-        ("sslmod=require", "'sslmod' is no parameter"),
+        ("sslmod=require", "unknown parameter 'sslmod'"),
         ("sslpassword=right-pa55", "sslpassword is not supported"),
         ("sslmode=required", "sslmode"),
     ] {

@@ -1,4 +1,4 @@
-"""The client's address, from what server and proxies tell."""
+"""Finds the client's address in the connection and in the headers of proxies."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Optional
 
-# Networks that a request from outside does not come from: who connects from there is a proxy.
+# Private networks: a connection from one of them comes from a proxy.
 _OUR_OWN = tuple(
     ipaddress.ip_network(network)
     for network in (
@@ -22,18 +22,18 @@ _OUR_OWN = tuple(
         "fe80::/10",
     )
 )
-# Addresses in one header that are looked at.
+# Most addresses of one header that are checked.
 _MOST = 20
-# A longer header is not remembered, and what is longer is no address.
+# A longer header is not cached, and a longer text is not an address.
 _SHORT = 100
 
 
 def client_ip(meta: Mapping[str, Any]) -> Optional[str]:
-    """The client's address, as one that PostgreSQL's ``inet`` reads; None if there is none.
+    """Returns the client's address in a form that PostgreSQL's ``inet`` reads; None if unknown.
 
-    That of the connection, unless it is a proxy of our own (a private address, or a socket): then
-    the first valid one in X-Forwarded-For, or X-Real-IP. A proxy that appends to a header that the
-    client sent makes that one forgeable, so let it set the header.
+    It is the connection's address. If that is a private address or a socket, the connection comes
+    from a proxy: then it is the first valid address in X-Forwarded-For, or X-Real-IP. Let the proxy
+    set the header: if it appends to the client's header, the client can forge the address.
     """
     peer = meta.get("REMOTE_ADDR") or ""
     forwarded = meta.get("HTTP_X_FORWARDED_FOR") or meta.get("HTTP_X_REAL_IP") or ""
@@ -57,7 +57,7 @@ _remembered = lru_cache(maxsize=4096)(_found)
 
 @lru_cache(maxsize=4096)
 def _address(text: str) -> Optional[tuple[str, bool]]:
-    """The address without port and zone, and whether it is a private one."""
+    """Returns the address without port and zone, and whether it is private."""
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

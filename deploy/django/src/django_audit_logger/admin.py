@@ -1,4 +1,4 @@
-"""The log rows in the admin, to be read and never changed."""
+"""Shows the log rows in the admin, read-only."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from .admin_list import (
 )
 from .models import GunicornLogModel, RequestLog
 
-# Characters of a path that the daemon's index holds.
+# Number of a path's first characters that the daemon's index contains.
 _INDEXED = 200
 _PRE = '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; margin: 0">{}</pre>'
 
 
 def _pretty(value: Any) -> str:
-    """JSON, or a text that may be JSON, in lines; escaped."""
+    """Returns JSON, or a text that may be JSON, laid out over lines and escaped."""
     if value is None:
         return "-"
     if isinstance(value, str):
@@ -40,7 +40,7 @@ def _pretty(value: Any) -> str:
 
 
 def _block(field: str) -> Any:
-    """A field of a row as a formatted block."""
+    """Returns a field of a row as a formatted block."""
 
     @admin.display(description=field.replace("_", " "))
     def show(row: Model) -> str:
@@ -50,8 +50,8 @@ def _block(field: str) -> Any:
     return show
 
 
-class LogAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic when it runs
-    """What both lists do alike: no count, no scan, no sort by anything but time."""
+class LogAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic at run time
+    """The base of both lists: no count, no scan, no sort except by time."""
 
     paginator = CountlessPaginator
     show_full_result_count = False
@@ -64,7 +64,7 @@ class LogAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic when i
     search_help_text = "A path from its beginning, an address, or a user"
     path_field = ""
     address_field = ""
-    # What a list does not show is not read: bodies are long.
+    # The list reads only the columns that it shows: bodies are long.
     list_fields: tuple[str, ...] = ()
 
     def get_paginator(self, request: HttpRequest, *args: Any, **options: Any) -> Any:
@@ -81,12 +81,12 @@ class LogAdmin(admin.ModelAdmin):  # type: ignore[type-arg] # not generic when i
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        """By what an index can find: no part in the middle of a text."""
+        """Searches by prefixes and whole values, which an index can find."""
         term = search_term.strip()
         if not term:
             return queryset, False
         if term.startswith("/"):
-            # Of long paths PostgreSQL's index has the beginning, and is used if asked for that.
+            # PostgreSQL's index contains the beginning of long paths, and serves a condition on it.
             queryset = queryset.alias(beginning=Left(self.path_field, _INDEXED))
             queryset = queryset.filter(beginning__startswith=term[:_INDEXED])
             if len(term) > _INDEXED:
@@ -116,7 +116,7 @@ def _address(term: str) -> Optional[str]:
 
 @admin.register(RequestLog)
 class RequestLogAdmin(LogAdmin):
-    """Requests and responses of the middleware."""
+    """Shows the requests and responses that the middleware logged."""
 
     path_field = "path"
     address_field = "ip_address"
@@ -137,7 +137,7 @@ class RequestLogAdmin(LogAdmin):
 
 @admin.register(GunicornLogModel)
 class GunicornLogAdmin(LogAdmin):
-    """Lines of Gunicorn's access log."""
+    """Shows the lines of Gunicorn's access log."""
 
     path_field = "url"
     address_field = "user_ip"

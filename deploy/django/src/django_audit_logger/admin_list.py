@@ -16,7 +16,7 @@ from django.utils import timezone
 
 Rows = QuerySet[Any]
 
-# A page is found by skipping those before it, so that there has to be a last one.
+# A page is found by skipping the pages before it, so their number is limited.
 MOST_PAGES = 100
 
 _PERIODS = {
@@ -30,8 +30,8 @@ _ANY = "any"
 _DAYS = 14
 
 
-class CountlessPaginator(Paginator):  # type: ignore[type-arg] # not generic when it runs
-    """Knows how many rows there are up to the page that is shown, and whether one more is."""
+class CountlessPaginator(Paginator):  # type: ignore[type-arg] # not generic at run time
+    """Counts the rows up to the page that is shown, and finds out whether there is one more."""
 
     current = 1
 
@@ -46,17 +46,17 @@ class CountlessPaginator(Paginator):  # type: ignore[type-arg] # not generic whe
 
 
 def current_page(request: HttpRequest) -> int:
-    """The page that is asked for; 1 if that is no number."""
+    """Returns the requested page; 1 if that is not a number."""
     number = request.GET.get(PAGE_VAR, "1")
     return int(number) if number.isdecimal() and len(number) < 10 else 1
 
 
 class PeriodFilter(admin.SimpleListFilter):
-    """The past hour unless something else is asked for; a day by name, or ``?period=2026-11-23``.
+    """Filters by period: by default the past hour, or a day by name or ``?period=2026-11-23``.
 
-    It stands in the place of ``date_hierarchy``, which looks for the first and the last row and
-    for all days between them. This one looks at nothing: a period is a range of timestamps, by
-    which PostgreSQL reads the days in question only.
+    It replaces ``date_hierarchy``, which searches for the first and the last row and for all days
+    between them. This filter needs no query of its own: a period is a range of timestamps, and
+    PostgreSQL reads only the partitions of its days.
     """
 
     title = "period"
@@ -100,7 +100,7 @@ def _day(value: str) -> Optional[date]:
 
 
 class MethodFilter(admin.SimpleListFilter):
-    """By method; those that there are, and not those that occur, which would have to be looked for."""
+    """Filters by method. It offers all known methods: finding those that occur needs a scan."""
 
     title = "method"
     parameter_name = "method"
@@ -114,7 +114,7 @@ class MethodFilter(admin.SimpleListFilter):
 
 
 class StatusFilter(admin.SimpleListFilter):
-    """By class of status; ``column`` holds it."""
+    """Filters by status class; ``column`` is the column with the status code."""
 
     title = "status"
     parameter_name = "status"
@@ -135,12 +135,12 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 class StatusCodeFilter(StatusFilter):
-    """Of ``RequestLog``."""
+    """Filters ``RequestLog``."""
 
     column = "status_code"
 
 
 class CodeFilter(StatusFilter):
-    """Of ``GunicornLogModel``."""
+    """Filters ``GunicornLogModel``."""
 
     column = "code"

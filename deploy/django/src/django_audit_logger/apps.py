@@ -1,4 +1,4 @@
-"""The application."""
+"""The configuration of the Django application."""
 
 from __future__ import annotations
 

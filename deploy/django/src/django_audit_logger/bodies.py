@@ -1,4 +1,4 @@
-"""Bodies as texts: masked, cut, and never taken away from the view."""
+"""Reads bodies as texts, masks and cuts them. The view can still read each body."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .conf import Config
 
 CUT = "... [truncated]"
 
-# Contents of so many types are remembered, and a charset for as many.
+# Most content types, and their charsets, that are cached.
 _MOST_TYPES = 256
 
 _FORM = "application/x-www-form-urlencoded"
@@ -23,10 +23,10 @@ _TEXTS = (_FORM, "application/javascript", "application/graphql", "application/x
 
 
 def read_ahead(request: HttpRequest, config: Config) -> None:
-    """Reads a small body, which the view then finds in memory, by whichever way it reads.
+    """Reads a small body into memory. The view can then read it in any way.
 
-    Larger ones, those of unknown length and files are left to the view: they are logged if it asks
-    for ``request.body`` or ``request.POST``, and are not if it reads the stream by itself.
+    Larger bodies, those of unknown length and files are left to the view. They are logged if the
+    view uses ``request.body`` or ``request.POST``, and not if it reads the stream itself.
     """
     length = request.META.get("CONTENT_LENGTH")
     if not length or not str(length).isdigit() or getattr(request, "_read_started", True):
@@ -35,13 +35,13 @@ def read_ahead(request: HttpRequest, config: Config) -> None:
         return
     try:
         _ = request.body
-    # The client went away: the view is to meet that by itself.
+    # The client disconnected: the view must get this error itself.
     except Exception:
         setattr(request, "_read_started", False)  # noqa: B010
 
 
 def request_body(request: HttpRequest, config: Config) -> Optional[str]:
-    """The request's body as far as it was read and is text, else None."""
+    """Returns the request's body if it was read and is text, else None."""
     content_type = request.META.get("CONTENT_TYPE")
     if content_type and _content(content_type)[0] == _MULTIPART:
         return _fields(request, config)
@@ -50,8 +50,8 @@ def request_body(request: HttpRequest, config: Config) -> Optional[str]:
 
 
 def stored_headers(response: HttpResponseBase) -> Mapping[str, tuple[str, str]]:
-    """Names and values of the response's headers by their lower-case names."""
-    # Django's own dictionary of just that, if it is there: it spares a look-up of each.
+    """Returns names and values of the response's headers, by their lower-case names."""
+    # Django's own dictionary of the same, if there is one: it saves a look-up for each header.
     stored = response.headers.__dict__.get("_store")
     if type(stored) is dict:
         return stored
@@ -61,7 +61,7 @@ def stored_headers(response: HttpResponseBase) -> Mapping[str, tuple[str, str]]:
 def response_body(
     response: HttpResponseBase, headers: Mapping[str, tuple[str, str]], config: Config
 ) -> Optional[str]:
-    """The response's body if it is text that is there already, else None."""
+    """Returns the response's body if it is text and not streamed, else None."""
     if response.streaming or not getattr(response, "is_rendered", True):
         return None
     if "content-encoding" in headers and headers["content-encoding"][1] != "identity":
@@ -74,8 +74,8 @@ def response_body(
 
 
 def _charset(response: HttpResponseBase, content_type: str, config: Config) -> str:
-    # Unless it was set by itself, the charset follows from the type, by a search that takes longer
-    # than all else here.
+    # Unless the charset was set explicitly, Django derives it from the type. That search takes longer
+    # than the rest of this function, so its result is cached.
     if response.__dict__.get("_charset", "") is not None:
         return response.charset
     charset = config.charsets.get(content_type)
@@ -88,7 +88,7 @@ def _charset(response: HttpResponseBase, content_type: str, config: Config) -> s
 
 @lru_cache(maxsize=_MOST_TYPES)
 def _content(content_type: Optional[str]) -> tuple[str, bool]:
-    """The type without its parameters, and whether it is one of texts."""
+    """Returns the type without its parameters, and whether it is a text type."""
     kind = (content_type or "").partition(";")[0].strip().lower()
     return kind, kind.startswith("text/") or kind.endswith(("json", "xml")) or kind in _TEXTS
 
@@ -100,14 +100,14 @@ def _text(
     limit = config.max_body_length
     if limit == 0 or not is_text:
         return None
-    # What surely lies behind the limit need not be masked, but for a margin: masks change lengths.
+    # Text after the limit needs no masking, except for a margin: masks change lengths.
     most = 4 * limit + 4096
     text = _decoded(data[:most], encoding)
     if kind == _FORM:
         text = config.mask.query(text)
     else:
         text = config.mask.json(text)
-        # A form under another name; in a page it would be found by chance only.
+        # A form with another type. In an HTML page a match would be chance.
         if "=" in text and not text.lstrip().startswith(("{", "[", "<")):
             text = config.mask.query(text)
     return _cut(text, limit, len(data) > most)
@@ -125,7 +125,7 @@ def _cut(text: str, limit: int, was_cut: bool = False) -> str:
 
 
 def _fields(request: HttpRequest, config: Config) -> Optional[str]:
-    """A parsed multipart form as JSON; of a file only the size."""
+    """Returns a parsed multipart form as JSON; of a file only the size."""
     post, files = request.__dict__.get("_post"), request.__dict__.get("_files")
     if not post and not files or config.max_body_length == 0:
         return None

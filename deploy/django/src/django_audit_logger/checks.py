@@ -1,4 +1,4 @@
-"""System checks of the settings: what is wrong is said at the start, and not by missing rows."""
+"""System checks of the settings: errors show at the start, and not as missing rows."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "DATABASE": (str, type(None)),
 }
 _CALLABLES = ("USER_ID_CALLABLE", "EXTRA_DATA_CALLABLE")
-# Two bodies of so many characters may pass the 4 MiB that the daemon takes in one line.
+# Two bodies of this many characters may exceed the 4 MiB that the daemon accepts in one line.
 _LONG_BODY = 300_000
 
 
 def check_settings(**_: Any) -> list[CheckMessage]:
-    """Everything that is wrong with ``AUDIT_LOGGER``."""
+    """Returns all errors and warnings of ``AUDIT_LOGGER``."""
     values = getattr(settings, NAME, {})
     if not isinstance(values, Mapping):
         return [Error(f"{NAME} is no dictionary.", id="django_audit_logger.E001")]
     messages = [*_unknown(values), *_wrong_types(values), *_callables(values), *_long(values)]
-    # Without a type there is no directory to look at.
+    # Without valid types the directory is unknown.
     if not any(message.is_serious() for message in messages):
         messages += _directory({**defaults(), **values})
         messages += _database(values)
@@ -78,7 +78,7 @@ def _callables(values: Mapping[str, Any]) -> Iterator[CheckMessage]:
         try:
             found = import_string(value) if isinstance(value, str) else value
             problem = "" if callable(found) else "is not callable"
-        # Whatever the module does when it is imported.
+        # The module may raise anything when it is imported.
         except Exception as error:
             problem = f"cannot be imported: {error}"
         if problem:
@@ -100,7 +100,7 @@ def _directory(values: Mapping[str, Any]) -> Iterator[CheckMessage]:
         return
     path = os.path.abspath(os.fspath(values["LOG_FILE"]))
     directory = os.path.dirname(path)
-    # What is missing is made at the first line.
+    # Missing directories are created at the first line.
     while not os.path.exists(directory):
         directory = os.path.dirname(directory)
     writable = os.access(directory, os.W_OK | os.X_OK) and os.path.isdir(directory)

@@ -1,4 +1,4 @@
-"""The settings: ``AUDIT_LOGGER`` of Django, and some defaults from the environment."""
+"""Reads the settings: ``AUDIT_LOGGER`` of Django, with some defaults from the environment."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from .warn import warner
 NAME = "AUDIT_LOGGER"
 DEFAULT_DIRECTORY = "/var/log/gunicorn"
 DEFAULT_SENSITIVE_FIELDS = ("password", "token", "access_key", "secret")
-# A body of unread bytes up to this many is read ahead of the view, or up to MAX_BODY_LENGTH.
+# An unread body of up to this many bytes, or MAX_BODY_LENGTH if larger, is read before the view.
 READ_AHEAD = 64 * 1024
-# What else of Django's settings is read only once.
+# Other settings of Django that are read once.
 _OTHERS = ("DATA_UPLOAD_MAX_MEMORY_SIZE", "DEFAULT_CHARSET")
 
 UserIdCallable = Callable[..., Any]
@@ -29,12 +29,12 @@ ExtraDataCallable = Callable[..., Any]
 
 
 def log_directory() -> str:
-    """Where log files stand if no setting says otherwise."""
+    """Returns the default directory of log files."""
     return os.environ.get("GUNICORN_LOG_DIR") or DEFAULT_DIRECTORY
 
 
 def rotation() -> tuple[int, int]:
-    """Largest size of a log file in bytes, and how many older ones are kept."""
+    """Returns the largest size of a log file in bytes, and how many older files are kept."""
     return (
         _number("GUNICORN_LOG_MAX_BYTES", DEFAULT_MAX_BYTES),
         _number("GUNICORN_LOG_BACKUP_COUNT", DEFAULT_BACKUP_COUNT),
@@ -50,7 +50,7 @@ def _number(name: str, default: int) -> int:
 
 
 def defaults() -> dict[str, Any]:
-    """Every setting with what it is without a word."""
+    """Returns all settings with their defaults."""
     max_bytes, backup_count = rotation()
     return {
         "ENABLED": True,
@@ -70,14 +70,14 @@ def defaults() -> dict[str, Any]:
 
 
 def given() -> Mapping[str, Any]:
-    """What the project set."""
+    """Returns the project's settings."""
     values = getattr(settings, NAME, None)
     return values if isinstance(values, Mapping) else {}
 
 
 @dataclass(frozen=True)
 class Config:
-    """The settings as the middleware uses them."""
+    """The settings, in the form that the middleware uses."""
 
     enabled: bool
     log_request_body: bool
@@ -89,13 +89,13 @@ class Config:
     extra_data: Optional[ExtraDataCallable]
     mask: Mask
     log: LogFile
-    # Bodies of up to so many bytes are read ahead of the view.
+    # Bodies of up to this many bytes are read before the view.
     read_ahead: int
-    # What Django made of the Content-Type of responses.
+    # Charsets that Django derived from the Content-Type of responses.
     charsets: dict[str, str] = field(default_factory=dict)
 
     def excludes(self, path: str) -> bool:
-        """Whether a request for this path leaves no line."""
+        """Returns whether requests for this path are not logged."""
         return path.startswith(self.exclude_paths) or (
             bool(self.exclude_extensions) and path.lower().endswith(self.exclude_extensions)
         )
@@ -103,7 +103,7 @@ class Config:
 
 @lru_cache(maxsize=1)
 def get_config() -> Config:
-    """The settings in force; read once, and again after ``setting_changed``."""
+    """Returns the current settings. They are read once, and again after ``setting_changed``."""
     values = {**defaults(), **given()}
     max_body_length = int(values["MAX_BODY_LENGTH"])
     read_ahead = max(max_body_length, READ_AHEAD)

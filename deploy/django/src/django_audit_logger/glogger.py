@@ -1,9 +1,8 @@
-"""Gunicorn's logger, which also writes each access as one JSON line. It never asks a database.
+"""Gunicorn's logger, which also writes each access as one JSON line. It never uses a database.
 
-What worker classes tell: ``sync``, ``gthread``, ``gevent``, ``eventlet`` and Gunicorn's own
-``asgi`` call :meth:`GLogger.access`, with all values. Uvicorn's worker does not; it logs by
-itself, through the handlers of Gunicorn's access logger. One of them is ours, and makes lines of
-what it is told: method, URL, protocol, status and address.
+The worker classes ``sync``, ``gthread``, ``gevent``, ``eventlet`` and Gunicorn's own ``asgi`` call
+:meth:`GLogger.access`, with all values. Uvicorn's worker does not: it logs through the handlers of
+Gunicorn's access logger. One of these is ours. It gets method, URL, protocol, status and address.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from .logfile import LogFile
 from .masking import Mask
 from .warn import warner
 
-# Of the environ, what no other column has.
+# Keys of the environ that no other column contains.
 _ENVIRON = ("wsgi.url_scheme", "REMOTE_PORT", "SERVER_NAME", "SERVER_PORT", "SCRIPT_NAME")
 _UVICORN = "uvicorn.access"
 
@@ -34,7 +33,7 @@ class GLogger(Logger):
         super().setup(cfg)
         self.lines = LogFile(os.path.join(conf.log_directory(), "access.log"), *conf.rotation())
         for handler in list(self.access_log.handlers):
-            # Of a setup before a reload; or one that would write its text between our lines.
+            # A handler from before a reload, or one that would write text between the JSON lines.
             if isinstance(handler, UvicornHandler) or self._is_ours(handler):
                 self.access_log.removeHandler(handler)
         self.access_log.addHandler(UvicornHandler(self.lines))
@@ -48,7 +47,7 @@ class GLogger(Logger):
 
     @property
     def access_log_enabled(self) -> bool:
-        """Asked by some workers before they call :meth:`access`."""
+        """Returns True: some workers check this before they call :meth:`access`."""
         return True
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> None:
@@ -74,7 +73,7 @@ class GLogger(Logger):
 def access_values(
     resp: Any, req: Any, environ: Mapping[str, Any], request_time: Any
 ) -> dict[str, Any]:
-    """The fields of one access, as the daemon's table has them."""
+    """Returns the fields of one access, with the names of the daemon's table."""
     mask = _mask()
     referer = environ.get("HTTP_REFERER")
     url = environ.get("RAW_URI") or getattr(req, "uri", None)
@@ -102,7 +101,7 @@ def access_values(
 
 
 class UvicornHandler(logging.Handler):
-    """Makes lines of the records of ``uvicorn.access``; others, Gunicorn's own, it passes over."""
+    """Writes lines for records of ``uvicorn.access``; ignores Gunicorn's own records."""
 
     def __init__(self, lines: LogFile) -> None:
         super().__init__()
@@ -130,7 +129,7 @@ _without_django = Mask(conf.DEFAULT_SENSITIVE_FIELDS)
 
 
 def _mask() -> Mask:
-    # The application may be none of Django's.
+    # The application may not be a Django one.
     return conf.get_config().mask if settings.configured else _without_django
 
 

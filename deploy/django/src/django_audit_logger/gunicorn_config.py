@@ -1,4 +1,4 @@
-"""Gunicorn's configuration from the environment.
+"""Reads Gunicorn's configuration from the environment.
 
 ``gunicorn -c python:django_audit_logger.gunicorn_config project.wsgi``, or copy this file.
 """
@@ -12,7 +12,7 @@ __all__ = ["GLogger"]
 bind = os.environ.get("GUNICORN_BIND", "0.0.0.0:8000")
 workers = int(os.environ.get("GUNICORN_WORKERS", "4"))
 
-# A worker is replaced after so many requests, each after a few more or less than the others.
+# A worker is replaced after this many requests. The jitter spreads the replacements.
 max_requests = int(os.environ.get("GUNICORN_MAX_REQUESTS", "1000"))
 max_requests_jitter = int(os.environ.get("GUNICORN_MAX_REQUESTS_JITTER", "50"))
 

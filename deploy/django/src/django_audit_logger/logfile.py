@@ -1,9 +1,9 @@
 """A log file that many processes and threads append to, and that rotates by size.
 
-Each line is one ``write(2)`` on a descriptor with O_APPEND, which a local file system does not mix
-with another one's. Before it, one ``stat(2)`` of the path tells whether the file was renamed away
-(by another worker, or by logrotate) and how large it is. No lock is taken but for a rotation, and
-nobody waits for that one: who finds it under way just writes on, a little past the limit.
+Each line is one ``write(2)`` to a descriptor with O_APPEND. A local file system does not mix such
+writes. Before each write, one ``stat(2)`` of the path shows whether the file was renamed (by another
+worker or by logrotate) and how large it is. Only a rotation takes a lock, and no writer waits for
+it: while another one rotates, a writer goes on in the old file, a little past the limit.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from contextlib import suppress
 DEFAULT_MAX_BYTES = 10 * 1024 * 1024
 DEFAULT_BACKUP_COUNT = 10
 
-# A log holds personal data: not for everybody, but for a group that the daemon can be in.
+# A log has personal data: readable for a group, which the daemon's user can join, but not for all.
 FILE_MODE = 0o640
 DIRECTORY_MODE = 0o750
 
 
 class _Opened:
-    """A descriptor that is closed when the last thread that uses it lets go of it."""
+    """A descriptor that is closed when no thread uses it any more."""
 
     __slots__ = ("device", "fd", "inode")
 
@@ -40,10 +40,10 @@ class _Opened:
 
 
 class LogFile:
-    """Appends lines to ``path``; ``path.1`` … ``path.N`` are the older ones.
+    """Appends lines to ``path``; ``path.1`` … ``path.N`` are the older files.
 
-    ``max_bytes`` is the size past which a file is rotated, ``backup_count`` how many older files
-    stay; 0 for either never rotates. The file and its directory are made at the first line.
+    A file larger than ``max_bytes`` is rotated, and ``backup_count`` older files stay; 0 for either
+    never rotates. The file and its directory are created at the first line.
     """
 
     def __init__(
@@ -60,8 +60,8 @@ class LogFile:
         self._torn = False
 
     def write(self, line: bytes) -> None:
-        """Appends ``line``, which ends with a newline. Raises OSError if it could not."""
-        # The local name keeps the descriptor open, whatever other threads do meanwhile.
+        """Appends ``line``, which ends with a newline. Raises OSError if that fails."""
+        # The local variable keeps the descriptor open while other threads replace it.
         opened = self._opened
         try:
             status = os.stat(self.path)
@@ -74,7 +74,7 @@ class LogFile:
             elif opened is None or status.st_ino != opened.inode or status.st_dev != opened.device:
                 opened = self._open()
         if self._torn:
-            # The disk was full in the middle of a line: this one must not become part of it.
+            # The disk was full in the middle of a line. A newline separates the next line from it.
             line = b"\n" + line
         written = os.write(opened.fd, line)
         self._torn = written != len(line)
@@ -95,7 +95,7 @@ class LogFile:
         return opened
 
     def _rotate(self, more: int) -> None:
-        # A descriptor of its own: forked workers share those that they inherit, and their locks.
+        # A new descriptor: forked workers share inherited descriptors and their locks.
         try:
             locked = _Opened(self.path)
         except FileNotFoundError:
@@ -107,7 +107,7 @@ class LogFile:
         try:
             with suppress(FileNotFoundError):
                 status = os.stat(self.path)
-                # Another one may have rotated it between the look and the lock.
+                # Another worker may have rotated the file between the check and the lock.
                 if locked.is_at(status) and self._is_full(status.st_size, more):
                     self._cascade()
         finally:
@@ -117,5 +117,5 @@ class LogFile:
         for nth in range(self.backup_count - 1, 0, -1):
             with suppress(FileNotFoundError):
                 os.rename(f"{self.path}.{nth}", f"{self.path}.{nth + 1}")
-        # Last, since from here on the next file may be rotated by somebody else.
+        # Last: from here on another worker may rotate the next file.
         os.rename(self.path, f"{self.path}.1")

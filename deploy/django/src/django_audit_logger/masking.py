@@ -1,9 +1,9 @@
-"""Secrets are replaced by stars before anything is cut or written.
+"""Replaces secrets by stars, before a text is cut or written.
 
-A field is known by its whole name, without regard to case and to how it is escaped; of a name with
-brackets (``user[password]``) any part counts. This is how the daemon does it, too. Texts are masked
-where they stand and not parsed and written again: what is logged is otherwise what was sent, and a
-text that is broken, or cut off in the middle of a secret, is masked as well.
+A field is recognized by its whole name, ignoring case and escapes. Any part of a name with brackets
+(``user[password]``) counts. The daemon uses the same rules. Texts are masked in place and not parsed
+and written again: the rest of the logged text is what was sent, and a text that is broken, or cut
+off in the middle of a secret, is masked, too.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ STARS = "********"
 SECRET_HEADERS = frozenset(
     ("authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key")
 )
-# Headers that hold a URL, whose parameters are masked.
+# Headers that contain a URL, whose parameters are masked.
 _URL_HEADERS = frozenset(("referer", "location", "content-location"))
 _SET_COOKIE = f'"set-cookie":"{STARS}"'
-# The two that WSGI names in its own way.
+# The two headers without the prefix HTTP_ in WSGI.
 _ENTITY_HEADERS = {"CONTENT_TYPE": ',"content-type":', "CONTENT_LENGTH": ',"content-length":'}
-# What is remembered at most: kinds of requests, letters of the keys of each, names in responses.
+# Limits of the caches: kinds of requests, characters of the keys of each, names in responses.
 _MOST_PLANS = 256
 _MOST_LETTERS = 4000
 _MOST_NAMES = 1000
@@ -36,13 +36,13 @@ _MOST_NAMES = 1000
 _PIECE = re.compile("[^;?#]+")
 _URL_QUERY = re.compile("[?#]")
 _BRACKETS = re.compile(r"[\[\]]")
-# A JSON string whose end may be missing. It takes the rest of the text then, so that a search for
-# the next one never begins inside: all of this is linear in the text's length.
+# A JSON string whose end may be missing. It then extends to the text's end, so that no search for the
+# next string begins inside it: the time is linear in the text's length.
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
 _VALUE = re.compile(rf"{_STRING}|[^\s,}}\]]+", re.DOTALL)
 _TOKEN = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
 _ANY_STRING = re.compile(_STRING, re.DOTALL)
-# Characters of a key with brackets that are looked at, lest hostile texts cost more than their length.
+# Most characters of a key with brackets that are checked: the time stays linear in the text's length.
 _LONG_KEY = 100
 _KEY_END = re.compile(rf'(?:[\[\]][^"\\]{{0,{_LONG_KEY}}})?"\s*:\s*')
 _ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
@@ -50,25 +50,25 @@ _COLON = re.compile(r"\s*:\s*")
 
 
 class _Plan(NamedTuple):
-    """How the headers of one kind of request become an object of JSON, each behind a comma."""
+    """The recipe that turns the headers of one kind of request into a JSON object."""
 
     template: str
-    plain: tuple[str, ...]  # keys whose encoded values belong into it
+    plain: tuple[str, ...]  # keys whose encoded values are inserted
     urls: tuple[tuple[str, str], ...]
     entity: tuple[tuple[str, str, str], ...]
 
 
 class Mask:
-    """Masks the fields with these names; JSON and forms are left alone if there is none."""
+    """Masks the fields with these names. Without names, JSON and forms stay as they are."""
 
     def __init__(self, fields: Iterable[str]) -> None:
         names = {field.strip().lower() for field in fields}
         self.names = frozenset(names - {""})
         self._names = tuple(self.names)
         self._headers = SECRET_HEADERS | {name.replace("_", "-") for name in self.names}
-        # How requests are logged that have just these keys.
+        # Recipes of requests, by the keys of their headers.
         self._plans: dict[tuple[str, ...], _Plan] = {}
-        # What stands before the values of those headers of responses that are logged as they are.
+        # Encoded names of response headers whose values are not masked.
         self._begins: dict[str, str] = {}
 
     def knows(self, name: str) -> bool:
@@ -78,11 +78,11 @@ class Mask:
         return "[" in name and any(part in self.names for part in _BRACKETS.split(name))
 
     def masked(self, name: str, values: list[str]) -> list[str] | str:
-        """The values of a field that was parsed already; JSON in them is masked too."""
+        """Masks the values of a parsed field, and JSON in them."""
         return STARS if self.knows(name) else [self.json(value) for value in values]
 
     def query(self, query: str) -> str:
-        """A query, or a form: ``a=b&password=********``."""
+        """Masks a query or a form: ``a=b&password=********``."""
         if "%" not in query:
             lowered = query.lower()
             for name in self._names:
@@ -93,8 +93,8 @@ class Mask:
         return "&".join(map(self._parameter, query.split("&")))
 
     def _parameter(self, parameter: str) -> str:
-        # Some parameters are parted by other characters, which a secret may also hold: from the
-        # first secret on all is masked.
+        # Some parameters are separated by other characters, which a secret may also contain. So
+        # everything after the first secret's name is masked.
         for piece in _PIECE.finditer(parameter):
             name, equals, _ = piece.group().partition("=")
             value = piece.start() + len(name) + 1
@@ -103,12 +103,12 @@ class Mask:
         return parameter
 
     def url(self, url: str) -> str:
-        """A URL, whose parameters stand behind its first ``?`` or ``#``."""
+        """Masks a URL, whose parameters are after its first ``?`` or ``#``."""
         start = _URL_QUERY.search(url)
         return url[: start.end()] + self.query(url[start.end() :]) if start else url
 
     def request_headers(self, environ: Mapping[str, Any]) -> Json:
-        """The headers in an environ of WSGI, by their lower-case names: an object of JSON."""
+        """Returns the headers of a WSGI environ as a JSON object, by their lower-case names."""
         keys = tuple(environ)
         plan = self._plans.get(keys)
         if plan is None:
@@ -116,7 +116,7 @@ class Mask:
         values = map(environ.__getitem__, plan.plain)
         try:
             text = plan.template % tuple(map(encode_basestring, values))
-        except TypeError:  # of a value that is no text
+        except TypeError:  # of a value that is not a text
             values = map(environ.__getitem__, plan.plain)
             text = plan.template % tuple(encode_basestring(str(value)) for value in values)
         for begin, key in plan.urls:
@@ -128,7 +128,7 @@ class Mask:
         return Json(f"{{{text[1:]}}}")
 
     def _plan(self, keys: tuple[str, ...]) -> _Plan:
-        """How requests with just these keys are logged, of which most servers see few kinds."""
+        """Returns the recipe for requests with these keys. Most servers get few kinds of requests."""
         template, plain, urls, entity = [], [], [], []
         for key in keys:
             if key[:5] != "HTTP_" or key[5:] in _ENTITY_HEADERS:
@@ -148,7 +148,7 @@ class Mask:
             if key in keys or f"HTTP_{key}" in keys:
                 entity.append((begin, key, f"HTTP_{key}"))
         plan = _Plan("".join(template), tuple(plain), tuple(urls), tuple(entity))
-        # A client may make up any number of names, of any length.
+        # A client may send any number of names of any length, so the cache is limited.
         if sum(map(len, keys)) < _MOST_LETTERS:
             if len(self._plans) >= _MOST_PLANS:
                 self._plans.clear()
@@ -156,7 +156,7 @@ class Mask:
         return plan
 
     def headers(self, headers: Iterable[tuple[str, str]], cookies: bool = False) -> Json:
-        """Headers, each name once, and one for ``cookies``: by lower-case names, an object of JSON."""
+        """Returns headers as a JSON object by their lower-case names, with one entry for ``cookies``."""
         parts = []
         begins = self._begins
         for name, value in headers:
@@ -170,7 +170,7 @@ class Mask:
         return Json(f"{{{','.join(parts)}}}")
 
     def _header(self, given: str, value: str) -> str:
-        """One header; if it may be logged as it is, that is remembered."""
+        """Returns one header. If its value needs no masking, the encoded name is cached."""
         name = given.lower()
         begin = encode_basestring(name) + ":"
         if name in self._headers:
@@ -182,7 +182,7 @@ class Mask:
         return begin + encode_basestring(value)
 
     def json(self, text: str) -> str:
-        """The value of each such key, be it an object or a list, in JSON of any depth."""
+        """Masks the value of each such key in JSON of any depth, also an object or a list."""
         if ":" not in text:
             return text
         values = self._plain_keys(text)
@@ -191,10 +191,10 @@ class Mask:
         return _masked(text, self._escaped_keys(text)) if "\\" in text and "\\u" in text else text
 
     def _plain_keys(self, text: str) -> list[int]:
-        """Where the values of unescaped keys begin, in broken JSON too.
+        """Returns where the values of unescaped keys begin, also in broken JSON.
 
-        It looks for the names and then around them, which is faster than a pattern that begins at
-        each quote. In a JSON string quotes are escaped, so that only keys are found.
+        It searches for the names and then checks the text around them. That is faster than a pattern
+        that begins at each quote. In a JSON string quotes are escaped, so only keys are found.
         """
         lowered = text.lower()
         if len(lowered) != len(text):
@@ -228,11 +228,11 @@ def _begins_key(text: str, at: int) -> bool:
 
 
 def _masked(text: str, values: Iterable[int]) -> str:
-    """Stars in place of the values that begin at these places."""
+    """Replaces the values that begin at these positions by stars."""
     parts, copied = [], 0
     for start in values:
         if start < copied:
-            continue  # within one that is masked already
+            continue  # within a value that is masked already
         end = _value_end(text, start)
         if end > start:
             parts += [text[copied:start], f'"{STARS}"']
@@ -241,7 +241,7 @@ def _masked(text: str, values: Iterable[int]) -> str:
 
 
 def _unescaped(name: str) -> str:
-    """What a JSON string says."""
+    """Returns the value of a JSON string."""
     try:
         return str(json.loads(name, strict=False))
     except ValueError:
@@ -249,7 +249,7 @@ def _unescaped(name: str) -> str:
 
 
 def _value_end(text: str, start: int) -> int:
-    """Where the value ends that begins at ``start``; the text's end if its end is missing."""
+    """Returns the end of the value that begins at ``start``; the text's end if it is missing."""
     if text[start : start + 1] not in ("{", "["):
         value = _VALUE.match(text, start)
         return value.end() if value else start

@@ -1,4 +1,4 @@
-"""Writes one line for each request. No request waits for a database, and none fails by it."""
+"""Writes one line for each request. No request waits for a database or fails because of its log."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Response = Union[HttpResponseBase, Awaitable[HttpResponseBase]]
 
 
 class AuditLogMiddleware:
-    """Logs requests and responses as ``AUDIT_LOGGER`` says, under WSGI and ASGI."""
+    """Logs requests and responses according to ``AUDIT_LOGGER``, under WSGI and ASGI."""
 
     sync_capable = True
     async_capable = True
@@ -61,14 +61,14 @@ class AuditLogMiddleware:
             raise
         try:
             _log(config, request, response, response.status_code, began)
-        # A callable of the project wants the database, perhaps for request.user.
+        # A callable of the project may use the database, for example for request.user.
         except SynchronousOnlyOperation:
             await sync_to_async(_log)(config, request, response, response.status_code, began)
         return response
 
 
 def _begin(request: HttpRequest) -> Optional[Config]:
-    """The settings, if this request is to be logged by them."""
+    """Returns the settings if this request is logged, else None."""
     try:
         config = get_config()
         if not config.enabled or config.excludes(request.path):
@@ -82,7 +82,7 @@ def _begin(request: HttpRequest) -> Optional[Config]:
 
 
 def _status(error: BaseException) -> Optional[int]:
-    # Others end the worker or the task, and no response is sent.
+    # Other exceptions end the worker or the task, and no response is sent.
     return 500 if isinstance(error, Exception) else None
 
 

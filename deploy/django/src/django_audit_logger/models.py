@@ -1,4 +1,4 @@
-"""The daemon's tables. It makes and fills them; Django reads, and makes no migrations."""
+"""The daemon's tables. The daemon creates and fills them; Django only reads, without migrations."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from django.db import models
 
 
 class Line(models.Model):
-    """What the rows of both tables have."""
+    """The columns of both tables."""
 
     id = models.BigIntegerField(primary_key=True, help_text="The same line always has the same.")
     timestamp = models.DateTimeField(help_text="When the request was logged.")
-    # Plain numbers: file and offset of a row stay true when the file's own row is gone.
+    # Plain numbers, no foreign key: they stay valid when the file's own row is deleted.
     log_file = models.IntegerField(help_text="The file that held the line: log_file.id.")
     log_offset = models.BigIntegerField(help_text="Bytes before the line in its file.")
     method = models.TextField(null=True)

@@ -1,4 +1,4 @@
-"""How a record becomes a line that the daemon can store."""
+"""Encodes a record as a line that the daemon can store."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import time
 from json.encoder import encode_basestring
 from typing import Any
 
-# Where the Gunicorn logger finds the user: under WSGI, request.META is the environ that it is given.
+# The key of the user for the Gunicorn logger: under WSGI, request.META is the logger's environ.
 USER_ID_KEY = "django_audit_logger.user_id"
 
-# Neither can be stored as text by PostgreSQL.
+# PostgreSQL can store neither as text.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ESCAPED_NUL = "\\u0000"
-# The same behind any number of escaped backslashes: behind an odd one more it is no escape.
+# The same after any number of escaped backslashes. After one more backslash it is not an escape.
 _REAL_NUL = re.compile(r"((?<!\\)(?:\\\\)*)\\u0000")
-# Nested deeper than this, a value is data gone wrong.
+# A value nested deeper than this is a programming error.
 _MAX_DEPTH = 32
 
 _encode = json.JSONEncoder(
@@ -26,18 +26,18 @@ _encode = json.JSONEncoder(
 
 
 class Json(str):
-    """A text that is JSON already."""
+    """A text that is already JSON."""
 
     __slots__ = ()
 
 
 def line(kind: str, values: dict[str, Any]) -> bytes:
-    """One line of the log: JSON, UTF-8, "log" first, a newline only at its end.
+    """Returns one line of the log: JSON, UTF-8, "log" first, a newline only at its end.
 
-    Values that are None are left out. NUL characters and lone surrogates become U+FFFD; what JSON
-    does not know becomes its ``str()``, NaN and infinities null.
+    Values that are None are left out. NUL characters and lone surrogates become U+FFFD. Types that
+    JSON does not have become their ``str()``, NaN and infinities null.
     """
-    # An encoder of all of it at once takes twice the time: nearly everything is a text.
+    # Encoding everything at once takes twice the time: nearly all values are texts.
     parts = [f'{{"log":"{kind}","timestamp":"{now()}"']
     for key, value in values.items():
         if value is None:
@@ -50,7 +50,7 @@ def line(kind: str, values: dict[str, Any]) -> bytes:
             continue
         if its is not Json:
             value = str(value) if its is int else _json(value)
-        # The first of these is much faster, and nearly always enough.
+        # The first encoder is much faster, and nearly always sufficient.
         if "\\" in value and _ESCAPED_NUL in value:
             value = _REAL_NUL.sub("\\1\ufffd", value)
         parts.append(f'"{key}":' + value)
@@ -68,12 +68,12 @@ def _json(value: Any) -> str:
         return _encode(_plain(value))
 
 
-# The second that lines were last written in, and its name.
+# The second of the last line, and its text.
 _second = (-1, "")
 
 
 def now() -> str:
-    """This moment, UTC, with microseconds."""
+    """Returns the current time in UTC, with microseconds."""
     global _second
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
     second, name = _second
@@ -84,7 +84,7 @@ def now() -> str:
 
 
 def _plain(value: Any, within: tuple[int, ...] = ()) -> Any:
-    """The same with plain and storable values; ``within`` names the containers around it."""
+    """Returns the value with plain and storable parts; ``within`` has the containers around it."""
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):

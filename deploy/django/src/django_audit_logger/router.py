@@ -1,4 +1,4 @@
-"""Log rows in a database of their own."""
+"""Routes the log models to a database of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ APP = "django_audit_logger"
 
 
 class AuditRouter:
-    """Sends the log models to ``AUDIT_LOGGER["DATABASE"]``, and no migration there."""
+    """Routes the log models to ``AUDIT_LOGGER["DATABASE"]``, and refuses migrations there."""
 
     def db_for_read(self, model: type[Model], **hints: Any) -> Optional[str]:
         return given().get("DATABASE") if model._meta.app_label == APP else None
@@ -24,7 +24,7 @@ class AuditRouter:
         return ours[0] and ours[1] if any(ours) else None
 
     def allow_migrate(self, db: str, app_label: str, **hints: Any) -> Optional[bool]:
-        # The daemon makes its tables by itself, and a database that is its own gets no others.
+        # The daemon creates its tables, and its own database gets no other tables.
         alias = given().get("DATABASE")
         if app_label == APP or (db == alias and alias not in (None, "default")):
             return False

@@ -1,7 +1,7 @@
-"""Old rows leave in small batches.
+"""Deletes old rows in small batches.
 
-The daemon's own sweep does the same (and drops whole days); this is for those who know the
-command. Counts by minute and hour stay: they have a longer retention, which the daemon keeps.
+The daemon's own sweep does the same, and drops whole days. This one is for users of the command.
+Counts by minute and hour stay: the daemon deletes them after their own, longer retention.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import Any
 from django.db import connections, transaction
 from django.db.models import Model
 
-# PostgreSQL's advisory lock of all who sweep this database; the daemon takes the same.
+# PostgreSQL's advisory lock for sweeps of this database; the daemon takes the same.
 _SWEEP_LOCK = (0x6C696430, 3)
 
 
 class Busy(Exception):
-    """Another sweep, the daemon's or one like this, is under way."""
+    """Another sweep, by the daemon or by this command, is running."""
 
 
 class Sweep:
@@ -35,7 +35,7 @@ class Sweep:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Raises Busy while somebody else sweeps. On SQLite each batch has the lock of the file."""
+        """Raises Busy during another sweep. On SQLite each batch takes the lock of the file."""
         if self.is_postgres and not self._one("SELECT pg_try_advisory_lock(%s, %s)", *_SWEEP_LOCK):
             raise Busy
         try:
@@ -45,14 +45,14 @@ class Sweep:
                 self._one("SELECT pg_advisory_unlock(%s, %s)", *_SWEEP_LOCK)
 
     def batch(self, model: type[Model], limit: int) -> int:
-        """Deletes ``limit`` rows at most, the oldest of SQLite's or of one day; 0 if none is left."""
+        """Deletes up to ``limit`` of the oldest rows (SQLite) or of one day; returns 0 if none is left."""
         table = model._meta.db_table
         with transaction.atomic(using=self.alias):
             delete = self._delete_postgres if self.is_postgres else self._delete_sqlite
             return delete(table, limit)
 
     def record(self, removed: dict[type[Model], int]) -> None:
-        """Leaves a row in ``sweep``, by which ``log-ingestd verify`` knows that rows may be gone."""
+        """Adds a row to ``sweep``, which tells ``log-ingestd verify`` that rows may be missing."""
         counts = {model._meta.db_table: count for model, count in removed.items()}
         self._execute(
             "INSERT INTO sweep (host, started_at, finished_at, cutoff, gunicorn_removed,"
@@ -66,7 +66,7 @@ class Sweep:
         )
 
     def _delete_postgres(self, table: str, limit: int) -> int:
-        # A row's place is found faster than its id, and names it within its partition.
+        # ctid is the row's position in its partition. It is found faster than the id.
         old = f"SELECT tableoid::regclass::text FROM {table} WHERE timestamp < %s LIMIT 1"
         partition = self._one(old, self.cutoff)
         if partition is None:
@@ -87,7 +87,7 @@ class Sweep:
     def _time(self, moment: datetime) -> Any:
         if self.is_postgres:
             return moment
-        # As the daemon writes it: UTC, with a fraction only if there is one.
+        # The daemon's format: UTC, with a fraction only if it is not 0.
         return str(moment.astimezone(timezone.utc).replace(tzinfo=None))
 
     def _execute(self, sql: str, *values: Any) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What a request tells of its client, without a query."""
+"""Finds user, session and address of a request, without a query."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from django.utils.functional import LazyObject, empty
 
 from .addresses import client_ip
 
-# Where django.contrib.auth.login keeps the key of the user.
+# The session's key for the user, set by django.contrib.auth.login.
 _SESSION_USER = "_auth_user_id"
 
 
 def get_user_id(request: HttpRequest) -> Optional[str]:
-    """The key of the user, if the view or a middleware has found who that is; else None.
+    """Returns the user's key if the view or a middleware has loaded the user, else None.
 
-    Looking at ``request.user`` would load session and user from the database for requests that do
-    not need them, so only what is there already is looked at.
+    Access to ``request.user`` would load session and user from the database for requests that do not
+    need them. So this function uses only what is loaded already.
     """
-    # Set by login() in place of the lazy one, or evaluated, or looked up by another way.
+    # Set by login() instead of the lazy object, evaluated, or set by other code.
     known = request.__dict__
     user = known.get("user")
     if user is not None and isinstance(user, LazyObject):
@@ -29,7 +29,7 @@ def get_user_id(request: HttpRequest) -> Optional[str]:
         user = known.get("_cached_user") or known.get("_acached_user")
     if user is not None:
         return None if getattr(user, "pk", None) is None else str(user.pk)
-    # The session's own dictionary: asking the session would count as an access, and say Vary.
+    # The session's own dictionary: access to the session would mark it as used, and add Vary: Cookie.
     session = known.get("session")
     if session is None:
         return None
@@ -39,7 +39,7 @@ def get_user_id(request: HttpRequest) -> Optional[str]:
 
 
 def get_session_id(request: HttpRequest) -> Optional[str]:
-    """Names the session; see :func:`session_digest`. None without a session."""
+    """Returns the digest of the session (see :func:`session_digest`); None without a session."""
     session = request.__dict__.get("session")
     if session is None:
         return None
@@ -48,10 +48,10 @@ def get_session_id(request: HttpRequest) -> Optional[str]:
 
 
 def session_digest(key: str) -> str:
-    """What stands in the log for a session's key: who reads it cannot become that user by it."""
+    """Returns a digest of a session's key: a reader of the log cannot use it to take over the session."""
     return hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32]
 
 
 def get_client_ip(request: HttpRequest) -> Optional[str]:
-    """The client's address; see :func:`.addresses.client_ip`."""
+    """Returns the client's address; see :func:`.addresses.client_ip`."""
     return client_ip(request.META)

@@ -1,4 +1,4 @@
-"""Complaints about logging that do not become a second flood of logs."""
+"""Warns about failures of the log, without flooding another log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ INTERVAL = 60.0
 
 
 class Warner:
-    """Says what went wrong, once a minute at most, and how much it kept to itself."""
+    """Warns of a failure, at most once a minute, with the number of failures since the last warning."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -28,7 +28,7 @@ class Warner:
         logger.warning("%s failed: %r (%d more since the last warning)", doing, error, silent)
 
     def reset(self) -> None:
-        """The next warning is said."""
+        """Lets the next warning through."""
         self._next = 0.0
 
 

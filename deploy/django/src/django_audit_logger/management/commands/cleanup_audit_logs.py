@@ -17,7 +17,7 @@ _TABLES: dict[str, type[Model]] = {"request": RequestLog, "gunicorn": GunicornLo
 
 
 class Command(BaseCommand):
-    """Deletes rows that are older than so many days."""
+    """Deletes rows that are older than a number of days."""
 
     help = "Clean up old audit logs based on retention period"
 

@@ -1,15 +1,13 @@
-//! `log-ingestd query` and `log-ingestd top`: what is stored, asked from the command line.
-
-use crate::store::{Reader, Store};
+//! Opens the store for `log-ingestd query` and `log-ingestd top`.
 
 use crate::config::Config;
-use crate::store::chain;
+use crate::store::{Reader, Store, chain};
 
-/// The store's read side. One attempt: who asks is there to ask again.
+/// Opens the store for searches. There is one attempt: a person can run the command again.
 ///
 /// # Errors
-/// A store that cannot be reached or used.
-pub async fn ask(config: &Config) -> anyhow::Result<Reader> {
+/// The store cannot be reached or used.
+pub async fn open_reader(config: &Config) -> anyhow::Result<Reader> {
     let opening = Store::open_to_read(config.location.clone());
     match tokio::time::timeout(config.connect_timeout, opening).await {
         Ok(Ok(store)) => Ok(store.reader()),

@@ -1,18 +1,23 @@
-//! What goes wrong with TLS, for people: which name, which file, and what would be right.
+//! Explains errors of TLS: which name or file is wrong, and what to do.
 
 use rustls::{AlertDescription, CertificateError, Error as TlsError};
 
 use super::Tls;
+use crate::store::foreign_text::{
+    Refusal, certificate_name, is_authority_certificate, is_old_certificate_version,
+    server_has_no_tls,
+};
 
 impl Tls {
-    /// What a fault of a connection that was being made means, if it is about TLS and waiting does
-    /// not mend it.
+    /// Explains an error of a new connection, if it is about TLS and waiting does not help.
     pub(in crate::store) fn explain(&self, error: &sqlx::Error) -> Option<String> {
         match error {
-            sqlx::Error::Io(error) => self.of_rustls(error.get_ref()?.downcast_ref::<TlsError>()?),
+            sqlx::Error::Io(error) => {
+                self.explain_rustls(error.get_ref()?.downcast_ref::<TlsError>()?)
+            }
             sqlx::Error::Tls(cause) => match cause.downcast_ref::<TlsError>() {
-                Some(error) => self.of_rustls(error),
-                None if cause.to_string().contains("does not support TLS") => Some(format!(
+                Some(error) => self.explain_rustls(error),
+                None if server_has_no_tls(&cause.to_string()) => Some(format!(
                     "the server has no TLS, and sslmode is {}: set ssl = on there, with \
                      ssl_cert_file and ssl_key_file",
                     self.mode_name()
@@ -24,15 +29,17 @@ impl Tls {
                 let (certificate, key) = (certificate.path.display(), key.path.display());
                 Some(format!("cannot use '{certificate}' with its key '{key}': {cause}"))
             }
-            sqlx::Error::Database(answer) => self.of_answer(&answer.code()?, answer.message()),
+            sqlx::Error::Database(answer) => {
+                self.explain_refusal(&answer.code()?, answer.message())
+            }
             _ => None,
         }
     }
 
-    fn of_rustls(&self, error: &TlsError) -> Option<String> {
+    fn explain_rustls(&self, error: &TlsError) -> Option<String> {
         match error {
-            TlsError::InvalidCertificate(error) => Some(self.of_certificate(error)),
-            TlsError::AlertReceived(alert) => Some(self.of_alert(*alert)),
+            TlsError::InvalidCertificate(error) => Some(self.explain_certificate(error)),
+            TlsError::AlertReceived(alert) => Some(self.explain_alert(*alert)),
             TlsError::InconsistentKeys(_) => {
                 let (certificate, key) = self.identity.as_ref()?;
                 Some(format!(
@@ -41,13 +48,13 @@ impl Tls {
                     certificate.path.display()
                 ))
             }
-            // A server that goes away during the handshake may come back.
+            // A server that restarts during the handshake is unavailable, unless TLS is required.
             error => self.is_required().then(|| error.to_string()),
         }
     }
 
-    /// The server's certificate is not one to trust.
-    fn of_certificate(&self, error: &CertificateError) -> String {
+    /// Explains why the server's certificate is not trusted.
+    fn explain_certificate(&self, error: &CertificateError) -> String {
         let host = &self.host;
         let of = format!("the certificate of the server '{host}'");
         match error {
@@ -90,9 +97,9 @@ impl Tls {
             }
             error => {
                 let why = format!("{error:?}");
-                if why.contains("CaUsedAsEndEntity") {
+                if is_authority_certificate(&why) {
                     format!("{of} is that of an authority (CA:TRUE): make one with CA:FALSE")
-                } else if why.contains("UnsupportedCertVersion") {
+                } else if is_old_certificate_version(&why) {
                     format!("{of} is of an old version: make one of version 3, with subjectAltName")
                 } else {
                     format!("{of} cannot be trusted: {error}")
@@ -101,8 +108,8 @@ impl Tls {
         }
     }
 
-    /// The server ended the handshake, most often because of the client's certificate.
-    fn of_alert(&self, alert: AlertDescription) -> String {
+    /// Explains why the server ended the handshake, most often because of the client's certificate.
+    fn explain_alert(&self, alert: AlertDescription) -> String {
         let Some((certificate, _)) = &self.identity else {
             return format!(
                 "the server ended the TLS handshake ({alert:?}); if it wants a certificate of \
@@ -123,10 +130,10 @@ impl Tls {
         )
     }
 
-    /// PostgreSQL has let the connection through, and not the user.
-    fn of_answer(&self, code: &str, message: &str) -> Option<String> {
+    /// Explains why PostgreSQL refuses the user, after the TLS handshake.
+    fn explain_refusal(&self, code: &str, message: &str) -> Option<String> {
         if code == "28P01" {
-            // `clientcert=verify-full` says no in these words too.
+            // With `clientcert=verify-full` a wrong certificate gets this message, too.
             let (certificate, _) = self.identity.as_ref()?;
             return Some(format!(
                 "{message} ({code}): the password, or the common name (CN) in '{}', is not this user's",
@@ -136,35 +143,32 @@ impl Tls {
         if code != "28000" {
             return None;
         }
-        let right = if message.contains("requires a valid client certificate") {
-            "name this client's certificate as sslcert, and its key as sslkey".to_owned()
-        } else if message.contains("certificate authentication failed") {
-            let (certificate, _) = self.identity.as_ref()?;
-            format!(
-                "the common name (CN) in '{}' must be that of the user, or mapped to it in \
-                 pg_ident.conf",
-                certificate.path.display()
-            )
-        } else if message.ends_with("no encryption") || message.ends_with("SSL off") {
-            format!(
-                "the connection has no TLS, for sslmode is {}; hostssl in pg_hba.conf wants it: \
+        let advice = match Refusal::from_message(message)? {
+            Refusal::NeedsClientCertificate => {
+                "name this client's certificate as sslcert, and its key as sslkey".to_owned()
+            }
+            Refusal::WrongCommonName => {
+                let (certificate, _) = self.identity.as_ref()?;
+                format!(
+                    "the common name (CN) in '{}' must be that of the user, or mapped to it in \
+                     pg_ident.conf",
+                    certificate.path.display()
+                )
+            }
+            Refusal::NeedsTls => format!(
+                "the connection has no TLS, for sslmode is {}; hostssl in pg_hba.conf requires it: \
                  use sslmode=verify-full",
                 self.mode_name()
-            )
-        } else {
-            return None;
+            ),
         };
-        Some(format!("{message} ({code}): {right}"))
+        Some(format!("{message} ({code}): {advice}"))
     }
 }
 
-/// `DnsName("db.example")` and `IpAddress(10.0.0.1)` as names alone.
+/// Returns the names of a certificate for a message.
 fn names(presented: &[String]) -> String {
-    let bare = |name: &String| {
-        let inner = name.split_once('(').map_or(name.as_str(), |(_, inner)| inner);
-        format!("'{}'", inner.trim_end_matches(')').trim_matches('"'))
-    };
-    presented.iter().map(bare).collect::<Vec<_>>().join(", ")
+    let quoted = |name: &String| format!("'{}'", certificate_name(name));
+    presented.iter().map(quoted).collect::<Vec<_>>().join(", ")
 }
 
 fn day(seconds: u64) -> String {

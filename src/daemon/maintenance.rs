@@ -1,0 +1,120 @@
+//! Background tasks of the daemon: the daily sweep, and indexes of past days.
+//!
+//! A task may be aborted at any point. A sweep's steps are transactions of their own, and an index
+//! that was begun ends with its connection and is built again later.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Local, Utc};
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
+
+use crate::config::{Config, Watch};
+use crate::metrics::{Metrics, Sweeps};
+use crate::model::now;
+use crate::pipeline::backoff::Backoff;
+use crate::retain::indexing::{IndexProgress, current_day, maintain_indexes};
+use crate::retain::{self, LogType, SweepOptions, SweepOutcome, SweepTime, next_sweep};
+use crate::store::{Store, StoreError, Table, chain};
+
+/// Partitions are created for this many days, today included.
+const DAYS_AHEAD: i32 = 3;
+
+/// Poll intervals between two runs of the index task: one minute by default.
+const POLLS_PER_INDEX_RUN: u32 = 30;
+
+/// The running tasks.
+pub(crate) struct Maintenance {
+    sweeper: JoinHandle<()>,
+    indexer: JoinHandle<()>,
+}
+
+impl Maintenance {
+    pub(crate) fn start(watch: &Watch, store: &Store, metrics: &Arc<Metrics>) -> Self {
+        let (config, metrics) = (watch.config.clone(), Arc::clone(metrics));
+        let index_interval = watch.poll_interval * POLLS_PER_INDEX_RUN;
+        Self {
+            sweeper: tokio::spawn(sweep_daily(store.clone(), config, watch.sweep_at, metrics)),
+            indexer: tokio::spawn(index_past_days(store.clone(), index_interval)),
+        }
+    }
+
+    pub(crate) fn stop(self) {
+        self.sweeper.abort();
+        self.indexer.abort();
+    }
+}
+
+/// Does the daily work now and then once a day.
+async fn sweep_daily(store: Store, config: Config, sweep_at: SweepTime, metrics: Arc<Metrics>) {
+    metrics.sweeps.set_next(Utc::now().timestamp());
+    loop {
+        let next = next_sweep(&Local::now(), sweep_at);
+        let mut backoff = Backoff::default();
+        while let Err(error) = daily_work(&store, &config, next, &metrics.sweeps).await {
+            warn!(error = chain(&error), "the daily work failed; it is tried again");
+            tokio::time::sleep(backoff.wait() * 4).await;
+        }
+        metrics.sweeps.set_next(next.timestamp());
+        let wait = (next - Utc::now()).to_std().unwrap_or(Duration::ZERO);
+        tokio::time::sleep(wait).await;
+    }
+}
+
+/// Creates the partitions of the next days, and removes rows older than the retention.
+async fn daily_work(
+    store: &Store,
+    config: &Config,
+    next: DateTime<Utc>,
+    metrics: &Sweeps,
+) -> Result<(), StoreError> {
+    let (now, today) = (now(), current_day());
+    store.prepare_days(today..today + DAYS_AHEAD).await?;
+    let Some(cutoff) = config.retention.cutoff(now) else { return Ok(()) };
+    let options = SweepOptions {
+        cutoff,
+        rollup_cutoff: config.rollup_retention.cutoff(now),
+        log_type: LogType::All,
+        batch_size: SweepOptions::BATCH_SIZE,
+        dry_run: false,
+        host: config.host.clone(),
+        next_at: Some(next.timestamp_micros()),
+    };
+    let began = Instant::now();
+    let swept = match retain::sweep(store, &options).await? {
+        SweepOutcome::Swept(swept) => swept,
+        SweepOutcome::AlreadyRunning => {
+            debug!("another process sweeps this store");
+            return Ok(());
+        }
+    };
+    let report = &swept.report;
+    metrics.sweep_finished(
+        began.elapsed(),
+        &[
+            (Table::GunicornLog.name(), report.gunicorn_removed),
+            (Table::RequestLog.name(), report.request_removed),
+            (Table::RejectedLine.name(), report.rejected_removed),
+        ],
+    );
+    info!(
+        gunicorn_log = report.gunicorn_removed,
+        request_log = report.request_removed,
+        rejected_line = report.rejected_removed,
+        postponed_days = swept.postponed,
+        "swept"
+    );
+    Ok(())
+}
+
+/// Builds the indexes of days that are over.
+async fn index_past_days(store: Store, interval: Duration) {
+    let mut progress = IndexProgress::default();
+    loop {
+        tokio::time::sleep(interval).await;
+        if let Err(error) = maintain_indexes(&store, &mut progress).await {
+            warn!(error = chain(&error), "indexes are not up to date; it is tried again");
+        }
+    }
+}

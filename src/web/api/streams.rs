@@ -1,0 +1,179 @@
+//! Answers that send rows for as long as the client reads: new rows as events, and downloads.
+
+use std::collections::HashSet;
+use std::convert::Infallible;
+use std::io;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+
+use super::rows::log_item;
+use super::{ApiError, ApiResult, QueryString, now};
+use crate::model::{Filter, Micros};
+use crate::store::{
+    Direction, Exported, FoundRow, Reader, RowPages, StoreError, StoredRequest, StoredRow, chain,
+    write_csv, write_json_lines,
+};
+use crate::web::PageState;
+
+/// Time between two queries for new rows.
+const QUERY_INTERVAL: Duration = Duration::from_secs(1);
+/// How late a row may become visible, in microseconds. A row has the time of its request, and its
+/// line was written, read and stored after that.
+const MAX_DELAY: Micros = 15_000_000;
+/// Most rows that are sent after one query. A person cannot read more in a second.
+const MAX_SENT: usize = 200;
+/// Most rows of one query.
+const MAX_QUERIED: usize = 5000;
+/// Time between two comments on an idle stream, which keep proxies and browsers from closing it.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Finds the rows that are new since the last query.
+///
+/// It queries the database and not the daemon: other daemons, on other machines, may write to the
+/// same tables. Rows do not become visible in the order of their times. So each query repeats the
+/// last [`MAX_DELAY`] and leaves out the rows that were sent before.
+struct NewRows {
+    reader: Reader,
+    filter: Filter,
+    sent: HashSet<i64>,
+}
+
+/// Answers `/api/tail` with server-sent events: `row` for each new row, `skipped` with the number of
+/// rows that were too many to send.
+pub(super) async fn tail(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let filter = query.filter(&state.reader, &["to"])?;
+    let mut new_rows = NewRows { reader: state.reader.clone(), filter, sent: HashSet::new() };
+    // Rows that exist already are not new: the page has loaded them.
+    new_rows.query().await?;
+    let events = stream::unfold(new_rows, |mut new_rows| async move {
+        tokio::time::sleep(QUERY_INTERVAL).await;
+        let events = match new_rows.query().await {
+            Ok(rows) => rows,
+            // The page shows the error. A later query may reach the database again.
+            Err(error) => vec![event("trouble", &json!({ "error": chain(&error) }))],
+        };
+        Some((stream::iter(events.into_iter().map(Ok::<Event, Infallible>)), new_rows))
+    });
+    let events = events.flatten().take_until(state.closing());
+    let response = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE));
+    Ok::<Response, _>(response.into_response())
+}
+
+impl NewRows {
+    /// Returns events for the rows that the last query did not find, oldest first.
+    async fn query(&mut self) -> Result<Vec<Event>, StoreError> {
+        (self.filter.from, self.filter.to) = (now() - MAX_DELAY, Micros::MAX / 2);
+        let found = self.page().await?;
+        let ids: HashSet<i64> = found.iter().map(|row| row.id).collect();
+        let fresh: Vec<_> = found.iter().filter(|row| !self.sent.contains(&row.id)).collect();
+        let mut events = Vec::with_capacity(fresh.len().min(MAX_SENT + 1));
+        if let Some(skipped @ 1..) = fresh.len().checked_sub(MAX_SENT) {
+            events.push(event("skipped", &json!({ "rows": skipped })));
+        }
+        let shown = fresh.iter().take(MAX_SENT).rev();
+        events.extend(shown.map(|row| event("row", &log_item(row))));
+        self.sent.retain(|id| ids.contains(id));
+        self.sent.extend(ids);
+        Ok(events)
+    }
+
+    async fn page(&self) -> Result<Vec<FoundRow<StoredRow>>, StoreError> {
+        let (newest, budget) = (Direction::Older(None), Duration::from_secs(2));
+        Ok(self.reader.log_page(&self.filter, newest, MAX_QUERIED, budget).await?.rows)
+    }
+}
+
+fn event(name: &str, data: &serde_json::Value) -> Event {
+    Event::default().event(name).data(data.to_string())
+}
+
+/// Format of a download.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    Csv,
+    JsonLines,
+}
+
+/// Pages of rows of one of the two tables.
+enum Pages {
+    Log(RowPages<StoredRow>),
+    Requests(RowPages<StoredRequest>),
+}
+
+/// Answers `/api/export?format=csv|jsonl[&table=log|requests]` with all columns, newest rows first.
+///
+/// A page is read when the one before it is sent, so memory is bounded. An error breaks the
+/// connection: a client must not take half a file for a whole one.
+pub(super) async fn export(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let filter = query.filter(&state.reader, &["format", "table"])?;
+    let format = match query.get("format").unwrap_or("csv") {
+        "csv" => Format::Csv,
+        "jsonl" => Format::JsonLines,
+        other => return Err(invalid_choice("format", other, "csv or jsonl")),
+    };
+    let reader = state.reader;
+    let (pages, name) = match query.get("table").unwrap_or("log") {
+        "log" => (Pages::Log(RowPages::newest_first(reader, filter)), "gunicorn_log"),
+        "requests" => (Pages::Requests(RowPages::newest_first(reader, filter)), "request_log"),
+        other => return Err(invalid_choice("table", other, "log or requests")),
+    };
+    Ok(download(pages, format, name))
+}
+
+fn invalid_choice(name: &str, value: &str, expected: &str) -> ApiError {
+    ApiError::bad_request(format!("invalid {name} '{value}': expected {expected}"))
+}
+
+/// Streams the pages as a file.
+fn download(pages: Pages, format: Format, name: &str) -> Response {
+    let (media_type, extension) = match format {
+        Format::Csv => ("text/csv; charset=utf-8; header=present", "csv"),
+        Format::JsonLines => ("application/jsonl; charset=utf-8", "jsonl"),
+    };
+    let disposition = format!("attachment; filename=\"{name}.{extension}\"");
+    let first = match format {
+        Format::Csv => Header::Written,
+        Format::JsonLines => Header::Omitted,
+    };
+    let chunks = stream::unfold((pages, first), move |(mut pages, header)| async move {
+        let chunk = pages.next(format, header).await.transpose()?;
+        Some((chunk, (pages, Header::Omitted)))
+    });
+    let headers =
+        [(header::CONTENT_TYPE, media_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    (headers, Body::from_stream(chunks)).into_response()
+}
+
+/// Whether the names of the columns precede the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Header {
+    Written,
+    Omitted,
+}
+
+impl Pages {
+    /// Returns the next rows as bytes; `None` after the last.
+    async fn next(&mut self, format: Format, header: Header) -> anyhow::Result<Option<Bytes>> {
+        let bytes = match self {
+            Pages::Log(pages) => pages.next().await?.map(|rows| encode(&rows, format, header)),
+            Pages::Requests(pages) => pages.next().await?.map(|rows| encode(&rows, format, header)),
+        };
+        Ok(bytes.transpose()?)
+    }
+}
+
+fn encode<T: Exported>(rows: &[T], format: Format, header: Header) -> io::Result<Bytes> {
+    let mut text = Vec::new();
+    match format {
+        Format::Csv => write_csv(&mut text, rows, header == Header::Written)?,
+        Format::JsonLines => write_json_lines(&mut text, rows)?,
+    }
+    Ok(Bytes::from(text))
+}

@@ -1,0 +1,194 @@
+//! Counts for charts and lists, the followed files with their offsets, and rejected lines.
+
+use axum::extract::State;
+use serde_json::{Value, json};
+
+use super::{ApiError, ApiResult, QueryString, json_answer};
+use crate::model::{FileId, moment};
+use crate::store::{By, FileReport, Point, RejectKey, SweepReport};
+use crate::web::PageState;
+
+/// The names of a point's `rows`, in order.
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+
+/// Answers `/api/overview`: counts over the range, of all servers or of one. Other parts of the
+/// filter are ignored: the counts are not split by them.
+pub(super) async fn overview(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let own = ["url", "code", "method", "user", "address", "host", "agent", "text"];
+    let filter = query.filter(&state.reader, &own)?;
+    let overview = state.reader.overview(filter.from, filter.to, filter.server.as_deref()).await?;
+    let points = overview.points.iter().map(|(start, counts)| {
+        let mut object = point(counts);
+        object["t"] = json!(moment(*start));
+        object
+    });
+    json_answer(json!({
+        "from": moment(overview.from),
+        "to": moment(overview.to),
+        "step": overview.step,
+        "classes": CLASSES,
+        "points": points.collect::<Vec<_>>(),
+        "total": point(&overview.total),
+    }))
+}
+
+fn point(point: &Point) -> Value {
+    json!({
+        "rows": point.rows,
+        "bytes": point.bytes,
+        "p50": point.quantile(0.5),
+        "p95": point.quantile(0.95),
+        "p99": point.quantile(0.99),
+    })
+}
+
+/// Answers `/api/top?by=…`: the most frequent values among the newest rows of the range.
+pub(super) async fn top(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let filter = query.filter(&state.reader, &["by", "limit"])?;
+    let limit = query.limit(10, 100)?;
+    let name = query.get("by").unwrap_or("url");
+    let by = By::ALL.into_iter().find(|(known, _)| *known == name).ok_or_else(|| {
+        let expected = "url, user, address, agent, host or slow";
+        ApiError::bad_request(format!("invalid by '{name}': expected {expected}"))
+    })?;
+    let top = state.reader.top(by.1, &filter, limit).await?;
+    json_answer(json!({
+        "by": name,
+        "sampled": top.counted,
+        "complete": top.from <= filter.from,
+        "from": moment(top.from),
+        "items": top.items,
+    }))
+}
+
+/// Most files of one answer. A list of more is of no use on a page.
+const MAX_FILES: usize = 500;
+
+/// Answers `/api/files`: the files, and the last sweep.
+pub(super) async fn files(State(state): State<PageState>) -> ApiResult {
+    let list = state.reader.file_list(MAX_FILES).await?;
+    let last_sweep = state.store.last_sweep().await?;
+    json_answer(json!({
+        "files": list.files.iter().map(file).collect::<Vec<_>>(),
+        "more": list.more,
+        "sweep": last_sweep.as_ref().map(sweep),
+        "retention": state.retention,
+        "rollup_retention": state.rollup_retention,
+        "version": state.version,
+        "store": if state.reader.is_postgres() { "postgres" } else { "sqlite" },
+    }))
+}
+
+fn file(file: &FileReport) -> Value {
+    let checkpoint = &file.checkpoint;
+    json!({
+        "id": checkpoint.file.0,
+        "server": file.host,
+        "path": checkpoint.path,
+        "format": checkpoint.format,
+        "committed": checkpoint.committed,
+        "size": checkpoint.size,
+        "lag": checkpoint.size.saturating_sub(checkpoint.committed),
+        "lines": file.lines,
+        "rows": file.rows,
+        "rejected": file.rejected,
+        "excluded": file.excluded,
+        "lost_bytes": file.lost_bytes,
+        "first_seen_at": moment(file.first_seen_at),
+        "committed_at": file.committed_at.map(moment),
+        "closed_at": file.closed_at.map(moment),
+        "closed_reason": file.closed_reason,
+        "owner": file.owner,
+    })
+}
+
+fn sweep(sweep: &SweepReport) -> Value {
+    json!({
+        "host": sweep.host,
+        "started_at": moment(sweep.started_at),
+        "finished_at": moment(sweep.finished_at),
+        "cutoff": moment(sweep.cutoff),
+        "next_at": sweep.next_at.map(moment),
+        "gunicorn_removed": sweep.gunicorn_removed,
+        "request_removed": sweep.request_removed,
+        "rejected_removed": sweep.rejected_removed,
+    })
+}
+
+/// Answers `/api/rejects[?file=ID][&before=CURSOR]`: rejected lines, newest first.
+pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let file = match query.get("file") {
+        Some(text) => Some(FileId(text.parse().map_err(|_| {
+            ApiError::bad_request(format!("invalid file '{text}': expected a file's number"))
+        })?)),
+        None => None,
+    };
+    let before = query.get("before").map(parse_reject_key).transpose()?;
+    let list = state.reader.rejects(file, before, query.limit(50, 500)?).await?;
+    let rows = list.rejects.iter().map(|(reject, path)| {
+        json!({
+            "file": reject.key.file.0,
+            "path": path,
+            "offset": reject.key.offset,
+            "rejected_at": moment(reject.key.rejected_at),
+            "reason": reject.reason,
+            "raw": visible(&reject.raw),
+        })
+    });
+    let older =
+        list.rejects.last().filter(|_| list.more).map(|(reject, _)| format_reject_key(&reject.key));
+    json_answer(json!({ "rows": rows.collect::<Vec<_>>(), "older": older }))
+}
+
+fn format_reject_key(key: &RejectKey) -> String {
+    format!("{}.{}.{}", key.rejected_at, key.file.0, key.offset)
+}
+
+fn parse_reject_key(text: &str) -> Result<RejectKey, ApiError> {
+    let parse = || {
+        let mut parts = text.splitn(3, '.');
+        Some(RejectKey {
+            rejected_at: parts.next()?.parse().ok()?,
+            file: FileId(parts.next()?.parse().ok()?),
+            offset: parts.next()?.parse().ok()?,
+        })
+    };
+    parse().ok_or_else(|| ApiError::invalid_cursor("before", text))
+}
+
+/// Returns bytes as text: invalid UTF-8 and control characters as `\xNN`, a backslash as two.
+fn visible(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        for character in chunk.valid().chars() {
+            match character {
+                '\\' => text.push_str("\\\\"),
+                '\t' => text.push('\t'),
+                _ if character.is_control() => {
+                    let mut bytes = [0; 4];
+                    for byte in character.encode_utf8(&mut bytes).bytes() {
+                        text.push_str(&format!("\\x{byte:02x}"));
+                    }
+                }
+                _ => text.push(character),
+            }
+        }
+        for byte in chunk.invalid() {
+            text.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_raw_bytes_are_shown_differently() {
+        assert_eq!(
+            visible(b"a\\x00\x00\xff\t\xc3\xa9\xc2\x85"),
+            "a\\\\x00\\x00\\xff\t\u{e9}\\xc2\\x85"
+        );
+    }
+}
