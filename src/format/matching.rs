@@ -35,6 +35,7 @@ pub(super) enum PhysicalLines {
     /// The text holds a newline: several lines were joined.
     Several,
 }
+
 /// The quotings in the order in which they are tried.
 const QUOTINGS: [Quoting; 2] = [Quoting::Escaped, Quoting::Verbatim];
 

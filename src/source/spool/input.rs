@@ -114,8 +114,9 @@ impl Input {
         Ok(lock(&self.file).is_ok())
     }
 
-    /// Returns whether the last line of `file`, which was cut, may be continued: the FIFO, and the
-    /// bytes in its pipe, must be older than the file's last write.
+    /// Returns whether the last line of `file`, which was cut, may be continued. The machine must have
+    /// started, and the FIFO must have been made, before the file was last written. Otherwise the
+    /// bytes in the pipe are not the rest of that line.
     pub(super) fn may_continue(&self, file: &SpoolFile) -> io::Result<bool> {
         let written = file.file.metadata()?.modified()?;
         let born = self.file.metadata().and_then(|fifo| fifo.created());
