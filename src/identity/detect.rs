@@ -101,7 +101,7 @@ impl Undetected {
             Undetected::NoLine => "a line is complete with its newline",
             Undetected::ErrorLog => "the access log is another file",
             Undetected::UnknownFormat => {
-                "give the access_log_format of your Gunicorn with --format, and try it with \
+                "give --format with the access_log_format of your Gunicorn, and try it with \
                  `log-ingestd check FILE --format …`"
             }
             Undetected::NoAccessLine(_) => {

@@ -429,5 +429,4 @@ fn have_same_beginning(one: &dyn Content, other: &dyn Content) -> bool {
 }
 
 #[cfg(test)]
-#[path = "resolve_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! Is this the file that was read before?
+//! Tells by content whether a file is one that was read before.
 //!
 //! A name says nothing (logs are renamed), an inode says little (it is used again), and neither
 //! survives a copy or a compression. Content does: the first line, which carries a time, and the
@@ -13,17 +13,18 @@ use crate::model::{Checkpoint, FileKey, Fingerprint, ShortHash};
 /// Bytes of the first line that its fingerprint covers, at most (4 KiB).
 pub const HEAD_LENGTH: usize = 4096;
 
-/// Bytes before the committed offset that its guard covers, at most (4 KiB).
+/// Bytes before the committed offset that a tail fingerprint covers, at most (4 KiB).
 pub const TAIL_FINGERPRINT_LENGTH: usize = 4096;
 
-/// The fingerprint of `bytes`.
+/// Returns the fingerprint of `bytes`.
 pub fn print(bytes: &[u8]) -> Fingerprint {
     let mut print = [0; 16];
     print.copy_from_slice(&Sha256::digest(bytes)[..16]);
     Fingerprint { length: u32::try_from(bytes.len()).unwrap_or(u32::MAX), print: ShortHash(print) }
 }
 
-/// The fingerprint of a file's first line, without its end; `None` while it has no complete one.
+/// Returns the fingerprint of a file's first line, without its end; `None` while the file has no
+/// complete line.
 pub fn head_fingerprint(first_bytes: &[u8]) -> Option<Fingerprint> {
     let first_bytes = &first_bytes[..first_bytes.len().min(HEAD_LENGTH)];
     match memchr::memchr(b'\n', first_bytes) {
@@ -32,25 +33,26 @@ pub fn head_fingerprint(first_bytes: &[u8]) -> Option<Fingerprint> {
     }
 }
 
-/// The same for the beginning of a file that is whole, and may be one line without an end.
+/// Returns the fingerprint of the first line of a complete file, which may be one line without an
+/// end.
 pub fn whole_head_fingerprint(first_bytes: &[u8]) -> Option<Fingerprint> {
     head_fingerprint(first_bytes)
         .or_else(|| (!first_bytes.is_empty()).then(|| last_line_print(first_bytes)))
 }
 
-/// The fingerprint of a line that may lack the newline of its end, or both bytes of it: the same
-/// whichever is written already.
+/// Returns the fingerprint of a line whose end (`\n` or `\r\n`) may be written in part: it is the
+/// same whatever part is there.
 fn last_line_print(line: &[u8]) -> Fingerprint {
     print(line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-/// How much of the bytes before `offset` its guard covers.
+/// Returns how many bytes before `offset` its tail fingerprint covers.
 pub fn tail_fingerprint_length(offset: u64) -> usize {
     usize::try_from(offset)
         .map_or(TAIL_FINGERPRINT_LENGTH, |offset| offset.min(TAIL_FINGERPRINT_LENGTH))
 }
 
-/// What a file's bytes say about a checkpoint.
+/// How the content of a file compares with a checkpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ContentMatch {
     /// It holds what was committed, and perhaps more.
@@ -84,15 +86,15 @@ pub fn compare<E>(
     })
 }
 
-/// Whether both are the same object of the same file system. Where birth times are known they
-/// must agree: an inode that was used again was born later.
+/// Returns whether both are the same object of the same file system. Where birth times are known
+/// they must agree: an inode that is used again has a later birth time.
 pub fn same_object(one: FileKey, other: FileKey) -> bool {
     one.device == other.device
         && one.inode == other.inode
         && (one.birth_us.is_none() || other.birth_us.is_none() || one.birth_us == other.birth_us)
 }
 
-/// Whether one name looks like a rotation or a copy of the other: `access.log` and
+/// Returns whether one name looks like a rotation or a copy of the other: `access.log` and
 /// `access.log.1`, `access-20261123.log`, `access.log.2.gz`, `access.log.bak`. One begins with the
 /// other, or both have the same letters.
 pub fn related_names(one: &str, other: &str) -> bool {
