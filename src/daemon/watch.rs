@@ -61,16 +61,19 @@ pub async fn watch(
         let ended = pipeline.run(&mut shutdown, &session.watch.paths, &supervisor).await;
         maintenance.stop();
         let next = ended.and_then(|handover| handover_for_reload(handover, &shutdown));
-        if let Ok(Some(handover)) = &next {
-            session.reload(&reload, &handover.streams, &mut shutdown).await;
-        }
+        let reloaded = match &next {
+            Ok(Some(_)) => Some(session.load_again(&reload, &mut shutdown).await),
+            Ok(None) | Err(_) => None,
+        };
+        // Before the reload is logged, so that requests after the message get the new page.
         if let Some(page) = page {
             page.close().await;
         }
-        match next? {
-            Some(left) => handover = left,
-            None => return Ok(()),
+        let Some(left) = next? else { return Ok(()) };
+        if let Some(reloaded) = reloaded {
+            session.replace(reloaded, &left.streams);
         }
+        handover = left;
         shutdown.reloaded();
     }
 }
@@ -126,20 +129,21 @@ impl Session {
         Pipeline::new(self.watch.clone(), self.store.clone(), handover, files, Arc::clone(metrics))
     }
 
-    /// Reads the configuration again and opens what it names. After an error the old one stays.
-    async fn reload(
-        &mut self,
+    /// Reads the configuration again and opens what it names.
+    async fn load_again(
+        &self,
         reload: &impl Fn() -> anyhow::Result<Reload>,
-        streams: &Streams,
         shutdown: &mut Shutdown,
-    ) {
-        let fresh = async {
-            let Reload { watch, file } = reload()?;
-            let bound = page::bind(watch.page.as_ref(), self.bound.as_ref()).await?;
-            let store = open_store(&watch, shutdown).await?;
-            anyhow::Ok((Session { watch, store, bound }, file))
-        };
-        match fresh.await {
+    ) -> anyhow::Result<(Session, ConfigFile)> {
+        let Reload { watch, file } = reload()?;
+        let bound = page::bind(watch.page.as_ref(), self.bound.as_ref()).await?;
+        let store = open_store(&watch, shutdown).await?;
+        Ok((Session { watch, store, bound }, file))
+    }
+
+    /// Replaces the session by the reloaded one. After an error the old one stays.
+    fn replace(&mut self, reloaded: anyhow::Result<(Session, ConfigFile)>, streams: &Streams) {
+        match reloaded {
             Ok((session, file)) => {
                 *self = session;
                 streams.warn_of_other_spool(&self.watch.spool);

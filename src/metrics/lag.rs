@@ -100,15 +100,15 @@ impl Collector for Lag {
             Ok(())
         };
         per_file(
-            "Bytes of the file that are not stored yet; of the 100 files that are furthest behind",
+            "Bytes of the file that are not stored yet; of the 100 files with the largest lag",
             &Unit::Bytes,
             &|file| file.bytes as f64,
         )?;
         per_file(
             "How long the file's oldest bytes that are not stored have been known to wait: since the \
-             look that saw them first, so at most a poll interval too little; what was written \
-             before the daemon started counts from its first look, and in a long backlog \
-             neighbouring looks are taken as one, the earlier. 0 if only a line's beginning waits",
+             scan that found them, so at most a poll interval too short; bytes written before the \
+             daemon started count from its first scan, and in a long backlog neighbouring scans \
+             count as the earlier one. 0 if only the beginning of a line waits",
             &Unit::Seconds,
             &|file| seconds_since(file.since),
         )

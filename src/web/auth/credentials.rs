@@ -293,7 +293,7 @@ mod tests {
             assert!(error.contains(part) && error.contains("line "), "{line}: {error}");
             assert!(!error.contains("secret"), "{error}");
         }
-        assert!(matches!("# nobody\n".parse::<Credentials>(), Err(AuthFileError::Empty)));
+        assert!(matches!("# no entry\n".parse::<Credentials>(), Err(AuthFileError::Empty)));
     }
 
     fn basic(pair: &str) -> Option<Claim> {
