@@ -17,14 +17,14 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Another build may be tried: the tests run each benchmark in short with the one that they have. The
 # program itself would warn of the variable, which is no setting.
 GIVEN = os.environ.pop("LOG_INGESTD_PROGRAM", None)
-PROGRAM = GIVEN or str(ROOT / "target/release/log-ingestd")
+PROGRAM = GIVEN or str(ROOT / "target/dist/log-ingestd")
 
 
 def build():
-    """Builds the release program, unless another one is to be tried."""
+    """Builds the program as the packages have it, unless another one is to be tried."""
     if GIVEN:
         return
-    subprocess.run(["cargo", "build", "--release", "--quiet"], cwd=ROOT, check=True)
+    subprocess.run(["cargo", "build", "--profile", "dist", "--quiet"], cwd=ROOT, check=True)
 
 
 def load(path, lines, *more):

@@ -72,8 +72,8 @@ def build(store):
     base(store, names[0])
     file = store / "Containerfile"
     directory = {"dev": "debug"}.get(PROFILE, PROFILE)
-    if PROFILE != "release":
-        for old, new in (("--release", f"--profile {PROFILE}"), ("target/release/", f"target/{directory}/")):
+    if PROFILE != "dist":
+        for old, new in (("--profile dist", f"--profile {PROFILE}"), ("target/dist/", f"target/{directory}/")):
             assert old in text, old
             text = text.replace(old, new)
     file.write_text(text)
@@ -100,7 +100,7 @@ def check(root):
     assert "INTERP" not in run("readelf", "--program-headers", root / "log-ingestd")
     assert not any(path.stat().st_mode & 0o6000 for path in files)
     size = sum(path.stat().st_size for path in files)
-    assert PROFILE != "release" or size < MOST_BYTES, size
+    assert PROFILE != "dist" or size < MOST_BYTES, size
     return size
 
 

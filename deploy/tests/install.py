@@ -273,7 +273,7 @@ class Story:
         told("removed and installed again: goes on; purged: nothing is left")
 
     def by_hand(self):
-        for source, target in ((package.BUILT / "log-ingestd", "target/release"),
+        for source, target in ((package.BUILT / "log-ingestd", "target/dist"),
                                (UNIT, "deploy/systemd"),
                                (UNIT.with_suffix(".default"), "deploy/systemd")):
             self.machine.ask(f"mkdir -p {target}")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "target/tools"
-# How the program is compiled: `dev`, which the other tests have compiled already, or `release`.
+# How the program is compiled: `dev`, which the other tests have compiled already, or `dist`, as people get it.
 PROFILE = os.environ.get("LOG_INGESTD_PROFILE", "dev")
 BUILT = ROOT / "target" / {"dev": "debug"}.get(PROFILE, PROFILE)
 
@@ -24,7 +24,7 @@ def build(commands, revision):
     if (TOOLS / "bin/cargo-deb").exists():
         commands = commands.replace("cargo install cargo-deb\n", "")
     commands = commands.replace("cargo install", f"cargo install --locked --root {TOOLS}")
-    commands = commands.replace("cargo deb", f"cargo deb --profile {PROFILE} --fast --quiet --deb-revision {revision}")
+    commands = commands.replace("cargo deb --profile dist", f"cargo deb --profile {PROFILE} --fast --quiet --deb-revision {revision}")
     made = run("bash", "-ec", commands, cwd=ROOT, env=os.environ | {"PATH": path})
     kept = ROOT / "target/packages"  # the next one would replace it where it was made
     kept.mkdir(exist_ok=True)

@@ -55,6 +55,7 @@ async fn it_names_every_flag_and_variable_and_no_other() {
             "--kills",
             "--minutes",
             "--path",
+            "--profile",
             "--release",
         ] {
             known.insert(elsewhere.to_owned());
@@ -75,8 +76,8 @@ async fn it_names_every_flag_and_variable_and_no_other() {
 async fn its_configuration_file_is_valid() {
     let bench = Bench::new(Place::sqlite().await).await;
     let readme = readme();
-    let (_, behind) = readme.split_once("```toml\n").unwrap();
-    let (file, _) = behind.split_once("```").unwrap();
+    let (_, rest) = readme.split_once("```toml\n").unwrap();
+    let (file, _) = rest.split_once("```").unwrap();
     fs::write(bench.aside("log-ingestd.toml"), file).unwrap();
     bench.append("access.log", lines("health", 0..1) + &lines("a", 0..2));
     let said = bench.succeed(&[

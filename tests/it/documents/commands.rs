@@ -16,7 +16,7 @@ use crate::postgres::Cluster;
 /// Blocks that are run elsewhere, by their first line: in all pages, or in one.
 const ELSEWHERE: [(&str, &str, &str); 9] = [
     ("README.md", "cargo run --release -- --watch DIR", "tests/run"),
-    ("README.md", "cargo install --path .", "tests/run"),
+    ("README.md", "cargo install --profile dist --path .", "tests/run"),
     ("CONTRIBUTING.md", "tests/run ", "is what runs this"),
     ("CONTRIBUTING.md", "tests/torture --minutes 10", "model.rs, kills.rs, in short"),
     ("deploy/docs/install.md", "", "deploy/tests/install.py"),
