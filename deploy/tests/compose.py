@@ -10,7 +10,7 @@ from pathlib import Path
 
 import yaml
 
-from services import PROGRAM, ROOT, Running, environment, free_port, get, until, urls
+from services import PROGRAM, ROOT, Running, environment, reserve_port, get, until, urls
 
 COMPOSE = ROOT / "deploy/container/compose.yaml"
 REQUESTS = 20
@@ -42,7 +42,7 @@ def image_environment():
 
 def play(services, directory):
     """The database, the site, the daemon; requests, rows."""
-    web, database, page = free_port(), free_port(), free_port()
+    web, database, page = reserve_port(), reserve_port(), reserve_port()
     (directory / "logs").mkdir()
     (directory / "state").mkdir()
 

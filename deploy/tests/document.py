@@ -4,7 +4,7 @@ import re
 
 
 class Document:
-    """Blocks of shell commands, each behind a comment `<!-- run: NAME -->`."""
+    """Blocks of shell commands, each after a comment `<!-- run: NAME -->`."""
 
     def __init__(self, path):
         text = path.read_text()
@@ -28,4 +28,4 @@ class Document:
     def is_done(self):
         """Every block has been run."""
         if self.left:
-            raise AssertionError(f"{self.name}: nobody has run {sorted(self.left)}")
+            raise AssertionError(f"{self.name}: no test has run {sorted(self.left)}")

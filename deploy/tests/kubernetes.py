@@ -10,7 +10,7 @@ import kubernetes_validate
 import yaml
 
 from document import Document
-from services import PROGRAM, ROOT, Running, environment, free_port, get, until, urls
+from services import PROGRAM, ROOT, Running, environment, reserve_port, get, until, urls
 
 # Native sidecars came with it.
 OLDEST = "1.29"
@@ -42,7 +42,7 @@ def harmless(spec, container):
 
 def play(container, secrets, auth, directory):
     """The daemon as the manifest has it, over a log where the manifest says that there is one."""
-    port = free_port()
+    port = reserve_port()
     replaced = {"/var/log/pods/web_*": f"{directory}/pods/web_*", "/logs": f"{directory}/logs",
                 ":8686": f":{port}", "/etc/log-ingestd": str(directory)}
     (directory / "logs").mkdir()

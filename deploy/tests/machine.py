@@ -2,7 +2,7 @@
 
 Its /usr is this machine's with a layer above it that is in memory; /etc is made from few files, so
 that no service of this machine starts there; /var is empty. It has a network of its own with
-loopback alone, and its own tree of control groups. What is done in it leaves nothing behind.
+loopback alone, and its own tree of control groups. What is done in it leaves nothing.
 """
 
 import os
@@ -67,7 +67,7 @@ ip link set lo up 2>/dev/null || ifconfig lo up
 cd "$root"
 pivot_root . old
 umount -l /old
-mount --make-rshared / # systemd leaves that to whoever made the container; credentials need it
+mount --make-rshared / # systemd leaves that to the maker of the container; credentials need it
 exec env -i container=log-ingestd PATH=/usr/sbin:/usr/bin /usr/lib/systemd/systemd \
     --log-target=journal --show-status=0 --unit=multi-user.target
 """
@@ -89,7 +89,7 @@ def cannot_boot():
     if not Path("/usr/lib/systemd/systemd").exists():
         return "systemd is not installed"
     if not Path("/usr/bin/dpkg").exists():
-        return "this is no Debian"
+        return "this is not Debian"
     tried = subprocess.run(
         ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--net", "--cgroup"]
         + ["--propagation", "private", "bash", "-c", "mount -t cgroup2 cgroup2 /mnt && mkdir /mnt/log-ingestd-probe"

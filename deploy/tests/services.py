@@ -1,10 +1,13 @@
 """Gunicorn, the daemon and a PostgreSQL as plain processes of this machine."""
 
 import csv
+import fcntl
 import io
 import os
+import random
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -12,12 +15,31 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = os.environ.get("LOG_INGESTD_PROGRAM", str(ROOT / "target/debug/log-ingestd"))
 PATIENCE = 60 # seconds
+RESERVED = []
 
 
-def free_port():
-    """A port that nobody has at the moment."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return server.getsockname()[1]
+def reserve_port():
+    """A port that belongs to this process until its end.
+
+    A port that was free a moment ago may be given to an outgoing connection. This one is below the
+    range for those, and the lock on its file keeps other tests from it: see tests/it/ports.rs.
+    """
+    directory = Path(tempfile.gettempdir()) / "log-ingestd-ports"
+    directory.mkdir(exist_ok=True)
+    end = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = list(range(12_000, max(end, 13_000)))
+    random.shuffle(ports)
+    for port in ports:
+        lock = open(directory / str(port), "a")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            lock.close()
+            continue
+        RESERVED.append(lock)
+        return port
+    raise AssertionError("no port is free")
 
 
 def until(what, condition):
