@@ -161,7 +161,7 @@ for_each_store! {
         until("nothing is lost", async || lost_bytes(&bench).await == 0).await;
     }
 
-    async fn archives_of_logs_that_nobody_followed_are_read_only_when_asked_for(bench) {
+    async fn archives_of_logs_that_were_not_followed_are_read_only_when_asked_for(bench) {
         bench.append("access.log.2.gz", compress("gz", lines("old", 0..50).as_bytes()));
         tokio::time::sleep(std::time::Duration::from_millis(20)).await; // the clock of file times is coarse
         bench.append("access.log", lines("a", 0..10));
@@ -187,7 +187,7 @@ for_each_store! {
         bench.exactly(urls("a", 0..110).into_iter().chain(urls("o", 0..1))).await;
         assert!(daemon.stop().await.success());
         assert_eq!(lost_bytes(&bench).await, 0);
-        // A line whose end nobody has seen, and then nobody sees the file.
+        // A line whose end was not seen, and then the file is gone.
         bench.append("access.log.1", lines("a", 110..120) + "127.0.0.1 - -");
         let daemon = bench.watch();
         bench.rows(121).await;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::{Bench, lines};
 use crate::place::Place;
+use crate::ports::Port;
 use crate::postgres;
 
 /// In every URL here; must never be seen again.
@@ -157,7 +158,7 @@ async fn a_url_that_cannot_be_used_is_quoted_without_its_password() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_server_that_lets_nobody_in_is_named_with_host_port_and_database() {
+async fn a_server_that_refuses_a_login_is_named_with_host_port_and_database() {
     let bench = Bench::new(Place::sqlite().await).await;
     let port = postgres::shared().port();
     let at = format!("127.0.0.1:{port}");
@@ -179,9 +180,8 @@ async fn a_server_that_lets_nobody_in_is_named_with_host_port_and_database() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_not_there_is_given_up_after_the_timeout() {
     let bench = Bench::new(Place::sqlite().await).await;
-    // Bound and let go: nobody listens there now.
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let at = format!("127.0.0.1:{port}");
+    let port = Port::reserve(); // no server listens there
+    let at = format!("127.0.0.1:{}", port.number());
     let url = format!("postgres://u:{SECRET}@{at}/logs");
     let began = Instant::now();
     Answer::to(&bench, &["status", "--connect-timeout", "1s", "--database-url", &url])

@@ -4,7 +4,7 @@ use crate::daemon::{Bench, for_each_store, line, lines, urls};
 use crate::place::Place;
 
 for_each_store! {
-    /// The database refuses one row: whoever made a constraint or an index of their own.
+    /// The database refuses one row, by an operator's own constraint or index.
     async fn one_row_in_ten_thousand_that_the_database_refuses_is_a_reject(bench) {
         refuse(&bench, "/a/7777").await;
         bench.append("access.log", lines("a", 0..10_000));
@@ -75,10 +75,10 @@ async fn reject(bench: &Bench, url: &str, offset: usize) {
     assert!(found[0].starts_with(&start) && found[0].contains("not_this"), "{found:?}");
 }
 
-/// A text that is too long for somebody's own index is another kind of refusal (SQLSTATE 54000),
+/// A text that is too long for an operator's own index is another kind of refusal (SQLSTATE 54000),
 /// and so is a trigger of their own that says no (P0001).
 #[tokio::test(flavor = "multi_thread")]
-async fn a_row_that_an_index_or_a_trigger_of_somebody_cannot_take_is_a_reject() {
+async fn a_row_that_a_foreign_index_or_trigger_refuses_is_a_reject() {
     let bench = Bench::new(Place::postgres().await).await;
     bench
         .place

@@ -126,7 +126,7 @@ for_each_store! {
 /// A hole is a line without an end that takes no time to write: half a GiB of it. Other logs have
 /// their turn meanwhile, and a stop is heard.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_huge_line_keeps_nobody_waiting() {
+async fn a_huge_line_delays_no_other_log() {
     let bench = Bench::new(Place::sqlite().await).await;
     bench.append("huge.log", lines("a", 0..10));
     let mut log = OpenOptions::new().write(true).open(bench.log("huge.log")).unwrap();

@@ -163,10 +163,10 @@ for_each_store! {
         assert!(said.contains("41 lines = 39 rows + 1 rejected + 1 excluded; last commit 20"), "{said}");
         bench.append("access.log", lines("b", 0..7));
         bench.append("access.log", "half a line");
-        let behind = lines("b", 0..7).len() + 11;
+        let lag = lines("b", 0..7).len() + 11;
         let said = bench.succeed(&["status"]);
-        assert!(said.contains(&format!("offset {offset}, behind by {behind} bytes, 7 lines")), "{said}");
-        // Cut short while nobody looks: what was not read is lost, and said.
+        assert!(said.contains(&format!("offset {offset}, behind by {lag} bytes, 7 lines")), "{said}");
+        // Truncated while no daemon runs: what was not read is lost, and reported.
         bench.append("cut.log", lines("never", 0..3));
         bench.place.execute(&format!(
             "UPDATE log_file SET size = committed + {unread} WHERE path LIKE '%/cut.log'"
@@ -221,7 +221,7 @@ for_each_store! {
     async fn a_daemon_sweeps_at_its_start_unless_the_retention_is_off(bench) {
         aged_rows(&bench).await;
         let mut daemon = bench.watch_with(&["--retention", "off"]);
-        bench.append("access.log", line("/behind"));
+        bench.append("access.log", line("/afterwards"));
         bench.rows(61).await;
         daemon.says("following on").await;
         assert!(daemon.stop().await.success());
@@ -236,6 +236,6 @@ for_each_store! {
         daemon.says("swept").await;
         assert_eq!(left(&bench).await, (11, 3));
         let kept = bench.place.texts("SELECT url FROM gunicorn_log ORDER BY log_offset").await;
-        assert_eq!(kept, [urls("new", 0..10), vec!["/behind".to_owned()]].concat());
+        assert_eq!(kept, [urls("new", 0..10), vec!["/afterwards".to_owned()]].concat());
     }
 }

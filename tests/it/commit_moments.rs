@@ -1,5 +1,5 @@
 //! The moments around COMMIT, each hit exactly: the rows are copied and nothing is committed; it
-//! is committed and nobody was told. A wire of the test's own holds PostgreSQL at that point;
+//! is committed and the daemon was not told. A wire of the test's own holds PostgreSQL at that point;
 //! SQLite is held by a trigger that never ends.
 
 use std::fs;
@@ -179,7 +179,7 @@ async fn a_server_that_is_restarted_or_killed_in_the_middle_of_a_copy() {
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_when_sqlite_had_the_rows_in_its_log_and_nothing_was_committed() {
     let bench = Bench::new(Place::sqlite().await).await;
-    // A writer keeps all pages that a batch changes, unless somebody's own trigger adds to them.
+    // A writer keeps all pages that a batch changes, unless an operator's own trigger adds to them.
     let endless = "CREATE TABLE ballast (bytes BLOB);
         CREATE TRIGGER ballast AFTER INSERT ON gunicorn_log
             BEGIN INSERT INTO ballast VALUES (zeroblob(4000)); END;

@@ -303,7 +303,7 @@ for_each_store! {
             bench.append(&name, runtime.lines("stdout", &lines(runtime.name(), 0..5)));
             bench.append(&name, "torn out of an envelope\n\n\u{fffd}\n");
             bench.append(&name, b"{\"log\":\"\xff\n\xff\xfe\n");
-            // From here on as if somebody else wrote it.
+            // From here on as if another runtime wrote it.
             bench.append(&name, lines("bare", 0..5));
             bench.append(&name, runtime.lines("stdout", &lines(runtime.name(), 5..6)));
         }
@@ -375,7 +375,7 @@ for_each_store! {
     }
 
     /// As conmon leaves it when a program writes no newline and its log is rotated.
-    async fn what_is_behind_an_open_piece_at_the_end_of_a_file_is_stored_from_its_archive(bench) {
+    async fn what_follows_an_open_piece_at_the_end_of_a_file_is_stored_from_its_archive(bench) {
         let mut text = Runtime::Cri.lines("stdout", &lines("a", 0..4));
         let begin = text.len();
         text.extend(Runtime::Cri.piece(moment(0), "stderr", b"Loading... ", false));
@@ -425,7 +425,7 @@ for_each_store! {
         bench.verified(&[bench.log("x-json.log.1.gz").to_str().unwrap()]);
     }
 
-    /// Of a block that the database refuses nobody knows which line it was: its rows are rejects.
+    /// The database does not say which line of a block it refuses: all its rows are rejects.
     async fn a_row_in_pieces_that_the_database_refuses_is_a_reject_with_its_bytes(bench) {
         let refuse = if bench.place.is_postgres() {
             "ALTER TABLE gunicorn_log ADD CONSTRAINT not_this CHECK (url <> '/no')"

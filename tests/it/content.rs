@@ -30,16 +30,16 @@ for_each_store! {
         bench.append("empty.log", "");
         let daemon = bench.watch();
         bench.rows(5).await;
-        let (half, rest) = ("GET /behind HTTP/1.1\" 200 2 \"-\" \"curl/8", "\"\n");
+        let (half, rest) = ("GET /afterwards HTTP/1.1\" 200 2 \"-\" \"curl/8", "\"\n");
         bench.append("access.log", format!("127.0.0.1 - - [{TIME}] \"{half}"));
         bench.append("empty.log", lines("filled", 0..5));
         bench.rows(10).await;
         assert!(daemon.stop().await.success());
-        // What is no line yet is not lost and not counted.
+        // What is not a line yet is not lost and not counted.
         assert_eq!(bench.stored().await, 10);
         let _daemon = bench.watch();
         bench.append("access.log", rest);
-        bench.exactly([urls("a", 0..5), urls("filled", 0..5), vec!["/behind".to_owned()]].concat()).await;
+        bench.exactly([urls("a", 0..5), urls("filled", 0..5), vec!["/afterwards".to_owned()]].concat()).await;
         assert_eq!(bench.place.number("SELECT count(*) FROM rejected_line").await, 0);
     }
 
@@ -51,15 +51,15 @@ for_each_store! {
         bench.append("other.log", line("/other"));
         bench.rows(4).await;
         bench.append("access.log", "\n");
-        bench.append("access.log", line("/behind").replace('\n', "\r\n"));
-        let more = ["/split", "/other", "/behind"].map(str::to_owned);
+        bench.append("access.log", line("/afterwards").replace('\n', "\r\n"));
+        let more = ["/split", "/other", "/afterwards"].map(str::to_owned);
         bench.exactly([urls("a", 0..3), more.to_vec()].concat()).await;
         assert_eq!(bench.place.texts("SELECT DISTINCT agent FROM gunicorn_log").await, ["curl/8"]);
     }
 
     async fn lines_of_32_kib_and_2_mib_are_stored_whole_and_so_is_what_follows_them(bench) {
         let url = |length: usize| format!("/{}", "x".repeat(length - 1));
-        let long = [url(32 << 10), "/between".to_owned(), url(2 << 20), "/behind".to_owned()];
+        let long = [url(32 << 10), "/between".to_owned(), url(2 << 20), "/afterwards".to_owned()];
         for url in &long {
             bench.append("access.log", line(url));
         }
@@ -121,18 +121,18 @@ for_each_store! {
         assert_eq!(column(&bench, "url").await, ["/0", "/1", "/2", "/3", "/4"]);
     }
 
-    /// A client can put a newline there, and behind it whatever it likes: the README says so. Every
+    /// A client can put a newline there, and after it any text: the README says so. Every
     /// line of the file is accounted for all the same.
     async fn a_user_name_that_forges_a_second_line_forges_one_row_and_harms_no_other(bench) {
         bench.append("access.log", lines("before", 0..3));
         let forged = line("/forged");
         bench.append("access.log", odd("127.0.0.1", &format!("eve [{TIME}] \"\n{}", forged.trim_end()), TIME, &get("/true")));
-        bench.append("access.log", lines("behind", 0..3));
+        bench.append("access.log", lines("afterwards", 0..3));
         let _daemon = bench.watch();
         crate::place::until("all lines are accounted for", async || bench.stored().await == 8).await;
         bench.balanced().await;
         let urls = column(&bench, "url").await;
-        for whole in ["/before/0", "/before/2", "/behind/0", "/behind/2"] {
+        for whole in ["/before/0", "/before/2", "/afterwards/0", "/afterwards/2"] {
             assert_eq!(urls.iter().filter(|url| *url == whole).count(), 1, "{urls:?}");
         }
         assert!(urls.len() <= 7, "{urls:?}");

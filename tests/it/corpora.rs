@@ -227,8 +227,8 @@ for_each_store! {
         bench.append("other.log", line("/other"));
         bench.rows(4).await;
         bench.append("access.log", &rest[10..]);
-        bench.append("access.log", line("/behind"));
-        bench.exactly(["/before", "/split", "/between", "/other", "/split", "/behind"].map(str::to_owned)).await;
+        bench.append("access.log", line("/afterwards"));
+        bench.exactly(["/before", "/split", "/between", "/other", "/split", "/afterwards"].map(str::to_owned)).await;
         let names = "SELECT user_id FROM gunicorn_log WHERE url = '/split'";
         assert_eq!(bench.place.texts(names).await, ["bo\nb", "bo\nb"]);
         let first = line("/before").len();

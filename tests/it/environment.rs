@@ -39,7 +39,7 @@ for_each_store! {
         assert!(daemon.stop().await.success());
     }
 
-    /// The kernel drops events that nobody fetches. What it dropped is found without waiting for
+    /// The kernel drops events that are not fetched. What it dropped is found without waiting for
     /// the next look at an interval, which is an hour away here.
     async fn the_queue_of_events_overflows(bench) {
         let limit = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap();
@@ -62,7 +62,7 @@ for_each_store! {
     }
 }
 
-/// A user namespace has limits of its own: there the daemon, and nobody else, gets no events.
+/// A user namespace has limits of its own: there the daemon, and no other process, gets no events.
 async fn without_events(limit: &str, says: &str) {
     let may = Command::new("unshare").args(["--user", "--map-root-user", "true"]).status();
     if !may.is_ok_and(|status| status.success()) {

@@ -53,7 +53,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// With a database that nobody has seen.
+    /// With an empty database.
     async fn on_nothing() -> Fleet {
         Fleet::at(&shared().database().await)
     }
@@ -83,7 +83,7 @@ impl Fleet {
         }
     }
 
-    /// Waits for so many rows from each host, and sees that there are no others.
+    /// Waits for so many rows from each host, and checks that there are no others.
     async fn rows_of_each(&self, wanted: usize) {
         let end = Instant::now() + PATIENCE;
         for host in &self.hosts {
@@ -137,7 +137,7 @@ async fn ten_daemons_that_need_the_same_new_day_make_it_once() {
     let now = chrono::Utc::now().timestamp_micros();
     fleet.append("access.log", &line_at("/now", now));
     let daemons = fleet.watch(&["--connect-timeout", "60s"]).await;
-    // Midnights that nobody has prepared: the one a week from now, and the next four.
+    // Midnights that are not prepared: the one a week from now, and the next four.
     let night = |nth: i64| now - now % DAY + (7 + nth) * DAY;
     for nth in 0..5 {
         for after in [-60_000_000, 0] {
@@ -168,7 +168,7 @@ async fn one_sweeps_while_all_ingest() {
     fleet.rows_of_each(50).await;
     end_well(keeping).await;
 
-    // The right to sweep is somebody else's: ten daemons start, and none of them sweeps.
+    // Another session has the right to sweep: ten daemons start, and none of them sweeps.
     let mut sweeper = fleet.place.postgres_connection().await;
     let lock = "SELECT pg_advisory_lock(1818846256, 3)"; // 0x6c696430, the house's locks
     sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut sweeper).await.unwrap();

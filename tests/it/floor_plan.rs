@@ -229,7 +229,7 @@ fn a_bad_line_is_found_and_a_good_one_is_not() {
     }
 }
 
-/// Places where somebody's machine shows: nobody else has them.
+/// Places that exist on one person's machine only.
 fn shows_a_machine(text: &str) -> Option<String> {
     for home in ["root", "home", "work", "Users"] {
         let place = format!("/{home}/");
@@ -246,7 +246,7 @@ fn shows_a_machine(text: &str) -> Option<String> {
 }
 
 #[test]
-fn no_tracked_file_names_a_place_on_somebodys_machine() {
+fn no_tracked_file_names_a_place_on_one_persons_machine() {
     let mut git = Command::new("git");
     let Ok(listed) = git.args(["ls-files", "-z"]).current_dir(root()).output() else {
         return; // nothing is tracked where there is no git

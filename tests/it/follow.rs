@@ -208,8 +208,8 @@ for_each_store! {
         assert!(daemon.stop().await.success());
         let _daemon = bench.watch();
         bench.append("access.log", three);
-        bench.append("access.log", line("/behind").replace('\n', "\r\n"));
-        bench.exactly([urls("whole", 0..3), vec!["/pieces".into(), "/behind".into()]].concat()).await;
+        bench.append("access.log", line("/afterwards").replace('\n', "\r\n"));
+        bench.exactly([urls("whole", 0..3), vec!["/pieces".into(), "/afterwards".into()]].concat()).await;
     }
 
     async fn what_is_no_line_of_the_format_is_a_reject_with_its_bytes(bench) {
@@ -231,7 +231,7 @@ for_each_store! {
         bench.append("access.log", line("/small"));
         bench.append("access.log", line(&format!("/{}", "x".repeat(2 << 20))));
         bench.append("access.log", line(&format!("/{}", "y".repeat(5 << 20))));
-        bench.append("access.log", line("/behind"));
+        bench.append("access.log", line("/afterwards"));
         let _daemon = bench.watch();
         bench.rows(3).await;
         bench.balanced().await;

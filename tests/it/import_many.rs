@@ -18,7 +18,7 @@ fn import(bench: &Bench, names: &[String]) -> Output {
     bench.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 
-/// Files of 50 lines each, whose lines nobody else has.
+/// Files of 50 lines each, whose lines no other file has.
 fn small_files(bench: &Bench, count: u32) -> (Vec<String>, Vec<String>) {
     let mut names = Vec::new();
     let mut all = Vec::new();
@@ -34,10 +34,10 @@ fn small_files(bench: &Bench, count: u32) -> (Vec<String>, Vec<String>) {
 for_each_store! {
     async fn two_hundred_files_with_copies_beginnings_and_a_broken_one_among_them(bench) {
         let (mut names, mut all) = small_files(&bench, 200);
-        // A copy behind its file, a beginning before it, one behind it, a longer one, an archive.
+        // A copy after its file, a beginning before it, one after it, a longer one, an archive.
         bench.append("copy.log", lines("7", 0..50));
         bench.append("before.log", lines("20", 0..10));
-        bench.append("behind.log", lines("30", 0..10));
+        bench.append("later.log", lines("30", 0..10));
         bench.append("longer.log", lines("40", 0..60));
         bench.append("packed.gz", compress("gz", lines("50", 0..50).as_bytes()));
         all.extend(urls("40", 50..60));
@@ -58,7 +58,7 @@ for_each_store! {
         let large = 30_000;
         bench.append("large.log", lines("large", 0..large));
         all.extend(urls("large", 0..large));
-        for (at, name) in [(9, "copy.log"), (18, "before.log"), (36, "behind.log"), (50, "longer.log"),
+        for (at, name) in [(9, "copy.log"), (18, "before.log"), (36, "later.log"), (50, "longer.log"),
             (58, "packed.gz"), (70, "alike.log"), (71, "cousin.log"), (90, "empty.log"), (95, "cut.log"),
             (100, "missing.log"), (120, "broken.gz"), (150, "large.log"), (199, "007.log")] {
             names.insert(at, name.to_owned());
@@ -159,7 +159,7 @@ async fn an_import_of_many_files_over_connections_that_are_cut_stores_each_line_
         cuts += bench.place.number(cut).await;
     }
     assert!(cuts > 0, "no connection was cut");
-    // A file for which nobody could be asked twice is named; the same command stores the rest.
+    // A file for which the database could not be asked twice is named; the same command stores the rest.
     let output = import.wait_with_output().unwrap();
     let rows = Summary::of(&output.stdout).count("rows");
     let summary = Summary::of(import_again(&bench, &names).as_bytes());

@@ -1,4 +1,4 @@
-//! Imports of what is broken, growing, or somebody else's; and imports that are killed.
+//! Imports of what is broken, growing, or followed by a daemon; and imports that are killed.
 
 use std::fs;
 use std::process::Stdio;
@@ -36,14 +36,14 @@ for_each_store! {
             let mut broken = [first.clone(), compress(kind, lines("lost", 0..3000).as_bytes())].concat();
             broken[first.len() + 24..first.len() + 120].fill(0xff);
             bench.append(&format!("broken.{kind}"), &broken);
-            bench.append(&format!("whole-{kind}.log"), line(&format!("/behind/{kind}")));
+            bench.append(&format!("whole-{kind}.log"), line(&format!("/afterwards/{kind}")));
             let name = format!("broken.{kind}");
             let (summary, said) = bench.refused_import(&[&name, &format!("whole-{kind}.log")]);
             assert_eq!(summary.counts(), (3001, 3001, 0), "{kind}: {said}");
             let place = format!("unreadable after byte {} of its content", good.len());
             assert!(said.contains(&name) && said.contains(&place), "{said}");
             all.extend(urls(kind, 0..3000));
-            all.push(format!("/behind/{kind}"));
+            all.push(format!("/afterwards/{kind}"));
         }
         bench.exactly(all.clone()).await;
         // The whole archive, found elsewhere, adds what was missing.

@@ -23,7 +23,7 @@ async fn past_day(place: &Place) -> Store {
 }
 
 async fn index(store: &Store) -> Result<(), String> {
-    let mut indexer = store.indexer().await.unwrap().expect("nobody else builds any");
+    let mut indexer = store.indexer().await.unwrap().expect("no other process builds any");
     let past = indexer.past_days(PAST + 1).await.unwrap();
     assert_eq!(past.len(), 1, "{past:?}");
     let built = indexer.index(Table::GunicornLog, PAST).await;
@@ -56,7 +56,7 @@ async fn a_day_is_indexed_when_it_is_over_and_only_then() {
     assert!(store.indexer().await.unwrap().is_none(), "one at a time");
     drop(indexer);
     until("the lock is free", async || store.indexer().await.unwrap().is_some()).await;
-    until("nobody has the lock", async || store.indexer().await.unwrap().is_some()).await;
+    until("the lock is free", async || store.indexer().await.unwrap().is_some()).await;
     assert_eq!(built(&place, PAST).await, [""; 0]);
     index(&store).await.unwrap();
     assert_eq!(built(&place, PAST).await, ALL);
@@ -124,7 +124,7 @@ async fn what_clients_send_may_be_of_any_length_before_a_day_is_indexed_and_afte
 }
 
 #[tokio::test]
-async fn lines_are_stored_while_a_day_is_indexed_and_somebody_reads_it() {
+async fn lines_are_stored_while_a_day_is_indexed_and_read() {
     let place = Place::postgres().await;
     let store = past_day(&place).await;
     let mut reader = PgConnection::connect(&place.url).await.unwrap();

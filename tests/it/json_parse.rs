@@ -29,7 +29,7 @@ fn request(keys: Value) -> RequestLog {
 
 fn line(kind: &str, keys: Value) -> String {
     let mut line = json!({"log": kind, "timestamp": "2026-11-24T15:02:03.123456+00:00"});
-    let Value::Object(keys) = keys else { panic!("{keys} are no keys") };
+    let Value::Object(keys) = keys else { panic!("{keys} are not keys") };
     for (name, value) in keys {
         line[name] = value;
     }

@@ -17,7 +17,7 @@ use crate::place::{Place, until};
 use crate::postgres::Cluster;
 use server::{Pace, Server, is_final};
 
-/// Kills when nobody asks for more.
+/// Kills, unless the environment asks for more.
 const KILLS: u32 = 6;
 
 /// How long a daemon lives, milliseconds; half of them this long after the first line.
@@ -121,7 +121,7 @@ fn watch(bench: &Bench) -> Daemon {
     bench.watch_with(&["--connect-timeout", "60s", "--retention", "off"])
 }
 
-/// The moment at which something breaks is random: this is no wait for anything.
+/// The moment at which something breaks is random: the test waits for nothing.
 async fn a_while(dice: &mut Rng) {
     tokio::time::sleep(Duration::from_millis(dice.u64(LIFE))).await;
 }

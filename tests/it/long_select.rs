@@ -1,4 +1,4 @@
-//! Somebody reads the oldest rows for an hour while the daemon sweeps them and goes on storing.
+//! A person reads the oldest rows for an hour while the daemon sweeps them and goes on storing.
 
 use sqlx::{Connection, SqliteConnection};
 

@@ -57,6 +57,8 @@ mod pages;
 mod parse;
 mod parse_properties;
 mod place;
+mod plain_english;
+mod ports;
 mod postgres;
 mod postgres_faults;
 mod proxy;

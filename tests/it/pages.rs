@@ -71,7 +71,7 @@ fn man_shows_each_page_without_a_warning() {
     }
 }
 
-/// What an interactive bash offers behind these words, the last of which is being typed.
+/// What an interactive bash offers after these words, the last of which is being typed.
 fn bash_offers(script: &Path, words: &[&str]) -> Vec<String> {
     let program = "source \"$1\"; shift
         COMP_WORDS=(log-ingestd \"$@\") COMP_CWORD=$#

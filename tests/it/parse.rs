@@ -52,7 +52,7 @@ fn each_corpus_is_recognised_by_its_first_lines() {
             Detection::Access(preset) => preset.format == corpus.template.format(),
             other => {
                 assert_eq!(other, Detection::Unknown);
-                assert_eq!(corpus.name, "json-template"); // no preset: everybody's is different
+                assert_eq!(corpus.name, "json-template"); // no preset: each site has its own
                 true
             }
         })

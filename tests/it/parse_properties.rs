@@ -126,8 +126,8 @@ fn plausible_line(format: &str, rng: &mut fastrand::Rng, out: &mut Vec<u8>) -> b
     let odds = [8, 64, 255][rng.usize(..3)];
     let mut right = true;
     let mut rest = format;
-    while let Some((before, behind)) = rest.split_once("%(") {
-        let Some((key, after)) = behind.split_once(")s") else { break };
+    while let Some((before, atom)) = rest.split_once("%(") {
+        let Some((key, after)) = atom.split_once(")s") else { break };
         out.extend_from_slice(before.replace("%%", "%").as_bytes());
         out.extend_from_slice(
             match (rng.u8(..odds), key) {

@@ -7,9 +7,13 @@ use log_ingestd::model::{
     RejectReason, ShortHash, Sighting, Span,
 };
 use log_ingestd::store::{Location, Store, Writer};
-use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use sqlx::{
+    AssertSqlSafe, Connection, Decode, PgConnection, Postgres, Sqlite, SqliteConnection, Type,
+};
 use tempfile::TempDir;
+use tokio::sync::Mutex;
 
+use crate::daemon::PATIENCE;
 use crate::postgres;
 
 /// 2026-11-23 08:41:00 UTC.
@@ -18,26 +22,36 @@ pub(crate) const DAY: Micros = 86_400_000_000;
 /// Bytes of each line in a [`Lines`].
 pub(crate) const LINE: u64 = 100;
 
-/// Where a test's store is, and a way past it.
+/// Where a test's store is, and a way to ask it without the program.
 pub(crate) struct Place {
     pub(crate) url: String,
+    /// A session for questions to PostgreSQL, since many tests ask again and again. An SQLite file is
+    /// opened for each question: an open one would keep the write-ahead log that the program removes.
+    session: Mutex<Option<PgConnection>>,
     _directory: Option<TempDir>,
 }
 
 impl Place {
+    /// A database with empty tables.
     pub(crate) async fn postgres() -> Place {
-        Place { url: postgres::shared().database().await, _directory: None }
+        Place::at(postgres::shared().migrated().await)
     }
 
-    /// A database that is somebody else's to make and to keep.
+    /// A database that the caller makes and keeps.
     pub(crate) fn at(url: String) -> Place {
-        Place { url, _directory: None }
+        Place { url, session: Mutex::default(), _directory: None }
     }
 
     pub(crate) async fn sqlite() -> Place {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("deep/er/log.sqlite3");
-        Place { url: format!("sqlite:{}", path.display()), _directory: Some(directory) }
+        let url = format!("sqlite:{}", path.display());
+        Place { _directory: Some(directory), ..Place::at(url) }
+    }
+
+    /// The same kind of place without any table.
+    pub(crate) async fn without_tables(self) -> Place {
+        if self.is_postgres() { Place::at(postgres::shared().database().await) } else { self }
     }
 
     pub(crate) fn is_postgres(&self) -> bool {
@@ -57,33 +71,47 @@ impl Place {
         PgConnection::connect(&self.url).await.unwrap()
     }
 
-    /// The one number that a query answers.
+    /// The first number that a query answers.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
-        let sql = AssertSqlSafe(sql);
-        if self.is_postgres() {
-            let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
-        } else {
-            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql).fetch_one(&mut connection).await.unwrap()
-        }
+        self.column::<i64>(sql).await[0]
     }
 
     pub(crate) async fn texts(&self, sql: &str) -> Vec<String> {
-        let sql = AssertSqlSafe(sql);
-        if self.is_postgres() {
-            let mut connection = PgConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
-        } else {
-            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
-            sqlx::query_scalar(sql).fetch_all(&mut connection).await.unwrap()
-        }
+        self.column(sql).await
     }
 
+    /// The first column of the answer. A session that has ended since the last question, with its
+    /// server or by the test's doing, is replaced by a new one.
+    async fn column<T>(&self, sql: &str) -> Vec<T>
+    where
+        T: Send + Unpin + Type<Postgres> + Type<Sqlite>,
+        T: for<'r> Decode<'r, Postgres> + for<'r> Decode<'r, Sqlite>,
+    {
+        if !self.is_postgres() {
+            let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+            let query = sqlx::query_scalar(AssertSqlSafe(sql));
+            return query.fetch_all(&mut connection).await.unwrap();
+        }
+        // Not kept as a prepared statement: its tables may change.
+        let query = || sqlx::query_scalar(AssertSqlSafe(sql)).persistent(false);
+        let last = self.session.lock().await.take();
+        if let Some(mut session) = last
+            && let Ok(answer) = query().fetch_all(&mut session).await
+        {
+            *self.session.lock().await = Some(session);
+            return answer;
+        }
+        let mut session = self.postgres_connection().await;
+        let answer = query().fetch_all(&mut session).await.unwrap();
+        *self.session.lock().await = Some(session);
+        answer
+    }
+
+    /// Runs statements in a session that ends with them.
     pub(crate) async fn execute(&self, sql: &str) {
         let sql = AssertSqlSafe(sql);
         if self.is_postgres() {
-            let mut connection = PgConnection::connect(&self.url).await.unwrap();
+            let mut connection = self.postgres_connection().await;
             sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
         } else {
             let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
@@ -92,8 +120,7 @@ impl Place {
     }
 }
 
-/// `access.log` with this inode, whose first line has this print.
-/// Sees that the counts by minute are those of the rows.
+/// Checks that the counts by minute are those of the rows.
 pub(crate) async fn counted(place: &Place) {
     let (minute, timed, never, hour) = if place.is_postgres() {
         (
@@ -145,6 +172,7 @@ pub(crate) async fn counted(place: &Place) {
     }
 }
 
+/// `access.log` with this inode, whose first line has this print.
 pub(crate) fn sighting(inode: u64, head: Option<u8>) -> Sighting {
     Sighting {
         host: "web".into(),
@@ -164,10 +192,10 @@ pub(crate) async fn claimed(writer: &mut Writer, inode: u64) -> Checkpoint {
     let known = writer.candidates(&sighting).await.unwrap();
     let known: Vec<_> = known.iter().map(|known| known.file).collect();
     let new = NewFile { sighting, format: "%(r)s".into(), time_estimated: false };
-    writer.register(&new, &known).await.unwrap().expect("nobody else has registered it")
+    writer.register(&new, &known).await.unwrap().expect("no other writer has registered it")
 }
 
-/// Lines of one file, behind each other, each of [`LINE`] bytes.
+/// Lines of one file, one after the other, each of [`LINE`] bytes.
 pub(crate) struct Lines {
     batch: Batch,
     span: Span,
@@ -284,7 +312,7 @@ pub(crate) fn advanced(at: &Checkpoint, batch: &Batch) -> Checkpoint {
 
 /// Asks again until the answer is yes; a test that waits in vain fails.
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + PATIENCE;
     while !condition().await {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(10)).await;

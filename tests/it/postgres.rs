@@ -1,11 +1,17 @@
-//! A real PostgreSQL in a temporary directory: one for the test process, or one of its own for a
-//! test that stops it.
+//! A real PostgreSQL in a temporary directory: one for the test process, and one more for each test
+//! that stops its server.
+//!
+//! `initdb` runs once for each version of PostgreSQL; its result is kept in the target directory and
+//! copied for each server. Most tests get a copy of one database whose tables were made once.
 //!
 //! A watchdog outlives the test process, whatever ends it: a shell that reads a pipe whose other
 //! end only this process has. When the pipe closes, it stops the server and removes the directory.
+//!
+//! `POSTGRES_PROGRAMS` names the directory of another version's programs. With `POSTGRES_SOCKET` the
+//! copies are reached by the server's socket instead of by TCP; tests of stores can do with both.
 
 use std::fs;
-use std::net::TcpListener;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -13,18 +19,30 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use log_ingestd::store::{Location, Store};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::sync::OnceCell;
+
+use crate::ports::Port;
 
 /// A user whose password is `right`; all others need none.
 pub(crate) const WITH_PASSWORD: &str = "with_password";
+
+/// The arguments of every `initdb`.
+const INITDB: [&str; 8] =
+    ["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync"];
+
+/// The database that [`Cluster::migrated`] copies.
+const TEMPLATE: &str = "with_tables";
 
 /// One server with its own directory and port.
 pub(crate) struct Cluster {
     programs: PathBuf,
     directory: PathBuf,
-    port: u16,
+    port: Port,
     /// More `-c name=value` for the server.
     settings: String,
+    template: OnceCell<()>,
     _watchdog: Child,
 }
 
@@ -39,23 +57,12 @@ impl Cluster {
         Cluster::start_with("")
     }
 
-    /// With more settings, each `-c name=value`.
+    /// Starts a server with more settings, each `-c name=value`.
     pub(crate) fn start_with(settings: &str) -> Cluster {
-        let programs = newest_programs();
-        let directory =
-            tempfile::Builder::new().prefix("log-ingestd-pg-").tempdir().unwrap().keep();
-        if is_root() {
-            let (user, group) = (id("-u"), id("-g"));
-            chown(&directory, Some(user), Some(group)).unwrap();
-        }
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let programs = programs();
+        let directory = directory_of_server();
         let data = directory.join("data");
-        let initialised = as_server(&programs.join("initdb"))
-            .args(["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "-D"])
-            .arg(&data)
-            .stdout(Stdio::null())
-            .status();
-        assert!(initialised.unwrap().success(), "initdb failed");
+        copy(initialised(&programs), &data);
         let hba = data.join("pg_hba.conf");
         let rules = fs::read_to_string(&hba).unwrap();
         let first = format!("host all {WITH_PASSWORD} 127.0.0.1/32 scram-sha-256\n");
@@ -72,45 +79,53 @@ impl Cluster {
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
-        let cluster = Cluster {
+        let mut cluster = Cluster {
             programs,
             directory,
-            port,
+            port: Port::reserve(),
             settings: settings.to_owned(),
+            template: OnceCell::new(),
             _watchdog: watchdog,
         };
-        cluster.start_again();
+        // A foreign server may have taken the port between its reservation and the start.
+        while !cluster.try_start() {
+            let said = fs::read_to_string(cluster.directory.join("server.log")).unwrap();
+            assert!(said.contains("Address already in use"), "PostgreSQL did not start: {said}");
+            fs::remove_file(cluster.directory.join("server.log")).unwrap();
+            cluster.port = Port::reserve();
+        }
         cluster
     }
 
-    /// Starts it where it was; waits until it lets clients in.
+    /// Starts it again on the same port; waits until it accepts connections.
     pub(crate) fn start_again(&self) {
-        let settings = format!(
-            "-c port={} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} \
-             -c fsync=off -c max_connections=200 -c shared_buffers=64MB {}",
-            self.port,
-            self.directory.display(),
-            self.settings
-        );
-        let deadline = Instant::now() + Duration::from_secs(30);
-        loop {
-            let started = as_server(&self.programs.join("pg_ctl"))
-                .args(["-w", "-s", "-t", "20", "-o", &settings, "-D"])
-                .arg(self.directory.join("data"))
-                .arg("-l")
-                .arg(self.directory.join("server.log"))
-                .arg("start")
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .status();
-            if started.unwrap().success() {
-                return;
-            }
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while !self.try_start() {
             // After kill -9, a last backend may still hold the shared memory.
             assert!(Instant::now() < deadline, "PostgreSQL did not start");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    fn try_start(&self) -> bool {
+        let settings = format!(
+            "-c port={} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} \
+             -c fsync=off -c max_connections=200 -c shared_buffers=64MB {}",
+            self.port(),
+            self.directory.display(),
+            self.settings
+        );
+        let started = as_server(&self.programs.join("pg_ctl"))
+            .args(["-w", "-s", "-t", "20", "-o", &settings, "-D"])
+            .arg(self.directory.join("data"))
+            .arg("-l")
+            .arg(self.directory.join("server.log"))
+            .arg("start")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status();
+        started.unwrap().success()
     }
 
     /// An orderly stop that does not wait for clients.
@@ -167,20 +182,46 @@ impl Cluster {
         }
     }
 
-    /// The URL of a new database that nobody else has.
+    /// Makes an empty database for one test; returns its URL.
     pub(crate) async fn database(&self) -> String {
+        self.copy_of("template1").await
+    }
+
+    /// Makes a database with empty tables for one test; returns its URL.
+    pub(crate) async fn migrated(&self) -> String {
+        let url = self.copy_of_template().await;
+        if std::env::var_os("POSTGRES_SOCKET").is_none() {
+            return url;
+        }
+        let database = url.rsplit_once('/').unwrap().1;
+        let directory = self.directory.display();
+        format!("postgres://postgres@localhost/{database}?host={directory}&port={}", self.port())
+    }
+
+    async fn copy_of_template(&self) -> String {
+        self.template
+            .get_or_init(async || {
+                self.administer(&format!("CREATE DATABASE {TEMPLATE}")).await;
+                let template = Location::parse(&self.url("postgres", TEMPLATE)).unwrap();
+                drop(Store::open(template).await.unwrap());
+            })
+            .await;
+        self.copy_of(TEMPLATE).await
+    }
+
+    async fn copy_of(&self, template: &str) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        self.administer(&format!("CREATE DATABASE {name}")).await;
+        self.administer(&format!("CREATE DATABASE {name} TEMPLATE {template}")).await;
         self.url("postgres", &name)
     }
 
     pub(crate) fn url(&self, user: &str, database: &str) -> String {
-        format!("postgres://{user}@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://{user}@127.0.0.1:{}/{database}", self.port())
     }
 
     pub(crate) fn port(&self) -> u16 {
-        self.port
+        self.port.number()
     }
 
     /// Runs a statement in the database `postgres`.
@@ -191,13 +232,61 @@ impl Cluster {
     }
 }
 
-fn newest_programs() -> PathBuf {
+/// The directory of the server's programs.
+fn programs() -> PathBuf {
+    if let Some(directory) = std::env::var_os("POSTGRES_PROGRAMS") {
+        return directory.into();
+    }
     let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is not installed");
     let version = |path: &Path| -> u32 {
         path.file_name().and_then(|name| name.to_str()?.parse().ok()).unwrap_or(0)
     };
     let newest = versions.map(|entry| entry.unwrap().path()).max_by_key(|path| version(path));
     newest.expect("PostgreSQL is not installed").join("bin")
+}
+
+/// A new directory that the server may write to.
+fn directory_of_server() -> PathBuf {
+    let directory = tempfile::Builder::new().prefix("log-ingestd-pg-").tempdir().unwrap().keep();
+    if is_root() {
+        chown(&directory, Some(id("-u")), Some(id("-g"))).unwrap();
+    }
+    directory
+}
+
+/// The data directory of a server that never ran, from `initdb` or from an earlier test process.
+fn initialised(programs: &Path) -> &'static Path {
+    static INITIALISED: OnceLock<PathBuf> = OnceLock::new();
+    INITIALISED.get_or_init(|| {
+        let initdb = programs.join("initdb");
+        let version = Command::new(&initdb).arg("--version").output().unwrap().stdout;
+        let mut key = DefaultHasher::new();
+        (programs, version, INITDB, is_root()).hash(&mut key);
+        let cached =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("postgres-{:016x}", key.finish()));
+        if cached.exists() {
+            return cached;
+        }
+        let directory = directory_of_server();
+        let data = directory.join("data");
+        let done = as_server(&initdb).args(INITDB).arg("-D").arg(&data).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+        // Another process may do the same at this moment: only a whole directory gets the name.
+        let whole = cached.with_extension(std::process::id().to_string());
+        copy(&data, &whole);
+        if fs::rename(&whole, &cached).is_err() {
+            assert!(cached.exists(), "cannot rename {}", whole.display());
+            fs::remove_dir_all(whole).unwrap();
+        }
+        fs::remove_dir_all(directory).unwrap();
+        cached
+    })
+}
+
+/// Copies a data directory with its owner and modes.
+fn copy(from: &Path, to: &Path) {
+    let copied = Command::new("cp").args(["-a", "--reflink=auto", "--"]).args([from, to]).status();
+    assert!(copied.unwrap().success(), "cannot copy {} to {}", from.display(), to.display());
 }
 
 pub(crate) fn is_root() -> bool {

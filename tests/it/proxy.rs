@@ -89,7 +89,7 @@ impl Proxy {
         self.judge(Verdict::GoOn);
     }
 
-    /// Drops what is held: whoever sent it is gone.
+    /// Drops what is held: its sender is gone.
     pub(crate) fn forget(&self) {
         self.judge(Verdict::Drop);
     }

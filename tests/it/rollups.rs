@@ -15,7 +15,7 @@ async fn histograms_of_several_commits_add_up(place: Place) {
     let mut writer = store.writer("web:1").await.unwrap();
     let mut at = claimed(&mut writer, 1).await;
     let mut expected = Rollup::default();
-    // Shorter, longer, none and an empty histogram behind one that is not.
+    // Shorter, longer, none and an empty histogram after one that is not.
     for durations in [vec![Some(5)], vec![Some(90_000), None], vec![None], vec![Some(70), Some(5)]]
     {
         let mut lines = Lines::after(&at);

@@ -1,4 +1,4 @@
-//! Rotations that go wrong, or in ways that nobody planned: told to both stores.
+//! Rotations that go wrong, or in unplanned ways, on both stores.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
@@ -60,7 +60,7 @@ for_each_store! {
         let mut all = [urls("read", 0..20), urls("unread", 0..20), urls("new", 0..20), urls("late", 0..20)].concat();
         bench.exactly(all.clone()).await;
         assert_eq!(lost(&bench).await, 0);
-        // Nobody finds what is written there while no daemon runs; an import goes on from there.
+        // What is written there while no daemon runs is not found; an import goes on from there.
         assert!(daemon.stop().await.success());
         late.write_all(lines("down", 0..20).as_bytes()).unwrap();
         bench.succeed(&["import", bench.aside("elsewhere.log").to_str().unwrap()]);
@@ -129,7 +129,7 @@ for_each_store! {
     }
 
     /// As with `gunicorn … > access.log`: after copytruncate it writes on at its old offset, and
-    /// everything before that is NUL. The first line behind is a reject, with its bytes.
+    /// everything before that is NUL. The first line after it is a reject, with its bytes.
     async fn copytruncate_under_a_server_that_does_not_append(bench) {
         let mut server = File::create(bench.log("access.log")).unwrap();
         server.write_all(lines("a", 0..12_000).as_bytes()).unwrap();
@@ -236,8 +236,8 @@ for_each_store! {
         bench.exactly(all.clone()).await;
         assert!(daemon.stop().await.success());
         let _daemon = bench.watch();
-        bench.append("access.log", lines("behind", 0..10));
-        bench.exactly([all, urls("behind", 0..10)].concat()).await;
+        bench.append("access.log", lines("afterwards", 0..10));
+        bench.exactly([all, urls("afterwards", 0..10)].concat()).await;
     }
 }
 
@@ -250,9 +250,9 @@ async fn copytruncate_while_the_daemon_asks_what_the_copy_is() {
     bench.append("access.log", &text);
     let daemon = bench.watch();
     bench.rows(2000).await;
-    let mut somebody = bench.place.postgres_connection().await;
+    let mut holder = bench.place.postgres_connection().await;
     let lock = "BEGIN; LOCK TABLE log_file IN ACCESS EXCLUSIVE MODE";
-    sqlx::raw_sql(lock).execute(&mut somebody).await.unwrap();
+    sqlx::raw_sql(lock).execute(&mut holder).await.unwrap();
     bench.append("access.log.1", &text[..text.len() / 2]);
     let waits =
         "SELECT count(*) FROM pg_locks WHERE relation = 'log_file'::regclass AND NOT granted";
@@ -260,14 +260,14 @@ async fn copytruncate_while_the_daemon_asks_what_the_copy_is() {
     bench.append("access.log.1", &text[text.len() / 2..]);
     truncate(&bench, "access.log");
     bench.append("access.log", lines("b", 0..20));
-    sqlx::raw_sql("COMMIT").execute(&mut somebody).await.unwrap();
+    sqlx::raw_sql("COMMIT").execute(&mut holder).await.unwrap();
     bench.rows(2020).await;
     bench.append("access.log", lines("c", 0..20));
     bench.exactly([urls("a", 0..2000), urls("b", 0..20), urls("c", 0..20)].concat()).await;
     assert!(daemon.stop().await.success());
 }
 
-/// A deleted file keeps its room on the disk for as long as somebody has it open.
+/// A deleted file keeps its room on the disk for as long as a process has it open.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "a deleted file is let go after a quiet minute"]
 async fn a_deleted_file_is_let_go_when_its_worker_has_left_it() {

@@ -76,19 +76,19 @@ async fn a_second_signal_ends_it_at_once() {
 
 /// A statement that waits for a lock is the other way in which a database keeps one waiting.
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_while_somebody_has_locked_the_database_exits_0() {
+async fn sigterm_while_the_database_is_locked_exits_0() {
     let bench = Bench::new(Place::sqlite().await).await;
     bench.append("access.log", lines("before", 0..10));
     let mut daemon = bench.watch();
     bench.rows(10).await;
-    let mut somebody = SqliteConnection::connect(&bench.place.url).await.unwrap();
-    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut somebody).await.unwrap();
+    let mut holder = SqliteConnection::connect(&bench.place.url).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
     bench.append("access.log", lines("after", 0..10));
     let began = Instant::now();
     daemon.signal("TERM");
     assert_eq!(daemon.ends().await.code(), Some(0), "{}", daemon.said());
     assert!(began.elapsed() < ORDERLY, "it took {:?}", began.elapsed());
-    sqlx::raw_sql("ROLLBACK").execute(&mut somebody).await.unwrap();
+    sqlx::raw_sql("ROLLBACK").execute(&mut holder).await.unwrap();
     let _daemon = bench.watch();
     bench.exactly([urls("before", 0..10), urls("after", 0..10)].concat()).await;
 }

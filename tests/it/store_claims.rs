@@ -9,7 +9,7 @@ for_every_store!(
     a_file_has_one_writer_until_that_writer_is_gone,
     a_file_that_was_let_go_is_free,
     a_writer_takes_its_file_again_after_a_lost_connection,
-    a_file_that_somebody_claimed_meanwhile_is_lost,
+    a_file_that_another_writer_claimed_meanwhile_is_lost,
     two_daemons_that_see_a_new_file_at_once_register_it_once,
     candidates_share_inode_or_first_line_and_host,
     a_closed_file_says_why_and_what_was_lost_and_opens_with_the_next_claim,
@@ -23,7 +23,7 @@ async fn a_file_has_one_writer_until_that_writer_is_gone(place: Place) {
     let mut second = store.writer("web:2").await.unwrap();
     let seen = sighting(1, None);
     assert_eq!(second.claim(at.file, &seen, "%(r)s").await.unwrap(), None);
-    // Claiming what one has is no fault; the epoch rises.
+    // Claiming what one has is allowed; the epoch rises.
     let again = first.claim(at.file, &seen, "%(r)s").await.unwrap().unwrap();
     assert_eq!(again.epoch, at.epoch + 1000);
     drop(first);
@@ -77,7 +77,7 @@ async fn a_writer_takes_its_file_again_after_a_lost_connection(place: Place) {
     assert_eq!(other.claim(at.file, &sighting(1, None), "%(r)s").await.unwrap(), None);
 }
 
-async fn a_file_that_somebody_claimed_meanwhile_is_lost(place: Place) {
+async fn a_file_that_another_writer_claimed_meanwhile_is_lost(place: Place) {
     let store = place.open().await;
     let mut lost = store.writer("web:1").await.unwrap();
     let at = claimed(&mut lost, 1).await;
@@ -109,7 +109,7 @@ async fn two_daemons_that_see_a_new_file_at_once_register_it_once(place: Place) 
         let other = two.register(&new, &[first.file]).await.unwrap().unwrap();
         assert_ne!(other.file, first.file);
         assert_eq!((other.committed, other.closed), (0, false));
-        // A writer's own registrations are no surprise to it: logs may begin alike.
+        // A writer's own registrations are known to it: logs may begin alike.
         let third = two.register(&new, &[first.file]).await.unwrap().unwrap();
         assert_ne!(third.file, other.file);
     }

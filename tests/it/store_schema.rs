@@ -11,6 +11,7 @@ for_every_store!(
 );
 
 async fn ten_daemons_open_an_empty_database_at_once(place: Place) {
+    let place = place.without_tables().await;
     let opening: Vec<_> = (0..10).map(|_| tokio::spawn(Store::open(place.location()))).collect();
     for store in opening {
         let mut writer = store.await.unwrap().unwrap().writer("web:1").await.unwrap();

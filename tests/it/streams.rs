@@ -1,4 +1,4 @@
-//! Standard input and FIFOs: what comes is stored once, whoever reads it and however that ends.
+//! Standard input and FIFOs: what comes is stored once, however the reader ends.
 
 mod crashes;
 mod outages;
@@ -13,7 +13,7 @@ use crate::bounds::assert_idle;
 use crate::daemon::{Bench, Daemon, for_each_store, line, lines, urls};
 use crate::place::{Place, until};
 
-/// Where the spool is when nobody says anything.
+/// Where the spool is without a setting.
 pub(super) fn spool(bench: &Bench) -> PathBuf {
     bench.aside(".local/state/log-ingestd/spool")
 }
@@ -106,7 +106,7 @@ for_each_store! {
         assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 1);
     }
 
-    async fn lines_that_no_format_reads_are_rejected_and_hold_nobody_up(bench) {
+    async fn lines_that_no_format_reads_are_rejected_and_delay_no_others(bench) {
         let started = "[2026-11-23 14:23:17 +0530] [24744] [INFO] Starting gunicorn 23.0.0\n";
         let (status, said) = fed(&bench, &format!("{started}\nTraceback\n")).await;
         assert!(status.success(), "{said}");

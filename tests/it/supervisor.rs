@@ -208,11 +208,11 @@ async fn a_watchdog_that_is_meant_for_another_process_is_told_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_socket_that_nobody_reads_stops_nothing() {
+async fn a_socket_without_a_reader_stops_nothing() {
     let bench = Bench::new(Place::sqlite().await).await;
     bench.append("access.log", lines("a", 0..10));
-    let nobody = Systemd { socket: UnixDatagram::unbound().unwrap(), name: "/nowhere".into() };
-    let daemon = nobody.start(&bench, &[watchdog()]);
+    let unread = Systemd { socket: UnixDatagram::unbound().unwrap(), name: "/nowhere".into() };
+    let daemon = unread.start(&bench, &[watchdog()]);
     bench.exactly(urls("a", 0..10)).await;
     assert!(daemon.stop().await.success());
 }

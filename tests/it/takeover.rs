@@ -1,4 +1,4 @@
-//! Daemons that are killed, stopped, frozen and replaced: whoever writes, every line once.
+//! Daemons that are killed, stopped, frozen and replaced: every line is stored once.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ for_each_store! {
             all.extend(urls("late", 0..5));
         }
         bench.exactly(all.clone()).await;
-        // Whoever of them it was, the other one has everything that it needs.
+        // Either of them has everything that it needs.
         one.kill();
         bench.append("worker7.log", lines("later", 0..5));
         all.extend(urls("later", 0..5));

@@ -14,7 +14,7 @@ use crate::daemon::{Bench, lines, urls};
 use crate::place::{Place, until};
 use crate::postgres::Cluster;
 
-/// Who may come by TLS only; anybody else as ever. `certain` needs a certificate in its own name.
+/// Users that may connect by TLS only; all others as before. `certain` needs a certificate in its own name.
 const RULES: &str = "
 hostssl all certain 127.0.0.1/32 cert
 hostssl all shown 127.0.0.1/32 trust clientcert=verify-ca

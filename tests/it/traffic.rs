@@ -65,7 +65,7 @@ fn write(directory: &Path, ended: &AtomicBool) -> Vec<String> {
     urls
 }
 
-/// The moment at which something breaks is random: this is no wait for anything.
+/// The moment at which something breaks is random: the test waits for nothing.
 pub(crate) async fn a_moment(longest: Duration) {
     tokio::time::sleep(longest.mul_f64(fastrand::f64())).await;
 }

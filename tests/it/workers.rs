@@ -33,7 +33,7 @@ for_each_store! {
         until("the workers are done", async || workers.try_wait().unwrap().is_some()).await;
         assert!(workers.wait().unwrap().success());
         let rotated = fs::read_dir(bench.logs()).unwrap().count();
-        assert!(rotated > 15, "{rotated} files are no rotation to speak of");
+        assert!(rotated > 15, "{rotated} files are too few rotations");
         bench.exactly((0..WORKERS).flat_map(|worker| urls(&format!("worker{worker}"), 0..LINES))).await;
         assert!(daemon.stop().await.success());
     }

@@ -1,4 +1,4 @@
-//! Files that somebody else may not read. Permissions do not bind root: then the program runs as
+//! Files that another user may not read. Permissions do not bind root: then the program runs as
 //! an ordinary user.
 
 use std::fs;

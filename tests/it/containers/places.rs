@@ -44,7 +44,7 @@ impl Bench {
 const POD: &str = "pods/default_web-1_0f3a/web";
 
 for_each_store! {
-    /// `0.log` gets a time behind its name, then a new `0.log` comes; the older ones are compressed.
+    /// `0.log` gets a time after its name, then a new `0.log` comes; the older ones are compressed.
     async fn rotated_by_kubelet_and_compressed_each_line_is_stored_once(bench) {
         let cri = |prefix: &str, numbers| Runtime::Cri.lines("stdout", &lines(prefix, numbers));
         bench.write(&format!("{POD}/0.log"), Runtime::Cri.lines("stderr", START));
@@ -90,7 +90,7 @@ for_each_store! {
     }
 
     /// `/var/log/containers` has links to files of `/var/log/pods`, which may be links themselves.
-    async fn files_behind_links_are_read_once_and_by_every_name(bench) {
+    async fn linked_files_are_read_once_and_by_every_name(bench) {
         let docker = |prefix: &str, numbers| Runtime::Docker.lines("stdout", &lines(prefix, numbers));
         bench.write("docker/ab12/ab12-json.log", docker("a", 0..20));
         fs::create_dir_all(bench.aside(POD)).unwrap();
@@ -103,7 +103,7 @@ for_each_store! {
         bench.write("docker/ab12/ab12-json.log", docker("a", 20..40));
         bench.exactly(urls("a", 0..40)).await;
         assert_eq!(bench.files().await, 1);
-        // Docker rotates behind the links: they lead to the new file.
+        // Docker rotates the file that the links lead to: they lead to the new file.
         daemon.signal("STOP");
         bench.write("docker/ab12/ab12-json.log", docker("a", 40..60));
         let (log, old) = (bench.aside("docker/ab12/ab12-json.log"), bench.aside("docker/ab12/ab12-json.log.1"));

@@ -51,7 +51,7 @@ fn tidy(path: &Path) -> PathBuf {
 }
 
 /// The names under which the headings of a page are linked to: small letters and digits, `-` for
-/// spaces, a number behind one that was there before.
+/// spaces, a number after a name that was there before.
 fn anchors(page: &Path) -> Vec<String> {
     let text = text(page.to_str().unwrap());
     let mut in_code = false;

@@ -102,10 +102,10 @@ fn closing(code: &str) -> usize {
 fn pieces(literal: &str) -> Vec<String> {
     let mut plain = String::new();
     let mut rest = literal;
-    while let Some((before, behind)) = rest.split_once('\\') {
+    while let Some((before, after)) = rest.split_once('\\') {
         plain.push_str(before);
         // A line that goes on, or a letter that is escaped.
-        rest = behind.strip_prefix('\n').map_or(behind, str::trim_start);
+        rest = after.strip_prefix('\n').map_or(after, str::trim_start);
     }
     plain.push_str(rest);
     plain.split(['{', '}']).step_by(2).map(|piece| collapse(piece).trim().to_owned()).collect()

@@ -7,7 +7,7 @@ use crate::page::client::Site;
 use crate::place::{Place, until};
 use crate::postgres::Cluster;
 
-/// Those of the program in a database, whoever asks.
+/// The program's connections to a database.
 const OURS: &str = "SELECT count(*) FROM pg_stat_activity
      WHERE datname = current_database() AND application_name = 'log-ingestd'";
 
@@ -15,7 +15,7 @@ const OURS: &str = "SELECT count(*) FROM pg_stat_activity
 /// sweep, to make partitions, to build indexes or to look into an archive.
 const WHEN_BUSY: i64 = 4;
 
-/// Those of all who look at the page, at most; closed when nobody has looked for a minute.
+/// Those of all who look at the page, at most; closed after a minute without a look.
 const OF_THE_PAGE: i64 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -92,7 +92,7 @@ async fn a_server_without_a_free_connection_is_waited_for_at_the_start_and_in_th
     bench.rows(50).await;
     daemon.says("swept").await;
 
-    // Its connection is cut, and somebody else is quicker than it: again until that was so.
+    // Its connection is cut, and another client is quicker: again until that was so.
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
                 WHERE usename = 'fleet' AND application_name = 'log-ingestd'";
     taken = take_all(&url).await;

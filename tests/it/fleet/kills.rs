@@ -13,7 +13,7 @@ use crate::kills::Account;
 use crate::kills::server::{Pace, Server};
 use crate::postgres::Cluster;
 
-/// Kills, and the seed of their moments, when nobody asks for others.
+/// Kills, and the seed of their moments, unless the environment asks for others.
 const KILLS: u32 = 12;
 const SEED: u64 = 20_261_124;
 
@@ -49,7 +49,7 @@ async fn of_ten_daemons_lose_and_double_nothing() {
         fleet.hosts.iter().map(|host| Some(watch(host))).collect();
     let (mut of_daemons, mut of_server) = (0, 0);
     while of_daemons + of_server < kills {
-        // The moment is random: this is no wait for anything.
+        // The moment is random: the test waits for nothing.
         tokio::time::sleep(Duration::from_millis(dice.u64(LIFE))).await;
         if of_daemons + of_server > 0 && dice.u32(..SERVER) == 0 {
             cluster.kill_all();

@@ -1,22 +1,24 @@
 //! A real PgBouncer between the daemon and PostgreSQL.
 
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
 use crate::daemon::{Bench, Daemon, lines, urls};
 use crate::place::{Place, until};
+use crate::ports::Port;
 use crate::postgres::{Cluster, as_server};
 
 /// Ends with the test.
 struct PgBouncer {
     child: Child,
-    port: u16,
+    port: Port,
 }
 
 impl PgBouncer {
     async fn start(cluster: &Cluster, mode: &str) -> PgBouncer {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let reserved = Port::reserve();
+        let port = reserved.number();
         let users = cluster.file("users.txt");
         cluster.give("users.txt", "\"postgres\" \"\"\n");
         cluster.give(
@@ -30,7 +32,7 @@ impl PgBouncer {
             ),
         );
         let child = PgBouncer::spawn(cluster);
-        let bouncer = PgBouncer { child, port };
+        let bouncer = PgBouncer { child, port: reserved };
         until("PgBouncer listens", async || TcpStream::connect(("127.0.0.1", port)).is_ok()).await;
         bouncer
     }
@@ -52,7 +54,7 @@ impl PgBouncer {
     /// The same database through it.
     fn url(&self, bench: &Bench) -> String {
         let database = bench.place.url.rsplit_once('/').unwrap().1;
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port.number())
     }
 }
 
@@ -64,7 +66,7 @@ impl Drop for PgBouncer {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_pools_sessions_stands_in_nobodys_way() {
+async fn one_that_pools_sessions_changes_nothing() {
     let cluster = Cluster::start();
     let bench = Bench::new(Place::at(cluster.database().await)).await;
     let mut bouncer = PgBouncer::start(&cluster, "session").await;

@@ -66,11 +66,11 @@ impl Source {
                 '{' => open_braces.push(is_module(before)),
                 '}' => drop(open_braces.pop()),
                 's' if rest.starts_with("super::") => {
-                    let behind = rest.trim_start_matches("super::");
-                    let climbed = (rest.len() - behind.len()) / "super::".len();
+                    let after = rest.trim_start_matches("super::");
+                    let climbed = (rest.len() - after.len()) / "super::".len();
                     let inline = open_braces.iter().filter(|module| **module).count();
                     climbs.push((before.matches('\n').count() + 1, climbed.saturating_sub(inline)));
-                    at += rest.len() - behind.len();
+                    at += rest.len() - after.len();
                     continue;
                 }
                 _ => {}
@@ -157,14 +157,14 @@ fn string(text: &str, before: Option<char>) -> Option<(usize, &str)> {
     if prefix > 2 || (prefix > 0 && in_word) {
         return None;
     }
-    let behind = &text[prefix..];
+    let after = &text[prefix..];
     if text[..prefix].contains('r') {
-        let hashes = behind.len() - behind.trim_start_matches('#').len();
-        let body = behind[hashes..].strip_prefix('"')?;
+        let hashes = after.len() - after.trim_start_matches('#').len();
+        let body = after[hashes..].strip_prefix('"')?;
         let end = body.find(&format!("\"{}", "#".repeat(hashes)))?;
         return Some((prefix + 2 * hashes + 2 + end, &body[..end]));
     }
-    let body = behind.strip_prefix('"')?;
+    let body = after.strip_prefix('"')?;
     let mut escaped = false;
     for (at, letter) in body.char_indices() {
         match letter {

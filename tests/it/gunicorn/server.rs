@@ -6,9 +6,8 @@ use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::daemon::{Bench, PATIENCE};
 
@@ -20,6 +19,7 @@ pub(super) struct Gunicorn {
     master: Child,
     address: Address,
     stderr: PathBuf,
+    served: PathBuf,
 }
 
 enum Address {
@@ -43,7 +43,7 @@ impl Gunicorn {
         let python = manifest.join(".venv/bin/python");
         assert!(python.exists(), "there is no Gunicorn in .venv: tests/run puts it there");
         let error_log = bench.log("error.log");
-        let stderr = bench.aside("gunicorn");
+        let (stderr, served) = (bench.aside("gunicorn"), bench.aside("served"));
         let master = Command::new(python)
             .current_dir(manifest.join("tests/it/gunicorn"))
             .args(["-m", "gunicorn", "--no-control-socket", "--access-logfile"])
@@ -52,12 +52,13 @@ impl Gunicorn {
             .arg(&error_log)
             .args(arguments)
             .env("PYTHONDONTWRITEBYTECODE", "1")
+            .env("SERVED", &served)
             .stdin(Stdio::null())
             .stdout(output)
             .stderr(fs::File::create(&stderr).unwrap())
             .spawn()
             .unwrap();
-        let mut gunicorn = Self { master, address: Address::Port(0), stderr };
+        let mut gunicorn = Self { master, address: Address::Port(0), stderr, served };
         gunicorn.address = gunicorn.listens(&error_log);
         gunicorn
     }
@@ -77,7 +78,7 @@ impl Gunicorn {
             }
             assert!(self.master.try_wait().unwrap().is_none(), "Gunicorn ended: {said}");
             assert!(Instant::now() < end, "Gunicorn does not start: {said}");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -85,12 +86,19 @@ impl Gunicorn {
         self.master.id()
     }
 
-    /// Stops it, so that everything it has to log is logged. Whether that is a line for each
-    /// request: SIGUSR1 may hit a worker in the middle of its own write; Python then complains,
-    /// and may lose that line or write it twice.
-    pub(super) fn stop(mut self) -> bool {
+    /// Stops it, so that everything it has to log is logged.
+    pub(super) fn stop(&mut self) {
         self.end();
-        !fs::read_to_string(&self.stderr).unwrap().contains("Logging error")
+    }
+
+    /// What it and Python wrote on standard error.
+    pub(super) fn said(&self) -> String {
+        fs::read_to_string(&self.stderr).unwrap()
+    }
+
+    /// The URLs that the application has answered.
+    pub(super) fn served(&self) -> Vec<String> {
+        fs::read_to_string(&self.served).unwrap().lines().map(str::to_owned).collect()
     }
 
     /// Ends it and its workers.
@@ -120,8 +128,8 @@ impl Gunicorn {
         assert!(answer.starts_with("HTTP/1.1 200"), "{url}: {answer}");
     }
 
-    /// Clients ask without a pause while `meanwhile` runs; the urls that were answered.
-    pub(super) fn busy_while(&self, name: &str, meanwhile: impl FnOnce(&Progress)) -> Vec<String> {
+    /// Clients ask without a pause while `meanwhile` runs.
+    pub(super) fn busy_while(&self, name: &str, meanwhile: impl FnOnce(&Progress)) {
         let progress = Progress::default();
         let done = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -132,16 +140,14 @@ impl Gunicorn {
                         if done.load(Ordering::Relaxed) {
                             break;
                         }
-                        let url = format!("/{name}/{client}/{number}?q=%22");
-                        self.get(&url);
-                        progress.answered.lock().unwrap().push(url);
+                        self.get(&format!("/{name}/{client}/{number}?q=%22"));
+                        progress.answered.fetch_add(1, Ordering::Relaxed);
                     }
                 });
             }
             meanwhile(&progress);
             done.store(true, Ordering::Relaxed);
         });
-        progress.answered.into_inner().unwrap()
     }
 }
 
@@ -153,20 +159,20 @@ impl Drop for Gunicorn {
     }
 }
 
-/// What the clients have had so far.
+/// How many answers the clients have had so far.
 #[derive(Default)]
 pub(super) struct Progress {
-    answered: Mutex<Vec<String>>,
+    answered: AtomicUsize,
 }
 
 impl Progress {
     /// Waits until so many more requests are answered.
     pub(super) fn more(&self, requests: usize) {
-        let wanted = self.answered.lock().unwrap().len() + requests;
+        let wanted = self.answered.load(Ordering::Relaxed) + requests;
         let end = Instant::now() + PATIENCE;
-        while self.answered.lock().unwrap().len() < wanted {
+        while self.answered.load(Ordering::Relaxed) < wanted {
             assert!(Instant::now() < end, "Gunicorn answers no more");
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(1));
         }
     }
 }

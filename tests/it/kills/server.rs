@@ -96,7 +96,7 @@ impl Server {
     }
 }
 
-/// A rotated file that nobody renames any more.
+/// A rotated file that is renamed no more.
 pub(super) fn is_final(path: &Path) -> bool {
     path.extension().is_some_and(|end| end.to_string_lossy().starts_with("log-"))
 }

@@ -147,7 +147,7 @@ impl Disk {
             return;
         }
         if self.files[at].kind == Kind::Log {
-            self.append(at, 0); // nobody compresses what is still written to
+            self.append(at, 0); // a file that is still written to is not compressed
         }
         let plain = &self.files[at];
         let bytes = compress(kind, &fs::read(&plain.path).unwrap());

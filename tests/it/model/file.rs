@@ -32,7 +32,7 @@ pub(super) struct LogFile {
 pub(super) enum Kind {
     /// The server writes it.
     Log,
-    /// Made by a copytruncate: nobody appends to it.
+    /// Made by a copytruncate: nothing is appended to it.
     Copy,
     Archive,
 }

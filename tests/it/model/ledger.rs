@@ -1,7 +1,7 @@
 //! The oracle's book: every line that was written, where it stood, and whether it is due.
 //!
 //! A line is due when the daemon has to store it. It ceases to be due when the last file that
-//! holds it is gone and nobody could know that it was read: truncated without a copy in the
+//! holds it is gone and the test could not know that it was read: truncated without a copy in the
 //! watched place, deleted while no daemon had it open, or compressed before the daemon met it. The
 //! README names these limits. Such a line may be a row or not; but its bytes are the most that the
 //! daemon may report as lost.
@@ -13,11 +13,11 @@ use crate::daemon::Bench;
 /// What is promised of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
-    /// Its end is not written: it is no row.
+    /// Its end is not written: it is not a row.
     Unfinished,
     /// It is one row.
     Due,
-    /// It is at most one row: nobody promises to have read it before it was gone.
+    /// It is at most one row: the daemon does not promise to read it before it is gone.
     Excused,
     /// Its file was truncated in the middle of it, so that its rest begins another file.
     Torn,
@@ -93,7 +93,7 @@ impl Ledger {
         self.lines[number as usize].stored
     }
 
-    /// Nobody can read this line any more.
+    /// This line can no longer be read.
     pub(super) fn excuse(&mut self, number: u32) {
         let line = &mut self.lines[number as usize];
         if line.fate == Fate::Due && !line.stored {
@@ -112,13 +112,13 @@ impl Ledger {
         self.lines.iter().filter(|line| line.fate == Fate::Due).count() as i64
     }
 
-    /// Lines that are rows although nobody promised it, and all that nobody promised.
+    /// Lines that are rows without a promise, and all lines without a promise.
     pub(super) fn excused(&self) -> (usize, usize) {
         let excused = self.lines.iter().filter(|line| line.fate == Fate::Excused);
         (excused.clone().filter(|line| line.stored).count(), excused.count())
     }
 
-    /// Holds the rows against the book. Gives the first due line that is no row yet; anything
+    /// Holds the rows against the book. Returns the first due line that is not a row yet; anything
     /// else that is wrong is wrong for ever, and said at once.
     pub(super) async fn compare(&mut self, bench: &Bench) -> Result<(), String> {
         let mut seen = HashSet::new();
@@ -151,7 +151,7 @@ impl Ledger {
             None => Ok(()),
             Some(first) => {
                 let count = self.lines.iter().filter(|line| missing(line)).count();
-                Err(format!("{count} lines are no rows, the first of them is {first}"))
+                Err(format!("{count} lines are not rows, the first of them is {first}"))
             }
         }
     }

@@ -32,7 +32,7 @@ const FLAGS: [&str; 8] = [
 /// Where scripts are acted out.
 #[derive(Clone, Copy)]
 pub(super) enum Stage {
-    /// On a server that nobody else uses: scripts stop it.
+    /// On a server that no other test uses: scripts stop it.
     Postgres(&'static Cluster),
     Sqlite,
 }
@@ -50,7 +50,7 @@ impl std::fmt::Display for Stage {
 #[derive(Debug, Default)]
 pub(super) struct Shown {
     pub(super) due: i64,
-    /// Lines that nobody promised: how many were stored all the same, and how many there were.
+    /// Lines without a promise: how many were stored all the same, and how many there were.
     pub(super) excused: (usize, usize),
 }
 
@@ -199,7 +199,7 @@ impl Actor {
         if let Some(mut daemon) = self.daemon.take() {
             // Before this it has not asked for signals yet.
             daemon.says("watching").await;
-            assert!(daemon.stop().await.success(), "a stop that was no success");
+            assert!(daemon.stop().await.success(), "the stop failed");
             self.disk.daemon_ends();
         }
     }

@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use crate::archives::KINDS;
 
-/// The logs of a server, each with rotated files behind it.
+/// The logs of a server, each with its rotated files.
 pub(super) const LOGS: [&str; 2] = ["access", "other"];
 
 /// A rotated file with a higher number is deleted.

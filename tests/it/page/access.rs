@@ -65,7 +65,7 @@ async fn a_password_a_token_or_a_session_is_wanted() {
     assert_eq!(ask("/", "Cookie", "log_ingestd=guess").status, 401);
     let program = ask("/", "Authorization", "Bearer t0ken");
     assert_eq!((program.status, program.header("set-cookie")), (200, ""));
-    // A name of this machine's is not asked for: whoever can say the password may use any.
+    // A name of this machine's is not asked for: a client with the password may use any.
     let named = [("Authorization", "Bearer t0ken"), ("Host", "logs.example")];
     assert_eq!(site.get_with("/", &named).status, 200);
 
@@ -83,7 +83,7 @@ async fn the_auth_file_is_read_again_at_sighup() {
     let status = |site: &Site, value: &str| site.get_with("/", &[("Authorization", value)]).status;
     assert_eq!(status(&site, &jo), 200);
 
-    fs::write(&file, "# nobody\njo:hunter2\n").unwrap();
+    fs::write(&file, "# nothing\njo:hunter2\n").unwrap();
     site.daemon.signal("HUP");
     site.daemon.says("the auth file is not valid: line 2").await;
     assert!(!site.daemon.said().contains("hunter2"), "{}", site.daemon.said());

@@ -67,8 +67,8 @@ impl Site {
     pub(crate) async fn of(mut daemon: Daemon) -> Site {
         daemon.says("the page is at http://").await;
         let said = daemon.said();
-        let (_, behind) = said.split_once("the page is at http://").unwrap();
-        let address = behind.split('/').next().unwrap().parse().unwrap();
+        let (_, rest) = said.split_once("the page is at http://").unwrap();
+        let address = rest.split('/').next().unwrap().parse().unwrap();
         Site { daemon, address }
     }
 

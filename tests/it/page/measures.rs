@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use super::client::Site;
 use crate::daemon::{Bench, PATIENCE, for_each_store, line, line_at, lines, rename};
 use crate::place::Place;
+use crate::ports::Port;
 use crate::postgres::Cluster;
 
 /// Samples by name and labels.
@@ -123,7 +124,7 @@ async fn the_beginning_of_a_line_is_bytes_that_wait_and_lost_when_it_is_cut_off(
     let file = bench.log("access.log");
     let lag = format!("lag_bytes{{file=\"{}\"}}", file.display());
     comes_to(&site, &lag, 21.0).await;
-    // It is not the daemon's doing, so nobody need be told.
+    // The daemon cannot help it, so no alert is raised.
     comes_to(&site, "backlog_seconds", 0.0).await;
     fs::File::options().write(true).open(file).unwrap().set_len(0).unwrap();
     comes_to(&site, "lost_bytes_total", 21.0).await;
@@ -176,12 +177,13 @@ async fn a_store_that_is_away_makes_it_unready_and_leaves_it_alive() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_health_check_of_nobody_says_where_it_asked() {
+async fn a_health_check_without_a_daemon_says_where_it_asked() {
     let bench = Bench::new(Place::sqlite().await).await;
-    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let refused = bench.run(&["--listen", &free.to_string(), "healthcheck"]);
+    let port = Port::reserve(); // no daemon listens there
+    let at = format!("127.0.0.1:{}", port.number());
+    let refused = bench.run(&["--listen", &at, "healthcheck"]);
     let why = String::from_utf8_lossy(&refused.stderr).into_owned();
-    assert!(refused.status.code() == Some(1) && why.contains(&free.to_string()), "{why}");
+    assert!(refused.status.code() == Some(1) && why.contains(&at), "{why}");
     let off = bench.run(&["--listen", "off", "healthcheck"]);
     assert_eq!(off.status.code(), Some(2));
 }

@@ -98,7 +98,7 @@ async fn the_dashboard_and_the_alerts_ask_for_what_there_is() {
         dashboard.iter().flat_map(|it| names(it)).chain(names(&alerts)).collect();
     let missing: Vec<_> = wanted.difference(&there).collect();
     assert!(missing.is_empty(), "{missing:?} are asked for and not there");
-    // What nobody sees might as well not be counted.
+    // A metric that no panel shows might as well not be counted.
     let unseen =
         there.iter().filter(|name| name.starts_with("log_ingestd_") && !wanted.contains(**name));
     let unseen: Vec<_> = unseen.filter(|name| !is_known_to_be_unseen(name)).collect();

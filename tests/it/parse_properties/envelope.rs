@@ -165,7 +165,7 @@ fn each_physical_line_is_accounted_for_whatever_it_holds() {
                 at += block.length;
                 pieces += ends as u32;
             }
-            // What is left is no whole line, or a line that is open.
+            // What is left is not a whole line, or is a line that is open.
             prop_assert!(bytes.len() - at <= most || !bytes[at..].contains(&b'\n'));
             count += pieces.max(1);
             seen.fetch_add(u64::from(pieces), Ordering::Relaxed);

@@ -58,7 +58,7 @@ for_each_store! {
             if dice.bool() {
                 daemon.says("reading a FIFO").await;
             }
-            // The moment is random: this is no wait for anything.
+            // The moment is random: the test waits for nothing.
             tokio::time::sleep(Duration::from_millis(dice.u64(LIFE))).await;
             daemon.kill();
         }
@@ -94,7 +94,7 @@ for_each_store! {
         assert!(daemon.stop().await.success());
     }
 
-    /// Whoever starts next finishes what standard input has left behind, its cut line too.
+    /// The next daemon finishes what standard input has left, its cut line too.
     async fn what_a_killed_daemon_left_of_standard_input_is_stored_by_the_next_one(bench) {
         let (mut daemon, mut input) = watch(&bench, &["-"], "stderr");
         input.write_all((lines("a", 0..10) + "no end").as_bytes()).unwrap();
@@ -123,14 +123,14 @@ for_each_store! {
         daemon.signal("TERM");
         assert_eq!(daemon.ends().await.code(), Some(0), "{}", daemon.said());
         assert!(began.elapsed() < ORDERLY);
-        assert!(input.write_all(b"more").is_err(), "nobody reads any more");
+        assert!(input.write_all(b"more").is_err(), "the pipe still has a reader");
         let daemon = bench.watch();
         bench.exactly(urls("a", 0..20_000)).await;
         until("the spool is empty", async || spooled(&bench).is_empty()).await;
         assert!(daemon.stop().await.success());
     }
 
-    /// Between both steps somebody pulls the plug: the file is known, and nothing in it is new.
+    /// Between both steps the power fails: the file is known, and nothing in it is new.
     async fn a_file_that_is_stored_and_not_removed_yet_is_removed_later(bench) {
         let (mut daemon, mut input) = watch(&bench, &["-"], "stderr");
         input.write_all(lines("a", 0..10).as_bytes()).unwrap();

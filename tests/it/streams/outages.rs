@@ -12,7 +12,7 @@ use crate::postgres::Cluster;
 
 use super::{hold_open, make_fifo, spooled, watch};
 
-/// A way to take the store away: a server of its own is stopped, an SQLite file locked by somebody.
+/// A way to take the store away: a server of its own is stopped, an SQLite file is locked by another session.
 struct Outage {
     cluster: Option<Cluster>,
     lock: Option<SqliteConnection>,
@@ -23,11 +23,11 @@ impl Outage {
         match &self.cluster {
             Some(cluster) => cluster.stop(),
             None => {
-                let mut somebody = SqliteConnection::connect(&bench.place.url).await.unwrap();
-                // Whoever writes has it for moments only.
-                sqlx::raw_sql("PRAGMA busy_timeout = 30000").execute(&mut somebody).await.unwrap();
-                sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut somebody).await.unwrap();
-                self.lock = Some(somebody);
+                let mut holder = SqliteConnection::connect(&bench.place.url).await.unwrap();
+                // Another writer has the lock for moments only.
+                sqlx::raw_sql("PRAGMA busy_timeout = 30000").execute(&mut holder).await.unwrap();
+                sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut holder).await.unwrap();
+                self.lock = Some(holder);
             }
         }
     }
@@ -101,7 +101,7 @@ for_each_outage! {
         assert!(daemon.said().contains("there is room in the spool"), "{}", daemon.said());
     }
 
-    /// Whoever writes to a stream does not wait for the store.
+    /// A writer of a stream does not wait for the store.
     async fn a_store_that_is_away_at_the_start_keeps_no_writer_waiting(bench, outage) {
         outage.begin(&bench).await;
         let text = lines("a", 0..5000); // more than a pipe holds

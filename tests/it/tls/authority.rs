@@ -105,7 +105,7 @@ pub(super) fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
-/// Runs the command with `words`, and with `arguments` behind them.
+/// Runs the command with `words`, then `arguments`.
 pub(super) fn openssl(directory: &Path, words: &str, arguments: &[&str]) {
     let output = Command::new("openssl")
         .args(words.split_whitespace())

@@ -1,4 +1,4 @@
-//! Certificates of clients: the right one, none, somebody else's, and files that are not right.
+//! Certificates of clients: the right one, none, another user's, and files that are not right.
 
 use std::path::Path;
 

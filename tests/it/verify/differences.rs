@@ -9,7 +9,7 @@ for_each_store! {
         bench.imported();
         let path = bench.log("access.log");
         let whole = fs::read(&path).unwrap();
-        // In place, and as a new file: in a column, in a field that is no column, and at the end.
+        // In place, and as a new file: in a column, in a field without a column, and at the end.
         for (was, is, right) in [
             ("/a/55 ", "/a/56 ", ("url", Some(56), "\"/a/56\"", "\"/a/55\"")),
             ("+0000]", "-0000]", ("digest", None, "", "")),
@@ -60,7 +60,7 @@ for_each_store! {
             (format!("UPDATE gunicorn_log SET duration = 0 {at}"), "duration", Some(71)),
             (format!("UPDATE gunicorn_log SET timestamp = {time} {at}"), "timestamp", Some(71)),
             (format!("UPDATE gunicorn_log SET log_offset = log_offset + 1 {at}"), "log_offset", Some(71)),
-            // A row where no line is, one behind the end, one instead of a reject.
+            // A row without a line, one after the end, one instead of a reject.
             (copy("id + 1", "log_offset + 1"), "line", Some(71)),
             (copy("id + 1000000", "log_offset + 1000000"), "line", None),
             (copy(&format!("id + {}", rejects - offset), &rejects.to_string()), "line", Some(101)),

@@ -1,6 +1,6 @@
 """Worker processes that log to one file, each with a RotatingFileHandler of its own.
 
-Python says that this is not supported, and people do it: whoever finds its own file full renames
+Python says that this is not supported, and people do it: a process that finds its own file full renames
 all of them, while the others go on writing to what is called .1 and .2 by then. The processes take
 turns, line by line: else two of them rename at once, and Python itself removes whole files.
 """
