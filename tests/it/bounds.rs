@@ -123,14 +123,14 @@ for_each_store! {
     }
 }
 
-/// A hole is a line without an end that takes no time to write: half a GiB of it. Other logs have
+/// A hole is a line without an end that takes no time to write: a GiB of it. Other logs have
 /// their turn meanwhile, and a stop is heard.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_huge_line_delays_no_other_log() {
     let bench = Bench::new(Place::sqlite().await).await;
     bench.append("huge.log", lines("a", 0..10));
     let mut log = OpenOptions::new().write(true).open(bench.log("huge.log")).unwrap();
-    log.seek(SeekFrom::End(GIB as i64 / 2)).unwrap();
+    log.seek(SeekFrom::End(GIB as i64)).unwrap();
     log.write_all(format!("\n{}", lines("b", 0..10)).as_bytes()).unwrap();
     let daemon = bench.watch();
     bench.rows(10).await;

@@ -18,7 +18,7 @@ const NODE: &str = "-c shared_preload_libraries=citus -c ssl=off \
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tables_are_distributed_and_work_or_it_is_said_that_citus_is_not_there() {
-    let place = Place::postgres().await;
+    let place = Place::postgres().await.without_tables().await;
     let available = "SELECT count(*) FROM pg_available_extensions WHERE name = 'citus'";
     let installed = place.number(available).await == 1;
     let which = if installed { "a coordinator and two workers" } else { "not installed: refused" };

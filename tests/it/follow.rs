@@ -212,7 +212,7 @@ for_each_store! {
         bench.exactly([urls("whole", 0..3), vec!["/pieces".into(), "/afterwards".into()]].concat()).await;
     }
 
-    async fn what_is_no_line_of_the_format_is_a_reject_with_its_bytes(bench) {
+    async fn what_the_format_does_not_read_is_a_reject_with_its_bytes(bench) {
         let bad: &[u8] = b"127.0.0.1 - - [23/Nov/2026:08:41:00 +0000] \"GET /\xff\xfe HTTP/1.1\" 200";
         bench.append("access.log", lines("good", 0..5));
         bench.append("access.log", [bad, b"\n"].concat());

@@ -54,23 +54,6 @@ async fn the_packed_completions_are_what_the_program_prints() {
     }
 }
 
-#[test]
-fn man_shows_each_page_without_a_warning() {
-    for page in names(&committed()) {
-        let output = Command::new("man")
-            .args(["--warnings", "-E", "UTF-8", "-l"])
-            .arg(committed().join(&page))
-            .env("MANPAGER", "cat")
-            .env("MANWIDTH", "80")
-            .output()
-            .expect("man is needed: apt-get install man-db");
-        let (text, warnings) =
-            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success() && warnings.is_empty(), "{page}: {warnings}");
-        assert!(text.contains("SYNOPSIS") && text.contains("LOG_INGESTD_HOST"), "{page}: {text}");
-    }
-}
-
 /// What an interactive bash offers after these words, the last of which is being typed.
 fn bash_offers(script: &Path, words: &[&str]) -> Vec<String> {
     let program = "source \"$1\"; shift

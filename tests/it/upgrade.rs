@@ -238,7 +238,8 @@ fn unpacked(name: &str) -> Vec<u8> {
 }
 
 /// The database that a daemon of the first schema left.
-async fn old(place: &Place) {
+async fn old(place: Place) -> Place {
+    let place = place.without_tables().await;
     if place.is_postgres() {
         place.execute(&String::from_utf8(unpacked("postgres.sql.gz")).unwrap()).await;
     } else {
@@ -246,6 +247,7 @@ async fn old(place: &Place) {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, unpacked("sqlite3.gz")).unwrap();
     }
+    place
 }
 
 /// Words of rejects as the schemas 1 and 2 stored them, and their codes.
@@ -277,7 +279,7 @@ const OLD_WORDS: [(&str, &str); 13] = [
 ];
 
 async fn each_wording_of_older_schemas_gets_its_code(place: Place) {
-    old(&place).await;
+    let place = old(place).await;
     for (offset, (words, _)) in OLD_WORDS.iter().enumerate() {
         let words = words.replace('\'', "''");
         let (time, raw) = match place.is_postgres() {
@@ -304,8 +306,7 @@ async fn each_wording_of_older_schemas_gets_its_code(place: Place) {
 /// A sweep may have detached a day and not dropped it; a late line takes the day back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_day_that_was_detached_before_an_upgrade_is_taken_back_after_it() {
-    let place = Place::postgres().await;
-    old(&place).await;
+    let place = old(Place::postgres().await).await;
     let day = "ALTER TABLE rejected_line DETACH PARTITION rejected_line_20261124";
     place.execute(day).await;
     let store = place.open().await;
@@ -318,8 +319,7 @@ async fn a_day_that_was_detached_before_an_upgrade_is_taken_back_after_it() {
 }
 
 async fn ten_programs_that_start_at_once_upgrade_an_old_database_once(place: Place) {
-    let place = place.without_tables().await;
-    old(&place).await;
+    let place = old(place).await;
     let opening: Vec<_> = (0..10).map(|_| tokio::spawn(Store::open(place.location()))).collect();
     for store in opening {
         store.await.unwrap().unwrap();
@@ -334,7 +334,7 @@ mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
     use super::*;
 
     async fn story(place: Place) {
-        old(&place).await;
+        let place = old(place).await;
         let bench = Bench::untouched(place);
         let before = state(&bench.place).await;
         // Who only asks must not stop the daemons that are at work.
@@ -384,7 +384,7 @@ mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn on_postgres() {
-        story(Place::postgres().await.without_tables().await).await;
+        story(Place::postgres().await).await;
     }
 
     #[tokio::test(flavor = "multi_thread")]
