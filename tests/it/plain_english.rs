@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is checked: files, and directories with all that is in them.
-const CHECKED: [&str; 17] = [
+const CHECKED: [&str; 20] = [
     "tests/it",
     "tests/page",
     "tests/run",
@@ -18,6 +18,9 @@ const CHECKED: [&str; 17] = [
     "deploy/docs/install.md",
     "deploy/docs/kubernetes.md",
     "deploy/docs/streams.md",
+    "deploy/docs/troubleshooting.md",
+    "deploy/docs/architecture.md",
+    "README.md",
     "deploy/tests",
     "deploy/logrotate",
     "CONTRIBUTING.md",

@@ -25,7 +25,7 @@ fn options(cutoff: Micros) -> SweepOptions {
 async fn swept(store: &Store, options: &SweepOptions) -> Swept {
     match sweep(store, options).await.unwrap() {
         SweepOutcome::Swept(swept) => swept,
-        SweepOutcome::AlreadyRunning => panic!("nobody else sweeps"),
+        SweepOutcome::AlreadyRunning => panic!("no other process sweeps"),
     }
 }
 
