@@ -99,6 +99,9 @@ mod tests {
         }
         assert_eq!(found, bad);
         assert!(batches < 40 * bad.len(), "{batches}");
+        for _ in 0..15 {
+            bisect.stored(&batch(0, 1));
+        }
         assert_eq!(bisect.limits().lines, Limits::BATCH.lines);
     }
 
