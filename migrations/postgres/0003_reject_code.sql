@@ -1,5 +1,6 @@
 -- Gives each rejected line the stable code of its reason, for programs: words may change. The fence
--- comes first; see 0002_fence.sql.
+-- comes first; see 0002_fence.sql. Every later migration begins with the same statements, with its own
+-- number in place of 3.
 --
 -- All of it is one statement: Citus refuses several statements in one message. There, one transaction
 -- that changes rows of all shards and then the tables must use one connection to each worker

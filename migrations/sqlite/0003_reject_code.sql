@@ -1,5 +1,6 @@
 -- Gives each rejected line the stable code of its reason, for programs: words may change. The fence
--- comes first; see 0002_fence.sql.
+-- comes first; see 0002_fence.sql. Every later migration begins with the same statements, with its own
+-- number in place of 3.
 DROP TRIGGER log_file_registered;
 DROP TRIGGER log_file_claimed;
 UPDATE log_file SET epoch = epoch / 1000 * 1000 + 3;

@@ -241,6 +241,10 @@ async fn register(
             Ok(())
         }
         Registered::Ignored(reason) => {
+            if let IgnoredReason::CopyOf { file, .. } = reason {
+                info!(path = %log.tail.path().display(), of = file.0,
+                    "a copy of a followed file: left alone while it is only that");
+            }
             files.ignored.push(IgnoredFile::new(&log.tail, reason));
             Ok(())
         }

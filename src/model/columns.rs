@@ -5,12 +5,18 @@
 //! SQLite's INSERT, the SELECTs, `verify`, `check` and exports follow the declarations.
 //!
 //! To add a column:
-//! 1. Add a line to its declaration; take the next free number of each order.
-//! 2. Add the field to [`GunicornLogModel`] (a [`RequestLog`] gets it by its declaration), and let the
-//!    format fill it.
+//! 1. Add a line to its declaration, where the column is to be encoded (JSON columns come last). Its
+//!    places in the orders are one more than the largest so far.
+//! 2. Add the field to [`GunicornLogModel`]; a [`RequestLog`] gets it by the declaration. Let the format
+//!    fill it: for access lines the atom in `format/template.rs` and its value in `format/values.rs`, for
+//!    JSON lines the key in `format/json.rs`.
 //! 3. Encode it in `batch.rs`. The order there is written by hand, because it decides how fast rows
 //!    are encoded; the tests below compare it with the declarations.
-//! 4. Add the column by a migration of each database; see `store/schema.rs`.
+//! 4. Add the column by a migration of each database, modelled on the newest one. It is listed in
+//!    `MIGRATIONS` of `store/postgres/mod.rs` and `store/sqlite/mod.rs`, and its number stands in
+//!    `store/schema.rs`.
+//! 5. Where it is wanted besides: filters (`model/filter`, `store/search`), the page (`web/page/log.js`,
+//!    `web/page/requests.js`), the models in `deploy/django`, the README's tables.
 
 use std::borrow::Cow;
 use std::cell::Cell;

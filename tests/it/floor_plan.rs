@@ -1,5 +1,5 @@
-//! The floor plan, held against the source: which room may name which, what may be spoken of
-//! where, and what no file may hold. Rules that only a review would keep are kept here.
+//! Compares the imports of the source with the floor plan: which folder may import which, and what
+//! may be used in one folder only. Rules that only a review would keep are kept here.
 
 pub(crate) mod source;
 
@@ -9,8 +9,8 @@ use std::process::Command;
 
 use source::{Source, words};
 
-/// Every room, and the rooms that it may name. `main` starts the command line; `cli` may name the
-/// types of the lower rooms, because it builds a configuration out of them.
+/// Every folder, and the folders that it may name. `main` starts the command line; `cli` may name the
+/// types of the lower folders, because it builds a configuration out of them.
 const MAY_NAME: [(&str, &[&str]); 14] = [
     ("main", &["cli"]),
     (
@@ -46,7 +46,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ("model", &[]),
 ];
 
-/// What only one room may speak of.
+/// What only one folder may speak of.
 const BELONGS_TO: [(&str, &str); 9] = [
     ("argon2", "web"),
     ("axum", "web"),
@@ -67,7 +67,7 @@ const CALLED_BY: [(&str, &str); 3] = [
     ("bytes_lost", "identity/claim.rs"),
 ];
 
-/// What starts a task or a thread: these rooms alone do.
+/// What starts a task or a thread: these folders alone do.
 const STARTS_TASKS: [&str; 3] = ["daemon", "commands", "pipeline"];
 const SPAWNS: [&str; 4] = ["spawn", "spawn_blocking", "spawn_local", "JoinSet"];
 
@@ -82,43 +82,43 @@ fn complaints(path: &Path, text: &str) -> Vec<String> {
     let mut complain = |line: usize, what: String| {
         found.push(format!("src/{}:{line}: {what}", path.display()));
     };
-    let room = room(path);
-    if room == "lib" {
-        return found; // it names every room: that is its purpose
+    let folder = folder(path);
+    if folder == "lib" {
+        return found; // it names every folder: that is its purpose
     }
-    let Some((_, allowed)) = MAY_NAME.iter().find(|(name, _)| *name == room) else {
-        complain(1, format!("the room `{room}` is not on the floor plan"));
+    let Some((_, allowed)) = MAY_NAME.iter().find(|(name, _)| *name == folder) else {
+        complain(1, format!("the folder `{folder}` is not on the floor plan"));
         return found;
     };
-    for (line, named) in source.rooms_named() {
-        if named != room && !allowed.contains(&named.as_str()) {
-            complain(line, format!("`{room}` names `{named}`, which the floor plan forbids"));
+    for (line, named) in source.folders_named() {
+        if named != folder && !allowed.contains(&named.as_str()) {
+            complain(line, format!("`{folder}` imports `{named}`, which the floor plan forbids"));
         }
     }
     let depth = module_depth(path);
     for (line, climbed) in source.climbs() {
         if climbed >= depth {
-            complain(line, "`super::` leaves the room: write `crate::`".to_owned());
+            complain(line, "`super::` leaves the folder: write `crate::`".to_owned());
         }
     }
     for (line, word) in words(&source.code) {
         for (subject, owner) in BELONGS_TO {
-            if word == subject && room != owner && source.is_path(line, subject) {
+            if word == subject && folder != owner && source.is_path(line, subject) {
                 complain(line, format!("`{subject}` belongs to `{owner}`"));
             }
         }
         for (call, owner) in CALLED_BY {
-            let declared = room == "store" || room == "metrics";
+            let declared = folder == "store" || folder == "metrics";
             if word == call && !declared && path != Path::new(owner) {
                 complain(line, format!("only `{owner}` may call `{call}`"));
             }
         }
-        if SPAWNS.contains(&word) && !STARTS_TASKS.contains(&room.as_str()) {
+        if SPAWNS.contains(&word) && !STARTS_TASKS.contains(&folder.as_str()) {
             complain(line, format!("`{word}`: only daemon, commands and pipeline start tasks"));
         }
     }
     for (line, literal) in &source.literals {
-        if room != "store" && is_sql(literal) {
+        if folder != "store" && is_sql(literal) {
             complain(*line, format!("SQL belongs to `store`: {literal:?}"));
         }
     }
@@ -126,7 +126,7 @@ fn complaints(path: &Path, text: &str) -> Vec<String> {
 }
 
 /// `app/ingest.rs` → `daemon`, `retain.rs` → `retain`.
-fn room(path: &Path) -> String {
+fn folder(path: &Path) -> String {
     let first = path.components().next().map(|part| Path::new(part.as_os_str()).to_path_buf());
     first.unwrap_or_default().with_extension("").to_string_lossy().into_owned()
 }
@@ -153,7 +153,7 @@ fn is_sql(literal: &str) -> bool {
 }
 
 #[test]
-fn every_file_keeps_to_its_room() {
+fn every_file_imports_only_what_its_folder_may() {
     let src = root().join("src");
     let mut files = Vec::new();
     collect(&src, &mut files);
@@ -179,27 +179,38 @@ fn collect(directory: &Path, files: &mut Vec<PathBuf>) {
 }
 
 #[test]
+fn no_circle_of_imports_is_allowed() {
+    let mut left: Vec<_> = MAY_NAME.to_vec();
+    while !left.is_empty() {
+        let names: Vec<&str> = left.iter().map(|(folder, _)| *folder).collect();
+        let before = left.len();
+        left.retain(|(_, imports)| imports.iter().any(|import| names.contains(import)));
+        assert!(left.len() < before, "a circle among {names:?}");
+    }
+}
+
+#[test]
 fn a_bad_line_is_found_and_a_good_one_is_not() {
     let one = |path: &str, text: &str| complaints(Path::new(path), text);
     for (path, text, part) in [
-        ("format/x.rs", "use crate::store::Store;", "`format` names `store`"),
-        ("store/x.rs", "fn f() { crate::daemon::watch() }", "`store` names `daemon`"),
+        ("format/x.rs", "use crate::store::Store;", "`format` imports `store`"),
+        ("store/x.rs", "fn f() { crate::daemon::watch() }", "`store` imports `daemon`"),
         (
             "model/x.rs",
             "use crate::{\n    daemon::A,\n    model::{B, C},\n};",
-            "`model` names `daemon`",
+            "`model` imports `daemon`",
         ),
-        ("source/x.rs", "use crate::{model, format};", "`source` names `format`"),
-        ("daemon/x.rs", "use crate::cli::main;", "`daemon` names `cli`"),
-        ("main.rs", "fn f() { log_ingestd::store::open() }", "`main` names `store`"),
+        ("source/x.rs", "use crate::{model, format};", "`source` imports `format`"),
+        ("daemon/x.rs", "use crate::cli::main;", "`daemon` imports `cli`"),
+        ("main.rs", "fn f() { log_ingestd::store::open() }", "`main` imports `store`"),
         ("cellar/x.rs", "", "`cellar` is not on the floor plan"),
-        ("store/x.rs", "use crate::web::PageState;", "`store` names `web`"),
-        ("metrics/x.rs", "use crate::store::Store;", "`metrics` names `store`"),
-        ("web/x.rs", "use crate::daemon::Watch;", "`web` names `daemon`"),
+        ("store/x.rs", "use crate::web::PageState;", "`store` imports `web`"),
+        ("metrics/x.rs", "use crate::store::Store;", "`metrics` imports `store`"),
+        ("web/x.rs", "use crate::daemon::Watch;", "`web` imports `daemon`"),
         ("daemon/x.rs", "use axum::Router;", "`axum` belongs to `web`"),
-        ("source/x.rs", "use super::super::daemon::A;", "leaves the room"),
-        ("source/mod.rs", "use super::daemon::A;", "leaves the room"),
-        ("source/mod.rs", "mod t { use super::super::daemon::A; }", "leaves the room"),
+        ("source/x.rs", "use super::super::daemon::A;", "leaves the folder"),
+        ("source/mod.rs", "use super::daemon::A;", "leaves the folder"),
+        ("source/mod.rs", "mod t { use super::super::daemon::A; }", "leaves the folder"),
         ("daemon/x.rs", "use clap::Parser;", "`clap` belongs to `cli`"),
         ("daemon/x.rs", "fn f(e: sqlx::Error) {}", "`sqlx` belongs to `store`"),
         ("store/x.rs", "fn f() { tokio::spawn(g()) }", "start tasks"),

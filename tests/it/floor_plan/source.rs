@@ -40,18 +40,18 @@ impl Source {
         self.code.matches('\n').count() + 1
     }
 
-    /// Line and name of each room in `crate::room…`, `crate::{room…, room…}` and, for the binary,
-    /// `log_ingestd::room…`.
-    pub(super) fn rooms_named(&self) -> Vec<(usize, String)> {
-        let mut rooms = Vec::new();
+    /// Line and name of each folder in `crate::folder…`, `crate::{folder…, folder…}` and, for the binary,
+    /// `log_ingestd::folder…`.
+    pub(super) fn folders_named(&self) -> Vec<(usize, String)> {
+        let mut folders = Vec::new();
         for root in ["crate::", "log_ingestd::"] {
             for (at, _) in self.code.match_indices(root) {
                 let line = self.code[..at].matches('\n').count() + 1;
                 let path = self.code[at + root.len()..].trim_start();
-                rooms.extend(heads(path).into_iter().map(|room| (line, room)));
+                folders.extend(heads(path).into_iter().map(|folder| (line, folder)));
             }
         }
-        rooms
+        folders
     }
 
     /// Line and length of each chain `super::super::…`, less the inline modules around it: how far
