@@ -22,10 +22,11 @@
 //! beginning (`from`), send the batch again. Any other offset means that another process owns the file.
 
 mod answers;
+mod audit;
+mod bound;
 mod error;
 mod export;
 mod foreign_text;
-mod indexer;
 mod location;
 mod parameters;
 mod postgres;
@@ -35,6 +36,7 @@ mod search;
 mod sql;
 mod sqlite;
 mod sweeper;
+mod time;
 mod tls;
 mod writer;
 
@@ -46,8 +48,8 @@ pub use answers::{
 };
 pub use error::{Cause, StoreError, chain};
 pub use export::{Exported, write_csv, write_json_lines};
-pub use indexer::Indexer;
 pub use location::{Location, LocationError, Server};
+pub use postgres::Indexer;
 pub use schema::{FIRST_EPOCH, Schema, Step};
 pub use search::{
     By, Cursor, Direction, FileList, FoundRow, Overview, Point, Reader, RejectList, RowPage,
@@ -56,7 +58,7 @@ pub use search::{
 pub use sweeper::{DayRemoved, Sweeper};
 pub use writer::Writer;
 
-use error::{Explanation, Kind};
+use error::{Explanation, Kind, failed};
 use postgres::{PgWriter, Postgres};
 use schema::OlderSchema;
 use sqlite::{Sqlite, SqliteWriter};
@@ -65,25 +67,37 @@ use sqlite::{Sqlite, SqliteWriter};
 #[derive(Clone, Debug)]
 pub struct Store {
     location: Arc<Location>,
-    backend: Backend,
+    backend: Backend<Arc<Postgres>, Arc<Sqlite>>,
 }
 
+/// What each database has of one kind: its server or file, a session, or a pool.
 #[derive(Clone, Debug)]
-enum Backend {
-    Postgres(Arc<Postgres>),
-    Sqlite(Arc<Sqlite>),
+enum Backend<P, S> {
+    Postgres(P),
+    Sqlite(S),
 }
 
-/// Calls the same method on either backend.
+/// Evaluates the same expression for either backend.
 macro_rules! either {
-    ($backend:expr, $kind:ident, $it:ident => $call:expr) => {
+    ($backend:expr, $it:ident => $expression:expr) => {
         match $backend {
-            $kind::Postgres($it) => $call,
-            $kind::Sqlite($it) => $call,
+            $crate::store::Backend::Postgres($it) => $expression,
+            $crate::store::Backend::Sqlite($it) => $expression,
         }
     };
 }
-use either;
+
+/// Runs statements that both databases understand on the connection of either backend's session.
+macro_rules! on_connection {
+    ($backend:expr, $connection:ident => $statements:expr) => {
+        $crate::store::either!($backend, session => {
+            let $connection = &mut session.connection;
+            let done = async { $statements };
+            done.await.map_err($crate::store::error::failed(&session.backend.name))
+        })
+    };
+}
+use {either, on_connection};
 
 impl Store {
     /// Connects once, refuses a newer schema and makes or upgrades the tables, under a lock, so
@@ -197,10 +211,15 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn writer(&self, owner: &str) -> Result<Writer, StoreError> {
-        match &self.backend {
-            Backend::Postgres(backend) => Ok(PgWriter::connect(backend, owner).await?.into()),
-            Backend::Sqlite(backend) => Ok(SqliteWriter::connect(backend, owner).await?.into()),
-        }
+        let backend = match &self.backend {
+            Backend::Postgres(it) => {
+                Backend::Postgres(Box::new(PgWriter::connect(it, owner).await?))
+            }
+            Backend::Sqlite(it) => {
+                Backend::Sqlite(Box::new(SqliteWriter::connect(it, owner).await?))
+            }
+        };
+        Ok(Writer { backend })
     }
 
     /// Returns all files, or those of one host, oldest first.
@@ -209,7 +228,12 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
-        either!(&self.backend, Backend, backend => backend.files(host).await)
+        either!(&self.backend, backend => {
+            let mut connection = backend.connect().await?;
+            let rows = sqlx::query(sql::FILES).bind(host).fetch_all(&mut connection).await;
+            rows.and_then(|rows| rows.iter().map(rows::report).collect())
+                .map_err(failed(&backend.name))
+        })
     }
 
     /// Returns the sweep that finished last.
@@ -218,7 +242,12 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
-        either!(&self.backend, Backend, backend => backend.last_sweep().await)
+        either!(&self.backend, backend => {
+            let mut connection = backend.connect().await?;
+            let row = sqlx::query(sql::LAST_SWEEP).fetch_optional(&mut connection).await;
+            row.and_then(|row| row.as_ref().map(rows::sweep).transpose())
+                .map_err(failed(&backend.name))
+        })
     }
 
     /// Makes the partitions of these UTC days (since 1970) for every table before their first rows, so that
@@ -241,7 +270,7 @@ impl Store {
     /// As for [`Store::open`].
     pub async fn indexer(&self) -> Result<Option<Indexer>, StoreError> {
         match &self.backend {
-            Backend::Postgres(backend) => Ok(backend.indexer().await?.map(Indexer::from)),
+            Backend::Postgres(backend) => backend.indexer().await,
             Backend::Sqlite(_) => Ok(None),
         }
     }
@@ -272,7 +301,7 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn is_being_swept(&self) -> Result<bool, StoreError> {
-        either!(&self.backend, Backend, backend => backend.is_being_swept().await)
+        either!(&self.backend, backend => backend.is_being_swept().await)
     }
 
     /// Takes the right to sweep, `None` while another process has it.
@@ -281,10 +310,11 @@ impl Store {
     ///
     /// As for [`Store::open`].
     pub async fn sweeper(&self) -> Result<Option<Sweeper>, StoreError> {
-        match &self.backend {
-            Backend::Postgres(backend) => Ok(backend.sweeper().await?.map(Sweeper::from)),
-            Backend::Sqlite(backend) => Ok(backend.sweeper().await?.map(Sweeper::from)),
-        }
+        let backend = match &self.backend {
+            Backend::Postgres(it) => it.sweeper().await?.map(Box::new).map(Backend::Postgres),
+            Backend::Sqlite(it) => it.sweeper().await?.map(Box::new).map(Backend::Sqlite),
+        };
+        Ok(backend.map(|backend| Sweeper { backend }))
     }
 }
 

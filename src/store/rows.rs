@@ -1,12 +1,14 @@
 //! Rows of `log_file`, `sweep` and the tables of lines as values, from either database.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use super::answers::{Committed, FileReport, StoredLine, StoredReject, SweepReport};
-use super::sqlite::clock;
+use super::sqlite::{self, clock};
 use crate::model::columns::Source;
 use crate::model::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, RejectedLine, Row,
@@ -159,11 +161,22 @@ pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> 
     })
 }
 
+/// Returns whether one of the candidates is neither `known` nor registered by this writer.
+pub(super) fn has_unknown<R: Columns>(
+    candidates: &[R],
+    known: &[FileId],
+    registered: &HashSet<FileId>,
+) -> Result<bool, sqlx::Error> {
+    let files = candidates.iter().map(|row| file(row, "id"));
+    let files = files.collect::<Result<Vec<_>, _>>()?;
+    Ok(files.iter().any(|id| !known.contains(id) && !registered.contains(id)))
+}
+
 pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
     Ok(FileReport {
         checkpoint: checkpoint(row)?,
         host: there("host", row.text("host")?)?,
-        owner: row.text("owner")?,
+        owner: row.text("owner")?.map(|owner| sqlite::owner(&owner).to_owned()),
         time_estimated: row.flag("time_estimated")?,
         lines: count(row, "lines")?,
         rows: count(row, "stored_rows")?,

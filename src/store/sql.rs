@@ -5,6 +5,7 @@
 
 use std::sync::LazyLock;
 
+use crate::model::Period;
 use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
 
 /// What [`checkpoint`](super::rows::checkpoint) reads.
@@ -186,6 +187,14 @@ macro_rules! add_classes {
 }
 pub(super) use {add_classes, class_columns};
 
+/// Returns the table of the counts of a period, and the column of its first moment.
+pub(super) fn table_of(period: Period) -> (&'static str, &'static str) {
+    match period {
+        Period::Minute => ("gunicorn_minute", "minute"),
+        Period::Hour => ("gunicorn_hour", "hour"),
+    }
+}
+
 /// Which database a SELECT is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Dialect {
@@ -221,10 +230,39 @@ pub(super) fn select_list(columns: &[Column], dialect: Dialect, selected: Select
     expressions.collect::<Vec<_>>().join(", ")
 }
 
+const AFTER_COMMITTED_IN_POSTGRES: &str = "
+    SELECT least((SELECT min(g.log_offset) FROM gunicorn_log g
+                   WHERE g.log_file = $1 AND g.log_file = f.id AND g.id >= (f.id::bigint << 38) | f.committed
+                     AND g.id < (f.id::bigint + 1) << 38),
+                 (SELECT min(q.log_offset) FROM request_log q
+                   WHERE q.log_file = $1 AND q.log_file = f.id AND q.id >= (f.id::bigint << 38) | f.committed
+                     AND q.id < (f.id::bigint + 1) << 38),
+                 (SELECT min(r.log_offset) FROM rejected_line r
+                   WHERE r.log_file = $1 AND r.log_file = f.id AND r.log_offset >= f.committed))
+      FROM log_file f WHERE f.id = $1";
+
+const AFTER_COMMITTED_IN_SQLITE: &str = "
+    SELECT min(log_offset) FROM (
+        SELECT g.log_offset FROM log_file f JOIN gunicorn_log g
+            ON g.id >= (f.id << 38) | f.committed AND g.id < (f.id + 1) << 38
+         WHERE f.id = ?1
+        UNION ALL
+        SELECT q.log_offset FROM log_file f JOIN request_log q
+            ON q.id >= (f.id << 38) | f.committed AND q.id < (f.id + 1) << 38
+         WHERE f.id = ?1
+        UNION ALL
+        SELECT r.log_offset FROM log_file f JOIN rejected_line r
+            ON r.log_file = f.id AND r.log_offset >= f.committed
+         WHERE f.id = ?1)";
+
 /// Statements that read lines by their place. They name the file besides the id, so that Citus asks the
 /// one worker that has it.
 #[derive(Debug)]
 pub(super) struct LineQueries {
+    /// Begins a transaction that reads one snapshot.
+    pub(super) begin: &'static str,
+    /// The first row or reject at or after the committed offset of its file.
+    pub(super) after_committed: &'static str,
     pub(super) row_at: String,
     pub(super) request_at: String,
     pub(super) reject_at: String,
@@ -249,7 +287,15 @@ impl LineQueries {
         let rejects = select(REJECTED_LINE, "rejected_line");
         let at = "id = $1 AND log_file = $2";
         let between = "id >= $1 AND id < $2 AND log_file = $3 ORDER BY id LIMIT $4";
+        let (begin, after_committed) = match dialect {
+            Dialect::Postgres => {
+                ("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", AFTER_COMMITTED_IN_POSTGRES)
+            }
+            Dialect::Sqlite => ("BEGIN", AFTER_COMMITTED_IN_SQLITE),
+        };
         Self {
+            begin,
+            after_committed,
             row_at: format!("{rows}{at}"),
             request_at: format!("{requests}{at}"),
             reject_at: format!("{rejects}log_file = $1 AND log_offset = $2"),

@@ -1,22 +1,19 @@
 //! The steps of a sweep: bounded transactions, under a lock that one process holds.
 
+use sqlx::AssertSqlSafe;
+
 use super::answers::{SweepReport, Table};
-use super::either;
 use super::error::StoreError;
 use super::postgres::PgSweeper;
 use super::sqlite::SqliteSweeper;
-use crate::model::Micros;
+use super::time::Time;
+use super::{Backend, either, on_connection, sql};
+use crate::model::{Micros, Period};
 
 /// The lock for sweeping. It is released on drop, or when its process ends.
 #[derive(Debug)]
 pub struct Sweeper {
-    backend: SweeperBackend,
-}
-
-#[derive(Debug)]
-enum SweeperBackend {
-    Postgres(Box<PgSweeper>),
-    Sqlite(Box<SqliteSweeper>),
+    pub(super) backend: Backend<Box<PgSweeper>, Box<SqliteSweeper>>,
 }
 
 /// Result of the removal of a whole day.
@@ -28,25 +25,18 @@ pub enum DayRemoved {
     Postponed,
 }
 
-impl From<PgSweeper> for Sweeper {
-    fn from(backend: PgSweeper) -> Sweeper {
-        Sweeper { backend: SweeperBackend::Postgres(Box::new(backend)) }
-    }
-}
-
-impl From<SqliteSweeper> for Sweeper {
-    fn from(backend: SqliteSweeper) -> Sweeper {
-        Sweeper { backend: SweeperBackend::Sqlite(Box::new(backend)) }
-    }
-}
-
 impl Sweeper {
     /// Returns the number of rows of a table before `cutoff`.
     ///
     /// # Errors
     /// [`StoreError`], as for all methods here.
     pub async fn count(&mut self, table: Table, cutoff: Micros) -> Result<u64, StoreError> {
-        either!(&mut self.backend, SweeperBackend, backend => backend.count(table, cutoff).await)
+        let (name, column) = (table.name(), table.time_column());
+        let sql = format!("SELECT count(*) FROM {name} WHERE {column} < $1");
+        on_connection!(&mut self.backend, connection => {
+            let count = sqlx::query_scalar(AssertSqlSafe(sql)).bind(Time(cutoff));
+            count.fetch_one(connection).await.map(|rows: i64| rows as u64)
+        })
     }
 
     /// Returns the days (UTC, counted from 1970) that lie wholly before `cutoff` and have a partition
@@ -57,16 +47,16 @@ impl Sweeper {
         cutoff: Micros,
     ) -> Result<Vec<i32>, StoreError> {
         match &mut self.backend {
-            SweeperBackend::Postgres(backend) => backend.whole_days(table, cutoff).await,
-            SweeperBackend::Sqlite(_) => Ok(Vec::new()),
+            Backend::Postgres(backend) => backend.whole_days(table, cutoff).await,
+            Backend::Sqlite(_) => Ok(Vec::new()),
         }
     }
 
     /// Removes a day with all of its rows.
     pub async fn remove_day(&mut self, table: Table, day: i32) -> Result<DayRemoved, StoreError> {
         match &mut self.backend {
-            SweeperBackend::Postgres(backend) => backend.remove_day(table, day).await,
-            SweeperBackend::Sqlite(_) => Ok(DayRemoved::Rows(0)),
+            Backend::Postgres(backend) => backend.remove_day(table, day).await,
+            Backend::Sqlite(_) => Ok(DayRemoved::Rows(0)),
         }
     }
 
@@ -78,26 +68,48 @@ impl Sweeper {
         cutoff: Micros,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        either!(&mut self.backend, SweeperBackend, backend => backend.delete(table, cutoff, limit).await)
+        either!(&mut self.backend, it => it.delete(table, cutoff, limit).await)
     }
 
-    /// Deletes up to `limit` counts by minute and as many by hour before `cutoff`, in one
-    /// transaction. Returns their number: 0 if none is left.
+    /// Deletes up to `limit` counts of minutes and as many of hours that ended before `cutoff`, in
+    /// a transaction each. Returns their number: 0 if none is left.
     pub async fn delete_counts(&mut self, cutoff: Micros, limit: u32) -> Result<u64, StoreError> {
-        either!(&mut self.backend, SweeperBackend, backend => backend.delete_counts(cutoff, limit).await)
+        let mut deleted = 0;
+        for period in Period::ALL {
+            // A period that ends at the cutoff has ended.
+            let until = cutoff.saturating_sub(period.micros()).saturating_add(1);
+            let (table, column) = sql::table_of(period);
+            deleted += either!(&mut self.backend, it => {
+                it.delete_before(table, column, until, limit).await
+            })?;
+        }
+        Ok(deleted)
     }
 
     /// Returns free space to the file system, as far as that needs no long lock. PostgreSQL does this
     /// by itself.
     pub async fn give_back_space(&mut self) -> Result<(), StoreError> {
         match &mut self.backend {
-            SweeperBackend::Postgres(_) => Ok(()),
-            SweeperBackend::Sqlite(backend) => backend.give_back_space().await,
+            Backend::Postgres(_) => Ok(()),
+            Backend::Sqlite(backend) => backend.give_back_space().await,
         }
     }
 
     /// Stores the report of the sweep.
     pub async fn record(&mut self, report: &SweepReport) -> Result<(), StoreError> {
-        either!(&mut self.backend, SweeperBackend, backend => backend.record(report).await)
+        on_connection!(&mut self.backend, connection => {
+            sqlx::query(sql::RECORD_SWEEP)
+                .bind(&report.host)
+                .bind(Time(report.started_at))
+                .bind(Time(report.finished_at))
+                .bind(Time(report.cutoff))
+                .bind(report.next_at.map(Time))
+                .bind(report.gunicorn_removed as i64)
+                .bind(report.request_removed as i64)
+                .bind(report.rejected_removed as i64)
+                .execute(connection)
+                .await
+                .map(|_| ())
+        })
     }
 }

@@ -1,11 +1,12 @@
 //! The contract of ingest: claims, commits, and queries about files.
 
-use super::answers::{Committed, FileReport, RejectKey, StoredLine, StoredReject};
-use super::either;
+use super::answers::Committed;
 use super::error::StoreError;
 use super::postgres::PgWriter;
+use super::sql::LineQueries;
 use super::sqlite::SqliteWriter;
-use crate::model::{Batch, Checkpoint, FileId, Micros, NewFile, Reparsed, Sighting};
+use super::{Backend, bound, either, on_connection, rows, sql};
+use crate::model::{Batch, Checkpoint, FileId, NewFile, Reparsed, Sighting};
 
 /// One connection that claims files and commits batches. Its claims end when it is dropped, or when its
 /// process ends in any way.
@@ -14,25 +15,7 @@ use crate::model::{Batch, Checkpoint, FileId, Micros, NewFile, Reparsed, Sightin
 /// [`StoreError::Newer`] nothing was written, and no later call can write.
 #[derive(Debug)]
 pub struct Writer {
-    backend: WriterBackend,
-}
-
-#[derive(Debug)]
-enum WriterBackend {
-    Postgres(Box<PgWriter>),
-    Sqlite(Box<SqliteWriter>),
-}
-
-impl From<PgWriter> for Writer {
-    fn from(backend: PgWriter) -> Writer {
-        Writer { backend: WriterBackend::Postgres(Box::new(backend)) }
-    }
-}
-
-impl From<SqliteWriter> for Writer {
-    fn from(backend: SqliteWriter) -> Writer {
-        Writer { backend: WriterBackend::Sqlite(Box::new(backend)) }
-    }
+    pub(super) backend: Backend<Box<PgWriter>, Box<SqliteWriter>>,
 }
 
 impl Writer {
@@ -46,7 +29,10 @@ impl Writer {
     ///
     /// [`StoreError`], here and below.
     pub async fn candidates(&mut self, seen: &Sighting) -> Result<Vec<Checkpoint>, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.candidates(seen).await)
+        on_connection!(&mut self.backend, connection => {
+            let rows = bound::candidates!(seen).fetch_all(connection).await?;
+            rows.iter().map(rows::checkpoint).collect::<Result<Vec<_>, _>>()
+        })
     }
 
     /// Registers a file that is none of the [`Writer::candidates`], and claims it. Its offset is 0 and its
@@ -75,8 +61,8 @@ impl Writer {
         files: &[(NewFile, Vec<FileId>)],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
         let registered = match &mut self.backend {
-            WriterBackend::Postgres(backend) => backend.register(files).await,
-            WriterBackend::Sqlite(backend) => {
+            Backend::Postgres(backend) => backend.register(files).await,
+            Backend::Sqlite(backend) => {
                 let one_by_one = async {
                     let mut registered = Vec::with_capacity(files.len());
                     for (new, known) in files {
@@ -98,7 +84,7 @@ impl Writer {
         seen: &Sighting,
         format: &str,
     ) -> Result<Option<Checkpoint>, StoreError> {
-        let done = either!(&mut self.backend, WriterBackend, backend => backend.claim(file, seen, format).await);
+        let done = either!(&mut self.backend, it => it.claim(file, seen, format).await);
         self.unless_schema(done).await
     }
 
@@ -110,7 +96,7 @@ impl Writer {
     /// [`StoreError::Unavailable`] while the lost connection still holds the lock: the server
     /// ends it within a minute or so.
     pub async fn hold_again(&mut self, file: FileId, epoch: i64) -> Result<bool, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.hold_again(file, epoch).await)
+        either!(&mut self.backend, it => it.hold_again(file, epoch).await)
     }
 
     /// Stores where a claimed file is now.
@@ -119,8 +105,11 @@ impl Writer {
     ///
     /// [`StoreError::Conflict`] if the epoch is another.
     pub async fn moved(&mut self, file: FileId, epoch: i64, path: &str) -> Result<(), StoreError> {
-        let done = either!(&mut self.backend, WriterBackend, backend => backend.moved(file, epoch, path).await);
-        self.unless_schema(done).await
+        let done = on_connection!(&mut self.backend, connection => {
+            let query = sqlx::query(sql::MOVED).bind(file.0).bind(epoch).bind(path);
+            query.execute(connection).await.map(|done| done.rows_affected())
+        });
+        self.touched(file, done).await
     }
 
     /// Releases a file; nothing happens if this writer does not have it.
@@ -131,8 +120,8 @@ impl Writer {
     /// Releases several files.
     pub async fn release_all(&mut self, files: &[FileId]) -> Result<(), StoreError> {
         match &mut self.backend {
-            WriterBackend::Postgres(backend) => backend.release(files).await,
-            WriterBackend::Sqlite(backend) => {
+            Backend::Postgres(backend) => backend.release(files).await,
+            Backend::Sqlite(backend) => {
                 for &file in files {
                     backend.release(file).await?;
                 }
@@ -150,8 +139,7 @@ impl Writer {
     /// if some row cannot be stored; nothing is stored then. After [`StoreError::Unavailable`]
     /// it may have been stored: see the module's page.
     pub async fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let done =
-            either!(&mut self.backend, WriterBackend, backend => backend.commit(batch).await);
+        let done = either!(&mut self.backend, it => it.commit(batch).await);
         self.unless_schema(done).await
     }
 
@@ -164,8 +152,8 @@ impl Writer {
     /// As for [`Writer::commit`], but for [`StoreError::Conflict`]. The writer is of no further use.
     pub async fn stage(&mut self, batch: &Batch) -> Result<(), StoreError> {
         match &mut self.backend {
-            WriterBackend::Postgres(backend) => backend.stage(batch).await,
-            WriterBackend::Sqlite(_) => Ok(()),
+            Backend::Postgres(backend) => backend.stage(batch).await,
+            Backend::Sqlite(_) => Ok(()),
         }
     }
 
@@ -177,8 +165,8 @@ impl Writer {
     /// As for [`Writer::commit`]. The writer is of no further use.
     pub async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
         let done = match &mut self.backend {
-            WriterBackend::Postgres(backend) => backend.seal(batch).await,
-            WriterBackend::Sqlite(backend) => backend.commit(batch).await,
+            Backend::Postgres(backend) => backend.seal(batch).await,
+            Backend::Sqlite(backend) => backend.commit(batch).await,
         };
         self.unless_schema(done).await
     }
@@ -187,14 +175,14 @@ impl Writer {
     /// learns whether a commit without an answer happened.
     pub async fn settled(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
         match &mut self.backend {
-            WriterBackend::Postgres(backend) => backend.settled(files).await,
-            WriterBackend::Sqlite(backend) => backend.committed(files).await,
+            Backend::Postgres(backend) => backend.settled(files).await,
+            Backend::Sqlite(backend) => backend.committed(files).await,
         }
     }
 
     /// Returns offset and epoch of files as they are stored now.
     pub async fn committed(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.committed(files).await)
+        either!(&mut self.backend, it => it.committed(files).await)
     }
 
     /// Closes a file that was truncated, replaced or deleted. `lost_bytes` of it were gone before they
@@ -210,8 +198,9 @@ impl Writer {
         lost_bytes: u64,
         reason: &str,
     ) -> Result<(), StoreError> {
-        let done = either!(&mut self.backend, WriterBackend, backend => backend.close(file, epoch, lost_bytes, reason).await);
-        self.unless_schema(done).await
+        let done =
+            either!(&mut self.backend, it => it.close(file, epoch, lost_bytes, reason).await);
+        self.touched(file, done).await
     }
 
     /// Stores that `lost_bytes` of a file that stays open are gone.
@@ -225,68 +214,20 @@ impl Writer {
         epoch: i64,
         lost_bytes: u64,
     ) -> Result<(), StoreError> {
-        let done = either!(&mut self.backend, WriterBackend, backend => backend.lose(file, epoch, lost_bytes).await);
-        self.unless_schema(done).await
+        let lost_bytes = i64::try_from(lost_bytes).unwrap_or(i64::MAX);
+        let done = on_connection!(&mut self.backend, connection => {
+            let query = sqlx::query(sql::LOSE).bind(file.0).bind(epoch).bind(lost_bytes);
+            query.execute(connection).await.map(|done| done.rows_affected())
+        });
+        self.touched(file, done).await
     }
 
     /// Returns the open files of a host, oldest first.
     pub async fn open_files(&mut self, host: &str) -> Result<Vec<Checkpoint>, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.open_files(host).await)
-    }
-
-    /// Returns what the line at `offset` became, `None` if nothing is stored there (or not any more). It
-    /// shows whether a shorter copy of a file has the same content.
-    pub async fn line_at(
-        &mut self,
-        file: FileId,
-        offset: u64,
-    ) -> Result<Option<StoredLine>, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.line_at(file, offset).await)
-    }
-
-    /// Returns the row of the file: offset, digest and counters of one moment.
-    pub async fn report(&mut self, file: FileId) -> Result<Option<FileReport>, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.report(file).await)
-    }
-
-    /// Returns rows and rejects whose lines begin in `from..to`, of one moment and in the order of their
-    /// offsets; at most `limit` of each table.
-    pub async fn lines_between(
-        &mut self,
-        file: FileId,
-        from: u64,
-        to: u64,
-        limit: u32,
-    ) -> Result<Vec<(u64, StoredLine)>, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.lines_between(file, from, to, limit).await)
-    }
-
-    /// Returns the offset of the first row or reject at or after the committed offset, where there must be
-    /// none.
-    pub async fn line_after_committed(&mut self, file: FileId) -> Result<Option<u64>, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.line_after_committed(file).await)
-    }
-
-    /// Returns how many rows have an id that is not made of their file and offset, and the lowest of
-    /// these ids. It reads the whole table.
-    pub async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.strays().await)
-    }
-
-    /// Returns the latest time before which a sweep that finished after `since` has removed lines.
-    pub async fn swept_before(&mut self, since: Micros) -> Result<Option<Micros>, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.swept_before(since).await)
-    }
-
-    /// Returns the next rejects after the key `after`: at most `limit`, and no more after their lines
-    /// have `weight` bytes.
-    pub async fn rejects_after(
-        &mut self,
-        after: RejectKey,
-        limit: u32,
-        weight: u64,
-    ) -> Result<Vec<StoredReject>, StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.rejects_after(after, limit, weight).await)
+        on_connection!(&mut self.backend, connection => {
+            let rows = sqlx::query(sql::OPEN_FILES).bind(host).fetch_all(connection).await?;
+            rows.iter().map(rows::checkpoint).collect::<Result<Vec<_>, _>>()
+        })
     }
 
     /// Makes rows of rejects, in one transaction: it removes the rejects, adds rows with the same ids, and
@@ -297,14 +238,31 @@ impl Writer {
     ///
     /// [`StoreError::BadRow`] if some row cannot be stored; nothing changed then.
     pub async fn reparse(&mut self, lines: &Reparsed) -> Result<bool, StoreError> {
-        let done =
-            either!(&mut self.backend, WriterBackend, backend => backend.reparse(lines).await);
+        let done = either!(&mut self.backend, it => it.reparse(lines).await);
         match self.unless_schema(done).await {
-            Ok(false) => {
-                either!(&mut self.backend, WriterBackend, backend => backend.keep_alive().await)
-                    .map(|()| false)
-            }
+            Ok(false) => self.keep_alive().await.map(|()| false),
             done => done,
+        }
+    }
+
+    /// Checks that a statement with an epoch has found its file; else another process owns the file.
+    async fn touched(
+        &mut self,
+        file: FileId,
+        rows: Result<u64, StoreError>,
+    ) -> Result<(), StoreError> {
+        let store = either!(&self.backend, it => &it.backend.name);
+        let done = rows.and_then(|rows| match rows {
+            1 => Ok(()),
+            _ => Err(StoreError::Conflict { store: store.clone(), files: vec![file] }),
+        });
+        self.unless_schema(done).await
+    }
+
+    pub(super) fn line_queries(&self) -> &'static LineQueries {
+        match &self.backend {
+            Backend::Postgres(_) => &sql::IN_POSTGRES,
+            Backend::Sqlite(_) => &sql::IN_SQLITE,
         }
     }
 
@@ -313,8 +271,7 @@ impl Writer {
     async fn unless_schema<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
         match done {
             Err(error) if !error.is_transient() && !error.is_about_schema() => {
-                match either!(&mut self.backend, WriterBackend, backend => backend.keep_alive().await)
-                {
+                match self.keep_alive().await {
                     Err(reason) if reason.is_about_schema() => Err(reason),
                     _ => Err(error),
                 }
@@ -327,8 +284,8 @@ impl Writer {
     /// nothing is lost.
     pub async fn end(self) {
         match self.backend {
-            WriterBackend::Postgres(_) => {}
-            WriterBackend::Sqlite(backend) => backend.end().await,
+            Backend::Postgres(_) => {}
+            Backend::Sqlite(backend) => backend.end().await,
         }
     }
 
@@ -336,6 +293,6 @@ impl Writer {
     /// PostgreSQL server ends a session that was silent for two minutes, so that the files of a stopped or
     /// unreachable daemon become free.
     pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        either!(&mut self.backend, WriterBackend, backend => backend.keep_alive().await)
+        either!(&mut self.backend, it => it.backend.look_at_schema(&mut it.connection).await)
     }
 }

@@ -196,7 +196,7 @@ pub(super) async fn delete(
     connection: &mut PgConnection,
     (table, column): (&str, &str),
     cutoff: Micros,
-    limit: i64,
+    limit: u32,
 ) -> Result<u64, sqlx::Error> {
     let before = format!("timestamptz 'epoch' + {cutoff} * interval '1 microsecond'");
     let command = format!(

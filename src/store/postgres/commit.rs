@@ -8,7 +8,7 @@ use super::{PgWriter, rollup};
 use crate::model::{Batch, FileId, Fingerprint, Span, Tuples};
 use crate::store::answers::Table;
 use crate::store::error::{self, StoreError};
-use crate::store::sql;
+use crate::store::{bound, sql};
 
 /// One file: Citus sends this to the worker that has the file and its rows.
 const MOVE_ONE: &str = sql::move_one!("now()");
@@ -172,24 +172,7 @@ async fn send(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::
 }
 
 async fn move_one(connection: &mut PgConnection, span: &Span) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query(MOVE_ONE)
-        .bind(span.file.0)
-        .bind(span.epoch)
-        .bind(span.from as i64)
-        .bind(span.to.offset as i64)
-        .bind(span.size as i64)
-        .bind(span.lines as i64)
-        .bind(span.rows as i64)
-        .bind(span.rejected as i64)
-        .bind(span.excluded as i64)
-        .bind(length(span.head))
-        .bind(bytes(span.head))
-        .bind(length(span.to.tail_fingerprint))
-        .bind(bytes(span.to.tail_fingerprint))
-        .bind(span.to.digest.map(|digest| digest.sum.to_vec()))
-        .bind(span.to.digest.map(|digest| digest.state.to_vec()))
-        .execute(connection)
-        .await?;
+    let done = bound::move_one!(MOVE_ONE, span).execute(connection).await?;
     Ok(done.rows_affected())
 }
 

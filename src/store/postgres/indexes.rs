@@ -110,19 +110,18 @@ fn indexes(table: Table) -> &'static [Index] {
     }
 }
 
-/// One session that holds the indexers' lock.
+/// The lock for building indexes. It is released on drop, or when its process ends. Only PostgreSQL
+/// needs it: in SQLite all indexes exist from the first row on.
 #[derive(Debug)]
-pub(in crate::store) struct PgIndexer {
+pub struct Indexer {
     backend: Arc<Postgres>,
     connection: PgConnection,
 }
 
 impl Postgres {
-    pub(in crate::store) async fn indexer(
-        self: &Arc<Self>,
-    ) -> Result<Option<PgIndexer>, StoreError> {
+    pub(in crate::store) async fn indexer(self: &Arc<Self>) -> Result<Option<Indexer>, StoreError> {
         let session = self.connect_and_lock(lock::INDEX).await?;
-        Ok(session.map(|connection| PgIndexer { backend: Arc::clone(self), connection }))
+        Ok(session.map(|connection| Indexer { backend: Arc::clone(self), connection }))
     }
 
     /// Adds new rows to the BRIN index. A day whose table another session has locked is left for the next
@@ -154,12 +153,14 @@ impl Postgres {
     }
 }
 
-impl PgIndexer {
-    /// Partitions that are over, are large enough, and lack an index.
-    pub(in crate::store) async fn past_days(
-        &mut self,
-        today: i32,
-    ) -> Result<Vec<PastDay>, StoreError> {
+impl Indexer {
+    /// Returns the days before `today` (UTC, counted from 1970) that lack an index and are large
+    /// enough for one, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], as for all methods here.
+    pub async fn past_days(&mut self, today: i32) -> Result<Vec<PastDay>, StoreError> {
         let mut past = Vec::new();
         for table in Table::ALL {
             let suffixes: Vec<&str> = indexes(table).iter().map(|index| index.0).collect();
@@ -188,12 +189,9 @@ impl PgIndexer {
         Ok(past)
     }
 
-    /// What was left half-built is built anew: an index that is not valid only costs.
-    pub(in crate::store) async fn index(
-        &mut self,
-        table: Table,
-        day: i32,
-    ) -> Result<(), StoreError> {
+    /// Builds the missing indexes of a day. The day can be read and written meanwhile. What an
+    /// interrupted build left is built anew: an index that is not valid only costs.
+    pub async fn index(&mut self, table: Table, day: i32) -> Result<(), StoreError> {
         let day = partition(table, day);
         let connection = &mut self.connection;
         let build = async {

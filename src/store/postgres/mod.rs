@@ -4,7 +4,6 @@
 //! itself, which the caller decides. Session locks must outlive a transaction, so a pooler in front of
 //! the server has to pool sessions, not transactions.
 
-mod audit;
 mod citus;
 mod commit;
 mod days;
@@ -19,21 +18,18 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::{ConnectOptions, Connection, PgConnection, PgPool, Row};
 
-use super::answers::{FileReport, SweepReport, Table};
+use super::answers::Table;
 use super::error::{Explanation, Kind, StoreError, failed, from_migrate, from_sqlx};
 use super::location::Server;
-use super::rows;
 use super::schema::{self, OlderSchema, Schema};
-use super::sql::{FILES, LAST_SWEEP, NEWEST_SCHEMA};
+use super::sql::NEWEST_SCHEMA;
 use super::tls::Tls;
-use crate::model::Micros;
 
-pub(super) use indexes::PgIndexer;
+pub use indexes::Indexer;
 pub(super) use sweeper::PgSweeper;
 pub(super) use writer::PgWriter;
 
@@ -99,7 +95,7 @@ pub(super) struct Postgres {
     options: PgConnectOptions,
     tls: Tls,
     /// The [`super::Location`] as text, for messages.
-    name: String,
+    pub(super) name: String,
     /// Partitions that were attached. If a sweep has dropped one since, COPY finds it missing.
     days: Mutex<HashSet<(Table, i32)>>,
     /// Whether Citus had distributed the tables when a session was made last.
@@ -148,7 +144,7 @@ impl Postgres {
     }
 
     /// Makes a session, and refuses tables of another schema.
-    async fn connect(&self) -> Result<PgConnection, StoreError> {
+    pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
         let mut connection = self.connect_to_any().await?;
         self.look_at_schema(&mut connection).await?;
         self.look_at_citus(&mut connection).await.map_err(failed(&self.name))?;
@@ -156,7 +152,10 @@ impl Postgres {
     }
 
     /// Refuses tables of any other schema: a newer daemon may have upgraded them meanwhile.
-    async fn look_at_schema(&self, connection: &mut PgConnection) -> Result<(), StoreError> {
+    pub(super) async fn look_at_schema(
+        &self,
+        connection: &mut PgConnection,
+    ) -> Result<(), StoreError> {
         let found = sqlx::query_scalar(NEWEST_SCHEMA).fetch_one(connection).await;
         Schema::of(found.map_err(failed(&self.name))?).current(&self.name)
     }
@@ -317,28 +316,4 @@ impl Postgres {
     fn fresh(&self) -> MutexGuard<'_, BTreeSet<(Table, i32)>> {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    pub(super) async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
-        let mut connection = self.connect().await?;
-        let rows = sqlx::query(FILES)
-            .bind(host)
-            .fetch_all(&mut connection)
-            .await
-            .map_err(failed(&self.name))?;
-        rows.iter().map(rows::report).collect::<Result<_, _>>().map_err(failed(&self.name))
-    }
-
-    pub(super) async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
-        let mut connection = self.connect().await?;
-        let row = sqlx::query(LAST_SWEEP)
-            .fetch_optional(&mut connection)
-            .await
-            .map_err(failed(&self.name))?;
-        row.as_ref().map(rows::sweep).transpose().map_err(failed(&self.name))
-    }
-}
-
-/// Converts a time for a parameter. Times out of chrono's range (year 262143) become its last.
-pub(super) fn time(micros: Micros) -> DateTime<Utc> {
-    DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }

@@ -3,11 +3,12 @@
 use sqlx::postgres::PgConnection;
 
 use super::commit::{Trouble, copy};
-use super::{PgWriter, rollup, time};
+use super::{PgWriter, rollup};
 use crate::model::Reparsed;
 use crate::store::answers::Table;
 use crate::store::error::StoreError;
-use crate::store::sql;
+use crate::store::time::Time;
+use crate::store::{bound, sql};
 
 /// Runs before the rejects are removed, in the order of an ingest: a transaction that holds the row of
 /// the file waits for no transaction that waits for that row. See `CLAIM` for `jsonb_object`.
@@ -36,21 +37,14 @@ impl PgWriter {
 }
 
 async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Trouble> {
-    let counted = sqlx::query(COUNT)
-        .bind(lines.file.0)
-        .bind(lines.taken.len() as i64)
-        .bind(lines.rows.rows() as i64)
-        .bind(lines.excluded as i64)
-        .bind(&lines.format)
-        .execute(&mut *connection)
-        .await?;
+    let counted = bound::count_reparsed!(COUNT, lines).execute(&mut *connection).await?;
     if counted.rows_affected() != 1 {
         return Err(Trouble::Moved); // the schema was upgraded meanwhile
     }
     let taken = sqlx::query(TAKE)
         .bind(lines.file.0)
         .bind(lines.taken.iter().map(|(offset, _)| *offset as i64).collect::<Vec<_>>())
-        .bind(lines.taken.iter().map(|(_, at)| time(*at)).collect::<Vec<_>>())
+        .bind(lines.taken.iter().map(|(_, at)| Time(*at)).collect::<Vec<_>>())
         .execute(&mut *connection)
         .await?;
     if taken.rows_affected() != lines.taken.len() as u64 {

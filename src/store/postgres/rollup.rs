@@ -2,10 +2,9 @@
 
 use sqlx::PgConnection;
 
-use super::citus::{self, Placement};
-use super::time;
-use crate::model::{Counts, Micros, Period, Rollup};
+use crate::model::{Counts, Period, Rollup};
 use crate::store::sql::{add_classes, class_columns};
+use crate::store::time::Time;
 
 /// Counts that one statement adds.
 const AT_ONCE: usize = 256;
@@ -32,23 +31,6 @@ macro_rules! add {
     };
 }
 
-macro_rules! delete {
-    ($table:literal, $column:literal) => {
-        concat!(
-            "DELETE FROM ",
-            $table,
-            " WHERE ctid = ANY (ARRAY(
-                SELECT ctid FROM ",
-            $table,
-            " WHERE ",
-            $column,
-            " <= $1 LIMIT $2))"
-        )
-    };
-}
-
-const DELETE_MINUTES: &str = delete!("gunicorn_minute", "minute");
-const DELETE_HOURS: &str = delete!("gunicorn_hour", "hour");
 const ADD_MINUTES: &str = add!("gunicorn_minute", "minute");
 const ADD_HOURS: &str = add!("gunicorn_hour", "hour");
 
@@ -75,7 +57,7 @@ async fn send(
 ) -> Result<(), sqlx::Error> {
     let class = |class: usize| -> Vec<i64> { all.iter().map(|it| it.rows[class]).collect() };
     sqlx::query(sql)
-        .bind(each(all, |it| time(it.start)))
+        .bind(each(all, |it| Time(it.start)))
         .bind(each(all, |it| it.file.0))
         .bind(class(0))
         .bind(class(1))
@@ -106,29 +88,4 @@ fn array(counts: &[i64]) -> String {
 
 fn each<T>(all: &[Counts], field: impl Fn(&Counts) -> T) -> Vec<T> {
     all.iter().map(field).collect()
-}
-
-/// Deletes counts of periods that ended before `cutoff`, at most `limit` of them.
-pub(super) async fn delete(
-    connection: &mut PgConnection,
-    cutoff: Micros,
-    limit: u32,
-    placement: Placement,
-) -> Result<u64, sqlx::Error> {
-    let mut deleted = 0;
-    for (period, sql) in [(Period::Minute, DELETE_MINUTES), (Period::Hour, DELETE_HOURS)] {
-        let before = cutoff.saturating_sub(period.micros());
-        if placement == Placement::Distributed {
-            let table = match period {
-                Period::Minute => ("gunicorn_minute", "minute"),
-                Period::Hour => ("gunicorn_hour", "hour"),
-            };
-            let until = before.saturating_add(1); // the moment itself too
-            deleted += citus::delete(connection, table, until, i64::from(limit)).await?;
-            continue;
-        }
-        let done = sqlx::query(sql).bind(time(before)).bind(i64::from(limit));
-        deleted += done.execute(&mut *connection).await?.rows_affected();
-    }
-    Ok(deleted)
 }

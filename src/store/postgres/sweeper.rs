@@ -20,12 +20,12 @@ use super::citus::{self, Placement};
 use super::days::{
     Attached, ONE_DAY, OWN_PARTITION, attached, day_of, finalize, partition, under_lock,
 };
-use super::{Postgres, lock, rollup, time};
+use super::{Postgres, lock};
 use crate::model::Micros;
-use crate::store::answers::{SweepReport, Table};
+use crate::store::answers::Table;
 use crate::store::error::{self, StoreError, failed};
-use crate::store::sql::RECORD_SWEEP;
 use crate::store::sweeper::DayRemoved;
+use crate::store::time::Time;
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -42,8 +42,8 @@ const USUAL_WAIT: &str = "SET lock_timeout = '10s'";
 /// One session that holds the sweepers' lock.
 #[derive(Debug)]
 pub(in crate::store) struct PgSweeper {
-    backend: Arc<Postgres>,
-    connection: PgConnection,
+    pub(in crate::store) backend: Arc<Postgres>,
+    pub(in crate::store) connection: PgConnection,
 }
 
 impl Postgres {
@@ -73,21 +73,6 @@ impl Postgres {
 }
 
 impl PgSweeper {
-    pub(in crate::store) async fn count(
-        &mut self,
-        table: Table,
-        cutoff: Micros,
-    ) -> Result<u64, StoreError> {
-        let (name, column) = (table.name(), table.time_column());
-        let sql = format!("SELECT count(*) FROM {name} WHERE {column} < $1");
-        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
-            .bind(time(cutoff))
-            .fetch_one(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
-        Ok(rows as u64)
-    }
-
     /// Returns attached days, days whose DETACH was cut short, and tables that were detached and not
     /// dropped.
     pub(in crate::store) async fn whole_days(
@@ -166,56 +151,36 @@ impl PgSweeper {
             if there.map_err(failed(&self.backend.name))? != Attached::Yes {
                 continue;
             }
-            let limit = i64::from(limit) - deleted as i64;
-            if limit <= 0 {
+            let limit = limit.saturating_sub(u32::try_from(deleted).unwrap_or(u32::MAX));
+            if limit == 0 {
                 break;
             }
-            if self.backend.is_distributed() {
-                let done =
-                    citus::delete(&mut self.connection, (&name, column), cutoff, limit).await;
-                deleted += done.map_err(failed(&self.backend.name))?;
-                continue;
-            }
-            // A row's place is stable within one statement, and cheaper to find than its key.
-            let sql = format!(
-                "DELETE FROM {name} WHERE ctid = ANY (ARRAY(
-                     SELECT ctid FROM {name} WHERE {column} < $1 LIMIT $2))"
-            );
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(time(cutoff)).bind(limit);
-            let done = query.execute(&mut self.connection).await;
-            deleted += done.map_err(failed(&self.backend.name))?.rows_affected();
+            deleted += self.delete_before(&name, column, cutoff, limit).await?;
         }
         Ok(deleted)
     }
 
-    pub(in crate::store) async fn delete_counts(
+    /// Deletes rows of one table with a time before `cutoff`, at most `limit`.
+    pub(in crate::store) async fn delete_before(
         &mut self,
+        table: &str,
+        column: &str,
         cutoff: Micros,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let placement = self.backend.placement();
-        rollup::delete(&mut self.connection, cutoff, limit, placement)
-            .await
-            .map_err(failed(&self.backend.name))
-    }
-
-    pub(in crate::store) async fn record(
-        &mut self,
-        report: &SweepReport,
-    ) -> Result<(), StoreError> {
-        sqlx::query(RECORD_SWEEP)
-            .bind(&report.host)
-            .bind(time(report.started_at))
-            .bind(time(report.finished_at))
-            .bind(time(report.cutoff))
-            .bind(report.next_at.map(time))
-            .bind(report.gunicorn_removed as i64)
-            .bind(report.request_removed as i64)
-            .bind(report.rejected_removed as i64)
-            .execute(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
-        Ok(())
+        let connection = &mut self.connection;
+        let deleted = if self.backend.is_distributed() {
+            citus::delete(connection, (table, column), cutoff, limit).await
+        } else {
+            // A row's place is stable within one statement, and cheaper to find than its key.
+            let sql = format!(
+                "DELETE FROM {table} WHERE ctid = ANY (ARRAY(
+                     SELECT ctid FROM {table} WHERE {column} < $1 LIMIT $2))"
+            );
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(Time(cutoff)).bind(i64::from(limit));
+            query.execute(connection).await.map(|done| done.rows_affected())
+        };
+        deleted.map_err(failed(&self.backend.name))
     }
 }
 

@@ -5,14 +5,11 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::{Postgres, lock, time};
-use crate::model::{
-    Checkpoint, FileId, NewFile, RejectedLine, Row, Sighting, StoredRequest, StoredRow,
-};
-use crate::store::answers::{Committed, StoredLine};
+use super::{Postgres, lock};
+use crate::model::{Checkpoint, FileId, NewFile, Sighting};
+use crate::store::answers::Committed;
 use crate::store::error::{Explanation, Kind, StoreError, failed};
-use crate::store::rows;
-use crate::store::sql::{self, IN_POSTGRES};
+use crate::store::{bound, rows, sql};
 
 /// Adds the format that a file has had to the others. `jsonb_object` makes JSON of a text as `to_jsonb`
 /// does, whose result may depend on settings: Citus sends no such function to a worker.
@@ -27,8 +24,8 @@ const CLOSE: &str = sql::close!("now()");
 /// One session and the locks that it holds.
 #[derive(Debug)]
 pub(in crate::store) struct PgWriter {
-    pub(super) backend: Arc<Postgres>,
-    pub(super) connection: PgConnection,
+    pub(in crate::store) backend: Arc<Postgres>,
+    pub(in crate::store) connection: PgConnection,
     pub(super) owner: String,
     pub(super) held: HashSet<FileId>,
     /// Files that this writer registered.
@@ -49,13 +46,6 @@ impl PgWriter {
         })
     }
 
-    pub(in crate::store) async fn candidates(
-        &mut self,
-        seen: &Sighting,
-    ) -> Result<Vec<Checkpoint>, StoreError> {
-        candidates(&mut self.connection, seen).await.map_err(failed(&self.backend.name))
-    }
-
     /// Adds files, several in one transaction. Two writers may both have found no candidate, so the second
     /// one to get the lock looks again: a row that it does not know was added by the other writer, and
     /// may be of the same file.
@@ -72,12 +62,13 @@ impl PgWriter {
                 .await?;
             let mut registered = Vec::with_capacity(files.len());
             for (new, known) in files {
-                let again = candidates(&mut tx, &new.sighting).await?;
-                let is_news = |id| !known.contains(id) && !self.registered.contains(id);
-                registered.push(match again.iter().any(|it| is_news(&it.file)) {
-                    true => None,
-                    false => Some(insert(&mut tx, new, &self.owner).await?),
-                });
+                let again = bound::candidates!(new.sighting).fetch_all(&mut *tx).await?;
+                if rows::has_unknown(&again, known, &self.registered)? {
+                    registered.push(None);
+                    continue;
+                }
+                let query = bound::register!(REGISTER, new, &self.owner);
+                registered.push(Some(rows::checkpoint(&query.fetch_one(&mut *tx).await?)?));
             }
             // No other session can know them yet, so this does not wait.
             let ids: Vec<i32> = registered.iter().flatten().map(|it| it.file.0).collect();
@@ -106,14 +97,7 @@ impl PgWriter {
         if !self.lock(file).await? {
             return Ok(None);
         }
-        let row = sqlx::query(CLAIM)
-            .bind(file.0)
-            .bind(&seen.path)
-            .bind(seen.key.map(|key| key.device as i64))
-            .bind(seen.key.map(|key| key.inode as i64))
-            .bind(seen.key.and_then(|key| key.birth_us).map(time))
-            .bind(format)
-            .bind(&self.owner)
+        let row = bound::claim!(CLAIM, file, seen, format, &self.owner)
             .fetch_optional(&mut self.connection)
             .await
             .map_err(failed(&self.backend.name))?;
@@ -219,13 +203,14 @@ impl PgWriter {
             .map_err(failed(&self.backend.name))
     }
 
+    /// Returns how many files were closed: 0 if the epoch is another.
     pub(in crate::store) async fn close(
         &mut self,
         file: FileId,
         epoch: i64,
         lost_bytes: u64,
         reason: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let done = sqlx::query(CLOSE)
             .bind(file.0)
             .bind(epoch)
@@ -234,98 +219,7 @@ impl PgWriter {
             .execute(&mut self.connection)
             .await
             .map_err(failed(&self.backend.name))?;
-        self.touched(file, done.rows_affected())
-    }
-
-    /// Checks that a statement with an epoch has found its file; else another process owns the file.
-    fn touched(&self, file: FileId, rows: u64) -> Result<(), StoreError> {
-        match rows {
-            1 => Ok(()),
-            _ => Err(StoreError::Conflict { store: self.backend.name.clone(), files: vec![file] }),
-        }
-    }
-
-    pub(in crate::store) async fn lose(
-        &mut self,
-        file: FileId,
-        epoch: i64,
-        lost_bytes: u64,
-    ) -> Result<(), StoreError> {
-        let done = sqlx::query(sql::LOSE)
-            .bind(file.0)
-            .bind(epoch)
-            .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
-            .execute(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
-        self.touched(file, done.rows_affected())
-    }
-
-    pub(in crate::store) async fn open_files(
-        &mut self,
-        host: &str,
-    ) -> Result<Vec<Checkpoint>, StoreError> {
-        let files = async {
-            let rows =
-                sqlx::query(sql::OPEN_FILES).bind(host).fetch_all(&mut self.connection).await?;
-            rows.iter().map(rows::checkpoint).collect::<Result<_, _>>()
-        };
-        files.await.map_err(failed(&self.backend.name))
-    }
-
-    pub(in crate::store) async fn moved(
-        &mut self,
-        file: FileId,
-        epoch: i64,
-        path: &str,
-    ) -> Result<(), StoreError> {
-        let done = sqlx::query(sql::MOVED)
-            .bind(file.0)
-            .bind(epoch)
-            .bind(path)
-            .execute(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
-        self.touched(file, done.rows_affected())
-    }
-
-    pub(in crate::store) async fn line_at(
-        &mut self,
-        file: FileId,
-        offset: u64,
-    ) -> Result<Option<StoredLine>, StoreError> {
-        let line = async {
-            let row = sqlx::query(IN_POSTGRES.row_at.as_str())
-                .bind(file.row_id(offset))
-                .bind(file.0)
-                .fetch_optional(&mut self.connection)
-                .await?;
-            if let Some(row) = row {
-                return StoredRow::read(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
-            }
-            let request = sqlx::query(IN_POSTGRES.request_at.as_str())
-                .bind(file.row_id(offset))
-                .bind(file.0)
-                .fetch_optional(&mut self.connection)
-                .await?;
-            if let Some(row) = request {
-                let request = StoredRequest::read(&row)?;
-                return Ok(Some(StoredLine::Request(Box::new(request))));
-            }
-            let reject = sqlx::query(IN_POSTGRES.reject_at.as_str())
-                .bind(file.0)
-                .bind(offset as i64)
-                .fetch_optional(&mut self.connection)
-                .await?;
-            let reject = reject.as_ref().map(RejectedLine::read).transpose()?;
-            Ok(reject.map(Into::into))
-        };
-        line.await.map_err(failed(&self.backend.name))
-    }
-
-    /// Checks the schema, so that an idle daemon notices an upgrade.
-    pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        self.backend.look_at_schema(&mut self.connection).await
+        Ok(done.rows_affected())
     }
 
     /// Takes the lock of a file. PostgreSQL would grant a lock that the session has a second time, so a lock
@@ -356,41 +250,4 @@ impl PgWriter {
             .map_err(failed(&self.backend.name))?;
         Ok(())
     }
-}
-
-pub(super) async fn candidates(
-    connection: &mut PgConnection,
-    seen: &Sighting,
-) -> Result<Vec<Checkpoint>, sqlx::Error> {
-    let rows = sqlx::query(sql::CANDIDATES)
-        .bind(&seen.host)
-        .bind(seen.key.map(|key| key.device as i64))
-        .bind(seen.key.map(|key| key.inode as i64))
-        .bind(seen.head.map(|head| head.print.0.to_vec()))
-        .bind(seen.head.map(|head| head.length as i32))
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(rows::checkpoint).collect()
-}
-
-async fn insert(
-    connection: &mut PgConnection,
-    new: &NewFile,
-    owner: &str,
-) -> Result<Checkpoint, sqlx::Error> {
-    let seen = &new.sighting;
-    let row = sqlx::query(REGISTER)
-        .bind(&seen.host)
-        .bind(&seen.path)
-        .bind(seen.key.map(|key| key.device as i64))
-        .bind(seen.key.map(|key| key.inode as i64))
-        .bind(seen.key.and_then(|key| key.birth_us).map(time))
-        .bind(&new.format)
-        .bind(new.time_estimated)
-        .bind(seen.head.map(|head| head.print.0.to_vec()))
-        .bind(seen.head.map(|head| head.length as i32))
-        .bind(owner)
-        .fetch_one(connection)
-        .await?;
-    rows::checkpoint(&row)
 }

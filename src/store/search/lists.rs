@@ -7,7 +7,6 @@ use crate::store::answers::{FileReport, RejectKey, StoredReject};
 use crate::store::error::StoreError;
 use crate::store::rows::{self, Columns};
 use crate::store::sql::report_columns;
-use crate::store::sqlite;
 
 /// Files, open ones first, newest first.
 #[derive(Clone, Debug)]
@@ -41,10 +40,7 @@ impl Reader {
             " FROM log_file ORDER BY closed_at IS NOT NULL, id DESC LIMIT "
         ));
         statement.int(limit as i64);
-        let mut files = statement.rows(self, rows::report, rows::report).await?;
-        for file in &mut files {
-            file.owner = file.owner.take().map(|owner| sqlite::owner(&owner).to_owned());
-        }
+        let files = statement.rows(self, rows::report, rows::report).await?;
         let mut statement = Statement::default();
         statement.sql("SELECT count(*) AS n FROM log_file");
         let all = statement.rows(self, number, number).await?.first().copied().unwrap_or(0);

@@ -7,8 +7,7 @@ use sqlx::sqlite::SqliteRow;
 use super::{Pool, Reader};
 use crate::model::Micros;
 use crate::store::error::StoreError;
-use crate::store::postgres;
-use crate::store::sqlite::clock;
+use crate::store::time::Time;
 
 /// The value of a parameter.
 #[derive(Clone, Debug)]
@@ -67,7 +66,7 @@ impl Statement {
                     query = match value {
                         Value::Int(value) => query.bind(value),
                         Value::Text(value) => query.bind(value),
-                        Value::Time(value) => query.bind(postgres::time(value)),
+                        Value::Time(value) => query.bind(Time(value)),
                     };
                 }
                 let rows = query.fetch_all(pool).await;
@@ -79,7 +78,7 @@ impl Statement {
                     query = match value {
                         Value::Int(value) => query.bind(value),
                         Value::Text(value) => query.bind(value),
-                        Value::Time(value) => query.bind(clock::text(value)),
+                        Value::Time(value) => query.bind(Time(value)),
                     };
                 }
                 let rows = query.fetch_all(pool).await;

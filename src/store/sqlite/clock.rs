@@ -40,11 +40,6 @@ pub(in crate::store) fn read(text: &str) -> Option<Micros> {
     Some(time.and_utc().timestamp_micros())
 }
 
-/// Returns the current time as text.
-pub(super) fn now() -> String {
-    text(Utc::now().timestamp_micros())
-}
-
 /// `number` with leading zeros. One row in a hundred thousand a second: `format!` would be seen.
 fn push(text: &mut String, number: u32, digits: u32) {
     for nth in (0..digits).rev() {

@@ -3,13 +3,13 @@
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
-use super::clock;
 use super::insert::{GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
 use super::rollup;
 use super::writer::{BEGIN, SqliteWriter};
-use crate::model::{Batch, FileId, Span};
+use crate::model::{Batch, FileId, Span, now};
 use crate::store::error::{StoreError, failed};
-use crate::store::sql;
+use crate::store::time::Time;
+use crate::store::{bound, sql};
 
 const MOVE: &str = sql::move_one!("$16");
 
@@ -39,28 +39,11 @@ async fn move_all(
     connection: &mut SqliteConnection,
     spans: &[Span],
 ) -> Result<Vec<FileId>, sqlx::Error> {
-    let now = clock::now();
+    let now = Time(now());
     let mut moved = Vec::new();
     for span in spans {
-        let done = sqlx::query(MOVE)
-            .bind(span.file.0)
-            .bind(span.epoch)
-            .bind(span.from as i64)
-            .bind(span.to.offset as i64)
-            .bind(span.size as i64)
-            .bind(span.lines as i64)
-            .bind(span.rows as i64)
-            .bind(span.rejected as i64)
-            .bind(span.excluded as i64)
-            .bind(span.head.map(|head| i64::from(head.length)))
-            .bind(span.head.map(|head| head.print.0.to_vec()))
-            .bind(span.to.tail_fingerprint.map(|tail| i64::from(tail.length)))
-            .bind(span.to.tail_fingerprint.map(|tail| tail.print.0.to_vec()))
-            .bind(span.to.digest.map(|digest| digest.sum.to_vec()))
-            .bind(span.to.digest.map(|digest| digest.state.to_vec()))
-            .bind(now.clone())
-            .execute(&mut *connection)
-            .await?;
+        let query = bound::move_one!(MOVE, span).bind(now);
+        let done = query.execute(&mut *connection).await?;
         if done.rows_affected() != 1 {
             moved.push(span.file);
         }

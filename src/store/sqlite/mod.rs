@@ -4,7 +4,6 @@
 //! last commits, offset and rows together. That would be consistent here, but a log file that was
 //! rotated away in between could not be read again.
 
-mod audit;
 pub(super) mod clock;
 mod commit;
 mod insert;
@@ -26,11 +25,9 @@ use sqlx::sqlite::{
 };
 use sqlx::{ConnectOptions, Connection};
 
-use super::answers::{FileReport, SweepReport};
 use super::error::{StoreError, failed, from_io, from_migrate};
-use super::rows;
 use super::schema::{self, OlderSchema, Schema};
-use super::sql::{FILES, LAST_SWEEP, NEWEST_SCHEMA};
+use super::sql::NEWEST_SCHEMA;
 use owners::Locks;
 
 pub(super) use owners::for_people as owner;
@@ -68,7 +65,7 @@ const WRITER_CACHE: &str = "-8192";
 pub(super) struct Sqlite {
     path: PathBuf,
     /// The [`super::Location`] as text, for messages.
-    name: String,
+    pub(super) name: String,
     locks: Locks,
 }
 
@@ -103,7 +100,7 @@ impl Sqlite {
         Ok(Schema::of(found))
     }
 
-    async fn connect(&self) -> Result<SqliteConnection, StoreError> {
+    pub(super) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
         let mut connection = self.connect_with(self.options()).await?;
         self.look_at_schema(&mut connection).await?;
         Ok(connection)
@@ -118,7 +115,10 @@ impl Sqlite {
     }
 
     /// Refuses tables of any other schema: a newer daemon may have upgraded them meanwhile.
-    async fn look_at_schema(&self, connection: &mut SqliteConnection) -> Result<(), StoreError> {
+    pub(super) async fn look_at_schema(
+        &self,
+        connection: &mut SqliteConnection,
+    ) -> Result<(), StoreError> {
         let found = found(connection).await.map_err(failed(&self.name))?;
         Schema::of(found).current(&self.name)
     }
@@ -162,30 +162,6 @@ impl Sqlite {
         // `run` wants a connection of any lifetime, which no future that moves between threads has.
         let applied = MIGRATIONS.run_direct(None, connection, false).await;
         applied.map_err(|error| from_migrate(&self.name, error))
-    }
-
-    pub(super) async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
-        let mut connection = self.connect().await?;
-        let rows = sqlx::query(FILES)
-            .bind(host.map(str::to_owned))
-            .fetch_all(&mut connection)
-            .await
-            .map_err(failed(&self.name))?;
-        let files: Result<Vec<FileReport>, _> = rows.iter().map(rows::report).collect();
-        let mut files = files.map_err(failed(&self.name))?;
-        for file in &mut files {
-            file.owner = file.owner.take().map(|owner| owners::for_people(&owner).to_owned());
-        }
-        Ok(files)
-    }
-
-    pub(super) async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
-        let mut connection = self.connect().await?;
-        let row = sqlx::query(LAST_SWEEP)
-            .fetch_optional(&mut connection)
-            .await
-            .map_err(failed(&self.name))?;
-        row.as_ref().map(rows::sweep).transpose().map_err(failed(&self.name))
     }
 }
 

@@ -4,10 +4,11 @@ use sqlx::Connection;
 
 use super::insert::{GUNICORN_LOG, REQUEST_LOG};
 use super::writer::BEGIN;
-use super::{SqliteWriter, clock, rollup};
+use super::{SqliteWriter, rollup};
 use crate::model::Reparsed;
 use crate::store::error::{StoreError, failed};
-use crate::store::sql;
+use crate::store::time::Time;
+use crate::store::{bound, sql};
 
 const COUNT: &str = sql::count_reparsed!(
     "CASE WHEN format = $5 OR EXISTS (SELECT 1 FROM json_each(other_formats) WHERE value = $5)
@@ -22,14 +23,7 @@ impl SqliteWriter {
         let name = &self.backend.name;
         let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
         let take = async {
-            let counted = sqlx::query(COUNT)
-                .bind(lines.file.0)
-                .bind(lines.taken.len() as i64)
-                .bind(lines.rows.rows() as i64)
-                .bind(lines.excluded as i64)
-                .bind(lines.format.clone())
-                .execute(&mut *tx)
-                .await?;
+            let counted = bound::count_reparsed!(COUNT, lines).execute(&mut *tx).await?;
             if counted.rows_affected() != 1 {
                 return Ok(false); // the schema was upgraded meanwhile
             }
@@ -38,7 +32,7 @@ impl SqliteWriter {
                 let done = sqlx::query(TAKE)
                     .bind(lines.file.0)
                     .bind(*offset as i64)
-                    .bind(clock::text(*at))
+                    .bind(Time(*at))
                     .execute(&mut *tx)
                     .await?;
                 taken += done.rows_affected();

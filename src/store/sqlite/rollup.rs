@@ -3,7 +3,7 @@
 use sqlx::SqliteConnection;
 
 use super::clock;
-use crate::model::{Counts, Micros, Period, Rollup, histogram};
+use crate::model::{Counts, Period, Rollup, histogram};
 use crate::store::sql::{add_classes, class_columns};
 
 /// A sum of bytes that an integer cannot hold becomes a float in SQLite: it stays at the largest one.
@@ -26,27 +26,11 @@ macro_rules! histogram {
     };
 }
 
-macro_rules! delete {
-    ($table:literal, $column:literal) => {
-        concat!(
-            "DELETE FROM ",
-            $table,
-            " WHERE rowid IN (
-                SELECT rowid FROM ",
-            $table,
-            " WHERE ",
-            $column,
-            " <= ?1 LIMIT ?2)"
-        )
-    };
-}
-
 /// The statements for the counts of one period.
 struct Statements {
     period: Period,
     histogram: &'static str,
     add: &'static str,
-    delete: &'static str,
 }
 
 const STATEMENTS: [Statements; 2] = [
@@ -54,13 +38,11 @@ const STATEMENTS: [Statements; 2] = [
         period: Period::Minute,
         histogram: histogram!("gunicorn_minute", "minute"),
         add: add!("gunicorn_minute", "minute"),
-        delete: delete!("gunicorn_minute", "minute"),
     },
     Statements {
         period: Period::Hour,
         histogram: histogram!("gunicorn_hour", "hour"),
         add: add!("gunicorn_hour", "hour"),
-        delete: delete!("gunicorn_hour", "hour"),
     },
 ];
 
@@ -109,19 +91,4 @@ pub(in crate::store) fn array(text: &str) -> Result<Vec<i64>, sqlx::Error> {
         index: "durations".to_owned(),
         source: Box::new(error),
     })
-}
-
-/// Deletes counts of periods that ended before `cutoff`, at most `limit` of each length.
-pub(super) async fn delete(
-    connection: &mut SqliteConnection,
-    cutoff: Micros,
-    limit: u32,
-) -> Result<u64, sqlx::Error> {
-    let mut deleted = 0;
-    for statements in &STATEMENTS {
-        let before = clock::text(cutoff.saturating_sub(statements.period.micros()));
-        let done = sqlx::query(statements.delete).bind(before).bind(limit);
-        deleted += done.execute(&mut *connection).await?.rows_affected();
-    }
-    Ok(deleted)
 }

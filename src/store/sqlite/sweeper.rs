@@ -6,12 +6,12 @@ use std::sync::Arc;
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Connection, Row};
 
+use super::Sqlite;
 use super::writer::BEGIN;
-use super::{Sqlite, clock, rollup};
 use crate::model::Micros;
-use crate::store::answers::{SweepReport, Table};
+use crate::store::answers::Table;
 use crate::store::error::{StoreError, failed, from_io};
-use crate::store::sql::RECORD_SWEEP;
+use crate::store::time::Time;
 
 /// Pages given back in one transaction: 4 MiB, some milliseconds.
 const PAGES: i64 = 512;
@@ -19,8 +19,8 @@ const PAGES: i64 = 512;
 /// One connection and the sweepers' lock.
 #[derive(Debug)]
 pub(in crate::store) struct SqliteSweeper {
-    backend: Arc<Sqlite>,
-    connection: SqliteConnection,
+    pub(in crate::store) backend: Arc<Sqlite>,
+    pub(in crate::store) connection: SqliteConnection,
     _lock: File,
 }
 
@@ -42,50 +42,31 @@ impl Sqlite {
 }
 
 impl SqliteSweeper {
-    pub(in crate::store) async fn count(
-        &mut self,
-        table: Table,
-        cutoff: Micros,
-    ) -> Result<u64, StoreError> {
-        let (name, column) = (table.name(), table.time_column());
-        let sql = format!("SELECT count(*) FROM {name} WHERE {column} < ?1");
-        let rows: i64 = sqlx::query_scalar(AssertSqlSafe(sql))
-            .bind(clock::text(cutoff))
-            .fetch_one(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
-        Ok(rows as u64)
-    }
-
     pub(in crate::store) async fn delete(
         &mut self,
         table: Table,
         cutoff: Micros,
         limit: u32,
     ) -> Result<u64, StoreError> {
-        let (name, column) = (table.name(), table.time_column());
-        let sql = format!(
-            "DELETE FROM {name} WHERE rowid IN
-                 (SELECT rowid FROM {name} WHERE {column} < ?1 ORDER BY {column} LIMIT ?2)"
-        );
-        let delete = async {
-            let mut tx = self.connection.begin_with(BEGIN).await?;
-            let query = sqlx::query(AssertSqlSafe(sql)).bind(clock::text(cutoff)).bind(limit);
-            let deleted = query.execute(&mut *tx).await?.rows_affected();
-            tx.commit().await?;
-            Ok(deleted)
-        };
-        delete.await.map_err(failed(&self.backend.name))
+        self.delete_before(table.name(), table.time_column(), cutoff, limit).await
     }
 
-    pub(in crate::store) async fn delete_counts(
+    /// Deletes rows of one table with a time before `cutoff`, at most `limit`.
+    pub(in crate::store) async fn delete_before(
         &mut self,
+        table: &str,
+        column: &str,
         cutoff: Micros,
         limit: u32,
     ) -> Result<u64, StoreError> {
+        let sql = format!(
+            "DELETE FROM {table} WHERE rowid IN
+                 (SELECT rowid FROM {table} WHERE {column} < ?1 ORDER BY {column} LIMIT ?2)"
+        );
         let delete = async {
             let mut tx = self.connection.begin_with(BEGIN).await?;
-            let deleted = rollup::delete(&mut tx, cutoff, limit).await?;
+            let query = sqlx::query(AssertSqlSafe(sql)).bind(Time(cutoff)).bind(limit);
+            let deleted = query.execute(&mut *tx).await?.rows_affected();
             tx.commit().await?;
             Ok(deleted)
         };
@@ -118,24 +99,5 @@ impl SqliteSweeper {
             checkpoint.and_then(|row| row.try_get::<i64, _>(0)).map(|_busy| ())
         };
         give_back.await.map_err(failed(&self.backend.name))
-    }
-
-    pub(in crate::store) async fn record(
-        &mut self,
-        report: &SweepReport,
-    ) -> Result<(), StoreError> {
-        sqlx::query(RECORD_SWEEP)
-            .bind(report.host.clone())
-            .bind(clock::text(report.started_at))
-            .bind(clock::text(report.finished_at))
-            .bind(clock::text(report.cutoff))
-            .bind(report.next_at.map(clock::text))
-            .bind(report.gunicorn_removed as i64)
-            .bind(report.request_removed as i64)
-            .bind(report.rejected_removed as i64)
-            .execute(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
-        Ok(())
     }
 }

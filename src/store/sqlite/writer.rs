@@ -6,15 +6,13 @@ use std::sync::Arc;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
+use super::Sqlite;
 use super::owners::Alive;
-use super::{Sqlite, clock};
-use crate::model::{
-    Checkpoint, FileId, NewFile, RejectedLine, Row, Sighting, StoredRequest, StoredRow,
-};
-use crate::store::answers::{Committed, StoredLine};
+use crate::model::{Checkpoint, FileId, NewFile, Sighting, now};
+use crate::store::answers::Committed;
 use crate::store::error::{Explanation, Kind, StoreError, failed, from_io};
-use crate::store::rows;
-use crate::store::sql::{self, IN_SQLITE};
+use crate::store::time::Time;
+use crate::store::{bound, rows, sql};
 
 /// Adds the format that a file has had to the others.
 const CLAIM: &str = sql::claim!(
@@ -32,8 +30,8 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 /// One connection and the lock that shows that its process is alive.
 #[derive(Debug)]
 pub(in crate::store) struct SqliteWriter {
-    pub(super) backend: Arc<Sqlite>,
-    pub(super) connection: SqliteConnection,
+    pub(in crate::store) backend: Arc<Sqlite>,
+    pub(in crate::store) connection: SqliteConnection,
     alive: Alive,
     /// Files that this writer registered.
     registered: HashSet<FileId>,
@@ -67,13 +65,6 @@ impl SqliteWriter {
         let _ = self.connection.close().await;
     }
 
-    pub(in crate::store) async fn candidates(
-        &mut self,
-        seen: &Sighting,
-    ) -> Result<Vec<Checkpoint>, StoreError> {
-        candidates(&mut self.connection, seen).await.map_err(failed(&self.backend.name))
-    }
-
     /// Adds a file. Two writers may both have found no candidate, so the second one to write looks again:
     /// a row that it does not know was added by the other writer, and may be of the same file.
     pub(in crate::store) async fn register(
@@ -81,30 +72,15 @@ impl SqliteWriter {
         new: &NewFile,
         known: &[FileId],
     ) -> Result<Option<Checkpoint>, StoreError> {
-        let seen = &new.sighting;
         let register = async {
             let mut tx = self.connection.begin_with(BEGIN).await?;
-            let again = candidates(&mut tx, seen).await?;
-            let is_news = |id| !known.contains(id) && !self.registered.contains(id);
-            if again.iter().any(|it| is_news(&it.file)) {
+            let again = bound::candidates!(new.sighting).fetch_all(&mut *tx).await?;
+            if rows::has_unknown(&again, known, &self.registered)? {
                 tx.rollback().await?;
                 return Ok(None);
             }
-            let row = sqlx::query(REGISTER)
-                .bind(seen.host.clone())
-                .bind(seen.path.clone())
-                .bind(seen.key.map(|key| key.device as i64))
-                .bind(seen.key.map(|key| key.inode as i64))
-                .bind(seen.key.and_then(|key| key.birth_us).map(clock::text))
-                .bind(new.format.clone())
-                .bind(new.time_estimated)
-                .bind(seen.head.map(|head| head.print.0.to_vec()))
-                .bind(seen.head.map(|head| i64::from(head.length)))
-                .bind(self.alive.owner.clone())
-                .bind(clock::now())
-                .fetch_one(&mut *tx)
-                .await?;
-            let checkpoint = rows::checkpoint(&row)?;
+            let query = bound::register!(REGISTER, new, &self.alive.owner).bind(Time(now()));
+            let checkpoint = rows::checkpoint(&query.fetch_one(&mut *tx).await?)?;
             tx.commit().await?;
             self.registered.insert(checkpoint.file);
             Ok(Some(checkpoint))
@@ -129,17 +105,8 @@ impl SqliteWriter {
             }
         }
         let claim = async {
-            let row = sqlx::query(CLAIM)
-                .bind(file.0)
-                .bind(seen.path.clone())
-                .bind(seen.key.map(|key| key.device as i64))
-                .bind(seen.key.map(|key| key.inode as i64))
-                .bind(seen.key.and_then(|key| key.birth_us).map(clock::text))
-                .bind(format.to_owned())
-                .bind(self.alive.owner.clone())
-                .fetch_one(&mut *tx)
-                .await?;
-            let checkpoint = rows::checkpoint(&row)?;
+            let query = bound::claim!(CLAIM, file, seen, format, &self.alive.owner);
+            let checkpoint = rows::checkpoint(&query.fetch_one(&mut *tx).await?)?;
             tx.commit().await?;
             Ok(Some(checkpoint))
         };
@@ -158,7 +125,7 @@ impl SqliteWriter {
             let done = sqlx::query("UPDATE log_file SET owner = ?3 WHERE id = ?1 AND epoch = ?2")
                 .bind(file.0)
                 .bind(epoch)
-                .bind(self.alive.owner.clone())
+                .bind(&self.alive.owner)
                 .execute(&mut *tx)
                 .await?;
             match (done.rows_affected(), &free) {
@@ -180,7 +147,7 @@ impl SqliteWriter {
     pub(in crate::store) async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
         sqlx::query("UPDATE log_file SET owner = NULL WHERE id = ?1 AND owner = ?2")
             .bind(file.0)
-            .bind(self.alive.owner.clone())
+            .bind(&self.alive.owner)
             .execute(&mut self.connection)
             .await
             .map_err(failed(&self.backend.name))?;
@@ -205,116 +172,24 @@ impl SqliteWriter {
         committed.await.map_err(failed(&self.backend.name))
     }
 
+    /// Returns how many files were closed: 0 if the epoch is another.
     pub(in crate::store) async fn close(
         &mut self,
         file: FileId,
         epoch: i64,
         lost_bytes: u64,
         reason: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<u64, StoreError> {
         let done = sqlx::query(CLOSE)
             .bind(file.0)
             .bind(epoch)
             .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
-            .bind(reason.to_owned())
-            .bind(clock::now())
+            .bind(reason)
+            .bind(Time(now()))
             .execute(&mut self.connection)
             .await
             .map_err(failed(&self.backend.name))?;
-        self.touched(file, done.rows_affected())
-    }
-
-    /// Checks that a statement with an epoch has found its file; else another process owns the file.
-    fn touched(&self, file: FileId, rows: u64) -> Result<(), StoreError> {
-        match rows {
-            1 => Ok(()),
-            _ => Err(StoreError::Conflict { store: self.backend.name.clone(), files: vec![file] }),
-        }
-    }
-
-    pub(in crate::store) async fn lose(
-        &mut self,
-        file: FileId,
-        epoch: i64,
-        lost_bytes: u64,
-    ) -> Result<(), StoreError> {
-        let done = sqlx::query(sql::LOSE)
-            .bind(file.0)
-            .bind(epoch)
-            .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
-            .execute(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
-        self.touched(file, done.rows_affected())
-    }
-
-    pub(in crate::store) async fn open_files(
-        &mut self,
-        host: &str,
-    ) -> Result<Vec<Checkpoint>, StoreError> {
-        let files = async {
-            let rows = sqlx::query(sql::OPEN_FILES)
-                .bind(host.to_owned())
-                .fetch_all(&mut self.connection)
-                .await?;
-            rows.iter().map(rows::checkpoint).collect::<Result<_, _>>()
-        };
-        files.await.map_err(failed(&self.backend.name))
-    }
-
-    pub(in crate::store) async fn moved(
-        &mut self,
-        file: FileId,
-        epoch: i64,
-        path: &str,
-    ) -> Result<(), StoreError> {
-        let done = sqlx::query(sql::MOVED)
-            .bind(file.0)
-            .bind(epoch)
-            .bind(path.to_owned())
-            .execute(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
-        self.touched(file, done.rows_affected())
-    }
-
-    pub(in crate::store) async fn line_at(
-        &mut self,
-        file: FileId,
-        offset: u64,
-    ) -> Result<Option<StoredLine>, StoreError> {
-        let line = async {
-            let row = sqlx::query(IN_SQLITE.row_at.as_str())
-                .bind(file.row_id(offset))
-                .bind(file.0)
-                .fetch_optional(&mut self.connection)
-                .await?;
-            if let Some(row) = row {
-                return StoredRow::read(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
-            }
-            let request = sqlx::query(IN_SQLITE.request_at.as_str())
-                .bind(file.row_id(offset))
-                .bind(file.0)
-                .fetch_optional(&mut self.connection)
-                .await?;
-            if let Some(row) = request {
-                let request = StoredRequest::read(&row)?;
-                return Ok(Some(StoredLine::Request(Box::new(request))));
-            }
-            let reject = sqlx::query(IN_SQLITE.reject_at.as_str())
-                .bind(file.0)
-                .bind(offset as i64)
-                .fetch_optional(&mut self.connection)
-                .await?;
-            let reject = reject.as_ref().map(RejectedLine::read).transpose()?;
-            Ok(reject.map(Into::into))
-        };
-        line.await.map_err(failed(&self.backend.name))
-    }
-
-    /// Checks the schema: a silent writer keeps its files here, but the tables may be of a newer schema.
-    pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        self.backend.look_at_schema(&mut self.connection).await
+        Ok(done.rows_affected())
     }
 }
 
@@ -339,19 +214,4 @@ async fn free(
         _ => false,
     };
     Ok(if taken { Free::No } else { Free::Yes })
-}
-
-async fn candidates(
-    connection: &mut SqliteConnection,
-    seen: &Sighting,
-) -> Result<Vec<Checkpoint>, sqlx::Error> {
-    let rows = sqlx::query(sql::CANDIDATES)
-        .bind(seen.host.clone())
-        .bind(seen.key.map(|key| key.device as i64))
-        .bind(seen.key.map(|key| key.inode as i64))
-        .bind(seen.head.map(|head| head.print.0.to_vec()))
-        .bind(seen.head.map(|head| i64::from(head.length)))
-        .fetch_all(connection)
-        .await?;
-    rows.iter().map(rows::checkpoint).collect()
 }

@@ -1,0 +1,81 @@
+//! Statements of [`super::sql`] with their values, for both databases: the macros are typed by the
+//! connection that runs the query. A backend whose statement has one more parameter adds its value.
+
+/// [`CANDIDATES`](super::sql::CANDIDATES) with its values.
+macro_rules! candidates {
+    ($seen:expr) => {
+        sqlx::query($crate::store::sql::CANDIDATES)
+            .bind(&$seen.host)
+            .bind($seen.key.map(|key| key.device as i64))
+            .bind($seen.key.map(|key| key.inode as i64))
+            .bind($seen.head.map(|head| head.print.0.to_vec()))
+            .bind($seen.head.map(|head| head.length as i32))
+    };
+}
+
+/// The values of [`register`](super::sql::register).
+macro_rules! register {
+    ($sql:expr, $new:expr, $owner:expr) => {
+        sqlx::query($sql)
+            .bind(&$new.sighting.host)
+            .bind(&$new.sighting.path)
+            .bind($new.sighting.key.map(|key| key.device as i64))
+            .bind($new.sighting.key.map(|key| key.inode as i64))
+            .bind($new.sighting.key.and_then(|key| key.birth_us).map($crate::store::time::Time))
+            .bind(&$new.format)
+            .bind($new.time_estimated)
+            .bind($new.sighting.head.map(|head| head.print.0.to_vec()))
+            .bind($new.sighting.head.map(|head| head.length as i32))
+            .bind($owner)
+    };
+}
+
+/// The values of [`claim`](super::sql::claim).
+macro_rules! claim {
+    ($sql:expr, $file:expr, $seen:expr, $format:expr, $owner:expr) => {
+        sqlx::query($sql)
+            .bind($file.0)
+            .bind(&$seen.path)
+            .bind($seen.key.map(|key| key.device as i64))
+            .bind($seen.key.map(|key| key.inode as i64))
+            .bind($seen.key.and_then(|key| key.birth_us).map($crate::store::time::Time))
+            .bind($format)
+            .bind($owner)
+    };
+}
+
+/// The values of [`move_one`](super::sql::move_one).
+macro_rules! move_one {
+    ($sql:expr, $span:expr) => {
+        sqlx::query($sql)
+            .bind($span.file.0)
+            .bind($span.epoch)
+            .bind($span.from as i64)
+            .bind($span.to.offset as i64)
+            .bind($span.size as i64)
+            .bind($span.lines as i64)
+            .bind($span.rows as i64)
+            .bind($span.rejected as i64)
+            .bind($span.excluded as i64)
+            .bind($span.head.map(|head| head.length as i32))
+            .bind($span.head.map(|head| head.print.0.to_vec()))
+            .bind($span.to.tail_fingerprint.map(|tail| tail.length as i32))
+            .bind($span.to.tail_fingerprint.map(|tail| tail.print.0.to_vec()))
+            .bind($span.to.digest.map(|digest| digest.sum.to_vec()))
+            .bind($span.to.digest.map(|digest| digest.state.to_vec()))
+    };
+}
+
+/// The values of [`count_reparsed`](super::sql::count_reparsed).
+macro_rules! count_reparsed {
+    ($sql:expr, $lines:expr) => {
+        sqlx::query($sql)
+            .bind($lines.file.0)
+            .bind($lines.taken.len() as i64)
+            .bind($lines.rows.rows() as i64)
+            .bind($lines.excluded as i64)
+            .bind(&$lines.format)
+    };
+}
+
+pub(super) use {candidates, claim, count_reparsed, move_one, register};
