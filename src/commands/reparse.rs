@@ -12,8 +12,8 @@ use anyhow::Context;
 use serde::Serialize;
 
 use crate::format::Parsed;
-use crate::model::{FileId, RejectCode, Reparsed};
-use crate::store::{RejectKey, StoreError, StoredReject, Writer};
+use crate::model::{FileId, RejectCode, RejectedLine, Reparsed};
+use crate::store::{RejectKey, StoreError, Writer};
 
 use crate::config::Config;
 use crate::identity::detect::Formats;
@@ -64,8 +64,8 @@ pub async fn reparse(config: &Config, dry_run: bool) -> anyhow::Result<ReparseSu
         anyhow::ensure!(!shutdown.is_requested(), "interrupted; the same command goes on");
         let page = reparse.writer().await?.rejects_after(after, PAGE, PAGE_BYTES).await?;
         let Some(last) = page.last() else { return Ok(reparse.summary) };
-        after = last.key;
-        for lines in page.chunk_by(|one, next| one.key.file == next.key.file) {
+        after = last.into();
+        for lines in page.chunk_by(|one, next| one.log_file == next.log_file) {
             reparse.lines_of_a_file(lines).await?;
         }
     }
@@ -83,16 +83,16 @@ impl Reparse {
         self.committer.available_writer().await
     }
 
-    async fn lines_of_a_file(&mut self, lines: &[StoredReject]) -> anyhow::Result<()> {
+    async fn lines_of_a_file(&mut self, lines: &[RejectedLine]) -> anyhow::Result<()> {
         self.summary.lines += lines.len() as u64;
         let Some(first) = lines.first() else { return Ok(()) };
-        let Some(format) = self.format_of(first.key.file).await? else {
+        let Some(format) = self.format_of(first.log_file).await? else {
             for _ in lines {
                 self.stays("the format of its file cannot be read");
             }
             return Ok(());
         };
-        let lines: Vec<&StoredReject> =
+        let lines: Vec<&RejectedLine> =
             lines.iter().filter(|line| self.may_be_read(line, &format)).collect();
         if lines.is_empty() || self.changed_sides(&lines, &format).await? {
             return Ok(());
@@ -110,7 +110,7 @@ impl Reparse {
     }
 
     /// Returns whether the format reads the line, and counts a line that stays rejected.
-    fn may_be_read(&mut self, line: &StoredReject, format: &Format) -> bool {
+    fn may_be_read(&mut self, line: &RejectedLine, format: &Format) -> bool {
         // Of these, the reject does not hold the line, or holds a part of another line's record.
         if let Some(code @ (RejectCode::TooLong | RejectCode::Continues)) = line.code {
             self.stays(code.words());
@@ -134,13 +134,13 @@ impl Reparse {
     /// Makes rows of lines that can be read. Returns `false` if none of several lines became a row.
     async fn changed_sides(
         &mut self,
-        lines: &[&StoredReject],
+        lines: &[&RejectedLine],
         format: &Format,
     ) -> anyhow::Result<bool> {
         let Some(first) = lines.first() else { return Ok(true) };
-        let mut reparsed = Reparsed::of(first.key.file, format.format.clone());
+        let mut reparsed = Reparsed::of(first.log_file, format.format.clone());
         for line in lines {
-            let RejectKey { file, offset, rejected_at } = line.key;
+            let RejectedLine { log_file: file, log_offset: offset, rejected_at, .. } = **line;
             let Ok(opened) = format.open(&line.raw) else { continue };
             match format.parser.parse(&opened.payload) {
                 Parsed::Record(record) => {

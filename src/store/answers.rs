@@ -97,24 +97,9 @@ impl RejectKey {
     pub const FIRST: RejectKey = RejectKey { file: FileId(0), offset: 0, rejected_at: 0 };
 }
 
-/// A row of `rejected_line`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoredReject {
-    /// Which.
-    pub key: RejectKey,
-    /// The code of the reason; `None` if a newer version wrote it.
-    pub code: Option<RejectCode>,
-    /// Why the line became no row, in words.
-    pub reason: String,
-    /// The line's exact bytes, or the first of them if it was too long.
-    pub raw: Vec<u8>,
-}
-
-impl From<RejectedLine> for StoredReject {
-    fn from(row: RejectedLine) -> Self {
-        let RejectedLine { log_offset, rejected_at, log_file, code, reason, raw } = row;
-        let key = RejectKey { file: log_file, offset: log_offset, rejected_at };
-        Self { key, code, reason, raw }
+impl From<&RejectedLine> for RejectKey {
+    fn from(row: &RejectedLine) -> Self {
+        Self { file: row.log_file, offset: row.log_offset, rejected_at: row.rejected_at }
     }
 }
 

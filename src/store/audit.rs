@@ -2,7 +2,7 @@
 
 use sqlx::{Connection, Row};
 
-use super::answers::{FileReport, RejectKey, StoredLine, StoredReject};
+use super::answers::{FileReport, RejectKey, StoredLine};
 use super::error::StoreError;
 use super::time::Time;
 use super::{Writer, on_connection, rows, sql};
@@ -129,7 +129,7 @@ impl Writer {
         after: RejectKey,
         limit: u32,
         weight: u64,
-    ) -> Result<Vec<StoredReject>, StoreError> {
+    ) -> Result<Vec<RejectedLine>, StoreError> {
         on_connection!(&mut self.backend, connection => {
             let rows = sqlx::query(sql::REJECTS_AFTER)
                 .bind(after.file.0)
@@ -139,7 +139,7 @@ impl Writer {
                 .bind(weight as i64)
                 .fetch_all(connection)
                 .await?;
-            rows.iter().map(rows::reject).collect::<Result<Vec<_>, _>>()
+            rows.iter().map(RejectedLine::read).collect::<Result<Vec<_>, _>>()
         })
     }
 }

@@ -43,9 +43,7 @@ mod writer;
 use std::sync::Arc;
 
 pub use crate::model::{StoredRequest, StoredRow};
-pub use answers::{
-    Committed, FileReport, PastDay, RejectKey, StoredLine, StoredReject, SweepReport, Table,
-};
+pub use answers::{Committed, FileReport, PastDay, RejectKey, StoredLine, SweepReport, Table};
 pub use error::{Cause, StoreError, chain};
 pub use export::{Exported, write_csv, write_json_lines};
 pub use location::{Location, LocationError, Server};

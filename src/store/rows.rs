@@ -7,7 +7,7 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
-use super::answers::{Committed, FileReport, StoredLine, StoredReject, SweepReport};
+use super::answers::{Committed, FileReport, StoredLine, SweepReport};
 use super::sqlite::{self, clock};
 use crate::model::columns::Source;
 use crate::model::{
@@ -16,79 +16,55 @@ use crate::model::{
 };
 
 /// A row of any table, whose columns are read by name. Integers may be 32 or 64 bits wide.
-pub(super) trait Columns: Source<Error = sqlx::Error> {
-    fn flag(&self, column: &str) -> Result<bool, sqlx::Error>;
-    /// Reads a JSON array of texts.
-    fn list(&self, column: &str) -> Result<Vec<String>, sqlx::Error>;
+pub(super) trait Columns: Source<Error = sqlx::Error> {}
+impl<T: Source<Error = sqlx::Error>> Columns for T {}
+
+/// What the rows of both databases read in the same way.
+macro_rules! read_alike {
+    () => {
+        type Error = sqlx::Error;
+
+        fn unreadable(&self, column: &str) -> sqlx::Error {
+            unreadable(column)
+        }
+
+        fn real(&self, column: &str) -> Result<Option<f64>, sqlx::Error> {
+            self.try_get(column)
+        }
+
+        fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
+            self.try_get(column)
+        }
+
+        fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
+            self.try_get(column)
+        }
+    };
 }
 
 impl Source for PgRow {
-    type Error = sqlx::Error;
+    read_alike!();
 
-    fn unreadable(&self, column: &str) -> sqlx::Error {
-        unreadable(column)
-    }
     fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
         self.try_get_unchecked(column)
     }
-    fn real(&self, column: &str) -> Result<Option<f64>, sqlx::Error> {
-        self.try_get(column)
-    }
+
     fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error> {
         let time: Option<DateTime<Utc>> = self.try_get(column)?;
         Ok(time.map(|time| time.timestamp_micros()))
     }
-    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
-        self.try_get(column)
-    }
-    fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
-        self.try_get(column)
-    }
-}
-
-impl Columns for PgRow {
-    fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
-        self.try_get(column)
-    }
-    fn list(&self, column: &str) -> Result<Vec<String>, sqlx::Error> {
-        // `jsonb` on the wire is a version byte and the text.
-        let bytes: &[u8] = self.try_get_raw(column)?.as_bytes().map_err(sqlx::Error::Decode)?;
-        let text = bytes.strip_prefix(&[1]).unwrap_or(bytes);
-        serde_json::from_slice(text).map_err(|_| unreadable(column))
-    }
 }
 
 impl Source for SqliteRow {
-    type Error = sqlx::Error;
+    read_alike!();
 
-    fn unreadable(&self, column: &str) -> sqlx::Error {
-        unreadable(column)
-    }
     fn int(&self, column: &str) -> Result<Option<i64>, sqlx::Error> {
         self.try_get(column)
     }
-    fn real(&self, column: &str) -> Result<Option<f64>, sqlx::Error> {
-        self.try_get(column)
-    }
+
     fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error> {
         let text: Option<&str> = self.try_get(column)?;
         text.map(|text| clock::read(text).ok_or_else(|| unreadable(column))).transpose()
-    }
-    fn text(&self, column: &str) -> Result<Option<String>, sqlx::Error> {
-        self.try_get(column)
-    }
-    fn bytes(&self, column: &str) -> Result<Option<Vec<u8>>, sqlx::Error> {
-        self.try_get(column)
-    }
-}
-
-impl Columns for SqliteRow {
-    fn flag(&self, column: &str) -> Result<bool, sqlx::Error> {
-        self.try_get(column)
-    }
-    fn list(&self, column: &str) -> Result<Vec<String>, sqlx::Error> {
-        let text: &str = self.try_get(column)?;
-        serde_json::from_str(text).map_err(|_| unreadable(column))
     }
 }
 
@@ -140,6 +116,12 @@ pub(super) fn file(row: &impl Columns, column: &str) -> Result<FileId, sqlx::Err
     Ok(FileId(i32::try_from(id).map_err(|_| unreadable(column))?))
 }
 
+/// Reads a JSON array of texts.
+fn list(row: &impl Columns, column: &str) -> Result<Vec<String>, sqlx::Error> {
+    let list = there(column, row.text(column)?)?;
+    serde_json::from_str(&list).map_err(|_| unreadable(column))
+}
+
 fn count(row: &impl Columns, column: &str) -> Result<u64, sqlx::Error> {
     u64::try_from(there(column, row.int(column)?)?).map_err(|_| unreadable(column))
 }
@@ -177,13 +159,13 @@ pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
         checkpoint: checkpoint(row)?,
         host: there("host", row.text("host")?)?,
         owner: row.text("owner")?.map(|owner| sqlite::owner(&owner).to_owned()),
-        time_estimated: row.flag("time_estimated")?,
+        time_estimated: row.int("time_estimated")? == Some(1),
         lines: count(row, "lines")?,
         rows: count(row, "stored_rows")?,
         rejected: count(row, "rejected")?,
         excluded: count(row, "excluded")?,
         reparsed: count(row, "reparsed")?,
-        other_formats: row.list("other_formats")?,
+        other_formats: list(row, "other_formats")?,
         lost_bytes: count(row, "lost_bytes")?,
         first_seen_at: there("first_seen_at", row.time("first_seen_at")?)?,
         committed_at: row.time("committed_at")?,
@@ -237,8 +219,4 @@ pub(super) fn lines<R: Columns>(
     }
     lines.sort_by_key(|(offset, _)| *offset);
     Ok(lines)
-}
-
-pub(super) fn reject(row: &impl Columns) -> Result<StoredReject, sqlx::Error> {
-    RejectedLine::read(row).map(Into::into)
 }

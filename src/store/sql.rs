@@ -21,8 +21,9 @@ macro_rules! report_columns {
     () => {
         concat!(
             $crate::store::sql::checkpoint_columns!(),
-            ", host, owner, time_estimated, lines, stored_rows, rejected, excluded, reparsed, \
-             other_formats, first_seen_at, committed_at, closed_reason"
+            ", host, owner, CAST(time_estimated AS integer) AS time_estimated, lines, stored_rows, \
+             rejected, excluded, reparsed, CAST(other_formats AS text) AS other_formats, \
+             first_seen_at, committed_at, closed_reason"
         )
     };
 }

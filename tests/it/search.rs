@@ -144,7 +144,10 @@ async fn each_filter_finds_what_it_says(place: Place) {
         vec![("text", "orders"), ("code", "200"), ("from", "2d")],
     ] {
         let filter = filter(&pairs);
-        let page = reader.log_page(&filter, Direction::Older(None), 1000, PATIENCE).await.unwrap();
+        let page = reader
+            .page::<StoredRow>(&filter, Direction::Older(None), 1000, PATIENCE)
+            .await
+            .unwrap();
         let mut found: Vec<_> = page.rows.iter().map(|it| (it.row.timestamp, it.id)).collect();
         assert!(found.is_sorted_by(|one, two| one > two), "{pairs:?} are not newest first");
         let mut wanted: Vec<Micros> = rows
@@ -161,7 +164,10 @@ async fn each_filter_finds_what_it_says(place: Place) {
     let network = filter(&[("address", "2001:db8::/32")]);
     if place.is_postgres() {
         reader.check(&network).unwrap();
-        let page = reader.log_page(&network, Direction::Older(None), 1000, PATIENCE).await.unwrap();
+        let page = reader
+            .page::<StoredRow>(&network, Direction::Older(None), 1000, PATIENCE)
+            .await
+            .unwrap();
         assert!(!page.rows.is_empty());
     } else {
         let error = reader.check(&network).unwrap_err().to_string();
@@ -177,7 +183,7 @@ fn cursor(found: &FoundRow<StoredRow>) -> Cursor {
 async fn walk(reader: &Reader, filter: &Filter, mut next: Direction) -> Vec<i64> {
     let mut ids = Vec::new();
     loop {
-        let page = reader.log_page(filter, next, 7, PATIENCE).await.unwrap();
+        let page = reader.page::<StoredRow>(filter, next, 7, PATIENCE).await.unwrap();
         let (Some(first), Some(last)) = (page.rows.first(), page.rows.last()) else { break };
         match next {
             Direction::Older(_) => next = Direction::Older(Some(cursor(last))),
@@ -209,9 +215,9 @@ async fn pages_hold_each_row_once_in_both_directions(place: Place) {
     older.sort_unstable();
     older.dedup();
     assert_eq!(older.len(), wanted);
-    let one = reader.log_row(older[0]).await.unwrap().unwrap();
+    let one = reader.row::<StoredRow>(older[0]).await.unwrap().unwrap();
     assert_eq!((one.id, one.row.code.is_some()), (older[0], true));
-    assert_eq!(reader.log_row(1).await.unwrap(), None);
+    assert_eq!(reader.row::<StoredRow>(1).await.unwrap(), None);
 }
 
 async fn a_page_ends_when_its_time_is_over_and_goes_on_from_there(place: Place) {
@@ -221,7 +227,7 @@ async fn a_page_ends_when_its_time_is_over_and_goes_on_from_there(place: Place) 
     let wanted = rows.iter().filter(|row| fits(&filter, row)).count();
     let (mut found, mut next, mut stops) = (0, Direction::Older(None), 0);
     loop {
-        let page = reader.log_page(&filter, next, 1000, Duration::ZERO).await.unwrap();
+        let page = reader.page::<StoredRow>(&filter, next, 1000, Duration::ZERO).await.unwrap();
         found += page.rows.len();
         let Some(edge) = page.searched_to else { break };
         stops += 1;

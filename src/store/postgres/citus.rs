@@ -129,11 +129,7 @@ impl Postgres {
         let mut done = Vec::new();
         let distribute = async {
             for number in [lock::SWEEP, lock::INDEX, lock::DAYS, lock::REGISTER] {
-                sqlx::query("SELECT pg_advisory_lock($1, $2)") // they end with the session
-                    .bind(lock::NAMESPACE)
-                    .bind(number)
-                    .execute(&mut connection)
-                    .await?;
+                lock::wait(&mut connection, number).await?;
             }
             sqlx::raw_sql(PATIENT).execute(&mut connection).await?;
             sqlx::raw_sql(PLAIN_SEQUENCE).execute(&mut connection).await?;

@@ -120,11 +120,7 @@ pub(super) async fn under_lock<T>(
     connection: &mut PgConnection,
     step: impl AsyncFnOnce(&mut PgConnection) -> Result<T, sqlx::Error>,
 ) -> Result<T, sqlx::Error> {
-    sqlx::query("SELECT pg_advisory_lock($1, $2)")
-        .bind(lock::NAMESPACE)
-        .bind(lock::DAYS)
-        .execute(&mut *connection)
-        .await?;
+    lock::wait(connection, lock::DAYS).await?;
     let result = step(connection).await;
     let unlocked = sqlx::query("SELECT pg_advisory_unlock($1, $2)")
         .bind(lock::NAMESPACE)

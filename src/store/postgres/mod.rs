@@ -72,6 +72,8 @@ const LOOK: &str = "
 
 /// Advisory locks have two numbers; the first one is a namespace.
 mod lock {
+    use sqlx::PgConnection;
+
     /// The namespace of the numbers below.
     pub(super) const NAMESPACE: i32 = 0x6c69_6430;
     /// The namespace of locks of files; the number is the id of the file.
@@ -87,6 +89,15 @@ mod lock {
     pub(super) const INDEX: i32 = 4;
     /// Held while the schema is upgraded.
     pub(super) const MIGRATE: i32 = 5;
+
+    /// Waits for the lock with this number; it ends with the session at the latest.
+    pub(super) async fn wait(
+        connection: &mut PgConnection,
+        number: i32,
+    ) -> Result<(), sqlx::Error> {
+        let lock = sqlx::query("SELECT pg_advisory_lock($1, $2)").bind(NAMESPACE).bind(number);
+        lock.execute(connection).await.map(|_| ())
+    }
 }
 
 /// A server and what is known of it.
@@ -262,12 +273,7 @@ impl Postgres {
         if older == OlderSchema::Refuse && schema.found.is_some() {
             return schema.current(&self.name);
         }
-        sqlx::query("SELECT pg_advisory_lock($1, $2)") // ends with the session, which is over soon
-            .bind(lock::NAMESPACE)
-            .bind(lock::MIGRATE)
-            .execute(&mut *connection)
-            .await
-            .map_err(failed(&self.name))?;
+        lock::wait(connection, lock::MIGRATE).await.map_err(failed(&self.name))?;
         let schema = self.found(&mut *connection).await?;
         schema.not_newer(&self.name)?;
         if schema.is_current() {

@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use sqlx::postgres::PgArguments;
+use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Postgres, lock};
@@ -157,16 +159,8 @@ impl PgWriter {
         &mut self,
         files: &[FileId],
     ) -> Result<Vec<Committed>, StoreError> {
-        let ids: Vec<i32> = files.iter().map(|file| file.0).collect();
-        let rows = sqlx::query("SELECT id, committed, epoch FROM log_file WHERE id = ANY($1)")
-            .bind(ids)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
-        rows.iter()
-            .map(rows::committed)
-            .collect::<Result<_, _>>()
-            .map_err(failed(&self.backend.name))
+        let query = sqlx::query("SELECT id, committed, epoch FROM log_file WHERE id = ANY($1)");
+        self.offsets(query.bind(ids(files))).await
     }
 
     /// Waits for the lock of each row, which is free when the transaction that moves the offset has ended.
@@ -178,28 +172,28 @@ impl PgWriter {
         // Citus locks rows only in statements that name one file.
         let at_once = if self.backend.is_distributed() { 1 } else { files.len().max(1) };
         for some in files.chunks(at_once) {
-            settled.extend(self.settled_of(some).await?);
+            let query = match some {
+                [file] => sqlx::query(
+                    "SELECT id, committed, epoch FROM log_file WHERE id = $1 FOR UPDATE",
+                )
+                .bind(file.0),
+                _ => sqlx::query(
+                    "SELECT id, committed, epoch FROM log_file WHERE id = ANY($1) \
+                     ORDER BY id FOR UPDATE",
+                )
+                .bind(ids(some)),
+            };
+            settled.extend(self.offsets(query).await?);
         }
         Ok(settled)
     }
 
-    async fn settled_of(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
-        let (one, ids): (_, Vec<i32>) = (
-            "SELECT id, committed, epoch FROM log_file WHERE id = $1 FOR UPDATE",
-            files.iter().map(|file| file.0).collect(),
-        );
-        let asked = match files {
-            [file] => sqlx::query(one).bind(file.0),
-            _ => sqlx::query(
-                "SELECT id, committed, epoch FROM log_file WHERE id = ANY($1) ORDER BY id FOR UPDATE",
-            )
-            .bind(ids),
-        };
-        let rows =
-            asked.fetch_all(&mut self.connection).await.map_err(failed(&self.backend.name))?;
-        rows.iter()
-            .map(rows::committed)
-            .collect::<Result<_, _>>()
+    async fn offsets(
+        &mut self,
+        query: Query<'_, sqlx::Postgres, PgArguments>,
+    ) -> Result<Vec<Committed>, StoreError> {
+        let rows = query.fetch_all(&mut self.connection).await;
+        rows.and_then(|rows| rows.iter().map(rows::committed).collect())
             .map_err(failed(&self.backend.name))
     }
 
@@ -250,4 +244,8 @@ impl PgWriter {
             .map_err(failed(&self.backend.name))?;
         Ok(())
     }
+}
+
+fn ids(files: &[FileId]) -> Vec<i32> {
+    files.iter().map(|file| file.0).collect()
 }

@@ -2,8 +2,8 @@
 
 use super::Reader;
 use super::statement::Statement;
-use crate::model::FileId;
-use crate::store::answers::{FileReport, RejectKey, StoredReject};
+use crate::model::{FileId, RejectedLine, Row};
+use crate::store::answers::{FileReport, RejectKey};
 use crate::store::error::StoreError;
 use crate::store::rows::{self, Columns};
 use crate::store::sql::report_columns;
@@ -21,7 +21,7 @@ pub struct FileList {
 #[derive(Clone, Debug)]
 pub struct RejectList {
     /// The rejects, up to the limit, each with its file's path.
-    pub rejects: Vec<(StoredReject, String)>,
+    pub rejects: Vec<(RejectedLine, String)>,
     /// Whether there are older rejects.
     pub more: bool,
 }
@@ -97,6 +97,6 @@ fn number(row: &impl Columns) -> Result<u64, sqlx::Error> {
     Ok(row.int("n")?.unwrap_or_default() as u64)
 }
 
-fn reject(row: &impl Columns) -> Result<(StoredReject, String), sqlx::Error> {
-    Ok((rows::reject(row)?, row.text("path")?.unwrap_or_default()))
+fn reject(row: &impl Columns) -> Result<(RejectedLine, String), sqlx::Error> {
+    Ok((RejectedLine::read(row)?, row.text("path")?.unwrap_or_default()))
 }

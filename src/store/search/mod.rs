@@ -18,12 +18,11 @@ mod statement;
 
 use std::time::Duration;
 
-use sqlx::postgres::PgPoolOptions;
-use sqlx::sqlite::SqlitePoolOptions;
+use sqlx::pool::PoolOptions;
 use sqlx::{PgPool, SqlitePool};
 
 use super::answers::Table;
-use super::error::StoreError;
+use super::error::{Explanation, Kind, StoreError, from_sqlx};
 use super::{Backend, Store};
 
 pub use counts::{By, Overview, Point, Top, TopItem};
@@ -42,55 +41,45 @@ const MMAP_SIZE: &str = "268435456";
 /// Runs searches. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    pool: Pool,
+    pool: Backend<PgPool, SqlitePool>,
     /// The store's name, for messages.
     name: String,
-}
-
-#[derive(Clone, Debug)]
-enum Pool {
-    Postgres(PgPool),
-    Sqlite(SqlitePool),
 }
 
 impl Store {
     /// Returns the read side. It connects at the first search.
     pub fn reader(&self) -> Reader {
         let pool = match &self.backend {
-            Backend::Postgres(backend) => Pool::Postgres(
-                backend.pool(
-                    PgPoolOptions::new()
-                        .max_connections(MAX_CONNECTIONS)
-                        .acquire_timeout(ACQUIRE_TIMEOUT)
-                        .idle_timeout(IDLE_TIMEOUT),
-                ),
-            ),
-            Backend::Sqlite(backend) => Pool::Sqlite(
-                SqlitePoolOptions::new()
-                    .max_connections(MAX_CONNECTIONS)
-                    .acquire_timeout(ACQUIRE_TIMEOUT)
-                    .idle_timeout(IDLE_TIMEOUT)
-                    .connect_lazy_with(backend.options_to_read(MMAP_SIZE)),
-            ),
+            Backend::Postgres(it) => Backend::Postgres(it.pool(pool_options())),
+            Backend::Sqlite(it) => {
+                let options = it.options_to_read(MMAP_SIZE);
+                Backend::Sqlite(pool_options().connect_lazy_with(options))
+            }
         };
         Reader { pool, name: self.location.to_string() }
     }
 }
 
+fn pool_options<DB: sqlx::Database>() -> PoolOptions<DB> {
+    PoolOptions::new()
+        .max_connections(MAX_CONNECTIONS)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .idle_timeout(IDLE_TIMEOUT)
+}
+
 impl Reader {
     /// Returns whether the database is PostgreSQL; otherwise it is SQLite.
     pub fn is_postgres(&self) -> bool {
-        matches!(self.pool, Pool::Postgres(_))
+        matches!(self.pool, Backend::Postgres(_))
     }
 
     fn failed(&self, error: sqlx::Error) -> StoreError {
         match error {
             sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
                 let why = "no connection was free or could be opened in time";
-                super::error::Kind::Unavailable
-                    .error(&self.name, super::error::Explanation(why.into()))
+                Kind::Unavailable.error(&self.name, Explanation(why.into()))
             }
-            error => super::error::from_sqlx(&self.name, error),
+            error => from_sqlx(&self.name, error),
         }
     }
 }

@@ -63,61 +63,31 @@ pub struct RowPage<T> {
     pub searched_to: Option<Micros>,
 }
 
+#[expect(private_bounds, reason = "only the two tables have rows to search")]
 impl Reader {
-    /// Searches `gunicorn_log` for up to `limit` rows, for about the time `budget`.
+    /// Searches a table for up to `limit` rows, for about the time `budget`. The rows are without
+    /// the columns whose values may be large.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn log_page(
+    pub async fn page<T: SearchedRow>(
         &self,
         filter: &Filter,
         direction: Direction,
         limit: usize,
         budget: Duration,
-    ) -> Result<RowPage<StoredRow>, StoreError> {
+    ) -> Result<RowPage<T>, StoreError> {
         let end = Instant::now() + budget;
         Search { reader: self, filter, limit, end, selected: Selected::List }.page(direction).await
     }
 
-    /// Searches `request_log` in the same way. The rows are without headers, bodies and extra data.
+    /// Returns the row with an id, with all columns.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
-    pub async fn request_page(
-        &self,
-        filter: &Filter,
-        direction: Direction,
-        limit: usize,
-        budget: Duration,
-    ) -> Result<RowPage<StoredRequest>, StoreError> {
-        let end = Instant::now() + budget;
-        Search { reader: self, filter, limit, end, selected: Selected::List }.page(direction).await
-    }
-
-    /// Returns the row of `gunicorn_log` with an id.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub async fn log_row(&self, id: i64) -> Result<Option<FoundRow<StoredRow>>, StoreError> {
-        self.row(id).await
-    }
-
-    /// Returns the row of `request_log` with an id.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError`].
-    pub async fn request_row(
-        &self,
-        id: i64,
-    ) -> Result<Option<FoundRow<StoredRequest>>, StoreError> {
-        self.row(id).await
-    }
-
-    async fn row<T: SearchedRow>(&self, id: i64) -> Result<Option<FoundRow<T>>, StoreError> {
+    pub async fn row<T: SearchedRow>(&self, id: i64) -> Result<Option<FoundRow<T>>, StoreError> {
         let mut statement = select::<T>(self, Selected::All);
         statement.sql(" WHERE id = ").int(id);
         Ok(statement.rows(self, found, found).await?.into_iter().next())

@@ -4,8 +4,9 @@ use sqlx::AssertSqlSafe;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
-use super::{Pool, Reader};
+use super::Reader;
 use crate::model::Micros;
+use crate::store::Backend;
 use crate::store::error::StoreError;
 use crate::store::time::Time;
 
@@ -60,7 +61,7 @@ impl Statement {
     ) -> Result<Vec<T>, StoreError> {
         // Not kept as a prepared statement: the plan must fit the values, above all the time range.
         let rows = match &reader.pool {
-            Pool::Postgres(pool) => {
+            Backend::Postgres(pool) => {
                 let mut query = sqlx::query(AssertSqlSafe(self.sql)).persistent(false);
                 for value in self.values {
                     query = match value {
@@ -72,7 +73,7 @@ impl Statement {
                 let rows = query.fetch_all(pool).await;
                 rows.and_then(|rows| rows.iter().map(of_postgres).collect())
             }
-            Pool::Sqlite(pool) => {
+            Backend::Sqlite(pool) => {
                 let mut query = sqlx::query(AssertSqlSafe(self.sql)).persistent(false);
                 for value in self.values {
                     query = match value {

@@ -79,7 +79,8 @@ impl Sqlite {
         let this = Sqlite { path: path.to_owned(), name, locks };
         let _migrating =
             this.locks.wait("open", BUSY).await.map_err(|it| from_io(&this.name, it))?;
-        let mut connection = this.connect_with(this.options()).await?;
+        let connected = SqliteConnection::connect_with(&this.options()).await;
+        let mut connection = connected.map_err(failed(&this.name))?;
         let migrated = this.migrate(&mut connection, older).await;
         // The work is done; an error while the connection is closed changes nothing.
         let _ = connection.close().await;
@@ -101,17 +102,12 @@ impl Sqlite {
     }
 
     pub(super) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
-        let mut connection = self.connect_with(self.options()).await?;
-        self.look_at_schema(&mut connection).await?;
-        Ok(connection)
+        self.connect_with(self.options()).await
     }
 
     /// Makes a connection that stores rows.
     async fn connect_to_write(&self) -> Result<SqliteConnection, StoreError> {
-        let options = self.options().pragma("cache_size", WRITER_CACHE);
-        let mut connection = self.connect_with(options).await?;
-        self.look_at_schema(&mut connection).await?;
-        Ok(connection)
+        self.connect_with(self.options().pragma("cache_size", WRITER_CACHE)).await
     }
 
     /// Refuses tables of any other schema: a newer daemon may have upgraded them meanwhile.
@@ -127,7 +123,10 @@ impl Sqlite {
         &self,
         options: SqliteConnectOptions,
     ) -> Result<SqliteConnection, StoreError> {
-        SqliteConnection::connect_with(&options).await.map_err(failed(&self.name))
+        let connected = SqliteConnection::connect_with(&options).await;
+        let mut connection = connected.map_err(failed(&self.name))?;
+        self.look_at_schema(&mut connection).await?;
+        Ok(connection)
     }
 
     fn options(&self) -> SqliteConnectOptions {

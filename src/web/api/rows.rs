@@ -22,7 +22,8 @@ const OWN: [&str; 3] = ["limit", "before", "after"];
 pub(super) async fn log(State(state): State<PageState>, query: QueryString) -> ApiResult {
     let (reader, direction) = (&state.reader, query.direction()?);
     let filter = query.filter(reader, &OWN)?;
-    let page = reader.log_page(&filter, direction, query.limit(100, 1000)?, BUDGET).await?;
+    let page =
+        reader.page::<StoredRow>(&filter, direction, query.limit(100, 1000)?, BUDGET).await?;
     json_answer(paged(&page, direction, log_item, |row| row.timestamp))
 }
 
@@ -30,7 +31,8 @@ pub(super) async fn log(State(state): State<PageState>, query: QueryString) -> A
 pub(super) async fn requests(State(state): State<PageState>, query: QueryString) -> ApiResult {
     let (reader, direction) = (&state.reader, query.direction()?);
     let filter = query.filter(reader, &OWN)?;
-    let page = reader.request_page(&filter, direction, query.limit(100, 1000)?, BUDGET).await?;
+    let page =
+        reader.page::<StoredRequest>(&filter, direction, query.limit(100, 1000)?, BUDGET).await?;
     json_answer(paged(&page, direction, request_item, |row| row.line.timestamp))
 }
 
@@ -97,7 +99,7 @@ fn paged<T>(
 
 /// Answers `/api/log/ID`: all columns of one row of `gunicorn_log`.
 pub(super) async fn log_row(State(state): State<PageState>, Path(id): Path<String>) -> ApiResult {
-    let found = state.reader.log_row(parse_id(&id)?).await?.ok_or_else(|| no_row(&id))?;
+    let found = state.reader.row::<StoredRow>(parse_id(&id)?).await?.ok_or_else(|| no_row(&id))?;
     json_answer(whole(&state.reader, &found).await?)
 }
 
@@ -106,7 +108,8 @@ pub(super) async fn request_row(
     State(state): State<PageState>,
     Path(id): Path<String>,
 ) -> ApiResult {
-    let found = state.reader.request_row(parse_id(&id)?).await?.ok_or_else(|| no_row(&id))?;
+    let found =
+        state.reader.row::<StoredRequest>(parse_id(&id)?).await?.ok_or_else(|| no_row(&id))?;
     json_answer(whole(&state.reader, &found).await?)
 }
 

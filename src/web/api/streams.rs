@@ -86,7 +86,7 @@ impl NewRows {
 
     async fn page(&self) -> Result<Vec<FoundRow<StoredRow>>, StoreError> {
         let (newest, budget) = (Direction::Older(None), Duration::from_secs(2));
-        Ok(self.reader.log_page(&self.filter, newest, MAX_QUERIED, budget).await?.rows)
+        Ok(self.reader.page::<StoredRow>(&self.filter, newest, MAX_QUERIED, budget).await?.rows)
     }
 }
 

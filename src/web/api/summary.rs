@@ -127,20 +127,23 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
     let list = state.reader.rejects(file, before, query.limit(50, 500)?).await?;
     let rows = list.rejects.iter().map(|(reject, path)| {
         json!({
-            "file": reject.key.file.0,
+            "file": reject.log_file.0,
             "path": path,
-            "offset": reject.key.offset,
-            "rejected_at": moment(reject.key.rejected_at),
+            "offset": reject.log_offset,
+            "rejected_at": moment(reject.rejected_at),
             "reason": reject.reason,
             "raw": visible(&reject.raw),
         })
     });
-    let older =
-        list.rejects.last().filter(|_| list.more).map(|(reject, _)| format_reject_key(&reject.key));
+    let older = list
+        .rejects
+        .last()
+        .filter(|_| list.more)
+        .map(|(reject, _)| format_reject_key(reject.into()));
     json_answer(json!({ "rows": rows.collect::<Vec<_>>(), "older": older }))
 }
 
-fn format_reject_key(key: &RejectKey) -> String {
+fn format_reject_key(key: RejectKey) -> String {
     format!("{}.{}.{}", key.rejected_at, key.file.0, key.offset)
 }
 
