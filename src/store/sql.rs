@@ -3,7 +3,7 @@
 //! Parameters are `$1`, `$2`, … in both. Where the databases differ in one expression, such as the
 //! current time, a macro takes it. Statements that differ in their shape stand with their database.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use crate::model::Period;
 use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
@@ -169,24 +169,27 @@ pub(super) const RECORD_SWEEP: &str = "
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
 
 /// The counts of rows by class of status, as columns of `gunicorn_minute` and `gunicorn_hour`.
-macro_rules! class_columns {
-    () => {
-        "informational, successful, redirection, client_error, server_error, other"
-    };
-}
+pub(super) const CLASS_COLUMNS: &str =
+    "informational, successful, redirection, client_error, server_error, other";
 
-/// Adds new counts to the row `c` that is there.
-macro_rules! add_classes {
-    () => {
-        "informational = c.informational + excluded.informational,
-         successful = c.successful + excluded.successful,
-         redirection = c.redirection + excluded.redirection,
-         client_error = c.client_error + excluded.client_error,
-         server_error = c.server_error + excluded.server_error,
-         other = c.other + excluded.other"
-    };
+/// Returns the statement that adds counts of a period to those that are stored. `new` are the rows
+/// with the new counts; `response_bytes` and `durations` say how to add to the row `c` that is there.
+pub(super) fn add_counts(
+    period: Period,
+    new: &str,
+    response_bytes: &str,
+    durations: &str,
+) -> Arc<str> {
+    let (table, column) = table_of(period);
+    let classes = CLASS_COLUMNS.split(", ");
+    let classes: String = classes.map(|it| format!("{it} = c.{it} + excluded.{it}, ")).collect();
+    format!(
+        "INSERT INTO {table} AS c ({column}, log_file, {CLASS_COLUMNS}, response_bytes, durations)
+         {new} ON CONFLICT ({column}, log_file) DO UPDATE SET {classes}
+             response_bytes = {response_bytes}, durations = {durations}"
+    )
+    .into()
 }
-pub(super) use {add_classes, class_columns};
 
 /// Returns the table of the counts of a period, and the column of its first moment.
 pub(super) fn table_of(period: Period) -> (&'static str, &'static str) {

@@ -11,6 +11,7 @@ use crate::model::{CLASSES, Filter, Micros, Period, histogram};
 use crate::store::answers::Table;
 use crate::store::error::StoreError;
 use crate::store::rows::Columns;
+use crate::store::sql::{CLASS_COLUMNS, table_of};
 
 const SECOND: Micros = 1_000_000;
 
@@ -88,15 +89,10 @@ impl Reader {
         let length = step * SECOND;
         let from = from - from.rem_euclid(length);
         let to = to + (-to).rem_euclid(length);
-        let (table, start) = match period {
-            Period::Minute => ("gunicorn_minute", "minute"),
-            Period::Hour => ("gunicorn_hour", "hour"),
-        };
+        let (table, start) = table_of(period);
         let mut statement = Statement::default();
-        statement.sql("SELECT ").sql(start).sql(
-            " AS start, informational, successful, redirection, client_error, server_error, other, \
-             response_bytes, ",
-        );
+        statement.sql("SELECT ").sql(start).sql(" AS start, ").sql(CLASS_COLUMNS);
+        statement.sql(", response_bytes, ");
         statement.sql(if self.is_postgres() { "to_json(durations)::text AS " } else { "" });
         statement.sql("durations FROM ").sql(table);
         statement.sql(" WHERE ").sql(start).sql(" >= ").time(from);
@@ -117,14 +113,10 @@ impl Reader {
 
 fn point(row: &impl Columns) -> Result<(Micros, Point), sqlx::Error> {
     let int = |column| row.int(column).map(Option::unwrap_or_default);
-    let rows = [
-        int("informational")?,
-        int("successful")?,
-        int("redirection")?,
-        int("client_error")?,
-        int("server_error")?,
-        int("other")?,
-    ];
+    let mut rows = [0; CLASSES];
+    for (rows, class) in rows.iter_mut().zip(CLASS_COLUMNS.split(", ")) {
+        *rows = int(class)?;
+    }
     let durations = row.text("durations")?.unwrap_or_default();
     let durations = crate::store::sqlite::histogram(&durations)?;
     let start = row.time("start")?.unwrap_or_default();
@@ -247,7 +239,7 @@ impl Reader {
     async fn start_of_sample(&self, filter: &Filter) -> Result<Micros, StoreError> {
         let mut from = filter.from;
         // Hours first, so that a range of months reads few counts; then the minutes of the found hour.
-        for (table, start) in [("gunicorn_hour", "hour"), ("gunicorn_minute", "minute")] {
+        for (table, start) in [Period::Hour, Period::Minute].map(table_of) {
             let mut statement = Statement::default();
             // The newest hour or minute with which there are enough rows; it is counted, too.
             statement.sql("SELECT max(start) AS start FROM (SELECT start, sum(n) OVER (ORDER BY start DESC) AS newer FROM (SELECT ");
