@@ -74,10 +74,14 @@ impl Batch {
         self.spans.is_empty()
     }
 
+    /// Returns the rows of `gunicorn_log`, `request_log` and `rejected_line`.
+    pub fn tables(&self) -> [&Tuples; 3] {
+        [&self.gunicorn_log, &self.request_log, &self.rejected_line]
+    }
+
     /// Returns the bytes of the encoded rows, for bounds on memory.
     pub fn weight(&self) -> usize {
-        let tables = [&self.gunicorn_log, &self.request_log, &self.rejected_line];
-        tables.iter().map(|rows| rows.bytes().len()).sum()
+        self.tables().iter().map(|rows| rows.bytes().len()).sum()
     }
 
     /// Returns the number of complete lines of all spans.

@@ -316,7 +316,10 @@ macro_rules! holds {
 }
 
 /// Refuses NULL and what does not fit.
-fn required<S: Source, T, U: TryFrom<T>>(
+///
+/// # Errors
+/// The value is missing or does not fit.
+pub fn required<S: Source, T, U: TryFrom<T>>(
     source: &S,
     column: &str,
     value: Option<T>,
@@ -333,8 +336,8 @@ kind!(
     File, Int4, FileId, |source, column| required(source, column, source.int(column)?).map(FileId)
 );
 kind!(
-    /// An offset in a file, in bytes; never NULL.
-    Offset, Int8, u64, |source, column| required(source, column, source.int(column)?)
+    /// An offset or a count; never NULL.
+    Unsigned, Int8, u64, |source, column| required(source, column, source.int(column)?)
 );
 kind!(
     /// A time; never NULL.
@@ -383,7 +386,7 @@ kind!(
 );
 
 holds!(File, FileId, |file| Value::Int(file.0.into()));
-holds!(Offset, u64, |offset| Value::Int(*offset as i64));
+holds!(Unsigned, u64, |offset| Value::Int(*offset as i64));
 holds!(Time, Micros, |time| Value::Time(*time));
 holds!(Time, optional Micros, |time| Value::Time(*time));
 holds!(Int8, optional i64, |number| Value::Int(*number));
@@ -477,7 +480,7 @@ table! {
         /// When the request was logged.
         field timestamp: Time = timestamp, export 1, check 0;
         /// Offset of the line's first byte in its file.
-        field log_offset: Offset, export 18;
+        field log_offset: Unsigned, export 18;
         /// Time taken, in microseconds.
         field duration: Int8 = duration, export 12, check 11;
         /// Bytes of the response body.
@@ -522,7 +525,7 @@ table! {
         place id: RowId, export 0;
         /// When the request was logged.
         field timestamp: Time = timestamp, export 1, check 0;
-        place log_offset: Offset, export 18;
+        place log_offset: Unsigned, export 18;
         /// Time the request took, in milliseconds.
         field response_time_ms: Float8 = response_time_ms, export 11, check 3;
         place log_file: File, export 17;
@@ -565,7 +568,7 @@ table! {
     #[derive(Clone, Debug, PartialEq)]
     RejectedLine of RejectedLine {
         /// Offset of the line's first byte in its file.
-        field log_offset: Offset;
+        field log_offset: Unsigned;
         /// When the line was rejected.
         field rejected_at: Time;
         /// The file.
@@ -593,7 +596,7 @@ impl Row for StoredRequest {
 
     fn read<S: Source>(source: &S) -> Result<Self, S::Error> {
         let line = RequestLog::read(source)?;
-        Ok(Self { log_offset: Offset::read(source, "log_offset")?, line })
+        Ok(Self { log_offset: Unsigned::read(source, "log_offset")?, line })
     }
 
     fn values(&self, place: Place) -> Vec<Value<'_>> {

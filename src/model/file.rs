@@ -141,10 +141,4 @@ impl Checkpoint {
             digest: self.digest,
         }
     }
-
-    /// Moves the checkpoint: everything before `to` is stored.
-    pub fn advance(&mut self, to: &Position) {
-        self.committed = to.offset;
-        (self.tail_fingerprint, self.digest) = (to.tail_fingerprint, to.digest);
-    }
 }

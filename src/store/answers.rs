@@ -40,18 +40,6 @@ pub struct FileReport {
     pub closed_reason: Option<String>,
 }
 
-impl FileReport {
-    /// Returns the bytes that were there at the last check and are not committed; 0 after the file is
-    /// closed.
-    pub fn lag(&self) -> u64 {
-        if self.checkpoint.closed {
-            0
-        } else {
-            self.checkpoint.size.saturating_sub(self.checkpoint.committed)
-        }
-    }
-}
-
 /// How far a file is stored: enough to find out whether a COMMIT without an answer happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {

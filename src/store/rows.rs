@@ -9,7 +9,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::answers::{Committed, FileReport, StoredLine, SweepReport};
 use super::sqlite::{self, clock};
-use crate::model::columns::Source;
+use crate::model::columns::{File, Kind, RowId, Source, Time, Unsigned, Words, required};
 use crate::model::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, RejectedLine, Row,
     ShortHash, StoredRequest, StoredRow,
@@ -76,10 +76,6 @@ fn unreadable(column: &str) -> sqlx::Error {
     }
 }
 
-fn there<T>(column: &str, value: Option<T>) -> Result<T, sqlx::Error> {
-    value.ok_or_else(|| unreadable(column))
-}
-
 fn print(
     row: &impl Columns,
     length: &str,
@@ -111,34 +107,19 @@ fn key(row: &impl Columns) -> Result<Option<FileKey>, sqlx::Error> {
     Ok(Some(FileKey { device: device as u64, inode: inode as u64, birth_us }))
 }
 
-pub(super) fn file(row: &impl Columns, column: &str) -> Result<FileId, sqlx::Error> {
-    let id = there(column, row.int(column)?)?;
-    Ok(FileId(i32::try_from(id).map_err(|_| unreadable(column))?))
-}
-
-/// Reads a JSON array of texts.
-fn list(row: &impl Columns, column: &str) -> Result<Vec<String>, sqlx::Error> {
-    let list = there(column, row.text(column)?)?;
-    serde_json::from_str(&list).map_err(|_| unreadable(column))
-}
-
-fn count(row: &impl Columns, column: &str) -> Result<u64, sqlx::Error> {
-    u64::try_from(there(column, row.int(column)?)?).map_err(|_| unreadable(column))
-}
-
 pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> {
     Ok(Checkpoint {
-        file: file(row, "id")?,
-        path: there("path", row.text("path")?)?,
+        file: File::read(row, "id")?,
+        path: Words::read(row, "path")?,
         key: key(row)?,
         head: print(row, "head_length", "head")?,
         tail_fingerprint: print(row, "guard_length", "guard")?,
         digest: digest(row)?,
-        committed: count(row, "committed")?,
-        size: count(row, "size")?,
-        lost_bytes: count(row, "lost_bytes")?,
-        epoch: there("epoch", row.int("epoch")?)?,
-        format: there("format", row.text("format")?)?,
+        committed: Unsigned::read(row, "committed")?,
+        size: Unsigned::read(row, "size")?,
+        lost_bytes: Unsigned::read(row, "lost_bytes")?,
+        epoch: required(row, "epoch", row.int("epoch")?)?,
+        format: Words::read(row, "format")?,
         closed: row.time("closed_at")?.is_some(),
     })
 }
@@ -149,7 +130,7 @@ pub(super) fn has_unknown<R: Columns>(
     known: &[FileId],
     registered: &HashSet<FileId>,
 ) -> Result<bool, sqlx::Error> {
-    let files = candidates.iter().map(|row| file(row, "id"));
+    let files = candidates.iter().map(|row| File::read(row, "id"));
     let files = files.collect::<Result<Vec<_>, _>>()?;
     Ok(files.iter().any(|id| !known.contains(id) && !registered.contains(id)))
 }
@@ -157,17 +138,18 @@ pub(super) fn has_unknown<R: Columns>(
 pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
     Ok(FileReport {
         checkpoint: checkpoint(row)?,
-        host: there("host", row.text("host")?)?,
+        host: Words::read(row, "host")?,
         owner: row.text("owner")?.map(|owner| sqlite::owner(&owner).to_owned()),
         time_estimated: row.int("time_estimated")? == Some(1),
-        lines: count(row, "lines")?,
-        rows: count(row, "stored_rows")?,
-        rejected: count(row, "rejected")?,
-        excluded: count(row, "excluded")?,
-        reparsed: count(row, "reparsed")?,
-        other_formats: list(row, "other_formats")?,
-        lost_bytes: count(row, "lost_bytes")?,
-        first_seen_at: there("first_seen_at", row.time("first_seen_at")?)?,
+        lines: Unsigned::read(row, "lines")?,
+        rows: Unsigned::read(row, "stored_rows")?,
+        rejected: Unsigned::read(row, "rejected")?,
+        excluded: Unsigned::read(row, "excluded")?,
+        reparsed: Unsigned::read(row, "reparsed")?,
+        other_formats: serde_json::from_str(&Words::read(row, "other_formats")?)
+            .map_err(|_| unreadable("other_formats"))?,
+        lost_bytes: Unsigned::read(row, "lost_bytes")?,
+        first_seen_at: Time::read(row, "first_seen_at")?,
         committed_at: row.time("committed_at")?,
         closed_at: row.time("closed_at")?,
         closed_reason: row.text("closed_reason")?,
@@ -176,21 +158,21 @@ pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
 
 pub(super) fn committed(row: &impl Columns) -> Result<Committed, sqlx::Error> {
     Ok(Committed {
-        file: file(row, "id")?,
-        offset: count(row, "committed")?,
-        epoch: there("epoch", row.int("epoch")?)?,
+        file: File::read(row, "id")?,
+        offset: Unsigned::read(row, "committed")?,
+        epoch: required(row, "epoch", row.int("epoch")?)?,
     })
 }
 
 pub(super) fn sweep(row: &impl Columns) -> Result<SweepReport, sqlx::Error> {
     Ok(SweepReport {
-        host: there("host", row.text("host")?)?,
-        started_at: there("started_at", row.time("started_at")?)?,
-        finished_at: there("finished_at", row.time("finished_at")?)?,
-        cutoff: there("cutoff", row.time("cutoff")?)?,
-        gunicorn_removed: count(row, "gunicorn_removed")?,
-        request_removed: count(row, "request_removed")?,
-        rejected_removed: count(row, "rejected_removed")?,
+        host: Words::read(row, "host")?,
+        started_at: Time::read(row, "started_at")?,
+        finished_at: Time::read(row, "finished_at")?,
+        cutoff: Time::read(row, "cutoff")?,
+        gunicorn_removed: Unsigned::read(row, "gunicorn_removed")?,
+        request_removed: Unsigned::read(row, "request_removed")?,
+        rejected_removed: Unsigned::read(row, "rejected_removed")?,
         next_at: row.time("next_at")?,
     })
 }
@@ -204,7 +186,7 @@ pub(super) fn lines<R: Columns>(
 ) -> Result<Vec<(u64, StoredLine)>, sqlx::Error> {
     let mut lines = Vec::with_capacity(rows.len() + requests.len() + rejects.len());
     let place = |row: &R| -> Result<u64, sqlx::Error> {
-        let id = there("id", row.int("id")?)?;
+        let id = RowId::read(row, "id")?;
         Ok((id - file.row_id(0)) as u64 & (MAX_OFFSET - 1))
     };
     for row in rows {

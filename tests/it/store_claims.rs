@@ -145,7 +145,7 @@ async fn a_closed_file_says_why_and_what_was_lost_and_opens_with_the_next_claim(
     let file = store.files(None).await.unwrap().remove(0);
     assert!(file.checkpoint.closed && file.closed_at.is_some());
     assert_eq!((file.lost_bytes, file.closed_reason.as_deref()), (4096, Some("truncated")));
-    assert_eq!(file.lag(), 0);
+    assert_eq!((file.checkpoint.committed, file.checkpoint.size), (0, 4096));
     let again = writer.claim(at.file, &sighting(1, None), "%(r)s").await.unwrap().unwrap();
     assert!(!again.closed);
     writer.close_file(at.file, again.epoch, 0, "replaced").await.unwrap();

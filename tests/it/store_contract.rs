@@ -102,7 +102,7 @@ async fn the_equation_holds_after_rows_rejects_and_exclusions(place: Place) {
     assert_eq!(place.number("SELECT count(*) FROM gunicorn_log").await, 15);
     assert_eq!(place.number("SELECT count(*) FROM rejected_line").await, 3);
     assert_eq!(file.checkpoint.committed, 24 * LINE);
-    assert_eq!(file.lag(), 7);
+    assert_eq!(file.checkpoint.size - file.checkpoint.committed, 7);
 }
 
 async fn a_stale_offset_changes_nothing(place: Place) {

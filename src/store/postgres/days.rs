@@ -79,10 +79,10 @@ impl Postgres {
 }
 
 fn wanted(batch: &Batch) -> Vec<(Table, i32)> {
-    let rows = batch.days.iter().map(|day| (Table::GunicornLog, *day));
-    let rejects = batch.rejected_days.iter().map(|day| (Table::RejectedLine, *day));
-    let requests = batch.request_days.iter().map(|day| (Table::RequestLog, *day));
-    rows.chain(requests).chain(rejects).filter(|(_, day)| OWN_PARTITION.contains(day)).collect()
+    let days = [&batch.days, &batch.request_days, &batch.rejected_days];
+    let days = Table::ALL.into_iter().zip(days);
+    let days = days.flat_map(|(table, days)| days.iter().map(move |day| (table, *day)));
+    days.filter(|(_, day)| OWN_PARTITION.contains(day)).collect()
 }
 
 async fn ensure(

@@ -2,10 +2,9 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::commit::{Trouble, copy};
+use super::commit::{Trouble, send};
 use super::{PgWriter, rollup};
 use crate::model::Reparsed;
-use crate::store::answers::Table;
 use crate::store::error::StoreError;
 use crate::store::time::Time;
 use crate::store::{bound, sql};
@@ -50,8 +49,7 @@ async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Tr
     if taken.rows_affected() != lines.taken.len() as u64 {
         return Err(Trouble::Moved);
     }
-    copy(connection, Table::GunicornLog, &lines.rows.gunicorn_log).await?;
-    copy(connection, Table::RequestLog, &lines.rows.request_log).await?;
+    send(connection, &lines.rows).await?;
     rollup::add(connection, &lines.rows.rollup).await?;
     Ok(())
 }

@@ -10,10 +10,11 @@ use std::time::{Duration, Instant};
 
 use super::Reader;
 use super::statement::Statement;
+use crate::model::columns::{File, Kind};
 use crate::model::{FileId, Filter, Micros, Row, StoredRequest, StoredRow};
 use crate::store::answers::Table;
 use crate::store::error::StoreError;
-use crate::store::rows::{self, Columns};
+use crate::store::rows::Columns;
 use crate::store::sql::{Dialect, Selected, select_list};
 
 /// Length of the first time window, in microseconds.
@@ -211,7 +212,7 @@ fn select<T: SearchedRow>(reader: &Reader, selected: Selected) -> Statement {
 }
 
 fn found<T: SearchedRow>(row: &impl Columns) -> Result<FoundRow<T>, sqlx::Error> {
-    let (id, file) = (row.int("id")?, rows::file(row, "log_file")?);
+    let (id, file) = (row.int("id")?, File::read(row, "log_file")?);
     Ok(FoundRow { id: id.unwrap_or_default(), file, row: T::read(row)? })
 }
 

@@ -3,8 +3,7 @@
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
-use super::insert::{GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
-use super::rollup;
+use super::insert::insert;
 use super::writer::{BEGIN, SqliteWriter};
 use crate::model::{Batch, FileId, Span, now};
 use crate::store::error::{StoreError, failed};
@@ -26,10 +25,7 @@ impl SqliteWriter {
             return Err(StoreError::Conflict { store: name.clone(), files: moved });
         }
         // An error drops the transaction, and that rolls it back.
-        GUNICORN_LOG.run(&mut tx, &batch.gunicorn_log, name).await?;
-        REQUEST_LOG.run(&mut tx, &batch.request_log, name).await?;
-        REJECTED_LINE.run(&mut tx, &batch.rejected_line, name).await?;
-        rollup::add(&mut tx, &batch.rollup).await.map_err(failed(name))?;
+        insert(&mut tx, batch, name).await?;
         tx.commit().await.map_err(failed(name))
     }
 }

@@ -10,24 +10,32 @@ use std::sync::{Arc, LazyLock};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
 
-use super::clock;
+use super::{clock, rollup};
 use crate::model::columns::Encoding;
-use crate::model::{Field, Tuples};
+use crate::model::{Batch, Field, Tuples};
 use crate::store::answers::Table;
-use crate::store::error::{Explanation, Kind, StoreError, from_sqlx};
+use crate::store::error::{Explanation, Kind, StoreError, failed};
 
 /// Rows of a long statement; 256 × 19 parameters, SQLite takes 32,766. With 16 an import takes a
 /// quarter more processor time, with 64 some per cent more, with 1,024 no less.
 const MANY: usize = 256;
 
-pub(super) static GUNICORN_LOG: LazyLock<Insert> =
-    LazyLock::new(|| Insert::into(Table::GunicornLog));
-pub(super) static REQUEST_LOG: LazyLock<Insert> = LazyLock::new(|| Insert::into(Table::RequestLog));
-pub(super) static REJECTED_LINE: LazyLock<Insert> =
-    LazyLock::new(|| Insert::into(Table::RejectedLine));
+static INSERTS: LazyLock<[Insert; 3]> = LazyLock::new(|| Table::ALL.map(Insert::into));
+
+/// Inserts the rows of a batch, and adds their counts.
+pub(super) async fn insert(
+    connection: &mut SqliteConnection,
+    batch: &Batch,
+    store: &str,
+) -> Result<(), StoreError> {
+    for (insert, rows) in INSERTS.iter().zip(batch.tables()) {
+        insert.run(connection, rows, store).await?;
+    }
+    rollup::add(connection, &batch.rollup).await.map_err(failed(store))
+}
 
 /// A table's statements.
-pub(super) struct Insert {
+struct Insert {
     encodings: Vec<Encoding>,
     many: Arc<str>,
     one: Arc<str>,
@@ -47,7 +55,7 @@ impl Insert {
     }
 
     /// While the connection's thread runs one statement, this one encodes the next.
-    pub(super) async fn run(
+    async fn run(
         &self,
         connection: &mut SqliteConnection,
         rows: &Tuples,
@@ -61,7 +69,7 @@ impl Insert {
             let (executed, encoded) = tokio::join!(query.execute(&mut *connection), async {
                 self.encode(&mut rows, &mut left, store)
             });
-            executed.map_err(|error| from_sqlx(store, error))?;
+            executed.map_err(failed(store))?;
             next = encoded?;
         }
         Ok(())

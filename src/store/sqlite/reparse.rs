@@ -2,9 +2,9 @@
 
 use sqlx::Connection;
 
-use super::insert::{GUNICORN_LOG, REQUEST_LOG};
+use super::SqliteWriter;
+use super::insert::insert;
 use super::writer::BEGIN;
-use super::{SqliteWriter, rollup};
 use crate::model::Reparsed;
 use crate::store::error::{StoreError, failed};
 use crate::store::time::Time;
@@ -44,9 +44,7 @@ impl SqliteWriter {
             return Ok(false);
         }
         // An error drops the transaction, and that rolls it back.
-        GUNICORN_LOG.run(&mut tx, &lines.rows.gunicorn_log, name).await?;
-        REQUEST_LOG.run(&mut tx, &lines.rows.request_log, name).await?;
-        rollup::add(&mut tx, &lines.rows.rollup).await.map_err(failed(name))?;
+        insert(&mut tx, &lines.rows, name).await?;
         tx.commit().await.map_err(failed(name))?;
         Ok(true)
     }
