@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::commands;
 use crate::model::{Filter, moment};
 use crate::store::{
-    By, Exported, FoundRow, Reader, RowPages, StoreError, StoredRequest, StoredRow,
+    By, FoundRow, Reader, RowPages, SearchedRow, StoreError, StoredRequest, StoredRow,
     Top as MostFrequent, write_csv, write_json_lines,
 };
 
@@ -189,14 +189,11 @@ pub(super) async fn query(settings: &Settings, query: &Query) -> anyhow::Result<
     }
 }
 
-async fn print_rows<T>(
+async fn print_rows<T: SearchedRow>(
     query: &Query,
     mut next: impl AsyncFnMut() -> Result<Option<Vec<FoundRow<T>>>, StoreError>,
     cells: fn(&FoundRow<T>) -> [String; COLUMNS],
-) -> anyhow::Result<()>
-where
-    FoundRow<T>: Exported,
-{
+) -> anyhow::Result<()> {
     let screen = (query.output == Output::Table).then_some(SCREEN);
     let mut left = query.limit.or(screen).unwrap_or(u64::MAX);
     let mut header = Header::First;
@@ -224,15 +221,12 @@ enum Header {
     Written,
 }
 
-fn write_rows<T>(
+fn write_rows<T: SearchedRow>(
     output: Output,
     rows: &[FoundRow<T>],
     header: Header,
     cells: fn(&FoundRow<T>) -> [String; COLUMNS],
-) -> anyhow::Result<()>
-where
-    FoundRow<T>: Exported,
-{
+) -> anyhow::Result<()> {
     let mut out = io::BufWriter::new(io::stdout().lock());
     match output {
         Output::Table => {
@@ -243,7 +237,7 @@ where
         Output::Csv => write_csv(&mut out, rows, header == Header::First)?,
         Output::Log => {
             for row in rows {
-                writeln!(out, "{}", row.access_line())?;
+                writeln!(out, "{}", row.row.access_line())?;
             }
         }
     }

@@ -6,41 +6,32 @@ use std::io::{self, Write};
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
-use super::search::FoundRow;
+use super::answers::Table;
+use super::search::{FoundRow, SearchedRow};
 use crate::model::columns::{self, Place};
-use crate::model::{Micros, Row, StoredRequest, StoredRow, moment};
+use crate::model::{Micros, StoredRequest, StoredRow, moment};
 
-/// A row that can be exported.
-pub trait Exported {
-    /// Returns the names of the columns, in order.
-    fn columns() -> Vec<&'static str>;
-
+impl<T: SearchedRow> FoundRow<T> {
     /// Returns the values of all columns, in order.
-    fn values(&self) -> Vec<(&'static str, Value)>;
+    fn values(&self) -> impl Iterator<Item = (&'static str, Value)> {
+        let place = Place { id: self.id, log_file: self.file.0.into(), ..Place::default() };
+        let exported = self.row.exported(place).into_iter();
+        exported.map(|(column, value)| (column.name, json_of(&value)))
+    }
 
     /// Returns all columns by name; what the row does not have is null.
-    fn object(&self) -> Map<String, Value> {
-        self.values().into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    pub fn object(&self) -> Map<String, Value> {
+        self.values().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Returns all columns as text, in order; what the row does not have is empty, and objects are JSON.
-    fn record(&self) -> Vec<String> {
-        let text = |(_, value)| match value {
+    fn record(&self) -> impl Iterator<Item = String> {
+        self.values().map(|(_, value)| match value {
             Value::Null => String::new(),
             Value::String(text) => text,
             other => other.to_string(),
-        };
-        self.values().into_iter().map(text).collect()
+        })
     }
-
-    /// Returns a line of Gunicorn's own default format.
-    fn access_line(&self) -> String;
-}
-
-/// Returns the values of a row as JSON.
-fn values<T: Row>(row: &T, place: Place) -> Vec<(&'static str, Value)> {
-    let exported = row.exported(place).into_iter();
-    exported.map(|(column, value)| (column.name, json_of(&value))).collect()
 }
 
 fn json_of(value: &columns::Value<'_>) -> Value {
@@ -59,25 +50,19 @@ fn json_of(value: &columns::Value<'_>) -> Value {
     }
 }
 
-fn names<T: Row>() -> Vec<&'static str> {
-    T::export_columns().into_iter().map(|column| column.name).collect()
-}
-
-impl<T> FoundRow<T> {
-    fn place(&self, log_offset: u64) -> Place {
-        Place { id: self.id, log_file: self.file.0.into(), log_offset: log_offset as i64 }
-    }
-}
-
 /// Writes records of CSV, with the names of the columns before them if `head`.
 ///
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_csv<T: Exported>(out: impl Write, rows: &[T], head: bool) -> io::Result<()> {
+pub fn write_csv<T: SearchedRow>(
+    out: impl Write,
+    rows: &[FoundRow<T>],
+    head: bool,
+) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     if head {
-        csv.write_record(T::columns())?;
+        csv.write_record(T::export_columns().into_iter().map(|column| column.name))?;
     }
     for row in rows {
         csv.write_record(row.record())?;
@@ -90,21 +75,22 @@ pub fn write_csv<T: Exported>(out: impl Write, rows: &[T], head: bool) -> io::Re
 /// # Errors
 ///
 /// Those of `out`.
-pub fn write_json_lines<T: Exported>(mut out: impl Write, rows: &[T]) -> io::Result<()> {
+pub fn write_json_lines<T: SearchedRow>(
+    mut out: impl Write,
+    rows: &[FoundRow<T>],
+) -> io::Result<()> {
     rows.iter().try_for_each(|row| writeln!(out, "{}", Value::Object(row.object())))
 }
 
-impl Exported for FoundRow<StoredRow> {
-    fn columns() -> Vec<&'static str> {
-        names::<StoredRow>()
-    }
+impl SearchedRow for StoredRow {
+    const TABLE: Table = Table::GunicornLog;
 
-    fn values(&self) -> Vec<(&'static str, Value)> {
-        values(&self.row, self.place(self.row.log_offset))
+    fn timestamp(&self) -> Micros {
+        self.timestamp
     }
 
     fn access_line(&self) -> String {
-        let row = &self.row;
+        let row = self;
         let line = Line {
             address: row.user_ip.map(|it| it.to_string()),
             user: row.user_id.as_deref(),
@@ -121,17 +107,15 @@ impl Exported for FoundRow<StoredRow> {
     }
 }
 
-impl Exported for FoundRow<StoredRequest> {
-    fn columns() -> Vec<&'static str> {
-        names::<StoredRequest>()
-    }
+impl SearchedRow for StoredRequest {
+    const TABLE: Table = Table::RequestLog;
 
-    fn values(&self) -> Vec<(&'static str, Value)> {
-        values(&self.row, self.place(self.row.log_offset))
+    fn timestamp(&self) -> Micros {
+        self.line.timestamp
     }
 
     fn access_line(&self) -> String {
-        let row = &self.row.line;
+        let row = &self.line;
         let query = row.query_params.as_deref().filter(|query| !query.is_empty());
         let line = Line {
             address: row.ip_address.map(|it| it.to_string()),

@@ -45,13 +45,13 @@ use std::sync::Arc;
 pub use crate::model::{StoredRequest, StoredRow};
 pub use answers::{Committed, FileReport, PastDay, RejectKey, StoredLine, SweepReport, Table};
 pub use error::{Cause, StoreError, chain};
-pub use export::{Exported, write_csv, write_json_lines};
+pub use export::{write_csv, write_json_lines};
 pub use location::{Location, LocationError, Server};
 pub use postgres::Indexer;
 pub use schema::{FIRST_EPOCH, Schema, Step};
 pub use search::{
     By, Cursor, Direction, FileList, FoundRow, Overview, Point, Reader, RejectList, RowPage,
-    RowPages, Top, TopItem,
+    RowPages, SearchedRow, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, Sweeper};
 pub use writer::Writer;

@@ -27,7 +27,7 @@ use super::{Backend, Store};
 
 pub use counts::{By, Overview, Point, Top, TopItem};
 pub use lists::{FileList, RejectList};
-pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages};
+pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages, SearchedRow};
 
 /// Most connections of all searches.
 const MAX_CONNECTIONS: u32 = 4;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Reader;
 use super::statement::Statement;
 use crate::model::columns::{File, Kind};
-use crate::model::{FileId, Filter, Micros, Row, StoredRequest, StoredRow};
+use crate::model::{FileId, Filter, Micros, Row};
 use crate::store::answers::Table;
 use crate::store::error::StoreError;
 use crate::store::rows::Columns;
@@ -64,7 +64,6 @@ pub struct RowPage<T> {
     pub searched_to: Option<Micros>,
 }
 
-#[expect(private_bounds, reason = "only the two tables have rows to search")]
 impl Reader {
     /// Searches a table for up to `limit` rows, for about the time `budget`. The rows are without
     /// the columns whose values may be large.
@@ -180,26 +179,16 @@ impl Search<'_> {
     }
 }
 
-/// A row of one of the two tables.
-trait SearchedRow: Row + 'static {
+/// A row of one of the two tables that can be searched and exported.
+pub trait SearchedRow: Row + 'static {
+    /// The table.
     const TABLE: Table;
+
+    /// Returns when the request was logged.
     fn timestamp(&self) -> Micros;
-}
 
-impl SearchedRow for StoredRow {
-    const TABLE: Table = Table::GunicornLog;
-
-    fn timestamp(&self) -> Micros {
-        self.timestamp
-    }
-}
-
-impl SearchedRow for StoredRequest {
-    const TABLE: Table = Table::RequestLog;
-
-    fn timestamp(&self) -> Micros {
-        self.line.timestamp
-    }
+    /// Returns the row as a line of Gunicorn's own default format.
+    fn access_line(&self) -> String;
 }
 
 /// Returns `SELECT … FROM …`, to which conditions are added.
@@ -230,7 +219,6 @@ pub struct RowPages<T> {
     rows: PhantomData<fn() -> T>,
 }
 
-#[expect(private_bounds, reason = "only the two tables have rows to search")]
 impl<T: SearchedRow> RowPages<T> {
     /// Starts at the newest row.
     pub fn newest_first(reader: Reader, filter: Filter) -> RowPages<T> {

@@ -6,9 +6,9 @@ use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use super::{ApiError, ApiResult, QueryString, format_cursor, json_answer};
-use crate::model::{Micros, moment};
+use crate::model::moment;
 use crate::store::{
-    Cursor, Direction, Exported, FoundRow, Reader, RowPage, StoreError, StoredRequest, StoredRow,
+    Cursor, Direction, FoundRow, Reader, RowPage, SearchedRow, StoreError, StoredRequest, StoredRow,
 };
 use crate::web::PageState;
 
@@ -24,7 +24,7 @@ pub(super) async fn log(State(state): State<PageState>, query: QueryString) -> A
     let filter = query.filter(reader, &OWN)?;
     let page =
         reader.page::<StoredRow>(&filter, direction, query.limit(100, 1000)?, BUDGET).await?;
-    json_answer(paged(&page, direction, log_item, |row| row.timestamp))
+    json_answer(paged(&page, direction, log_item))
 }
 
 /// Answers `/api/requests`: a page of `request_log`.
@@ -33,7 +33,7 @@ pub(super) async fn requests(State(state): State<PageState>, query: QueryString)
     let filter = query.filter(reader, &OWN)?;
     let page =
         reader.page::<StoredRequest>(&filter, direction, query.limit(100, 1000)?, BUDGET).await?;
-    json_answer(paged(&page, direction, request_item, |row| row.line.timestamp))
+    json_answer(paged(&page, direction, request_item))
 }
 
 /// Returns a row of `gunicorn_log` as lists show it.
@@ -69,13 +69,12 @@ fn request_item(found: &FoundRow<StoredRequest>) -> Value {
 }
 
 /// Returns a page with the cursors of the next older and newer ones.
-fn paged<T>(
+fn paged<T: SearchedRow>(
     page: &RowPage<T>,
     direction: Direction,
     item: fn(&FoundRow<T>) -> Value,
-    timestamp: fn(&T) -> Micros,
 ) -> Value {
-    let cursor = |found: &FoundRow<T>| Cursor { timestamp: timestamp(&found.row), id: found.id };
+    let cursor = |found: &FoundRow<T>| Cursor { timestamp: found.row.timestamp(), id: found.id };
     let first = page.rows.first().map(cursor);
     // If the search ran out of time, the next page begins after the searched range, not at the last row.
     let edge = |id| page.searched_to.map(|timestamp| Cursor { timestamp, id });
@@ -123,10 +122,7 @@ fn no_row(id: &str) -> ApiError {
 }
 
 /// Returns all columns of a row, with the path and server of its file.
-async fn whole<T>(reader: &Reader, found: &FoundRow<T>) -> Result<Value, StoreError>
-where
-    FoundRow<T>: Exported,
-{
+async fn whole<T: SearchedRow>(reader: &Reader, found: &FoundRow<T>) -> Result<Value, StoreError> {
     let mut object = found.object();
     object.insert("id".into(), json!(found.id.to_string()));
     if let Some(file) = reader.file(found.file).await? {

@@ -17,8 +17,8 @@ use super::rows::log_item;
 use super::{ApiError, ApiResult, QueryString, now};
 use crate::model::{Filter, Micros};
 use crate::store::{
-    Direction, Exported, FoundRow, Reader, RowPages, StoreError, StoredRequest, StoredRow, chain,
-    write_csv, write_json_lines,
+    Direction, FoundRow, Reader, RowPages, SearchedRow, StoreError, StoredRequest, StoredRow,
+    chain, write_csv, write_json_lines,
 };
 use crate::web::PageState;
 
@@ -169,7 +169,11 @@ impl Pages {
     }
 }
 
-fn encode<T: Exported>(rows: &[T], format: Format, header: Header) -> io::Result<Bytes> {
+fn encode<T: SearchedRow>(
+    rows: &[FoundRow<T>],
+    format: Format,
+    header: Header,
+) -> io::Result<Bytes> {
     let mut text = Vec::new();
     match format {
         Format::Csv => write_csv(&mut text, rows, header == Header::Written)?,
