@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::commands;
 use crate::model::{Filter, moment};
 use crate::store::{
-    By, FoundRow, Reader, RowPages, SearchedRow, StoreError, StoredRequest, StoredRow,
+    By, FoundRow, Header, Reader, RowPages, SearchedRow, StoreError, StoredRequest, StoredRow,
     Top as MostFrequent, write_csv, write_json_lines,
 };
 
@@ -196,7 +196,7 @@ async fn print_rows<T: SearchedRow>(
 ) -> anyhow::Result<()> {
     let screen = (query.output == Output::Table).then_some(SCREEN);
     let mut left = query.limit.or(screen).unwrap_or(u64::MAX);
-    let mut header = Header::First;
+    let mut header = Header::Written;
     while left > 0
         && let Some(mut rows) = next().await?
     {
@@ -205,20 +205,13 @@ async fn print_rows<T: SearchedRow>(
         // An empty table is a sentence; an empty file still has its header.
         if !rows.is_empty() || query.output != Output::Table {
             write_rows(query.output, &rows, header, cells)?;
-            header = Header::Written;
+            header = Header::Omitted;
         }
     }
-    if header == Header::First && query.output == Output::Table {
+    if header == Header::Written && query.output == Output::Table {
         writeln!(io::stdout(), "no rows; --since 7d looks further back than an hour")?;
     }
     Ok(())
-}
-
-/// Whether the next rows are the first, which have a header before them.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Header {
-    First,
-    Written,
 }
 
 fn write_rows<T: SearchedRow>(
@@ -231,10 +224,10 @@ fn write_rows<T: SearchedRow>(
     match output {
         Output::Table => {
             let rows: Vec<_> = rows.iter().map(cells).collect();
-            write_table(&mut out, (header == Header::First).then_some(HEAD), &rows)?;
+            write_table(&mut out, (header == Header::Written).then_some(HEAD), &rows)?;
         }
         Output::Jsonl => write_json_lines(&mut out, rows)?,
-        Output::Csv => write_csv(&mut out, rows, header == Header::First)?,
+        Output::Csv => write_csv(&mut out, rows, header)?,
         Output::Log => {
             for row in rows {
                 writeln!(out, "{}", row.row.access_line())?;

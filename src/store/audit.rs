@@ -7,7 +7,7 @@ use super::error::StoreError;
 use super::time::Time;
 use super::{Writer, on_connection, rows, sql};
 use crate::model::columns::Source;
-use crate::model::{FileId, Micros, RejectedLine, Row as _, StoredRequest, StoredRow};
+use crate::model::{FileId, Micros, RejectedLine, Row as _};
 
 /// # Errors
 ///
@@ -28,33 +28,8 @@ impl Writer {
         file: FileId,
         offset: u64,
     ) -> Result<Option<StoredLine>, StoreError> {
-        let queries = self.line_queries();
-        on_connection!(&mut self.backend, connection => {
-            let row = sqlx::query(queries.row_at.as_str())
-                .bind(file.row_id(offset))
-                .bind(file.0)
-                .fetch_optional(&mut *connection)
-                .await?;
-            if let Some(row) = row {
-                return StoredRow::read(&row).map(|row| Some(StoredLine::Row(Box::new(row))));
-            }
-            let request = sqlx::query(queries.request_at.as_str())
-                .bind(file.row_id(offset))
-                .bind(file.0)
-                .fetch_optional(&mut *connection)
-                .await?;
-            if let Some(row) = request {
-                let request = StoredRequest::read(&row)?;
-                return Ok(Some(StoredLine::Request(Box::new(request))));
-            }
-            let reject = sqlx::query(queries.reject_at.as_str())
-                .bind(file.0)
-                .bind(offset as i64)
-                .fetch_optional(connection)
-                .await?;
-            let reject = reject.as_ref().map(RejectedLine::read).transpose()?;
-            Ok(reject.map(Into::into))
-        })
+        let lines = self.lines_between(file, offset, offset + 1, 1).await?;
+        Ok(lines.into_iter().next().map(|(_, line)| line))
     }
 
     /// Returns rows and rejects whose lines begin in `from..to`, in the order of their offsets; at most

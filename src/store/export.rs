@@ -50,7 +50,16 @@ fn json_of(value: &columns::Value<'_>) -> Value {
     }
 }
 
-/// Writes records of CSV, with the names of the columns before them if `head`.
+/// Whether the names of the columns precede the rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Header {
+    /// They do.
+    Written,
+    /// They do not.
+    Omitted,
+}
+
+/// Writes records of CSV, after the names of the columns unless they are omitted.
 ///
 /// # Errors
 ///
@@ -58,10 +67,10 @@ fn json_of(value: &columns::Value<'_>) -> Value {
 pub fn write_csv<T: SearchedRow>(
     out: impl Write,
     rows: &[FoundRow<T>],
-    head: bool,
+    header: Header,
 ) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
-    if head {
+    if header == Header::Written {
         csv.write_record(T::export_columns().into_iter().map(|column| column.name))?;
     }
     for row in rows {

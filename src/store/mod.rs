@@ -45,7 +45,7 @@ use std::sync::Arc;
 pub use crate::model::{StoredRequest, StoredRow};
 pub use answers::{Committed, FileReport, PastDay, RejectKey, StoredLine, SweepReport, Table};
 pub use error::{Cause, StoreError, chain};
-pub use export::{write_csv, write_json_lines};
+pub use export::{Header, write_csv, write_json_lines};
 pub use location::{Location, LocationError, Server};
 pub use postgres::Indexer;
 pub use schema::{FIRST_EPOCH, Schema, Step};

@@ -267,9 +267,6 @@ pub(super) struct LineQueries {
     pub(super) begin: &'static str,
     /// The first row or reject at or after the committed offset of its file.
     pub(super) after_committed: &'static str,
-    pub(super) row_at: String,
-    pub(super) request_at: String,
-    pub(super) reject_at: String,
     pub(super) rows_between: String,
     pub(super) requests_between: String,
     pub(super) rejects_between: String,
@@ -289,7 +286,6 @@ impl LineQueries {
         let rows = select(GUNICORN_LOG, "gunicorn_log");
         let requests = select(REQUEST_LOG, "request_log");
         let rejects = select(REJECTED_LINE, "rejected_line");
-        let at = "id = $1 AND log_file = $2";
         let between = "id >= $1 AND id < $2 AND log_file = $3 ORDER BY id LIMIT $4";
         let (begin, after_committed) = match dialect {
             Dialect::Postgres => {
@@ -300,9 +296,6 @@ impl LineQueries {
         Self {
             begin,
             after_committed,
-            row_at: format!("{rows}{at}"),
-            request_at: format!("{requests}{at}"),
-            reject_at: format!("{rejects}log_file = $1 AND log_offset = $2"),
             rows_between: format!("{rows}{between}"),
             requests_between: format!("{requests}{between}"),
             rejects_between: format!(

@@ -17,8 +17,8 @@ use super::rows::log_item;
 use super::{ApiError, ApiResult, QueryString, now};
 use crate::model::{Filter, Micros};
 use crate::store::{
-    Direction, FoundRow, Reader, RowPages, SearchedRow, StoreError, StoredRequest, StoredRow,
-    chain, write_csv, write_json_lines,
+    Direction, FoundRow, Header, Reader, RowPages, SearchedRow, StoreError, StoredRequest,
+    StoredRow, chain, write_csv, write_json_lines,
 };
 use crate::web::PageState;
 
@@ -151,13 +151,6 @@ fn download(pages: Pages, format: Format, name: &str) -> Response {
     (headers, Body::from_stream(chunks)).into_response()
 }
 
-/// Whether the names of the columns precede the rows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Header {
-    Written,
-    Omitted,
-}
-
 impl Pages {
     /// Returns the next rows as bytes; `None` after the last.
     async fn next(&mut self, format: Format, header: Header) -> anyhow::Result<Option<Bytes>> {
@@ -176,7 +169,7 @@ fn encode<T: SearchedRow>(
 ) -> io::Result<Bytes> {
     let mut text = Vec::new();
     match format {
-        Format::Csv => write_csv(&mut text, rows, header == Header::Written)?,
+        Format::Csv => write_csv(&mut text, rows, header)?,
         Format::JsonLines => write_json_lines(&mut text, rows)?,
     }
     Ok(Bytes::from(text))
