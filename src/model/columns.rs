@@ -210,11 +210,6 @@ impl<'a> Encoded<'a> {
         let field = at.and_then(|at| self.fields.get(at));
         field.copied().ok_or_else(|| self.unreadable(name))
     }
-
-    fn fixed<const N: usize>(&self, column: &str) -> Result<Option<[u8; N]>, NotEncoded> {
-        let field = self.field(column)?;
-        field.map(|bytes| bytes.try_into().map_err(|_| self.unreadable(column))).transpose()
-    }
 }
 
 impl Source for Encoded<'_> {
@@ -232,7 +227,9 @@ impl Source for Encoded<'_> {
     }
 
     fn real(&self, column: &str) -> Result<Option<f64>, NotEncoded> {
-        Ok(self.fixed(column)?.map(f64::from_be_bytes))
+        let Some(bytes) = self.field(column)? else { return Ok(None) };
+        let bytes = bytes.try_into().map_err(|_| self.unreadable(column))?;
+        Ok(Some(f64::from_be_bytes(bytes)))
     }
 
     fn time(&self, column: &str) -> Result<Option<Micros>, NotEncoded> {

@@ -5,7 +5,6 @@
 //! The class depends on SQLSTATE or SQLite's result code, never on the words of a message.
 
 use std::error::Error as StdError;
-use std::fmt;
 use std::io;
 
 use sqlx::error::DatabaseError;
@@ -113,22 +112,7 @@ fn list(files: &[FileId]) -> String {
     ids.join(", ")
 }
 
-/// A database's error: its message and code, never its details.
-#[derive(Debug)]
-struct Answer {
-    message: String,
-    code: String,
-}
-
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.message, self.code)
-    }
-}
-
-impl StdError for Answer {}
-
-/// A cause that this program words itself.
+/// A cause in the words of this program, or of the database.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Explanation(pub(super) String);
@@ -210,8 +194,9 @@ pub(super) fn from_sqlx(store: &str, error: sqlx::Error) -> StoreError {
     match error {
         sqlx::Error::Database(answer) => {
             let kind = Kind::of_answer(&*answer);
-            let (message, code) = (answer.message().to_owned(), answer.code().unwrap_or_default());
-            kind.error(store, Answer { message, code: code.into_owned() })
+            // The message and the code, never the details, which quote rows.
+            let words = format!("{} ({})", answer.message(), answer.code().unwrap_or_default());
+            kind.error(store, Explanation(words))
         }
         sqlx::Error::Io(error) => Kind::Unavailable.error(store, error),
         sqlx::Error::Configuration(cause) | sqlx::Error::Tls(cause) => {

@@ -74,7 +74,12 @@ impl PgWriter {
 
     async fn attempt(&mut self, batch: &Batch) -> Result<(), Trouble> {
         let placement = self.backend.placement();
-        self.in_transaction(async |connection| write(connection, batch, placement).await).await
+        self.in_transaction(async |connection| {
+            move_all(connection, &batch.spans, placement).await?;
+            send(connection, batch).await?;
+            Ok(rollup::add(connection, &batch.rollup).await?)
+        })
+        .await
     }
 
     pub(super) async fn in_transaction(
@@ -132,17 +137,6 @@ impl PgWriter {
         let files = spans.iter().filter(|span| !matches(span)).map(|span| span.file).collect();
         Ok(StoreError::Conflict { store: self.backend.name.clone(), files })
     }
-}
-
-async fn write(
-    connection: &mut PgConnection,
-    batch: &Batch,
-    placement: Placement,
-) -> Result<(), Trouble> {
-    move_all(connection, &batch.spans, placement).await?;
-    send(connection, batch).await?;
-    rollup::add(connection, &batch.rollup).await?;
-    Ok(())
 }
 
 async fn move_all(

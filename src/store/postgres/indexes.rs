@@ -24,8 +24,9 @@ use std::sync::Arc;
 
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
+use super::citus::{self, Placement};
 use super::days::{OWN_PARTITION, day_of, partition};
-use super::{Postgres, citus, lock};
+use super::{Postgres, lock};
 use crate::store::answers::{PastDay, Table};
 use crate::store::error::{self, StoreError, failed};
 
@@ -36,50 +37,39 @@ const WORTH_IT: i64 = 4 << 20;
 /// neither readers nor writers.
 const PATIENT: &str = "SET lock_timeout = '1h'";
 
-/// The BRIN indexes of a table, or of a shard.
-macro_rules! summarize {
-    ($table:literal) => {
-        concat!(
-            "SELECT coalesce(sum(brin_summarize_new_values(x.indexrelid)), 0) FROM pg_index x
-               JOIN pg_class d ON d.oid = x.indexrelid JOIN pg_am a ON a.oid = d.relam
-              WHERE x.indrelid = ",
-            $table,
-            " AND a.amname = 'brin'"
-        )
-    };
-}
-
 /// Less than `deadlock_timeout` (1 s), after which an autovacuum would give way to us: it is to go on.
 const POLITE: &str = "SET lock_timeout = '200ms'";
 
-const SUMMARIZE: &str = summarize!("to_regclass($1)");
-const SUMMARIZE_SHARD: &str = summarize!("'%1$s'::regclass");
+/// Adds new rows to the BRIN indexes of a table, which is an expression of SQL.
+fn summarize(table: &str) -> String {
+    format!(
+        "SELECT coalesce(sum(brin_summarize_new_values(x.indexrelid)), 0) FROM pg_index x
+           JOIN pg_class d ON d.oid = x.indexrelid JOIN pg_am a ON a.oid = d.relam
+          WHERE x.indrelid = {table} AND a.amname = 'brin'"
+    )
+}
 
 /// `$1`: the table, `$2`: the least size in bytes, `$3`: the suffixes of its indexes.
-macro_rules! past_days {
-    ($size:literal, $inserted:literal) => {
-        concat!(
-            "SELECT name, ",
-            $inserted,
-            " FROM (
-                 SELECT c.oid, c.relname::text AS name, s.n_tup_ins, ",
-            $size,
-            " AS size
-                   FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                   LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
-                  WHERE i.inhparent = to_regclass($1) AND NOT i.inhdetachpending
-                    AND cardinality($3::text[]) >
-                        (SELECT count(*) FROM pg_index x JOIN pg_class d ON d.oid = x.indexrelid
-                          WHERE x.indrelid = c.oid AND x.indisvalid
-                            AND d.relname IN (SELECT c.relname || '_' || unnest($3::text[])))
-                 OFFSET 0) AS day
-              WHERE size >= $2 ORDER BY name"
-        )
+fn past_days(placement: Placement) -> String {
+    let (size, inserted) = match placement {
+        Placement::OneServer => ("pg_relation_size(c.oid)", "coalesce(n_tup_ins, 0)"),
+        // On the coordinator a table is empty; that a day has not grown says as well that nothing came.
+        Placement::Distributed => ("citus_relation_size(c.oid)", "size"),
     };
+    format!(
+        "SELECT name, {inserted} FROM (
+             SELECT c.oid, c.relname::text AS name, s.n_tup_ins, {size} AS size
+               FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+               LEFT JOIN pg_stat_user_tables s ON s.relid = c.oid
+              WHERE i.inhparent = to_regclass($1) AND NOT i.inhdetachpending
+                AND cardinality($3::text[]) >
+                    (SELECT count(*) FROM pg_index x JOIN pg_class d ON d.oid = x.indexrelid
+                      WHERE x.indrelid = c.oid AND x.indisvalid
+                        AND d.relname IN (SELECT c.relname || '_' || unnest($3::text[])))
+             OFFSET 0) AS day
+          WHERE size >= $2 ORDER BY name"
+    )
 }
-const PAST_DAYS: &str = past_days!("pg_relation_size(c.oid)", "coalesce(n_tup_ins, 0)");
-/// On the coordinator a table is empty; that a day has not grown says as well that nothing came.
-const PAST_DISTRIBUTED_DAYS: &str = past_days!("citus_relation_size(c.oid)", "size");
 
 /// Suffix of the name, whether it is unique, and what follows `ON table USING`.
 struct Index(&'static str, bool, &'static str);
@@ -136,9 +126,12 @@ impl Postgres {
             for (table, day) in days {
                 let name = partition(*table, *day);
                 let done = if self.is_distributed() {
-                    citus::on_shards(&mut connection, &name, SUMMARIZE_SHARD).await.map(|_| ())
+                    citus::on_shards(&mut connection, &name, &summarize("'%1$s'::regclass"))
+                        .await
+                        .map(|_| ())
                 } else {
-                    sqlx::query(SUMMARIZE).bind(name).execute(&mut connection).await.map(|_| ())
+                    let query = sqlx::query(AssertSqlSafe(summarize("to_regclass($1)"))).bind(name);
+                    query.execute(&mut connection).await.map(|_| ())
                 };
                 match done {
                     Err(error) if !["55P03", "42501"].contains(&error::code(&error).as_str()) => {
@@ -164,11 +157,7 @@ impl Indexer {
         let mut past = Vec::new();
         for table in Table::ALL {
             let suffixes: Vec<&str> = indexes(table).iter().map(|index| index.0).collect();
-            let query = match self.backend.is_distributed() {
-                true => PAST_DISTRIBUTED_DAYS,
-                false => PAST_DAYS,
-            };
-            let rows = sqlx::query(query)
+            let rows = sqlx::query(AssertSqlSafe(past_days(self.backend.placement())))
                 .bind(table.name())
                 .bind(WORTH_IT)
                 .bind(suffixes)

@@ -45,12 +45,10 @@ impl Reader {
             None => {}
         }
         if !filter.codes.is_empty() {
-            for (nth, codes) in filter.codes.iter().enumerate() {
-                to.sql(if nth == 0 { " AND (" } else { " OR " });
+            to.any_of(&filter.codes, |to, codes| {
                 to.sql(names.code).sql(" BETWEEN ").int(i64::from(codes.first));
                 to.sql(" AND ").int(i64::from(codes.last));
-            }
-            to.sql(")");
+            });
         }
         for (column, wanted) in [("method", &filter.method), ("user_id", &filter.user)] {
             if let Some(wanted) = wanted {
@@ -101,11 +99,9 @@ impl Reader {
 
     fn contains_ignoring_case(&self, to: &mut Statement, columns: &[&str], part: &str) {
         let like = if self.is_postgres() { " ILIKE " } else { " LIKE " };
-        for (nth, column) in columns.iter().enumerate() {
-            to.sql(if nth == 0 { " AND (" } else { " OR " });
+        to.any_of(columns, |to, column| {
             to.sql(column).sql(like).text(like_pattern(part, Occurs::Anywhere)).sql(" ESCAPE '\\'");
-        }
-        to.sql(")");
+        });
     }
 
     fn in_network(&self, to: &mut Statement, column: &str, network: Network) {
@@ -126,8 +122,7 @@ impl Reader {
                 let more = network.bits % 8;
                 // One pattern for each value of the octet that the mask splits: 128 at most.
                 let values = if more == 0 { 1 } else { 1u16 << (8 - more) };
-                for nth in 0..values {
-                    to.sql(if nth == 0 { " AND (" } else { " OR " });
+                to.any_of(0..values, |to, nth| {
                     let octet = (more > 0).then(|| u16::from(octets[whole]) + nth);
                     let end = if whole == 3 { "" } else { ".*" };
                     let glob = match octet {
@@ -135,9 +130,9 @@ impl Reader {
                         None => format!("{start}*"),
                     };
                     to.sql(column).sql(" GLOB ").text(glob);
-                }
+                });
                 // `*` alone also matches IPv6 addresses.
-                to.sql(") AND instr(").sql(column).sql(", ':') = 0");
+                to.sql(" AND instr(").sql(column).sql(", ':') = 0");
             }
             // `check` refuses this filter.
             IpAddr::V6(_) => {

@@ -15,7 +15,7 @@ use crate::store::time::Time;
 enum Value {
     Int(i64),
     Text(String),
-    Time(Micros),
+    Time(Time),
 }
 
 /// A statement. Both databases accept parameters as `$1`.
@@ -42,7 +42,20 @@ impl Statement {
     }
 
     pub(super) fn time(&mut self, value: Micros) -> &mut Statement {
-        self.value(Value::Time(value))
+        self.value(Value::Time(Time(value)))
+    }
+
+    /// Appends ` AND (… OR …)` with a condition for each item.
+    pub(super) fn any_of<T>(
+        &mut self,
+        items: impl IntoIterator<Item = T>,
+        condition: impl Fn(&mut Statement, T),
+    ) -> &mut Statement {
+        for (nth, item) in items.into_iter().enumerate() {
+            self.sql(if nth == 0 { " AND (" } else { " OR " });
+            condition(self, item);
+        }
+        self.sql(")")
     }
 
     fn value(&mut self, value: Value) -> &mut Statement {
@@ -59,32 +72,24 @@ impl Statement {
         of_postgres: fn(&PgRow) -> Result<T, sqlx::Error>,
         of_sqlite: fn(&SqliteRow) -> Result<T, sqlx::Error>,
     ) -> Result<Vec<T>, StoreError> {
-        // Not kept as a prepared statement: the plan must fit the values, above all the time range.
+        macro_rules! rows {
+            ($pool:expr, $convert:expr) => {{
+                // Not kept as a prepared statement: the plan must fit the values, above all the time range.
+                let mut query = sqlx::query(AssertSqlSafe(self.sql)).persistent(false);
+                for value in self.values {
+                    query = match value {
+                        Value::Int(value) => query.bind(value),
+                        Value::Text(value) => query.bind(value),
+                        Value::Time(value) => query.bind(value),
+                    };
+                }
+                let rows = query.fetch_all($pool).await;
+                rows.and_then(|rows| rows.iter().map($convert).collect())
+            }};
+        }
         let rows = match &reader.pool {
-            Backend::Postgres(pool) => {
-                let mut query = sqlx::query(AssertSqlSafe(self.sql)).persistent(false);
-                for value in self.values {
-                    query = match value {
-                        Value::Int(value) => query.bind(value),
-                        Value::Text(value) => query.bind(value),
-                        Value::Time(value) => query.bind(Time(value)),
-                    };
-                }
-                let rows = query.fetch_all(pool).await;
-                rows.and_then(|rows| rows.iter().map(of_postgres).collect())
-            }
-            Backend::Sqlite(pool) => {
-                let mut query = sqlx::query(AssertSqlSafe(self.sql)).persistent(false);
-                for value in self.values {
-                    query = match value {
-                        Value::Int(value) => query.bind(value),
-                        Value::Text(value) => query.bind(value),
-                        Value::Time(value) => query.bind(Time(value)),
-                    };
-                }
-                let rows = query.fetch_all(pool).await;
-                rows.and_then(|rows| rows.iter().map(of_sqlite).collect())
-            }
+            Backend::Postgres(pool) => rows!(pool, of_postgres),
+            Backend::Sqlite(pool) => rows!(pool, of_sqlite),
         };
         rows.map_err(|error| reader.failed(error))
     }
