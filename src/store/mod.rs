@@ -210,12 +210,8 @@ impl Store {
     /// As for [`Store::open`].
     pub async fn writer(&self, owner: &str) -> Result<Writer, StoreError> {
         let backend = match &self.backend {
-            Backend::Postgres(it) => {
-                Backend::Postgres(Box::new(PgWriter::connect(it, owner).await?))
-            }
-            Backend::Sqlite(it) => {
-                Backend::Sqlite(Box::new(SqliteWriter::connect(it, owner).await?))
-            }
+            Backend::Postgres(it) => Backend::Postgres(PgWriter::connect(it, owner).await?),
+            Backend::Sqlite(it) => Backend::Sqlite(SqliteWriter::connect(it, owner).await?),
         };
         Ok(Writer { backend })
     }
@@ -309,8 +305,8 @@ impl Store {
     /// As for [`Store::open`].
     pub async fn sweeper(&self) -> Result<Option<Sweeper>, StoreError> {
         let backend = match &self.backend {
-            Backend::Postgres(it) => it.sweeper().await?.map(Box::new).map(Backend::Postgres),
-            Backend::Sqlite(it) => it.sweeper().await?.map(Box::new).map(Backend::Sqlite),
+            Backend::Postgres(it) => it.sweeper().await?.map(Backend::Postgres),
+            Backend::Sqlite(it) => it.sweeper().await?.map(Backend::Sqlite),
         };
         Ok(backend.map(|backend| Sweeper { backend }))
     }

@@ -13,7 +13,7 @@ use crate::model::{Micros, Period};
 /// The lock for sweeping. It is released on drop, or when its process ends.
 #[derive(Debug)]
 pub struct Sweeper {
-    pub(super) backend: Backend<Box<PgSweeper>, Box<SqliteSweeper>>,
+    pub(super) backend: Backend<PgSweeper, SqliteSweeper>,
 }
 
 /// Result of the removal of a whole day.

@@ -15,7 +15,7 @@ use crate::model::{Batch, Checkpoint, FileId, NewFile, Reparsed, Sighting};
 /// [`StoreError::Newer`] nothing was written, and no later call can write.
 #[derive(Debug)]
 pub struct Writer {
-    pub(super) backend: Backend<Box<PgWriter>, Box<SqliteWriter>>,
+    pub(super) backend: Backend<PgWriter, SqliteWriter>,
 }
 
 impl Writer {
@@ -60,19 +60,7 @@ impl Writer {
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
-        let registered = match &mut self.backend {
-            Backend::Postgres(backend) => backend.register(files).await,
-            Backend::Sqlite(backend) => {
-                let one_by_one = async {
-                    let mut registered = Vec::with_capacity(files.len());
-                    for (new, known) in files {
-                        registered.push(backend.register(new, known).await?);
-                    }
-                    Ok(registered)
-                };
-                one_by_one.await
-            }
-        };
+        let registered = either!(&mut self.backend, it => it.register(files).await);
         self.unless_schema(registered).await
     }
 
@@ -119,15 +107,7 @@ impl Writer {
 
     /// Releases several files.
     pub async fn release_all(&mut self, files: &[FileId]) -> Result<(), StoreError> {
-        match &mut self.backend {
-            Backend::Postgres(backend) => backend.release(files).await,
-            Backend::Sqlite(backend) => {
-                for &file in files {
-                    backend.release(file).await?;
-                }
-                Ok(())
-            }
-        }
+        either!(&mut self.backend, it => it.release(files).await)
     }
 
     /// Stores the batch in one transaction. Never put it inside `select!` or a timeout: a COPY
@@ -293,6 +273,6 @@ impl Writer {
     /// PostgreSQL server ends a session that was silent for two minutes, so that the files of a stopped or
     /// unreachable daemon become free.
     pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        either!(&mut self.backend, it => it.backend.look_at_schema(&mut it.connection).await)
+        either!(&mut self.backend, it => it.backend.check_schema(&mut it.connection).await)
     }
 }

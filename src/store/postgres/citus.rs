@@ -36,7 +36,7 @@ pub(super) enum Placement {
 }
 
 /// How long distributing waits for the sessions that use a table; new sessions wait meanwhile.
-const PATIENT: &str = "SET lock_timeout = '10s'; SET client_min_messages = warning";
+const DISTRIBUTION_SETTINGS: &str = "SET lock_timeout = '10s'; SET client_min_messages = warning";
 
 /// Ids come from an integer's own sequence: Citus distributes identity columns only if they are bigint.
 const PLAIN_SEQUENCE: &str = "
@@ -70,7 +70,7 @@ impl Postgres {
     }
 
     /// Finds out whether the tables are distributed.
-    pub(super) async fn look_at_citus(
+    pub(super) async fn check_placement(
         &self,
         connection: &mut PgConnection,
     ) -> Result<(), sqlx::Error> {
@@ -82,7 +82,7 @@ impl Postgres {
 
     /// Classifies an error as [`error::from_sqlx`] does. Of a row that a worker refuses there is only the
     /// message, so it is recognised by the message, and only in English.
-    pub(super) fn sorted(&self, error: sqlx::Error) -> StoreError {
+    pub(super) fn classify(&self, error: sqlx::Error) -> StoreError {
         match error.as_database_error().map(DatabaseError::message) {
             Some(message)
                 if self.is_distributed()
@@ -131,7 +131,7 @@ impl Postgres {
             for number in [lock::SWEEP, lock::INDEX, lock::DAYS, lock::REGISTER] {
                 lock::wait(&mut connection, number).await?;
             }
-            sqlx::raw_sql(PATIENT).execute(&mut connection).await?;
+            sqlx::raw_sql(DISTRIBUTION_SETTINGS).execute(&mut connection).await?;
             sqlx::raw_sql(PLAIN_SEQUENCE).execute(&mut connection).await?;
             for (table, column) in TABLES {
                 if is_distributed(&mut connection, table).await? {
@@ -153,7 +153,7 @@ impl Postgres {
                 sqlx::raw_sql(AssertSqlSafe(truncate)).execute(&mut connection).await?;
                 done.push(table);
             }
-            self.look_at_citus(&mut connection).await
+            self.check_placement(&mut connection).await
         };
         distribute.await.map_err(failed(&self.name))?;
         // The work is done; an error while the session is closed changes nothing.

@@ -67,7 +67,7 @@ impl PgWriter {
         }
         match done {
             Ok(()) => Ok(()),
-            Err(Trouble::Sql(error)) => Err(self.backend.sorted(error)),
+            Err(Trouble::Sql(error)) => Err(self.backend.classify(error)),
             Err(Trouble::Moved) => Err(self.conflict(&batch.spans).await?),
         }
     }
@@ -107,7 +107,7 @@ impl PgWriter {
             sqlx::raw_sql("BEGIN").execute(&mut self.connection).await?;
             send(&mut self.connection, batch).await
         };
-        stage.await.map_err(|error| self.backend.sorted(error))
+        stage.await.map_err(|error| self.backend.classify(error))
     }
 
     pub(in crate::store) async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {

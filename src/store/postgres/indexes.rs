@@ -35,10 +35,10 @@ const WORTH_IT: i64 = 4 << 20;
 
 /// How long an index waits for transactions that use the day: `CREATE INDEX CONCURRENTLY` blocks
 /// neither readers nor writers.
-const PATIENT: &str = "SET lock_timeout = '1h'";
+const INDEX_LOCK_TIMEOUT: &str = "SET lock_timeout = '1h'";
 
 /// Less than `deadlock_timeout` (1 s), after which an autovacuum would give way to us: it is to go on.
-const POLITE: &str = "SET lock_timeout = '200ms'";
+const SUMMARY_LOCK_TIMEOUT: &str = "SET lock_timeout = '200ms'";
 
 /// Adds new rows to the BRIN indexes of a table, which is an expression of SQL.
 fn summarize(table: &str) -> String {
@@ -122,7 +122,7 @@ impl Postgres {
     ) -> Result<(), StoreError> {
         let mut connection = self.connect().await?;
         let summarize = async {
-            sqlx::raw_sql(POLITE).execute(&mut connection).await?;
+            sqlx::raw_sql(SUMMARY_LOCK_TIMEOUT).execute(&mut connection).await?;
             for (table, day) in days {
                 let name = partition(*table, *day);
                 let done = if self.is_distributed() {
@@ -184,7 +184,7 @@ impl Indexer {
         let day = partition(table, day);
         let connection = &mut self.connection;
         let build = async {
-            sqlx::raw_sql(PATIENT).execute(&mut *connection).await?;
+            sqlx::raw_sql(INDEX_LOCK_TIMEOUT).execute(&mut *connection).await?;
             for Index(suffix, unique, definition) in indexes(table) {
                 let name = format!("{day}_{suffix}");
                 match is_valid(connection, &name).await? {

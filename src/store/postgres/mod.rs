@@ -48,7 +48,7 @@ const CONNECT: Duration = Duration::from_secs(10);
 const OLDEST_SERVER: i32 = 140_000;
 
 /// How long a migration waits for a lock: other sessions wait for the migration meanwhile.
-const SHORTLY: &str = "SET lock_timeout = '2s'";
+const MIGRATION_LOCK_TIMEOUT: &str = "SET lock_timeout = '2s'";
 
 /// The settings of every session. A stopped, unplugged or unreachable client must lose its locks in
 /// bounded time (keep-alives: 60 s; silence: 120 s), and no statement waits long for a lock that a
@@ -64,7 +64,7 @@ const SESSION: &str = "
 
 /// The settings of sessions that only read. JIT costs more than these queries do. They are set after
 /// the connection is made, since a pooler does not pass `options` on.
-const LOOK: &str = "
+const READING_SESSION: &str = "
     SET default_transaction_read_only = on;
     SET statement_timeout = '10s';
     SET lock_timeout = '10s';
@@ -157,13 +157,13 @@ impl Postgres {
     /// Makes a session, and refuses tables of another schema.
     pub(super) async fn connect(&self) -> Result<PgConnection, StoreError> {
         let mut connection = self.connect_to_any().await?;
-        self.look_at_schema(&mut connection).await?;
-        self.look_at_citus(&mut connection).await.map_err(failed(&self.name))?;
+        self.check_schema(&mut connection).await?;
+        self.check_placement(&mut connection).await.map_err(failed(&self.name))?;
         Ok(connection)
     }
 
     /// Refuses tables of any other schema: a newer daemon may have upgraded them meanwhile.
-    pub(super) async fn look_at_schema(
+    pub(super) async fn check_schema(
         &self,
         connection: &mut PgConnection,
     ) -> Result<(), StoreError> {
@@ -208,7 +208,9 @@ impl Postgres {
     /// Returns a pool of sessions that only read.
     pub(super) fn pool(&self, pool: PgPoolOptions) -> PgPool {
         let pool = pool.after_connect(|connection, _| {
-            Box::pin(async move { sqlx::raw_sql(LOOK).execute(connection).await.map(|_| ()) })
+            Box::pin(
+                async move { sqlx::raw_sql(READING_SESSION).execute(connection).await.map(|_| ()) },
+            )
         });
         pool.connect_lazy_with(self.options.clone())
     }
@@ -279,7 +281,10 @@ impl Postgres {
         if schema.is_current() {
             return Ok(());
         }
-        sqlx::raw_sql(SHORTLY).execute(&mut *connection).await.map_err(failed(&self.name))?;
+        sqlx::raw_sql(MIGRATION_LOCK_TIMEOUT)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed(&self.name))?;
         // `run` wants a connection of any lifetime, which no future that moves between threads has.
         let applied = MIGRATIONS.run_direct(None, connection, false).await;
         applied.map_err(|error| match from_migrate(&self.name, error) {
@@ -310,7 +315,7 @@ impl Postgres {
             .await
             .map_err(failed(&self.name))?;
         // These locks are also held while the tables are distributed.
-        self.look_at_citus(&mut connection).await.map_err(failed(&self.name))?;
+        self.check_placement(&mut connection).await.map_err(failed(&self.name))?;
         Ok(locked.then_some(connection))
     }
 

@@ -29,7 +29,7 @@ impl PgWriter {
             Err(Trouble::Moved) => Ok(false),
             Err(Trouble::Sql(error)) => {
                 self.forget_days(&lines.rows); // a sweep may have dropped one; the next try makes it
-                Err(self.backend.sorted(error))
+                Err(self.backend.classify(error))
             }
         }
     }

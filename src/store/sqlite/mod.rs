@@ -111,7 +111,7 @@ impl Sqlite {
     }
 
     /// Refuses tables of any other schema: a newer daemon may have upgraded them meanwhile.
-    pub(super) async fn look_at_schema(
+    pub(super) async fn check_schema(
         &self,
         connection: &mut SqliteConnection,
     ) -> Result<(), StoreError> {
@@ -125,7 +125,7 @@ impl Sqlite {
     ) -> Result<SqliteConnection, StoreError> {
         let connected = SqliteConnection::connect_with(&options).await;
         let mut connection = connected.map_err(failed(&self.name))?;
-        self.look_at_schema(&mut connection).await?;
+        self.check_schema(&mut connection).await?;
         Ok(connection)
     }
 

@@ -65,27 +65,37 @@ impl SqliteWriter {
         let _ = self.connection.close().await;
     }
 
+    /// Adds files, each in a transaction.
+    pub(in crate::store) async fn register(
+        &mut self,
+        files: &[(NewFile, Vec<FileId>)],
+    ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
+        let mut registered = Vec::with_capacity(files.len());
+        for (new, known) in files {
+            let one = self.register_one(new, known).await;
+            registered.push(one.map_err(failed(&self.backend.name))?);
+        }
+        Ok(registered)
+    }
+
     /// Adds a file. Two writers may both have found no candidate, so the second one to write looks again:
     /// a row that it does not know was added by the other writer, and may be of the same file.
-    pub(in crate::store) async fn register(
+    async fn register_one(
         &mut self,
         new: &NewFile,
         known: &[FileId],
-    ) -> Result<Option<Checkpoint>, StoreError> {
-        let register = async {
-            let mut tx = self.connection.begin_with(BEGIN).await?;
-            let again = bound::candidates!(new.sighting).fetch_all(&mut *tx).await?;
-            if rows::has_unknown(&again, known, &self.registered)? {
-                tx.rollback().await?;
-                return Ok(None);
-            }
-            let query = bound::register!(REGISTER, new, &self.alive.owner).bind(Time(now()));
-            let checkpoint = rows::checkpoint(&query.fetch_one(&mut *tx).await?)?;
-            tx.commit().await?;
-            self.registered.insert(checkpoint.file);
-            Ok(Some(checkpoint))
-        };
-        register.await.map_err(failed(&self.backend.name))
+    ) -> Result<Option<Checkpoint>, sqlx::Error> {
+        let mut tx = self.connection.begin_with(BEGIN).await?;
+        let again = bound::candidates!(new.sighting).fetch_all(&mut *tx).await?;
+        if rows::has_unknown(&again, known, &self.registered)? {
+            tx.rollback().await?;
+            return Ok(None);
+        }
+        let query = bound::register!(REGISTER, new, &self.alive.owner).bind(Time(now()));
+        let checkpoint = rows::checkpoint(&query.fetch_one(&mut *tx).await?)?;
+        tx.commit().await?;
+        self.registered.insert(checkpoint.file);
+        Ok(Some(checkpoint))
     }
 
     pub(in crate::store) async fn claim(
@@ -144,13 +154,15 @@ impl SqliteWriter {
         }
     }
 
-    pub(in crate::store) async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
-        sqlx::query("UPDATE log_file SET owner = NULL WHERE id = ?1 AND owner = ?2")
-            .bind(file.0)
-            .bind(&self.alive.owner)
-            .execute(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
+    pub(in crate::store) async fn release(&mut self, files: &[FileId]) -> Result<(), StoreError> {
+        for file in files {
+            sqlx::query("UPDATE log_file SET owner = NULL WHERE id = ?1 AND owner = ?2")
+                .bind(file.0)
+                .bind(&self.alive.owner)
+                .execute(&mut self.connection)
+                .await
+                .map_err(failed(&self.backend.name))?;
+        }
         Ok(())
     }
 
