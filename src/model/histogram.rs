@@ -1,5 +1,5 @@
 //! Durations counted in buckets whose width grows with them: each octave is cut into eight equal
-//! parts, so that a bucket's middle is never more than a sixteenth away from what it counts.
+//! parts, so that a bucket's middle differs from what it counts by a sixteenth at most.
 
 /// Durations below this share the first bucket: no request that Python answers is that short.
 const FLOOR_US: i64 = 1 << FLOOR_BITS;

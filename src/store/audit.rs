@@ -9,9 +9,11 @@ use super::{Writer, on_connection, rows, sql};
 use crate::model::columns::Source;
 use crate::model::{FileId, Micros, RejectedLine, Row as _};
 
+/// The reads of `verify` and `reparse`.
+///
 /// # Errors
 ///
-/// [`StoreError`] for all of them.
+/// [`StoreError`], for all methods here.
 impl Writer {
     /// Returns the row of the file: offset, digest and counters of one moment.
     pub async fn report(&mut self, file: FileId) -> Result<Option<FileReport>, StoreError> {

@@ -9,22 +9,22 @@ use super::record::{self, Micros};
 pub use network::Network;
 pub use status::Codes;
 
-/// What was asked for. What is `None` or empty is not asked for.
+/// The conditions that a row must meet. What is `None` or empty is no condition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// The first moment.
+    /// The beginning of the time range.
     pub from: Micros,
-    /// The moment after the last one.
+    /// The end of the time range, which is not part of it.
     pub to: Micros,
-    /// Of the URL, for `gunicorn_log`; of the path, for `request_log`.
+    /// The URL, for `gunicorn_log`; the path, for `request_log`.
     pub url: Option<UrlFilter>,
-    /// Any of these.
+    /// Ranges of codes; the code of the row is in one of them.
     pub codes: Vec<Codes>,
-    /// Exactly.
+    /// The request method, exactly.
     pub method: Option<String>,
-    /// Exactly.
+    /// The user's name, exactly.
     pub user: Option<String>,
-    /// The client's.
+    /// The address of the client.
     pub address: Option<Network>,
     /// The Host header, exactly.
     pub host: Option<String>,
@@ -36,16 +36,16 @@ pub struct Filter {
     pub text: Option<String>,
 }
 
-/// Of a URL.
+/// A condition on a URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UrlFilter {
-    /// It begins so.
+    /// The URL begins with this text.
     Prefix(String),
-    /// It holds this somewhere.
+    /// The URL contains this text.
     Part(String),
 }
 
-/// A value that cannot be used, with what would be right.
+/// An invalid value, and the expected form.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} '{given}' is {trouble}")]
 pub struct FilterError {
@@ -64,28 +64,28 @@ impl FilterError {
 const HOUR_US: i64 = 3_600_000_000;
 
 impl Filter {
-    /// The names that [`Filter::set`] knows.
+    /// The names that [`Filter::set`] accepts.
     pub const NAMES: [&str; 11] = [
         "from", "to", "url", "code", "method", "user", "address", "host", "server", "agent", "text",
     ];
 
-    /// All of the last hour.
+    /// Returns the filter for all rows of the last hour.
     pub fn last_hour(now: Micros) -> Filter {
-        // What a clock that runs ahead has logged is seen, too, and so is what is logged this second.
+        // A minute more, for the rows of this second and of servers whose clocks are fast.
         Filter { from: now - HOUR_US, to: now + HOUR_US / 60, ..Filter::default() }
     }
 
-    /// Takes one value by its name; an empty value asks for nothing. `now` is what ages count from.
+    /// Sets one condition by its name; an empty value sets none. Ages such as `15m` count back from `now`.
     ///
     /// # Errors
     ///
-    /// A value that means nothing, or a name that is none of [`Filter::NAMES`].
+    /// The value is invalid, or the name is not in [`Filter::NAMES`].
     pub fn set(&mut self, name: &str, value: &str, now: Micros) -> Result<(), FilterError> {
         let wrong = |trouble| FilterError::new(name, value, trouble);
         if value.is_empty() && Self::NAMES.contains(&name) {
             return Ok(());
         }
-        // PostgreSQL's text cannot hold it, so that no row has it; and it is no fault of the server.
+        // PostgreSQL's text cannot hold NUL, so no row matches; the database would report an error.
         if value.contains('\0') {
             return Err(wrong("nothing that a row can hold: it has a NUL character"));
         }
@@ -133,7 +133,7 @@ impl Filter {
 }
 
 impl UrlFilter {
-    /// `/orders` is a beginning, `orders` and `*orders*` a part.
+    /// Reads a condition: `/orders` is a prefix, `orders` and `*orders*` are parts.
     fn read(text: &str) -> UrlFilter {
         match text.strip_prefix('*').map(|part| part.strip_suffix('*').unwrap_or(part)) {
             Some(part) => UrlFilter::Part(part.to_owned()),

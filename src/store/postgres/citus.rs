@@ -122,7 +122,7 @@ impl Postgres {
     }
 
     /// Distributes one table after the other, each in a transaction of Citus' own, so that a second call
-    /// continues where the first one ended. Locks keep sweeps, index builds and new partitions away
+    /// continues where the first one ended. Sweeps, index builds and new partitions wait for the locks
     /// meanwhile; commits wait for their table.
     pub(in crate::store) async fn distribute(&self) -> Result<Vec<&'static str>, StoreError> {
         let mut connection = self.connect().await?;

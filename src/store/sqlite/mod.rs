@@ -2,7 +2,7 @@
 //!
 //! `synchronous = FULL` makes each COMMIT wait for the disk. With NORMAL, a power cut could undo the
 //! last commits, offset and rows together. That would be consistent here, but a log file that was
-//! rotated away in between could not be read again.
+//! deleted by a rotation in between could not be read again.
 
 pub(super) mod clock;
 mod commit;
