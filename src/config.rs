@@ -55,17 +55,8 @@ pub struct Watch {
 pub struct Reload {
     /// The new configuration.
     pub watch: Watch,
-    /// What became of the configuration file.
-    pub file: ConfigFile,
-}
-
-/// What a reload did with the configuration file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ConfigFile {
-    /// It was read again, or there is none.
-    Read,
-    /// It was a pipe, which can be read only once: its settings stay.
-    Kept(PathBuf),
+    /// A configuration file that is a pipe, which can be read only once: its settings stay.
+    pub unread_pipe: Option<PathBuf>,
 }
 
 /// Where the bytes of streams are kept until they are stored.

@@ -6,9 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use chrono::Utc;
-use tracing::level_filters::LevelFilter;
 
 use crate::config::{Config, PageConfig, Reload, SpoolConfig, StandardInput, Watch};
 use crate::format::{Exclusions, Layout, Mask, Parsing};
@@ -17,11 +15,11 @@ use crate::source::{WatchError, Watchlist};
 use crate::store::Location;
 use crate::web::Credentials;
 
-use super::command_line::{Cleanup, Command, LogType};
+use super::command_line::{Cleanup, LogType};
 use super::settings::{
     AUTH_FILE, CONNECT_TIMEOUT, DATABASE_URL, EXCLUDE, EXCLUDE_EXTENSION, EXCLUDE_PATH, FORMAT,
-    HOST, INCLUDE, LISTEN, LOG_FORMAT, LOG_LEVEL, LogFormat, POLL_INTERVAL, RETENTION,
-    ROLLUP_RETENTION, SENSITIVE_FIELDS, SPOOL_DIR, SPOOL_LIMIT, SWEEP_AT, WATCH, parse_duration,
+    HOST, INCLUDE, LISTEN, POLL_INTERVAL, RETENTION, ROLLUP_RETENTION, SENSITIVE_FIELDS, SPOOL_DIR,
+    SPOOL_LIMIT, SWEEP_AT, WATCH, address, duration, spool_limit,
 };
 use super::sources::Settings;
 use super::usage;
@@ -29,42 +27,40 @@ use super::usage;
 /// The state directory of a service that has no other place for its spool.
 const SYSTEM_STATE: &str = "/var/lib/log-ingestd";
 
-/// How the program writes its own log.
-pub(super) struct Logging {
-    pub(super) format: LogFormat,
-    pub(super) level: LevelFilter,
-}
-
-pub(super) fn logging(settings: &Settings, command: Option<&Command>) -> anyhow::Result<Logging> {
-    // Commands answer on standard output; only the daemon reports while it works.
-    let default = if command.is_some() { LevelFilter::WARN } else { LevelFilter::INFO };
-    let level = settings.get(&LOG_LEVEL)?.unwrap_or(default);
-    Ok(Logging { format: settings.get(&LOG_FORMAT)?, level })
-}
-
 pub(super) fn config(settings: &Settings) -> anyhow::Result<Config> {
-    let retention = settings.get(&RETENTION)?;
+    let retention = settings.get(&RETENTION, str::parse)?;
     Ok(Config {
-        location: match settings.get(&DATABASE_URL)? {
-            Some(location) => location,
-            None => {
-                let state = state_directory("database", "--database-url")?;
-                Location::Sqlite(state.join("log-ingestd.sqlite3"))
-            }
-        },
-        connect_timeout: settings.get(&CONNECT_TIMEOUT)?,
+        location: location(settings)?,
+        connect_timeout: settings.get(&CONNECT_TIMEOUT, duration)?,
         host: settings
-            .get(&HOST)?
+            .optional(&HOST, host)?
             .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned()),
         parsing: parsing(settings)?,
         retention,
-        rollup_retention: rollup_retention(settings.get(&ROLLUP_RETENTION)?, retention)?,
+        rollup_retention: rollup_retention(settings, retention)?,
     })
 }
 
+/// Returns the database. An empty URL is the default, as services leave it in their settings.
+fn location(settings: &Settings) -> anyhow::Result<Location> {
+    if settings.texts(&DATABASE_URL).iter().any(|url| !url.trim().is_empty()) {
+        return settings.get(&DATABASE_URL, Location::parse);
+    }
+    let state = state_directory("database", "--database-url")?;
+    Ok(Location::Sqlite(state.join("log-ingestd.sqlite3")))
+}
+
+fn host(name: &str) -> Result<String, &'static str> {
+    match name.trim().is_empty() {
+        true => Err("the name is empty: expected the name of the host whose logs these are"),
+        false => Ok(name.to_owned()),
+    }
+}
+
 /// Returns how long counts stay: never shorter than rows, so that charts do not end before them.
-fn rollup_retention(given: Option<Retention>, rows: Retention) -> anyhow::Result<Retention> {
-    let Some(counts) = given else { return Ok(Retention::ROLLUP.max(rows)) };
+fn rollup_retention(settings: &Settings, rows: Retention) -> anyhow::Result<Retention> {
+    let given = settings.optional(&ROLLUP_RETENTION, str::parse)?;
+    let counts = given.unwrap_or(Retention::ROLLUP.max(rows));
     if rows > counts {
         return Err(usage(format!(
             "--rollup-retention {counts} is shorter than --retention {rows}: counts must stay as \
@@ -77,24 +73,24 @@ fn rollup_retention(given: Option<Retention>, rows: Retention) -> anyhow::Result
 /// Returns how lines are read.
 pub(super) fn parsing(settings: &Settings) -> anyhow::Result<Parsing> {
     Ok(Parsing {
-        layout: settings.get(&FORMAT)?,
-        mask: Mask::new(&settings.get(&SENSITIVE_FIELDS)?),
+        layout: settings.optional(&FORMAT, Layout::named_or_format)?,
+        mask: Mask::new(&settings.texts(&SENSITIVE_FIELDS)),
         exclusions: Exclusions::new(
-            &settings.get(&EXCLUDE_PATH)?,
-            &settings.get(&EXCLUDE_EXTENSION)?,
+            &settings.texts(&EXCLUDE_PATH),
+            &settings.texts(&EXCLUDE_EXTENSION),
         ),
     })
 }
 
 /// Returns what a reload makes of the settings, of which the configuration file is read once.
 pub(super) fn reload(settings: &Settings) -> anyhow::Result<Reload> {
-    let (settings, file) = settings.read_again()?;
-    Ok(Reload { watch: watch(&settings)?, file })
+    let (settings, unread_pipe) = settings.read_again()?;
+    Ok(Reload { watch: watch(&settings)?, unread_pipe })
 }
 
 pub(super) fn watch(settings: &Settings) -> anyhow::Result<Watch> {
     let config = config(settings)?;
-    let given = settings.get(&WATCH)?;
+    let given = settings.paths(&WATCH);
     if given.is_empty() {
         return Err(usage(
             "nothing to do: give --watch PATH to follow logs, or a command (import, check, \
@@ -110,7 +106,7 @@ pub(super) fn watch(settings: &Settings) -> anyhow::Result<Watch> {
         (false, true) => StandardInput::Alone,
     };
     let spool = spool(settings, standard_input)?;
-    let (include, exclude) = (settings.get(&INCLUDE)?, settings.get(&EXCLUDE)?);
+    let (include, exclude) = (settings.texts(&INCLUDE), settings.texts(&EXCLUDE));
     let list = Watchlist::new(&files, &include, &exclude).map_err(|error| match error {
         // A pattern that is invalid stays so; a directory that is missing may be created.
         WatchError::Pattern { .. } => usage(error.to_string()),
@@ -118,15 +114,20 @@ pub(super) fn watch(settings: &Settings) -> anyhow::Result<Watch> {
     })?;
     let mut paths = files;
     paths.extend(standard_input.is_read().then(|| PathBuf::from("-")));
-    let poll_interval = settings.get(&POLL_INTERVAL)?;
-    let sweep_at = settings.get(&SWEEP_AT)?;
+    let poll_interval = settings.get(&POLL_INTERVAL, duration)?;
+    let sweep_at = settings.get(&SWEEP_AT, str::parse)?;
     warn_of_format(&config.parsing);
     let page = page(settings)?;
     Ok(Watch { config, list, standard_input, spool, paths, poll_interval, sweep_at, page })
 }
 
 fn spool(settings: &Settings, input: StandardInput) -> anyhow::Result<SpoolConfig> {
-    let directory = match settings.get(&SPOOL_DIR)? {
+    let directory = match settings.path(&SPOOL_DIR) {
+        Some(directory) if directory.as_os_str().is_empty() => {
+            return Err(usage(
+                "--spool-dir: the value is empty: expected a directory of the daemon's own",
+            ));
+        }
         Some(directory) => directory,
         None => match state_directory("spool", "--spool-dir") {
             Ok(state) => state.join("spool"),
@@ -134,14 +135,14 @@ fn spool(settings: &Settings, input: StandardInput) -> anyhow::Result<SpoolConfi
             Err(_) => Path::new(SYSTEM_STATE).join("spool"),
         },
     };
-    let limit = settings.get(&SPOOL_LIMIT)?;
+    let limit = settings.get(&SPOOL_LIMIT, spool_limit)?;
     Ok(SpoolConfig { directory: std::path::absolute(directory)?, limit })
 }
 
 /// Returns what `--listen` and `--auth-file` say together; `None` is no page.
 fn page(settings: &Settings) -> anyhow::Result<Option<PageConfig>> {
-    let Some(address) = settings.get(&LISTEN)? else { return Ok(None) };
-    let credentials = match settings.get(&AUTH_FILE)? {
+    let Some(address) = settings.get(&LISTEN, address)? else { return Ok(None) };
+    let credentials = match settings.path(&AUTH_FILE) {
         Some(path) => Some(credentials(&path)?),
         None if address.ip().is_loopback() => None,
         None => {
@@ -169,7 +170,7 @@ fn credentials(path: &Path) -> anyhow::Result<Arc<Credentials>> {
 
 /// Returns where a daemon with the same settings has its page.
 pub(super) fn listens_at(settings: &Settings) -> anyhow::Result<SocketAddr> {
-    settings.get(&LISTEN)?.ok_or_else(|| {
+    settings.get(&LISTEN, address)?.ok_or_else(|| {
         usage(
             "--listen is off, so that no daemon answers: expected the address at which the daemon \
              has its page",
@@ -189,7 +190,7 @@ pub(super) fn sweep(cleanup: &Cleanup, config: &Config) -> anyhow::Result<SweepO
     let age = if let Some(days) = cleanup.days {
         Retention::For(Duration::from_secs(u64::from(days) * 86_400))
     } else if let Some(text) = &cleanup.older_than {
-        Retention::For(parse_duration(text).context("--older-than")?)
+        Retention::For(duration(text).map_err(|error| usage(format!("--older-than: {error}")))?)
     } else {
         config.retention
     };

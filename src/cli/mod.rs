@@ -19,15 +19,15 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use tracing::Level;
 
 use crate::commands::Probe;
 use crate::web::SecretKind;
 use crate::{commands, daemon};
 
-use build::Logging;
 use command_line::{Command, CommandLine};
 use print::{Answer, Effect};
-use settings::LogFormat;
+use settings::{LOG_FORMAT, LOG_LEVEL, log_level};
 use sources::Settings;
 
 /// The exit code of wrong usage.
@@ -49,9 +49,8 @@ pub fn main() -> ExitCode {
         Ok(settings) => settings,
         Err(error) => return print::failure(&error, USAGE),
     };
-    match build::logging(&settings, command.as_ref()) {
-        Ok(logging) => start_logging(&logging),
-        Err(error) => return print::failure(&error, USAGE),
+    if let Err(error) = start_logging(&settings, command.as_ref()) {
+        return print::failure(&error, USAGE);
     }
     sources::warn_of_unknown_variables();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -147,11 +146,16 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-fn start_logging(logging: &Logging) {
-    let log = tracing_subscriber::fmt().with_max_level(logging.level).with_writer(std::io::stderr);
+fn start_logging(settings: &Settings, command: Option<&Command>) -> anyhow::Result<()> {
+    // Commands answer on standard output; only the daemon reports while it works.
+    let default = if command.is_some() { Level::WARN } else { Level::INFO };
+    let level = settings.optional(&LOG_LEVEL, log_level)?.unwrap_or(default);
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr);
     let terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
-    match logging.format {
-        LogFormat::Human => log.with_target(false).with_ansi(terminal).init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+    // The table allows two words.
+    match settings.texts(&LOG_FORMAT).iter().any(|word| word == "json") {
+        true => log.json().flatten_event(true).init(),
+        false => log.with_target(false).with_ansi(terminal).init(),
     }
+    Ok(())
 }

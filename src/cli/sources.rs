@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
+use std::fmt::Display;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -12,10 +13,8 @@ use anyhow::Context;
 use clap::{ArgMatches, Args, FromArgMatches};
 use toml::de::{DeTable, DeValue};
 
-use crate::config::ConfigFile;
-
 use super::print::visible;
-use super::settings::{CONFIG, Declaration, SETTINGS, Setting, Shape, Values};
+use super::settings::{CONFIG, SETTINGS, Setting, Shape};
 use super::usage;
 
 /// All settings of one start or of one reload: the configuration file is read once for them.
@@ -31,65 +30,98 @@ impl Settings {
     /// A file that cannot be read, is not TOML, or has an unknown setting: a usage error.
     pub(super) fn read(flags: FlagsAndEnvironment) -> anyhow::Result<Self> {
         let mut settings = Self { flags: Arc::new(flags), file: None };
-        if let Some(path) = settings.get(&CONFIG)? {
+        if let Some(path) = settings.path(&CONFIG) {
             settings.file = Some(FileSettings::read(&path)?);
         }
         Ok(settings)
     }
 
-    /// Returns the settings for a reload. A pipe can be read only once: its settings stay.
+    /// Returns the settings for a reload, and the configuration file if its settings stay: a pipe
+    /// can be read only once.
     ///
     /// # Errors
     /// Those of [`Self::read`].
-    pub(super) fn read_again(&self) -> anyhow::Result<(Self, ConfigFile)> {
-        let (file, state) = match &self.file {
-            None => (None, ConfigFile::Read),
-            Some(file) => match file.kind {
-                FileKind::Regular => (Some(FileSettings::read(&file.path)?), ConfigFile::Read),
-                FileKind::Pipe => (Some(file.clone()), ConfigFile::Kept(file.path.clone())),
-            },
+    pub(super) fn read_again(&self) -> anyhow::Result<(Self, Option<PathBuf>)> {
+        let (file, kept) = match &self.file {
+            None => (None, None),
+            Some(file) if file.is_pipe => (Some(file.clone()), Some(file.path.clone())),
+            Some(file) => (Some(FileSettings::read(&file.path)?), None),
         };
-        Ok((Self { flags: Arc::clone(&self.flags), file }, state))
+        Ok((Self { flags: Arc::clone(&self.flags), file }, kept))
     }
 
-    /// Returns a setting's value.
+    /// Returns a setting's value, or the default that the table has.
     ///
     /// # Errors
     /// A value that cannot be used: a usage error that names the flag and what is expected.
-    pub(super) fn get<T>(&self, setting: &Setting<T>) -> anyhow::Result<T> {
-        let declared = &setting.declaration;
-        let parsed = match self.given(declared) {
-            Some(values) => (setting.parse)(values),
-            None => (setting.parse)(&declared.default_values()),
-        };
-        parsed.with_context(|| format!("--{}", declared.flag))
+    pub(super) fn get<T, E: Display>(
+        &self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> anyhow::Result<T> {
+        let text = self.texts(setting).into_iter().next().unwrap_or_default();
+        parse(&text).map_err(|error| usage(format!("--{}: {error}", setting.flag)))
+    }
+
+    /// Returns the value of a setting for which the table has no default; `None` if it is not given.
+    ///
+    /// # Errors
+    /// Those of [`Self::get`].
+    pub(super) fn optional<T, E: Display>(
+        &self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> anyhow::Result<Option<T>> {
+        self.given(setting).map(|_| self.get(setting, parse)).transpose()
+    }
+
+    /// Returns a setting's texts. They are UTF-8: clap and TOML refuse others.
+    pub(super) fn texts(&self, setting: &Setting) -> Vec<String> {
+        self.values(setting).iter().map(|text| text.to_string_lossy().into_owned()).collect()
+    }
+
+    /// Returns a setting's paths.
+    pub(super) fn paths(&self, setting: &Setting) -> Vec<PathBuf> {
+        self.values(setting).into_iter().map(PathBuf::from).collect()
+    }
+
+    /// Returns a setting's path.
+    pub(super) fn path(&self, setting: &Setting) -> Option<PathBuf> {
+        self.paths(setting).into_iter().next()
     }
 
     /// Returns whether a user gave the setting anywhere.
-    pub(super) fn is_given<T>(&self, setting: &Setting<T>) -> bool {
-        self.given(&setting.declaration).is_some()
+    pub(super) fn is_given(&self, setting: &Setting) -> bool {
+        self.given(setting).is_some()
     }
 
     /// Returns the settings of a configuration file with this text, for tests.
     #[cfg(test)]
     pub(super) fn of_file(text: &str) -> Self {
         let flags = Arc::new(FlagsAndEnvironment(BTreeMap::new()));
-        let (path, kind, values) = (PathBuf::new(), FileKind::Regular, parse(text).unwrap());
-        Self { flags, file: Some(FileSettings { path, kind, values }) }
+        let (path, values) = (PathBuf::new(), parse(text).unwrap());
+        Self { flags, file: Some(FileSettings { path, is_pipe: false, values }) }
     }
 
-    fn given(&self, declared: &Declaration) -> Option<&Values> {
-        let in_file = || self.file.as_ref().and_then(|file| file.values.get(declared.flag));
-        self.flags.0.get(declared.flag).or_else(in_file)
+    fn values(&self, setting: &Setting) -> Vec<OsString> {
+        self.given(setting).cloned().unwrap_or_else(|| setting.default_values())
+    }
+
+    fn given(&self, setting: &Setting) -> Option<&Vec<OsString>> {
+        let in_file = || self.file.as_ref().and_then(|file| file.values.get(setting.flag));
+        self.flags.0.get(setting.flag).or_else(in_file)
     }
 }
 
+/// What users gave, by the settings' flags.
+type Given = BTreeMap<&'static str, Vec<OsString>>;
+
 /// The settings of the command line, and of the environment where the command line has none.
-pub(super) struct FlagsAndEnvironment(BTreeMap<&'static str, Values>);
+pub(super) struct FlagsAndEnvironment(Given);
 
 impl Args for FlagsAndEnvironment {
     fn augment_args(command: clap::Command) -> clap::Command {
-        command.args(SETTINGS.iter().map(|declared| declared.arg()))
+        command.args(SETTINGS.iter().map(|setting| setting.arg()))
     }
 
     fn augment_args_for_update(command: clap::Command) -> clap::Command {
@@ -100,14 +132,14 @@ impl Args for FlagsAndEnvironment {
 impl FromArgMatches for FlagsAndEnvironment {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut given = BTreeMap::new();
-        for declared in SETTINGS {
-            let written = match matches.get_raw(declared.flag) {
+        for setting in SETTINGS {
+            let written = match matches.get_raw(setting.flag) {
                 Some(raw) => Some(raw.map(OsString::from).collect()),
-                None if declared.shape == Shape::Paths => paths_in_environment(declared),
+                None if setting.shape == Shape::Paths => paths_in_environment(setting),
                 None => None,
             };
             if let Some(written) = written {
-                given.insert(declared.flag, declared.values(written));
+                given.insert(setting.flag, setting.values(written));
             }
         }
         Ok(Self(given))
@@ -120,8 +152,8 @@ impl FromArgMatches for FlagsAndEnvironment {
 }
 
 /// Returns the paths of a variable that clap does not read.
-fn paths_in_environment(declared: &Declaration) -> Option<Vec<OsString>> {
-    let paths = std::env::var_os(declared.variable).filter(|paths| !paths.is_empty())?;
+fn paths_in_environment(setting: &Setting) -> Option<Vec<OsString>> {
+    let paths = std::env::var_os(setting.variable).filter(|paths| !paths.is_empty())?;
     Some(std::env::split_paths(&paths).map(PathBuf::into_os_string).collect())
 }
 
@@ -129,68 +161,61 @@ fn paths_in_environment(declared: &Declaration) -> Option<Vec<OsString>> {
 #[derive(Clone)]
 struct FileSettings {
     path: PathBuf,
-    kind: FileKind,
-    values: BTreeMap<&'static str, Values>,
-}
-
-/// Whether a configuration file can be read again.
-#[derive(Clone, Copy)]
-enum FileKind {
-    Regular,
-    /// A pipe, a FIFO or a device: its bytes are gone once they are read.
-    Pipe,
+    /// Whether it is a pipe, a FIFO or a device: its bytes are gone once they are read.
+    is_pipe: bool,
+    values: Given,
 }
 
 impl FileSettings {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let shown = path.display();
-        let (text, kind) = text(path)
+        let (text, is_pipe) = text(path)
             .with_context(|| format!("cannot read the configuration file '{shown}'"))
             .map_err(|error| usage(format!("{error:#}")))?;
         let values = parse(&text).map_err(|(at, why)| {
             let line = text.get(..at).map_or(1, |before| before.matches('\n').count() + 1);
             usage(format!("the configuration file '{shown}' is not valid: line {line}: {why}"))
         })?;
-        Ok(Self { path: path.to_owned(), kind, values })
+        Ok(Self { path: path.to_owned(), is_pipe, values })
     }
 }
 
-/// Reads a file, and says whether it can be read again. The kind is asked of the open file, so that
-/// `/dev/fd/63` is what the descriptor is.
-fn text(path: &Path) -> std::io::Result<(String, FileKind)> {
+/// Reads a file, and says whether it is a pipe. The open file is asked, so that `/dev/fd/63` is what
+/// the descriptor is.
+fn text(path: &Path) -> std::io::Result<(String, bool)> {
     let mut file = File::open(path)?;
     let mut text = String::new();
     file.read_to_string(&mut text)?;
-    let kind = if file.metadata()?.is_file() { FileKind::Regular } else { FileKind::Pipe };
-    Ok((text, kind))
+    let is_pipe = !file.metadata()?.is_file();
+    Ok((text, is_pipe))
 }
 
 /// Returns the settings of a TOML text, or the byte at which it is wrong and why. The reason quotes
 /// no value, which may hold a password.
-fn parse(text: &str) -> Result<BTreeMap<&'static str, Values>, (usize, String)> {
+fn parse(text: &str) -> Result<Given, (usize, String)> {
     let table = DeTable::parse(text).map_err(|error| {
         let why = error.message().lines().collect::<Vec<_>>().join(", ");
         (error.span().map_or(0, |span| span.start), why)
     })?;
-    let in_file = || SETTINGS.iter().filter(|declared| declared.flag != CONFIG.declaration.flag);
+    let in_file = || SETTINGS.iter().filter(|setting| setting.flag != CONFIG.flag);
     let mut found = BTreeMap::new();
     for (key, value) in table.get_ref() {
-        let Some(declared) = in_file().find(|declared| declared.flag == key.get_ref()) else {
-            let nearest = nearest(key.get_ref(), in_file().map(|declared| declared.flag));
+        let Some(setting) = in_file().find(|setting| setting.flag == key.get_ref()) else {
+            let nearest = nearest(key.get_ref(), in_file().map(|setting| setting.flag));
             let why = format!("unknown setting `{}`; the nearest is `{nearest}`", key.get_ref());
             return Err((key.span().start, why));
         };
-        let values = values(declared, value.get_ref()).map_err(|expected| {
-            (value.span().start, format!("invalid `{}`: {expected}", declared.flag))
+        let values = values(setting, value.get_ref()).map_err(|expected| {
+            (value.span().start, format!("invalid `{}`: {expected}", setting.flag))
         })?;
-        found.insert(declared.flag, Values(values));
+        found.insert(setting.flag, values);
     }
     Ok(found)
 }
 
 /// Returns the texts of a TOML value, or what was expected instead of it.
-fn values(declared: &Declaration, value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
-    match (declared.shape, value) {
+fn values(setting: &Setting, value: &DeValue<'_>) -> Result<Vec<OsString>, String> {
+    match (setting.shape, value) {
         (shape, DeValue::Array(items)) if shape.is_sequence() => items
             .iter()
             .map(|item| item.get_ref().as_str().map(OsString::from))
@@ -229,13 +254,13 @@ pub(super) fn warn_of_unknown_variables() {
 fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<(String, &'static str)> {
     let unknown = names.filter_map(|name| {
         let name = name.to_string_lossy();
-        let is_known = SETTINGS.iter().any(|declared| declared.variable == name);
+        let is_known = SETTINGS.iter().any(|setting| setting.variable == name);
         let is_of_kubernetes = OF_KUBERNETES.iter().any(|start| name.starts_with(start));
         let is_unknown = name.starts_with(PREFIX) && !is_known && !is_of_kubernetes;
         is_unknown.then(|| name.into_owned())
     });
     let unknown: BTreeSet<String> = unknown.collect();
-    let variables = || SETTINGS.iter().map(|declared| declared.variable);
+    let variables = || SETTINGS.iter().map(|setting| setting.variable);
     let with_nearest = unknown.into_iter().map(|name| {
         let nearest = nearest(&name, variables());
         (name, nearest)
@@ -281,20 +306,20 @@ mod tests {
 
     #[test]
     fn a_file_has_each_setting_but_its_own_name() {
-        for declared in SETTINGS {
-            let value = match declared.shape {
+        for setting in SETTINGS {
+            let value = match setting.shape {
                 Shape::Word(words) => format!("\"{}\"", words[0]),
                 shape if shape.is_sequence() => "[\"a\", \"b,c\"]".to_owned(),
                 _ => "\"a\"".to_owned(),
             };
-            let parsed = parse(&format!("{} = {value}", declared.flag));
-            assert_eq!(parsed.is_ok(), declared.flag != "config", "{}", declared.flag);
+            let parsed = parse(&format!("{} = {value}", setting.flag));
+            assert_eq!(parsed.is_ok(), setting.flag != "config", "{}", setting.flag);
             if let Ok(values) = parsed
-                && declared.shape.is_sequence()
+                && setting.shape.is_sequence()
             {
-                assert_eq!(values[declared.flag].0, ["a", "b,c"]);
+                assert_eq!(values[setting.flag], ["a", "b,c"]);
             }
-            assert!(parse(&format!("{} = 1", declared.flag)).is_err());
+            assert!(parse(&format!("{} = 1", setting.flag)).is_err());
         }
     }
 

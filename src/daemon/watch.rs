@@ -1,11 +1,12 @@
 //! Runs the daemon: start, one run for each configuration, reload, end.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
 use tracing::{info, warn};
 
-use crate::config::{Config, ConfigFile, Reload, Watch};
+use crate::config::{Config, Reload, Watch};
 use crate::daemon::file_limit::raise_file_limit;
 use crate::daemon::ingest::{Handover, Pipeline};
 use crate::daemon::maintenance::Maintenance;
@@ -134,22 +135,22 @@ impl Session {
         &self,
         reload: &impl Fn() -> anyhow::Result<Reload>,
         shutdown: &mut Shutdown,
-    ) -> anyhow::Result<(Session, ConfigFile)> {
-        let Reload { watch, file } = reload()?;
+    ) -> anyhow::Result<(Session, Option<PathBuf>)> {
+        let Reload { watch, unread_pipe } = reload()?;
         let bound = page::bind(watch.page.as_ref(), self.bound.as_ref()).await?;
         let store = open_store(&watch, shutdown).await?;
-        Ok((Session { watch, store, bound }, file))
+        Ok((Session { watch, store, bound }, unread_pipe))
     }
 
     /// Replaces the session by the reloaded one. After an error the old one stays.
-    fn replace(&mut self, reloaded: anyhow::Result<(Session, ConfigFile)>, streams: &Streams) {
+    fn replace(&mut self, reloaded: anyhow::Result<(Session, Option<PathBuf>)>, streams: &Streams) {
         match reloaded {
-            Ok((session, file)) => {
+            Ok((session, unread_pipe)) => {
                 *self = session;
                 streams.warn_of_other_spool(&self.watch.spool);
-                match file {
-                    ConfigFile::Read => info!("configuration read again"),
-                    ConfigFile::Kept(path) => warn!(
+                match unread_pipe {
+                    None => info!("configuration read again"),
+                    Some(path) => warn!(
                         "the configuration file '{}' is a pipe, which can be read only once: its \
                          settings stay until the next start",
                         path.display()
