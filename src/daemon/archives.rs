@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::identity::claim::{Ending, LossCounter};
 use crate::identity::detect::{Formats, Undetected, sample};
 use crate::identity::register::{
-    NewFileIs, OtherWriter, Registered, Registration, StoredName, Terms, UnknownFile, register,
+    NewFileIs, OtherWriter, Registered, Registration, Terms, UnknownFile, register,
 };
 use crate::identity::resolve::Policy;
 use crate::metrics::Metrics;
@@ -262,10 +262,9 @@ impl ArchiveReader {
 
     fn terms(&self) -> Terms<'_> {
         Terms {
-            policy: Policy::ARCHIVE,
+            policy: Policy::Archive,
             held_here: &self.followed,
             new_file: NewFileIs::Reported,
-            name: StoredName::TakenOver,
             other_writer: OtherWriter::WaitedFor,
             losses: LossCounter::Metrics(Arc::clone(&self.metrics)),
         }
@@ -279,7 +278,7 @@ impl ArchiveReader {
         registration: Registration,
         state: ArchiveState,
     ) -> anyhow::Result<Outcome> {
-        let Registration { mut claim, format, .. } = registration;
+        let Registration { mut claim, format } = registration;
         let known_size = claim.known_size();
         let content = match state {
             ArchiveState::Complete => Content::whole(source, &format),

@@ -219,7 +219,7 @@ async fn register(
     mut log: NewLog,
     losses: &LossCounter,
 ) -> Result<(), Failed> {
-    let policy = if files.spool.covers(log.tail.path()) { Policy::SPOOL } else { Policy::DAEMON };
+    let policy = if files.spool.covers(log.tail.path()) { Policy::Spool } else { Policy::Daemon };
     let content = TailedFile { tail: &log.tail, head: log.head };
     let here = files.that_may_be(&content, &log.compared);
     let decision = decide(&content, &mut log.compared, &here, policy);

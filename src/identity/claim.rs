@@ -50,15 +50,6 @@ impl Ending {
     }
 }
 
-/// What a file was before it was claimed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StateBefore {
-    /// More of it was expected, or it was not known.
-    Open,
-    /// Nothing more was expected of it.
-    Closed,
-}
-
 /// The checkpoint that some content was compared with.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Compared {
@@ -66,18 +57,21 @@ pub(crate) struct Compared {
     pub(crate) committed: u64,
     /// Bytes that were counted as lost already.
     pub(crate) lost_bytes: u64,
+    /// Whether nothing more was expected of it.
+    pub(crate) closed: bool,
 }
 
 impl Compared {
     /// Returns that of a file of which nothing is stored, and only the first line is known.
     pub(crate) fn unread(file: FileId) -> Self {
-        Self { file, committed: 0, lost_bytes: 0 }
+        Self { file, committed: 0, lost_bytes: 0, closed: false }
     }
 }
 
 impl From<&Checkpoint> for Compared {
     fn from(known: &Checkpoint) -> Self {
-        Self { file: known.file, committed: known.committed, lost_bytes: known.lost_bytes }
+        let &Checkpoint { file, committed, lost_bytes, closed, .. } = known;
+        Self { file, committed, lost_bytes, closed }
     }
 }
 
@@ -104,6 +98,8 @@ pub(crate) struct ClaimedFile {
     /// Bytes that were counted as lost already, so that a file that is claimed again counts once.
     counted: u64,
     losses: LossCounter,
+    /// Whether nothing more was expected of it before it was claimed.
+    was_closed: bool,
 }
 
 impl ClaimedFile {
@@ -149,7 +145,8 @@ impl ClaimedFile {
     ) -> Result<ClaimResult, StoreError> {
         match writer.claim(compared.file, seen, format).await? {
             Some(claimed) if claimed.committed == compared.committed => {
-                Ok(ClaimResult::Claimed(Self::new(&claimed, compared.lost_bytes, losses)))
+                let claim = Self::new(&claimed, compared.lost_bytes, losses);
+                Ok(ClaimResult::Claimed(Self { was_closed: compared.closed, ..claim }))
             }
             Some(claimed) => {
                 writer.release(claimed.file).await?;
@@ -192,6 +189,7 @@ impl ClaimedFile {
             absent: 0,
             counted,
             losses: losses.clone(),
+            was_closed: false,
         }
     }
 
@@ -285,7 +283,12 @@ impl ClaimedFile {
         Ok(())
     }
 
-    /// Writes down again what is lost of a file that was closed `before` an import, if its copy, which
+    /// Returns whether nothing more was expected of it before it was claimed.
+    pub(crate) fn was_closed(&self) -> bool {
+        self.was_closed
+    }
+
+    /// Writes down again what is lost of a file that was closed before an import, if its copy, which
     /// was read to the committed position, does not hold it either.
     ///
     /// # Errors
@@ -294,15 +297,12 @@ impl ClaimedFile {
         &mut self,
         writer: &mut Writer,
         path: &Path,
-        before: StateBefore,
     ) -> Result<(), StoreError> {
-        match before {
-            StateBefore::Open => Ok(()),
-            StateBefore::Closed => {
-                let (read, known) = (self.claim.committed.offset, self.size);
-                self.lose_what_a_copy_lacks(writer, path, read, known).await
-            }
+        if !self.was_closed {
+            return Ok(());
         }
+        let (read, known) = (self.claim.committed.offset, self.size);
+        self.lose_what_a_copy_lacks(writer, path, read, known).await
     }
 
     /// Closes it: nothing more comes under this identity. What it had beyond the committed position,

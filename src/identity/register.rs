@@ -11,7 +11,7 @@ use crate::pipeline::file_format::Format;
 use crate::source::whole_file::Source;
 use crate::store::Writer;
 
-use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, LossCounter, StateBefore};
+use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, LossCounter};
 use crate::identity::contained::is_contained;
 use crate::identity::content::WholeFile;
 use crate::identity::detect::{Formats, Undetected};
@@ -47,12 +47,11 @@ pub(crate) enum Registered {
 pub(crate) struct Registration {
     pub(crate) claim: ClaimedFile,
     pub(crate) format: Arc<Format>,
-    pub(crate) before: StateBefore,
 }
 
 impl Registration {
-    fn of(claim: ClaimedFile, format: Arc<Format>, before: StateBefore) -> Registered {
-        Registered::Claimed(Box::new(Self { claim, format, before }))
+    fn of(claim: ClaimedFile, format: Arc<Format>) -> Registered {
+        Registered::Claimed(Box::new(Self { claim, format }))
     }
 }
 
@@ -63,7 +62,6 @@ pub(crate) struct Terms<'a> {
     /// Files that this process is storing already.
     pub(crate) held_here: &'a HashSet<FileId>,
     pub(crate) new_file: NewFileIs,
-    pub(crate) name: StoredName,
     pub(crate) other_writer: OtherWriter,
     pub(crate) losses: LossCounter,
 }
@@ -74,15 +72,6 @@ pub(crate) enum NewFileIs {
     Registered,
     /// It is only reported.
     Reported,
-}
-
-/// Which path and object the file's row has after the claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StoredName {
-    /// Those of the claimed file.
-    TakenOver,
-    /// Those that it had: what is imported is a copy of the log.
-    Kept,
 }
 
 /// What to do while another writer holds a file of which only the first line can be compared.
@@ -137,13 +126,14 @@ pub(crate) async fn register(
                 let new = new_file(seen, &format);
                 let new = ClaimedFile::register(writer, &new, &compared, &terms.losses).await?;
                 let Some(claim) = new else { continue };
-                return Ok(Registration::of(claim, format, StateBefore::Open));
+                return Ok(Registration::of(claim, format));
             }
         };
         let Some(checkpoint) = known.into_iter().find(|known| known.file == file) else { continue };
         let format = formats.stored(&checkpoint.format).unwrap_or(format);
         let mut seen = seen.clone();
-        if terms.name == StoredName::Kept {
+        // An archive's path becomes the log's. What is imported is a copy of the log.
+        if terms.policy != Policy::Archive {
             seen.path.clone_from(&checkpoint.path);
             seen.key = checkpoint.key;
         }
@@ -151,13 +141,7 @@ pub(crate) async fn register(
         match ClaimedFile::claim_known(writer, compared, &seen, &format.format, &terms.losses)
             .await?
         {
-            ClaimResult::Claimed(claim) => {
-                let before = match checkpoint.closed {
-                    true => StateBefore::Closed,
-                    false => StateBefore::Open,
-                };
-                return Ok(Registration::of(claim, format, before));
-            }
+            ClaimResult::Claimed(claim) => return Ok(Registration::of(claim, format)),
             ClaimResult::Outdated => {}
             // Only the first line is known to be the same: the writer that has it stores more soon.
             ClaimResult::HeldByAnother

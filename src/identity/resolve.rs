@@ -43,115 +43,37 @@ pub(crate) struct TruncatedFile<'a> {
     pub(crate) committed: u64,
 }
 
-/// In what the callers differ.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Policy {
-    known_by: KnownBy,
-    prefers: Prefers,
-    copy_of_followed: CopyOfFollowed,
-    truncated: Truncated,
-    shorter: Shorter,
-    changed_object: ChangedObject,
-    closed_object: ClosedObject,
-}
-
-/// What tells one file from another.
+/// For whom the decision is made, which makes a difference where several are possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum KnownBy {
-    Content,
-    /// A file of the spool has a name that no other ever has. Two streams may begin with the same
-    /// lines, and are not the same.
-    FileName,
-}
-
-/// Which of several files that have this content it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Prefers {
-    /// The one that is this object of the file system, else the one of which most is stored.
-    SameObject,
-    /// The one of which most is stored: the others begin like it and hold less.
-    MostStored,
-}
-
-/// What a copy of a file that this process follows is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum CopyOfFollowed {
-    /// It is left alone for as long as the file is followed.
-    LeftAlone,
-    /// It is that file, which is already being stored.
-    Held,
-}
-
-/// Whether a copy takes over the identity of a file that was truncated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Truncated {
-    Adopted,
-    Unknown,
-}
-
-/// What content is that begins like a known file and ends before its committed offset.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Shorter {
-    /// A new file, unless it is a copy that is still being made: that is waited for.
-    WaitedFor,
-    /// The beginning of that file, if the store holds its last line at the same offset.
-    MayBeContained,
-}
-
-/// What an open file is whose object now holds other content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ChangedObject {
-    /// The content is a new file.
-    New,
-    /// The content differs from what is stored of the file: `verify` tells the differences.
-    Changed,
-}
-
-/// What the object of a closed file with the same first line is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ClosedObject {
-    /// Content to be compared: more may have come.
-    Compared,
-    /// An archive that was read to its end before. It is not decompressed again.
-    AlreadyRead,
+pub(crate) enum Policy {
+    /// A file in a watched directory.
+    Daemon,
+    /// A file of the spool, which holds what came from a stream. It is known by its name, which no
+    /// other ever has: two streams may begin with the same lines, and are not the same.
+    Spool,
+    /// A file that the user gives to `import`.
+    Import,
+    /// An archive in a watched directory. One that was read to its end is not decompressed again.
+    Archive,
+    /// A file that `verify` compares with the store. If an open file's object holds other content,
+    /// that is no new file: it differs from what is stored.
+    Verify,
 }
 
 impl Policy {
-    /// A file in a watched directory.
-    pub(crate) const DAEMON: Self = Self {
-        known_by: KnownBy::Content,
-        prefers: Prefers::SameObject,
-        copy_of_followed: CopyOfFollowed::LeftAlone,
-        truncated: Truncated::Adopted,
-        shorter: Shorter::WaitedFor,
-        changed_object: ChangedObject::New,
-        closed_object: ClosedObject::Compared,
-    };
+    /// Returns whether the content is to be followed while it grows. Then a copy of a file that this
+    /// process follows is left alone, what was truncated goes on in its copy, and a copy that is
+    /// still being made is waited for.
+    fn follows(self) -> bool {
+        matches!(self, Policy::Daemon | Policy::Spool)
+    }
 
-    /// A file of the spool, which holds what came from a stream.
-    pub(crate) const SPOOL: Self = Self { known_by: KnownBy::FileName, ..Self::DAEMON };
-
-    /// A file that the user gives to `import`.
-    pub(crate) const IMPORT: Self = Self {
-        known_by: KnownBy::Content,
-        prefers: Prefers::MostStored,
-        copy_of_followed: CopyOfFollowed::Held,
-        truncated: Truncated::Unknown,
-        shorter: Shorter::MayBeContained,
-        changed_object: ChangedObject::New,
-        closed_object: ClosedObject::Compared,
-    };
-
-    /// An archive in a watched directory.
-    pub(crate) const ARCHIVE: Self =
-        Self { closed_object: ClosedObject::AlreadyRead, ..Self::IMPORT };
-
-    /// A file that `verify` compares with the store.
-    pub(crate) const VERIFY: Self = Self {
-        prefers: Prefers::SameObject,
-        changed_object: ChangedObject::Changed,
-        ..Self::IMPORT
-    };
+    /// Returns whether of several files with this content it is the one that is this object of the
+    /// file system. Else it is the one of which most is stored: the others begin like it and hold
+    /// less.
+    fn prefers_same_object(self) -> bool {
+        self.follows() || self == Policy::Verify
+    }
 }
 
 /// Which logical file some content is, and what to do with it.
@@ -248,7 +170,7 @@ pub(crate) fn resolve(
     let was_read = |known: &Checkpoint| {
         known.closed && known.head == content.head() && is_object(known, content.key())
     };
-    if policy.closed_object == ClosedObject::AlreadyRead && known.iter().any(was_read) {
+    if policy == Policy::Archive && known.iter().any(was_read) {
         return Decision::AlreadyRead;
     }
     decide(content, &mut Comparison::of(content, known), here, policy)
@@ -263,9 +185,9 @@ pub(crate) fn decide(
 ) -> Decision {
     let error = compared.error.take();
     let resolver = Resolver { content, compared, here, policy };
-    let found = match policy.known_by {
-        KnownBy::Content => resolver.by_content(),
-        KnownBy::FileName => resolver.by_file_name(),
+    let found = match policy {
+        Policy::Spool => resolver.by_file_name(),
+        _ => resolver.by_content(),
     };
     let decision = match (found, error) {
         (Some(decision), _) => decision,
@@ -273,11 +195,12 @@ pub(crate) fn decide(
         (None, Some(error)) => Decision::Unreadable(error),
         (None, None) => resolver.unknown(),
     };
-    let may_be_contained = policy.shorter == Shorter::MayBeContained
-        && match policy.prefers {
-            Prefers::MostStored => true,
-            Prefers::SameObject => matches!(decision, Decision::New),
-        };
+    // Content that begins like a known file and ends before its committed offset.
+    let may_be_contained = match policy {
+        Policy::Daemon | Policy::Spool => false,
+        Policy::Import | Policy::Archive => true,
+        Policy::Verify => matches!(decision, Decision::New),
+    };
     let shorter = compared.with(ContentMatch::Shorter).map(|known| known.file);
     let contained: Vec<FileId> = shorter.filter(|_| may_be_contained).collect();
     match contained.is_empty() {
@@ -296,23 +219,19 @@ struct Resolver<'a> {
 impl Resolver<'_> {
     /// Decides by content; `None` if it is not that of a file that could be compared.
     fn by_content(&self) -> Option<Decision> {
-        if self.policy.prefers == Prefers::SameObject
+        if self.policy.prefers_same_object()
             && let Some(known) = self.compared.same_object_and_content(self.content)
         {
             return Some(Decision::Resume(known.file));
         }
-        match self.policy.copy_of_followed {
-            CopyOfFollowed::LeftAlone => {
-                if let Some(decision) = self.copy_of_followed() {
-                    return Some(decision);
-                }
-            }
-            CopyOfFollowed::Held => {
-                return self.compared.same().next().map(|known| match self.follows(known.file) {
-                    true => Decision::Held,
-                    false => Decision::Resume(known.file),
-                });
-            }
+        if !self.policy.follows() {
+            return self.compared.same().next().map(|known| match self.follows(known.file) {
+                true => Decision::Held,
+                false => Decision::Resume(known.file),
+            });
+        }
+        if let Some(decision) = self.copy_of_followed() {
+            return Some(decision);
         }
         // A file with another name that is followed is skipped: both are live, two logs that say
         // the same.
@@ -377,10 +296,10 @@ impl Resolver<'_> {
 
     /// Decides about content that none of the known files has.
     fn unknown(&self) -> Decision {
-        if self.policy.known_by == KnownBy::FileName {
+        if self.policy == Policy::Spool {
             return Decision::New;
         }
-        if self.policy.changed_object == ChangedObject::Changed
+        if self.policy == Policy::Verify
             && let Some(known) = self.compared.replaced(self.content).next()
         {
             return Decision::Changed(known.file);
@@ -388,7 +307,7 @@ impl Resolver<'_> {
         // Of a file that was truncated before anything of it was stored, only the first line is
         // known.
         let unread = self.here.truncated.iter().find(|file| {
-            self.policy.truncated == Truncated::Adopted
+            self.policy.follows()
                 && file.position == 0
                 && file.head == self.content.head()
                 && related_names(&self.content.path(), &file.path)
@@ -409,7 +328,7 @@ impl Resolver<'_> {
     /// Returns whether it may be the beginning of a copy that is still being made, as a move from
     /// another file system is: it begins like a known file and ends before what was stored of that.
     fn is_half_a_copy(&self) -> bool {
-        self.policy.shorter == Shorter::WaitedFor
+        self.policy.follows()
             && self.content.may_be_half_a_copy()
             && self.compared.with(ContentMatch::Shorter).any(|known| {
                 !is_object(known, self.content.key())

@@ -11,10 +11,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::identity::claim::{ClaimedFile, LossCounter, StateBefore};
+use crate::identity::claim::{ClaimedFile, LossCounter};
 use crate::identity::register::{
-    NewFileIs, OtherWriter, Registered, Registration, StoredName, Terms, UnknownFile, new_file,
-    register,
+    NewFileIs, OtherWriter, Registered, Registration, Terms, UnknownFile, new_file, register,
 };
 use crate::identity::resolve::Policy;
 use crate::model::{FileId, NewFile, Sighting};
@@ -150,10 +149,9 @@ impl<'a> Gatherer<'a> {
     async fn identify(&mut self, opened: &UnknownFile) -> anyhow::Result<Registered> {
         let group = &mut self.group;
         let terms = Terms {
-            policy: Policy::IMPORT,
+            policy: Policy::Import,
             held_here: &group.claims,
             new_file: NewFileIs::Reported,
-            name: StoredName::Kept,
             other_writer: OtherWriter::NotWaitedFor,
             losses: LossCounter::StoreOnly,
         };
@@ -196,7 +194,7 @@ impl<'a> Gatherer<'a> {
                         continue;
                     };
                     self.group.claims.insert(claim.file());
-                    let registration = Registration { claim, format, before: StateBefore::Open };
+                    let registration = Registration { claim, format };
                     ready.push(Member::new(nth, opened.source, registration));
                 }
             }

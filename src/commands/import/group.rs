@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
-use crate::identity::claim::{ClaimedFile, StateBefore};
+use crate::identity::claim::ClaimedFile;
 use crate::identity::register::Registration;
 use crate::model::{Batch, FileId, now};
 use crate::pipeline::committer::{Claims, Outcome};
@@ -29,15 +29,14 @@ pub(crate) struct Member {
     source: Source,
     claim: ClaimedFile,
     format: Arc<Format>,
-    before: StateBefore,
     /// How far it was read, and what ended it; `None` while it is being read.
     read: Option<(u64, anyhow::Result<End>)>,
 }
 
 impl Member {
     pub(crate) fn new(nth: usize, source: Source, registration: Registration) -> Self {
-        let Registration { claim, format, before } = registration;
-        Self { nth, source, claim, format, before, read: None }
+        let Registration { claim, format } = registration;
+        Self { nth, source, claim, format, read: None }
     }
 
     fn is_done(&self) -> bool {
@@ -238,7 +237,7 @@ impl<'a> Group<'a> {
 
     /// Reports how a file ended.
     async fn end_member(&mut self, mut member: Member) {
-        if member.before == StateBefore::Closed
+        if member.claim.was_closed()
             && let Err(error) = self.end_of_copy(&mut member).await
         {
             self.fail(member.nth, error);
@@ -253,6 +252,6 @@ impl<'a> Group<'a> {
     async fn end_of_copy(&mut self, member: &mut Member) -> anyhow::Result<()> {
         let writer = self.import.committer.available_writer().await?;
         let path = member.source.path();
-        Ok(member.claim.end_of_copy(writer, path, member.before).await?)
+        Ok(member.claim.end_of_copy(writer, path).await?)
     }
 }

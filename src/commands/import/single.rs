@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::identity::claim::LossCounter;
 use crate::identity::detect::{Undetected, sample};
 use crate::identity::register::{
-    NewFileIs, OtherWriter, Registered, Registration, StoredName, Terms, UnknownFile, register,
+    NewFileIs, OtherWriter, Registered, Registration, Terms, UnknownFile, register,
 };
 use crate::identity::resolve::Policy;
 use crate::pipeline::file_format::Format;
@@ -40,16 +40,15 @@ impl Import<'_> {
     pub(crate) async fn file(&mut self, file: UnknownFile) -> anyhow::Result<()> {
         self.progress.begin(&file.source.name, file.source.size);
         let terms = Terms {
-            policy: Policy::IMPORT,
+            policy: Policy::Import,
             held_here: &HashSet::new(),
             new_file: NewFileIs::Registered,
-            name: StoredName::Kept,
             other_writer: OtherWriter::WaitedFor,
             losses: LossCounter::StoreOnly,
         };
         let registered = register(&mut self.committer, &mut self.formats, &file, &terms).await?;
         let UnknownFile { source, format, .. } = file;
-        let Registration { mut claim, format, before } = match registered {
+        let Registration { mut claim, format } = match registered {
             Registered::Claimed(registration) => *registration,
             Registered::Stored => return self.count_stored(&source, &format),
             Registered::Held | Registered::Unknown(_) => {
@@ -61,7 +60,7 @@ impl Import<'_> {
         self.count_stored_before(&claim.claim()).await?;
         let end = self.store(Content::whole(&source, &format), claim.claim_mut()).await;
         if let Ok(writer) = self.committer.available_writer().await {
-            claim.end_of_copy(writer, source.path(), before).await?;
+            claim.end_of_copy(writer, source.path()).await?;
         }
         // All is stored: a connection that is lost by now has released the file already.
         self.committer.release(&[claim.id_and_epoch()]).await;

@@ -82,7 +82,7 @@ impl Auditor<'_> {
         let known = self.writer().await?.candidates(&seen).await?;
         let decision = tokio::task::block_in_place(|| {
             let content = WholeFile::new(&source, source.key, head);
-            resolve(&content, known, &FilesOfProcess::default(), Policy::VERIFY)
+            resolve(&content, known, &FilesOfProcess::default(), Policy::Verify)
         });
         let (certain, begin_alike) = match decision {
             Decision::Unreadable(error) => return Err(error.into()),
@@ -163,5 +163,5 @@ fn open(path: &Path) -> io::Result<Option<Source>> {
 /// Decides whether `source` is the file `known`.
 fn compare_with(source: &Source, head: Option<Fingerprint>, known: &Checkpoint) -> Decision {
     let content = WholeFile::new(source, source.key, head);
-    resolve(&content, vec![known.clone()], &FilesOfProcess::default(), Policy::VERIFY)
+    resolve(&content, vec![known.clone()], &FilesOfProcess::default(), Policy::Verify)
 }

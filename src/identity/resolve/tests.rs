@@ -404,10 +404,10 @@ fn situations() -> Vec<Situation> {
 #[test]
 fn each_caller_decides_by_its_policy() {
     let policies = [
-        ("the daemon", Policy::DAEMON),
-        ("import", Policy::IMPORT),
-        ("an archive", Policy::ARCHIVE),
-        ("verify", Policy::VERIFY),
+        ("the daemon", Policy::Daemon),
+        ("import", Policy::Import),
+        ("an archive", Policy::Archive),
+        ("verify", Policy::Verify),
     ];
     let mut wrong = Vec::new();
     for mut situation in situations() {
@@ -441,6 +441,6 @@ fn a_file_of_the_spool_is_known_by_its_name() {
         ("nothing is known", content(name, 1, "a\n"), vec![], "new"),
     ] {
         let here = FilesOfProcess::default();
-        assert_eq!(words(&resolve(&content, known, &here, Policy::SPOOL)), expected, "{what}");
+        assert_eq!(words(&resolve(&content, known, &here, Policy::Spool)), expected, "{what}");
     }
 }
