@@ -7,7 +7,6 @@ use clap::Args;
 
 use crate::commands::{self, MigrateOptions, Migration};
 
-use super::print::Effect;
 use super::sources::Settings;
 use super::{build, usage};
 
@@ -47,7 +46,7 @@ pub(super) async fn migrate(settings: &Settings, typed: &Migrate) -> anyhow::Res
         )));
     }
     let options = MigrateOptions { dry_run: typed.dry_run, days, citus: typed.citus };
-    print(&commands::migrate(&config, &options).await?, Effect::of_flag(typed.dry_run))
+    print(&commands::migrate(&config, &options).await?, typed.dry_run)
 }
 
 /// Returns the days since 1970-01-01.
@@ -56,7 +55,7 @@ fn day_number(date: NaiveDate) -> i32 {
     i32::try_from(days).unwrap_or(0)
 }
 
-fn print(done: &Migration, effect: Effect) -> anyhow::Result<()> {
+fn print(done: &Migration, dry_run: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let schema = &done.before;
     match schema.found {
@@ -64,13 +63,13 @@ fn print(done: &Migration, effect: Effect) -> anyhow::Result<()> {
         Some(found) => writeln!(out, "schema {found} → {}", schema.known)?,
         None => writeln!(out, "no tables → schema {}", schema.known)?,
     }
-    if effect == Effect::DryRun {
+    if dry_run {
         for step in &done.steps {
             writeln!(out, "  would apply {:04} {}", step.schema, step.about)?;
         }
     }
     match done.distributed.as_deref() {
-        Some(_) if effect == Effect::DryRun => writeln!(out, "  would distribute what is not yet")?,
+        Some(_) if dry_run => writeln!(out, "  would distribute what is not yet")?,
         Some([]) => writeln!(out, "all tables are distributed already")?,
         Some(tables) => writeln!(out, "distributed: {}", tables.join(", "))?,
         None => {}

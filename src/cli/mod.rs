@@ -26,7 +26,6 @@ use crate::web::SecretKind;
 use crate::{commands, daemon};
 
 use command_line::{Command, CommandLine};
-use print::{Answer, Effect};
 use settings::{LOG_FORMAT, LOG_LEVEL, log_level};
 use sources::Settings;
 
@@ -87,11 +86,13 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
             let config = build::config(settings)?;
             build::warn_of_format(&config.parsing);
             let jobs = jobs.map_or_else(build::jobs, usize::from);
-            let answer = Answer::of_flag(json);
-            let progress = progress::Bar::new(answer);
+            let progress = progress::Bar::new(json);
             let (summary, failures) = commands::import(&config, &files, jobs, &progress).await?;
             progress.close();
-            print::imported(&config, &summary, answer)?;
+            match json {
+                true => print::json(&summary)?,
+                false => print::imported(&config, &summary)?,
+            }
             for failure in &failures {
                 print::failure(failure, 1);
             }
@@ -107,28 +108,35 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
             print::status(&commands::status(&build::config(settings)?).await?)?;
         }
         Some(Command::Verify { paths, json }) => {
-            let answer = Answer::of_flag(json);
-            let mut print_file = |file: &commands::FileVerdict| match answer {
-                Answer::Json => Ok(()),
-                Answer::Text => print::verified_file(file),
+            let mut print_file = |file: &commands::FileVerdict| match json {
+                true => Ok(()),
+                false => print::verified_file(file),
             };
             let config = build::config(settings)?;
             let verification = commands::verify(&config, &paths, &mut print_file).await?;
-            print::verified(&config, &verification, answer)?;
-            let is_good = verification.is_good();
-            return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            let good = verification.is_good();
+            match json {
+                true => {
+                    print::json(&print::WholeVerification { good, verification: &verification })?
+                }
+                false => print::verified(&config, &verification)?,
+            }
+            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Some(Command::Reparse { dry_run, json }) => {
             let config = build::config(settings)?;
             build::warn_of_format(&config.parsing);
             let summary = commands::reparse(&config, dry_run).await?;
-            print::reparsed(&summary, Effect::of_flag(dry_run), Answer::of_flag(json))?;
+            match json {
+                true => print::json(&summary)?,
+                false => print::reparsed(&summary, dry_run)?,
+            }
         }
         Some(Command::Cleanup(cleanup)) => {
             let config = build::config(settings)?;
             let sweep = build::sweep(&cleanup, &config)?;
             let outcome = commands::cleanup(&config, &sweep).await?;
-            print::swept(&outcome, Effect::of_flag(cleanup.dry_run))?;
+            print::swept(&outcome, cleanup.dry_run)?;
         }
         Some(Command::Migrate(typed)) => migrate::migrate(settings, &typed).await?,
         Some(Command::Query(query)) => query::query(settings, &query).await?,

@@ -13,38 +13,6 @@ use crate::config::Config;
 use crate::model::Micros;
 use crate::retain::SweepOutcome;
 
-/// Who reads the answer of a command.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Answer {
-    /// A person.
-    Text,
-    /// A program: one JSON object.
-    Json,
-}
-
-impl Answer {
-    /// Returns what the flag `--json` asks for.
-    pub(super) fn of_flag(json: bool) -> Self {
-        if json { Answer::Json } else { Answer::Text }
-    }
-}
-
-/// Whether a command changes anything.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Effect {
-    /// It does.
-    Done,
-    /// It says what it would change.
-    DryRun,
-}
-
-impl Effect {
-    /// Returns what the flag `--dry-run` asks for.
-    pub(super) fn of_flag(dry_run: bool) -> Self {
-        if dry_run { Effect::DryRun } else { Effect::Done }
-    }
-}
-
 /// Prints an error as one sentence on standard error, and returns the exit code.
 pub(super) fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
     // Nothing reads a closed standard error.
@@ -52,14 +20,15 @@ pub(super) fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
     ExitCode::from(code)
 }
 
+/// Prints an answer as one JSON object.
+pub(super) fn json(answer: &impl Serialize) -> anyhow::Result<()> {
+    writeln!(io::stdout().lock(), "{}", serde_json::to_string(answer)?)?;
+    Ok(())
+}
+
 /// Prints what an import did.
-pub(super) fn imported(config: &Config, summary: &Summary, answer: Answer) -> anyhow::Result<()> {
+pub(super) fn imported(config: &Config, summary: &Summary) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    if answer == Answer::Json {
-        serde_json::to_writer(&mut out, summary)?;
-        writeln!(out)?;
-        return Ok(());
-    }
     let rate = (summary.lines as f64 / summary.seconds.max(0.001)) as u64;
     writeln!(
         out,
@@ -175,12 +144,12 @@ fn file_status(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
 }
 
 /// Prints what a sweep removed.
-pub(super) fn swept(outcome: &SweepOutcome, effect: Effect) -> anyhow::Result<()> {
+pub(super) fn swept(outcome: &SweepOutcome, dry_run: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     let SweepOutcome::Swept(swept) = outcome else {
         anyhow::bail!("another log-ingestd is sweeping this database now; try again later");
     };
-    let verb = if effect == Effect::DryRun { "would remove" } else { "removed" };
+    let verb = if dry_run { "would remove" } else { "removed" };
     writeln!(out, "{verb} rows older than {}", time(swept.report.cutoff))?;
     for (table, rows) in [
         ("gunicorn_log", swept.report.gunicorn_removed),
@@ -238,46 +207,27 @@ pub(super) fn verified_file(file: &FileVerdict) -> anyhow::Result<()> {
     }
     writeln!(out)?;
     let Some(first) = &file.first else { return Ok(()) };
-    if file.differences > 1 {
-        write!(out, "  {} differences, the first: ", file.differences)?;
-    } else {
-        write!(out, "  ")?;
-    }
-    if let Some(line) = first.line {
-        write!(out, "line {line}, ")?;
-    }
-    if let Some(offset) = first.offset {
-        write!(out, "offset {offset}, ")?;
-    }
-    writeln!(
-        out,
-        "{}: the file says {}; the database says {}",
-        first.about,
-        visible(&first.file),
-        visible(&first.database)
-    )?;
+    let several =
+        (file.differences > 1).then(|| format!("{} differences, the first: ", file.differences));
+    let line = first.line.map(|line| format!("line {line}, "));
+    let offset = first.offset.map(|offset| format!("offset {offset}, "));
+    let place: String = [several, line, offset].into_iter().flatten().collect();
+    let (about, in_file, stored) = (first.about, visible(&first.file), visible(&first.database));
+    writeln!(out, "  {place}{about}: the file says {in_file}; the database says {stored}")?;
     Ok(())
 }
 
 /// The result of `verify` as one JSON object.
 #[derive(Serialize)]
-struct WholeVerification<'a> {
-    good: bool,
+pub(super) struct WholeVerification<'a> {
+    pub(super) good: bool,
     #[serde(flatten)]
-    verification: &'a Verification,
+    pub(super) verification: &'a Verification,
 }
 
 /// Prints the sums of all verified files.
-pub(super) fn verified(config: &Config, all: &Verification, answer: Answer) -> anyhow::Result<()> {
+pub(super) fn verified(config: &Config, all: &Verification) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    if answer == Answer::Json {
-        serde_json::to_writer(
-            &mut out,
-            &WholeVerification { good: all.is_good(), verification: all },
-        )?;
-        writeln!(out)?;
-        return Ok(());
-    }
     let sum = |of: fn(&FileVerdict) -> u64| all.files.iter().map(of).sum::<u64>();
     writeln!(
         out,
@@ -306,18 +256,9 @@ pub(super) fn verified(config: &Config, all: &Verification, answer: Answer) -> a
 }
 
 /// Prints what became of the rejected lines.
-pub(super) fn reparsed(
-    summary: &ReparseSummary,
-    effect: Effect,
-    answer: Answer,
-) -> anyhow::Result<()> {
+pub(super) fn reparsed(summary: &ReparseSummary, dry_run: bool) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    if answer == Answer::Json {
-        serde_json::to_writer(&mut out, summary)?;
-        writeln!(out)?;
-        return Ok(());
-    }
-    let verb = if effect == Effect::DryRun { "would become" } else { "became" };
+    let verb = if dry_run { "would become" } else { "became" };
     writeln!(out, "{} rejected lines: {} {verb} rows", summary.lines, summary.rows)?;
     for (count, what) in
         [(summary.excluded, "left out by the configuration"), (summary.gone, "gone meanwhile")]

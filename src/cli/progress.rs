@@ -8,8 +8,6 @@ use indicatif::{HumanCount, ProgressBar, ProgressStyle};
 
 use crate::commands::import::Progress;
 
-use super::print::Answer;
-
 /// What the bar shows. Sizes and rates count bytes on disk.
 const TEMPLATE: &str = "{prefix:.bold} {wide_bar} {bytes}/{total_bytes} {msg} {eta} left";
 
@@ -24,12 +22,11 @@ pub(super) struct Bar {
 }
 
 impl Bar {
-    /// Shows a bar to a person whose standard error is a terminal, else nothing.
-    pub(super) fn new(answer: Answer) -> Self {
-        let bar = if answer == Answer::Json || !std::io::stderr().is_terminal() {
-            ProgressBar::hidden()
-        } else {
-            ProgressBar::no_length()
+    /// Shows a bar if standard error is a terminal, unless the answer is for a program.
+    pub(super) fn new(json: bool) -> Self {
+        let bar = match json || !std::io::stderr().is_terminal() {
+            true => ProgressBar::hidden(),
+            false => ProgressBar::no_length(),
         };
         if let Ok(style) = ProgressStyle::with_template(TEMPLATE) {
             bar.set_style(style);

@@ -13,7 +13,7 @@ use crate::store::{
     Top as MostFrequent, write_csv, write_json_lines,
 };
 
-use super::print::{Answer, visible};
+use super::print::{self, visible};
 use super::sources::Settings;
 use super::{build, usage};
 
@@ -170,21 +170,21 @@ pub(super) async fn query(settings: &Settings, query: &Query) -> anyhow::Result<
     let reader = commands::open_reader(&build::config(settings)?).await?;
     let filter = query.which.filter(&reader)?;
     match query.log {
-        Log::Access if query.oldest_first => {
-            let mut walk: RowPages<StoredRow> = RowPages::oldest_first(reader, filter);
-            print_rows(query, async || walk.next().await, access_cells).await
-        }
         Log::Access => {
-            let mut walk: RowPages<StoredRow> = RowPages::newest_first(reader, filter);
-            print_rows(query, async || walk.next().await, access_cells).await
-        }
-        Log::Requests if query.oldest_first => {
-            let mut walk: RowPages<StoredRequest> = RowPages::oldest_first(reader, filter);
-            print_rows(query, async || walk.next().await, request_cells).await
+            let begin = match query.oldest_first {
+                true => RowPages::<StoredRow>::oldest_first,
+                false => RowPages::newest_first,
+            };
+            let mut pages = begin(reader, filter);
+            print_rows(query, async || pages.next().await, access_cells).await
         }
         Log::Requests => {
-            let mut walk: RowPages<StoredRequest> = RowPages::newest_first(reader, filter);
-            print_rows(query, async || walk.next().await, request_cells).await
+            let begin = match query.oldest_first {
+                true => RowPages::<StoredRequest>::oldest_first,
+                false => RowPages::newest_first,
+            };
+            let mut pages = begin(reader, filter);
+            print_rows(query, async || pages.next().await, request_cells).await
         }
     }
 }
@@ -251,7 +251,13 @@ pub(super) async fn top(settings: &Settings, top: &Top) -> anyhow::Result<()> {
         What::Slow => By::Slow,
     };
     let found = reader.top(by, &filter, usize::from(top.limit)).await?;
-    print_top(&found, &filter, Answer::of_flag(top.json))
+    match top.json {
+        true => {
+            let (counted, from) = (found.counted, moment(found.from));
+            print::json(&json!({ "counted": counted, "from": from, "items": found.items }))
+        }
+        false => print_top(&found, &filter),
+    }
 }
 
 /// The columns of a list of rows.
@@ -323,13 +329,8 @@ fn write_table<const N: usize>(
 }
 
 /// Prints the most frequent values of the rows that `filter` chose.
-fn print_top(top: &MostFrequent, filter: &Filter, answer: Answer) -> anyhow::Result<()> {
+fn print_top(top: &MostFrequent, filter: &Filter) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    if answer == Answer::Json {
-        let (counted, from) = (top.counted, moment(top.from));
-        writeln!(out, "{}", json!({ "counted": counted, "from": from, "items": top.items }))?;
-        return Ok(());
-    }
     let rows: Vec<_> = top
         .items
         .iter()
