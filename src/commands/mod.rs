@@ -27,3 +27,18 @@ pub use query::open_reader;
 pub use reparse::{ReparseSummary, reparse};
 pub use status::{FileStatus, Status, status};
 pub use verify::{Difference, FileVerdict, Verification, verify};
+
+use anyhow::Context;
+
+use crate::config::Config;
+use crate::pipeline::Shutdown;
+use crate::pipeline::connect::{Access, connect};
+use crate::store::Store;
+
+/// Connects to the configured store. A signal ends the wait for it, and later the command.
+async fn open_store(config: &Config, access: Access) -> anyhow::Result<(Store, Shutdown)> {
+    let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
+    let Config { location, connect_timeout, .. } = config;
+    let store = connect(location, *connect_timeout, access, &mut shutdown).await?;
+    Ok((store, shutdown))
+}

@@ -8,18 +8,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use anyhow::Context;
 use serde::Serialize;
 
 use crate::format::Parsed;
 use crate::model::{FileId, RejectCode, RejectedLine, Reparsed};
 use crate::store::{RejectKey, StoreError, Writer};
 
+use crate::commands::open_store;
 use crate::config::Config;
 use crate::identity::detect::Formats;
-use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
-use crate::pipeline::connect::{Access, connect, owner};
+use crate::pipeline::connect::{Access, owner};
 use crate::pipeline::file_format::Format;
 use crate::store::chain;
 
@@ -50,9 +49,8 @@ pub struct ReparseSummary {
 /// A store that cannot be used, or that fails on the way. What became a row before the error stays one,
 /// and the same command continues.
 pub async fn reparse(config: &Config, dry_run: bool) -> anyhow::Result<ReparseSummary> {
-    let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
     let access = if dry_run { Access::Read } else { Access::Write };
-    let store = connect(&config.location, config.connect_timeout, access, &mut shutdown).await?;
+    let (store, shutdown) = open_store(config, access).await?;
     let mut reparse = Reparse {
         committer: Committer::new(store, owner(&config.host), None),
         formats: Formats::new(config.parsing.clone()),

@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
-use anyhow::Context;
-
 use crate::source::fingerprint::same_object;
 use crate::source::{Lines, Tail};
 use crate::store::{FileReport, SweepReport};
 
+use crate::commands::open_store;
 use crate::config::Config;
 use crate::identity::detect::Formats;
-use crate::pipeline::Shutdown;
-use crate::pipeline::connect::{Access, connect};
+use crate::pipeline::connect::Access;
 use crate::pipeline::read_lines::{Completeness, ReadContext, read_lines};
 use crate::pipeline::sink::Counter;
 
@@ -41,9 +39,7 @@ pub struct FileStatus {
 /// # Errors
 /// The store cannot be used.
 pub async fn status(config: &Config) -> anyhow::Result<Status> {
-    let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let store =
-        connect(&config.location, config.connect_timeout, Access::Read, &mut shutdown).await?;
+    let (store, _shutdown) = open_store(config, Access::Read).await?;
     let reports = store.files(None).await?;
     let last_sweep = store.last_sweep().await?;
     let mut formats = Formats::new(config.parsing.clone());

@@ -52,12 +52,11 @@ enum Registered {
     HeldByAnother(FileId),
     /// It is not followed.
     Ignored(IgnoredReason),
+    /// It was deleted before it was read. If it comes back, it is new again.
+    Gone,
     /// Something has changed since it was compared: decide again.
     Undecided,
 }
-
-/// A store that failed, and the file that it was asked about.
-type Failed = Box<(StoreError, Tail)>;
 
 /// Decides about every new file. If the store fails, the others are decided about the next time.
 ///
@@ -74,12 +73,10 @@ pub(crate) async fn register_new_files(
     let mut undecided = take_undecided(files).into_iter();
     while let Some(tail) = undecided.next() {
         match inspect_and_compare(files, formats, host, writer, tail).await {
-            Ok(Some(log)) => logs.push(log),
-            Ok(None) => {}
-            Err(failed) => {
-                let (error, tail) = *failed;
-                put_back(files, logs.into_iter(), tail);
-                files.ignored.extend(undecided.map(IgnoredFile::undecided));
+            Ok(log) => logs.extend(log),
+            Err(error) => {
+                let tails = logs.into_iter().map(|log| log.tail).chain(undecided);
+                files.ignored.extend(tails.map(IgnoredFile::undecided));
                 return Err(error);
             }
         }
@@ -93,11 +90,20 @@ pub(crate) async fn register_new_files(
         .flat_map(|log| log.compared.replaced(&log.content()).cloned().collect::<Vec<_>>())
         .collect();
     let mut queue = same.into_iter().chain(others);
-    while let Some(log) = queue.next() {
-        if let Err(failed) = register(files, writer, log, losses).await {
-            let (error, tail) = *failed;
-            put_back(files, queue, tail);
-            return Err(error);
+    while let Some(mut log) = queue.next() {
+        match register(files, writer, &mut log, losses).await {
+            Ok(Registered::Claimed(claim)) => follow(files, log, claim),
+            Ok(Registered::HeldByAnother(file)) => hold_back(files, log.tail, file),
+            Ok(Registered::Ignored(reason)) => {
+                files.ignored.push(IgnoredFile::new(&log.tail, reason));
+            }
+            Ok(Registered::Gone) => {}
+            Ok(Registered::Undecided) => files.ignored.push(IgnoredFile::undecided(log.tail)),
+            Err(error) => {
+                let tails = std::iter::once(log).chain(queue).map(|log| log.tail);
+                files.ignored.extend(tails.map(IgnoredFile::undecided));
+                return Err(error);
+            }
         }
     }
     for known in replaced {
@@ -126,12 +132,6 @@ fn take_undecided(files: &mut FollowedFiles) -> Vec<Tail> {
     taken
 }
 
-/// Has these files be decided about the next time.
-fn put_back(files: &mut FollowedFiles, logs: impl Iterator<Item = NewLog>, first: Tail) {
-    let tails = std::iter::once(first).chain(logs.map(|log| log.tail));
-    files.ignored.extend(tails.map(IgnoredFile::undecided));
-}
-
 /// Inspects a file, and compares it with what the store remembers. Returns `None` if it is ignored.
 async fn inspect_and_compare(
     files: &mut FollowedFiles,
@@ -139,7 +139,7 @@ async fn inspect_and_compare(
     host: &str,
     writer: &mut Writer,
     mut tail: Tail,
-) -> Result<Option<NewLog>, Failed> {
+) -> Result<Option<NewLog>, StoreError> {
     let stream = files.stream_file(tail.path());
     let (head, detected) = match inspect(formats, &mut tail, stream.as_ref()) {
         Ok(Inspected::Log { head, detected }) => (head, detected),
@@ -156,7 +156,7 @@ async fn inspect_and_compare(
             return Ok(None);
         }
         Err(error) => {
-            ignore_unreadable(files, &tail, &error);
+            files.ignored.extend(unreadable(&tail, &error).map(|it| IgnoredFile::new(&tail, it)));
             return Ok(None);
         }
     };
@@ -168,7 +168,10 @@ async fn inspect_and_compare(
     };
     let known = match writer.candidates(&seen).await {
         Ok(known) => known,
-        Err(error) => return Err(Box::new((error, tail))),
+        Err(error) => {
+            files.ignored.push(IgnoredFile::undecided(tail));
+            return Err(error);
+        }
     };
     let content = TailedFile { tail: &tail, head };
     let compared = Comparison::of(&content, known);
@@ -192,15 +195,14 @@ async fn inspect_and_compare(
     }
 }
 
-/// Ignores a file that cannot be read. One that was deleted before it was read, and is not held
-/// open, is forgotten: if it comes back, it is new again.
-fn ignore_unreadable(files: &mut FollowedFiles, tail: &Tail, error: &io::Error) {
+/// Warns of a file that cannot be read. Returns `None` for one that was deleted before it was read,
+/// and is not held open: it is forgotten.
+fn unreadable(tail: &Tail, error: &io::Error) -> Option<IgnoredReason> {
     if !tail.is_open() && error.kind() == io::ErrorKind::NotFound {
-        return;
+        return None;
     }
     warn!(path = %tail.path().display(), %error, "cannot read this file");
-    let reason = IgnoredReason::Unreadable { size: tail.size() };
-    files.ignored.push(IgnoredFile::new(tail, reason));
+    Some(IgnoredReason::Unreadable { size: tail.size() })
 }
 
 /// Says once that no format reads the lines of a stream so far.
@@ -212,62 +214,29 @@ fn log_undetected_stream(files: &mut FollowedFiles, tail: &Tail) -> MoreLines {
     MoreLines::MayHelp
 }
 
-/// Decides about a log, and follows it if it is ours to store.
+/// Decides about a log, and asks the store for the file that it is.
 async fn register(
     files: &mut FollowedFiles,
     writer: &mut Writer,
-    mut log: NewLog,
-    losses: &LossCounter,
-) -> Result<(), Failed> {
-    let policy = if files.spool.covers(log.tail.path()) { Policy::Spool } else { Policy::Daemon };
-    let content = TailedFile { tail: &log.tail, head: log.head };
-    let here = files.that_may_be(&content, &log.compared);
-    let decision = decide(&content, &mut log.compared, &here, policy);
-    drop(here);
-    let registered = match decision {
-        Decision::Unreadable(error) => {
-            ignore_unreadable(files, &log.tail, &error);
-            return Ok(());
-        }
-        decision => match ask_store(writer, &log, decision, losses).await {
-            Ok(registered) => registered,
-            Err(error) => return Err(Box::new((error, log.tail))),
-        },
-    };
-    match registered {
-        Registered::Claimed(claim) => follow(files, writer, log, claim).await,
-        Registered::HeldByAnother(file) => {
-            hold_back(files, log.tail, file);
-            Ok(())
-        }
-        Registered::Ignored(reason) => {
-            if let IgnoredReason::CopyOf { file, .. } = reason {
-                info!(path = %log.tail.path().display(), of = file.0,
-                    "a copy of a followed file: left alone while it is only that");
-            }
-            files.ignored.push(IgnoredFile::new(&log.tail, reason));
-            Ok(())
-        }
-        Registered::Undecided => {
-            files.ignored.push(IgnoredFile::undecided(log.tail));
-            Ok(())
-        }
-    }
-}
-
-/// Asks the store for the file that the log was decided to be.
-async fn ask_store(
-    writer: &mut Writer,
-    log: &NewLog,
-    decision: Decision,
+    log: &mut NewLog,
     losses: &LossCounter,
 ) -> Result<Registered, StoreError> {
-    let NewLog { tail, detected, seen, compared, .. } = log;
+    let NewLog { tail, head, detected, seen, compared } = log;
+    let policy = if files.spool.covers(tail.path()) { Policy::Spool } else { Policy::Daemon };
+    let content = TailedFile { tail, head: *head };
+    let here = files.that_may_be(&content, compared);
+    let decision = decide(&content, compared, &here, policy);
+    drop(here);
     let size = tail.size();
     let file = match decision {
         Decision::Resume(file) | Decision::Adopt(file) => file,
         Decision::CopyOf(file) => {
+            info!(path = %tail.path().display(), of = file.0,
+                "a copy of a followed file: left alone while it is only that");
             return Ok(Registered::Ignored(IgnoredReason::CopyOf { file, size }));
+        }
+        Decision::Unreadable(error) => {
+            return Ok(unreadable(tail, &error).map_or(Registered::Gone, Registered::Ignored));
         }
         Decision::Damaged => {
             warn!(path = %tail.path().display(), "this file of the spool does not hold what was \
@@ -285,17 +254,20 @@ async fn ask_store(
         | Decision::Held
         | Decision::AlreadyRead
         | Decision::MayBeContained { .. }
-        | Decision::Changed(_)
-        | Decision::Unreadable(_) => return Ok(Registered::Undecided),
+        | Decision::Changed(_) => return Ok(Registered::Undecided),
     };
     let known = compared.matches.iter().find(|(known, _)| known.file == file);
     let compared = known.map_or(Compared::unread(file), |(known, _)| Compared::from(known));
     let format = &detected.format.format;
-    Ok(match ClaimedFile::claim_known(writer, compared, seen, format, losses).await? {
-        ClaimResult::Claimed(claim) => Registered::Claimed(claim),
-        ClaimResult::HeldByAnother => Registered::HeldByAnother(file),
-        ClaimResult::Outdated => Registered::Undecided,
-    })
+    let mut claim = match ClaimedFile::claim_known(writer, compared, seen, format, losses).await? {
+        ClaimResult::Claimed(claim) => claim,
+        ClaimResult::HeldByAnother => return Ok(Registered::HeldByAnother(file)),
+        ClaimResult::Outdated => return Ok(Registered::Undecided),
+    };
+    let truncated = files.truncated.iter().find(|truncated| truncated.file() == file);
+    let known_size = truncated.map_or(0, |truncated| truncated.size).max(claim.known_size());
+    claim.lose_what_a_copy_lacks(writer, tail.path(), size, known_size).await?;
+    Ok(Registered::Claimed(claim))
 }
 
 /// Waits for a file that another writer holds.
@@ -309,21 +281,10 @@ fn hold_back(files: &mut FollowedFiles, tail: Tail, file: FileId) {
 }
 
 /// Follows a log that is claimed.
-async fn follow(
-    files: &mut FollowedFiles,
-    writer: &mut Writer,
-    log: NewLog,
-    mut claim: ClaimedFile,
-) -> Result<(), Failed> {
+fn follow(files: &mut FollowedFiles, log: NewLog, claim: ClaimedFile) {
     let NewLog { mut tail, head, detected: Detected { format, preset }, .. } = log;
     let file = claim.file();
     files.held_by_others.remove(&file);
-    let truncated = files.truncated.iter().find(|truncated| truncated.file() == file);
-    let known_size = truncated.map_or(0, |truncated| truncated.size).max(claim.known_size());
-    let lost = claim.lose_what_a_copy_lacks(writer, tail.path(), tail.size(), known_size);
-    if let Err(error) = lost.await {
-        return Err(Box::new((error, tail)));
-    }
     files.truncated.retain(|truncated| truncated.file() != file);
     let path = tail.path().display();
     if claim.is_new() {
@@ -350,7 +311,6 @@ async fn follow(
         renamed: false,
         waiting: Waiting::default(),
     });
-    Ok(())
 }
 
 /// Closes a file that was truncated or replaced while no daemon followed it, and whose bytes were

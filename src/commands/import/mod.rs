@@ -15,7 +15,7 @@ mod single;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use serde::Serialize;
 use tracing::warn;
 
@@ -23,12 +23,13 @@ use crate::model::{Batch, Claim, Micros, Span};
 use crate::store::Store;
 
 use crate::commands::import::gather::Gatherer;
+use crate::commands::open_store;
 use crate::config::Config;
 use crate::identity::detect::Formats;
 use crate::model::now;
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
-use crate::pipeline::connect::{Access, connect, owner};
+use crate::pipeline::connect::{Access, owner};
 use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::pipeline::store_file::{Content, End, FileStorer};
 use crate::retain::indexing::index_after_import;
@@ -97,9 +98,7 @@ pub async fn import(
     progress: &(dyn Progress + Sync),
 ) -> anyhow::Result<(Summary, Vec<anyhow::Error>)> {
     let began = Instant::now();
-    let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let store =
-        connect(&config.location, config.connect_timeout, Access::Write, &mut shutdown).await?;
+    let (store, shutdown) = open_store(config, Access::Write).await?;
     let patience = Some(config.connect_timeout.max(Duration::from_secs(1)));
     progress.plan(files.iter().filter_map(|path| path.metadata().ok()).map(|it| it.len()).sum());
     let import = Import {

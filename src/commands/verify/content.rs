@@ -10,7 +10,7 @@ use crate::store::{FileReport, StoredLine};
 
 use crate::commands::verify::difference::Difference;
 use crate::commands::verify::expected::expected;
-use crate::commands::verify::page::{Counts, Page, Swept};
+use crate::commands::verify::page::{Page, Swept};
 use crate::commands::verify::window::Window;
 use crate::commands::verify::{Auditor, FileVerdict};
 use crate::pipeline::file_format::Format;
@@ -46,7 +46,6 @@ impl Auditor<'_> {
         let mut window = Window::new(source.reader(&Arc::default())?, known.committed);
         let mut lines = Lines::default();
         let mut batch = Batch::default();
-        let mut counts = Counts::default();
         let mut first_line = 1;
         let target = batch_target(report, source, PAGE);
         loop {
@@ -76,14 +75,14 @@ impl Auditor<'_> {
             let swept = Swept { cutoff, not_before };
             let page = Page { window: &window, from, first_line, stored: &stored, swept };
             let estimated = |format: &Format| report.time_estimated || !format.has_time;
-            let mut found = page.compare(&wanted, estimated(format), &mut counts);
+            let mut found = page.compare(&wanted, estimated(format), &mut verdict);
             for other in others {
                 if found.is_empty() {
                     break;
                 }
                 let by_other = self.read_again(&window, from, report, source, other)?;
                 found.retain(|difference| {
-                    !page.is_settled_by(&by_other, estimated(other), difference, &mut counts)
+                    !page.is_settled_by(&by_other, estimated(other), difference, &mut verdict)
                 });
             }
             found.into_iter().for_each(|difference| verdict.differs(difference));
@@ -97,11 +96,7 @@ impl Auditor<'_> {
             }
             window.forget(lines.offset());
         }
-        verdict.rows = counts.rows;
-        verdict.rejected = counts.rejected;
-        verdict.readable = counts.readable;
-        verdict.swept = counts.swept;
-        let found = counts.rows + counts.rejected + counts.swept;
+        let found = verdict.rows + verdict.rejected + verdict.swept;
         verdict.excluded = verdict.lines.saturating_sub(found);
         self.totals(&mut verdict, &window, report);
         if let Some(offset) = self.writer().await?.line_after_committed(known.file).await? {

@@ -34,40 +34,41 @@ impl Difference {
 
 /// Describes a line in few words. Values are those of the row, masked as they are stored.
 pub(crate) fn describe(line: &StoredLine) -> String {
-    match line {
+    let (table, method, path, code, at) = match line {
         StoredLine::Row(row) => {
-            let method = row.method.as_deref().unwrap_or("no method");
             let url = row.url.as_deref().unwrap_or("no url");
-            let code = row.code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
-            short(&format!("the row {method} {url} {code} of {}", moment(row.timestamp)))
+            ("row", &row.method, url, row.code, row.timestamp)
         }
         StoredLine::Request(row) => {
             let line = &row.line;
-            let method = line.method.as_deref().unwrap_or("no method");
             let path = line.path.as_deref().unwrap_or("no path");
-            let code = line.status_code;
-            let code = code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
-            short(&format!("the request {method} {path} {code} of {}", moment(line.timestamp)))
+            ("request", &line.method, path, line.status_code, line.timestamp)
         }
         StoredLine::Reject { reason, raw, .. } => {
-            short(&format!("the reject '{}' ({reason})", String::from_utf8_lossy(raw)))
+            return short(&format!("the reject '{}' ({reason})", String::from_utf8_lossy(raw)));
         }
-    }
+    };
+    let method = method.as_deref().unwrap_or("no method");
+    let code = code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
+    short(&format!("the {table} {method} {path} {code} of {}", moment(at)))
 }
 
-/// Returns the first column in which two rows differ, in the order of exports, with both values. Times
-/// are not compared if they are `estimated`.
-pub(crate) fn first_field<T: Row>(
+/// Compares two rows. Times are not compared if they are `estimated`.
+///
+/// # Errors
+/// The first column in which they differ, in the order of exports, with both values.
+pub(crate) fn compare_rows<T: Row>(
     file: &T,
     stored: &T,
     estimated: bool,
-) -> Option<(&'static str, String, String)> {
+) -> Result<(), (&'static str, String, String)> {
     let place = Place::default();
     let both = file.exported(place).into_iter().zip(stored.exported(place));
     let mut both = both.filter(|((column, _), _)| !(estimated && column.name == "timestamp"));
-    let ((column, in_file), (_, in_store)) =
-        both.find(|((_, one), (_, other))| differ(one, other))?;
-    Some((column.name, words(&in_file), words(&in_store)))
+    both.find(|((_, one), (_, other))| differ(one, other)).map_or(Ok(()), |(one, other)| {
+        let ((column, in_file), (_, in_store)) = (one, other);
+        Err((column.name, words(&in_file), words(&in_store)))
+    })
 }
 
 fn differ(one: &Value<'_>, other: &Value<'_>) -> bool {

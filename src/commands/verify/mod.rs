@@ -28,12 +28,13 @@ use crate::store::{FileReport, Store, Writer};
 
 pub use crate::commands::verify::difference::Difference;
 
+use crate::commands::open_store;
 use crate::config::Config;
 use crate::format::Parsing;
 use crate::identity::detect::Formats;
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
-use crate::pipeline::connect::{Access, connect, owner};
+use crate::pipeline::connect::{Access, owner};
 use crate::source::whole_file::Source;
 use crate::store::chain;
 
@@ -133,9 +134,7 @@ pub async fn verify(
     paths: &[PathBuf],
     on_verdict: &mut dyn FnMut(&FileVerdict) -> anyhow::Result<()>,
 ) -> anyhow::Result<Verification> {
-    let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
-    let store =
-        connect(&config.location, config.connect_timeout, Access::Read, &mut shutdown).await?;
+    let (store, shutdown) = open_store(config, Access::Read).await?;
     let layout = config.parsing.layout.as_ref();
     let mut auditor = Auditor {
         config,
@@ -166,7 +165,7 @@ pub async fn verify(
     }
     for (path, in_directory) in find::named_files(paths)? {
         let verdict = auditor.named(&path, in_directory).await;
-        if let Some(verdict) = auditor.or_unreadable(verdict, &path)? {
+        if let Some(verdict) = Auditor::or_unreadable(verdict, &path)? {
             done(verdict, &mut verification)?;
         }
     }
@@ -210,7 +209,7 @@ impl Auditor<'_> {
             },
             Err(error) => Err(error),
         };
-        self.or_unreadable(verdict, &path)
+        Self::or_unreadable(verdict, &path)
     }
 
     /// Compares a file with the store; again if a reparse has moved lines meanwhile, or a sweep has
@@ -248,7 +247,6 @@ impl Auditor<'_> {
 
     /// Makes a difference of a file that cannot be read; a store that fails stays an error.
     fn or_unreadable(
-        &self,
         verdict: anyhow::Result<Option<FileVerdict>>,
         path: &Path,
     ) -> anyhow::Result<Option<FileVerdict>> {
@@ -256,15 +254,12 @@ impl Auditor<'_> {
             Ok(verdict) => return Ok(verdict),
             Err(error) => error,
         };
-        if !error.chain().any(|cause| cause.is::<std::io::Error>()) || self.store_failed(&error) {
+        let of_store = error.chain().any(|cause| cause.is::<crate::store::StoreError>());
+        if of_store || !error.chain().any(|cause| cause.is::<std::io::Error>()) {
             return Err(error);
         }
         let why = chain(error.as_ref());
         let path = path.to_string_lossy();
         Ok(Some(FileVerdict::whole(&path, "file", &why, "cannot be compared")))
-    }
-
-    fn store_failed(&self, error: &anyhow::Error) -> bool {
-        error.chain().any(|cause| cause.is::<crate::store::StoreError>())
     }
 }

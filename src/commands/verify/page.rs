@@ -3,19 +3,9 @@
 use crate::model::Micros;
 use crate::store::StoredLine;
 
-use crate::commands::verify::difference::{Difference, describe, first_field};
+use crate::commands::verify::FileVerdict;
+use crate::commands::verify::difference::{Difference, compare_rows, describe};
 use crate::commands::verify::window::Window;
-
-/// Lines by what became of them.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) rows: u64,
-    pub(crate) rejected: u64,
-    /// Rejects that the file's format reads by now.
-    pub(crate) readable: u64,
-    /// Gone, as their age allows since the last sweep.
-    pub(crate) swept: u64,
-}
 
 /// Which lines a sweep may have removed since the file was registered.
 #[derive(Clone, Copy, Debug)]
@@ -49,12 +39,13 @@ pub(crate) struct Page<'a> {
 }
 
 impl Page<'_> {
-    /// Compares every place where either side has a line. `estimated`: the file says no times.
+    /// Compares every place where either side has a line, and counts those that are the same.
+    /// `estimated`: the file says no times.
     pub(crate) fn compare(
         &self,
         expected: &[(u64, StoredLine)],
         estimated: bool,
-        counts: &mut Counts,
+        verdict: &mut FileVerdict,
     ) -> Vec<Difference> {
         let mut found = Vec::new();
         let mut places: Vec<u64> =
@@ -63,7 +54,7 @@ impl Page<'_> {
         places.dedup();
         for offset in places {
             let wanted = at(expected, offset).first().map(|(_, line)| line);
-            if let Err((about, file, database)) = self.one(offset, wanted, estimated, counts) {
+            if let Err((about, file, database)) = self.one(offset, wanted, estimated, verdict) {
                 let line = self.line_number(offset);
                 found.push(Difference { offset: Some(offset), line, about, file, database });
             }
@@ -77,11 +68,11 @@ impl Page<'_> {
         expected: &[(u64, StoredLine)],
         estimated: bool,
         difference: &Difference,
-        counts: &mut Counts,
+        verdict: &mut FileVerdict,
     ) -> bool {
         let Some(offset) = difference.offset else { return false };
         match at(expected, offset).first() {
-            Some((_, line)) => self.one(offset, Some(line), estimated, counts).is_ok(),
+            Some((_, line)) => self.one(offset, Some(line), estimated, verdict).is_ok(),
             // By the other format the line is left out.
             None => at(self.stored, offset).is_empty() && self.window.line(offset).is_some(),
         }
@@ -92,7 +83,7 @@ impl Page<'_> {
         offset: u64,
         wanted: Option<&StoredLine>,
         estimated: bool,
-        counts: &mut Counts,
+        verdict: &mut FileVerdict,
     ) -> Result<(), (&'static str, String, String)> {
         let nothing = || "nothing".to_owned();
         let told = |wanted: Option<&StoredLine>| match wanted {
@@ -106,40 +97,28 @@ impl Page<'_> {
                 Err(("line", told(wanted), both))
             }
             (Some(line), []) if self.swept.may_have(line, estimated) => {
-                counts.swept += 1;
+                verdict.swept += 1;
                 Ok(())
             }
             (Some(line), []) => Err(("line", describe(line), nothing())),
             (Some(StoredLine::Row(wanted)), [(_, StoredLine::Row(stored))]) => {
-                match first_field(&**wanted, &**stored, estimated) {
-                    Some(difference) => Err(difference),
-                    None => {
-                        counts.rows += 1;
-                        Ok(())
-                    }
-                }
+                compare_rows(&**wanted, &**stored, estimated).map(|()| verdict.rows += 1)
             }
             (Some(StoredLine::Request(wanted)), [(_, StoredLine::Request(stored))]) => {
-                match first_field(&**wanted, &**stored, false) {
-                    Some(difference) => Err(difference),
-                    None => {
-                        counts.rows += 1;
-                        Ok(())
-                    }
-                }
+                compare_rows(&**wanted, &**stored, false).map(|()| verdict.rows += 1)
             }
             (Some(StoredLine::Reject { raw, .. }), [(_, StoredLine::Reject { raw: kept, .. })])
                 if raw == kept =>
             {
-                counts.rejected += 1;
+                verdict.rejected += 1;
                 Ok(())
             }
             // A reject keeps the line's bytes, and so says what the file says, whether the line
             // can be read today or not: the database refused its row, or the rest of its record
             // had not been written yet.
             (_, [(_, StoredLine::Reject { raw, .. })]) if self.window.holds(offset, raw) => {
-                counts.rejected += 1;
-                counts.readable +=
+                verdict.rejected += 1;
+                verdict.readable +=
                     u64::from(matches!(wanted, Some(StoredLine::Row(_) | StoredLine::Request(_))));
                 Ok(())
             }
