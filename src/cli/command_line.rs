@@ -3,11 +3,11 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use super::migrate::Migrate;
 use super::query::{Query, Top};
-use super::sources::FlagsAndEnvironment;
+use super::settings::SETTINGS;
 
 /// Every line of rotating Gunicorn access logs in PostgreSQL or SQLite, exactly once.
 #[derive(Parser)]
@@ -23,9 +23,13 @@ use super::sources::FlagsAndEnvironment;
 pub(super) struct CommandLine {
     #[command(subcommand)]
     pub(super) command: Option<Command>,
+}
 
-    #[command(flatten)]
-    pub(super) settings: FlagsAndEnvironment,
+impl CommandLine {
+    /// Returns the commands and all settings, as clap knows them.
+    pub(super) fn with_settings() -> clap::Command {
+        Self::command().args(SETTINGS.iter().map(|setting| setting.arg()))
+    }
 }
 
 #[derive(Debug, Subcommand)]

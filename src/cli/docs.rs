@@ -6,7 +6,6 @@ use std::io::{self, Write};
 use std::path::Path;
 
 use anyhow::Context;
-use clap::CommandFactory;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
@@ -15,7 +14,7 @@ use super::command_line::CommandLine;
 /// Prints the completion script of a shell.
 pub(super) fn completions(shell: Shell) -> io::Result<()> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut CommandLine::command(), "log-ingestd", &mut script);
+    clap_complete::generate(shell, &mut CommandLine::with_settings(), "log-ingestd", &mut script);
     if shell == Shell::Bash {
         // clap_complete 4.6 reads the hyphen of a program's name as the beginning of a command in one
         // half of its script, and not in the other: nothing after a command would be completed.
@@ -27,7 +26,7 @@ pub(super) fn completions(shell: Shell) -> io::Result<()> {
 
 /// Writes `log-ingestd.1`, and a page for each command that is shown.
 pub(super) fn man(directory: &Path) -> anyhow::Result<()> {
-    let mut program = CommandLine::command().disable_help_subcommand(true);
+    let mut program = CommandLine::with_settings().disable_help_subcommand(true);
     program.build(); // gives the commands their full names and the common flags
     write(directory, &program, "log-ingestd")?;
     for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {

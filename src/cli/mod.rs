@@ -18,7 +18,7 @@ mod sources;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
+use clap::FromArgMatches;
 use tracing::Level;
 
 use crate::commands::Probe;
@@ -27,7 +27,7 @@ use crate::{commands, daemon};
 
 use command_line::{Command, CommandLine};
 use settings::{LOG_FORMAT, LOG_LEVEL, log_level};
-use sources::Settings;
+use sources::{FlagsAndEnvironment, Settings};
 
 /// The exit code of wrong usage.
 const USAGE: u8 = 2;
@@ -43,8 +43,10 @@ fn usage(message: impl Into<String>) -> anyhow::Error {
 
 /// Reads the command line and runs the command, or the daemon.
 pub fn main() -> ExitCode {
-    let CommandLine { command, settings } = CommandLine::parse();
-    let settings = match Settings::read(settings) {
+    let matches = CommandLine::with_settings().get_matches();
+    let CommandLine { command } =
+        CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let settings = match Settings::read(FlagsAndEnvironment::of(&matches)) {
         Ok(settings) => settings,
         Err(error) => return print::failure(&error, USAGE),
     };

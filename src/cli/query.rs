@@ -202,39 +202,28 @@ async fn print_rows<T: SearchedRow>(
     {
         rows.truncate(usize::try_from(left).unwrap_or(usize::MAX));
         left -= rows.len() as u64;
-        // An empty table is a sentence; an empty file still has its header.
-        if !rows.is_empty() || query.output != Output::Table {
-            write_rows(query.output, &rows, header, cells)?;
-            header = Header::Omitted;
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        match query.output {
+            // An empty table is a sentence; an empty file still has its header.
+            Output::Table if rows.is_empty() => continue,
+            Output::Table => {
+                let rows: Vec<_> = rows.iter().map(cells).collect();
+                write_table(&mut out, (header == Header::Written).then_some(HEAD), &rows)?;
+            }
+            Output::Jsonl => write_json_lines(&mut out, &rows)?,
+            Output::Csv => write_csv(&mut out, &rows, header)?,
+            Output::Log => {
+                for row in &rows {
+                    writeln!(out, "{}", row.row.access_line())?;
+                }
+            }
         }
+        out.flush()?;
+        header = Header::Omitted;
     }
     if header == Header::Written && query.output == Output::Table {
         writeln!(io::stdout(), "no rows; --since 7d looks further back than an hour")?;
     }
-    Ok(())
-}
-
-fn write_rows<T: SearchedRow>(
-    output: Output,
-    rows: &[FoundRow<T>],
-    header: Header,
-    cells: fn(&FoundRow<T>) -> [String; COLUMNS],
-) -> anyhow::Result<()> {
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    match output {
-        Output::Table => {
-            let rows: Vec<_> = rows.iter().map(cells).collect();
-            write_table(&mut out, (header == Header::Written).then_some(HEAD), &rows)?;
-        }
-        Output::Jsonl => write_json_lines(&mut out, rows)?,
-        Output::Csv => write_csv(&mut out, rows, header)?,
-        Output::Log => {
-            for row in rows {
-                writeln!(out, "{}", row.row.access_line())?;
-            }
-        }
-    }
-    out.flush()?;
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
-use clap::{ArgMatches, Args, FromArgMatches};
+use clap::ArgMatches;
 use toml::de::{DeTable, DeValue};
 
 use super::print::visible;
@@ -119,18 +119,9 @@ type Given = BTreeMap<&'static str, Vec<OsString>>;
 /// The settings of the command line, and of the environment where the command line has none.
 pub(super) struct FlagsAndEnvironment(Given);
 
-impl Args for FlagsAndEnvironment {
-    fn augment_args(command: clap::Command) -> clap::Command {
-        command.args(SETTINGS.iter().map(|setting| setting.arg()))
-    }
-
-    fn augment_args_for_update(command: clap::Command) -> clap::Command {
-        Self::augment_args(command)
-    }
-}
-
-impl FromArgMatches for FlagsAndEnvironment {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+impl FlagsAndEnvironment {
+    /// Returns what clap has read.
+    pub(super) fn of(matches: &ArgMatches) -> Self {
         let mut given = BTreeMap::new();
         for setting in SETTINGS {
             let written = match matches.get_raw(setting.flag) {
@@ -142,12 +133,7 @@ impl FromArgMatches for FlagsAndEnvironment {
                 given.insert(setting.flag, setting.values(written));
             }
         }
-        Ok(Self(given))
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        *self = Self::from_arg_matches(matches)?;
-        Ok(())
+        Self(given)
     }
 }
 

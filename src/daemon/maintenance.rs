@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Local, Utc};
-use tokio::task::JoinHandle;
+use tokio::task::JoinSet;
 use tracing::{debug, info, warn};
 
 use crate::config::{Config, Watch};
@@ -24,26 +24,14 @@ const DAYS_AHEAD: i32 = 3;
 /// Poll intervals between two runs of the index task: one minute by default.
 const POLLS_PER_INDEX_RUN: u32 = 30;
 
-/// The running tasks.
-pub(crate) struct Maintenance {
-    sweeper: JoinHandle<()>,
-    indexer: JoinHandle<()>,
-}
-
-impl Maintenance {
-    pub(crate) fn start(watch: &Watch, store: &Store, metrics: &Arc<Metrics>) -> Self {
-        let (config, metrics) = (watch.config.clone(), Arc::clone(metrics));
-        let index_interval = watch.poll_interval * POLLS_PER_INDEX_RUN;
-        Self {
-            sweeper: tokio::spawn(sweep_daily(store.clone(), config, watch.sweep_at, metrics)),
-            indexer: tokio::spawn(index_past_days(store.clone(), index_interval)),
-        }
-    }
-
-    pub(crate) fn stop(self) {
-        self.sweeper.abort();
-        self.indexer.abort();
-    }
+/// Starts the tasks, which end when the set is dropped.
+pub(crate) fn start(watch: &Watch, store: &Store, metrics: &Arc<Metrics>) -> JoinSet<()> {
+    let (config, metrics) = (watch.config.clone(), Arc::clone(metrics));
+    let index_interval = watch.poll_interval * POLLS_PER_INDEX_RUN;
+    let mut tasks = JoinSet::new();
+    tasks.spawn(sweep_daily(store.clone(), config, watch.sweep_at, metrics));
+    tasks.spawn(index_past_days(store.clone(), index_interval));
+    tasks
 }
 
 /// Does the daily work now and then once a day.

@@ -29,11 +29,7 @@ pub(crate) async fn close_missing(
         if files.has(&known) || !files.covers(path) || may_be_there(&known) {
             continue;
         }
-        // A writer that holds it can read it.
-        if let Some(mut file) = ClaimedFile::claim_unread(writer, &known, host, losses).await? {
-            let size = file.known_size();
-            file.close(writer, path, size, Ending::Gone).await?;
-        }
+        ClaimedFile::close_unread(writer, &known, host, Ending::Gone, losses).await?;
     }
     Ok(())
 }

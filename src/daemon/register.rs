@@ -110,7 +110,8 @@ pub(crate) async fn register_new_files(
         let is_here = files.followed.iter().any(|file| file.file() == known.file)
             || files.truncated.iter().any(|file| file.file() == known.file);
         if !is_here {
-            close_replaced(writer, host, &known, losses).await?;
+            // It was replaced while no daemon followed it, and its bytes were found nowhere.
+            ClaimedFile::close_unread(writer, &known, host, Ending::Truncated, losses).await?;
         }
     }
     Ok(())
@@ -119,17 +120,14 @@ pub(crate) async fn register_new_files(
 /// Takes out every file about which is to be decided now.
 fn take_undecided(files: &mut FollowedFiles) -> Vec<Tail> {
     let now = Instant::now();
-    let mut taken = Vec::new();
-    let mut others = Vec::new();
-    for file in files.ignored.drain(..) {
-        match file.reason {
-            IgnoredReason::Undecided(tail) => taken.push(tail),
-            IgnoredReason::HeldByAnotherWriter { tail, until } if until <= now => taken.push(tail),
-            reason => others.push(IgnoredFile { reason, ..file }),
+    let due = files.ignored.extract_if(.., |file| file.reason.is_due(now));
+    due.filter_map(|file| match file.reason {
+        IgnoredReason::Undecided(tail) | IgnoredReason::HeldByAnotherWriter { tail, .. } => {
+            Some(tail)
         }
-    }
-    files.ignored = others;
-    taken
+        _ => None,
+    })
+    .collect()
 }
 
 /// Inspects a file, and compares it with what the store remembers. Returns `None` if it is ignored.
@@ -311,20 +309,4 @@ fn follow(files: &mut FollowedFiles, log: NewLog, claim: ClaimedFile) {
         renamed: false,
         waiting: Waiting::default(),
     });
-}
-
-/// Closes a file that was truncated or replaced while no daemon followed it, and whose bytes were
-/// found nowhere.
-async fn close_replaced(
-    writer: &mut Writer,
-    host: &str,
-    known: &Checkpoint,
-    losses: &LossCounter,
-) -> Result<(), StoreError> {
-    // A writer that holds it sees the same, and knows more.
-    if let Some(mut file) = ClaimedFile::claim_unread(writer, known, host, losses).await? {
-        let size = file.known_size();
-        file.close(writer, known.path.as_ref(), size, Ending::Truncated).await?;
-    }
-    Ok(())
 }

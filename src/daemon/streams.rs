@@ -6,8 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -46,15 +45,9 @@ struct StreamReader {
     control: Arc<PumpControl>,
     /// Device and inode of the stream.
     object: (u64, u64),
-    end: Arc<StreamEnd>,
+    /// How the reading has ended, once it has.
+    outcome: Arc<OnceLock<Outcome>>,
     task: JoinHandle<()>,
-}
-
-/// Whether and how a stream has ended.
-#[derive(Debug, Default)]
-struct StreamEnd {
-    ended: AtomicBool,
-    failed: AtomicBool,
 }
 
 impl Streams {
@@ -184,7 +177,7 @@ impl Streams {
 
     /// Returns whether standard input has ended with an error.
     pub(crate) fn input_has_failed(&self) -> bool {
-        self.input.as_ref().is_some_and(|input| input.end.failed.load(Ordering::Relaxed))
+        self.input.as_ref().is_some_and(|input| input.outcome.get() == Some(&Outcome::Failed))
     }
 
     /// Asks all readers to stop after the bytes that are already in the pipes.
@@ -213,21 +206,19 @@ impl Streams {
 impl StreamReader {
     /// Starts the thread.
     fn spawn(pump: StreamPump, control: Arc<PumpControl>, name: String) -> io::Result<Self> {
-        let (object, end) = (pump.object()?, Arc::new(StreamEnd::default()));
-        let (thread_control, thread_end) = (Arc::clone(&control), Arc::clone(&end));
+        let (object, outcome) = (pump.object()?, Arc::new(OnceLock::new()));
+        let (thread_control, thread_outcome) = (Arc::clone(&control), Arc::clone(&outcome));
         let task = tokio::task::spawn_blocking(move || {
             let mut pump = pump;
-            let outcome = read_to_end(&mut pump, &thread_control, &name);
-            thread_end.failed.store(outcome == Outcome::Failed, Ordering::Relaxed);
-            // Before the pump's end wakes the ingest loop, which reads this flag.
-            thread_end.ended.store(true, Ordering::Relaxed);
+            // Before the pump's end wakes the ingest loop, which reads this.
+            thread_outcome.get_or_init(|| read_to_end(&mut pump, &thread_control, &name));
             drop(pump);
         });
-        Ok(Self { control, object, end, task })
+        Ok(Self { control, object, outcome, task })
     }
 
     fn has_ended(&self) -> bool {
-        self.end.ended.load(Ordering::Relaxed)
+        self.outcome.get().is_some()
     }
 }
 

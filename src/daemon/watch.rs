@@ -9,7 +9,7 @@ use tracing::{info, warn};
 use crate::config::{Config, Reload, Watch};
 use crate::daemon::file_limit::raise_file_limit;
 use crate::daemon::ingest::{Handover, Pipeline};
-use crate::daemon::maintenance::Maintenance;
+use crate::daemon::maintenance;
 use crate::daemon::page::{self, Bound, PageServer};
 use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
@@ -56,11 +56,11 @@ pub async fn watch(
     let mut handover = Handover { nameless: Vec::new(), streams };
     loop {
         session.announce(&metrics);
-        let maintenance = Maintenance::start(&session.watch, &session.store, &metrics);
+        let maintenance = maintenance::start(&session.watch, &session.store, &metrics);
         let page = session.serve_page(&metrics, &shutdown);
         let pipeline = session.ingest(handover, page.as_ref(), &metrics);
         let ended = pipeline.run(&mut shutdown, &session.watch.paths, &supervisor).await;
-        maintenance.stop();
+        drop(maintenance);
         let next = ended.and_then(|handover| handover_for_reload(handover, &shutdown));
         let reloaded = match &next {
             Ok(Some(_)) => Some(session.load_again(&reload, &mut shutdown).await),

@@ -156,25 +156,29 @@ impl ClaimedFile {
         }
     }
 
-    /// Claims a file that cannot be read any more, as it was last seen. `None` if another writer
-    /// holds it.
+    /// Closes a file that cannot be read any more, under the name that it was last seen by. One that
+    /// another writer holds is left to that writer, which can read it or knows more of it.
     ///
     /// # Errors
     /// The store's.
-    pub(crate) async fn claim_unread(
+    pub(crate) async fn close_unread(
         writer: &mut Writer,
         known: &Checkpoint,
         host: &str,
+        ending: Ending,
         losses: &LossCounter,
-    ) -> Result<Option<Self>, StoreError> {
+    ) -> Result<(), StoreError> {
         let seen = Sighting {
             host: host.to_owned(),
             path: known.path.clone(),
             key: known.key,
             head: known.head,
         };
-        let claimed = writer.claim(known.file, &seen, &known.format).await?;
-        Ok(claimed.map(|claimed| Self::new(&claimed, known.lost_bytes, losses)))
+        let Some(claimed) = writer.claim(known.file, &seen, &known.format).await? else {
+            return Ok(());
+        };
+        let mut file = Self::new(&claimed, known.lost_bytes, losses);
+        file.close(writer, known.path.as_ref(), claimed.size, ending).await
     }
 
     fn new(claimed: &Checkpoint, counted: u64, losses: &LossCounter) -> Self {
