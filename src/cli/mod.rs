@@ -27,7 +27,7 @@ use crate::{commands, daemon};
 
 use command_line::{Command, CommandLine};
 use settings::{LOG_FORMAT, LOG_LEVEL, log_level};
-use sources::{FlagsAndEnvironment, Settings};
+use sources::{Settings, flags_and_environment};
 
 /// The exit code of wrong usage.
 const USAGE: u8 = 2;
@@ -46,7 +46,7 @@ pub fn main() -> ExitCode {
     let matches = CommandLine::with_settings().get_matches();
     let CommandLine { command } =
         CommandLine::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
-    let settings = match Settings::read(FlagsAndEnvironment::of(&matches)) {
+    let settings = match Settings::read(flags_and_environment(&matches)) {
         Ok(settings) => settings,
         Err(error) => return print::failure(&error, USAGE),
     };
@@ -116,14 +116,11 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
             };
             let config = build::config(settings)?;
             let verification = commands::verify(&config, &paths, &mut print_file).await?;
-            let good = verification.is_good();
             match json {
-                true => {
-                    print::json(&print::WholeVerification { good, verification: &verification })?
-                }
+                true => print::json(&verification)?,
                 false => print::verified(&config, &verification)?,
             }
-            return Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+            return Ok(if verification.good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Some(Command::Reparse { dry_run, json }) => {
             let config = build::config(settings)?;

@@ -217,14 +217,6 @@ pub(super) fn verified_file(file: &FileVerdict) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The result of `verify` as one JSON object.
-#[derive(Serialize)]
-pub(super) struct WholeVerification<'a> {
-    pub(super) good: bool,
-    #[serde(flatten)]
-    pub(super) verification: &'a Verification,
-}
-
 /// Prints the sums of all verified files.
 pub(super) fn verified(config: &Config, all: &Verification) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
@@ -248,7 +240,7 @@ pub(super) fn verified(config: &Config, all: &Verification) -> anyhow::Result<()
     }
     let different = all.files.iter().filter(|file| file.differences > 0).count();
     match different {
-        0 if all.is_good() => writeln!(out, "no difference")?,
+        0 if all.good => writeln!(out, "no difference")?,
         0 => {}
         _ => writeln!(out, "differences in {different} of {} files", all.files.len())?,
     }

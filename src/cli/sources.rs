@@ -19,7 +19,7 @@ use super::usage;
 
 /// All settings of one start or of one reload: the configuration file is read once for them.
 pub(super) struct Settings {
-    flags: Arc<FlagsAndEnvironment>,
+    flags: Arc<Given>,
     file: Option<FileSettings>,
 }
 
@@ -28,7 +28,7 @@ impl Settings {
     ///
     /// # Errors
     /// A file that cannot be read, is not TOML, or has an unknown setting: a usage error.
-    pub(super) fn read(flags: FlagsAndEnvironment) -> anyhow::Result<Self> {
+    pub(super) fn read(flags: Given) -> anyhow::Result<Self> {
         let mut settings = Self { flags: Arc::new(flags), file: None };
         if let Some(path) = settings.path(&CONFIG) {
             settings.file = Some(FileSettings::read(&path)?);
@@ -98,7 +98,7 @@ impl Settings {
     /// Returns the settings of a configuration file with this text, for tests.
     #[cfg(test)]
     pub(super) fn of_file(text: &str) -> Self {
-        let flags = Arc::new(FlagsAndEnvironment(BTreeMap::new()));
+        let flags = Arc::default();
         let (path, values) = (PathBuf::new(), parse(text).unwrap());
         Self { flags, file: Some(FileSettings { path, is_pipe: false, values }) }
     }
@@ -109,32 +109,27 @@ impl Settings {
 
     fn given(&self, setting: &Setting) -> Option<&Vec<OsString>> {
         let in_file = || self.file.as_ref().and_then(|file| file.values.get(setting.flag));
-        self.flags.0.get(setting.flag).or_else(in_file)
+        self.flags.get(setting.flag).or_else(in_file)
     }
 }
 
 /// What users gave, by the settings' flags.
-type Given = BTreeMap<&'static str, Vec<OsString>>;
+pub(super) type Given = BTreeMap<&'static str, Vec<OsString>>;
 
-/// The settings of the command line, and of the environment where the command line has none.
-pub(super) struct FlagsAndEnvironment(Given);
-
-impl FlagsAndEnvironment {
-    /// Returns what clap has read.
-    pub(super) fn of(matches: &ArgMatches) -> Self {
-        let mut given = BTreeMap::new();
-        for setting in SETTINGS {
-            let written = match matches.get_raw(setting.flag) {
-                Some(raw) => Some(raw.map(OsString::from).collect()),
-                None if setting.shape == Shape::Paths => paths_in_environment(setting),
-                None => None,
-            };
-            if let Some(written) = written {
-                given.insert(setting.flag, setting.values(written));
-            }
+/// Returns the settings of the command line, and of the environment where the command line has none.
+pub(super) fn flags_and_environment(matches: &ArgMatches) -> Given {
+    let mut given = Given::new();
+    for setting in SETTINGS {
+        let written = match matches.get_raw(setting.flag) {
+            Some(raw) => Some(raw.map(OsString::from).collect()),
+            None if setting.shape == Shape::Paths => paths_in_environment(setting),
+            None => None,
+        };
+        if let Some(written) = written {
+            given.insert(setting.flag, setting.values(written));
         }
-        Self(given)
     }
+    given
 }
 
 /// Returns the paths of a variable that clap does not read.

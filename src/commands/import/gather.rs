@@ -22,7 +22,7 @@ use crate::source::fingerprint::same_object;
 use crate::source::whole_file::Source;
 use crate::store::StoreError;
 
-use crate::commands::import::group::{Group, Member};
+use crate::commands::import::group::{Gatherer, Member};
 use crate::commands::import::{Import, Summary};
 
 /// Bytes of a file that is read without a thread of its own (1 MiB).
@@ -37,25 +37,12 @@ const GATHERED: usize = 32;
 /// A file with its place on the command line.
 pub(crate) type Nth<T> = (usize, T);
 
-/// Takes files as they come, and stores small ones together.
-pub(crate) struct Gatherer<'a> {
-    group: Group<'a>,
-    gathered: Vec<Nth<UnknownFile>>,
-    taken: usize,
-    names: Vec<String>,
-}
-
-impl<'a> Gatherer<'a> {
-    pub(crate) fn new(import: Import<'a>) -> Self {
-        Self { group: Group::new(import), gathered: Vec::new(), taken: 0, names: Vec::new() }
-    }
-
+impl Gatherer<'_> {
     /// The next file.
     pub(crate) async fn take(&mut self, path: &Path) {
-        let nth = self.taken;
-        self.taken += 1;
+        let nth = self.names.len();
         self.names.push(path.display().to_string());
-        match self.group.import.open(path) {
+        match self.import.open(path) {
             Ok(None) => {}
             Ok(Some(opened)) if opened.format.is_ok() && is_small(&opened.source) => {
                 self.gathered.push((nth, opened));
@@ -67,21 +54,21 @@ impl<'a> Gatherer<'a> {
                 self.store().await;
                 self.alone(nth, opened).await;
             }
-            Err(error) => self.group.fail(nth, error),
+            Err(error) => self.fail(nth, error),
         }
     }
 
     /// Stores what is gathered, and tells what was done; failures in the order of the files.
     pub(crate) async fn end(mut self) -> (Summary, Vec<anyhow::Error>) {
         self.store().await;
-        self.group.flush().await;
-        let mut failures = self.group.failures;
+        self.flush().await;
+        let mut failures = self.failures;
         failures.sort_by_key(|(nth, _)| *nth);
         let named = failures
             .into_iter()
             .map(|(nth, error)| error.context(format!("cannot import '{}'", self.names[nth])));
         let failures = named.collect();
-        let Import { commits, committer, summary, .. } = self.group.import;
+        let Import { commits, committer, summary, .. } = self.import;
         commits.end().await;
         committer.end().await;
         (summary, failures)
@@ -89,55 +76,53 @@ impl<'a> Gatherer<'a> {
 
     /// One file while nothing else is under way.
     async fn alone(&mut self, nth: usize, opened: UnknownFile) {
-        self.group.flush().await;
-        if self.group.is_interrupted() {
+        self.flush().await;
+        if self.is_interrupted() {
             return;
         }
-        let stored = self.group.import.file(opened).await;
-        self.group.import.progress.end();
+        let stored = self.import.file(opened).await;
+        self.import.progress.end();
         if let Err(error) = stored {
-            self.group.fail(nth, error);
+            self.fail(nth, error);
         }
     }
 
     /// Stores the gathered files. Their last batches may still be under way then.
     async fn store(&mut self) {
-        if self.group.is_interrupted() {
+        if self.is_interrupted() {
             return self.gathered.clear();
         }
-        if self.group.import.commits.is_alone() {
-            self.group.flush().await; // whose writer would have to be waited for at each step
+        if self.import.commits.is_alone() {
+            self.flush().await; // whose writer would have to be waited for at each step
         }
         let (mut ready, mut new, mut later) = (Vec::new(), Vec::new(), Vec::new());
         for (nth, opened) in std::mem::take(&mut self.gathered) {
             match self.identify(&opened).await {
                 Ok(Registered::Claimed(registration)) => {
-                    self.group.claims.insert(registration.claim.file());
+                    self.claims.insert(registration.claim.file());
                     ready.push(Member::new(nth, opened.source, *registration));
                 }
                 Ok(Registered::Stored) => {
-                    self.group.import.progress.begin(&opened.source.name, opened.source.size);
-                    if let Err(error) =
-                        self.group.import.count_stored(&opened.source, &opened.format)
-                    {
-                        self.group.fail(nth, error);
+                    self.import.progress.begin(&opened.source.name, opened.source.size);
+                    if let Err(error) = self.import.count_stored(&opened.source, &opened.format) {
+                        self.fail(nth, error);
                     }
-                    self.group.import.progress.end();
+                    self.import.progress.end();
                 }
                 Ok(Registered::Unknown(known)) => new.push((nth, opened, known)),
                 Ok(Registered::Held) => later.push((nth, opened)),
                 // The connection may have been lost for reasons of another file.
                 Err(error) if error.is::<StoreError>() => {
-                    self.group.forget_writer(&error);
+                    self.forget_writer(&error);
                     later.push((nth, opened));
                 }
-                Err(error) => self.group.fail(nth, error),
+                Err(error) => self.fail(nth, error),
             }
         }
         self.register(new, &mut ready, &mut later).await;
         ready.sort_by_key(|member| member.nth);
         for member in ready {
-            self.group.read(member).await;
+            self.read(member).await;
         }
         later.sort_by_key(|(nth, _)| *nth);
         for (nth, opened) in later {
@@ -147,15 +132,14 @@ impl<'a> Gatherer<'a> {
 
     /// Finds out which logical file it is, and claims it if it is known.
     async fn identify(&mut self, opened: &UnknownFile) -> anyhow::Result<Registered> {
-        let group = &mut self.group;
         let terms = Terms {
             policy: Policy::Import,
-            held_here: &group.claims,
+            held_here: &self.claims,
             new_file: NewFileIs::Reported,
             other_writer: OtherWriter::NotWaitedFor,
             losses: LossCounter::StoreOnly,
         };
-        register(&mut group.import.committer, &mut group.import.formats, opened, &terms).await
+        register(&mut self.import.committer, &mut self.import.formats, opened, &terms).await
     }
 
     /// Registers files that are not known, but for those that are like one of them.
@@ -182,7 +166,7 @@ impl<'a> Gatherer<'a> {
             return;
         }
         let registered = async {
-            let writer = self.group.import.committer.available_writer().await?;
+            let writer = self.import.committer.available_writer().await?;
             let losses = LossCounter::StoreOnly;
             anyhow::Ok(ClaimedFile::register_all(writer, &new, &losses).await?)
         };
@@ -193,14 +177,14 @@ impl<'a> Gatherer<'a> {
                         later.push((nth, opened)); // another writer has registered it just now
                         continue;
                     };
-                    self.group.claims.insert(claim.file());
+                    self.claims.insert(claim.file());
                     let registration = Registration { claim, format };
                     ready.push(Member::new(nth, opened.source, registration));
                 }
             }
             // Each of them is tried by itself, and says what is wrong.
             Err(error) => {
-                self.group.forget_writer(&error);
+                self.forget_writer(&error);
                 later.extend(opened_files.into_iter().map(|(nth, opened, _)| (nth, opened)));
             }
         }

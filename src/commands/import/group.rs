@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 
 use crate::identity::claim::ClaimedFile;
-use crate::identity::register::Registration;
+use crate::identity::register::{Registration, UnknownFile};
 use crate::model::{Batch, FileId, now};
 use crate::pipeline::committer::{Claims, Outcome};
 use crate::pipeline::file_format::Format;
@@ -44,25 +44,32 @@ impl Member {
     }
 }
 
-/// Files that were begun and are not stored to their end.
-pub(crate) struct Group<'a> {
+/// Takes files as they come, and stores small ones together.
+pub(crate) struct Gatherer<'a> {
     pub(crate) import: Import<'a>,
     pub(crate) failures: Vec<Nth<anyhow::Error>>,
     /// Files that this process holds.
     pub(crate) claims: HashSet<FileId>,
+    /// The files' names, for failures.
+    pub(crate) names: Vec<String>,
+    /// Files that are not claimed yet.
+    pub(crate) gathered: Vec<Nth<UnknownFile>>,
+    /// Files that were begun and are not stored to their end.
     members: VecDeque<Member>,
     /// Lines that are read and not sent.
     batch: Batch,
     spare: Vec<Batch>,
 }
 
-impl<'a> Group<'a> {
+impl<'a> Gatherer<'a> {
     pub(crate) fn new(import: Import<'a>) -> Self {
         let batch = Batch { cutoff: import.cutoff, ..Batch::default() };
         Self {
             import,
             failures: Vec::new(),
             claims: HashSet::new(),
+            names: Vec::new(),
+            gathered: Vec::new(),
             members: VecDeque::new(),
             batch,
             spare: Vec::new(),

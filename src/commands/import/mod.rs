@@ -22,7 +22,7 @@ use tracing::warn;
 use crate::model::{Batch, Claim, Micros, Span};
 use crate::store::Store;
 
-use crate::commands::import::gather::Gatherer;
+use crate::commands::import::group::Gatherer;
 use crate::commands::open_store;
 use crate::config::Config;
 use crate::identity::detect::Formats;

@@ -108,19 +108,14 @@ impl FileVerdict {
 /// What became of all.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Verification {
+    /// Whether files and database say the same.
+    pub good: bool,
     /// Each file that was looked at.
     pub files: Vec<FileVerdict>,
     /// Files of this host that the database knows and that are not there any more.
     pub not_here: u64,
     /// Rows whose id is not made of their file and offset; `None` if only some files were named.
     pub stray_rows: Option<u64>,
-}
-
-impl Verification {
-    /// Returns whether files and database say the same.
-    pub fn is_good(&self) -> bool {
-        self.stray_rows.unwrap_or(0) == 0 && self.files.iter().all(|file| file.differences == 0)
-    }
 }
 
 /// Verifies these files and directories; without any, each file of this host that is still there.
@@ -161,14 +156,16 @@ pub async fn verify(
             }
         }
         verification.stray_rows = Some(auditor.writer().await?.strays().await?.0);
-        return Ok(verification);
-    }
-    for (path, in_directory) in find::named_files(paths)? {
-        let verdict = auditor.named(&path, in_directory).await;
-        if let Some(verdict) = Auditor::or_unreadable(verdict, &path)? {
-            done(verdict, &mut verification)?;
+    } else {
+        for (path, in_directory) in find::named_files(paths)? {
+            let verdict = auditor.named(&path, in_directory).await;
+            if let Some(verdict) = Auditor::or_unreadable(verdict, &path)? {
+                done(verdict, &mut verification)?;
+            }
         }
     }
+    verification.good = verification.stray_rows.unwrap_or(0) == 0
+        && verification.files.iter().all(|file| file.differences == 0);
     Ok(verification)
 }
 
