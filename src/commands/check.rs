@@ -50,39 +50,43 @@ pub struct Report {
 pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     let source = Source::open(path).with_context(|| format!("cannot read '{}'", path.display()))?;
     let sample = sample(|limit| source.sample(limit))?;
-    let mut report = Report::default();
     let detected = Formats::new(parsing.clone()).detect_complete(sample);
     let Detected { format, preset } =
         detected.with_context(|| format!("cannot check '{}'", path.display()))?;
-    report.told = preset.map(|preset| (preset.name, preset.about));
-    format.parser.layout().format().clone_into(&mut report.format);
-    report.envelope = format.envelope.map(Envelope::name);
-    report.warnings = format.parser.layout().warnings();
+    let layout = format.parser.layout();
     let mut sink = ReportSink::default();
     Content::whole(&source, &format).read(&mut sink)?;
-    sink.report(&source, &mut report)?;
-    Ok(report)
+    let ReportSink { counter, mut report } = sink;
+    number_lines(&source, &mut report)?;
+    Ok(Report {
+        format: layout.format().to_owned(),
+        envelope: format.envelope.map(Envelope::name),
+        told: preset.map(|preset| (preset.name, preset.about)),
+        warnings: layout.warnings(),
+        lines: counter.lines(),
+        rows: counter.rows,
+        excluded: counter.excluded,
+        ..report
+    })
 }
 
-/// Shows the first records, and counts the others and each reason for a reject.
+/// Shows the first records, and counts the others and each reason for a reject. The report has the
+/// lines' offsets in place of their numbers.
 #[derive(Debug, Default)]
 struct ReportSink {
     counter: Counter,
-    /// Offset and fields of the first records.
-    shown: Vec<(u64, Vec<(&'static str, String)>)>,
-    /// Each reason: how often, and the offset of the first line.
-    rejects: BTreeMap<String, (u64, u64)>,
+    report: Report,
 }
 
 impl LineSink for ReportSink {
     fn record(&mut self, line: &LogLine<'_>, record: Record<'_>) {
         self.counter.record(line, record);
-        if self.shown.len() < SHOWN {
+        if self.report.shown.len() < SHOWN {
             let fields = match record {
                 Record::Access(record) => fields(record),
                 Record::Json(record) => fields(record),
             };
-            self.shown.push((line.offset, fields));
+            self.report.shown.push((line.offset, fields));
         }
     }
 
@@ -93,7 +97,7 @@ impl LineSink for ReportSink {
             code @ RejectCode::TooLong => code.words().to_owned(),
             _ => reason.to_string(),
         };
-        self.rejects.entry(words).or_insert((0, line.offset)).0 += 1;
+        self.report.rejects.entry(words).or_insert((0, line.offset)).0 += 1;
     }
 
     fn excluded(&mut self, line: &LogLine<'_>) {
@@ -101,31 +105,19 @@ impl LineSink for ReportSink {
     }
 }
 
-impl ReportSink {
-    /// Fills the report in, with the numbers of the physical lines in `source`.
-    fn report(self, source: &Source, report: &mut Report) -> anyhow::Result<()> {
-        let shown = self.shown.iter().map(|(offset, _)| *offset);
-        let mut offsets: Vec<u64> =
-            shown.chain(self.rejects.values().map(|(_, offset)| *offset)).collect();
-        offsets.sort_unstable();
-        let mut reader = source.reader(&Arc::default())?;
-        let mut walk = Walk::new(&mut reader);
-        let mut numbers = BTreeMap::new();
-        for offset in offsets {
-            walk.to(offset)?;
-            numbers.insert(offset, walk.lines + 1);
-        }
-        let number = |offset| numbers.get(&offset).copied().unwrap_or_default();
-        report.lines = self.counter.lines();
-        report.rows = self.counter.rows;
-        report.excluded = self.counter.excluded;
-        report.shown =
-            self.shown.into_iter().map(|(offset, fields)| (number(offset), fields)).collect();
-        let rejects = self.rejects.into_iter();
-        report.rejects =
-            rejects.map(|(reason, (count, first))| (reason, (count, number(first)))).collect();
-        Ok(())
+/// Replaces the offsets in a report by the numbers of the physical lines in `source`.
+fn number_lines(source: &Source, report: &mut Report) -> anyhow::Result<()> {
+    let shown = report.shown.iter_mut().map(|(offset, _)| offset);
+    let rejects = report.rejects.values_mut().map(|(_, offset)| offset);
+    let mut offsets: Vec<&mut u64> = shown.chain(rejects).collect();
+    offsets.sort_unstable();
+    let mut reader = source.reader(&Arc::default())?;
+    let mut walk = Walk::new(&mut reader);
+    for offset in offsets {
+        walk.to(*offset)?;
+        *offset = walk.lines + 1;
     }
+    Ok(())
 }
 
 /// Returns the columns of a record that are not NULL, as text.

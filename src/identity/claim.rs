@@ -222,11 +222,6 @@ impl ClaimedFile {
         self.claim.committed
     }
 
-    /// Returns the claim, and how far the file is stored.
-    pub(crate) fn claim(&self) -> Claim {
-        self.claim
-    }
-
     /// Returns the claim for a pipeline, which moves the position with what it stores.
     pub(crate) fn claim_mut(&mut self) -> &mut Claim {
         &mut self.claim

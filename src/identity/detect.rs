@@ -5,7 +5,6 @@
 //! sample, and waited for.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::io;
 use std::sync::Arc;
 
@@ -63,7 +62,8 @@ pub(crate) struct Detected {
 }
 
 /// Why a file has no format.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}; {}", self.finding(), self.advice())]
 pub(crate) enum Undetected {
     /// It holds no complete line yet.
     NoLine,
@@ -111,14 +111,6 @@ impl Undetected {
         }
     }
 }
-
-impl fmt::Display for Undetected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}; {}", self.finding(), self.advice())
-    }
-}
-
-impl std::error::Error for Undetected {}
 
 /// Builds each parser once.
 #[derive(Debug)]

@@ -117,7 +117,7 @@ impl<'a> Gatherer<'a> {
     /// if it is no member any more.
     async fn read_content(&mut self, member: Member) -> Option<(u64, anyhow::Result<End>)> {
         let nth = member.nth;
-        let counted = self.import.count_stored_before(&member.claim.claim()).await;
+        let counted = self.import.count_stored_before(&member.claim).await;
         self.members.push_back(member);
         let member = self.members.back()?;
         let content = Content::whole(&member.source, &member.format);

@@ -25,6 +25,7 @@ use crate::store::Store;
 use crate::commands::import::group::Gatherer;
 use crate::commands::open_store;
 use crate::config::Config;
+use crate::identity::claim::ClaimedFile;
 use crate::identity::detect::Formats;
 use crate::model::now;
 use crate::pipeline::Shutdown;
@@ -152,11 +153,11 @@ struct Import<'a> {
 
 impl Import<'_> {
     /// Counts the lines of a file that were stored before.
-    async fn count_stored_before(&mut self, claimed: &Claim) -> anyhow::Result<()> {
-        if claimed.committed.offset > 0 {
-            let report = self.committer.available_writer().await?.report(claimed.file).await?;
-            let lines = report.map_or(0, |report| report.lines);
-            self.summary.add_stored_before(lines, claimed.committed.offset);
+    async fn count_stored_before(&mut self, claim: &ClaimedFile) -> anyhow::Result<()> {
+        let bytes = claim.committed().offset;
+        if bytes > 0 {
+            let report = self.committer.available_writer().await?.report(claim.file()).await?;
+            self.summary.add_stored_before(report.map_or(0, |report| report.lines), bytes);
         }
         Ok(())
     }

@@ -57,7 +57,7 @@ impl Import<'_> {
                 return Ok(());
             }
         };
-        self.count_stored_before(&claim.claim()).await?;
+        self.count_stored_before(&claim).await?;
         let end = self.store(Content::whole(&source, &format), claim.claim_mut()).await;
         if let Ok(writer) = self.committer.available_writer().await {
             claim.end_of_copy(writer, source.path()).await?;

@@ -100,13 +100,9 @@ impl Auditor<'_> {
         verdict.excluded = verdict.lines.saturating_sub(found);
         self.totals(&mut verdict, &window, report);
         if let Some(offset) = self.writer().await?.line_after_committed(known.file).await? {
-            verdict.differs(Difference {
-                offset: Some(offset),
-                line: None,
-                about: "line",
-                file: "not read so far".to_owned(),
-                database: format!("a line, although only {} bytes are stored", known.committed),
-            });
+            let stored = format!("a line, although only {} bytes are stored", known.committed);
+            let difference = Difference::whole("line", "not read so far".to_owned(), stored);
+            verdict.differs(Difference { offset: Some(offset), ..difference });
         }
         let unstored = tokio::task::block_in_place(|| window.count_rest());
         verdict.unstored_bytes = unstored.context("unreadable after what is stored")?;

@@ -26,7 +26,7 @@ pub struct Difference {
 }
 
 impl Difference {
-    /// Returns a difference of the file as a whole.
+    /// Returns a difference of the file as a whole, or of a line whose place is set later.
     pub(crate) fn whole(about: &'static str, file: String, database: String) -> Self {
         Self { offset: None, line: None, about, file, database }
     }
@@ -61,13 +61,13 @@ pub(crate) fn compare_rows<T: Row>(
     file: &T,
     stored: &T,
     estimated: bool,
-) -> Result<(), (&'static str, String, String)> {
+) -> Result<(), Difference> {
     let place = Place::default();
     let both = file.exported(place).into_iter().zip(stored.exported(place));
     let mut both = both.filter(|((column, _), _)| !(estimated && column.name == "timestamp"));
     both.find(|((_, one), (_, other))| differ(one, other)).map_or(Ok(()), |(one, other)| {
         let ((column, in_file), (_, in_store)) = (one, other);
-        Err((column.name, words(&in_file), words(&in_store)))
+        Err(Difference::whole(column.name, words(&in_file), words(&in_store)))
     })
 }
 

@@ -49,10 +49,8 @@ impl Auditor<'_> {
             }
         }
         let Some(directory) = path.parent() else { return Ok(changed) };
-        if !neighbours.contains_key(directory) {
-            neighbours.insert(directory.to_owned(), look_around(directory));
-        }
-        for neighbour in neighbours.get(directory).into_iter().flatten() {
+        let look = || look_around(directory);
+        for neighbour in neighbours.entry(directory.to_owned()).or_insert_with(look) {
             let may_be = is_object(known, neighbour.key) || neighbour.head == known.head;
             if neighbour.path == path || !may_be {
                 continue;
@@ -107,7 +105,7 @@ impl Auditor<'_> {
         if head.is_none() || (in_directory && !is_log) {
             return Ok(None);
         }
-        Ok(Some(FileVerdict::unknown(&source.name)))
+        Ok(Some(FileVerdict::whole(&source.name, "is an access log", "does not know this file")))
     }
 }
 

@@ -89,14 +89,10 @@ impl FileVerdict {
     }
 
     /// Makes the verdict on a file that differs as a whole.
-    fn whole(path: &str, about: &'static str, file: &str, database: &str) -> Self {
+    fn whole(path: &str, file: &str, database: &str) -> Self {
         let mut verdict = Self { path: path.to_owned(), ..Self::default() };
-        verdict.differs(Difference::whole(about, file.to_owned(), database.to_owned()));
+        verdict.differs(Difference::whole("file", file.to_owned(), database.to_owned()));
         verdict
-    }
-
-    fn unknown(path: &str) -> Self {
-        Self::whole(path, "file", "is an access log", "does not know this file")
     }
 
     fn differs(&mut self, difference: Difference) {
@@ -257,6 +253,6 @@ impl Auditor<'_> {
         }
         let why = chain(error.as_ref());
         let path = path.to_string_lossy();
-        Ok(Some(FileVerdict::whole(&path, "file", &why, "cannot be compared")))
+        Ok(Some(FileVerdict::whole(&path, &why, "cannot be compared")))
     }
 }

@@ -54,9 +54,9 @@ impl Page<'_> {
         places.dedup();
         for offset in places {
             let wanted = at(expected, offset).first().map(|(_, line)| line);
-            if let Err((about, file, database)) = self.one(offset, wanted, estimated, verdict) {
+            if let Err(difference) = self.one(offset, wanted, estimated, verdict) {
                 let line = self.line_number(offset);
-                found.push(Difference { offset: Some(offset), line, about, file, database });
+                found.push(Difference { offset: Some(offset), line, ..difference });
             }
         }
         found
@@ -84,7 +84,7 @@ impl Page<'_> {
         wanted: Option<&StoredLine>,
         estimated: bool,
         verdict: &mut FileVerdict,
-    ) -> Result<(), (&'static str, String, String)> {
+    ) -> Result<(), Difference> {
         let nothing = || "nothing".to_owned();
         let told = |wanted: Option<&StoredLine>| match wanted {
             Some(line) => describe(line),
@@ -94,13 +94,13 @@ impl Page<'_> {
         match (wanted, at(self.stored, offset)) {
             (wanted, [(_, first), (_, second), ..]) => {
                 let both = format!("{} and {}", describe(first), describe(second));
-                Err(("line", told(wanted), both))
+                Err(Difference::whole("line", told(wanted), both))
             }
             (Some(line), []) if self.swept.may_have(line, estimated) => {
                 verdict.swept += 1;
                 Ok(())
             }
-            (Some(line), []) => Err(("line", describe(line), nothing())),
+            (Some(line), []) => Err(Difference::whole("line", describe(line), nothing())),
             (Some(StoredLine::Row(wanted)), [(_, StoredLine::Row(stored))]) => {
                 compare_rows(&**wanted, &**stored, estimated).map(|()| verdict.rows += 1)
             }
@@ -122,7 +122,9 @@ impl Page<'_> {
                     u64::from(matches!(wanted, Some(StoredLine::Row(_) | StoredLine::Request(_))));
                 Ok(())
             }
-            (wanted, [(_, stored)]) => Err(("line", told(wanted), describe(stored))),
+            (wanted, [(_, stored)]) => {
+                Err(Difference::whole("line", told(wanted), describe(stored)))
+            }
             (None, []) => Ok(()),
         }
     }
