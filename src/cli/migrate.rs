@@ -32,14 +32,12 @@ pub(super) struct Migrate {
 /// Brings the schema up, and prints what was done.
 pub(super) async fn migrate(settings: &Settings, typed: &Migrate) -> anyhow::Result<()> {
     let config = build::config(settings)?;
-    let (first, last) = match typed.days {
-        Some(days) => {
-            let today = Utc::now().date_naive();
-            (typed.since.unwrap_or(today), day_number(today) + i32::from(days))
-        }
-        None => (NaiveDate::default(), -1),
+    let today = Utc::now().date_naive();
+    let first = typed.since.unwrap_or(today);
+    let days = match typed.days {
+        Some(days) => day_number(first)..day_number(today) + i32::from(days) + 1,
+        None => 0..0,
     };
-    let days = day_number(first)..last + 1;
     if typed.since.is_some() && days.is_empty() {
         return Err(usage(format!(
             "invalid --since {first}: expected a day before the last one of --days"

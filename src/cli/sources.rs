@@ -1,7 +1,7 @@
 //! Where settings come from: flags first, then the environment, then the configuration file, then
 //! the defaults of the table.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::fs::File;
@@ -233,20 +233,19 @@ pub(super) fn warn_of_unknown_variables() {
 
 /// Returns the unknown variables among `names`, each with the variable of the nearest setting.
 fn unknown_variables(names: impl Iterator<Item = OsString>) -> Vec<(String, &'static str)> {
-    let unknown = names.filter_map(|name| {
-        let name = name.to_string_lossy();
-        let is_known = SETTINGS.iter().any(|setting| setting.variable == name);
-        let is_of_kubernetes = OF_KUBERNETES.iter().any(|start| name.starts_with(start));
-        let is_unknown = name.starts_with(PREFIX) && !is_known && !is_of_kubernetes;
-        is_unknown.then(|| name.into_owned())
-    });
-    let unknown: BTreeSet<String> = unknown.collect();
     let variables = || SETTINGS.iter().map(|setting| setting.variable);
-    let with_nearest = unknown.into_iter().map(|name| {
-        let nearest = nearest(&name, variables());
-        (name, nearest)
-    });
-    with_nearest.collect()
+    let mut unknown = Vec::new();
+    for name in names {
+        let name = name.to_string_lossy().into_owned();
+        let is_known = variables().any(|variable| variable == name);
+        let is_of_kubernetes = OF_KUBERNETES.iter().any(|start| name.starts_with(start));
+        if name.starts_with(PREFIX) && !is_known && !is_of_kubernetes {
+            let nearest = nearest(&name, variables());
+            unknown.push((name, nearest));
+        }
+    }
+    unknown.sort_unstable();
+    unknown
 }
 
 /// Returns the one of `names` that takes the fewest changed letters to become `given`.

@@ -57,7 +57,7 @@ pub(crate) async fn bind(
 /// A running page.
 #[derive(Debug)]
 pub(crate) struct PageServer {
-    closing: Arc<watch::Sender<bool>>,
+    closing: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -82,7 +82,6 @@ impl PageServer {
         let credentials = config.page.as_ref().and_then(|page| page.credentials.clone());
         let Config { retention, rollup_retention, .. } = &config.config;
         let (closing, closed) = watch::channel(false);
-        let closing = Arc::new(closing);
         let state = PageState::new(
             store,
             Arc::clone(metrics),
@@ -92,7 +91,7 @@ impl PageServer {
         );
         let listener = Arc::clone(&bound.listener);
         let serving = web::serve(listener, Authenticator::new(credentials), state);
-        let (closing_at_stop, mut shutdown) = (Arc::clone(&closing), shutdown.clone());
+        let (closing_at_stop, mut shutdown) = (closing.clone(), shutdown.clone());
         let task = tokio::spawn(async move {
             let mut serving = std::pin::pin!(serving);
             tokio::select! {

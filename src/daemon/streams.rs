@@ -138,11 +138,8 @@ impl Streams {
             info!("standard input is a terminal: Ctrl-D on a line of its own ends it");
         }
         let spool = Arc::clone(&self.spool);
-        let reader = PumpControl::new().and_then(|control| {
-            let pump = StreamPump::standard_input(spool, Arc::clone(&control))?;
-            StreamReader::spawn(pump, control, "standard input".to_owned())
-        });
-        match reader {
+        let begin = |control| StreamPump::standard_input(spool, control);
+        match StreamReader::spawn("standard input".to_owned(), begin) {
             Ok(reader) => self.input = Some(reader),
             Err(error) => warn!(%error, "cannot read standard input; it is tried again"),
         }
@@ -150,11 +147,8 @@ impl Streams {
 
     fn read_fifo(&mut self, path: &Path) {
         let spool = Arc::clone(&self.spool);
-        let reader = PumpControl::new().and_then(|control| {
-            let pump = StreamPump::fifo(spool, path, Arc::clone(&control))?;
-            StreamReader::spawn(pump, control, path.display().to_string())
-        });
-        match reader {
+        let begin = |control| StreamPump::fifo(spool, path, control);
+        match StreamReader::spawn(path.display().to_string(), begin) {
             Ok(reader) => {
                 info!(path = %path.display(), spool = %self.spool.directory().display(),
                     "reading a FIFO");
@@ -204,12 +198,16 @@ impl Streams {
 }
 
 impl StreamReader {
-    /// Starts the thread.
-    fn spawn(pump: StreamPump, control: Arc<PumpControl>, name: String) -> io::Result<Self> {
+    /// Starts the thread for the stream that `begin` opens.
+    fn spawn(
+        name: String,
+        begin: impl FnOnce(Arc<PumpControl>) -> io::Result<StreamPump>,
+    ) -> io::Result<Self> {
+        let control = PumpControl::new()?;
+        let mut pump = begin(Arc::clone(&control))?;
         let (object, outcome) = (pump.object()?, Arc::new(OnceLock::new()));
         let (thread_control, thread_outcome) = (Arc::clone(&control), Arc::clone(&outcome));
         let task = tokio::task::spawn_blocking(move || {
-            let mut pump = pump;
             // Before the pump's end wakes the ingest loop, which reads this.
             thread_outcome.get_or_init(|| read_to_end(&mut pump, &thread_control, &name));
             drop(pump);
