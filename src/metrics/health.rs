@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
+use super::register;
+
 /// Reading that takes longer is stuck. Reading a batch takes less than a second, and so does a scan
 /// of ten thousand files.
 const STUCK: Duration = Duration::from_secs(120);
@@ -38,25 +40,18 @@ fn get<T: Clone>(place: &Mutex<T>) -> T {
 
 impl Health {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let (store_up, paths_missing) = (Gauge::default(), Gauge::default());
-        store_up.set(1); // the daemon connects to the store before it creates the metrics
-        registry.register(
-            "log_ingestd_store_up",
-            "1 if the store answered when it was asked last, by ingest or to keep the connection",
-            store_up.clone(),
-        );
-        registry.register(
-            "log_ingestd_missing_paths",
-            "Watched files and directories that were not there at the last look",
-            paths_missing.clone(),
-        );
-        Self {
+        let up =
+            "1 if the store answered when it was asked last, by ingest or to keep the connection";
+        let missing = "Watched files and directories that were not there at the last look";
+        let health = Self {
             store: Mutex::default(),
             missing: Mutex::default(),
             reading: Mutex::default(),
-            store_up,
-            paths_missing,
-        }
+            store_up: register(registry, "store_up", up, Gauge::default()),
+            paths_missing: register(registry, "missing_paths", missing, Gauge::default()),
+        };
+        health.store_up.set(1); // the daemon connects to the store before it creates the metrics
+        health
     }
 
     /// Records that the store does not answer or refuses, and why.

@@ -6,11 +6,12 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
 
 use crate::model::{Batch, RejectCode};
 
 use super::health::now_seconds;
+use super::{register, register_seconds};
 
 /// Upper bounds of a commit's time, in seconds.
 const COMMIT_BUCKETS: [f64; 12] =
@@ -35,73 +36,58 @@ pub struct Ingest {
 
 impl Ingest {
     pub(super) fn new(registry: &mut Registry) -> Self {
+        let mut counter = |name, help| register(registry, name, help, Counter::default());
         let all = Self {
-            lines: Counter::default(),
-            rows: Counter::default(),
-            rejected: Family::default(),
-            excluded: Counter::default(),
-            bytes: Counter::default(),
-            lost: Counter::default(),
-            commits: Counter::default(),
-            commit_time: Histogram::new(COMMIT_BUCKETS),
-            last_commit: Gauge::default(),
-            failures: Counter::default(),
-            reconnects: Counter::default(),
-            queue: Gauge::default(),
+            lines: counter(
+                "lines",
+                "Complete lines whose fate is stored: rows, rejected and excluded",
+            ),
+            rows: counter("rows", "Lines that were stored as rows"),
+            excluded: counter(
+                "excluded_lines",
+                "Lines that are left out: by the configuration, or on a container's standard error",
+            ),
+            bytes: counter("bytes", "Bytes of lines whose fate is stored"),
+            lost: counter(
+                "lost_bytes",
+                "Bytes that were gone before they could be read, as far as the files' sizes were \
+                 known",
+            ),
+            commits: counter("commits", "Transactions that stored lines and moved offsets"),
+            failures: counter(
+                "store_failures",
+                "Times that the store failed or did not answer; each is tried again",
+            ),
+            reconnects: counter("reconnects", "Connections made in place of one that was lost"),
+            rejected: register(
+                registry,
+                "rejected_lines",
+                "Lines that became no row and were stored with their bytes, by kind of reason",
+                Family::default(),
+            ),
+            commit_time: register_seconds(
+                registry,
+                "commit",
+                "Time that each try to store a batch took in the store",
+                Histogram::new(COMMIT_BUCKETS),
+            ),
+            last_commit: register_seconds(
+                registry,
+                "last_commit_timestamp",
+                "When lines were stored last, since 1970; 0 before the first",
+                Gauge::default(),
+            ),
+            queue: register(
+                registry,
+                "queue_lines",
+                "Lines that were read and are not stored yet; bounded, the rest waits in its file",
+                Gauge::default(),
+            ),
         };
         for code in RejectCode::ALL {
             // Prometheus needs a 0 before the first reject to compute its rate.
             let _ = all.rejected.get_or_create(&[("reason", code.metric_label())]);
         }
-        let mut counter = |name: &str, help: &str, counter: &Counter| {
-            registry.register(format!("log_ingestd_{name}"), help, counter.clone());
-        };
-        counter(
-            "lines",
-            "Complete lines whose fate is stored: rows, rejected and excluded",
-            &all.lines,
-        );
-        counter("rows", "Lines that were stored as rows", &all.rows);
-        counter(
-            "excluded_lines",
-            "Lines that are left out: by the configuration, or on a container's standard error",
-            &all.excluded,
-        );
-        counter("bytes", "Bytes of lines whose fate is stored", &all.bytes);
-        counter(
-            "lost_bytes",
-            "Bytes that were gone before they could be read, as far as the files' sizes were known",
-            &all.lost,
-        );
-        counter("commits", "Transactions that stored lines and moved offsets", &all.commits);
-        counter(
-            "store_failures",
-            "Times that the store failed or did not answer; each is tried again",
-            &all.failures,
-        );
-        counter("reconnects", "Connections made in place of one that was lost", &all.reconnects);
-        registry.register(
-            "log_ingestd_rejected_lines",
-            "Lines that became no row and were stored with their bytes, by kind of reason",
-            all.rejected.clone(),
-        );
-        registry.register_with_unit(
-            "log_ingestd_commit",
-            "Time that each try to store a batch took in the store",
-            Unit::Seconds,
-            all.commit_time.clone(),
-        );
-        registry.register_with_unit(
-            "log_ingestd_last_commit_timestamp",
-            "When lines were stored last, since 1970; 0 before the first",
-            Unit::Seconds,
-            all.last_commit.clone(),
-        );
-        registry.register(
-            "log_ingestd_queue_lines",
-            "Lines that were read and are not stored yet; bounded, the rest waits in its file",
-            all.queue.clone(),
-        );
         all
     }
 

@@ -15,12 +15,13 @@ mod ingest;
 mod lag;
 mod process;
 mod sweeps;
+
 use std::fmt;
 
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Metric, Registry, Unit};
 
 pub use health::Health;
 pub use ingest::Ingest;
@@ -50,15 +51,29 @@ pub struct Metrics {
     pub health: Health,
 }
 
+/// Registers a metric under `log_ingestd_` and its name. Returns it: clones share their value.
+fn register<M: Metric + Clone>(registry: &mut Registry, name: &str, help: &str, metric: M) -> M {
+    registry.register(format!("log_ingestd_{name}"), help, metric.clone());
+    metric
+}
+
+/// Registers a metric that counts seconds, like [`register`].
+fn register_seconds<M: Metric + Clone>(
+    registry: &mut Registry,
+    name: &str,
+    help: &str,
+    metric: M,
+) -> M {
+    let name = format!("log_ingestd_{name}");
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
 impl Default for Metrics {
     fn default() -> Self {
         let mut registry = Registry::default();
-        let build = Family::default();
-        registry.register(
-            "log_ingestd_build_info",
-            "Always 1; the version of the program and the kind of its database",
-            build.clone(),
-        );
+        let help = "Always 1; the version of the program and the kind of its database";
+        let build = register(&mut registry, "build_info", help, Family::default());
         let ingest = Ingest::new(&mut registry);
         let lag = Lag::new(&mut registry);
         let sweeps = Sweeps::new(&mut registry);

@@ -7,7 +7,9 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::registry::{Registry, Unit};
+use prometheus_client::registry::Registry;
+
+use super::{register, register_seconds};
 
 /// Upper bounds of a sweep's time, in seconds.
 const BUCKETS: [f64; 9] = [0.01, 0.1, 0.5, 1.0, 5.0, 30.0, 60.0, 600.0, 3600.0];
@@ -23,36 +25,18 @@ pub struct Sweeps {
 
 impl Sweeps {
     pub(super) fn new(registry: &mut Registry) -> Self {
-        let all = Self {
-            sweeps: Counter::default(),
-            rows: Family::default(),
-            time: Histogram::new(BUCKETS),
-            next: Gauge::default(),
-        };
-        registry.register(
-            "log_ingestd_sweeps",
-            "Sweeps that this process finished; of all daemons on a database one sweeps at a time",
-            all.sweeps.clone(),
-        );
-        registry.register(
-            "log_ingestd_swept_rows",
-            "Rows that left because they were older than the retention, by table",
-            all.rows.clone(),
-        );
-        registry.register_with_unit(
-            "log_ingestd_sweep",
-            "Time that each finished sweep took",
-            Unit::Seconds,
-            all.time.clone(),
-        );
-        registry.register_with_unit(
-            "log_ingestd_next_sweep_timestamp",
-            "When the next sweep is due, since 1970; in the past while it fails. Without a retention \
-             it is the daily making of partitions alone",
-            Unit::Seconds,
-            all.next.clone(),
-        );
-        all
+        let sweeps =
+            "Sweeps that this process finished; of all daemons on a database one sweeps at a time";
+        let rows = "Rows that left because they were older than the retention, by table";
+        let time = "Time that each finished sweep took";
+        let next = "When the next sweep is due, since 1970; in the past while it fails. Without a \
+                    retention it is the daily making of partitions alone";
+        Self {
+            sweeps: register(registry, "sweeps", sweeps, Counter::default()),
+            rows: register(registry, "swept_rows", rows, Family::default()),
+            time: register_seconds(registry, "sweep", time, Histogram::new(BUCKETS)),
+            next: register_seconds(registry, "next_sweep_timestamp", next, Gauge::default()),
+        }
     }
 
     /// Counts a finished sweep, which took `time` and removed these rows of each table.
