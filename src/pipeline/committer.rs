@@ -41,10 +41,10 @@ enum ReadBack {
 
 /// What is known of an earlier try to store the same batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum EarlierTry {
+pub(crate) enum EarlierTry {
     /// There was none, or it is known that nothing was stored.
     NotStored,
-    /// It may have been stored: its COMMIT was not answered.
+    /// It may have been stored, perhaps over another connection: its COMMIT was not answered.
     Unknown,
 }
 
@@ -75,18 +75,16 @@ pub(crate) struct Committer {
 
 impl Committer {
     pub(crate) fn new(store: Store, owner: String, patience: Option<Duration>) -> Self {
-        let backoff = Backoff::default();
-        let kept_alive = Instant::now();
         Self {
             store,
             owner,
             writer: None,
             patience,
             unavailable_since: None,
-            backoff,
+            backoff: Backoff::default(),
             retry_at: None,
             end: None,
-            kept_alive,
+            kept_alive: Instant::now(),
             was_connected: false,
             metrics: None,
         }
@@ -234,24 +232,11 @@ impl Committer {
     }
 
     /// Stores the batch, once. Waits while the store is unavailable.
-    pub(crate) async fn commit(&mut self, batch: &Batch, claims: &[(FileId, i64)]) -> Outcome {
-        self.commit_after(EarlierTry::NotStored, batch, claims).await
-    }
-
-    /// Stores a batch, once, that was sent over another connection and may be stored already.
-    pub(crate) async fn commit_again(
+    pub(crate) async fn commit(
         &mut self,
         batch: &Batch,
         claims: &[(FileId, i64)],
-    ) -> Outcome {
-        self.commit_after(EarlierTry::Unknown, batch, claims).await
-    }
-
-    async fn commit_after(
-        &mut self,
         mut earlier: EarlierTry,
-        batch: &Batch,
-        claims: &[(FileId, i64)],
     ) -> Outcome {
         let began = Instant::now();
         loop {

@@ -12,7 +12,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::model::Batch;
-use crate::pipeline::committer::{Claims, Committer, Outcome};
+use crate::pipeline::committer::{Claims, Committer, EarlierTry, Outcome};
 use crate::store::{Store, StoreError, Writer};
 
 /// A batch that was sent, and its connection if it is stored for certain.
@@ -101,7 +101,7 @@ impl OrderedCommits {
             }
         }
         let batch = self.again.pop_front()?;
-        let outcome = committer.commit_again(&batch, &claims()).await;
+        let outcome = committer.commit(&batch, &claims(), EarlierTry::Unknown).await;
         if !matches!(outcome, Outcome::Stored(_)) {
             self.again.clear();
         }

@@ -27,7 +27,7 @@ use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
 use crate::identity::detect::Formats;
 use crate::pipeline::bisect::Bisect;
-use crate::pipeline::committer::{Committer, Outcome};
+use crate::pipeline::committer::{Committer, EarlierTry, Outcome};
 use crate::pipeline::connect::owner;
 use crate::pipeline::read_lines::{Completeness, ReadContext, Stop};
 use crate::pipeline::sink::{BatchTarget, fill_batch};
@@ -329,7 +329,7 @@ impl Pipeline {
         self.sent = batch.lines();
         let claims = self.files.claims();
         self.in_flight = Some(tokio::spawn(async move {
-            let outcome = committer.commit(&batch, &claims).await;
+            let outcome = committer.commit(&batch, &claims, EarlierTry::NotStored).await;
             (committer, batch, outcome)
         }));
     }
