@@ -6,9 +6,7 @@
 
 use crate::format::Parsed;
 use crate::model::RejectReason;
-use crate::source::BOUNDS;
-use crate::source::{Block, Envelope, Joined, OutputStream};
-use crate::source::{MAX_LINE, TOO_LONG_KEPT};
+use crate::source::{BOUNDS, Block, Envelope, Joined, MAX_LINE, OutputStream, TOO_LONG_KEPT};
 
 use crate::pipeline::read_lines::{
     Completeness, LineReader, MAX_JOINED, MAX_JOINED_BYTES, ReadContext, SourceState, Step, give,
@@ -57,17 +55,20 @@ impl<S: LineSink> LineReader<'_, S> {
             }
         }
         let sealed = at_the_end && context.completeness == Completeness::Sealed;
-        let group = Group::first(envelope, bytes);
-        let Some(mut group) = group.or_else(|| Group::last(envelope, bytes).filter(|_| sealed))
-        else {
-            return if bytes.len() > MAX_LINE && memchr::memchr(b'\n', bytes).is_none() {
+        let last = || Block::last(envelope, bytes, BOUNDS).filter(|_| sealed);
+        let Some(block) = Block::first(envelope, bytes, BOUNDS).or_else(last) else {
+            return if memchr::memchr(b'\n', bytes).is_some() {
+                Step::NeedMore
+            } else if bytes.len() > MAX_LINE {
                 self.take_too_long()
-            } else if at_the_end && fresh {
-                self.take_last_enveloped_line(envelope)
+            } else if at_the_end {
+                self.take_last_line()
             } else {
                 Step::NeedMore
             };
         };
+        let (lines, ends) = (block.lines, vec![block.length]);
+        let mut group = Group { envelope, bytes, lines, ends, taken: 0 };
         let Some(fates) = group.fates(context, source) else { return Step::NeedMore };
         let refused = context.refused.filter(|(refused, _)| *refused == from);
         for (joined, fate) in group.lines.iter().zip(&fates) {
@@ -91,24 +92,6 @@ impl<S: LineSink> LineReader<'_, S> {
         }
         let taken = from + group.taken as u64;
         self.lines.take(taken);
-        Step::Took
-    }
-
-    /// Takes a last physical line without an end, in content that is complete: a record if it can be
-    /// read as one. If it cannot, or a piece is open, that stays unread.
-    fn take_last_enveloped_line(&mut self, envelope: Envelope) -> Step {
-        let (offset, end) = (self.lines.offset(), self.lines.read_to());
-        let bytes = self.lines.partial();
-        let piece = envelope.open(bytes).filter(|piece| piece.ends);
-        let Some(piece) = piece.filter(|_| memchr::memchr(b'\n', bytes).is_none()) else {
-            return Step::NeedMore;
-        };
-        let text = piece.payload.strip_suffix(b"\r").unwrap_or(&piece.payload);
-        let line = LogLine::new(offset, piece.time, text, bytes);
-        if give(self.sink, &line, self.context.parser.parse(text)).is_some() {
-            return Step::NeedMore;
-        }
-        self.lines.take(end);
         Step::Took
     }
 }
@@ -141,21 +124,7 @@ enum Together {
     NeedMore,
 }
 
-impl<'a> Group<'a> {
-    /// Returns the first block of `bytes`, if it is complete.
-    fn first(envelope: Envelope, bytes: &'a [u8]) -> Option<Self> {
-        Block::first(envelope, bytes, BOUNDS).map(|block| Self::of(envelope, bytes, block))
-    }
-
-    /// Returns the last block, where nothing comes after `bytes`.
-    fn last(envelope: Envelope, bytes: &'a [u8]) -> Option<Self> {
-        Block::last(envelope, bytes, BOUNDS).map(|block| Self::of(envelope, bytes, block))
-    }
-
-    fn of(envelope: Envelope, bytes: &'a [u8], block: Block<'a>) -> Self {
-        Self { envelope, bytes, lines: block.lines, ends: vec![block.length], taken: 0 }
-    }
-
+impl Group<'_> {
     /// Adds the next block; `false` if it is not complete.
     fn grow(&mut self) -> bool {
         let from = self.end();
@@ -247,11 +216,11 @@ impl<'a> Group<'a> {
                 if self.grow() {
                     continue;
                 }
-                // The rest of the record may be on its way: a worker writes all of it at once.
-                let growing = context.completeness == Completeness::Growing;
-                let more_comes =
-                    source == SourceState::Open || (growing && self.bytes.len() > self.end());
-                return if more_comes { Together::NeedMore } else { Together::Alone };
+                let has_begun = self.bytes.len() > self.end();
+                return match context.more_may_come(source, has_begun) {
+                    true => Together::NeedMore,
+                    false => Together::Alone,
+                };
             };
             after = next + 1;
             let line = &self.lines[next];

@@ -8,13 +8,13 @@
 //! [`read_enveloped`](super::read_enveloped) does the same where lines are in the envelopes of a
 //! container runtime.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use crate::format::{Chunk, LineParser, Parsed, Reject};
 use crate::model::{Micros, RejectReason};
 use crate::pipeline::sink::{LineSink, LogLine, Record, Unread};
-use crate::source::Envelope;
-use crate::source::Lines;
+use crate::source::{Envelope, Lines};
 
 /// The most lines that may belong to one record.
 pub(crate) const MAX_JOINED: usize = 8;
@@ -35,6 +35,14 @@ pub(crate) struct ReadContext<'a> {
     pub(crate) refused: Option<(u64, &'a str)>,
     /// Reading stops after so many bytes, so that one large file does not starve the others.
     pub(crate) max_bytes: u64,
+}
+
+impl ReadContext<'_> {
+    /// Returns whether the rest of a record may be on its way: a worker writes all of it at once.
+    /// `has_begun` says that bytes of a line without an end are there.
+    pub(crate) fn more_may_come(&self, source: SourceState, has_begun: bool) -> bool {
+        source == SourceState::Open || (self.completeness == Completeness::Growing && has_begun)
+    }
 }
 
 /// Whether the end of the content is the end of its last line.
@@ -223,10 +231,7 @@ impl<S: LineSink> LineReader<'_, S> {
         let mut next = end;
         for _ in 1..MAX_JOINED {
             let Some(line) = lines.line_at(next) else {
-                // The rest of the record may be on its way: a worker writes all of it at once.
-                let growing = context.completeness == Completeness::Growing;
-                let more_comes =
-                    self.source == SourceState::Open || (growing && lines.read_to() > next);
+                let more_comes = context.more_may_come(self.source, lines.read_to() > next);
                 return more_comes.then_some(Step::NeedMore);
             };
             if line.end - offset > MAX_JOINED_BYTES
@@ -254,15 +259,21 @@ impl<S: LineSink> LineReader<'_, S> {
     }
 
     /// Takes a last line without an end, in content that is complete: a record if it can be read as
-    /// one. If it cannot, it was cut, and stays unread.
-    fn take_last_line(&mut self) -> Step {
+    /// one. If it cannot, it was cut, and stays unread. So does a piece whose line continues.
+    pub(crate) fn take_last_line(&mut self) -> Step {
         let (offset, end) = (self.lines.offset(), self.lines.read_to());
         let bytes = self.lines.partial();
         if bytes.is_empty() || !self.lines.at_line_start() {
             return Step::NeedMore;
         }
-        let text = bytes.strip_suffix(b"\r").unwrap_or(bytes);
-        let line = LogLine::new(offset, self.context.estimated, text, text);
+        let (payload, time) = match self.context.envelope.map(|envelope| envelope.open(bytes)) {
+            None => (Cow::Borrowed(bytes), self.context.estimated),
+            Some(Some(piece)) if piece.ends => (piece.payload, piece.time),
+            Some(_) => return Step::NeedMore,
+        };
+        let text = payload.strip_suffix(b"\r").unwrap_or(&payload);
+        let raw = if self.context.envelope.is_some() { bytes } else { text };
+        let line = LogLine::new(offset, time, text, raw);
         if give(self.sink, &line, self.context.parser.parse(text)).is_some() {
             return Step::NeedMore;
         }
