@@ -115,7 +115,7 @@ impl Reparse {
             return false;
         }
         let reason = match format.open(&line.raw) {
-            Ok(opened) => match format.parser.parse(&opened.payload) {
+            Ok((text, _)) => match format.parser.parse(&text) {
                 Parsed::Reject(reason) => reason.to_string(),
                 Parsed::Record(_) | Parsed::Json(_) | Parsed::Excluded => return true,
             },
@@ -139,10 +139,10 @@ impl Reparse {
         let mut reparsed = Reparsed::of(first.log_file, format.format.clone());
         for line in lines {
             let RejectedLine { log_file: file, log_offset: offset, rejected_at, .. } = **line;
-            let Ok(opened) = format.open(&line.raw) else { continue };
-            match format.parser.parse(&opened.payload) {
+            let Ok((text, time)) = format.open(&line.raw) else { continue };
+            match format.parser.parse(&text) {
                 Parsed::Record(record) => {
-                    let time = opened.time.unwrap_or(rejected_at);
+                    let time = time.unwrap_or(rejected_at);
                     reparsed.rows.push_record(file, offset, &record, time);
                 }
                 Parsed::Json(record) => reparsed.rows.push_json(file, offset, &record),

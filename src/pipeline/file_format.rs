@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use crate::format::LineParser;
 use crate::model::Micros;
+use crate::pipeline::read_lines::{Completeness, ReadContext};
 use crate::source::Envelope;
 
 /// A parser, and the format that it reads.
@@ -20,23 +21,30 @@ pub(crate) struct Format {
 }
 
 impl Format {
-    /// Returns what the program wrote, of a line as [`crate::model::Batch::push_reject`] keeps it.
+    /// Returns how lines are read to the end of the source. Lines without a time get `estimated`.
+    pub(crate) fn context(&self, estimated: Micros, completeness: Completeness) -> ReadContext<'_> {
+        ReadContext {
+            parser: &self.parser,
+            envelope: self.envelope,
+            estimated,
+            completeness,
+            refused: None,
+            max_bytes: u64::MAX,
+        }
+    }
+
+    /// Returns what the program wrote and the time of the envelope, of a line as [`crate::model::Batch::push_reject`] keeps it.
     ///
     /// # Errors
     /// The reason for its reject, if it has not the envelope that it should have.
-    pub(crate) fn open<'a>(&self, raw: &'a [u8]) -> Result<Opened<'a>, &'static str> {
+    pub(crate) fn open<'a>(
+        &self,
+        raw: &'a [u8],
+    ) -> Result<(Cow<'a, [u8]>, Option<Micros>), &'static str> {
         let Some(envelope) = self.envelope else {
-            return Ok(Opened { payload: Cow::Borrowed(raw), time: None });
+            return Ok((Cow::Borrowed(raw), None));
         };
         let line = envelope.unpack(raw).ok_or(envelope.missing())?;
-        Ok(Opened { payload: line.payload, time: Some(line.time) })
+        Ok((line.payload, Some(line.time)))
     }
-}
-
-/// A line out of its envelope, if it had one.
-#[derive(Debug)]
-pub(crate) struct Opened<'a> {
-    pub(crate) payload: Cow<'a, [u8]>,
-    /// The time that the envelope tells.
-    pub(crate) time: Option<Micros>,
 }

@@ -16,8 +16,7 @@ use crate::pipeline::committer::{Committer, Outcome};
 use crate::pipeline::file_format::Format;
 use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::pipeline::read_lines::{Completeness, ReadContext, Stop, read_lines};
-use crate::pipeline::sink::LineSink;
-use crate::pipeline::sink::{BatchTarget, Limits, fill_batch};
+use crate::pipeline::sink::{BatchTarget, Limits, LineSink, fill_batch};
 use crate::source::Lines;
 use crate::source::whole_file::{Source, Walk};
 use crate::store::{StoreError, chain};
@@ -68,19 +67,12 @@ impl<'a> Content<'a> {
     /// What the system or the decoder says; the sink has the lines before the error.
     pub(crate) fn read(&self, sink: &mut impl LineSink) -> io::Result<()> {
         let mut source = self.source.reader(&Arc::default())?;
-        read_lines(&mut Lines::default(), &mut source, &self.context(None), sink).map(drop)
+        read_lines(&mut Lines::default(), &mut source, &self.context(), sink).map(drop)
     }
 
-    /// Returns how its lines are read, without a pause.
-    pub(crate) fn context<'c>(&'c self, refused: Option<(u64, &'c str)>) -> ReadContext<'c> {
-        ReadContext {
-            parser: &self.format.parser,
-            envelope: self.format.envelope,
-            estimated: self.source.changed_us,
-            completeness: self.completeness,
-            refused,
-            max_bytes: u64::MAX,
-        }
+    /// Returns how its lines are read.
+    pub(crate) fn context(&self) -> ReadContext<'_> {
+        self.format.context(self.source.changed_us, self.completeness)
     }
 
     /// Opens the content at a position of it. `on_disk` counts bytes taken from the disk.
@@ -165,7 +157,7 @@ impl FileStorer<'_> {
             refused,
             cutoff: self.cutoff,
         };
-        let mut filled = thread.start(lines, reader);
+        let (mut filled, spare) = thread.start(lines, reader);
         let mut end = None;
         loop {
             while end.is_none() && self.commits.has_room() {
@@ -173,16 +165,16 @@ impl FileStorer<'_> {
                     end = Some(Ok(End::Interrupted));
                     break;
                 }
-                let Some(Filled { batch, stop, read_to, rest }) = filled.next().await else {
+                let Some(Filled { batch, end: its_end }) = filled.recv().await else {
                     bail!("reading ended early"); // its thread has panicked
                 };
-                end = end_of(stop, read_to, rest);
+                end = its_end;
                 if !batch.is_empty() {
                     self.commits.launch(batch);
                 }
             }
             let claims = || vec![(claimed.file, claimed.epoch)];
-            let Some((batch, outcome)) = self.commits.land(self.committer, claims).await else {
+            let Some((mut batch, outcome)) = self.commits.land(self.committer, claims).await else {
                 break;
             };
             match outcome {
@@ -197,7 +189,8 @@ impl FileStorer<'_> {
                 claimed.committed = span.to;
             }
             (self.on_stored)(&batch, on_disk.load(Ordering::Relaxed));
-            filled.recycle(batch);
+            batch.clear();
+            let _ = spare.send(batch); // for its memory; an error says that the thread has ended
             self.committer.keep_alive().await;
         }
         match end {
@@ -207,17 +200,16 @@ impl FileStorer<'_> {
     }
 }
 
-/// Returns how the content ended; `None` if more of it is to be read. `rest` bytes before `read_to`
-/// are no complete line.
-pub(crate) fn end_of(
-    stop: io::Result<Stop>,
-    read_to: u64,
-    rest: u64,
-) -> Option<anyhow::Result<End>> {
+/// Returns how the content ended; `None` if more of it is to be read. What `lines` has read and not
+/// taken is no complete line.
+pub(crate) fn end_of(stop: io::Result<Stop>, lines: &Lines) -> Option<anyhow::Result<End>> {
+    let read_to = lines.read_to();
     Some(match stop {
         Ok(Stop::Full) => return None,
-        Ok(Stop::End) if rest == 0 => Ok(End::Whole),
-        Ok(Stop::End) => Ok(End::Rest(rest)),
+        Ok(Stop::End) => Ok(match read_to - lines.offset() {
+            0 => End::Whole,
+            rest => End::Rest(rest),
+        }),
         Err(error) => Err(error).context(format!(
             "unreadable after byte {read_to} of its content; the lines before it are stored"
         )),
@@ -243,43 +235,24 @@ struct ReadAhead {
     cutoff: Option<Micros>,
 }
 
-/// A batch, and why it ends.
+/// A batch, and how the content ended in it; `None` if it goes on.
 struct Filled {
     batch: Batch,
-    stop: io::Result<Stop>,
-    /// Offset after the last byte that was read.
-    read_to: u64,
-    /// Bytes before it that are no complete line.
-    rest: u64,
-}
-
-/// The batches of a thread that reads.
-struct FilledBatches {
-    filled: mpsc::Receiver<Filled>,
-    spare: Sender<Batch>,
-}
-
-impl FilledBatches {
-    /// Returns the next batch; `None` after the last one.
-    async fn next(&mut self) -> Option<Filled> {
-        self.filled.recv().await
-    }
-
-    /// Gives a batch back to the thread, for its memory.
-    fn recycle(&self, mut batch: Batch) {
-        batch.clear();
-        let _ = self.spare.send(batch); // an error says that the thread has ended
-    }
+    end: Option<anyhow::Result<End>>,
 }
 
 impl ReadAhead {
-    /// Begins to read where `lines` stands. The thread ends after the source's end or error, or when
-    /// the answer is dropped.
-    fn start(self, lines: Lines, source: Box<dyn Read + Send>) -> FilledBatches {
+    /// Begins to read where `lines` stands. Returns the filled batches, and where to give them back.
+    /// The thread ends after the source's end or error, or when the receiver is dropped.
+    fn start(
+        self,
+        lines: Lines,
+        source: Box<dyn Read + Send>,
+    ) -> (mpsc::Receiver<Filled>, Sender<Batch>) {
         let (sender, filled) = mpsc::channel(AHEAD);
         let (spare, spares) = channel();
         tokio::task::spawn_blocking(move || self.read(lines, source, &sender, &spares));
-        FilledBatches { filled, spare }
+        (filled, spare)
     }
 
     fn read(
@@ -294,21 +267,16 @@ impl ReadAhead {
             batch.cutoff = self.cutoff;
             let refused = self.refused.as_ref().map(|(at, why)| (*at, why.as_str()));
             let context = ReadContext {
-                parser: &self.format.parser,
-                envelope: self.format.envelope,
-                estimated: self.estimated,
-                completeness: self.completeness,
                 refused: refused.filter(|(at, _)| *at >= lines.offset()),
-                max_bytes: u64::MAX,
+                ..self.format.context(self.estimated, self.completeness)
             };
             let limits = Limits { lines: self.max_lines.load(Ordering::Relaxed), ..Limits::BATCH };
             let target =
                 BatchTarget { file: self.file, epoch: self.epoch, size: 0, now: now(), limits };
             let stop = fill_batch(&mut lines, &mut source, &context, &mut batch, &target);
-            let goes_on = matches!(stop, Ok(Stop::Full));
-            let (read_to, rest) = (lines.read_to(), lines.read_to() - lines.offset());
-            let sent = filled.blocking_send(Filled { batch, stop, read_to, rest });
-            if sent.is_err() || !goes_on {
+            let end = end_of(stop, &lines);
+            let goes_on = end.is_none();
+            if filled.blocking_send(Filled { batch, end }).is_err() || !goes_on {
                 return;
             }
         }

@@ -136,13 +136,12 @@ impl<'a> Gatherer<'a> {
             let limits = Limits::BATCH;
             let target = BatchTarget { file, epoch, size: 0, now: now(), limits };
             let content = Content::whole(&member.source, &member.format);
-            let (batch, context) = (&mut self.batch, content.context(None));
+            let (batch, context) = (&mut self.batch, content.context());
             let stop = tokio::task::block_in_place(|| {
                 fill_batch(&mut lines, &mut reader, &context, batch, &target)
             });
-            let (to, read_to) = (lines.offset(), lines.read_to());
-            if let Some(end) = end_of(stop, read_to, read_to - to) {
-                return Some((to, end));
+            if let Some(end) = end_of(stop, &lines) {
+                return Some((lines.offset(), end));
             }
             self.launch().await;
         }

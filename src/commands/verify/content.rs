@@ -185,14 +185,7 @@ fn batch_target(report: &FileReport, source: &Source, limits: Limits) -> BatchTa
 }
 
 fn read_context<'a>(source: &Source, format: &'a Format) -> ReadContext<'a> {
-    ReadContext {
-        parser: &format.parser,
-        envelope: format.envelope,
-        estimated: source.changed_us,
-        completeness: Completeness::Sealed,
-        refused: None,
-        max_bytes: u64::MAX,
-    }
+    format.context(source.changed_us, Completeness::Sealed)
 }
 
 fn hex(bytes: &[u8]) -> String {

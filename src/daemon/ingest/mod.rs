@@ -295,12 +295,9 @@ impl Pipeline {
             limits: self.bisect.limits(),
         };
         let context = ReadContext {
-            parser: &file.format.parser,
-            envelope: file.format.envelope,
-            estimated: now,
-            completeness: Completeness::Growing,
             refused: file.claim.refused(),
             max_bytes: TURN,
+            ..file.format.context(now, Completeness::Growing)
         };
         let mut source = file.tail.reader_at(self.lines.read_to())?;
         let stop = fill_batch(&mut self.lines, &mut source, &context, &mut self.building, &target);
