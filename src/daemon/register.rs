@@ -275,7 +275,8 @@ fn hold_back(files: &mut FollowedFiles, tail: Tail, file: FileId) {
         HELD_BY_ANOTHER
     });
     let until = Instant::now() + waits.wait();
-    files.ignored.push(IgnoredFile::held_by_another_writer(tail, until));
+    let held = |tail| IgnoredReason::HeldByAnotherWriter { tail, until };
+    files.ignored.push(IgnoredFile::that_may_be_followed(tail, held));
 }
 
 /// Follows a log that is claimed.

@@ -37,49 +37,37 @@ pub(crate) enum IgnoredReason {
 impl IgnoredReason {
     /// Returns whether it is settled that the file is not followed, whatever is appended to it.
     pub(crate) fn is_final(&self) -> bool {
-        match self {
-            IgnoredReason::NoLog { more, .. } => *more == MoreLines::DoNotHelp,
-            IgnoredReason::Damaged { .. } => true,
-            IgnoredReason::Undecided(_)
-            | IgnoredReason::Archive { .. }
-            | IgnoredReason::Unreadable { .. }
-            | IgnoredReason::CopyOf { .. }
-            | IgnoredReason::HeldByAnotherWriter { .. } => false,
-        }
+        matches!(self, Self::NoLog { more: MoreLines::DoNotHelp, .. } | Self::Damaged { .. })
     }
 
     /// Returns whether a file that now has `size` bytes is to be inspected again.
     pub(crate) fn is_outdated(&self, size: u64) -> bool {
         match self {
-            IgnoredReason::Undecided(_) | IgnoredReason::HeldByAnotherWriter { .. } => false,
-            IgnoredReason::NoLog { size: then, .. } | IgnoredReason::Damaged { size: then } => {
-                size < *then || (size != *then && !self.is_final())
-            }
-            IgnoredReason::Archive { size: then }
-            | IgnoredReason::Unreadable { size: then }
-            | IgnoredReason::CopyOf { size: then, .. } => size != *then,
+            Self::Undecided(_) | Self::HeldByAnotherWriter { .. } => false,
+            Self::NoLog { size: then, .. }
+            | Self::Archive { size: then }
+            | Self::Unreadable { size: then }
+            | Self::CopyOf { size: then, .. }
+            | Self::Damaged { size: then } => match self.is_final() {
+                true => size < *then,
+                false => size != *then,
+            },
         }
     }
 
     /// Returns the open file of one that may still be followed.
     pub(crate) fn tail_mut(&mut self) -> Option<&mut Tail> {
         match self {
-            IgnoredReason::Undecided(tail) | IgnoredReason::HeldByAnotherWriter { tail, .. } => {
-                Some(tail)
-            }
-            IgnoredReason::NoLog { .. }
-            | IgnoredReason::Archive { .. }
-            | IgnoredReason::Unreadable { .. }
-            | IgnoredReason::CopyOf { .. }
-            | IgnoredReason::Damaged { .. } => None,
+            Self::Undecided(tail) | Self::HeldByAnotherWriter { tail, .. } => Some(tail),
+            _ => None,
         }
     }
 
     /// Returns whether the store is to be asked about the file now.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
         match self {
-            IgnoredReason::Undecided(_) => true,
-            IgnoredReason::HeldByAnotherWriter { until, .. } => *until <= now,
+            Self::Undecided(_) => true,
+            Self::HeldByAnotherWriter { until, .. } => *until <= now,
             _ => false,
         }
     }
@@ -90,32 +78,26 @@ impl IgnoredFile {
         Self { path: tail.path().to_path_buf(), key: tail.key(), reason }
     }
 
-    /// A file about which is to be decided.
+    /// Makes a file about which is to be decided.
     pub(crate) fn undecided(tail: Tail) -> Self {
-        Self {
-            path: tail.path().to_path_buf(),
-            key: tail.key(),
-            reason: IgnoredReason::Undecided(tail),
-        }
+        Self::that_may_be_followed(tail, IgnoredReason::Undecided)
     }
 
-    /// A file that another writer holds, to be asked for again at `until`.
-    pub(crate) fn held_by_another_writer(tail: Tail, until: Instant) -> Self {
-        Self {
-            path: tail.path().to_path_buf(),
-            key: tail.key(),
-            reason: IgnoredReason::HeldByAnotherWriter { tail, until },
-        }
+    /// Makes a file that stays open, because it may still be followed.
+    pub(crate) fn that_may_be_followed(
+        tail: Tail,
+        reason: impl FnOnce(Tail) -> IgnoredReason,
+    ) -> Self {
+        Self { path: tail.path().to_path_buf(), key: tail.key(), reason: reason(tail) }
     }
 
-    /// Takes note of its new path.
+    /// Records its new path.
     pub(crate) fn renamed(&mut self, path: &Path) {
-        if self.path != path {
-            self.path = path.to_path_buf();
+        if self.path == path {
+            return;
         }
-        if let Some(tail) = self.reason.tail_mut()
-            && tail.path() != path
-        {
+        self.path = path.to_path_buf();
+        if let Some(tail) = self.reason.tail_mut() {
             tail.set_path(path.to_path_buf());
         }
     }

@@ -1,5 +1,7 @@
-//! What the file system says of the watched places.
+//! What the file system says of the watched places, and which of the files are held open: all of
+//! them, or those of which most would be lost if their name went away.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -131,6 +133,37 @@ impl FollowedFiles {
         });
         self.forget_copies(file);
         self.ignored.push(IgnoredFile::undecided(old.tail.from_beginning()));
+    }
+
+    /// Adds a file that was just opened, to be decided about. It stays open if there is a descriptor
+    /// for it.
+    fn add_opened(&mut self, mut tail: Tail) {
+        if self.held_open < self.descriptors {
+            self.held_open += 1;
+        } else {
+            tail.close();
+        }
+        self.ignored.push(IgnoredFile::undecided(tail));
+    }
+
+    /// Gives the descriptors to the files of which most would be lost without.
+    fn share_descriptors(&mut self) {
+        let followed = self.followed.iter_mut().map(|file| &mut file.tail);
+        let waiting = self.ignored.iter_mut().filter_map(|file| file.reason.tail_mut());
+        let mut tails: Vec<&mut Tail> = followed.chain(waiting).collect();
+        self.held_open = tails.len().min(self.descriptors);
+        if tails.len() > self.descriptors {
+            tails.sort_by_cached_key(|tail| Reverse(tail.priority()));
+        }
+        let (hold, let_go) = tails.split_at_mut(self.held_open);
+        for tail in let_go {
+            tail.close();
+        }
+        for tail in hold {
+            if let Err(error) = tail.keep_open() {
+                debug!(path = %tail.path().display(), %error, "cannot hold this file open");
+            }
+        }
     }
 
     /// Has copies of a file that is not followed any more be inspected again.

@@ -6,14 +6,12 @@
 //! be renamed and even deleted and is still read (if there are descriptors for all). Then
 //! [`super::register`] asks the store what is known of it.
 //!
-//! - `look`: what the file system says.
+//! - `look`: what the file system says, and which files are held open.
 //! - `ignored`: files that are not followed, each with its reason.
-//! - `fd_budget`: which files are held open.
 //! - `store_changes`: what the store is told of renamed, truncated and finished files.
 //! - `spooled`: files that hold what came from a stream.
 //! - `waiting`: since when bytes of a file wait.
 
-mod fd_budget;
 mod ignored;
 mod look;
 mod spooled;
@@ -165,7 +163,7 @@ impl TruncatedFile {
 /// All files of the watched places.
 #[derive(Debug)]
 pub(crate) struct FollowedFiles {
-    list: Watchlist,
+    pub(crate) list: Watchlist,
     pub(crate) followed: Vec<FollowedFile>,
     pub(crate) ignored: Vec<IgnoredFile>,
     pub(crate) truncated: Vec<TruncatedFile>,
@@ -201,11 +199,11 @@ impl FollowedFiles {
         open: Vec<Tail>,
         descriptors: usize,
     ) -> Self {
-        let ignored = open.into_iter().map(|tail| IgnoredFile::undecided(tail.from_beginning()));
+        let open = open.into_iter().map(Tail::from_beginning);
         Self {
             list,
             followed: Vec::new(),
-            ignored: ignored.collect(),
+            ignored: open.map(IgnoredFile::undecided).collect(),
             truncated: Vec::new(),
             held_by_others: HashMap::new(),
             unopened: HashSet::new(),
@@ -219,16 +217,6 @@ impl FollowedFiles {
             descriptors,
             held_open: 0,
         }
-    }
-
-    /// Returns the directories of the watched places.
-    pub(crate) fn directories(&self) -> Vec<PathBuf> {
-        self.list.directories()
-    }
-
-    /// Returns the watched files and directories that are not there.
-    pub(crate) fn missing(&self) -> Vec<PathBuf> {
-        self.list.missing()
     }
 
     /// Returns whether the file is here: followed, truncated or ignored.

@@ -4,29 +4,28 @@
 //! the next batch, so that a quiet server's line is stored at once and a busy server's batches grow
 //! by themselves, up to `Limits::BATCH`. Then reading waits: the log file is the buffer.
 
-mod lag;
-mod maintenance;
-mod on_commit;
-
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinHandle;
-use tracing::warn;
+use tracing::{debug, error, info, warn};
 
-use crate::metrics::Metrics;
-use crate::model::{Batch, now};
+use crate::metrics::{FileLag, MAX_FILES, Metrics};
+use crate::model::{Batch, FileId, now};
 use crate::source::{FsEvents, Lines, SpoolChange, Tail};
 
 use crate::config::{Config, StandardInput, Watch};
-use crate::daemon::archives::Archives;
-use crate::daemon::files::FollowedFiles;
+use crate::daemon::archives::{ArchiveReader, Archives};
+use crate::daemon::files::{FollowedFiles, IgnoredFile, IgnoredReason};
+use crate::daemon::missing::close_missing;
+use crate::daemon::register::register_new_files;
 use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
+use crate::identity::claim::LossCounter;
 use crate::identity::detect::Formats;
-use crate::pipeline::bisect::Bisect;
+use crate::pipeline::bisect::{Bisect, Refusal};
 use crate::pipeline::committer::{Committer, EarlierTry, Outcome};
 use crate::pipeline::connect::owner;
 use crate::pipeline::read_lines::{Completeness, ReadContext, Stop};
@@ -42,6 +41,19 @@ const DRAIN: Duration = Duration::from_secs(7);
 
 /// How long a stop may take to let files go.
 const RELEASE: Duration = Duration::from_secs(1);
+
+/// Time until a file that another writer has taken over is asked for again.
+const TAKEN_OVER: Duration = Duration::from_secs(5);
+
+/// Between two looks for files that are gone.
+const MISSING: Duration = Duration::from_secs(600);
+
+/// How soon a file that is not where it was is found under another name, or in an archive.
+const FOUND_AGAIN: Duration = Duration::from_secs(5);
+
+/// Between two reports of the lag of all files because something has changed: there may be many
+/// files, and many changes.
+const LAG_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What the task of a commit returns.
 type Landed = (Committer, Batch, Outcome);
@@ -88,9 +100,9 @@ pub(crate) struct Pipeline {
     /// Lines of the batch that is under way.
     sent: u64,
     /// When the lag was reported last.
-    told: Option<Instant>,
+    lag_reported_at: Option<Instant>,
     /// Whether the lag may have changed since.
-    unsaid: bool,
+    lag_may_have_changed: bool,
 }
 
 /// What one pipeline hands over to the next when the configuration is read again.
@@ -141,8 +153,8 @@ impl Pipeline {
             look_due: Instant::now(),
             metrics,
             sent: 0,
-            told: None,
-            unsaid: false,
+            lag_reported_at: None,
+            lag_may_have_changed: false,
         }
     }
 
@@ -159,38 +171,42 @@ impl Pipeline {
         supervisor: &Supervisor,
     ) -> anyhow::Result<Handover> {
         self.look();
-        self.tell_if_empty(paths);
+        self.warn_if_empty(paths);
         let mut readiness = Some(supervisor);
         while !shutdown.is_requested() {
-            if let Some(why) = self.end_of_it() {
+            if let Some(why) = self.committer.as_ref().and_then(Committer::end_of_it) {
+                let why = anyhow::anyhow!("{why}");
                 self.archives.stop(RELEASE).await;
                 self.streams.end().await;
                 return Err(why);
             }
             if Instant::now() >= self.look_due {
                 self.look();
-            } else if self.tell_due().is_some_and(|due| due <= Instant::now()) {
-                self.tell_lag();
+            } else if self.lag_report_due().is_some_and(|due| due <= Instant::now()) {
+                self.report_lag();
             }
             tokio::select! {
                 () = self.housekeep() => {}
                 // A database that does not answer must not delay a stop.
                 () = shutdown.requested() => self.hang_up(),
             }
-            self.tell_ready(readiness.take());
+            if let Some(supervisor) = readiness.take() {
+                self.report_lag();
+                supervisor.ready(&self.metrics);
+            }
             self.tend_archives(shutdown);
             self.metrics.health.reading_started();
             let more = tokio::task::block_in_place(|| self.fill_round());
             self.metrics.health.reading_ended();
             self.launch();
-            self.tell_queue();
+            self.report_queue();
             if self.is_done() {
                 break;
             }
             if !more || self.is_full() {
                 self.wait(shutdown).await;
-            } else if self.in_flight.as_ref().is_some_and(JoinHandle::is_finished) {
-                self.land().await;
+            } else if let Some(flight) = self.in_flight.take_if(|flight| flight.is_finished()) {
+                self.landed(flight.await.ok());
             }
         }
         if shutdown.request() == Request::Stop {
@@ -219,7 +235,7 @@ impl Pipeline {
 
     fn look(&mut self) {
         self.metrics.health.reading_started();
-        for directory in self.files.directories() {
+        for directory in self.files.list.directories() {
             if let Err(error) = self.fs_events.watch(&directory) {
                 warn!(directory = %directory.display(), %error,
                     "no events from this directory; looking at intervals instead");
@@ -229,8 +245,10 @@ impl Pipeline {
         self.files.look();
         self.streams.update(self.input, &self.files.fifos);
         self.metrics.health.reading_ended();
-        self.tell_missing();
-        self.tell_lag();
+        let missing = self.files.list.missing();
+        let missing = missing.iter().map(|path| path.display().to_string()).collect();
+        self.metrics.health.paths_missing(missing);
+        self.report_lag();
         self.look_due = Instant::now() + self.poll_interval;
     }
 
@@ -333,7 +351,7 @@ impl Pipeline {
 
     async fn wait(&mut self, shutdown: &mut Shutdown) {
         let in_flight = self.in_flight.is_some();
-        let others = [self.archives.due(), self.tell_due()].into_iter().flatten();
+        let others = [self.archives.due(), self.lag_report_due()].into_iter().flatten();
         let due = others.fold(self.look_due, Instant::min);
         let flight = async {
             match self.in_flight.as_mut() {
@@ -352,7 +370,7 @@ impl Pipeline {
                         self.look_due = Instant::now();
                     }
                     self.files.look_at_followed(Some(&changed));
-                    self.unsaid = true;
+                    self.lag_may_have_changed = true;
                 }
                 None => self.look_due = Instant::now(),
             },
@@ -362,10 +380,238 @@ impl Pipeline {
                     self.look_due = Instant::now();
                 }
                 self.files.look_at_followed(Some(&self.files.spooled()));
-                self.unsaid = true;
+                self.lag_may_have_changed = true;
             }
             () = tokio::time::sleep_until(due.into()) => {}
             () = shutdown.requested() => {}
         }
+    }
+
+    /// Takes the result of a commit; `None` if its task was cut off.
+    fn landed(&mut self, landed: Option<Landed>) {
+        let Some((committer, mut batch, outcome)) = landed else {
+            // The task can only end early if the runtime goes down with it.
+            error!("a commit was cut off");
+            return;
+        };
+        self.committer = Some(committer);
+        match outcome {
+            Outcome::Stored(taken_over) => {
+                self.stored(&batch);
+                self.taken_over(&taken_over);
+            }
+            Outcome::Conflict(files) => {
+                self.discard();
+                self.taken_over(&files);
+            }
+            Outcome::BadRow(reason) => {
+                self.discard();
+                self.refused(&batch, &reason);
+            }
+            // Waiting does not help: the committer knows why, and the pipeline ends.
+            Outcome::GaveUp(_) => self.discard(),
+        }
+        batch.clear();
+        self.spare = Some(batch);
+        self.report_queue();
+        self.lag_may_have_changed = true;
+    }
+
+    fn stored(&mut self, batch: &Batch) {
+        self.metrics.ingest.stored(batch);
+        for span in &batch.spans {
+            debug!(
+                file = span.file.0,
+                from = span.from,
+                to = span.to.offset,
+                rows = span.rows,
+                rejected = span.rejected,
+                excluded = span.excluded,
+                "stored"
+            );
+            self.files.stored(span);
+        }
+        self.bisect.stored(batch);
+    }
+
+    /// Forgets what was read and not stored. It is read again.
+    fn discard(&mut self) {
+        self.building.clear();
+        self.files.rewind();
+    }
+
+    /// Stops following files that another writer has taken over.
+    fn taken_over(&mut self, files: &[FileId]) {
+        for file in files {
+            self.files.truncated.retain(|truncated| truncated.file() != *file);
+            let Some(at) = self.files.followed.iter().position(|it| it.file() == *file) else {
+                continue;
+            };
+            let tail = self.files.followed.swap_remove(at).tail;
+            warn!(file = file.0, path = %tail.path().display(),
+                "another log-ingestd took this file over; not storing it any more");
+            let until = Instant::now() + TAKEN_OVER;
+            let held = |tail| IgnoredReason::HeldByAnotherWriter { tail, until };
+            self.files.ignored.push(IgnoredFile::that_may_be_followed(tail.from_beginning(), held));
+        }
+        if !files.is_empty() {
+            self.discard();
+        }
+    }
+
+    /// The store refuses a row of this batch: it is found in smaller ones, and becomes a reject.
+    fn refused(&mut self, batch: &Batch, reason: &str) {
+        let Refusal::Reject(lines) = self.bisect.refused(batch) else { return };
+        for (file, offset) in lines {
+            warn!(file = file.0, offset, reason, "the store refuses this line");
+            self.files.refuse(file, offset, reason);
+        }
+    }
+
+    /// Stores what was read, for at most [`DRAIN`].
+    async fn drain(&mut self) {
+        let end = tokio::time::Instant::now() + DRAIN;
+        loop {
+            if let Some(flight) = self.in_flight.as_mut() {
+                let Ok(landed) = tokio::time::timeout_at(end, flight).await else {
+                    return warn!(
+                        "stopping while the store is away; what is not stored is read at \
+                        the next start"
+                    );
+                };
+                self.in_flight = None;
+                self.landed(landed.ok());
+            }
+            if self.building.is_empty() {
+                return info!("stopped; everything that was read is stored");
+            }
+            self.launch();
+        }
+    }
+
+    /// Does what needs the store and is not a commit: new files, and those that are gone.
+    async fn housekeep(&mut self) {
+        let Some(committer) = self.committer.as_mut() else { return };
+        committer.keep_alive().await;
+        let missing = Instant::now() >= self.missing_due
+            && self.archives.are_quiet()
+            && !self.files.has_undecided();
+        if !self.files.needs_store() && !committer.is_unavailable() && !missing {
+            return;
+        }
+        let fresh = !committer.is_connected();
+        let claims = self.files.claims();
+        let losses = LossCounter::Metrics(Arc::clone(&self.metrics));
+        let result = async {
+            let Some(_) = committer.writer().await? else { return Ok(Vec::new()) };
+            let taken_over = match fresh {
+                true => committer.hold_again(&claims).await?,
+                false => Vec::new(),
+            };
+            if let Some(writer) = committer.writer().await? {
+                let host = &self.config.host;
+                let (files, formats) = (&mut self.files, &mut self.formats);
+                register_new_files(files, formats, host, writer, &losses).await?;
+                self.files.tell_store(writer).await?;
+                self.lag_may_have_changed = true;
+                if std::mem::take(&mut self.files.out_of_reach) {
+                    self.missing_due = Instant::now() + FOUND_AGAIN;
+                }
+                if missing && !self.files.has_undecided() {
+                    close_missing(&self.files, host, writer, &losses).await?;
+                    self.missing_due = Instant::now() + MISSING;
+                }
+            }
+            Ok(taken_over)
+        }
+        .await;
+        match result {
+            Ok(taken_over) => {
+                if committer.is_connected() {
+                    committer.worked();
+                }
+                self.taken_over(&taken_over);
+            }
+            Err(error) => committer.failed(&error),
+        }
+    }
+
+    /// Queues the archives that a look found, and starts to read those that are due.
+    fn tend_archives(&mut self, shutdown: &Shutdown) {
+        for key in self.files.new_archives.drain(..) {
+            self.archives.add(key);
+        }
+        self.archives.launch(&self.files, || ArchiveReader {
+            store: self.store.clone(),
+            config: self.config.clone(),
+            shutdown: shutdown.clone(),
+            followed: self.files.followed.iter().map(|file| file.file()).collect(),
+            metrics: Arc::clone(&self.metrics),
+        });
+    }
+
+    /// Returns whether nothing will come any more, and all that came is stored.
+    fn is_done(&self) -> bool {
+        self.input == StandardInput::Alone
+            && self.input_ended
+            && self.in_flight.is_none()
+            && !self.files.awaits_input()
+    }
+
+    /// Warns if there is nothing to follow: the path may be wrong.
+    fn warn_if_empty(&self, paths: &[PathBuf]) {
+        let streams = self.input.is_read() || !self.files.fifos.is_empty();
+        if !streams && self.files.followed.is_empty() && self.files.ignored.is_empty() {
+            let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+            warn!(
+                paths = paths.join(" "),
+                "no file here yet; what appears will be followed (directories below are not \
+                 searched: name them too, or use a pattern such as 'DIR/**/*.log')"
+            );
+        }
+    }
+
+    /// Reports how many lines are read and not stored.
+    fn report_queue(&mut self) {
+        if self.in_flight.is_none() {
+            self.sent = 0;
+        }
+        self.metrics.ingest.set_queued_lines(self.building.lines() + self.sent);
+    }
+
+    /// Returns when the lag is to be reported; `None` if it has not changed since the last report.
+    fn lag_report_due(&self) -> Option<Instant> {
+        let due = || self.lag_reported_at.map_or_else(Instant::now, |at| at + LAG_INTERVAL);
+        self.lag_may_have_changed.then(due)
+    }
+
+    /// Reports how many bytes of each file are not stored.
+    fn report_lag(&mut self) {
+        let now = Instant::now();
+        (self.lag_reported_at, self.lag_may_have_changed) = (Some(now), false);
+        let mut bytes = 0;
+        let mut oldest: Option<Instant> = None;
+        let mut behind = Vec::with_capacity(self.files.followed.len());
+        for (at, file) in self.files.followed.iter_mut().enumerate() {
+            let size = file.tail.size();
+            let committed = file.committed();
+            let lag = size.saturating_sub(committed);
+            let since = file.waiting.see(size, committed, now);
+            // The beginning of a line cannot be stored, however long it waits for its end.
+            let since = since.filter(|_| file.stuck_at.is_none_or(|stuck| stuck < size));
+            bytes += lag;
+            oldest = [oldest, since].into_iter().flatten().min();
+            behind.push((lag, since, at));
+        }
+        if behind.len() > MAX_FILES {
+            behind.select_nth_unstable_by_key(MAX_FILES, |(lag, ..)| std::cmp::Reverse(*lag));
+            behind.truncate(MAX_FILES);
+        }
+        let furthest = behind.into_iter().map(|(bytes, since, at)| {
+            let path = self.files.followed[at].tail.path().display().to_string();
+            FileLag { path, bytes, since }
+        });
+        let furthest = furthest.collect();
+        self.metrics.lag.set(self.files.followed.len() as u64, bytes, oldest, furthest);
     }
 }
