@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use crate::config::{SpoolConfig, StandardInput, Watch};
 use crate::source::Spool;
-use crate::source::spool::{PumpControl, PumpError, PumpStep, StreamPump};
+use crate::source::spool::{PumpControl, PumpError, PumpStep, StreamPump, WaitFor};
 
 /// Time between two checks for room in the spool. A removed spool file wakes the thread at once.
 const ROOM_INTERVAL: Duration = Duration::from_millis(500);
@@ -260,7 +260,7 @@ fn read_to_end(pump: &mut StreamPump, control: &PumpControl, name: &str) -> Outc
                 return Outcome::Complete;
             }
             _ if control.is_stopped() => return Outcome::Complete,
-            Ok(PumpStep::Idle) => pump.wait_for_bytes(),
+            Ok(PumpStep::Idle) => pump.wait(WaitFor::Bytes),
             Ok(PumpStep::SpoolFull) => {
                 if stall != Stall::Full {
                     stall = Stall::Full;
@@ -271,7 +271,7 @@ fn read_to_end(pump: &mut StreamPump, control: &PumpControl, name: &str) -> Outc
                     );
                     pump.wake_other_pumps();
                 }
-                pump.wait_for_room(ROOM_INTERVAL);
+                pump.wait(WaitFor::Room(ROOM_INTERVAL));
             }
             Err(PumpError::Spool(error)) => {
                 if stall != Stall::Unwritable {
@@ -279,7 +279,7 @@ fn read_to_end(pump: &mut StreamPump, control: &PumpControl, name: &str) -> Outc
                     warn!(stream = name, %error, "cannot write to the spool, so its writer waits; \
                         nothing is lost, and it goes on when that is mended");
                 }
-                pump.wait_for_room(WRITE_RETRY);
+                pump.wait(WaitFor::Room(WRITE_RETRY));
             }
             Err(PumpError::Input(error)) => {
                 error!(stream = name, %error, "cannot read this stream any more");

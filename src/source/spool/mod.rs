@@ -30,7 +30,7 @@ use rustix::fs::Access;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
 
-pub use pump::{PumpControl, PumpError, PumpStep, StreamPump};
+pub use pump::{PumpControl, PumpError, PumpStep, StreamPump, WaitFor};
 
 /// The size at which a file ends at the next line end, and another one begins (64 MiB).
 const ROTATE_AT: u64 = 64 << 20;

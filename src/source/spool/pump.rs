@@ -23,9 +23,9 @@ use crate::source::lines::MAX_LINE;
 pub enum PumpStep {
     /// Bytes were moved; there may be more.
     Moved,
-    /// The stream has no bytes for now. Call [`StreamPump::wait_for_bytes`].
+    /// The stream has no bytes for now. Wait for [`WaitFor::Bytes`].
     Idle,
-    /// The spool is full. Call [`StreamPump::wait_for_room`].
+    /// The spool is full. Wait for [`WaitFor::Room`].
     SpoolFull,
     /// The stream has ended, and its last line has an end.
     Ended,
@@ -92,10 +92,12 @@ impl PumpControl {
 }
 
 /// What ends a wait, besides the [`PumpControl`].
-#[derive(Clone, Copy)]
-enum WaitFor {
+#[derive(Clone, Copy, Debug)]
+pub enum WaitFor {
+    /// The stream has bytes or has ended.
     Bytes,
-    Room,
+    /// This time is over: there may be room in the spool.
+    Room(Duration),
 }
 
 /// Moves the bytes of one stream.
@@ -247,35 +249,22 @@ impl StreamPump {
         }
     }
 
-    /// Waits until the stream has bytes or has ended, or until the [`PumpControl`] is used.
-    pub fn wait_for_bytes(&self) {
-        self.wait(WaitFor::Bytes, None);
-    }
-
-    /// Waits until there may be room, at most `patience`.
-    pub fn wait_for_room(&self, patience: Duration) {
-        self.wait(WaitFor::Room, Some(patience));
-    }
-
     /// Wakes the other pumps if the spool is full, so that they end their files. Any of these may
     /// be the file to be removed.
     pub fn wake_other_pumps(&self) {
         self.spool.wake_all();
     }
 
-    fn wait(&self, what: WaitFor, patience: Option<Duration>) {
-        let patience = patience.map(|patience| Timespec {
-            tv_sec: i64::try_from(patience.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: patience.subsec_nanos().into(),
-        });
+    /// Waits for `what`, or until the [`PumpControl`] is used.
+    pub fn wait(&self, what: WaitFor) {
         let control = self.control.wakes.as_fd();
         let mut fds = [
             PollFd::from_borrowed_fd(control, PollFlags::IN),
             PollFd::from_borrowed_fd(self.input.as_fd(), PollFlags::IN),
         ];
-        let fds = match what {
-            WaitFor::Bytes => &mut fds[..],
-            WaitFor::Room => &mut fds[..1],
+        let (fds, patience) = match what {
+            WaitFor::Bytes => (&mut fds[..], None),
+            WaitFor::Room(patience) => (&mut fds[..1], Timespec::try_from(patience).ok()),
         };
         // An interrupted wait is only a short one.
         if poll(fds, patience.as_ref()) != Err(Errno::INTR) {
