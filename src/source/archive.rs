@@ -1,7 +1,6 @@
 //! Opens compressed files. Their compression is detected by their first bytes, never by their
 //! names.
 
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 
 use bzip2::bufread::BzDecoder;
@@ -52,10 +51,8 @@ pub fn open_archive(
         Compression::None => Box::new(source),
         Compression::Gzip => Box::new(SmallReads(MultiGzDecoder::new(source))),
         Compression::Zstd => Box::new(zstd::stream::read::Decoder::with_buffer(source)?),
-        Compression::Xz => Box::new(ReadToDamage::new(XzDecoder::new_multi_decoder(source))),
-        Compression::Bzip2 => {
-            Box::new(Bzip2Streams(Some(ReadToDamage::new(BzDecoder::new(source)))))
-        }
+        Compression::Xz => Box::new(xz(source)),
+        Compression::Bzip2 => Box::new(Bzip2Streams(Some(bzip2(source)))),
     })
 }
 
@@ -86,44 +83,33 @@ impl<D: Read> Read for SmallReads<D> {
     }
 }
 
-/// A decoder that reports how many bytes it has written.
-trait Decoder: Read {
-    fn total_out(&self) -> u64;
-}
-
-impl<R: BufRead> Decoder for XzDecoder<R> {
-    fn total_out(&self) -> u64 {
-        XzDecoder::total_out(self)
-    }
-}
-
-impl<R: BufRead> Decoder for BzDecoder<R> {
-    fn total_out(&self) -> u64 {
-        BzDecoder::total_out(self)
-    }
-}
-
 /// Returns the bytes before a damaged place. These decoders fail for a whole read, although they
 /// have written those bytes. Here a read ends at the damaged place, and the next one fails.
 struct ReadToDamage<D> {
     decoder: D,
+    /// Returns how many bytes the decoder has written.
+    total_out: fn(&D) -> u64,
     failed: Option<io::Error>,
 }
 
-impl<D> ReadToDamage<D> {
-    fn new(decoder: D) -> Self {
-        Self { decoder, failed: None }
-    }
+fn xz<R: BufRead>(source: R) -> ReadToDamage<XzDecoder<R>> {
+    let decoder = XzDecoder::new_multi_decoder(source);
+    ReadToDamage { decoder, total_out: XzDecoder::total_out, failed: None }
 }
 
-impl<D: Decoder> Read for ReadToDamage<D> {
+fn bzip2<R: BufRead>(source: R) -> ReadToDamage<BzDecoder<R>> {
+    let decoder = BzDecoder::new(source);
+    ReadToDamage { decoder, total_out: BzDecoder::total_out, failed: None }
+}
+
+impl<D: Read> Read for ReadToDamage<D> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        let before = self.decoder.total_out();
+        let before = (self.total_out)(&self.decoder);
         self.decoder.read(buffer).or_else(|error| {
-            match usize::try_from(self.decoder.total_out() - before) {
+            match usize::try_from((self.total_out)(&self.decoder) - before) {
                 Ok(written @ 1..) => {
                     self.failed = Some(error);
                     Ok(written)
@@ -148,27 +134,9 @@ impl<R: BufRead> Read for Bzip2Streams<R> {
             let Some(ended) = self.0.take() else { break };
             let mut source = ended.decoder.into_inner();
             if !source.fill_buf()?.is_empty() {
-                self.0 = Some(ReadToDamage::new(BzDecoder::new(source)));
+                self.0 = Some(bzip2(source));
             }
         }
         Ok(0)
     }
-}
-
-/// Returns the compression of an open file by its first bytes. The position of the file does not
-/// change.
-///
-/// # Errors
-/// A read that fails.
-pub(super) fn compression_of(file: &File) -> io::Result<Compression> {
-    use std::os::unix::fs::FileExt;
-    let mut first = [0; Compression::MAGIC_LENGTH];
-    let mut got = 0;
-    while got < first.len() {
-        match file.read_at(&mut first[got..], got as u64)? {
-            0 => break,
-            read => got += read,
-        }
-    }
-    Ok(Compression::of(&first[..got]))
 }

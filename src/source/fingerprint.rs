@@ -23,6 +23,11 @@ pub fn print(bytes: &[u8]) -> Fingerprint {
     Fingerprint { length: u32::try_from(bytes.len()).unwrap_or(u32::MAX), print: ShortHash(print) }
 }
 
+/// Returns the fingerprint of the bytes just before an offset; `None` if there are none.
+pub(super) fn print_of_history(bytes: &[u8]) -> Option<Fingerprint> {
+    (!bytes.is_empty()).then(|| print(bytes))
+}
+
 /// Returns the fingerprint of a file's first line, without its end; `None` while the file has no
 /// complete line.
 pub fn head_fingerprint(first_bytes: &[u8]) -> Option<Fingerprint> {

@@ -11,7 +11,7 @@ use std::io::{self, Read};
 use crate::model::{Fingerprint, Position};
 
 use super::digest::Hasher;
-use super::fingerprint::{TAIL_FINGERPRINT_LENGTH, print};
+use super::fingerprint::{TAIL_FINGERPRINT_LENGTH, print_of_history};
 
 /// The longest line that is read as one (4 MiB), in bytes.
 pub const MAX_LINE: usize = 4 << 20;
@@ -227,7 +227,7 @@ impl Lines {
     /// beginning.
     fn tail_fingerprint(&self) -> Option<Fingerprint> {
         let from = self.start.saturating_sub(TAIL_FINGERPRINT_LENGTH);
-        (self.start > 0).then(|| print(&self.buffer[from..self.start]))
+        print_of_history(&self.buffer[from..self.start])
     }
 
     /// Hashes the bytes taken since the last call, each byte once.
@@ -279,6 +279,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::source::fingerprint::print;
 
     fn all(lines: &mut Lines, mut source: &[u8]) -> Vec<(u64, String, bool)> {
         let mut seen = Vec::new();

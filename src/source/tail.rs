@@ -9,13 +9,13 @@ use std::io::{self, Read};
 use std::ops::Deref;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::model::{FileKey, Fingerprint, Position};
+use crate::model::{FileKey, Fingerprint, Micros, Position};
 
-use super::archive::{Compression, compression_of};
+use super::archive::Compression;
 use super::fingerprint::{
-    HEAD_LENGTH, head_fingerprint, print, same_object, tail_fingerprint_length,
+    HEAD_LENGTH, head_fingerprint, print_of_history, same_object, tail_fingerprint_length,
 };
 use super::lines::{Lines, SkippedLine};
 
@@ -187,7 +187,7 @@ impl Tail {
     /// # Errors
     /// A read that fails.
     pub fn compression(&self) -> io::Result<Compression> {
-        compression_of(&*self.handle.get(&self.path)?)
+        Ok(Compression::of(&self.first_bytes(Compression::MAGIC_LENGTH)?))
     }
 
     /// Returns the first bytes of the file, up to `limit`.
@@ -195,9 +195,7 @@ impl Tail {
     /// # Errors
     /// A read that fails.
     pub fn first_bytes(&self, limit: usize) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        self.reader_at(0)?.take(limit as u64).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        self.bytes_at(0, limit)
     }
 
     /// Returns the first bytes after a hole at the beginning of the file, up to `limit`. A writer that
@@ -211,8 +209,7 @@ impl Tail {
         // error means a file that is one hole, or a file system that does not report holes.
         let file = self.handle.get(&self.path)?;
         let start = rustix::fs::seek(&*file, rustix::fs::SeekFrom::Data(0)).unwrap_or_default();
-        let mut bytes = Vec::new();
-        self.reader_at(start)?.take(limit as u64).read_to_end(&mut bytes)?;
+        let mut bytes = self.bytes_at(start, limit)?;
         let nuls = bytes.iter().take_while(|&&byte| byte == 0).count();
         bytes.drain(..nuls);
         Ok(bytes)
@@ -231,8 +228,7 @@ impl Tail {
     /// # Errors
     /// A read that fails.
     pub fn tail_fingerprint_at(&self, offset: u64) -> io::Result<Option<Fingerprint>> {
-        let history = self.history(offset)?;
-        Ok((!history.is_empty()).then(|| print(&history)))
+        Ok(print_of_history(&self.history(offset)?))
     }
 
     /// Returns whether the bytes before the read position are still those that were read.
@@ -247,8 +243,7 @@ impl Tail {
     /// shorter.
     fn history(&self, offset: u64) -> io::Result<Vec<u8>> {
         let length = tail_fingerprint_length(offset);
-        let mut bytes = Vec::with_capacity(length);
-        self.reader_at(offset - length as u64)?.take(length as u64).read_to_end(&mut bytes)?;
+        let mut bytes = self.bytes_at(offset - length as u64, length)?;
         if bytes.len() < length {
             bytes.clear();
         }
@@ -281,7 +276,7 @@ impl Tail {
     /// A read that fails.
     pub fn start_reading(&mut self, lines: &mut Lines) -> io::Result<bool> {
         let history = self.history(self.position.offset)?;
-        let found = (!history.is_empty()).then(|| print(&history));
+        let found = print_of_history(&history);
         lines.reset(&self.position, &history);
         let is_same = found == self.position.tail_fingerprint;
         if is_same {
@@ -298,6 +293,13 @@ impl Tail {
         let history = self.history(line.skipped_to())?;
         lines.resume_skipping(line, &history);
         Ok(())
+    }
+
+    /// Returns the bytes from `offset` on, up to `limit`.
+    fn bytes_at(&self, offset: u64, limit: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(limit);
+        self.reader_at(offset)?.take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
     }
 
     /// Returns a reader that starts at `offset`.
@@ -421,12 +423,13 @@ impl Handle {
 
 /// Returns the identity of a file in its file system.
 fn key(metadata: &Metadata) -> FileKey {
-    let birth_us = metadata
-        .created()
-        .ok()
-        .and_then(|born| born.duration_since(UNIX_EPOCH).ok())
-        .and_then(|since| i64::try_from(since.as_micros()).ok());
+    let birth_us = metadata.created().ok().and_then(micros);
     FileKey { device: metadata.dev(), inode: metadata.ino(), birth_us }
+}
+
+/// Returns a time in microseconds since 1970; `None` before that.
+pub(super) fn micros(time: SystemTime) -> Option<Micros> {
+    i64::try_from(time.duration_since(UNIX_EPOCH).ok()?.as_micros()).ok()
 }
 
 #[cfg(test)]

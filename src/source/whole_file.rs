@@ -2,14 +2,15 @@
 //! as need be.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{FileKey, Fingerprint, Sighting};
-use crate::source::fingerprint::{TAIL_FINGERPRINT_LENGTH, print};
+use crate::model::{FileKey, Fingerprint, Sighting, now};
+use crate::source::fingerprint::{TAIL_FINGERPRINT_LENGTH, print_of_history};
+use crate::source::tail::micros;
 use crate::source::{Compression, Tail, open_archive};
 
 /// Bytes read at a time (256 KiB).
@@ -55,21 +56,16 @@ impl Source {
         Self::of(File::open(path)?, name, key)
     }
 
-    fn of(mut file: File, name: String, key: Option<FileKey>) -> io::Result<Self> {
+    fn of(file: File, name: String, key: Option<FileKey>) -> io::Result<Self> {
         let metadata = file.metadata()?;
-        let changed_us = metadata
-            .modified()
-            .ok()
-            .and_then(|time| time.duration_since(std::time::UNIX_EPOCH).ok())
-            .and_then(|since| i64::try_from(since.as_micros()).ok())
-            .unwrap_or_else(crate::model::now);
-        let mut magic = Vec::new();
-        file.rewind()?;
-        Read::by_ref(&mut file).take(Compression::MAGIC_LENGTH as u64).read_to_end(&mut magic)?;
-        let compression = Compression::of(&magic);
-        // The inode of an archive is not the inode of what is in it.
-        let key = key.filter(|_| compression == Compression::None);
-        Ok(Self { file, name, key, compression, size: metadata.len(), changed_us })
+        let size = metadata.len();
+        let changed_us = metadata.modified().ok().and_then(micros).unwrap_or_else(now);
+        let mut source = Self { file, name, key, compression: Compression::None, size, changed_us };
+        source.compression = Compression::of(&source.sample(Compression::MAGIC_LENGTH)?);
+        if source.is_compressed() {
+            source.key = None; // the inode of an archive is not the inode of what is in it
+        }
+        Ok(source)
     }
 
     /// The content from its beginning; `read` counts bytes taken from the disk.
@@ -104,9 +100,7 @@ impl Source {
             _ => Ok(sample), // an archive that breaks later still has a beginning
         }
     }
-}
 
-impl Source {
     /// What the store needs to find it again. `head` is of its first bytes.
     pub(crate) fn sighting(&self, host: &str, head: Option<Fingerprint>) -> Sighting {
         Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key, head }
@@ -157,7 +151,7 @@ impl<R: Read> Walk<R> {
 
     /// Returns the fingerprint of the bytes just before this place; `None` at the beginning.
     pub(crate) fn tail_fingerprint(&self) -> Option<Fingerprint> {
-        (!self.history.is_empty()).then(|| print(&self.history))
+        print_of_history(&self.history)
     }
 }
 
