@@ -6,6 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use futures_util::StreamExt;
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
 use tokio::sync::watch;
 
@@ -34,9 +35,6 @@ impl Shutdown {
     /// # Errors
     /// What the system says.
     pub fn on_signals() -> io::Result<Self> {
-        use futures_core::Stream;
-        use std::pin::Pin;
-
         let again = Arc::new(AtomicBool::new(false));
         for signal in [SIGTERM, SIGINT] {
             // In this order: the first signal finds the flag unset, and sets it.
@@ -48,9 +46,7 @@ impl Shutdown {
         let sender = Arc::new(sender);
         let told = Arc::clone(&sender);
         tokio::spawn(async move {
-            while let Some(signal) =
-                std::future::poll_fn(|context| Pin::new(&mut signals).poll_next(context)).await
-            {
+            while let Some(signal) = signals.next().await {
                 let request = if signal == SIGHUP { Request::Reload } else { Request::Stop };
                 told.send_modify(|current| {
                     if *current != Request::Stop {
