@@ -90,42 +90,26 @@ impl<'a> Block<'a> {
             }
             let range = at..found?;
             let line = &bytes[range.clone()];
-            match envelope.open(line) {
+            let (stream, time, payload, ends) = match envelope.open(line) {
+                None => (None, 0, Cow::Borrowed(line), true),
+                Some(piece) => (Some(piece.stream), piece.time, piece.payload, piece.ends),
+            };
+            let nth = stream.and_then(|stream| open[stream as usize].take());
+            match nth {
+                Some(nth) => {
+                    lines[nth].payload.to_mut().extend_from_slice(&payload);
+                    lines[nth].pieces.push(range);
+                }
                 None => {
-                    lines.push(Joined {
-                        at,
-                        stream: None,
-                        time: 0,
-                        payload: Cow::Borrowed(line),
-                        whole: true,
-                        pieces: vec![range],
-                    });
+                    let pieces = vec![range];
+                    lines.push(Joined { at, stream, time, payload, whole: true, pieces });
                 }
-                Some(piece) => {
-                    let of_stream = &mut open[piece.stream as usize];
-                    let nth = of_stream.take();
-                    if !piece.ends {
-                        *of_stream = Some(nth.unwrap_or(lines.len()));
-                    }
-                    match nth {
-                        Some(nth) => {
-                            lines[nth].payload.to_mut().extend_from_slice(&piece.payload);
-                            lines[nth].pieces.push(range);
-                        }
-                        None => lines.push(Joined {
-                            at,
-                            stream: Some(piece.stream),
-                            time: piece.time,
-                            payload: piece.payload,
-                            whole: true,
-                            pieces: vec![range],
-                        }),
-                    }
-                    let last = lines.len() - 1;
-                    if piece.ends {
-                        lines[nth.unwrap_or(last)].strip_return();
-                    }
-                }
+            }
+            let nth = nth.unwrap_or(lines.len() - 1);
+            match stream {
+                Some(_) if ends => lines[nth].strip_return(),
+                Some(stream) => open[stream as usize] = Some(nth),
+                None => {}
             }
             at = length;
             if open == [None; 2] {
