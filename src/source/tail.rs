@@ -6,9 +6,9 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::ops::Deref;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::model::{FileKey, Fingerprint, Micros, Position};
@@ -306,7 +306,7 @@ impl Tail {
     ///
     /// # Errors
     /// Errors of the system, if the file is not open.
-    pub fn reader_at(&self, offset: u64) -> io::Result<impl Read + '_> {
+    pub fn reader_at(&self, offset: u64) -> io::Result<impl Read + use<>> {
         Ok(ReaderAt { file: self.handle.get(&self.path)?, offset })
     }
 
@@ -323,12 +323,12 @@ impl Tail {
 }
 
 /// Reads a file from an offset on, without using the position of the descriptor.
-struct ReaderAt<'a> {
-    file: Opened<'a>,
+struct ReaderAt {
+    file: Arc<File>,
     offset: u64,
 }
 
-impl Read for ReaderAt<'_> {
+impl Read for ReaderAt {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_at(buffer, self.offset)?;
         self.offset += read as u64;
@@ -344,24 +344,7 @@ fn written(metadata: &Metadata) -> (i64, i64) {
 #[derive(Debug)]
 struct Handle {
     key: FileKey,
-    file: Option<File>,
-}
-
-/// An open file: one that stays open, or one opened for a single read.
-enum Opened<'a> {
-    Kept(&'a File),
-    Briefly(File),
-}
-
-impl Deref for Opened<'_> {
-    type Target = File;
-
-    fn deref(&self) -> &File {
-        match self {
-            Opened::Kept(file) => file,
-            Opened::Briefly(file) => file,
-        }
-    }
+    file: Option<Arc<File>>,
 }
 
 impl Handle {
@@ -373,7 +356,7 @@ impl Handle {
         }
         let file = File::open(path)?;
         let metadata = file.metadata()?;
-        let handle = Self { key: key(&metadata), file: Some(file) };
+        let handle = Self { key: key(&metadata), file: Some(Arc::new(file)) };
         Ok(metadata.is_file().then_some((handle, metadata)))
     }
 
@@ -389,11 +372,12 @@ impl Handle {
         Ok(())
     }
 
-    /// Returns the file for a read. `path` is where the file was last seen.
-    fn get(&self, path: &Path) -> io::Result<Opened<'_>> {
+    /// Returns the file for a read. `path` is where the file was last seen. A closed file is open for
+    /// this read only.
+    fn get(&self, path: &Path) -> io::Result<Arc<File>> {
         match &self.file {
-            Some(file) => Ok(Opened::Kept(file)),
-            None => self.open_again(path).map(Opened::Briefly),
+            Some(file) => Ok(Arc::clone(file)),
+            None => self.open_again(path),
         }
     }
 
@@ -405,11 +389,11 @@ impl Handle {
         }
     }
 
-    fn open_again(&self, path: &Path) -> io::Result<File> {
+    fn open_again(&self, path: &Path) -> io::Result<Arc<File>> {
         self.metadata(path)?; // checked before it is opened: it could be a FIFO by now
         let file = File::open(path)?;
         self.check_identity(file.metadata()?)?;
-        Ok(file)
+        Ok(Arc::new(file))
     }
 
     /// Refuses metadata of another file than this one.
