@@ -93,14 +93,6 @@ impl Credentials {
         Ok(Self { readable_by_all: mode & 0o004 != 0, ..text.parse()? })
     }
 
-    pub(super) fn people(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.of(SecretKind::Password)
-    }
-
-    pub(super) fn tokens(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.of(SecretKind::Token)
-    }
-
     /// Returns the name and the hash of each entry of a kind.
     fn of(&self, kind: SecretKind) -> impl Iterator<Item = (&str, &str)> {
         let entries = self.entries.iter().filter(move |entry| entry.kind == kind);
@@ -127,10 +119,12 @@ impl FromStr for Credentials {
                 continue;
             }
             let entry = entry(line).and_then(|entry| match entry.kind {
-                SecretKind::Password if all.people().any(|(name, _)| name == entry.name) => {
+                SecretKind::Password
+                    if all.of(SecretKind::Password).any(|(name, _)| name == entry.name) =>
+                {
                     Err("an earlier line has the same name")
                 }
-                SecretKind::Token if all.tokens().count() >= MAX_TOKENS => {
+                SecretKind::Token if all.of(SecretKind::Token).count() >= MAX_TOKENS => {
                     Err("more than 16 tokens")
                 }
                 _ => Ok(entry),
@@ -208,15 +202,15 @@ impl Credentials {
     pub(super) fn accept(&self, claim: &Claim) -> bool {
         match claim {
             Claim::Password { name, password } => {
-                let known = self.people().find(|(person, _)| person == name);
+                let known = self.of(SecretKind::Password).find(|(person, _)| person == name);
                 // An unknown name takes as long as a known one: the time must not reveal names.
-                let any = self.people().next();
+                let any = self.of(SecretKind::Password).next();
                 let right = known.or(any).is_some_and(|(_, hash)| matches(password, hash));
                 right && known.is_some()
             }
-            Claim::Token(token) => {
-                self.tokens().fold(false, |found, (_, hash)| found | matches(token, hash))
-            }
+            Claim::Token(token) => self
+                .of(SecretKind::Token)
+                .fold(false, |found, (_, hash)| found | matches(token, hash)),
         }
     }
 }
@@ -269,8 +263,8 @@ mod tests {
     fn comments_and_blank_lines_are_skipped() {
         let text = format!("# who\n\n jo:{HASH}\r\ntoken:ci:{HASH}\n");
         let all: Credentials = text.parse().unwrap();
-        assert_eq!(all.people().collect::<Vec<_>>(), [("jo", HASH)]);
-        assert_eq!(all.tokens().collect::<Vec<_>>(), [("ci", HASH)]);
+        assert_eq!(all.of(SecretKind::Password).collect::<Vec<_>>(), [("jo", HASH)]);
+        assert_eq!(all.of(SecretKind::Token).collect::<Vec<_>>(), [("ci", HASH)]);
         assert!(!format!("{all:?}").contains("argon2"));
     }
 
