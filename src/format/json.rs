@@ -35,7 +35,7 @@ pub(super) fn parse(line: TextLine<'_>, mask: &Mask, exclusions: &Exclusions) ->
         return Parsed::Excluded;
     }
     let mut record = Box::new(record);
-    Secrets::new(mask).hide(&mut record);
+    Secrets { mask }.hide(&mut record);
     Parsed::Json(record)
 }
 
@@ -68,7 +68,7 @@ fn record(line: TextLine<'_>) -> Result<JsonRecord, Reject> {
         return Err(Reject::HoldsNul);
     }
     let mut fields = Fields::parse(text)?;
-    match fields.kind()?.as_deref() {
+    match fields.text("log")?.as_deref() {
         Some("request") => request(fields).map(JsonRecord::Request),
         Some("gunicorn") => gunicorn(fields).map(JsonRecord::Gunicorn),
         Some(_) => Err(reject(r#"`log` must be "request" or "gunicorn""#)),
@@ -136,11 +136,6 @@ impl Fields {
             return Err(reject(NO_KIND));
         }
         serde_json::from_str(text).map(Fields).map_err(|error| invalid_json(&error))
-    }
-
-    /// Returns the value of `log`.
-    fn kind(&mut self) -> Result<Option<String>, Reject> {
-        self.text("log")
     }
 
     /// Takes a value; `None` if it is absent, null or empty.
@@ -343,10 +338,6 @@ struct Secrets<'m> {
 }
 
 impl Secrets<'_> {
-    fn new(mask: &Mask) -> Secrets<'_> {
-        Secrets { mask }
-    }
-
     fn hide(&self, record: &mut JsonRecord) {
         match record {
             JsonRecord::Gunicorn(line) => self.hide_in_gunicorn(line),

@@ -69,8 +69,16 @@ pub(super) fn match_by_search(
     let attempts: &[Quoting] =
         if physical == PhysicalLines::Several { &QUOTINGS[..1] } else { &QUOTINGS };
     for &quoting in attempts {
-        let mut search = Search::new(template, line, quoting, values);
-        search.physical = physical;
+        let mut search = Search {
+            fields: &template.fields,
+            line,
+            quoting,
+            values,
+            dead_ends: vec![(1, 0); template.fields.len()],
+            physical,
+            budget: 16_384 + line.len().saturating_mul(4),
+            furthest: 0,
+        };
         if search.rest_matches(0, at) {
             return Ok(quoting);
         }
@@ -240,20 +248,7 @@ struct Search<'s> {
     furthest: usize,
 }
 
-impl<'s> Search<'s> {
-    fn new(
-        template: &'s Template,
-        line: &'s [u8],
-        quoting: Quoting,
-        values: &'s mut [FieldMatch],
-    ) -> Search<'s> {
-        let fields = template.fields.as_slice();
-        let dead_ends = vec![(1, 0); fields.len()];
-        let budget = 16_384 + line.len().saturating_mul(4);
-        let physical = PhysicalLines::One;
-        Search { fields, line, quoting, values, dead_ends, physical, budget, furthest: 0 }
-    }
-
+impl Search<'_> {
     /// Returns whether the fields from the `nth` on match the line from `at` on.
     fn rest_matches(&mut self, nth: usize, at: usize) -> bool {
         let Some(field) = self.fields.get(nth) else { return at == self.line.len() };

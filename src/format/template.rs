@@ -43,24 +43,15 @@ pub enum FormatError {
         /// The format.
         format: String,
     },
-    /// The format has no atom.
-    #[error("the format {format:?} has no atom; atoms are written %(h)s, and are {KNOWN_ATOMS}")]
-    NothingToRead {
-        /// The format.
-        format: String,
-    },
-    /// The format has too many atoms.
-    #[error("the format {format:?} has more than {MOST_FIELDS} atoms")]
-    TooManyAtoms {
-        /// The format.
-        format: String,
-    },
-    /// The format holds a newline, so its records would not be lines.
-    #[error("the format {format:?} holds a newline, but a record must be one line")]
-    Newline {
-        /// The format.
-        format: String,
-    },
+    /// The format, which it holds, has no atom.
+    #[error("the format {0:?} has no atom; atoms are written %(h)s, and are {KNOWN_ATOMS}")]
+    NothingToRead(String),
+    /// The format, which it holds, has too many atoms.
+    #[error("the format {0:?} has more than {MOST_FIELDS} atoms")]
+    TooManyAtoms(String),
+    /// The format, which it holds, has a newline, so its records would not be lines.
+    #[error("the format {0:?} holds a newline, but a record must be one line")]
+    Newline(String),
     /// A word that is neither a format nor the name of a preset.
     #[error(
         "{name:?} is neither a format like %(h)s %(l)s … nor a preset; did you mean {nearest:?}? \
@@ -111,7 +102,7 @@ impl Template {
     pub fn compile(format: &str) -> Result<Template, FormatError> {
         let owned = || format.to_owned();
         if format.contains('\n') {
-            return Err(FormatError::Newline { format: owned() });
+            return Err(FormatError::Newline(owned()));
         }
         let mut prefix = String::new();
         let mut fields: Vec<(Atom, &str, String, String)> = Vec::new();
@@ -135,9 +126,9 @@ impl Template {
             }
         }
         match fields.len() {
-            0 => return Err(FormatError::NothingToRead { format: owned() }),
+            0 => return Err(FormatError::NothingToRead(owned())),
             1..=MOST_FIELDS => {}
-            _ => return Err(FormatError::TooManyAtoms { format: owned() }),
+            _ => return Err(FormatError::TooManyAtoms(owned())),
         }
         let last = fields.len() - 1;
         let fields = fields

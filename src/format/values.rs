@@ -128,12 +128,12 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
     fn request_line(&mut self, text: &'a str) {
         let escapes = self.escapes;
         let record = &mut *self.record;
-        let Some(words) = request_line(text) else {
+        let Some((method, url, protocol)) = request_line(text) else {
             return record.url = Some(unescape(text, escapes));
         };
-        record.method = Some(unescape(words.method, escapes));
-        record.url = (!words.url.is_empty()).then(|| unescape(words.url, escapes));
-        record.protocol = Some(unescape(words.protocol, escapes));
+        record.method = Some(unescape(method, escapes));
+        record.url = (!url.is_empty()).then(|| unescape(url, escapes));
+        record.protocol = Some(unescape(protocol, escapes));
     }
 
     fn request_header(&mut self, name: &'a str, text: Cow<'a, str>) {
@@ -300,16 +300,9 @@ pub(super) fn phrase(input: &[u8]) -> usize {
     input.iter().take(LONGEST).take_while(within).count()
 }
 
-/// The three words of a request line.
-pub(super) struct RequestLine<'a> {
-    pub(super) method: &'a str,
-    pub(super) url: &'a str,
-    pub(super) protocol: &'a str,
-}
-
-/// Splits `GET /path HTTP/1.1`. The method ends at the first space and the protocol begins at the
+/// Splits `GET /path HTTP/1.1` into method, URL and protocol. The method ends at the first space and the protocol begins at the
 /// last, so that spaces in the URL are kept. Returns `None` if the text has another shape.
-pub(super) fn request_line(text: &str) -> Option<RequestLine<'_>> {
+pub(super) fn request_line(text: &str) -> Option<(&str, &str, &str)> {
     const USUAL: &[u8] = b" HTTP/1.1";
     let bytes = text.as_bytes();
     let first = bytes.iter().position(|byte| *byte == b' ')?; // methods are short
@@ -321,7 +314,7 @@ pub(super) fn request_line(text: &str) -> Option<RequestLine<'_>> {
         return None;
     }
     let (method, url, protocol) = (&text[..first], &text[first + 1..last], &text[last + 1..]);
-    protocol.starts_with("HTTP/").then_some(RequestLine { method, url, protocol })
+    protocol.starts_with("HTTP/").then_some((method, url, protocol))
 }
 
 const TIME_LENGTH: usize = 28;
@@ -591,12 +584,12 @@ mod tests {
 
     #[test]
     fn a_request_line_has_three_words() {
-        let line = request_line("GET /a b HTTP/1.1").unwrap();
-        assert_eq!((line.method, line.url, line.protocol), ("GET", "/a b", "HTTP/1.1"));
-        let line = request_line("GET  HTTP/1.1").unwrap();
-        assert_eq!((line.method, line.url, line.protocol), ("GET", "", "HTTP/1.1"));
-        let line = request_line("GET / HTTP/1.1 HTTP/1.0").unwrap();
-        assert_eq!((line.method, line.url, line.protocol), ("GET", "/ HTTP/1.1", "HTTP/1.0"));
+        assert_eq!(request_line("GET /a b HTTP/1.1"), Some(("GET", "/a b", "HTTP/1.1")));
+        assert_eq!(request_line("GET  HTTP/1.1"), Some(("GET", "", "HTTP/1.1")));
+        assert_eq!(
+            request_line("GET / HTTP/1.1 HTTP/1.0"),
+            Some(("GET", "/ HTTP/1.1", "HTTP/1.0"))
+        );
         assert!(request_line("GET HTTP/1.1").is_none());
         assert!(request_line(" HTTP/1.1").is_none());
         assert!(request_line("-").is_none());
