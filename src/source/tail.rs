@@ -24,7 +24,9 @@ use super::lines::{Lines, SkippedLine};
 #[derive(Debug)]
 pub struct Tail {
     path: PathBuf,
-    handle: Handle,
+    key: FileKey,
+    /// `None` while the file is closed.
+    file: Option<Arc<File>>,
     /// The first unread byte. If the bytes before it change, the file has been replaced.
     position: Position,
     /// The size at the last refresh, in bytes.
@@ -60,10 +62,16 @@ impl Tail {
     /// # Errors
     /// Errors of the system, including a missing file.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
-        let Some((handle, metadata)) = Handle::open(path)? else { return Ok(None) };
-        Ok(Some(Self {
+        // Its kind is checked before it is opened, because opening a FIFO would wait for a writer.
+        if !std::fs::metadata(path)?.is_file() {
+            return Ok(None);
+        }
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        Ok(metadata.is_file().then(|| Self {
             path: path.to_path_buf(),
-            handle,
+            key: key(&metadata),
+            file: Some(Arc::new(file)),
             size: metadata.len(),
             largest: metadata.len(),
             verified: 0,
@@ -103,7 +111,7 @@ impl Tail {
 
     /// Returns the identity of the file in its file system.
     pub fn key(&self) -> FileKey {
-        self.handle.key
+        self.key
     }
 
     /// Returns the offset of the first unread byte.
@@ -139,7 +147,7 @@ impl Tail {
 
     /// Returns whether the file is larger than at the last refresh.
     pub fn has_grown(&self) -> bool {
-        self.handle.metadata(&self.path).is_ok_and(|metadata| metadata.len() > self.size)
+        self.metadata().is_ok_and(|metadata| metadata.len() > self.size)
     }
 
     /// Returns whether the file was written to between the last two refreshes. A file of unchanged size
@@ -155,17 +163,17 @@ impl Tail {
 
     /// Returns whether the file has no name any more; also `false` if that cannot be known.
     pub fn is_unlinked(&self) -> bool {
-        self.handle.metadata(&self.path).is_ok_and(|metadata| metadata.nlink() == 0)
+        self.metadata().is_ok_and(|metadata| metadata.nlink() == 0)
     }
 
     /// Returns whether the file is open, and so is read whatever happens to its name.
     pub fn is_open(&self) -> bool {
-        self.handle.file.is_some()
+        self.file.is_some()
     }
 
     /// Closes the file. From now on it is opened by its name for each read.
     pub fn close(&mut self) {
-        self.handle.close();
+        self.file = None;
     }
 
     /// Opens the file again, and keeps it open.
@@ -173,7 +181,10 @@ impl Tail {
     /// # Errors
     /// Errors of the system. A name that leads to another file by now is `NotFound`.
     pub fn keep_open(&mut self) -> io::Result<()> {
-        self.handle.keep_open(&self.path)
+        if self.file.is_none() {
+            self.file = Some(self.open_again()?);
+        }
+        Ok(())
     }
 
     /// Returns how important it is to keep this file open, in case its name disappears. Files with
@@ -207,7 +218,7 @@ impl Tail {
     pub fn first_bytes_after_hole(&self, limit: usize) -> io::Result<Vec<u8>> {
         // This moves the position of the descriptor, which is unused: every read gives its offset. An
         // error means a file that is one hole, or a file system that does not report holes.
-        let file = self.handle.get(&self.path)?;
+        let file = self.opened()?;
         let start = rustix::fs::seek(&*file, rustix::fs::SeekFrom::Data(0)).unwrap_or_default();
         let mut bytes = self.bytes_at(start, limit)?;
         let nuls = bytes.iter().take_while(|&&byte| byte == 0).count();
@@ -255,7 +266,7 @@ impl Tail {
     /// # Errors
     /// Errors of the system.
     pub fn refresh(&mut self) -> io::Result<TailState> {
-        let metadata = self.handle.metadata(&self.path)?;
+        let metadata = self.metadata()?;
         let before = std::mem::replace(&mut self.written, written(&metadata));
         self.was_written = before != self.written;
         if std::mem::replace(&mut self.size, metadata.len()) != metadata.len() {
@@ -307,7 +318,7 @@ impl Tail {
     /// # Errors
     /// Errors of the system, if the file is not open.
     pub fn reader_at(&self, offset: u64) -> io::Result<impl Read + use<>> {
-        Ok(ReaderAt { file: self.handle.get(&self.path)?, offset })
+        Ok(ReaderAt { file: self.opened()?, offset })
     }
 
     /// Records that everything before `position` was read.
@@ -319,6 +330,34 @@ impl Tail {
     /// Goes back to `position`, to read again from there.
     pub fn rewind(&mut self, position: Position) {
         self.position = position;
+    }
+
+    /// Returns the file for a read. A closed file is open for this read only.
+    fn opened(&self) -> io::Result<Arc<File>> {
+        self.file.as_ref().map_or_else(|| self.open_again(), |file| Ok(Arc::clone(file)))
+    }
+
+    /// Returns the current metadata of the file.
+    fn metadata(&self) -> io::Result<Metadata> {
+        match &self.file {
+            Some(file) => file.metadata(),
+            None => self.check_identity(std::fs::metadata(&self.path)?),
+        }
+    }
+
+    fn open_again(&self) -> io::Result<Arc<File>> {
+        self.metadata()?; // checked before it is opened: it could be a FIFO by now
+        let file = File::open(&self.path)?;
+        self.check_identity(file.metadata()?)?;
+        Ok(Arc::new(file))
+    }
+
+    /// Refuses metadata of another file than this one.
+    fn check_identity(&self, found: Metadata) -> io::Result<Metadata> {
+        if found.is_file() && same_object(self.key, key(&found)) {
+            return Ok(found);
+        }
+        Err(io::Error::new(io::ErrorKind::NotFound, "another file has this name now"))
     }
 }
 
@@ -340,71 +379,6 @@ fn written(metadata: &Metadata) -> (i64, i64) {
     (metadata.mtime(), metadata.mtime_nsec())
 }
 
-/// A regular file that is known by its identity, and is open or closed.
-#[derive(Debug)]
-struct Handle {
-    key: FileKey,
-    file: Option<Arc<File>>,
-}
-
-impl Handle {
-    /// Opens a regular file and keeps it open. Returns `None` for any other kind of file.
-    fn open(path: &Path) -> io::Result<Option<(Self, Metadata)>> {
-        // Its kind is checked before it is opened, because opening a FIFO would wait for a writer.
-        if !std::fs::metadata(path)?.is_file() {
-            return Ok(None);
-        }
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        let handle = Self { key: key(&metadata), file: Some(Arc::new(file)) };
-        Ok(metadata.is_file().then_some((handle, metadata)))
-    }
-
-    fn close(&mut self) {
-        self.file = None;
-    }
-
-    /// Opens the file and keeps it open, if `path` still leads to it.
-    fn keep_open(&mut self, path: &Path) -> io::Result<()> {
-        if self.file.is_none() {
-            self.file = Some(self.open_again(path)?);
-        }
-        Ok(())
-    }
-
-    /// Returns the file for a read. `path` is where the file was last seen. A closed file is open for
-    /// this read only.
-    fn get(&self, path: &Path) -> io::Result<Arc<File>> {
-        match &self.file {
-            Some(file) => Ok(Arc::clone(file)),
-            None => self.open_again(path),
-        }
-    }
-
-    /// Returns the current metadata of the file.
-    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
-        match &self.file {
-            Some(file) => file.metadata(),
-            None => self.check_identity(std::fs::metadata(path)?),
-        }
-    }
-
-    fn open_again(&self, path: &Path) -> io::Result<Arc<File>> {
-        self.metadata(path)?; // checked before it is opened: it could be a FIFO by now
-        let file = File::open(path)?;
-        self.check_identity(file.metadata()?)?;
-        Ok(Arc::new(file))
-    }
-
-    /// Refuses metadata of another file than this one.
-    fn check_identity(&self, found: Metadata) -> io::Result<Metadata> {
-        if found.is_file() && same_object(self.key, key(&found)) {
-            return Ok(found);
-        }
-        Err(io::Error::new(io::ErrorKind::NotFound, "another file has this name now"))
-    }
-}
-
 /// Returns the identity of a file in its file system.
 fn key(metadata: &Metadata) -> FileKey {
     let birth_us = metadata.created().ok().and_then(micros);
@@ -420,9 +394,9 @@ pub(super) fn micros(time: SystemTime) -> Option<Micros> {
 mod tests {
     use super::*;
 
-    fn text(handle: &Handle, path: &Path) -> io::Result<String> {
+    fn text(tail: &Tail) -> io::Result<String> {
         let mut text = String::new();
-        (&*handle.get(path)?).read_to_string(&mut text)?;
+        tail.reader_at(0)?.read_to_string(&mut text)?;
         Ok(text)
     }
 
@@ -431,16 +405,17 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, moved) = (directory.path().join("log"), directory.path().join("log.1"));
         std::fs::write(&path, "one").unwrap();
-        let (mut handle, _) = Handle::open(&path).unwrap().unwrap();
-        handle.close();
-        assert_eq!(text(&handle, &path).unwrap(), "one");
+        let mut tail = Tail::open(&path).unwrap().unwrap();
+        tail.close();
+        assert_eq!(text(&tail).unwrap(), "one");
         std::fs::rename(&path, &moved).unwrap();
-        assert_eq!(text(&handle, &path).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(text(&tail).unwrap_err().kind(), io::ErrorKind::NotFound);
         std::fs::write(&path, "two").unwrap();
-        assert_eq!(text(&handle, &path).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert_eq!(handle.keep_open(&path).unwrap_err().kind(), io::ErrorKind::NotFound);
-        handle.keep_open(&moved).unwrap();
+        assert_eq!(text(&tail).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(tail.keep_open().unwrap_err().kind(), io::ErrorKind::NotFound);
+        tail.set_path(moved.clone());
+        tail.keep_open().unwrap();
         std::fs::remove_file(&moved).unwrap();
-        assert_eq!(text(&handle, &moved).unwrap(), "one", "an open file needs no name");
+        assert_eq!(text(&tail).unwrap(), "one", "an open file needs no name");
     }
 }
