@@ -58,16 +58,6 @@ const LAG_INTERVAL: Duration = Duration::from_secs(1);
 /// What the task of a commit returns.
 type Landed = (Committer, Batch, Outcome);
 
-/// How a file's turn ended.
-enum Turn {
-    /// It has more.
-    Full,
-    /// All that is there was read.
-    End,
-    /// It does not hold any more what was read of it: truncated or replaced.
-    Replaced,
-}
-
 /// The pipeline of one daemon.
 pub(crate) struct Pipeline {
     files: FollowedFiles,
@@ -274,9 +264,9 @@ impl Pipeline {
                 continue;
             }
             match self.read(at) {
-                Ok(Turn::Full) => more = true,
-                Ok(Turn::End) => {}
-                Ok(Turn::Replaced) => replaced.push(at),
+                Ok(Some(Stop::Full)) => more = true,
+                Ok(Some(Stop::End)) => {}
+                Ok(None) => replaced.push(at),
                 Err(error) => {
                     let file = &mut self.files.followed[at];
                     file.ready = false;
@@ -295,15 +285,16 @@ impl Pipeline {
         more
     }
 
-    /// Reads lines of one file into the batch, at most [`TURN`] bytes.
+    /// Reads lines of one file into the batch, at most [`TURN`] bytes. Returns `None` if the file does
+    /// not hold any more what was read of it: it was truncated or replaced.
     ///
     /// # Errors
     /// A read that fails.
-    fn read(&mut self, at: usize) -> io::Result<Turn> {
+    fn read(&mut self, at: usize) -> io::Result<Option<Stop>> {
         let now = now();
         let file = &mut self.files.followed[at];
         if !file.begin(&mut self.lines)? {
-            return Ok(Turn::Replaced);
+            return Ok(None);
         }
         let target = BatchTarget {
             file: file.file(),
@@ -323,14 +314,12 @@ impl Pipeline {
         file.tail.advance(self.lines.position());
         let read_to = self.lines.read_to();
         file.skipped_line = self.lines.pause_skipping();
-        Ok(match stop? {
-            Stop::Full => Turn::Full,
-            Stop::End => {
-                file.ready = false;
-                file.stuck_at = (read_to > file.tail.offset()).then_some(read_to);
-                Turn::End
-            }
-        })
+        let stop = stop?;
+        if stop == Stop::End {
+            file.ready = false;
+            file.stuck_at = (read_to > file.tail.offset()).then_some(read_to);
+        }
+        Ok(Some(stop))
     }
 
     /// Starts the commit of the batch, if it is not empty and no commit is under way.

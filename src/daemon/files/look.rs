@@ -19,7 +19,10 @@ impl FollowedFiles {
     /// Looks at all watched places, without the store.
     pub(crate) fn look(&mut self) {
         let mut seen: HashSet<FileKey> = HashSet::new();
-        let known = Known::of(self);
+        let known = Known {
+            followed: by_object(self.followed.iter().map(|file| file.tail.key())),
+            ignored: by_object(self.ignored.iter().map(|file| file.key)),
+        };
         let found = self.list.scan();
         let spooled = self.look_into_spool();
         self.meet_fifos(found.fifos, found.unrequested_fifos);
@@ -179,14 +182,6 @@ struct Known {
     ignored: HashMap<(u64, u64), usize>,
 }
 
-impl Known {
-    fn of(files: &FollowedFiles) -> Self {
-        let index = |keys: &mut dyn Iterator<Item = FileKey>| {
-            keys.enumerate().map(|(at, key)| ((key.device, key.inode), at)).collect()
-        };
-        Self {
-            followed: index(&mut files.followed.iter().map(|file| file.tail.key())),
-            ignored: index(&mut files.ignored.iter().map(|file| file.key)),
-        }
-    }
+fn by_object(keys: impl Iterator<Item = FileKey>) -> HashMap<(u64, u64), usize> {
+    keys.enumerate().map(|(at, key)| ((key.device, key.inode), at)).collect()
 }
