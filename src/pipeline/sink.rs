@@ -169,7 +169,7 @@ pub(crate) fn fill_batch(
     batch: &mut Batch,
     target: &BatchTarget,
 ) -> io::Result<Stop> {
-    let mut sink = BatchSink::open(batch, target, lines.offset());
+    let mut sink = BatchSink::open(batch, *target, lines.offset());
     let stop = read_lines(lines, source, context, &mut sink);
     sink.close(lines);
     stop
@@ -178,17 +178,15 @@ pub(crate) fn fill_batch(
 /// Puts lines of one file into a batch, and counts them in the file's span.
 struct BatchSink<'a> {
     batch: &'a mut Batch,
-    limits: Limits,
-    file: FileId,
-    now: Micros,
+    target: BatchTarget,
     /// The place of the file's span in the batch.
     span: usize,
 }
 
 impl<'a> BatchSink<'a> {
     /// Goes on with the file's span, or begins one at offset `from`.
-    fn open(batch: &'a mut Batch, target: &BatchTarget, from: u64) -> Self {
-        let BatchTarget { file, epoch, size, now, limits } = *target;
+    fn open(batch: &'a mut Batch, target: BatchTarget, from: u64) -> Self {
+        let BatchTarget { file, epoch, size, .. } = target;
         let span = match batch.spans.iter().position(|span| span.file == file) {
             Some(span) => {
                 batch.spans[span].size = size;
@@ -210,7 +208,7 @@ impl<'a> BatchSink<'a> {
                 batch.spans.len() - 1
             }
         };
-        Self { batch, limits, file, now, span }
+        Self { batch, target, span }
     }
 
     /// Ends the file's span where `lines` stands; removes it if nothing was read.
@@ -230,9 +228,9 @@ impl LineSink for BatchSink<'_> {
     fn record(&mut self, line: &LogLine<'_>, record: Record<'_>) {
         match record {
             Record::Access(record) => {
-                self.batch.push_record(self.file, line.offset, record, line.time);
+                self.batch.push_record(self.target.file, line.offset, record, line.time);
             }
-            Record::Json(record) => self.batch.push_json(self.file, line.offset, record),
+            Record::Json(record) => self.batch.push_json(self.target.file, line.offset, record),
         }
         let span = &mut self.batch.spans[self.span];
         span.rows += 1;
@@ -240,7 +238,8 @@ impl LineSink for BatchSink<'_> {
     }
 
     fn reject(&mut self, line: &LogLine<'_>, reason: &RejectReason) {
-        self.batch.push_reject(self.file, line.offset, self.now, reason, &line.raw());
+        let BatchTarget { file, now, .. } = self.target;
+        self.batch.push_reject(file, line.offset, now, reason, &line.raw());
         let span = &mut self.batch.spans[self.span];
         span.rejected += 1;
         span.lines += 1;
@@ -255,7 +254,7 @@ impl LineSink for BatchSink<'_> {
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.limits.reached(self.batch)
+        self.target.limits.reached(self.batch)
     }
 
     /// Takes the first line's fingerprint from the very bytes that are stored: the file may have
