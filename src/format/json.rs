@@ -17,9 +17,8 @@ use serde_json::error::Category;
 use serde_json::{Map, Value};
 
 use super::parser::{Exclusions, Mask, Parsed, STARS, TextLine};
-use super::reject::Reject;
 use super::values::address;
-use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, Micros, RequestLog};
+use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, Micros, RejectReason, RequestLog};
 
 /// Reads a line, and excludes or masks its record.
 pub(super) fn parse(line: TextLine<'_>, mask: &Mask, exclusions: &Exclusions) -> Parsed<'static> {
@@ -58,14 +57,14 @@ pub(super) fn is_json_line(line: &[u8]) -> bool {
 }
 
 /// Reads a line as a record of either table.
-fn record(line: TextLine<'_>) -> Result<JsonRecord, Reject> {
+fn record(line: TextLine<'_>) -> Result<JsonRecord, RejectReason> {
     let TextLine { text, may_hold_special } = line;
     // JSON may hold newlines between its parts, but a record must be one line.
     if may_hold_special && memchr::memchr(b'\n', text.as_bytes()).is_some() {
         return Err(reject("is more than one line"));
     }
     if may_hold_special && memchr::memchr(0, text.as_bytes()).is_some() {
-        return Err(Reject::HoldsNul);
+        return Err(RejectReason::HoldsNul(None));
     }
     let mut fields = Fields::parse(text)?;
     match fields.text("log")?.as_deref() {
@@ -77,7 +76,7 @@ fn record(line: TextLine<'_>) -> Result<JsonRecord, Reject> {
 }
 
 /// Takes the columns of `request_log`.
-fn request(mut from: Fields) -> Result<RequestLog, Reject> {
+fn request(mut from: Fields) -> Result<RequestLog, RejectReason> {
     Ok(RequestLog {
         timestamp: from.time("timestamp")?,
         response_time_ms: from.number("response_time_ms")?,
@@ -99,7 +98,7 @@ fn request(mut from: Fields) -> Result<RequestLog, Reject> {
 }
 
 /// Takes the columns of `gunicorn_log`.
-fn gunicorn(mut from: Fields) -> Result<GunicornJson, Reject> {
+fn gunicorn(mut from: Fields) -> Result<GunicornJson, RejectReason> {
     let timestamp = from.time("timestamp")?;
     let record = GunicornLogModel {
         timestamp: Some(timestamp),
@@ -131,7 +130,7 @@ struct Fields(Map<String, Value>);
 
 impl Fields {
     /// Parses the line.
-    fn parse(text: &str) -> Result<Fields, Reject> {
+    fn parse(text: &str) -> Result<Fields, RejectReason> {
         if !text.trim_start().starts_with('{') {
             return Err(reject(NO_KIND));
         }
@@ -148,7 +147,7 @@ impl Fields {
         })
     }
 
-    fn text(&mut self, key: &str) -> Result<Option<String>, Reject> {
+    fn text(&mut self, key: &str) -> Result<Option<String>, RejectReason> {
         match self.take(key) {
             None => Ok(None),
             Some(Value::String(text)) if holds_nul(&text) => Err(holds_nul_reject(key)),
@@ -158,11 +157,11 @@ impl Fields {
     }
 
     /// Takes an address. A text that is not an address is no value, as in Gunicorn's own lines.
-    fn address(&mut self, key: &str) -> Result<Option<IpAddr>, Reject> {
+    fn address(&mut self, key: &str) -> Result<Option<IpAddr>, RejectReason> {
         Ok(self.text(key)?.and_then(|text| address(&text)))
     }
 
-    fn time(&mut self, key: &str) -> Result<Micros, Reject> {
+    fn time(&mut self, key: &str) -> Result<Micros, RejectReason> {
         let Some(text) = self.text(key)? else {
             return Err(reject(&format!("`{key}` is missing; it must be {TIME}")));
         };
@@ -177,16 +176,16 @@ impl Fields {
             .ok_or_else(|| reject(&format!("`{key}` must be {TIME}, of the years 1970 to 9999")))
     }
 
-    fn int8(&mut self, key: &str) -> Result<Option<i64>, Reject> {
+    fn int8(&mut self, key: &str) -> Result<Option<i64>, RejectReason> {
         self.whole(key, i64::MIN, i64::MAX)
     }
 
-    fn int4(&mut self, key: &str) -> Result<Option<i32>, Reject> {
+    fn int4(&mut self, key: &str) -> Result<Option<i32>, RejectReason> {
         let value = self.whole(key, i32::MIN.into(), i32::MAX.into())?;
         Ok(value.and_then(|value| i32::try_from(value).ok()))
     }
 
-    fn whole(&mut self, key: &str, least: i64, most: i64) -> Result<Option<i64>, Reject> {
+    fn whole(&mut self, key: &str, least: i64, most: i64) -> Result<Option<i64>, RejectReason> {
         let Some(value) = self.take(key) else { return Ok(None) };
         match value.as_i64() {
             Some(number) if (least..=most).contains(&number) => Ok(Some(number)),
@@ -200,7 +199,7 @@ impl Fields {
         }
     }
 
-    fn number(&mut self, key: &str) -> Result<Option<f64>, Reject> {
+    fn number(&mut self, key: &str) -> Result<Option<f64>, RejectReason> {
         let Some(value) = self.take(key) else { return Ok(None) };
         match value.as_f64() {
             Some(number) if number.is_finite() => Ok(Some(number)),
@@ -208,7 +207,7 @@ impl Fields {
         }
     }
 
-    fn object(&mut self, key: &str) -> Result<Option<Value>, Reject> {
+    fn object(&mut self, key: &str) -> Result<Option<Value>, RejectReason> {
         self.must_be_object(key)?;
         let value = self.take(key);
         value.as_ref().map_or(Ok(()), |value| check_storable(key, value))?;
@@ -216,7 +215,7 @@ impl Fields {
     }
 
     /// Refuses a value that is present and not an object.
-    fn must_be_object(&self, key: &str) -> Result<(), Reject> {
+    fn must_be_object(&self, key: &str) -> Result<(), RejectReason> {
         match self.0.get(key) {
             None | Some(Value::Null | Value::Object(_)) => Ok(()),
             Some(Value::String(text)) if text.is_empty() => Ok(()),
@@ -227,7 +226,7 @@ impl Fields {
     /// Returns the value of `key` together with all keys that no column has taken. A value that is
     /// not an object stays as it is if it is alone; otherwise it is put among the other keys under
     /// its own name.
-    fn remaining(mut self, key: &str) -> Result<Option<Value>, Reject> {
+    fn remaining(mut self, key: &str) -> Result<Option<Value>, RejectReason> {
         let own = self.take(key);
         let mut others = self.0;
         others.retain(|_, value| !value.is_null());
@@ -261,13 +260,13 @@ const TOO_LARGE: f64 = 18_446_744_073_709_551_616.0;
 
 /// Makes a reject with this reason. A reason says which key is wrong and what is expected, and holds
 /// nothing of the line itself.
-fn reject(reason: &str) -> Reject {
-    Reject::Unlike(reason.into())
+fn reject(reason: &str) -> RejectReason {
+    RejectReason::UnlikeFormat(reason.into())
 }
 
 /// Refuses a value that a `jsonb` column cannot hold, or not exactly. The depth is at most 127,
 /// because the JSON reader refuses deeper objects.
-fn check_storable(key: &str, value: &Value) -> Result<(), Reject> {
+fn check_storable(key: &str, value: &Value) -> Result<(), RejectReason> {
     match value {
         Value::Null | Value::Bool(_) => Ok(()),
         Value::String(text) if holds_nul(text) => Err(holds_nul_reject(key)),
@@ -289,12 +288,12 @@ fn holds_nul(text: &str) -> bool {
     memchr::memchr(0, text.as_bytes()).is_some()
 }
 
-fn holds_nul_reject(key: &str) -> Reject {
-    Reject::KeyHoldsNul(key.into())
+fn holds_nul_reject(key: &str) -> RejectReason {
+    RejectReason::HoldsNul(Some(key.into()))
 }
 
 /// Makes the reject for a value of the wrong type.
-fn wrong_type(key: &str, found: &Value, expected: &str) -> Reject {
+fn wrong_type(key: &str, found: &Value, expected: &str) -> RejectReason {
     let name = match found {
         Value::Null => "null",
         Value::Bool(_) => "true or false",
@@ -310,7 +309,7 @@ fn wrong_type(key: &str, found: &Value, expected: &str) -> Reject {
 /// that equal causes have equal reasons.
 ///
 /// serde_json has no public type for these causes, so they are told by its message.
-fn invalid_json(error: &serde_json::Error) -> Reject {
+fn invalid_json(error: &serde_json::Error) -> RejectReason {
     let message = error.to_string();
     let is = |cause: &str| message.contains(cause);
     reject(match error.classify() {

@@ -14,9 +14,9 @@
 //! A record of several physical lines is only matched escaped, and only a value that Gunicorn decodes
 //! may hold the newline. Otherwise the agent of a torn line would include the whole next line.
 
-use super::reject::Reject;
 use super::template::{Atom, Field, Template};
 use super::values::{FieldMatch, Number, few_digits, integer, leading_ipv4, parse_typed, phrase};
+use crate::model::RejectReason;
 
 /// How the writer treats quotes in values, as far as the line shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ pub(super) fn match_fields(
     line: &[u8],
     physical: PhysicalLines,
     values: &mut [FieldMatch],
-) -> Result<Quoting, Reject> {
+) -> Result<Quoting, RejectReason> {
     let mut place = values.iter_mut();
     let set = |_, value| place.next().map(|place| *place = value).is_some();
     if physical == PhysicalLines::One && match_greedily(template, line, set) {
@@ -60,9 +60,9 @@ pub(super) fn match_by_search(
     line: &[u8],
     physical: PhysicalLines,
     values: &mut [FieldMatch],
-) -> Result<Quoting, Reject> {
+) -> Result<Quoting, RejectReason> {
     if !line.starts_with(&template.prefix) {
-        return Err(Reject::Unlike(template.missing_prefix.clone()));
+        return Err(RejectReason::UnlikeFormat(template.missing_prefix.clone()));
     }
     let at = template.prefix.len();
     let mut furthest = 0;
@@ -83,7 +83,8 @@ pub(super) fn match_by_search(
             return Ok(quoting);
         }
         if search.budget == 0 {
-            return Err(Reject::TooManyReadings);
+            // `Template::warnings` tells which formats may cause this.
+            return Err(RejectReason::Ambiguous);
         }
         furthest = search.furthest;
     }
@@ -91,7 +92,7 @@ pub(super) fn match_by_search(
     // as far as the escaped one.
     let field = &template.fields[furthest / 2];
     let reason = if furthest % 2 == 0 { &field.missing_value } else { &field.missing_terminator };
-    Err(Reject::Unlike(reason.clone()))
+    Err(RejectReason::UnlikeFormat(reason.clone()))
 }
 
 /// Returns the position of the first `"` in `text` without a backslash before it.
@@ -364,7 +365,7 @@ mod tests {
     use super::*;
     use std::time::{Duration, Instant};
 
-    fn texts(format: &str, line: &str) -> Result<(Vec<String>, Quoting), Reject> {
+    fn texts(format: &str, line: &str) -> Result<(Vec<String>, Quoting), RejectReason> {
         let template = Template::compile(format).unwrap();
         let mut values = vec![FieldMatch::default(); template.fields.len()];
         let physical = match line.contains('\n') {

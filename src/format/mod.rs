@@ -1,7 +1,8 @@
 //! What a line means: lines become records, exclusions or rejects.
 //!
 //! A format string, as Gunicorn takes it, is compiled once to a [`Template`], which then reads lines.
-//! Each line is a record ([`crate::model::GunicornLogModel`]) or a [`Reject`] with a reason. Lines of
+//! Each line is a record ([`crate::model::GunicornLogModel`]) or a reject with a
+//! [`crate::model::RejectReason`]. Lines of
 //! JSON need no format string ([`crate::model::JsonRecord`]). A [`Layout`] is either of the two.
 //!
 //! This folder may assume that a line is complete and given without its end. It works in memory only:
@@ -19,7 +20,6 @@
 //! - `values`: turns the matched fields into columns: numbers, texts, times and addresses.
 //! - `json`: reads lines of JSON, and hides the secrets in them.
 //! - `presets`: formats by name, and the detection of a file's format.
-//! - `reject`: the reasons why a line is not a record.
 //!
 //! An ordinary line passes `parser`, `matching` and `values` only.
 
@@ -27,11 +27,9 @@ mod json;
 mod matching;
 mod parser;
 mod presets;
-mod reject;
 mod template;
 mod values;
 
 pub use parser::{Chunk, Exclusions, LineParser, Mask, Parsed, Parsing, TextLine};
 pub use presets::{Detection, Layout, Preset, detect, find, find_access, presets};
-pub use reject::Reject;
 pub use template::{FormatError, Template};

@@ -8,10 +8,9 @@ use std::borrow::Cow;
 use super::json;
 use super::matching::{PhysicalLines, Quoting, match_by_search, match_fields, match_greedily};
 use super::presets::Layout;
-use super::reject::Reject;
 use super::template::{MOST_FIELDS, Template};
 use super::values::{Escapes, FieldMatch, RecordBuilder};
-use crate::model::{GunicornLogModel, JsonRecord};
+use crate::model::{GunicornLogModel, JsonRecord, RejectReason};
 
 /// The settings by which lines become records.
 #[derive(Clone, Debug)]
@@ -38,7 +37,7 @@ pub enum Parsed<'a> {
     /// A record that the configuration excludes.
     Excluded,
     /// The line is not a record; the reason.
-    Reject(Reject),
+    Reject(RejectReason),
 }
 
 /// Reads lines of one format, as the configuration asks for it.
@@ -65,7 +64,7 @@ impl LineParser {
     pub fn parse<'a>(&'a self, line: &'a [u8]) -> Parsed<'a> {
         match TextLine::of(line) {
             Some(line) => self.parse_text(line),
-            None => Parsed::Reject(Reject::NotUtf8),
+            None => Parsed::Reject(RejectReason::NotUtf8),
         }
     }
 
@@ -129,11 +128,11 @@ impl Template {
     /// # Errors
     /// A line that is not UTF-8, does not match the format, or holds NUL. A line that holds NUL and
     /// does not match is rejected because it does not match.
-    pub fn parse<'a>(&'a self, line: &'a [u8]) -> Result<GunicornLogModel<'a>, Reject> {
+    pub fn parse<'a>(&'a self, line: &'a [u8]) -> Result<GunicornLogModel<'a>, RejectReason> {
         // The record is built in place: see `parse_text`.
         let mut result = Ok(GunicornLogModel::default());
         if let Ok(record) = &mut result {
-            let line = TextLine::of(line).ok_or(Reject::NotUtf8)?;
+            let line = TextLine::of(line).ok_or(RejectReason::NotUtf8)?;
             self.parse_text(line, record)?;
         }
         result
@@ -148,7 +147,7 @@ impl Template {
         &'a self,
         line: TextLine<'a>,
         record: &mut GunicornLogModel<'a>,
-    ) -> Result<(), Reject> {
+    ) -> Result<(), RejectReason> {
         let TextLine { text, may_hold_special } = line;
         let line = text.as_bytes();
         let physical = match may_hold_special && memchr::memchr(b'\n', line).is_some() {
@@ -186,7 +185,7 @@ impl Template {
         physical: PhysicalLines,
         record: &mut GunicornLogModel<'a>,
         values: &mut [FieldMatch],
-    ) -> Result<(), Reject> {
+    ) -> Result<(), RejectReason> {
         let line = text.as_bytes();
         let found = match_by_search(self, line, physical, values);
         let (quoting, within) = match (found, text.strip_suffix('\r')) {
@@ -207,7 +206,7 @@ impl Template {
         let mut builder = RecordBuilder::new(record, escapes);
         for (field, value) in self.fields.iter().zip(values) {
             if !builder.set(field, within, *value) {
-                return Err(Reject::Unlike(field.missing_terminator.clone()));
+                return Err(RejectReason::UnlikeFormat(field.missing_terminator.clone()));
             }
         }
         builder.finish();
@@ -217,9 +216,9 @@ impl Template {
 
 /// Refuses a line that holds NUL.
 #[cold]
-fn check_no_nul(line: &[u8]) -> Result<(), Reject> {
+fn check_no_nul(line: &[u8]) -> Result<(), RejectReason> {
     match memchr::memchr(0, line) {
-        Some(_) => Err(Reject::HoldsNul),
+        Some(_) => Err(RejectReason::HoldsNul(None)),
         None => Ok(()),
     }
 }
@@ -580,9 +579,9 @@ mod tests {
     #[test]
     fn bytes_that_no_text_column_can_hold_are_rejects() {
         let template = Template::compile("%(U)s %(s)s").unwrap();
-        assert_eq!(template.parse(b"/\xff 200"), Err(Reject::NotUtf8));
-        assert_eq!(template.parse(b"/\0 200"), Err(Reject::HoldsNul));
-        assert!(matches!(template.parse(b"/\0 x"), Err(Reject::Unlike(_))));
+        assert_eq!(template.parse(b"/\xff 200"), Err(RejectReason::NotUtf8));
+        assert_eq!(template.parse(b"/\0 200"), Err(RejectReason::HoldsNul(None)));
+        assert!(matches!(template.parse(b"/\0 x"), Err(RejectReason::UnlikeFormat(_))));
     }
 
     #[test]

@@ -83,7 +83,7 @@ impl<S: LineSink> LineReader<'_, S> {
                     let line = line.with_text(record.as_deref().unwrap_or(&joined.payload));
                     // What could be read once can be read again.
                     if let Some(reject) = give(self.sink, &line, context.parser.parse(line.text)) {
-                        self.sink.reject(&line, &reject.into());
+                        self.sink.reject(&line, &reject);
                     }
                 }
                 (Fate::LeftOut, _) => self.sink.excluded(&line),
@@ -195,7 +195,7 @@ impl Group<'_> {
             return Err(left_out_or_reject(line, reason));
         }
         match context.parser.parse(&line.payload) {
-            Parsed::Reject(reason) => Ok(reason.into()),
+            Parsed::Reject(reason) => Ok(reason),
             _ => Err(Fate::Record(None)),
         }
     }

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::io::{self, Read};
 
-use crate::format::{Chunk, LineParser, Parsed, Reject};
+use crate::format::{Chunk, LineParser, Parsed};
 use crate::model::{Micros, RejectReason};
 use crate::pipeline::sink::{LineSink, LogLine, Record, Unread};
 use crate::source::{Envelope, Lines};
@@ -200,7 +200,7 @@ impl<S: LineSink> LineReader<'_, S> {
                 }
                 Some(reject) => match self.take_joined(end) {
                     Some(step) => return step,
-                    None => reject.into(),
+                    None => reject,
                 },
             },
         };
@@ -288,7 +288,7 @@ pub(crate) fn give(
     sink: &mut impl LineSink,
     line: &LogLine<'_>,
     parsed: Parsed<'_>,
-) -> Option<Reject> {
+) -> Option<RejectReason> {
     match parsed {
         Parsed::Record(record) => sink.record(line, Record::Access(&record)),
         Parsed::Json(record) => sink.record(line, Record::Json(&record)),

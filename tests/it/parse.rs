@@ -1,6 +1,7 @@
 //! The parser against what a real Gunicorn knew of each request that it logged.
 
-use log_ingestd::format::{Detection, Exclusions, LineParser, Mask, Parsed, Reject, detect};
+use log_ingestd::format::{Detection, Exclusions, LineParser, Mask, Parsed, detect};
+use log_ingestd::model::RejectReason;
 
 use crate::corpus::Corpus;
 
@@ -12,7 +13,7 @@ fn every_record_of_every_corpus_comes_out_as_the_server_knew_it() {
             let right = corpus.right(entry.truth);
             let holds_nul = right.url.as_deref().is_some_and(|url| url.contains('\0'));
             if holds_nul {
-                assert_eq!(corpus.template.parse(&joined), Err(Reject::HoldsNul));
+                assert_eq!(corpus.template.parse(&joined), Err(RejectReason::HoldsNul(None)));
                 continue;
             }
             let found = corpus.template.parse(&joined);
@@ -32,11 +33,11 @@ fn a_record_with_a_newline_is_read_when_its_lines_are_joined() {
     let truths = corpus.truth.iter().filter(|truth| truth["U"] == "/\0\n\r");
     for (pair, truth) in split.into_iter().zip(truths) {
         for half in pair {
-            assert!(matches!(corpus.template.parse(half), Err(Reject::Unlike(_))));
+            assert!(matches!(corpus.template.parse(half), Err(RejectReason::UnlikeFormat(_))));
         }
         let mut joined = pair.join(&b'\n');
         // Whole, but for the NUL that the same requests carried.
-        assert_eq!(corpus.template.parse(&joined), Err(Reject::HoldsNul));
+        assert_eq!(corpus.template.parse(&joined), Err(RejectReason::HoldsNul(None)));
         joined.retain(|byte| *byte != 0);
         let mut truth = truth.clone();
         truth["U"] = "/\n\r".into();
