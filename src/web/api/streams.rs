@@ -101,12 +101,6 @@ enum Format {
     JsonLines,
 }
 
-/// Pages of rows of one of the two tables.
-enum Pages {
-    Log(RowPages<StoredRow>),
-    Requests(RowPages<StoredRequest>),
-}
-
 /// Answers `/api/export?format=csv|jsonl[&table=log|requests]` with all columns, newest rows first.
 ///
 /// A page is read when the one before it is sent, so memory is bounded. An error breaks the
@@ -119,47 +113,40 @@ pub(super) async fn export(State(state): State<PageState>, query: QueryString) -
         other => return Err(invalid_choice("format", other, "csv or jsonl")),
     };
     let reader = state.reader;
-    let (pages, name) = match query.get("table").unwrap_or("log") {
-        "log" => (Pages::Log(RowPages::newest_first(reader, filter)), "gunicorn_log"),
-        "requests" => (Pages::Requests(RowPages::newest_first(reader, filter)), "request_log"),
-        other => return Err(invalid_choice("table", other, "log or requests")),
-    };
-    Ok(download(pages, format, name))
+    match query.get("table").unwrap_or("log") {
+        "log" => Ok(download::<StoredRow>(reader, filter, format)),
+        "requests" => Ok(download::<StoredRequest>(reader, filter, format)),
+        other => Err(invalid_choice("table", other, "log or requests")),
+    }
 }
 
 fn invalid_choice(name: &str, value: &str, expected: &str) -> ApiError {
     ApiError::bad_request(format!("invalid {name} '{value}': expected {expected}"))
 }
 
-/// Streams the pages as a file.
-fn download(pages: Pages, format: Format, name: &str) -> Response {
+/// Streams the rows of a table as a file.
+fn download<T: SearchedRow + Send>(reader: Reader, filter: Filter, format: Format) -> Response
+where
+    FoundRow<T>: Exported,
+{
     let (media_type, extension) = match format {
         Format::Csv => ("text/csv; charset=utf-8; header=present", "csv"),
         Format::JsonLines => ("application/jsonl; charset=utf-8", "jsonl"),
     };
-    let disposition = format!("attachment; filename=\"{name}.{extension}\"");
+    let disposition = format!("attachment; filename=\"{}.{extension}\"", T::TABLE.name());
     let first = match format {
         Format::Csv => Header::Written,
         Format::JsonLines => Header::Omitted,
     };
+    let pages = RowPages::<T>::newest_first(reader, filter);
     let chunks = stream::unfold((pages, first), move |(mut pages, header)| async move {
-        let chunk = pages.next(format, header).await.transpose()?;
+        let rows = pages.next().await.transpose()?;
+        let chunk = rows.map_err(io::Error::other).and_then(|rows| encode(&rows, format, header));
         Some((chunk, (pages, Header::Omitted)))
     });
     let headers =
         [(header::CONTENT_TYPE, media_type.to_owned()), (header::CONTENT_DISPOSITION, disposition)];
     (headers, Body::from_stream(chunks)).into_response()
-}
-
-impl Pages {
-    /// Returns the next rows as bytes; `None` after the last.
-    async fn next(&mut self, format: Format, header: Header) -> anyhow::Result<Option<Bytes>> {
-        let bytes = match self {
-            Pages::Log(pages) => pages.next().await?.map(|rows| encode(&rows, format, header)),
-            Pages::Requests(pages) => pages.next().await?.map(|rows| encode(&rows, format, header)),
-        };
-        Ok(bytes.transpose()?)
-    }
 }
 
 fn encode<T: SearchedRow>(
