@@ -43,17 +43,14 @@ pub(crate) enum End {
     Interrupted,
 }
 
-impl Completeness {
-    /// Returns that of a file to which nothing will be appended.
-    pub(crate) fn of(source: &Source) -> Self {
-        if source.is_compressed() { Self::Sealed } else { Self::Whole }
-    }
-}
-
 impl<'a> Content<'a> {
     /// A file to which nothing will be appended.
     pub(crate) fn whole(source: &'a Source, format: &'a Arc<Format>) -> Self {
-        Self { source, format, completeness: Completeness::of(source) }
+        let completeness = match source.is_compressed() {
+            true => Completeness::Sealed,
+            false => Completeness::Whole,
+        };
+        Self { source, format, completeness }
     }
 
     /// A file of which more may exist elsewhere: a last line without an end is not read.

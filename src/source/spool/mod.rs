@@ -411,10 +411,7 @@ impl StreamName {
         if name.len() > MAX_NAME {
             let sum = Sha256::digest(path);
             let end = name.split_off(name.len() - MAX_NAME + 20);
-            name = sum[..8].iter().fold(String::new(), |mut hash, byte| {
-                let _ = write!(hash, "{byte:02x}");
-                hash
-            });
+            name = sum[..8].iter().map(|byte| format!("{byte:02x}")).collect();
             name = format!("{name}-{end}");
         }
         Self(name)
