@@ -13,17 +13,16 @@
 //! - [`discover`]: finds files by directory, name or pattern ([`Watchlist`]).
 //! - [`FsEvents`]: reports that files may have changed.
 //! - [`Tail`]: one file that grows, and how far it was read.
-//! - [`Lines`]: turns bytes into complete lines; a partial line stays unread. `digest` hashes the bytes.
+//! - [`Lines`]: turns bytes into complete lines; a partial line stays unread. Hashes the bytes.
 //! - [`fingerprint`]: compares content with that of a file that was read before.
 //! - [`Envelope`]: the format that a container runtime writes around lines; [`Block`] joins pieces.
 //! - [`Compression`]: detects and opens compressed files, which do not grow.
 //! - [`Spool`]: keeps what comes from streams in files, which are followed like any other.
-//! - `whole_file`, `each_line`: a file that is read from its beginning to its end.
+//! - `whole_file`: a file that is read from its beginning to its end.
 //!
 //! A line of a file passes `tail` and `lines` only.
 
 mod archive;
-mod digest;
 pub mod discover;
 mod envelope;
 pub mod fingerprint;
