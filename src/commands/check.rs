@@ -12,7 +12,8 @@ use crate::source::Envelope;
 
 use crate::format::Parsing;
 use crate::identity::detect::{Detected, Formats, sample};
-use crate::pipeline::sink::{Counter, LineSink, LogLine, Record};
+use crate::pipeline::read_lines::{LineSink, LogLine, Record};
+use crate::pipeline::sink::Counter;
 use crate::pipeline::store_file::Content;
 use crate::source::whole_file::{Source, Walk};
 

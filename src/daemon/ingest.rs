@@ -28,8 +28,7 @@ use crate::identity::detect::Formats;
 use crate::pipeline::bisect::{Bisect, Refusal};
 use crate::pipeline::committer::{Committer, EarlierTry, Outcome};
 use crate::pipeline::connect::owner;
-use crate::pipeline::read_lines::{Completeness, ReadContext, Stop};
-use crate::pipeline::sink::{BatchTarget, fill_batch};
+use crate::pipeline::read_lines::{BatchTarget, Completeness, ReadContext, Stop, fill_batch};
 use crate::pipeline::{Request, Shutdown};
 use crate::store::Store;
 

@@ -5,7 +5,7 @@
 //! From then on batches grow again, to twice as many lines with every one that is stored.
 
 use crate::model::{Batch, FileId};
-use crate::pipeline::sink::Limits;
+use crate::pipeline::read_lines::Limits;
 
 /// The limit on the lines of a batch, and how many lines may still hide the one at fault.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use crate::model::RejectReason;
 use crate::source::{BOUNDS, Block, Envelope, Joined, MAX_LINE, OutputStream, TOO_LONG_KEPT};
 
 use crate::pipeline::read_lines::{
-    Completeness, LineReader, MAX_JOINED, MAX_JOINED_BYTES, ReadContext, SourceState, Step, give,
+    Completeness, LineReader, LineSink, LogLine, MAX_JOINED, MAX_JOINED_BYTES, ReadContext,
+    SourceState, Step, give,
 };
-use crate::pipeline::sink::{LineSink, LogLine};
 
 impl<S: LineSink> LineReader<'_, S> {
     /// Takes physical lines that are whole lines and records, as nearly all of a log is.

@@ -15,8 +15,9 @@ use crate::pipeline::bisect::{Bisect, Refusal};
 use crate::pipeline::committer::{Committer, Outcome};
 use crate::pipeline::file_format::Format;
 use crate::pipeline::ordered_commits::OrderedCommits;
-use crate::pipeline::read_lines::{Completeness, ReadContext, Stop, read_lines};
-use crate::pipeline::sink::{BatchTarget, Limits, LineSink, fill_batch};
+use crate::pipeline::read_lines::{
+    BatchTarget, Completeness, Limits, LineSink, ReadContext, Stop, fill_batch, read_lines,
+};
 use crate::source::Lines;
 use crate::source::whole_file::{Source, Walk};
 use crate::store::{StoreError, chain};

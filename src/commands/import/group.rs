@@ -8,7 +8,7 @@ use crate::identity::register::{Registration, UnknownFile};
 use crate::model::{Batch, FileId, now};
 use crate::pipeline::committer::{Claims, Outcome};
 use crate::pipeline::file_format::Format;
-use crate::pipeline::sink::{BatchTarget, Limits, fill_batch};
+use crate::pipeline::read_lines::{BatchTarget, Limits, fill_batch};
 use crate::pipeline::store_file::{Content, End, end_of, given_up};
 use crate::source::whole_file::Source;
 use crate::store::StoreError;

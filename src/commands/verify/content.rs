@@ -14,8 +14,9 @@ use crate::commands::verify::page::{Page, Swept};
 use crate::commands::verify::window::Window;
 use crate::commands::verify::{Auditor, FileVerdict};
 use crate::pipeline::file_format::Format;
-use crate::pipeline::read_lines::{Completeness, ReadContext, Stop};
-use crate::pipeline::sink::{BatchTarget, Limits, fill_batch};
+use crate::pipeline::read_lines::{
+    BatchTarget, Completeness, Limits, ReadContext, Stop, fill_batch,
+};
 use crate::source::whole_file::Source;
 
 /// The most that one page holds: small enough that both sides of it fit into little memory.
