@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use chrono::NaiveDate;
 use nom::branch::alt;
 use nom::bytes::complete::{tag, take, take_while_m_n};
 use nom::character::complete::char;
@@ -339,6 +340,11 @@ const TIME_DISTANCE: [u8; TIME_LENGTH] = {
     most
 };
 
+/// The months as `%b` writes them in the C locale.
+const MONTHS: [&[u8; 3]; 12] = [
+    b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
+];
+
 /// Parses a time with its brackets, like `[23/Nov/2026:14:23:17 +0530]`. Gunicorn writes it with
 /// `time.strftime('[%d/%b/%Y:%H:%M:%S %z]')` in the C locale, so every part has a fixed width, and
 /// the month is one of twelve English words.
@@ -409,68 +415,25 @@ fn read_whole_time(text: &[u8; TIME_LENGTH]) -> Option<Micros> {
     if !whole {
         return None;
     }
-    let two = |at: usize| i64::from(values[at] * 10 + values[at + 1]);
+    let two = |at: usize| u32::from(values[at] * 10 + values[at + 1]);
     let year = two(8) * 100 + two(10);
-    let month = month_number([text[4], text[5], text[6]])?;
-    let day = two(1);
+    let month = (1..).zip(MONTHS).find(|(_, name)| text[4..7] == **name)?.0;
+    let date = NaiveDate::from_ymd_opt(year.cast_signed(), month, two(1))?;
     let (hour, minute, second) = (two(13), two(16), two(19));
     let (offset_hours, offset_minutes) = (two(23), two(25));
-    if year < 1970
-        || day < 1
-        || day > days_in(year, month)
-        || hour > 23
-        || minute > 59
-        || second > 59
-        || offset_hours > 15
-        || offset_minutes > 59
-    {
+    let is_clock = hour <= 23 && minute <= 59 && second <= 59;
+    if year < 1970 || !is_clock || offset_hours > 15 || offset_minutes > 59 {
         return None;
     }
-    let offset = (offset_hours * 60 + offset_minutes) * 60;
+    let offset = i64::from((offset_hours * 60 + offset_minutes) * 60);
     let east = match text[22] {
         b'+' => offset,
         b'-' => -offset,
         _ => return None,
     };
-    let seconds = days_since_1970(year, month, day) * 86_400 + hour * 3_600 + minute * 60 + second;
+    let clock = i64::from(hour * 3_600 + minute * 60 + second);
+    let seconds = i64::from(date.to_epoch_days()) * 86_400 + clock;
     Some((seconds - east) * 1_000_000)
-}
-
-fn month_number(name: [u8; 3]) -> Option<i64> {
-    Some(match &name {
-        b"Jan" => 1,
-        b"Feb" => 2,
-        b"Mar" => 3,
-        b"Apr" => 4,
-        b"May" => 5,
-        b"Jun" => 6,
-        b"Jul" => 7,
-        b"Aug" => 8,
-        b"Sep" => 9,
-        b"Oct" => 10,
-        b"Nov" => 11,
-        b"Dec" => 12,
-        _ => return None,
-    })
-}
-
-fn days_in(year: i64, month: i64) -> i64 {
-    match month {
-        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
-
-/// Returns the days from 1970-01-01 in the Gregorian calendar; `year` is at least 1970. A year is
-/// counted from March, so that the leap day is its last and one formula gives the lengths of
-/// months: (153m + 2) / 5.
-fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    const DAYS_TO_1970: i64 = 719_468; // from 0000-03-01
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let leap_days = year / 4 - year / 100 + year / 400;
-    year * 365 + leap_days + (153 * month + 2) / 5 + day - 1 - DAYS_TO_1970
 }
 
 /// Parses an address: `10.0.0.7`, `10.0.0.7:1234`, `2001:db8::7`, `[2001:db8::7]`,
