@@ -97,7 +97,7 @@ impl Supervisor {
             let mut last_status = status(&metrics);
             let pause = watchdog.map_or(STATUS_INTERVAL, |limit| STATUS_INTERVAL.min(limit / 3));
             loop {
-                let alive = metrics.health.is_alive_within(watchdog);
+                let alive = metrics.health.is_alive(watchdog);
                 if watchdog.is_some() && alive.is_ok() {
                     supervisor.send("WATCHDOG=1");
                 }

@@ -86,18 +86,11 @@ impl Health {
     }
 
     /// Checks that the ingest loop makes progress. It does not if a file system does not answer.
+    /// `limit` is how long it may read; more than two minutes count as two minutes.
     ///
     /// # Errors
     /// The reason, for people.
-    pub fn is_alive(&self) -> Result<(), String> {
-        self.is_alive_within(None)
-    }
-
-    /// Checks the same with a shorter limit than two minutes.
-    ///
-    /// # Errors
-    /// The reason, for people.
-    pub fn is_alive_within(&self, limit: Option<Duration>) -> Result<(), String> {
+    pub fn is_alive(&self, limit: Option<Duration>) -> Result<(), String> {
         let limit = limit.map_or(STUCK, |limit| limit.min(STUCK));
         match get(&self.reading).map(|since| since.elapsed()) {
             Some(time) if time > limit => {
@@ -111,6 +104,6 @@ impl Health {
     pub fn problems(&self) -> Vec<String> {
         let store = get(&self.store).map(|why| format!("the store is unavailable: {why}"));
         let missing = get(&self.missing).into_iter().map(|path| format!("{path} does not exist"));
-        store.into_iter().chain(missing).chain(self.is_alive().err()).collect()
+        store.into_iter().chain(missing).chain(self.is_alive(None).err()).collect()
     }
 }

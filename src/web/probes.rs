@@ -26,7 +26,7 @@ pub(super) fn routes() -> Router<PageState> {
 /// Answers 503 if a restart would help. It does not if the store is unavailable: lines wait in
 /// their files.
 async fn healthz(State(state): State<PageState>) -> Response {
-    match state.metrics.health.is_alive() {
+    match state.metrics.health.is_alive(None) {
         Ok(()) => "ok\n".into_response(),
         Err(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
     }
