@@ -177,7 +177,10 @@ impl Pipeline {
             tokio::select! {
                 () = self.housekeep() => {}
                 // A database that does not answer must not delay a stop.
-                () = shutdown.requested() => self.hang_up(),
+                () = shutdown.requested() => if let Some(committer) = self.committer.as_mut() {
+                    // The request to the store was cut off: its connection cannot be used again.
+                    committer.hang_up();
+                }
             }
             if let Some(supervisor) = readiness.take() {
                 self.report_lag();
@@ -213,13 +216,6 @@ impl Pipeline {
             self.streams.end().await;
         }
         Ok(Handover { nameless: self.files.into_nameless(), streams: self.streams })
-    }
-
-    /// Drops the connection: a request to the store was cut off, and it cannot be used again.
-    fn hang_up(&mut self) {
-        if let Some(committer) = self.committer.as_mut() {
-            committer.hang_up();
-        }
     }
 
     fn look(&mut self) {

@@ -35,7 +35,7 @@ pub(crate) async fn connect(
 ) -> anyhow::Result<Store> {
     let end = tokio::time::Instant::now() + timeout;
     let mut backoff = Backoff::default();
-    let mut told = false;
+    let mut is_logged = false;
     loop {
         let opening = async {
             match access {
@@ -58,7 +58,7 @@ pub(crate) async fn connect(
         if !worth_it || tokio::time::Instant::now() + wait > end {
             return Err(anyhow::anyhow!("{}", chain(&error)));
         }
-        if !std::mem::replace(&mut told, true) {
+        if !std::mem::replace(&mut is_logged, true) {
             info!(error = chain(&error), "the store cannot be reached yet; it is tried again");
         }
         tokio::select! {

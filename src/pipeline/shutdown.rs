@@ -1,5 +1,5 @@
 //! Signals: SIGTERM and SIGINT stop, SIGHUP reads the configuration again. A second SIGTERM or
-//! SIGINT ends the process at once: whoever sends it has waited long enough, and nothing is lost
+//! SIGINT ends the process at once: its sender has waited long enough, and nothing is lost
 //! by it, because an offset moves only with its lines.
 
 use std::io;
@@ -44,11 +44,11 @@ impl Shutdown {
         let mut signals = signal_hook_tokio::Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         let (sender, request) = watch::channel(Request::Run);
         let sender = Arc::new(sender);
-        let told = Arc::clone(&sender);
+        let requests = Arc::clone(&sender);
         tokio::spawn(async move {
             while let Some(signal) = signals.next().await {
                 let request = if signal == SIGHUP { Request::Reload } else { Request::Stop };
-                told.send_modify(|current| {
+                requests.send_modify(|current| {
                     if *current != Request::Stop {
                         *current = request;
                     }
@@ -58,12 +58,12 @@ impl Shutdown {
         Ok(Self { request, sender })
     }
 
-    /// What is asked for now.
+    /// Returns what is asked for now.
     pub fn request(&self) -> Request {
         *self.request.borrow()
     }
 
-    /// Whether anything is asked for.
+    /// Returns whether anything is asked for.
     pub fn is_requested(&self) -> bool {
         self.request() != Request::Run
     }
@@ -79,7 +79,7 @@ impl Shutdown {
         let _ = self.request.wait_for(|request| *request == Request::Stop).await;
     }
 
-    /// A reload is done; what came meanwhile still counts.
+    /// Records that a reload is done; what came meanwhile still counts.
     pub fn reloaded(&self) {
         self.sender.send_modify(|current| {
             if *current == Request::Reload {

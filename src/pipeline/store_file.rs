@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use anyhow::{Context, anyhow, bail};
 use tokio::sync::mpsc;
 
-use crate::model::{Batch, Claim, FileId, Micros, Position, now};
+use crate::model::{Batch, Claim, Micros, Position, now};
 use crate::pipeline::Shutdown;
 use crate::pipeline::bisect::{Bisect, Refusal};
 use crate::pipeline::committer::{Committer, Outcome};
@@ -146,8 +146,7 @@ impl FileStorer<'_> {
         let (lines, reader) = content.open_at(&claimed.committed, &on_disk)?;
         let max_lines = Arc::new(AtomicU64::new(bisect.limits().lines));
         let thread = ReadAhead {
-            file: claimed.file,
-            epoch: claimed.epoch,
+            claim: *claimed,
             format: Arc::clone(content.format),
             estimated: content.source.changed_us,
             completeness: content.completeness,
@@ -222,8 +221,7 @@ pub(crate) fn given_up(error: &StoreError) -> anyhow::Error {
 
 /// The thread that fills batches.
 struct ReadAhead {
-    file: FileId,
-    epoch: i64,
+    claim: Claim,
     format: Arc<Format>,
     estimated: Micros,
     completeness: Completeness,
@@ -269,8 +267,8 @@ impl ReadAhead {
                 ..self.format.context(self.estimated, self.completeness)
             };
             let limits = Limits { lines: self.max_lines.load(Ordering::Relaxed), ..Limits::BATCH };
-            let target =
-                BatchTarget { file: self.file, epoch: self.epoch, size: 0, now: now(), limits };
+            let Claim { file, epoch, .. } = self.claim;
+            let target = BatchTarget { file, epoch, size: 0, now: now(), limits };
             let stop = fill_batch(&mut lines, &mut source, &context, &mut batch, &target);
             let end = end_of(stop, &lines);
             let goes_on = end.is_none();

@@ -1,5 +1,6 @@
 //! What the file system says of the watched places, and which of the files are held open: all of
-//! them, or those of which most would be lost if their name went away.
+//! them, or those of which most would be lost if their name
+//! disappeared.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
