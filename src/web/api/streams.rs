@@ -125,10 +125,7 @@ fn invalid_choice(name: &str, value: &str, expected: &str) -> ApiError {
 }
 
 /// Streams the rows of a table as a file.
-fn download<T: SearchedRow + Send>(reader: Reader, filter: Filter, format: Format) -> Response
-where
-    FoundRow<T>: Exported,
-{
+fn download<T: SearchedRow + Send>(reader: Reader, filter: Filter, format: Format) -> Response {
     let (media_type, extension) = match format {
         Format::Csv => ("text/csv; charset=utf-8; header=present", "csv"),
         Format::JsonLines => ("application/jsonl; charset=utf-8", "jsonl"),
