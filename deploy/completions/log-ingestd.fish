@@ -30,7 +30,7 @@ complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l exclude -d 'Nev
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l poll-interval -d 'Time between two looks at all files, for file systems that send no events [default: 2s]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l sweep-at -d 'Local time of the daily sweep [default: 03:30]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l spool-dir -d 'Where what comes from standard input and FIFOs is kept until it is stored [default: spool beside the default SQLite file]' -r -F
-complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l spool-limit -d 'How much may be kept there while the database is away; then the writers wait [default: 1GiB]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l spool-limit -d 'How much may be kept there while the database is unavailable; then the writers wait [default: 1GiB]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l listen -d 'Where the page and the metrics are; \'off\' for nowhere [default: 127.0.0.1:8686]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l auth-file -d 'Who may see the page: lines of the command hash-password. Needed for any address that other machines reach' -r -F
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
@@ -264,7 +264,7 @@ complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l 
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
 json\t''"
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l ready -d 'Ask whether it can store lines, too: not while its database is away'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -l ready -d 'Ask whether it can store lines, too: not while its database is unavailable'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand healthcheck" -s h -l help -d 'Print help'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand completions" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r

@@ -230,7 +230,7 @@ class Story:
         assert self.is_active()
         self.machine.ask(f"rm {SERVICE}/password.conf; systemctl daemon-reload; systemctl restart log-ingestd")
         self.stored()
-        told("a database that is away: told by the status, and the service goes on")
+        told("a database that is unavailable: told by the status, and the service goes on")
 
     def with_a_page(self):
         self.do("page", given="secret\n")

@@ -93,7 +93,7 @@ pub(super) enum Command {
     },
     /// Ask a daemon of this machine at --listen whether it lives: exit code 0, or 1 and why not
     Healthcheck {
-        /// Ask whether it can store lines, too: not while its database is away
+        /// Ask whether it can store lines, too: not while its database is unavailable
         #[arg(long)]
         ready: bool,
     },

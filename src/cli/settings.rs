@@ -46,7 +46,7 @@ settings! {
         .help("Where what comes from standard input and FIFOs is kept until it is stored \
                [default: spool beside the default SQLite file]");
     SPOOL_LIMIT = Setting::of_daemon("spool-limit", "LOG_INGESTD_SPOOL_LIMIT", "SIZE")
-        .help("How much may be kept there while the database is away; then the writers wait")
+        .help("How much may be kept there while the database is unavailable; then the writers wait")
         .default("1GiB");
     LISTEN = Setting::of_daemon("listen", "LOG_INGESTD_LISTEN", "ADDRESS")
         .help("Where the page and the metrics are; 'off' for nowhere")

@@ -459,7 +459,7 @@ impl Pipeline {
             if let Some(flight) = self.in_flight.as_mut() {
                 let Ok(landed) = tokio::time::timeout_at(end, flight).await else {
                     return warn!(
-                        "stopping while the store is away; what is not stored is read at \
+                        "stopping while the store is unavailable; what is not stored is read at \
                         the next start"
                     );
                 };
@@ -575,7 +575,7 @@ impl Pipeline {
         (self.lag_reported_at, self.lag_may_have_changed) = (Some(now), false);
         let mut bytes = 0;
         let mut oldest: Option<Instant> = None;
-        let mut behind = Vec::with_capacity(self.files.followed.len());
+        let mut lags = Vec::with_capacity(self.files.followed.len());
         for (at, file) in self.files.followed.iter_mut().enumerate() {
             let size = file.tail.size();
             let committed = file.committed();
@@ -585,13 +585,13 @@ impl Pipeline {
             let since = since.filter(|_| file.stuck_at.is_none_or(|stuck| stuck < size));
             bytes += lag;
             oldest = [oldest, since].into_iter().flatten().min();
-            behind.push((lag, since, at));
+            lags.push((lag, since, at));
         }
-        if behind.len() > MAX_FILES {
-            behind.select_nth_unstable_by_key(MAX_FILES, |(lag, ..)| std::cmp::Reverse(*lag));
-            behind.truncate(MAX_FILES);
+        if lags.len() > MAX_FILES {
+            lags.select_nth_unstable_by_key(MAX_FILES, |(lag, ..)| std::cmp::Reverse(*lag));
+            lags.truncate(MAX_FILES);
         }
-        let furthest = behind.into_iter().map(|(bytes, since, at)| {
+        let furthest = lags.into_iter().map(|(bytes, since, at)| {
             let path = self.files.followed[at].tail.path().display().to_string();
             FileLag { path, bytes, since }
         });

@@ -125,7 +125,7 @@ impl Committer {
     /// # Errors
     /// A store that is not.
     pub(crate) async fn available_writer(&mut self) -> anyhow::Result<&mut Writer> {
-        self.writer().await?.context("the store is away")
+        self.writer().await?.context("the store is unavailable")
     }
 
     /// Releases files, so that another writer may claim them at once. A connection that is lost has
@@ -194,7 +194,7 @@ impl Committer {
             self.unavailable_since = Some(Instant::now());
             warn!(
                 error = chain(error),
-                "the store is away; lines wait in their files until it returns"
+                "the store is unavailable; lines wait in their files until it returns"
             );
         }
         self.retry_at = Some(Instant::now() + self.backoff.wait());

@@ -159,7 +159,7 @@ impl ReadContext<'_> {
 /// Whether the end of the content is the end of its last line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Completeness {
-    /// Somebody appends to it: a last line without an end waits for the rest.
+    /// Its writer still appends: a last line without an end waits for the rest.
     Growing,
     /// Nothing will be appended: a last line without an end is a record if it can be read.
     Whole,

@@ -216,7 +216,7 @@ pub(crate) fn end_of(stop: io::Result<Stop>, lines: &Lines) -> Option<anyhow::Re
 /// Returns the message of a store that takes nothing any more.
 pub(crate) fn given_up(error: &StoreError) -> anyhow::Error {
     let why = anyhow!(chain(error));
-    if error.is_about_schema() { why } else { why.context("the store is away") }
+    if error.is_about_schema() { why } else { why.context("the store is unavailable") }
 }
 
 /// The thread that fills batches.

@@ -142,7 +142,7 @@ impl Citus {
         self.workers[0].stop_at_once();
         self.workers[1].stop_at_once();
         bench.append("access.log", lines("down", 0..100));
-        daemon.says("the store is away").await;
+        daemon.says("the store is unavailable").await;
         self.workers.iter().for_each(Cluster::start_again);
         wanted.extend(urls("down", 0..100));
         bench.exactly(wanted.clone()).await;

@@ -84,7 +84,7 @@ async fn the_connection_cut_exactly_at_commit_on_its_way_there_and_on_its_way_ba
         wire.reached(nth + 1).await;
         bench.exactly(all.clone()).await;
     }
-    assert_eq!(daemon.said().matches("the store is away").count(), 4, "{}", daemon.said());
+    assert_eq!(daemon.said().matches("the store is unavailable").count(), 4, "{}", daemon.said());
     assert!(daemon.stop().await.success());
 }
 

@@ -24,7 +24,7 @@ async fn own_server() -> (Cluster, Bench) {
 /// It told once that the store went, and once that it returned.
 fn told_once(daemon: &Daemon) {
     let said = daemon.said();
-    for words in ["the store is away", "the store is back"] {
+    for words in ["the store is unavailable", "the store is back"] {
         assert_eq!(said.matches(words).count(), 1, "'{words}' in: {said}");
     }
 }
@@ -44,7 +44,7 @@ async fn a_server_that_is_down_during_three_rotations_gets_everything_when_it_is
         let round = format!("{round}-{long}");
         bench.append("access.log", lines(&round, 0..5000));
         all.extend(urls(&round, 0..5000));
-        daemon.says("the store is away").await;
+        daemon.says("the store is unavailable").await;
         for n in (1..3).rev() {
             let from = bench.log(&format!("access.log.{n}"));
             if from.exists() {
@@ -153,13 +153,13 @@ for_each_store! {
             };
             read_only("on").await;
             bench.append("access.log", lines("meanwhile", 0..500));
-            daemon.says("the store is away").await;
+            daemon.says("the store is unavailable").await;
             read_only("off").await;
         } else {
             let mut other = SqliteConnection::connect(&bench.place.url).await.unwrap();
             sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
             bench.append("access.log", lines("meanwhile", 0..500));
-            daemon.says("the store is away").await;
+            daemon.says("the store is unavailable").await;
             sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
         }
         bench.exactly([urls("before", 0..20), urls("meanwhile", 0..500)].concat()).await;
@@ -205,7 +205,7 @@ async fn a_full_disk_under_sqlite_stops_nothing_but_the_rows() {
     // As much as fits, and no more.
     let _full = fs::write(&ballast, vec![0; 8 << 20]).unwrap_err();
     bench.append("access.log", lines("meanwhile", 0..3000));
-    daemon.says("the store is away").await;
+    daemon.says("the store is unavailable").await;
     fs::remove_file(&ballast).unwrap();
     bench.exactly([urls("before", 0..20), urls("meanwhile", 0..3000)].concat()).await;
     daemon.says("the store is back").await;

@@ -41,12 +41,13 @@ async fn orphaned(bench: &Bench, cluster: &Cluster) -> Daemon {
     bench.rows(10).await;
     cluster.stop();
     bench.append("access.log", lines("after", 0..10));
-    daemon.says("the store is away").await;
+    daemon.says("the store is unavailable").await;
     daemon
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn sigterm_while_the_database_is_away_exits_0_and_the_lines_are_read_at_the_next_start() {
+async fn sigterm_while_the_database_is_unavailable_exits_0_and_the_lines_are_read_at_the_next_start()
+ {
     let cluster = Cluster::start();
     let bench = Bench::new(Place::at(cluster.database().await)).await;
     let mut daemon = orphaned(&bench, &cluster).await;

@@ -172,7 +172,7 @@ async fn a_daemon_whose_loop_hangs_does_not_say_that_it_lives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_whose_database_is_away_lives_and_says_why_it_waits() {
+async fn a_daemon_whose_database_is_unavailable_lives_and_says_why_it_waits() {
     let cluster = Cluster::start();
     let bench = Bench::new(Place::at(cluster.database().await)).await;
     bench.append("access.log", lines("a", 0..10));
@@ -182,7 +182,7 @@ async fn a_daemon_whose_database_is_away_lives_and_says_why_it_waits() {
     bench.rows(10).await;
     cluster.stop();
     bench.append("access.log", lines("a", 10..20));
-    daemon.says("the store is away").await;
+    daemon.says("the store is unavailable").await;
     for _ in 0..10 {
         let before = systemd.hears("WATCHDOG=1");
         assert!(before.len() < 10, "{before:?}");

@@ -194,7 +194,7 @@ fn situations() -> Vec<Situation> {
     let growing = |content: Made| Made { grown: true, ..content };
     let replaced = |content: Made| Made { intact: false, ..content };
     vec![
-        Situation::new("a file that nobody knows", content(LOG, 1, "a\nb\n"), vec![])
+        Situation::new("a file that the store does not know", content(LOG, 1, "a\nb\n"), vec![])
             .gives(["new", "new", "new", "new"]),
         Situation::new(
             "the same object with more content",

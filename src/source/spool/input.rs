@@ -152,8 +152,8 @@ impl Input {
         self.read_and_write(to, amount)
     }
 
-    /// Returns how many bytes in the pipe belong to complete lines; all of them if there is no line
-    /// end.
+    /// Returns how many bytes in the pipe belong to complete lines; all of them if they have no
+    /// newline.
     fn length_of_lines(&mut self) -> rustix::io::Result<usize> {
         let examined = match self.examined.take() {
             Some(examined) => examined,

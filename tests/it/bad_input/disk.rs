@@ -81,7 +81,7 @@ async fn the_daemon_waits_for_room_and_goes_on_by_itself() {
     let mut command = bench.command(&["--watch", logs.to_str().unwrap()]);
     command.env("DATABASE_URL", &place.url);
     let mut daemon = Daemon::start(command, bench.aside("stderr"));
-    daemon.says("the store is away").await;
+    daemon.says("the store is unavailable").await;
     disk.grow();
     daemon.says("the store is back").await;
     until("every line is stored", async || {
@@ -93,5 +93,5 @@ async fn the_daemon_waits_for_room_and_goes_on_by_itself() {
     found.sort();
     wanted.sort();
     assert!(found == wanted, "rows are not what was written");
-    assert_eq!(daemon.said().matches("the store is away").count(), 1, "{}", daemon.said());
+    assert_eq!(daemon.said().matches("the store is unavailable").count(), 1, "{}", daemon.said());
 }

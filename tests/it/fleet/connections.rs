@@ -100,7 +100,7 @@ async fn a_server_without_a_free_connection_is_waited_for_at_the_start_and_in_th
         bench.place.number(cut).await;
         taken.extend(take_all(&url).await);
         bench.append("access.log", lines("cut", 0..1));
-        daemon.said().contains("the store is away") && bench.place.number(OURS).await == 0
+        daemon.said().contains("the store is unavailable") && bench.place.number(OURS).await == 0
     })
     .await;
     let appended = urls_of(&bench);

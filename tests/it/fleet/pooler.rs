@@ -91,7 +91,7 @@ async fn one_that_pools_sessions_changes_nothing() {
     bouncer.child.kill().unwrap();
     bouncer.child.wait().unwrap();
     bench.append("access.log", lines("b", 0..500));
-    daemon.says("the store is away").await;
+    daemon.says("the store is unavailable").await;
     bouncer.child = PgBouncer::spawn(&cluster);
     bench.exactly([urls("a", 0..500), urls("b", 0..500)].concat()).await;
     assert!(daemon.stop().await.success());

@@ -16,7 +16,7 @@ use super::script::Step;
 /// Milliseconds between two looks of a daemon that no step has started.
 const LOOKS: u32 = 100;
 
-/// A store that is away is waited for at the start, too, and the retention removes nothing,
+/// A store that is unavailable is waited for at the start, too, and the retention removes nothing,
 /// whatever year it is.
 const FLAGS: [&str; 8] = [
     "--connect-timeout",

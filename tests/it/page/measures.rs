@@ -132,7 +132,7 @@ async fn the_beginning_of_a_line_is_bytes_that_wait_and_lost_when_it_is_cut_off(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_store_that_is_away_makes_it_unready_and_leaves_it_alive() {
+async fn a_store_that_is_unavailable_makes_it_unready_and_leaves_it_alive() {
     let cluster = Cluster::start();
     let bench = Bench::new(Place::at(cluster.database().await)).await;
     bench.append("access.log", lines("a", 0..10));
@@ -147,7 +147,7 @@ async fn a_store_that_is_away_makes_it_unready_and_leaves_it_alive() {
     // Nothing was written, so ingest has not noticed yet; it is asked all the same.
     assert_eq!(site.get("/readyz").status, 503);
     bench.append("access.log", lines("a", 10..30));
-    site.daemon.says("the store is away").await;
+    site.daemon.says("the store is unavailable").await;
     let unready = site.get("/readyz");
     assert_eq!(unready.status, 503);
     assert!(unready.body.contains("the store is unavailable: PostgreSQL"), "{}", unready.body);

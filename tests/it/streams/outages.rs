@@ -1,4 +1,4 @@
-//! A database that is away while streams are read, a spool that is full, and other daemons.
+//! A database that is unavailable while streams are read, a spool that is full, and other daemons.
 
 use std::io::Write;
 use std::time::Duration;
@@ -102,7 +102,7 @@ for_each_outage! {
     }
 
     /// A writer of a stream does not wait for the store.
-    async fn a_store_that_is_away_at_the_start_keeps_no_writer_waiting(bench, outage) {
+    async fn a_store_that_is_unavailable_at_the_start_keeps_no_writer_waiting(bench, outage) {
         outage.begin(&bench).await;
         let text = lines("a", 0..5000); // more than a pipe holds
         let (mut daemon, mut input) = watch(&bench, &["-", "--connect-timeout", "60s"], "stderr");
