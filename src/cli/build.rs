@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context;
 use chrono::Utc;
 
 use crate::config::{Config, PageConfig, Reload, SpoolConfig, StandardInput, Watch};
@@ -50,9 +51,9 @@ fn location(settings: &Settings) -> anyhow::Result<Location> {
     Ok(Location::Sqlite(state.join("log-ingestd.sqlite3")))
 }
 
-fn host(name: &str) -> Result<String, &'static str> {
+fn host(name: &str) -> anyhow::Result<String> {
     match name.trim().is_empty() {
-        true => Err("the name is empty: expected the name of the host whose logs these are"),
+        true => Err(usage("the name is empty: expected the name of the host whose logs these are")),
         false => Ok(name.to_owned()),
     }
 }
@@ -190,7 +191,7 @@ pub(super) fn sweep(cleanup: &Cleanup, config: &Config) -> anyhow::Result<SweepO
     let age = if let Some(days) = cleanup.days {
         Retention::For(Duration::from_secs(u64::from(days) * 86_400))
     } else if let Some(text) = &cleanup.older_than {
-        Retention::For(duration(text).map_err(|error| usage(format!("--older-than: {error}")))?)
+        Retention::For(duration(text).context("--older-than")?)
     } else {
         config.retention
     };

@@ -103,8 +103,10 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
         Some(Command::Check { file }) => {
             let report = commands::check(&build::parsing(settings)?, &file)?;
             print::checked(&report)?;
-            let has_rejects = report.rejects.values().any(|(count, _)| *count > 0);
-            return Ok(if has_rejects { ExitCode::FAILURE } else { ExitCode::SUCCESS });
+            return Ok(match report.rejects.is_empty() {
+                true => ExitCode::SUCCESS,
+                false => ExitCode::FAILURE,
+            });
         }
         Some(Command::Status) => {
             print::status(&commands::status(&build::config(settings)?).await?)?;

@@ -14,6 +14,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, value_parser};
 use tracing::Level;
 
+use super::usage;
+
 /// Declares each setting as a static, and the list of all of them.
 macro_rules! settings {
     ($($name:ident = $setting:expr;)*) => {
@@ -203,9 +205,11 @@ impl Setting {
 }
 
 /// Parses a duration such as `500ms`.
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
     humantime::parse_duration(text).map_err(|error| {
-        format!("invalid duration '{text}': expected for example 500ms, 10s or 36h ({error})")
+        usage(format!(
+            "invalid duration '{text}': expected for example 500ms, 10s or 36h ({error})"
+        ))
     })
 }
 
@@ -213,18 +217,18 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 const LEAST_SPOOL: (&str, u64) = ("256KiB", 256 << 10);
 
 /// Parses the spool's limit in bytes.
-pub(super) fn spool_limit(text: &str) -> Result<u64, String> {
+pub(super) fn spool_limit(text: &str) -> anyhow::Result<u64> {
     let (least, bytes) = LEAST_SPOOL;
     match size(text)? {
         size if size < bytes => {
-            Err(format!("the size '{text}' is too small: expected {least} or more"))
+            Err(usage(format!("the size '{text}' is too small: expected {least} or more")))
         }
         size => Ok(size),
     }
 }
 
 /// Parses a size in bytes: a whole number and a unit.
-fn size(text: &str) -> Result<u64, String> {
+fn size(text: &str) -> anyhow::Result<u64> {
     let trimmed = text.trim();
     let end = trimmed.find(|c: char| !c.is_ascii_digit()).unwrap_or(trimmed.len());
     let (number, unit) = trimmed.split_at(end);
@@ -240,31 +244,33 @@ fn size(text: &str) -> Result<u64, String> {
     };
     let number = number.parse::<u64>().ok();
     number.zip(unit).and_then(|(number, unit)| number.checked_mul(unit)).ok_or_else(|| {
-        format!(
+        usage(format!(
             "invalid size '{text}': expected a whole number with a unit, for example 64MiB or 2GiB"
-        )
+        ))
     })
 }
 
 /// Parses the page's address; `None` is no page.
-pub(super) fn address(text: &str) -> Result<Option<SocketAddr>, String> {
+pub(super) fn address(text: &str) -> anyhow::Result<Option<SocketAddr>> {
     let address = match text.trim() {
         "off" => return Ok(None),
         address => address.replacen("localhost:", "127.0.0.1:", 1),
     };
     address.parse().map(Some).map_err(|_: AddrParseError| {
-        format!(
+        usage(format!(
             "invalid address '{text}': expected an address and a port such as 127.0.0.1:8686 or \
              [::1]:8686, or off"
-        )
+        ))
     })
 }
 
 /// Parses a level by its name: the numbers that tracing knows too are not promised.
-pub(super) fn log_level(text: &str) -> Result<Level, String> {
+pub(super) fn log_level(text: &str) -> anyhow::Result<Level> {
     match text.parse() {
         Ok(level) if text.parse::<u64>().is_err() => Ok(level),
-        _ => Err(format!("invalid level '{text}': expected error, warn, info, debug or trace")),
+        _ => Err(usage(format!(
+            "invalid level '{text}': expected error, warn, info, debug or trace"
+        ))),
     }
 }
 
@@ -309,11 +315,11 @@ mod tests {
             assert_eq!(size(text).unwrap(), bytes, "{text}");
         }
         for text in ["", "GiB", "-1", "1.5GiB", "1 parsec", "99999999999TiB", "0x10"] {
-            let error = size(text).unwrap_err();
+            let error = size(text).unwrap_err().to_string();
             assert!(error.contains(&format!("invalid size '{text}'")), "{error}");
             assert!(error.contains("64MiB"), "{error}");
         }
-        let error = spool_limit("1000").unwrap_err();
+        let error = spool_limit("1000").unwrap_err().to_string();
         assert!(error.contains("expected 256KiB or more"), "{error}");
     }
 
@@ -324,7 +330,7 @@ mod tests {
         }
         assert_eq!(address(" off ").unwrap(), None);
         for text in ["", "8686", ":8686", "127.0.0.1", "example.org:80", "127.0.0.1:99999"] {
-            let error = address(text).unwrap_err();
+            let error = address(text).unwrap_err().to_string();
             assert!(error.contains(&format!("invalid address '{text}'")), "{error}");
         }
     }
