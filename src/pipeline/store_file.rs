@@ -103,13 +103,6 @@ pub(crate) struct FileStorer<'a> {
     pub(crate) on_stored: &'a mut (dyn FnMut(&Batch, u64) + Send),
 }
 
-/// How one reading of the content ended.
-enum Pass {
-    Ended(End),
-    /// The store refuses this batch, for this reason.
-    Refused(Box<Batch>, String),
-}
-
 impl FileStorer<'_> {
     /// Stores all lines after the checkpoint, which moves with them.
     ///
@@ -124,24 +117,21 @@ impl FileStorer<'_> {
         let mut bisect = Bisect::default();
         let mut refused = None;
         loop {
-            match self.pass(content, claimed, &mut bisect, refused.clone()).await? {
-                Pass::Ended(end) => return Ok(end),
-                Pass::Refused(batch, reason) => match bisect.refused(&batch) {
-                    Refusal::Halve => {}
-                    Refusal::Reject(_) => refused = Some((claimed.committed.offset, reason)),
-                },
+            if let Some(end) = self.pass(content, claimed, &mut bisect, &mut refused).await? {
+                return Ok(end);
             }
         }
     }
 
-    /// Reads once from the checkpoint to the end; a batch that the store refuses ends it early.
+    /// Reads once from the checkpoint to the end. Returns `None` if the store refuses a batch: the rest
+    /// is to be read again. `refused` is the line that the store refuses, by offset, and why.
     async fn pass(
         &mut self,
         content: Content<'_>,
         claimed: &mut Claim,
         bisect: &mut Bisect,
-        refused: Option<(u64, String)>,
-    ) -> anyhow::Result<Pass> {
+        refused: &mut Option<(u64, String)>,
+    ) -> anyhow::Result<Option<End>> {
         let on_disk = Arc::new(AtomicU64::new(0));
         let (lines, reader) = content.open_at(&claimed.committed, &on_disk)?;
         let max_lines = Arc::new(AtomicU64::new(bisect.limits().lines));
@@ -151,7 +141,7 @@ impl FileStorer<'_> {
             estimated: content.source.changed_us,
             completeness: content.completeness,
             max_lines: Arc::clone(&max_lines),
-            refused,
+            refused: refused.clone(),
             cutoff: self.cutoff,
         };
         let (mut filled, spare) = thread.start(lines, reader);
@@ -176,7 +166,12 @@ impl FileStorer<'_> {
             };
             match outcome {
                 Outcome::Stored(_) => {}
-                Outcome::BadRow(reason) => return Ok(Pass::Refused(Box::new(batch), reason)),
+                Outcome::BadRow(reason) => {
+                    if let Refusal::Reject(_) = bisect.refused(&batch) {
+                        *refused = Some((claimed.committed.offset, reason));
+                    }
+                    return Ok(None);
+                }
                 Outcome::Conflict(_) => bail!("another log-ingestd took this file over"),
                 Outcome::GaveUp(error) => return Err(given_up(&error)),
             }
@@ -190,10 +185,7 @@ impl FileStorer<'_> {
             let _ = spare.send(batch); // for its memory; an error says that the thread has ended
             self.committer.keep_alive().await;
         }
-        match end {
-            Some(end) => Ok(Pass::Ended(end?)),
-            None => bail!("reading ended early"),
-        }
+        end.context("reading ended early")?.map(Some)
     }
 }
 
