@@ -173,18 +173,14 @@ impl StreamPump {
     /// No byte is lost. After [`PumpError::Spool`] the step can be repeated.
     pub fn step(&mut self) -> Result<PumpStep, PumpError> {
         let full = !self.spool.has_room();
-        let due = |file: &SpoolFile| full || file.end >= self.spool.rotate_at();
-        let due = self.writing.as_ref().is_some_and(due);
-        if due && let Some(file) = self.writing.take() {
-            let ended = file.is_at_line_end().map_err(PumpError::Spool);
-            match ended {
-                Ok(true) => {
-                    self.surplus = 0;
-                    self.spool.end(file);
-                }
-                _ => self.writing = Some(file),
-            }
-            ended?;
+        let is_due = |file: &SpoolFile| full || file.end >= self.spool.rotate_at();
+        let ends = match &self.writing {
+            Some(file) if is_due(file) => file.is_at_line_end().map_err(PumpError::Spool)?,
+            _ => false,
+        };
+        if ends && let Some(file) = self.writing.take() {
+            self.surplus = 0;
+            self.spool.end(file);
         }
         let mut file = match self.writing.take() {
             Some(file) => file,
@@ -201,10 +197,7 @@ impl StreamPump {
                 self.spool.begin(&self.stream).map_err(PumpError::Spool)?
             }
         };
-        let amount = match full || file.end >= self.spool.rotate_at() {
-            true => Amount::ToLineEnd,
-            false => Amount::All,
-        };
+        let amount = if is_due(&file) { Amount::ToLineEnd } else { Amount::All };
         let step = self.fill(&mut file, amount);
         match step {
             Ok(PumpStep::Ended) => self.spool.end(file),
