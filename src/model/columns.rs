@@ -24,10 +24,10 @@ use std::net::IpAddr;
 
 use serde_json::Value as JsonValue;
 
+use super::batch::{Field, Tuples};
 use super::file::FileId;
 use super::reason::RejectCode;
 use super::record::{Captured, GunicornJson, GunicornLogModel, JsonRecord, Micros};
-use super::tuples::{Field, Tuples};
 
 /// How the fields of a column are encoded in [`Tuples`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

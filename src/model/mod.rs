@@ -8,9 +8,8 @@ pub mod histogram;
 mod reason;
 mod record;
 mod rollup;
-mod tuples;
 
-pub use batch::{Batch, Reparsed, Span};
+pub use batch::{Batch, Field, Reparsed, Span, Tuples};
 pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
 pub use file::{
     Checkpoint, Claim, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, NewFile, Position,
@@ -20,4 +19,3 @@ pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};
 pub use reason::{RejectCode, RejectReason};
 pub use record::{Captured, GunicornJson, GunicornLogModel, JsonRecord, Micros, moment, now};
 pub use rollup::{CLASSES, Counts, Period, Rollup};
-pub use tuples::{Field, Tuples};
