@@ -103,10 +103,8 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
         Some(Command::Check { file }) => {
             let report = commands::check(&build::parsing(settings)?, &file)?;
             print::checked(&report)?;
-            return Ok(match report.rejects.is_empty() {
-                true => ExitCode::SUCCESS,
-                false => ExitCode::FAILURE,
-            });
+            let is_good = report.rejects.is_empty();
+            return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
         Some(Command::Status) => {
             print::status(&commands::status(&build::config(settings)?).await?)?;
