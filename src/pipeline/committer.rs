@@ -120,6 +120,11 @@ impl Committer {
         Ok(self.writer.as_mut())
     }
 
+    /// Returns whether a store that is unavailable since `began` is not waited for any longer.
+    pub(crate) fn gives_up_after(&self, began: Instant) -> bool {
+        self.patience.is_some_and(|patience| began.elapsed() > patience)
+    }
+
     /// Returns the connection of a store that is available.
     ///
     /// # Errors
@@ -256,8 +261,7 @@ impl Committer {
                     }
                     // An idle connection may have been found lost long ago: what counts is how long
                     // this batch waits.
-                    let outage = began.elapsed();
-                    if self.patience.is_some_and(|patience| outage > patience) {
+                    if self.gives_up_after(began) {
                         return Outcome::GaveUp(error);
                     }
                     earlier = EarlierTry::Unknown;

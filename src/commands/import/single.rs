@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context;
 use tracing::warn;
@@ -13,11 +14,13 @@ use crate::identity::register::{
     NewFileIs, OtherWriter, Registered, Registration, Terms, UnknownFile, register,
 };
 use crate::identity::resolve::Policy;
+use crate::pipeline::backoff::Backoff;
 use crate::pipeline::file_format::Format;
 use crate::pipeline::sink::Counter;
 use crate::pipeline::store_file::{Content, End};
 use crate::source::fingerprint::whole_head_fingerprint;
 use crate::source::whole_file::{Source, Walk};
+use crate::store::StoreError;
 
 use crate::commands::import::Import;
 
@@ -46,7 +49,7 @@ impl Import<'_> {
             other_writer: OtherWriter::WaitedFor,
             losses: LossCounter::StoreOnly,
         };
-        let registered = register(&mut self.committer, &mut self.formats, &file, &terms).await?;
+        let registered = self.register(&file, &terms).await?;
         let UnknownFile { source, format, .. } = file;
         let Registration { mut claim, format } = match registered {
             Registered::Claimed(registration) => *registration,
@@ -68,6 +71,27 @@ impl Import<'_> {
             warn_of_rest(&source, bytes);
         }
         Ok(())
+    }
+
+    /// Finds out which logical file it is, and claims it. A connection that is lost meanwhile is made
+    /// again, until the store has been unavailable for too long. Asking again is safe: a registration
+    /// whose answer was lost is found by its content.
+    async fn register(
+        &mut self,
+        file: &UnknownFile,
+        terms: &Terms<'_>,
+    ) -> anyhow::Result<Registered> {
+        let (began, mut backoff) = (Instant::now(), Backoff::default());
+        loop {
+            let registered = register(&mut self.committer, &mut self.formats, file, terms).await;
+            let Err(error) = &registered else { return registered };
+            let lost = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient);
+            if !lost || self.shutdown.is_requested() || self.committer.gives_up_after(began) {
+                return registered;
+            }
+            self.committer.hang_up();
+            tokio::time::sleep(backoff.wait()).await;
+        }
     }
 
     /// Counts the lines of a file of which all was stored before. Without a `format`, each line end
