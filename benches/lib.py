@@ -15,7 +15,7 @@ import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 # Another build may be tried: the tests run each benchmark in short with the one that they have. The
-# program itself would warn of the variable, which is no setting.
+# program itself would warn of the variable, which is not a setting.
 GIVEN = os.environ.pop("LOG_INGESTD_PROGRAM", None)
 PROGRAM = GIVEN or str(ROOT / "target/dist/log-ingestd")
 

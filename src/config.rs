@@ -46,7 +46,7 @@ pub struct Watch {
     pub poll_interval: Duration,
     /// Local time of the daily sweep.
     pub sweep_at: SweepTime,
-    /// The page's address; `None` is no page.
+    /// The page's address; `None` for no page.
     pub page: Option<PageConfig>,
 }
 

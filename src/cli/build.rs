@@ -140,7 +140,7 @@ fn spool(settings: &Settings, input: StandardInput) -> anyhow::Result<SpoolConfi
     Ok(SpoolConfig { directory: std::path::absolute(directory)?, limit })
 }
 
-/// Returns what `--listen` and `--auth-file` say together; `None` is no page.
+/// Returns what `--listen` and `--auth-file` say together; `None` for no page.
 fn page(settings: &Settings) -> anyhow::Result<Option<PageConfig>> {
     let Some(address) = settings.get(&LISTEN, address)? else { return Ok(None) };
     let credentials = match settings.path(&AUTH_FILE) {

@@ -250,7 +250,7 @@ fn size(text: &str) -> anyhow::Result<u64> {
     })
 }
 
-/// Parses the page's address; `None` is no page.
+/// Parses the page's address; `None` for no page.
 pub(super) fn address(text: &str) -> anyhow::Result<Option<SocketAddr>> {
     let address = match text.trim() {
         "off" => return Ok(None),

@@ -1,5 +1,5 @@
 //! Where settings come from: the configuration file is read once, a pipe too, and an environment
-//! variable that is no setting is named.
+//! variable that is not a setting is named.
 
 use std::fs;
 use std::io;

@@ -11,7 +11,7 @@ import time
 
 import logs
 
-# Taken out of the environment: the program would warn of a variable that is no setting.
+# Taken out of the environment: the program would warn of a variable that is not a setting.
 PROGRAM = os.environ.pop("LOG_INGESTD_PROGRAM")
 AT = re.compile(r"the page is at (http://\S+/)")
 

@@ -25,7 +25,7 @@ from tests.stores import Postgres
 
 DAYS = 20
 MILLIONS = float(sys.argv[1]) if len(sys.argv) > 1 else 10
-# Taken out of the environment: the program would warn of a variable that is no setting.
+# Taken out of the environment: the program would warn of a variable that is not a setting.
 PROGRAM = os.environ.pop("LOG_INGESTD_PROGRAM")
 PAGES = "/admin/django_audit_logger"
 CODES = [200] * 900 + [204] * 20 + [302] * 30 + [404] * 40 + [500] * 9 + [503]

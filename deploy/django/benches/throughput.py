@@ -29,7 +29,7 @@ from tests.stores import Postgres
 
 HERE = pathlib.Path(__file__).resolve().parent
 OURS = "django_audit_logger.middleware.AuditLogMiddleware"
-# Taken out of the environment: the program would warn of a variable that is no setting.
+# Taken out of the environment: the program would warn of a variable that is not a setting.
 PROGRAM = os.environ.pop("LOG_INGESTD_PROGRAM", None)
 CONTESTANTS = {
     "without": ([], "gunicorn.glogging.Logger"),

@@ -16,7 +16,7 @@ PROGRAM = os.environ.get("LOG_INGESTD_PROGRAM")
 
 
 def environment():
-    """The caller's without the program's name: it is no setting, and the daemon would warn of it."""
+    """The caller's without the program's name: it is not a setting, and the daemon would warn of it."""
     return {name: value for name, value in os.environ.items() if name != "LOG_INGESTD_PROGRAM"}
 
 

@@ -114,7 +114,7 @@ impl<'a> Gatherer<'a> {
     }
 
     /// Puts the lines of a file into batches. Returns how far it was read, and what ended it; `None`
-    /// if it is no member any more.
+    /// if it is not a member any more.
     async fn read_content(&mut self, member: Member) -> Option<(u64, anyhow::Result<End>)> {
         let nth = member.nth;
         let counted = self.import.count_stored_before(&member.claim).await;

@@ -20,7 +20,7 @@ pub(crate) struct IgnoredFile {
 pub(crate) enum IgnoredReason {
     /// Its content was not inspected yet, or a decision about it has to wait.
     Undecided(Tail),
-    /// Its content is no log that could be stored.
+    /// Its content is not a log that can be stored.
     NoLog { size: u64, more: MoreLines },
     /// It is compressed: another task reads it.
     Archive { size: u64 },
