@@ -3,10 +3,10 @@
 //! A command returns values and never prints. It makes its own connection to the store and needs no
 //! running daemon. Commands that change rows are safe while daemons run: the store has the locks.
 //!
-//! Files, in reading order: [`import`](mod@import) and [`verify`](mod@verify) (whole files into the
-//! store, and compared with it), [`check`](mod@check) (parses without a store),
-//! [`reparse`](mod@reparse) (rejected lines again), [`status`](mod@status), [`query`],
-//! [`cleanup`](mod@cleanup), [`migrate`](mod@migrate), [`healthcheck`](mod@healthcheck).
+//! Files, in reading order: `import` and `verify` (whole files into the
+//! store, and compared with it), `check` (parses without a store),
+//! `reparse` (rejected lines again), `status`, `query`,
+//! `cleanup`, `migrate`, `healthcheck`.
 
 mod check;
 mod cleanup;

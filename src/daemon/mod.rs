@@ -4,11 +4,11 @@
 //! in `source`, lines in `pipeline`, rows in `store`. There is one ingest loop for all files and one
 //! transaction at a time; the tasks for maintenance and for the page never block it.
 //!
-//! Files, in reading order: [`watch`](mod@watch) (start, runs, reload, end), [`streams`] (standard
-//! input and FIFOs), [`ingest`] (the loop), [`files`] (the followed files), [`register`] and
-//! [`resolve`] (new files), [`missing`] (deleted files), [`archives`] (compressed files),
-//! [`maintenance`] (sweeps and indexes), [`page`] (the HTTP server), [`supervisor`] (systemd),
-//! [`file_limit`] (the limit of open files).
+//! Files, in reading order: `watch` (start, runs, reload, end), `streams` (standard
+//! input and FIFOs), `ingest` (the loop), `files` (the followed files), `register`
+//! (new files), `missing` (deleted files), `archives` (compressed files),
+//! `maintenance` (sweeps and indexes), `page` (the HTTP server), `supervisor` (systemd),
+//! `file_limit` (the limit of open files).
 
 mod archives;
 mod file_limit;

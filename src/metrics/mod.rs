@@ -6,9 +6,9 @@
 //! Nothing here sends or logs: `web` answers `/metrics`, `daemon` informs the supervisor. Names,
 //! labels and help texts are contracts with dashboards and alerts.
 //!
-//! Files, in reading order: this one (the registry and both text formats), [`ingest`] (lines and
-//! commits), [`lag`] (bytes not stored yet), [`sweeps`] (removed rows), [`health`] (liveness and
-//! readiness), [`process`] (CPU, memory and descriptors).
+//! Files, in reading order: this one (the registry and both text formats), `ingest` (lines and
+//! commits), `lag` (bytes not stored yet), `sweeps` (removed rows), `health` (liveness and
+//! readiness), `process` (CPU, memory and descriptors).
 
 mod health;
 mod ingest;

@@ -1,12 +1,12 @@
 //! From bytes to committed rows: the same for every command that reads logs.
 //!
-//! - [`read_lines`] is the one reader: it decides where a line ends and what it becomes. A
-//!   sink takes the lines: that of a batch is there, those of [`sink`] only look;
-//!   [`read_enveloped`] is the reader of a container's log; [`file_format`] says how the lines of one file are read.
-//! - [`committer`] stores batches one after another, [`ordered_commits`] several at once and in
-//!   order; [`bisect`] finds the row that a store refuses; [`backoff`] says when to try again.
-//! - [`store_file`] stores a file that is complete, from its checkpoint to its end.
-//! - [`connect`] opens the store at a start; [`Shutdown`] is what signals ask for.
+//! - `read_lines` is the one reader: it decides where a line ends and what it becomes. A
+//!   sink takes the lines: that of a batch is there, those of `sink` only look;
+//!   `read_enveloped` is the reader of a container's log; `file_format` says how the lines of one file are read.
+//! - `committer` stores batches one after another, `ordered_commits` several at once and in
+//!   order; `bisect` finds the row that a store refuses; `backoff` says when to try again.
+//! - `store_file` stores a file that is complete, from its checkpoint to its end.
+//! - `connect` opens the store at a start; [`Shutdown`] is what signals ask for.
 
 pub(crate) mod backoff;
 pub(crate) mod bisect;

@@ -4,8 +4,8 @@
 //! of day or repeats itself: `daemon` has the timers, and `cleanup` and `import` call one step.
 //! The SQL is in `store`.
 //!
-//! Files, in reading order: [`policy`] (what is old, and when the next sweep is due: pure),
-//! [`sweep`](mod@sweep) (one sweep), [`indexing`] (indexes of past days).
+//! Files, in reading order: `policy` (what is old, and when the next sweep is due: pure),
+//! `sweep` (one sweep), `indexing` (indexes of past days).
 
 pub(crate) mod indexing;
 mod policy;

@@ -7,9 +7,9 @@
 //!
 //! The page only reads: no request changes a row or a setting. It has no TLS: a proxy provides it.
 //!
-//! Files, in the order of a request: [`listener`] accepts a limited number of connections, [`auth`]
-//! checks the user and the Host header, [`headers`] adds the security headers. The answer comes
-//! from [`assets`] (the page's own files, in `page/`), [`api`] (its data) or [`probes`] (health and
+//! Files, in the order of a request: `listener` accepts a limited number of connections, `auth`
+//! checks the user and the Host header, `headers` adds the security headers. The answer comes
+//! from `assets` (the page's own files, in `page/`), `api` (its data) or `probes` (health and
 //! metrics).
 
 mod api;
