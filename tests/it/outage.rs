@@ -144,7 +144,8 @@ for_each_store! {
         let mut daemon = bench.watch();
         bench.rows(20).await;
         if bench.place.is_postgres() {
-            let name = bench.place.url.rsplit('/').next().unwrap();
+            let names = bench.place.texts("SELECT current_database()").await;
+            let name = &names[0];
             let read_only = async |mode| {
                 let alter = format!("ALTER DATABASE {name} SET default_transaction_read_only = {mode}");
                 shared().administer(&alter).await;
