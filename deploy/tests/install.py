@@ -193,7 +193,7 @@ class Story:
         self.add("wrong", "[Service]\nEnvironment=LOG_INGESTD_POLL_INTERVAL=soon\n")
         said = self.machine.ask("systemctl restart log-ingestd", check=False)
         assert "failed" in said, said
-        self.says("--poll-interval 'soon' is no duration")
+        self.says("--poll-interval: invalid duration 'soon'")
         assert (self.show("ActiveState"), self.show("ExecMainStatus")) == ("failed", "2")
         assert self.show("NRestarts") in ("0", restarts)
         self.machine.ask(f"rm {SERVICE}/wrong.conf; systemctl daemon-reload; systemctl restart log-ingestd")
