@@ -27,7 +27,7 @@ pub struct Report {
     pub format: String,
     /// The envelope of a container's log.
     pub envelope: Option<&'static str>,
-    /// The preset and what it is, if it was told from the lines.
+    /// The detected preset and its description; `None` if the format was given.
     pub told: Option<(&'static str, &'static str)>,
     /// Atoms that cannot be told apart for certain.
     pub warnings: Vec<String>,
@@ -47,7 +47,7 @@ pub struct Report {
 /// Reads `path` by the configured format, or by the one that its first lines suggest.
 ///
 /// # Errors
-/// A file that cannot be read, or whose format cannot be told.
+/// A file that cannot be read, or whose format cannot be detected.
 pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     let source = Source::open(path).with_context(|| format!("cannot read '{}'", path.display()))?;
     let sample = sample(|limit| source.sample(limit))?;

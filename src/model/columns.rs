@@ -61,7 +61,7 @@ pub struct Column {
     pub export: Option<usize>,
     /// Its place in what `check` shows, from 0; `None` if a line alone does not have it.
     pub check: Option<usize>,
-    /// Whether lists of rows go without it, because its values may be large.
+    /// Whether lists of rows leave the column out, because its values may be large.
     pub large: bool,
 }
 
@@ -401,7 +401,7 @@ holds!(Code, optional RejectCode, |code| Value::Text(code.name()));
 holds!(Words, String, |text| Value::Text(text));
 holds!(Bytes, Vec<u8>, |bytes| Value::Bytes(bytes));
 
-/// Makes of a declaration: the list of columns, the struct of a stored row with its [`Row`], and
+/// Generates from a declaration: the list of columns, the struct of a stored row with its [`Row`], and
 /// [`Recorded`] for the record.
 ///
 /// A column is a `field` of the struct, or a `place`, which stands in [`Place`] instead. What follows

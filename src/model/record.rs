@@ -87,7 +87,7 @@ impl JsonRecord {
 pub struct GunicornJson {
     /// When it was logged.
     pub timestamp: Micros,
-    /// Its columns but for those that are JSON; the record itself has nothing captured.
+    /// All columns but the JSON ones. The record's own captured headers are empty.
     pub record: GunicornLogModel<'static>,
     /// What else was logged of the request.
     pub request: Option<Value>,

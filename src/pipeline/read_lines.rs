@@ -225,7 +225,8 @@ pub(crate) fn read_lines<S: LineSink>(
         if reader.source == SourceState::Ended {
             return Ok(Stop::End);
         }
-        // A line that may be whole in the end is read to it; one that is too long has its turns.
+        // A line is read to its end before the next file has its turn, unless it is too long: such a
+        // line is skipped in several turns.
         let lines = &mut *reader.lines;
         let passed = if lines.is_skipping() { lines.read_to() - read_from } else { 0 };
         if passed.max(lines.offset() - from) >= context.max_bytes {
@@ -246,7 +247,7 @@ pub(crate) struct LineReader<'r, S> {
 }
 
 impl<S: LineSink> LineReader<'_, S> {
-    /// Returns whether a last line without an end is all that there will be of it.
+    /// Returns whether nothing will be appended to a last line without an end.
     pub(crate) fn is_at_the_end(&self) -> bool {
         self.source == SourceState::Ended && self.context.completeness != Completeness::Growing
     }
@@ -393,7 +394,7 @@ impl<S: LineSink> LineReader<'_, S> {
     }
 }
 
-/// Gives a line to the sink, unless it is a reject: the answer then.
+/// Gives a line to the sink. A reject is not given, and its reason is returned.
 #[inline]
 pub(crate) fn give(
     sink: &mut impl LineSink,

@@ -32,7 +32,8 @@ macro_rules! next_epoch {
         "epoch / 1000 * 1000 + 1003"
     };
 }
-/// SQL: whether the epoch of a file is of the schema that is known here, or that of no claim.
+/// SQL: whether the epoch of a file belongs to the schema that is known here, or says that the file
+/// was never claimed.
 macro_rules! is_our_epoch {
     () => {
         "epoch % 1000 IN (0, 3)"
