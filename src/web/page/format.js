@@ -44,13 +44,13 @@ export function percent(share) {
 export function span(seconds) {
   const parts = [[86400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']];
   let rest = Math.round(seconds);
-  const parts = [];
+  const shown = [];
   for (const [size, unit] of parts) {
     const n = Math.floor(rest / size);
-    if (n) parts.push(`${n}\u00a0${unit}`);
+    if (n) shown.push(`${n}\u00a0${unit}`);
     rest -= n * size;
   }
-  return parts.slice(0, 2).join(' ') || '0\u00a0s';
+  return shown.slice(0, 2).join(' ') || '0\u00a0s';
 }
 
 /** Formats the length of one point of a chart: "minute", "5 minutes". */
