@@ -229,8 +229,11 @@ async fn register(
     let file = match decision {
         Decision::Resume(file) | Decision::Adopt(file) => file,
         Decision::CopyOf(file) => {
-            info!(path = %tail.path().display(), of = file.0,
-                "a copy of a followed file: left alone while it is only that");
+            // A copy that is still being made is decided again at each look.
+            if files.copies.insert(tail.path().to_path_buf()) {
+                info!(path = %tail.path().display(), of = file.0,
+                    "a copy of a followed file: left alone while it is only that");
+            }
             return Ok(Registered::Ignored(IgnoredReason::CopyOf { file, size }));
         }
         Decision::Unreadable(error) => {

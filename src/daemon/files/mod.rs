@@ -181,6 +181,8 @@ pub(crate) struct FollowedFiles {
     unrequested_fifos: HashSet<PathBuf>,
     /// Streams whose first lines no format reads, which was logged once.
     pub(crate) undetected_streams: HashSet<PathBuf>,
+    /// Copies of followed files, which was logged once.
+    pub(crate) copies: HashSet<PathBuf>,
     /// Whether a file was given up that is not held open and has no name in a watched place.
     pub(crate) out_of_reach: bool,
     /// Archives that were found since they were last taken from here; ignored, too.
@@ -212,6 +214,7 @@ impl FollowedFiles {
             fifos: Vec::new(),
             unrequested_fifos: HashSet::new(),
             undetected_streams: HashSet::new(),
+            copies: HashSet::new(),
             out_of_reach: false,
             new_archives: Vec::new(),
             descriptors,
