@@ -42,6 +42,13 @@ pub(super) enum Command {
         /// Connections that send rows at once; SQLite uses one [default: processors, 4 at most]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
         jobs: Option<u16>,
+        /// Store a file as a log of its own if its lines cannot be told from stored ones: they have no
+        /// time, or it is one line
+        #[arg(long, conflicts_with = "skip")]
+        again: bool,
+        /// Leave such a file out
+        #[arg(long)]
+        skip: bool,
         /// Print the summary as one JSON object
         #[arg(long)]
         json: bool,

@@ -21,7 +21,7 @@ mod verify;
 pub use check::{Report, check};
 pub use cleanup::cleanup;
 pub use healthcheck::{Probe, healthcheck};
-pub use import::{Progress, Summary, import};
+pub use import::{Progress, Summary, Unproven, import};
 pub use migrate::{MigrateOptions, Migration, migrate};
 pub use query::open_reader;
 pub use reparse::{ReparseSummary, reparse};

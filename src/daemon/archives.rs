@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::identity::claim::{Ending, LossCounter};
 use crate::identity::detect::{Formats, Undetected, sample};
 use crate::identity::register::{
-    NewFileIs, OtherWriter, Registered, Registration, Terms, UnknownFile, register,
+    NewFileIs, OtherWriter, Registered, Registration, Terms, UnknownFile, Unproven, register,
 };
 use crate::identity::resolve::Policy;
 use crate::metrics::Metrics;
@@ -33,7 +33,8 @@ use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::owner;
 use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::pipeline::store_file::{Content, End, FileStorer};
-use crate::source::fingerprint::{head_fingerprint, related_names, whole_head_fingerprint};
+use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
+use crate::source::names::related_names;
 use crate::source::whole_file::Source;
 use crate::store::Store;
 
@@ -254,6 +255,7 @@ impl ArchiveReader {
                 self.store(session, &file.source, *registration, state).await
             }
             Ok(Registered::Stored) => Ok(Outcome::Stored(0)),
+            Ok(Registered::Skipped) => Ok(Outcome::NotFollowed),
             Ok(Registered::Unknown(_)) => Ok(Outcome::NotFollowed),
             Ok(Registered::Held) => Ok(Outcome::Held),
             Err(error) => incomplete(error),
@@ -266,6 +268,7 @@ impl ArchiveReader {
             held_here: &self.followed,
             new_file: NewFileIs::Reported,
             other_writer: OtherWriter::WaitedFor,
+            unproven: Unproven::Skip,
             losses: LossCounter::Metrics(Arc::clone(&self.metrics)),
         }
     }

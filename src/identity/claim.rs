@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
-use crate::model::{Checkpoint, Claim, FileId, NewFile, Position, Sighting, Span};
+use crate::model::{Checkpoint, Claim, Cut, FileId, NewFile, Position, Sighting, Span};
 use crate::store::{FIRST_EPOCH, StoreError, Writer};
 
 /// Where lost bytes are counted besides the store.
@@ -35,6 +35,8 @@ pub(crate) enum Ending {
     Compressed,
     /// It was a file of the spool of which everything is stored.
     RemovedFromSpool,
+    /// A power cut took its last bytes; the log goes on as another logical file.
+    PowerCut,
 }
 
 impl Ending {
@@ -46,6 +48,7 @@ impl Ending {
             Ending::Gone => "gone",
             Ending::Compressed => "compressed",
             Ending::RemovedFromSpool => "stored, and removed from the spool",
+            Ending::PowerCut => "its last bytes were lost in a power cut",
         }
     }
 }
@@ -154,6 +157,54 @@ impl ClaimedFile {
             }
             None => Ok(ClaimResult::HeldByAnother),
         }
+    }
+
+    /// Ends a file whose last bytes a power cut took, and registers the one by which its log goes on from
+    /// `begins`, in one transaction.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn continue_after_cut(
+        writer: &mut Writer,
+        known: &Checkpoint,
+        new: &NewFile,
+        compared: &[FileId],
+        losses: &LossCounter,
+    ) -> Result<ClaimResult, StoreError> {
+        let Some(claimed) = writer.claim(known.file, &new.sighting, &known.format).await? else {
+            return Ok(ClaimResult::HeldByAnother);
+        };
+        if claimed.committed != known.committed {
+            writer.release(claimed.file).await?;
+            return Ok(ClaimResult::Outdated);
+        }
+        let kept_to = new.begins.offset;
+        let mut ended = Self::new(&claimed, known.lost_bytes, losses);
+        let cut = Cut {
+            file: claimed.file,
+            epoch: claimed.epoch,
+            kept_to,
+            lost_bytes: claimed.size.saturating_sub(claimed.committed),
+            reason: Ending::PowerCut.closed_reason(),
+        };
+        let gone = writer.count_from(claimed.file, kept_to).await?;
+        let Some(registered) = writer.register_after_cut(new, compared, &cut).await? else {
+            writer.release(claimed.file).await?;
+            return Ok(ClaimResult::Outdated);
+        };
+        let path = &new.sighting.path;
+        warn!(
+            file = registered.file.0,
+            path,
+            offset = kept_to,
+            before = claimed.file.0,
+            rows = gone,
+            "a power cut took the end of this log: the database keeps these rows, whose lines the log \
+             no longer has, and goes on after the last line that both have"
+        );
+        ended.log_ending(path.as_ref(), cut.lost_bytes, Ending::PowerCut);
+        ended.count(cut.lost_bytes);
+        Ok(ClaimResult::Claimed(Self::new(&registered, 0, losses)))
     }
 
     /// Closes a file that cannot be read any more, under the name that it was last seen by. One that
@@ -338,6 +389,8 @@ impl ClaimedFile {
                 "compressed from a copy that did not hold all of it: these bytes are lost"),
             Ending::RemovedFromSpool => warn!(file, %path, bytes,
                 "removed from the spool before all of it was read: these bytes are lost"),
+            Ending::PowerCut => warn!(file, %path, bytes,
+                "gone in a power cut before all of it was read: these bytes are lost"),
         }
     }
 

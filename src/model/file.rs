@@ -47,10 +47,10 @@ pub struct Fingerprint {
     pub print: ShortHash,
 }
 
-/// SHA-256 of all bytes of a file before an offset, and the state from which it continues.
+/// SHA-256 of all bytes of a logical file before an offset, and the state from which it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest {
-    /// What `head -c OFFSET FILE | sha256sum` shows.
+    /// What `head -c OFFSET FILE | tail -c +(FIRST_OFFSET + 1) | sha256sum` shows.
     pub sum: [u8; 32],
     /// The hash value after the last whole block of 64 bytes (H⁽ⁱ⁾ of FIPS 180-4, 6.2.2, its words
     /// in big-endian order). The bytes after that block are not in it, so it holds no text of the log.
@@ -60,11 +60,13 @@ pub struct Digest {
 /// An offset in a file, and fingerprints of the bytes before it. [`Default`] is the beginning.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// How many bytes are before it.
+    /// How many bytes are before it in the file on disk.
     pub offset: u64,
+    /// Where the logical file begins in the file on disk: its digest covers the bytes from there on.
+    pub first_offset: u64,
     /// The fingerprint of the bytes just before it (4 KiB at most); `None` at the beginning.
     pub tail_fingerprint: Option<Fingerprint>,
-    /// The digest of all bytes before it; `None` at the beginning.
+    /// The digest of all bytes before it; `None` where the logical file begins.
     pub digest: Option<Digest>,
 }
 
@@ -90,6 +92,23 @@ pub struct NewFile {
     pub format: String,
     /// Whether its lines carry no time, so that rows get an estimated one.
     pub time_estimated: bool,
+    /// Where it begins in the file on disk: at its first byte, unless it goes on after a power cut.
+    pub begins: Position,
+}
+
+/// How a logical file ends whose log lost its last bytes in a power cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The file.
+    pub file: FileId,
+    /// The epoch of its claim.
+    pub epoch: i64,
+    /// The log still holds the file's bytes before this offset.
+    pub kept_to: u64,
+    /// Bytes after the committed offset that are gone.
+    pub lost_bytes: u64,
+    /// What `log_file.closed_reason` says.
+    pub reason: &'static str,
 }
 
 /// What the store knows of a logical file: enough to recognise it and to continue.
@@ -107,8 +126,14 @@ pub struct Checkpoint {
     pub tail_fingerprint: Option<Fingerprint>,
     /// The digest of all bytes before `committed`.
     pub digest: Option<Digest>,
+    /// Where it begins in the file on disk: above 0 if it goes on after a power cut.
+    pub first_offset: u64,
     /// Every byte before this offset is stored, rejected or excluded.
     pub committed: u64,
+    /// Of a file that a power cut ended: the log holds its bytes before this offset only.
+    pub kept_to: Option<u64>,
+    /// Whether its lines carry no time.
+    pub time_estimated: bool,
     /// Its size when it was last seen, in bytes; what lies beyond `committed` is still to be read.
     pub size: u64,
     /// Bytes that are counted as lost. A claim sets them to 0: what is lost is found again.
@@ -133,10 +158,16 @@ pub struct Claim {
 }
 
 impl Checkpoint {
+    /// Returns the offset up to which its log still holds what was stored of it.
+    pub fn held_to(&self) -> u64 {
+        self.kept_to.map_or(self.committed, |kept_to| kept_to.min(self.committed))
+    }
+
     /// Returns the position up to which it is stored.
     pub fn position(&self) -> Position {
         Position {
             offset: self.committed,
+            first_offset: self.first_offset,
             tail_fingerprint: self.tail_fingerprint,
             digest: self.digest,
         }

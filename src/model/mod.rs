@@ -12,7 +12,7 @@ mod rollup;
 pub use batch::{Batch, Field, Reparsed, Span, Tuples};
 pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
 pub use file::{
-    Checkpoint, Claim, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, NewFile, Position,
+    Checkpoint, Claim, Cut, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, NewFile, Position,
     ShortHash, Sighting,
 };
 pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};

@@ -99,22 +99,6 @@ pub fn same_object(one: FileKey, other: FileKey) -> bool {
         && (one.birth_us.is_none() || other.birth_us.is_none() || one.birth_us == other.birth_us)
 }
 
-/// Returns whether one name looks like a rotation or a copy of the other: `access.log` and
-/// `access.log.1`, `access-20261123.log`, `access.log.2.gz`, `access.log.bak`. One begins with the
-/// other, or both have the same letters.
-pub fn related_names(one: &str, other: &str) -> bool {
-    fn letters(name: &str) -> impl Iterator<Item = char> {
-        let name = [".gz", ".zst", ".xz", ".bz2"]
-            .iter()
-            .find_map(|suffix| name.strip_suffix(suffix))
-            .unwrap_or(name);
-        name.chars().filter(|c| c.is_alphabetic())
-    }
-    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    let (one, other) = (name(one), name(other));
-    one.starts_with(&other) || other.starts_with(&one) || letters(&one).eq(letters(&other))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -128,7 +112,10 @@ mod tests {
             head: head_fingerprint(head),
             tail_fingerprint: Some(print(guard)),
             digest: None,
+            first_offset: 0,
             committed,
+            kept_to: None,
+            time_estimated: false,
             size: committed,
             lost_bytes: 0,
             epoch: 1,
@@ -164,20 +151,5 @@ mod tests {
         assert!(!same_object(old, FileKey { birth_us: Some(4), ..old }));
         assert!(same_object(old, FileKey { birth_us: None, ..old }));
         assert!(!same_object(old, FileKey { inode: 9, ..old }));
-    }
-
-    #[test]
-    fn rotated_names_are_related_and_other_names_are_not() {
-        for rotated in [
-            "access.log.1",
-            "access-20261123.log",
-            "access.log.2.gz",
-            "access.1.log",
-            "access.log.bak",
-        ] {
-            assert!(related_names("/var/log/access.log", rotated), "{rotated}");
-        }
-        assert!(!related_names("a.log", "b.log"));
-        assert!(!related_names("access.log", "error.log"));
     }
 }

@@ -88,6 +88,8 @@ pub struct Lines {
     hasher: Option<Hasher>,
     hashed: usize,
     too_long: Option<TooLong>,
+    /// Where the logical file begins.
+    first_offset: u64,
 }
 
 impl Lines {
@@ -104,6 +106,7 @@ impl Lines {
         self.filled = history.len();
         self.searched = 0;
         self.offset = position.offset;
+        self.first_offset = position.first_offset;
         self.too_long = None;
         self.hasher = Hasher::at(position, history);
         self.hashed = self.start;
@@ -222,8 +225,9 @@ impl Lines {
             return line.begin;
         }
         self.hash();
-        let digest = self.hasher.as_ref().filter(|_| self.offset > 0).map(Hasher::digest);
-        Position { offset: self.offset, tail_fingerprint: self.tail_fingerprint(), digest }
+        let Self { offset, first_offset, .. } = *self;
+        let digest = self.hasher.as_ref().filter(|_| offset > first_offset).map(Hasher::digest);
+        Position { offset, first_offset, tail_fingerprint: self.tail_fingerprint(), digest }
     }
 
     /// Returns the fingerprint of the bytes just before the first unread one; `None` at the
@@ -252,7 +256,8 @@ impl Lines {
     /// Continues with a line that is too long. `history` must be the bytes just before
     /// [`SkippedLine::skipped_to`].
     pub fn resume_skipping(&mut self, skipped: SkippedLine, history: &[u8]) {
-        self.reset(&Position { offset: skipped.skipped_to, ..Position::default() }, history);
+        let offset = skipped.skipped_to;
+        self.reset(&Position { offset, digest: None, ..skipped.line.begin }, history);
         self.hasher = skipped.hasher;
         self.too_long = Some(skipped.line);
     }
@@ -282,7 +287,7 @@ impl Lines {
 /// The length of a block of SHA-256, in bytes.
 const BLOCK: u64 = 64;
 
-/// The SHA-256 of all bytes of a file before some offset, continued from one commit to the next, also
+/// The SHA-256 of all bytes of a logical file before some offset, continued from one commit to the next, also
 /// after a restart.
 ///
 /// Between two commits the store keeps the hash value after the last whole block. The bytes after
@@ -296,12 +301,13 @@ impl Hasher {
     /// Returns the hasher of all bytes before `position`. `history` must be the last of them, as
     /// many as a tail fingerprint covers. Returns `None` if `position` has no digest.
     fn at(position: &Position, history: &[u8]) -> Option<Self> {
-        if position.offset == 0 {
+        let length = position.offset.checked_sub(position.first_offset)?;
+        if length == 0 {
             return Some(Self::default());
         }
-        let after_block = usize::try_from(position.offset % BLOCK).ok()?;
+        let after_block = usize::try_from(length % BLOCK).ok()?;
         let start = history.len().checked_sub(after_block)?;
-        let mut hasher = resume(&position.digest?.state, position.offset / BLOCK)?;
+        let mut hasher = resume(&position.digest?.state, length / BLOCK)?;
         hasher.update(&history[start..]);
         Some(Self(hasher))
     }
@@ -529,7 +535,7 @@ mod tests {
                 let position = Position {
                     offset: first as u64,
                     digest: Some(one.digest()),
-                    tail_fingerprint: None,
+                    ..Position::default()
                 };
                 let mut other = Hasher::at(&position, &text[..first]).unwrap();
                 assert_eq!(other.digest(), one.digest());

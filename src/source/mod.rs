@@ -28,6 +28,7 @@ mod envelope;
 pub mod fingerprint;
 mod fs_events;
 mod lines;
+pub mod names;
 pub mod spool;
 mod tail;
 pub(crate) mod whole_file;

@@ -14,8 +14,6 @@ pub struct FileReport {
     pub host: String,
     /// The process that follows it now, or did last: `host:pid`.
     pub owner: Option<String>,
-    /// Whether rows get the time of reading.
-    pub time_estimated: bool,
     /// Complete lines before the committed offset: `rows + rejected + excluded`.
     pub lines: u64,
     /// Lines that became rows.

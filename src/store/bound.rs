@@ -27,6 +27,21 @@ macro_rules! register {
             .bind($new.sighting.head.map(|head| head.print.0.to_vec()))
             .bind($new.sighting.head.map(|head| head.length as i32))
             .bind($owner)
+            .bind($new.begins.offset as i64)
+            .bind($new.begins.tail_fingerprint.map(|tail| tail.print.0.to_vec()))
+            .bind($new.begins.tail_fingerprint.map(|tail| tail.length as i32))
+    };
+}
+
+/// The values of [`cut`](super::sql::cut).
+macro_rules! cut {
+    ($sql:expr, $cut:expr) => {
+        sqlx::query($sql)
+            .bind($cut.file.0)
+            .bind($cut.epoch)
+            .bind(i64::try_from($cut.lost_bytes).unwrap_or(i64::MAX))
+            .bind($cut.reason)
+            .bind($cut.kept_to as i64)
     };
 }
 
@@ -78,4 +93,4 @@ macro_rules! count_reparsed {
     };
 }
 
-pub(super) use {candidates, claim, count_reparsed, move_one, register};
+pub(super) use {candidates, claim, count_reparsed, cut, move_one, register};

@@ -12,7 +12,8 @@ use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUE
 macro_rules! checkpoint_columns {
     () => {
         "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
-         digest_state, committed, size, lost_bytes, epoch, format, closed_at"
+         digest_state, first_offset, committed, kept_to, size, lost_bytes, epoch, format, closed_at, \
+         CAST(time_estimated AS integer) AS time_estimated"
     };
 }
 
@@ -21,7 +22,7 @@ macro_rules! report_columns {
     () => {
         concat!(
             $crate::store::sql::checkpoint_columns!(),
-            ", host, owner, CAST(time_estimated AS integer) AS time_estimated, lines, stored_rows, \
+            ", host, owner, lines, stored_rows, \
              rejected, excluded, reparsed, CAST(other_formats AS text) AS other_formats, \
              first_seen_at, committed_at, closed_reason"
         )
@@ -51,13 +52,15 @@ pub(super) const CANDIDATES: &str = concat!(
 );
 
 /// Adds a file: `$1` host, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` whether
-/// times are estimated, `$8` head, `$9` its length, `$10` owner.
+/// times are estimated, `$8` head, `$9` its length, `$10` owner, `$11` where it begins, `$12` the tail
+/// fingerprint there and `$13` its length.
 macro_rules! register {
     ($now:literal) => {
         concat!(
             "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, head,
-                                   head_length, owner, first_seen_at, epoch)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, ",
+                                   head_length, owner, first_offset, committed, size, guard,
+                                   guard_length, first_seen_at, epoch)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11, $12, $13, ",
             $now,
             ", ",
             $crate::store::schema::first_epoch!(),
@@ -98,6 +101,19 @@ macro_rules! close {
     };
 }
 
+/// Ends a file whose log lost its last bytes in a power cut: `$1` id, `$2` epoch, `$3` lost bytes, `$4`
+/// why, `$5` up to where the log still holds it.
+macro_rules! cut {
+    ($now:literal) => {
+        concat!(
+            "UPDATE log_file SET closed_at = ",
+            $now,
+            ", closed_reason = $4, lost_bytes = $3, size = committed + $3, kept_to = $5, owner = NULL
+              WHERE id = $1 AND epoch = $2"
+        )
+    };
+}
+
 /// Moves the offset of one file and adds to its counters.
 macro_rules! move_one {
     ($now:literal) => {
@@ -127,7 +143,7 @@ macro_rules! count_reparsed {
         )
     };
 }
-pub(super) use {claim, close, count_reparsed, move_one, register};
+pub(super) use {claim, close, count_reparsed, cut, move_one, register};
 
 pub(super) const MOVED: &str = "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2";
 
@@ -138,6 +154,14 @@ pub(super) const OPEN_FILES: &str = concat!(
     checkpoint_columns!(),
     " FROM log_file WHERE host = $1 AND closed_at IS NULL ORDER BY id"
 );
+
+/// Lines of file `$1` that begin at or after `$2`.
+pub(super) const ROWS_FROM: &str = "SELECT count(*) FROM gunicorn_log WHERE log_file = $1 AND id >= (CAST($1 AS bigint) << 38) | $2 \
+     AND id < (CAST($1 AS bigint) + 1) << 38";
+pub(super) const REQUESTS_FROM: &str = "SELECT count(*) FROM request_log WHERE log_file = $1 AND id >= (CAST($1 AS bigint) << 38) | $2 \
+     AND id < (CAST($1 AS bigint) + 1) << 38";
+pub(super) const REJECTS_FROM: &str =
+    "SELECT count(*) FROM rejected_line WHERE log_file = $1 AND log_offset >= $2";
 
 /// Rows whose id is not made of their file and offset.
 pub(super) const STRAYS: &str = "

@@ -6,7 +6,7 @@ use super::postgres::PgWriter;
 use super::sql::LineQueries;
 use super::sqlite::SqliteWriter;
 use super::{Backend, bound, either, on_connection, rows, sql};
-use crate::model::{Batch, Checkpoint, FileId, NewFile, Reparsed, Sighting};
+use crate::model::{Batch, Checkpoint, Cut, FileId, NewFile, Reparsed, Sighting};
 
 /// One connection that claims files and commits batches. Its claims end when it is dropped, or when its
 /// process ends in any way.
@@ -60,8 +60,23 @@ impl Writer {
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
-        let registered = either!(&mut self.backend, it => it.register(files).await);
+        let registered = either!(&mut self.backend, it => it.register(files, None).await);
         self.unless_schema(registered).await
+    }
+
+    /// Registers the file that goes on where a power cut has cut off another one, and ends that one, in one
+    /// transaction. `None`, and nothing changed, if another writer has claimed the one that was cut, or
+    /// has registered one more candidate.
+    pub async fn register_after_cut(
+        &mut self,
+        new: &NewFile,
+        known: &[FileId],
+        cut: &Cut,
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        let files = [(new.clone(), known.to_vec())];
+        let registered = either!(&mut self.backend, it => it.register(&files, Some(cut)).await);
+        let registered = self.unless_schema(registered).await?;
+        Ok(registered.into_iter().flatten().next())
     }
 
     /// Claims the file: locks it, raises its epoch, stores where it is now, and opens it again if it was

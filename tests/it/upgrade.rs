@@ -13,7 +13,7 @@ use crate::daemon::{Bench, for_each_store, lines, urls};
 use crate::place::{Lines, NOW, Place, claimed, sighting, until};
 
 /// Where this program's schema leads to.
-pub(crate) const KNOWN: i64 = 3;
+pub(crate) const KNOWN: i64 = 4;
 
 for_every_store!(
     each_wording_of_older_schemas_gets_its_code,
@@ -335,7 +335,7 @@ async fn ten_programs_that_start_at_once_upgrade_an_old_database_once(place: Pla
     let applied = place.number("SELECT count(*) FROM _sqlx_migrations").await;
     assert_eq!(applied, KNOWN);
     // Each of the three files had one claim.
-    assert_eq!(place.number("SELECT count(*) FROM log_file WHERE epoch = 1003").await, 3);
+    assert_eq!(place.number("SELECT count(*) FROM log_file WHERE epoch = 1004").await, 3);
 }
 
 mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
@@ -362,10 +362,11 @@ mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
         let told = bench.succeed(&["migrate", "--dry-run"]);
         assert_eq!(
             told,
-            "schema 1 → 3\n  would apply 0002 fence\n  would apply 0003 reject code\n"
+            "schema 1 → 4\n  would apply 0002 fence\n  would apply 0003 reject code\n  would apply 0004 first \
+             offset\n"
         );
         assert_eq!(state(&bench.place).await, before);
-        assert_eq!(bench.succeed(&["migrate"]), "schema 1 → 3\n");
+        assert_eq!(bench.succeed(&["migrate"]), "schema 1 → 4\n");
         assert_eq!(bench.succeed(&["migrate"]), "schema 3, nothing to do\n");
 
         for name in ["access.log", "access.log.1", "requests.log"] {

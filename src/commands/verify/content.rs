@@ -9,10 +9,10 @@ use crate::source::Lines;
 use crate::store::{FileReport, StoredLine};
 
 use crate::commands::verify::difference::Difference;
-use crate::commands::verify::expected::expected;
 use crate::commands::verify::page::{Page, Swept};
 use crate::commands::verify::window::Window;
 use crate::commands::verify::{Auditor, FileVerdict};
+use crate::pipeline::expected::expected;
 use crate::pipeline::file_format::Format;
 use crate::pipeline::read_lines::{
     BatchTarget, Completeness, Limits, ReadContext, Stop, fill_batch,
@@ -44,8 +44,14 @@ impl Auditor<'_> {
             anyhow::bail!("its stored format cannot be read: '{}'", known.format);
         };
         let mut verdict = FileVerdict::new(&source.name, report);
-        let mut window = Window::new(source.reader(&Arc::default())?, known.committed);
+        let first_offset = known.first_offset;
+        let held = tokio::task::block_in_place(|| {
+            Window::new(source.reader(&Arc::default())?, first_offset, known.held_to())
+        });
+        let mut window = held.context("unreadable before its first byte")?;
         let mut lines = Lines::default();
+        let begin = Position { offset: first_offset, first_offset, ..Position::default() };
+        lines.reset(&begin, b"");
         let mut batch = Batch::default();
         let mut first_line = 1;
         let target = batch_target(report, source, PAGE);
@@ -60,8 +66,8 @@ impl Auditor<'_> {
                 format!("unreadable after byte {} of its content", lines.read_to())
             })? == Stop::End;
             // After the last line of a file that was cut short, nothing is to be compared.
-            let is_all = ended && window.passed() == known.committed;
-            let to = if is_all { known.committed } else { lines.offset() };
+            let is_all = ended && window.passed() == known.held_to();
+            let to = if is_all { known.held_to() } else { lines.offset() };
             let in_page = batch.spans.first().map_or(0, |span| span.lines);
             verdict.lines += in_page;
             let wanted = expected(&batch);
@@ -75,7 +81,7 @@ impl Auditor<'_> {
             };
             let swept = Swept { cutoff, not_before };
             let page = Page { window: &window, from, first_line, stored: &stored, swept };
-            let estimated = |format: &Format| report.time_estimated || !format.has_time;
+            let estimated = |format: &Format| report.checkpoint.time_estimated || !format.has_time;
             let mut found = page.compare(&wanted, estimated(format), &mut verdict);
             for other in others {
                 if found.is_empty() {
@@ -105,8 +111,10 @@ impl Auditor<'_> {
             let difference = Difference::whole("line", "not read so far".to_owned(), stored);
             verdict.differs(Difference { offset: Some(offset), ..difference });
         }
-        let unstored = tokio::task::block_in_place(|| window.count_rest());
-        verdict.unstored_bytes = unstored.context("unreadable after what is stored")?;
+        if known.kept_to.is_none() {
+            let unstored = tokio::task::block_in_place(|| window.count_rest());
+            verdict.unstored_bytes = unstored.context("unreadable after what is stored")?;
+        }
         Ok(verdict)
     }
 
@@ -134,13 +142,16 @@ impl Auditor<'_> {
     fn totals(&self, verdict: &mut FileVerdict, window: &Window, report: &FileReport) {
         let known = &report.checkpoint;
         let passed = window.passed();
-        if passed < known.committed {
-            let stored = format!("{} bytes are stored", known.committed);
+        if passed < known.held_to() {
+            let stored = format!("{} bytes are stored", known.held_to());
             verdict.differs(Difference::whole("size", format!("holds {passed} bytes"), stored));
             return; // the other differences follow from this one
         }
+        if known.kept_to.is_some() {
+            return; // digest and counters are of more than the log still holds
+        }
         let (sum, stored) = (hex(&window.sum()), known.digest.map(|digest| hex(&digest.sum)));
-        if known.committed > 0 && stored.as_ref() != Some(&sum) {
+        if known.committed > known.first_offset && stored.as_ref() != Some(&sum) {
             let stored = stored.unwrap_or_else(|| "NULL".to_owned());
             verdict.differs(Difference::whole("digest", sum.clone(), stored));
         }

@@ -41,6 +41,9 @@ impl Auditor<'_> {
         let mut changed = None;
         if let Some(source) = open(path)? {
             let head = whole_head_fingerprint(&source.sample(HEAD_LENGTH)?);
+            if was_cut_from(known, source.key, head) {
+                return Ok(Some(source));
+            }
             match compare_with(&source, head, known) {
                 Decision::Resume(_) => return Ok(Some(source)),
                 Decision::Changed(_) => changed = Some(source),
@@ -56,6 +59,9 @@ impl Auditor<'_> {
                 continue;
             }
             let Some(source) = open(&neighbour.path)? else { continue };
+            if was_cut_from(known, source.key, neighbour.head) {
+                return Ok(Some(source));
+            }
             match compare_with(&source, neighbour.head, known) {
                 Decision::Resume(_) => return Ok(Some(source)),
                 Decision::Unreadable(error) => return Err(error),
@@ -63,6 +69,25 @@ impl Auditor<'_> {
             }
         }
         Ok(changed)
+    }
+
+    /// The logical files that power cuts have ended in this log.
+    pub(crate) async fn cut_from(&mut self, path: &Path) -> anyhow::Result<Vec<FileVerdict>> {
+        let mut verdicts = Vec::new();
+        let Ok(source) = tokio::task::block_in_place(|| Source::open(path)) else {
+            return Ok(verdicts); // said where the file itself is compared
+        };
+        let Ok(sample) = source.sample(HEAD_LENGTH) else { return Ok(verdicts) };
+        let head = whole_head_fingerprint(&sample);
+        let seen = source.sighting(&self.config.host, head);
+        for known in self.writer().await?.candidates(&seen).await?.into_iter().rev() {
+            if was_cut_from(&known, source.key, head)
+                && let Some(report) = self.writer().await?.report(known.file).await?
+            {
+                verdicts.push(self.compare(&source, report).await?);
+            }
+        }
+        Ok(verdicts)
     }
 
     /// A file that was named, or that is in a directory that was named; `None` if it is left alone
@@ -79,7 +104,7 @@ impl Auditor<'_> {
         let seen = source.sighting(&self.config.host, head);
         let known = self.writer().await?.candidates(&seen).await?;
         let decision = tokio::task::block_in_place(|| {
-            let content = WholeFile::new(&source, source.key, head);
+            let content = WholeFile::new(&source, source.key, head, true);
             resolve(&content, known, &FilesOfProcess::default(), Policy::Verify)
         });
         let (certain, begin_alike) = match decision {
@@ -158,8 +183,13 @@ fn open(path: &Path) -> io::Result<Option<Source>> {
     }
 }
 
+/// Returns whether a power cut has ended the file `known` in this log.
+fn was_cut_from(known: &Checkpoint, key: Option<FileKey>, head: Option<Fingerprint>) -> bool {
+    known.kept_to.is_some() && known.head == head && is_object(known, key)
+}
+
 /// Decides whether `source` is the file `known`.
 fn compare_with(source: &Source, head: Option<Fingerprint>, known: &Checkpoint) -> Decision {
-    let content = WholeFile::new(source, source.key, head);
+    let content = WholeFile::new(source, source.key, head, true);
     resolve(&content, vec![known.clone()], &FilesOfProcess::default(), Policy::Verify)
 }

@@ -6,13 +6,11 @@
 //! read again, and each line is compared with what the database holds at its offset.
 //!
 //! - `find`: which files, and which logical file each is.
-//! - `content`: one file, page by page; `page` compares, `expected` is what the file says,
-//!   `difference` where the database says something else.
+//! - `content`: one file, page by page; `page` compares, `difference` is where the database says something else.
 //! - `window`: the file's bytes on their way.
 
 mod content;
 mod difference;
-mod expected;
 mod find;
 mod page;
 mod window;
@@ -82,7 +80,7 @@ impl FileVerdict {
         Self {
             path: path.to_owned(),
             log_file: Some(report.checkpoint.file.0),
-            bytes: report.checkpoint.committed,
+            bytes: report.checkpoint.held_to() - report.checkpoint.first_offset,
             lost_bytes: report.lost_bytes,
             ..Self::default()
         }
@@ -154,6 +152,9 @@ pub async fn verify(
         verification.stray_rows = Some(auditor.writer().await?.strays().await?.0);
     } else {
         for (path, in_directory) in find::named_files(paths)? {
+            for verdict in auditor.cut_from(&path).await? {
+                done(verdict, &mut verification)?;
+            }
             let verdict = auditor.named(&path, in_directory).await;
             if let Some(verdict) = Auditor::or_unreadable(verdict, &path)? {
                 done(verdict, &mut verification)?;

@@ -18,12 +18,18 @@ pub(crate) struct Window {
 }
 
 impl Window {
-    /// Reads the bytes before `end`.
-    pub(crate) fn new(source: Box<dyn Read + Send>, end: u64) -> Self {
-        Self { source: source.take(end), hasher: Sha256::new(), from: 0, kept: Vec::new() }
+    /// Reads the bytes from `begin` to `end`.
+    ///
+    /// # Errors
+    /// A source that cannot be read.
+    pub(crate) fn new(mut source: Box<dyn Read + Send>, begin: u64, end: u64) -> io::Result<Self> {
+        let passed = io::copy(&mut (&mut source).take(begin), &mut io::sink())?;
+        let length = if passed == begin { end.saturating_sub(begin) } else { 0 };
+        let source = source.take(length);
+        Ok(Self { source, hasher: Sha256::new(), from: passed, kept: Vec::new() })
     }
 
-    /// Returns how many bytes were read.
+    /// Returns the offset after the last byte that was read.
     pub(crate) fn passed(&self) -> u64 {
         self.from + self.kept.len() as u64
     }

@@ -28,8 +28,6 @@ pub(crate) enum IgnoredReason {
     Unreadable { size: u64 },
     /// It is a copy of a followed file.
     CopyOf { file: FileId, size: u64 },
-    /// It is a file of the spool that does not hold all that was stored of it.
-    Damaged { size: u64 },
     /// Another writer holds it. It is asked for again at this time.
     HeldByAnotherWriter { tail: Tail, until: Instant },
 }
@@ -37,7 +35,7 @@ pub(crate) enum IgnoredReason {
 impl IgnoredReason {
     /// Returns whether it is settled that the file is not followed, whatever is appended to it.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::NoLog { more: MoreLines::DoNotHelp, .. } | Self::Damaged { .. })
+        matches!(self, Self::NoLog { more: MoreLines::DoNotHelp, .. })
     }
 
     /// Returns whether a file that now has `size` bytes is to be inspected again.
@@ -47,8 +45,7 @@ impl IgnoredReason {
             Self::NoLog { size: then, .. }
             | Self::Archive { size: then }
             | Self::Unreadable { size: then }
-            | Self::CopyOf { size: then, .. }
-            | Self::Damaged { size: then } => match self.is_final() {
+            | Self::CopyOf { size: then, .. } => match self.is_final() {
                 true => size < *then,
                 false => size != *then,
             },

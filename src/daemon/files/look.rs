@@ -40,6 +40,7 @@ impl FollowedFiles {
                 }
             }
         }
+        self.growth.retain(|key, _| seen.contains(key));
         self.ignored.retain(|file| {
             seen.contains(&file.key) || matches!(file.reason, IgnoredReason::Undecided(_))
         });
@@ -78,10 +79,14 @@ impl FollowedFiles {
         let ignored_file = known.ignored.get(&object).and_then(|&at| self.ignored.get_mut(at));
         if let Some(file) = ignored_file.filter(|file| same_object(file.key, key)) {
             file.renamed(path);
-            if file.reason.is_outdated(size)
-                && let Some(tail) = Tail::open(path)?
-            {
-                *file = IgnoredFile::undecided(tail);
+            if file.reason.is_outdated(size) {
+                let was_copy = matches!(file.reason, IgnoredReason::CopyOf { .. });
+                if let Some(tail) = Tail::open(path)? {
+                    *file = IgnoredFile::undecided(tail);
+                }
+                if was_copy {
+                    self.copy_grew(key);
+                }
             }
             return Ok(());
         }

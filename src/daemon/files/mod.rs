@@ -29,8 +29,8 @@ pub(crate) use crate::daemon::files::ignored::{IgnoredFile, IgnoredReason};
 pub(crate) use crate::daemon::files::waiting::Waiting;
 
 use crate::identity::claim::ClaimedFile;
-use crate::identity::content::{Content, fingerprint_before};
-use crate::identity::resolve::{self, Comparison, FilesOfProcess, is_object};
+use crate::identity::content::{AT_REST, Content, LONGEST_COPY, fingerprint_before};
+use crate::identity::resolve::{self, Comparison, FilesOfProcess, in_place, is_object};
 use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Span};
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::committer::Claims;
@@ -138,6 +138,14 @@ impl Content for FollowedFile {
     fn may_be_half_a_copy(&self) -> bool {
         false
     }
+
+    fn has_time(&self) -> bool {
+        self.format.has_time
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
 }
 
 /// A file that was truncated or replaced while it was followed. It is closed in the store when all
@@ -158,6 +166,16 @@ impl TruncatedFile {
     pub(crate) fn file(&self) -> FileId {
         self.claim.file()
     }
+}
+
+/// How a file has grown that was a copy when it was last looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Growth {
+    first_seen: Instant,
+    /// When its size was last seen to change.
+    changed: Instant,
+    /// Whether it grew after it had been at rest, or for longer than a copy takes.
+    is_a_log: bool,
 }
 
 /// All files of the watched places.
@@ -183,6 +201,10 @@ pub(crate) struct FollowedFiles {
     pub(crate) undetected_streams: HashSet<PathBuf>,
     /// Copies of followed files, which was logged once.
     pub(crate) copies: HashSet<PathBuf>,
+    /// How files that are copies so far have grown.
+    growth: HashMap<FileKey, Growth>,
+    /// Files that begin like another log and are a log of their own, which was logged once.
+    pub(crate) look_alikes: HashSet<PathBuf>,
     /// Whether a file was given up that is not held open and has no name in a watched place.
     pub(crate) out_of_reach: bool,
     /// Archives that were found since they were last taken from here; ignored, too.
@@ -215,6 +237,8 @@ impl FollowedFiles {
             unrequested_fifos: HashSet::new(),
             undetected_streams: HashSet::new(),
             copies: HashSet::new(),
+            growth: HashMap::new(),
+            look_alikes: HashSet::new(),
             out_of_reach: false,
             new_archives: Vec::new(),
             descriptors,
@@ -227,6 +251,26 @@ impl FollowedFiles {
         self.followed.iter().any(|file| file.file() == known.file)
             || self.truncated.iter().any(|file| file.file() == known.file)
             || self.ignored.iter().any(|file| is_object(known, Some(file.key)))
+    }
+
+    /// Takes note that a file is a copy, as far as it has grown.
+    pub(crate) fn copy_seen(&mut self, key: FileKey) -> &mut Growth {
+        let now = Instant::now();
+        let new = Growth { first_seen: now, changed: now, is_a_log: false };
+        self.growth.entry(key).or_insert(new)
+    }
+
+    /// Takes note that a copy has grown.
+    fn copy_grew(&mut self, key: FileKey) {
+        let growth = self.copy_seen(key);
+        growth.is_a_log |=
+            growth.changed.elapsed() > AT_REST || growth.first_seen.elapsed() > LONGEST_COPY;
+        growth.changed = Instant::now();
+    }
+
+    /// Returns whether this file was a copy and has grown as only a log does.
+    pub(crate) fn grows(&self, key: FileKey) -> bool {
+        self.growth.get(&key).is_some_and(|growth| growth.is_a_log)
     }
 
     /// Returns whether a file of this path would be found, if it was there.
@@ -259,8 +303,10 @@ impl FollowedFiles {
                     file: file.file(),
                     content: Some(file),
                     position: file.tail.offset(),
+                    nameless: file.nameless.is_some(),
                 })
                 .collect(),
+            in_place: in_place(compared.matches.iter().map(|(known, _)| known)),
             truncated: truncated
                 .map(|file| resolve::TruncatedFile {
                     file: file.file(),
