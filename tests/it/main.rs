@@ -50,6 +50,7 @@ mod json_lines;
 mod json_parse;
 mod kills;
 mod long_select;
+mod look_alikes;
 mod model;
 mod outage;
 mod page;

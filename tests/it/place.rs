@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use log_ingestd::model::{
-    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, Micros, NewFile,
+    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, Micros, NewFile, Position,
     RejectReason, ShortHash, Sighting, Span,
 };
 use log_ingestd::store::{Location, Store, Writer};
@@ -191,7 +191,12 @@ pub(crate) async fn claimed(writer: &mut Writer, inode: u64) -> Checkpoint {
     let sighting = sighting(inode, None);
     let known = writer.candidates(&sighting).await.unwrap();
     let known: Vec<_> = known.iter().map(|known| known.file).collect();
-    let new = NewFile { sighting, format: "%(r)s".into(), time_estimated: false };
+    let new = NewFile {
+        sighting,
+        format: "%(r)s".into(),
+        time_estimated: false,
+        begins: Position::default(),
+    };
     writer.register(&new, &known).await.unwrap().expect("no other writer has registered it")
 }
 

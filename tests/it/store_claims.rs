@@ -1,6 +1,6 @@
 //! What every store promises of files: one row, one writer, known again.
 
-use log_ingestd::model::{Checkpoint, FileKey, Fingerprint, NewFile, Sighting};
+use log_ingestd::model::{Checkpoint, FileKey, Fingerprint, NewFile, Position, Sighting};
 use log_ingestd::store::Writer;
 
 use crate::place::{Lines, NOW, Place, advanced, claimed, print, sighting, until};
@@ -100,7 +100,12 @@ async fn two_daemons_that_see_a_new_file_at_once_register_it_once(place: Place) 
     for seen in [sighting(1, None), Sighting { key: None, ..sighting(2, Some(7)) }] {
         assert_eq!(one.candidates(&seen).await.unwrap(), []);
         assert_eq!(two.candidates(&seen).await.unwrap(), []);
-        let new = NewFile { sighting: seen.clone(), format: "%(r)s".into(), time_estimated: false };
+        let new = NewFile {
+            sighting: seen.clone(),
+            format: "%(r)s".into(),
+            time_estimated: false,
+            begins: Position::default(),
+        };
         let first = one.register(&new, &[]).await.unwrap().unwrap();
         assert_eq!(first.head, seen.head);
         assert_eq!(two.register(&new, &[]).await.unwrap(), None);

@@ -230,6 +230,7 @@ async fn register(writer: &mut log_ingestd::store::Writer) -> Result<(), StoreEr
         sighting: sighting(2, None),
         format: "%(r)s".into(),
         time_estimated: false,
+        begins: log_ingestd::model::Position::default(),
     };
     writer.register(&new, &[FileId(1)]).await.map(|_| ())
 }
