@@ -88,6 +88,15 @@ pub(super) enum Command {
     Cleanup(Cleanup),
     /// Make the tables, or bring them to this program's schema, and exit; daemons that are older stop
     Migrate(Migrate),
+    /// Move the logs of a host that was renamed to its new name, and exit; stop its daemon first
+    RenameHost {
+        /// The name under which they are stored
+        #[arg(value_name = "OLD")]
+        old: String,
+        /// The host's name now
+        #[arg(value_name = "NEW")]
+        new: String,
+    },
     /// Print a line for --auth-file, of a password that is read from the terminal or from standard
     /// input
     HashPassword {

@@ -144,6 +144,10 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
             print::swept(&outcome, cleanup.dry_run)?;
         }
         Some(Command::Migrate(typed)) => migrate::migrate(settings, &typed).await?,
+        Some(Command::RenameHost { old, new }) => {
+            let renamed = commands::rename_host(&build::config(settings)?, &old, &new).await?;
+            print::renamed_host(renamed, &old, &new)?;
+        }
         Some(Command::Query(query)) => query::query(settings, &query).await?,
         Some(Command::Top(top)) => query::top(settings, &top).await?,
         Some(Command::HashPassword { name, token }) => {

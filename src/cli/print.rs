@@ -119,7 +119,7 @@ pub(super) fn status(status: &Status) -> anyhow::Result<()> {
 
 fn file_status(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
     let stored = &file.stored;
-    writeln!(out, "{}:{}", stored.host, visible(&stored.checkpoint.path))?;
+    writeln!(out, "{}:{}", stored.checkpoint.host, visible(&stored.checkpoint.path))?;
     write!(out, "  offset {}", stored.checkpoint.committed)?;
     match file.lag {
         _ if stored.checkpoint.closed => {
@@ -141,6 +141,13 @@ fn file_status(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
         stored.excluded,
         stored.committed_at.map_or_else(|| "never".to_owned(), time),
     )
+}
+
+/// Prints how many logs were moved to another host name.
+pub(super) fn renamed_host(logs: u64, old: &str, new: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "logs moved from host '{old}' to '{new}': {}", HumanCount(logs))?;
+    Ok(())
 }
 
 /// Prints what a sweep removed.

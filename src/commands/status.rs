@@ -44,7 +44,8 @@ pub async fn status(config: &Config) -> anyhow::Result<Status> {
     let last_sweep = store.last_sweep().await?;
     let mut formats = Formats::new(config.parsing.clone());
     let files = reports.into_iter().map(|stored| {
-        let lag = if stored.host == config.host { lag(&stored, &mut formats) } else { None };
+        let lag =
+            if stored.checkpoint.host == config.host { lag(&stored, &mut formats) } else { None };
         FileStatus { stored, lag }
     });
     Ok(Status { store: config.location.to_string(), files: files.collect(), last_sweep })

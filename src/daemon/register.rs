@@ -21,6 +21,7 @@ use crate::identity::register::new_file;
 use crate::identity::resolve::{Comparison, Decision, Policy, decide};
 use crate::model::{Checkpoint, FileId, Fingerprint, NewFile, Position, Sighting};
 use crate::pipeline::backoff::{Backoff, Jitter};
+use crate::source::origin::origin;
 use crate::source::{Envelope, Tail};
 use crate::store::{StoreError, Writer};
 
@@ -180,6 +181,7 @@ async fn inspect_and_compare(
         path: tail.path().to_string_lossy().into_owned(),
         key: Some(tail.key()),
         head: Some(head),
+        origin: origin(tail.path()),
     };
     let known = match writer.candidates(&seen).await {
         Ok(known) => known,
@@ -189,7 +191,7 @@ async fn inspect_and_compare(
         }
     };
     let content = TailedFile { tail: &tail, head, has_time: false, grows: false };
-    let compared = Comparison::of(&content, known);
+    let compared = Comparison::of(&content, known, host);
     // Truncated while it was compared: its first line was compared with one content and its last
     // bytes with another.
     if !content.is_intact() {
@@ -294,6 +296,11 @@ async fn register(
                 ClaimResult::Outdated => Registered::Undecided,
             });
         }
+        Decision::OfOtherHost(file) => {
+            let known = compared.of_other_hosts.iter().find(|known| known.file == file).cloned();
+            let Some(known) = known else { return Ok(Registered::Undecided) };
+            return of_other_host(files, writer, log, &known, losses).await;
+        }
         Decision::New => return new_log(files, writer, log, losses).await,
         // The others are decisions for other policies.
         Decision::Wait
@@ -315,6 +322,67 @@ async fn register(
     let known_size = truncated.map_or(0, |truncated| truncated.size).max(claim.known_size());
     claim.lose_what_a_copy_lacks(writer, tail.path(), size, known_size).await?;
     Ok(Registered::Claimed(claim))
+}
+
+/// Carries on a log that is stored under the name of another host, if that host is this one by all that
+/// is known, and no daemon follows it there. Otherwise it is a log of its own, as on a clone.
+async fn of_other_host(
+    files: &mut FollowedFiles,
+    writer: &mut Writer,
+    log: &NewLog,
+    known: &Checkpoint,
+    losses: &LossCounter,
+) -> Result<Registered, StoreError> {
+    let NewLog { tail, detected, seen, .. } = log;
+    let path = tail.path().display().to_string();
+    let (from, to) = (&known.host, &seen.host);
+    let stored = known.digest.map(|digest| digest.sum);
+    let found = tokio::task::block_in_place(|| {
+        tail.sha256(known.first_offset, known.committed).ok().flatten()
+    });
+    let same = known.origin.may_be(&seen.origin) && stored.is_some() && stored == found;
+    if !same {
+        if files.look_alikes.insert(tail.path().to_path_buf()) {
+            warn!(
+                path,
+                from,
+                "this log is stored under the name of another host, and this may be a clone \
+                of that host: stored as a log of its own; if the host was renamed, stop this daemon and \
+                run `log-ingestd rename-host {from} {to}`"
+            );
+        }
+        return new_log(files, writer, log, losses).await;
+    }
+    let format = &detected.format.format;
+    let compared = Compared::from(known);
+    match ClaimedFile::claim_known(writer, compared, seen, format, losses).await? {
+        ClaimResult::Claimed(claim) => {
+            warn!(
+                path,
+                file = known.file.0,
+                from,
+                to,
+                "this host was renamed: its log goes on under the new name"
+            );
+            Ok(Registered::Claimed(claim))
+        }
+        ClaimResult::HeldByAnother => {
+            if !files.held_by_others.contains_key(&known.file) {
+                let report = writer.report(known.file).await?;
+                let owner = report.and_then(|report| report.owner);
+                warn!(
+                    path,
+                    file = known.file.0,
+                    host = from,
+                    owner,
+                    "a daemon under another host name follows this log: waiting for its end; give both \
+                     the same --host, or different logs"
+                );
+            }
+            Ok(Registered::HeldByAnother(known.file))
+        }
+        ClaimResult::Outdated => Ok(Registered::Undecided),
+    }
 }
 
 /// Registers a log that is none of those that are known.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
-use crate::model::{Checkpoint, Claim, Cut, FileId, NewFile, Position, Sighting, Span};
+use crate::model::{Checkpoint, Claim, Cut, FileId, NewFile, Origin, Position, Sighting, Span};
 use crate::store::{FIRST_EPOCH, StoreError, Writer};
 
 /// Where lost bytes are counted besides the store.
@@ -224,6 +224,7 @@ impl ClaimedFile {
             path: known.path.clone(),
             key: known.key,
             head: known.head,
+            origin: Origin::default(), // it was not seen
         };
         let Some(claimed) = writer.claim(known.file, &seen, &known.format).await? else {
             return Ok(());

@@ -89,16 +89,21 @@ pub enum Unproven {
     Skip,
 }
 
-/// A file begins like a stored one, and its content cannot prove that it is the same.
+/// Why nothing of a file is stored that may be stored already.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "its lines cannot be told from those of {path} (log_file {file}), which are stored: lines without \
-     a time, or one line only, do not prove that it is the same log; nothing of it is stored; --again \
-     stores it as a log of its own, --skip leaves it out"
-)]
-pub(crate) struct UnprovenContent {
-    file: i32,
-    path: String,
+pub(crate) enum Refused {
+    #[error(
+        "its lines cannot be told from those of {path} (log_file {file}), which are stored: lines \
+         without a time, or one line only, do not prove that it is the same log; nothing of it is \
+         stored; --again stores it as a log of its own, --skip leaves it out"
+    )]
+    Unproven { file: i32, path: String },
+    #[error(
+        "it is stored under the name of host '{from}'; nothing of it is stored for '{to}'; if the host \
+         was renamed, `log-ingestd rename-host {from} {to}` moves its logs; --again stores it as a log \
+         of its own, --skip leaves it out"
+    )]
+    OfOtherHost { from: String, to: String },
 }
 
 /// What to do while another writer holds a file of which only the first line can be compared.
@@ -148,17 +153,24 @@ pub(crate) async fn register(
                 ..FilesOfProcess::default()
             };
             let content = WholeFile::new(source, seen.key, seen.head, format.has_time);
-            resolve(&content, known.clone(), &here, terms.policy)
+            resolve(&content, known.clone(), &seen.host, &here, terms.policy)
         });
         let file = match unless_contained(writer, source, &format, decision).await? {
             None | Some(Decision::AlreadyRead) => return Ok(Registered::Stored),
-            Some(Decision::Unproven(_)) if terms.unproven == Unproven::Skip => {
+            Some(Decision::Unproven(_) | Decision::OfOtherHost(_))
+                if terms.unproven == Unproven::Skip =>
+            {
                 return Ok(Registered::Skipped);
             }
             Some(Decision::Unproven(file)) if terms.unproven == Unproven::Refuse => {
                 let known = known.iter().find(|known| known.file == file);
                 let path = known.map_or_else(String::new, |known| known.path.clone());
-                return Err(UnprovenContent { file: file.0, path }.into());
+                return Err(Refused::Unproven { file: file.0, path }.into());
+            }
+            Some(Decision::OfOtherHost(file)) if terms.unproven == Unproven::Refuse => {
+                let known = known.iter().find(|known| known.file == file);
+                let from = known.map_or_else(String::new, |known| known.host.clone());
+                return Err(Refused::OfOtherHost { from, to: seen.host.clone() }.into());
             }
             Some(Decision::Unreadable(error)) => return Err(error.into()),
             Some(Decision::Held | Decision::Wait) => return Ok(Registered::Held),

@@ -98,6 +98,8 @@ pub(crate) enum Decision {
     Cut(FileId),
     /// It begins like this stored file, and its content cannot prove that it is the same.
     Unproven(FileId),
+    /// It is this file, which is stored under the name of another host.
+    OfOtherHost(FileId),
     /// It is in none of the known files: read from its beginning.
     New,
     /// All of it is stored.
@@ -117,13 +119,28 @@ pub(crate) enum Decision {
 pub(crate) struct Comparison {
     /// The known files, the one of which most is stored first; of equal ones, the newest first.
     pub(crate) matches: Vec<(Checkpoint, ContentMatch)>,
+    /// Files under the names of other hosts that are this object and have this content.
+    pub(crate) of_other_hosts: Vec<Checkpoint>,
     /// Why files of which more is stored could not be compared.
     error: Option<io::Error>,
+    compared: Vec<FileId>,
 }
 
 impl Comparison {
-    /// Compares `content` with each known file, in the order of their committed offsets.
-    pub(crate) fn of(content: &dyn Content, mut known: Vec<Checkpoint>) -> Self {
+    /// Compares `content`, of a file of `host`, with each known file, in the order of their committed
+    /// offsets.
+    pub(crate) fn of(content: &dyn Content, known: Vec<Checkpoint>, host: &str) -> Self {
+        let compared = known.iter().map(|known| known.file).collect();
+        let (mut known, mut others): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|known| known.host == host);
+        // An inode alone says nothing on another host.
+        others.retain(|known| {
+            let born = known.key.is_some_and(|key| key.birth_us.is_some());
+            let object = born && known.key == content.key();
+            let found =
+                object.then(|| compare(known, content.head(), |at| content.fingerprint_before(at)));
+            matches!(found, Some(Ok(ContentMatch::Same)))
+        });
         // The newest first was given: of equal ones it is the last to be compared.
         known.reverse();
         known.sort_by_key(|known| known.committed);
@@ -139,12 +156,12 @@ impl Comparison {
             }
         }
         matches.reverse();
-        Self { matches, error }
+        Self { matches, of_other_hosts: others, error, compared }
     }
 
-    /// Returns the ids of all of them.
+    /// Returns the ids of all files that it was compared with.
     pub(crate) fn files(&self) -> Vec<FileId> {
-        self.matches.iter().map(|(known, _)| known.file).collect()
+        self.compared.clone()
     }
 
     /// Returns whether a known file has this content.
@@ -192,6 +209,7 @@ pub(crate) fn in_place<'a>(known: impl IntoIterator<Item = &'a Checkpoint>) -> V
 pub(crate) fn resolve(
     content: &dyn Content,
     known: Vec<Checkpoint>,
+    host: &str,
     here: &FilesOfProcess<'_>,
     policy: Policy,
 ) -> Decision {
@@ -201,7 +219,7 @@ pub(crate) fn resolve(
     if policy == Policy::Archive && known.iter().any(was_read) {
         return Decision::AlreadyRead;
     }
-    decide(content, &mut Comparison::of(content, known), here, policy)
+    decide(content, &mut Comparison::of(content, known, host), here, policy)
 }
 
 /// Decides which of the compared files `content` is.
@@ -318,13 +336,16 @@ impl Resolver<'_> {
         if self.policy != Policy::Import {
             return None;
         }
-        // Nothing of it is stored: an import was interrupted.
-        let is_begun = |known: &&Checkpoint| known.committed == 0 && known.path == path;
+        // Nothing of it is stored: an import was interrupted, or another one has just begun, which holds
+        // it and will soon have stored enough to compare with.
+        let is_begun = |known: &&Checkpoint| {
+            known.committed == 0 && (known.path == path || self.content.has_time())
+        };
         if let Some(known) = self.compared.same().find(is_begun) {
             return Some(Decision::Resume(known.file));
         }
-        let begins_alike = |(known, found): &&(Checkpoint, ContentMatch)| {
-            (*found == ContentMatch::Same && known.committed > 0)
+        let begins_alike = |(_, found): &&(Checkpoint, ContentMatch)| {
+            *found == ContentMatch::Same
                 || (*found == ContentMatch::Shorter && !self.proves_itself())
         };
         let unproven = self.compared.matches.iter().find(begins_alike);
@@ -448,6 +469,12 @@ impl Resolver<'_> {
             && let Some(known) = self.compared.replaced(self.content).next()
         {
             return Decision::Changed(known.file);
+        }
+        if let Some(known) = self.compared.of_other_hosts.first()
+            && self.policy != Policy::Verify
+            && self.policy != Policy::Archive
+        {
+            return Decision::OfOtherHost(known.file);
         }
         if let Some(known) = self.was_cut() {
             return Decision::Cut(known.file);

@@ -70,6 +70,26 @@ pub struct Position {
     pub digest: Option<Digest>,
 }
 
+/// What tells a host that was given another name from another host. What is not known is `None`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// A hash of the machine's id.
+    pub machine: Option<String>,
+    /// What identifies the file system (`f_fsid` of statvfs(3)), as a signed number.
+    pub file_system: Option<i64>,
+}
+
+impl Origin {
+    /// Returns whether nothing that is known of both differs.
+    pub fn may_be(&self, other: &Self) -> bool {
+        fn agree<T: PartialEq>(one: Option<&T>, other: Option<&T>) -> bool {
+            one.zip(other).is_none_or(|(one, other)| one == other)
+        }
+        agree(self.machine.as_ref(), other.machine.as_ref())
+            && agree(self.file_system.as_ref(), other.file_system.as_ref())
+    }
+}
+
 /// A file that was seen on disk, as far as identity needs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
@@ -81,6 +101,8 @@ pub struct Sighting {
     pub key: Option<FileKey>,
     /// The first complete line (its first 4 KiB at most), once there is one.
     pub head: Option<Fingerprint>,
+    /// The machine and the file system.
+    pub origin: Origin,
 }
 
 /// A logical file that is registered for the first time.
@@ -116,6 +138,10 @@ pub struct Cut {
 pub struct Checkpoint {
     /// Its id.
     pub file: FileId,
+    /// Host whose file it is.
+    pub host: String,
+    /// The machine and the file system where it was last seen.
+    pub origin: Origin,
     /// Where it was last seen.
     pub path: String,
     /// How the file system identified it, `None` for a stream.

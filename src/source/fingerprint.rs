@@ -107,6 +107,8 @@ mod tests {
     fn checkpoint(committed: u64, head: &[u8], guard: &[u8]) -> Checkpoint {
         Checkpoint {
             file: FileId(1),
+            host: String::new(),
+            origin: crate::model::Origin::default(),
             path: "/a".into(),
             key: None,
             head: head_fingerprint(head),

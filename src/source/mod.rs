@@ -29,6 +29,7 @@ pub mod fingerprint;
 mod fs_events;
 mod lines;
 pub mod names;
+pub(crate) mod origin;
 pub mod spool;
 mod tail;
 pub(crate) mod whole_file;

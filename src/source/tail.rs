@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use sha2::{Digest, Sha256};
+
 use crate::model::{FileKey, Fingerprint, Micros, Position};
 
 use super::archive::Compression;
@@ -18,6 +20,9 @@ use super::fingerprint::{
     HEAD_LENGTH, head_fingerprint, print_of_history, same_object, tail_fingerprint_length,
 };
 use super::lines::{Lines, SkippedLine};
+
+/// The number of bytes that are read and hashed at once (256 KiB).
+const HASHED_AT_ONCE: usize = 256 << 10;
 
 /// A file and how far it was read. What was read may not be committed yet: [`Tail::rewind`] goes back
 /// to what is.
@@ -240,6 +245,30 @@ impl Tail {
     /// A read that fails.
     pub fn tail_fingerprint_at(&self, offset: u64) -> io::Result<Option<Fingerprint>> {
         Ok(print_of_history(&self.history(offset)?))
+    }
+
+    /// Returns the SHA-256 of the bytes from `from` to `to`; `None` if the file is shorter, or there are
+    /// none.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn sha256(&self, from: u64, to: u64) -> io::Result<Option<[u8; 32]>> {
+        let Some(length) = to.checked_sub(from).filter(|length| *length > 0) else {
+            return Ok(None);
+        };
+        let mut hasher = Sha256::new();
+        let mut reader = self.reader_at(from)?.take(length);
+        let mut buffer = vec![0; HASHED_AT_ONCE];
+        let mut left = length;
+        while left > 0 {
+            let read = reader.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            hasher.update(&buffer[..read]);
+            left -= read as u64;
+        }
+        Ok(Some(hasher.finalize().into()))
     }
 
     /// Returns whether the bytes before the read position are still those that were read.

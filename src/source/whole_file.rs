@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{FileKey, Fingerprint, Sighting, now};
 use crate::source::fingerprint::{TAIL_FINGERPRINT_LENGTH, print_of_history};
+use crate::source::origin::origin;
 use crate::source::tail::micros;
 use crate::source::{Compression, Tail, open_archive};
 
@@ -103,7 +104,8 @@ impl Source {
 
     /// What the store needs to find it again. `head` is of its first bytes.
     pub(crate) fn sighting(&self, host: &str, head: Option<Fingerprint>) -> Sighting {
-        Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key, head }
+        let origin = origin(self.path());
+        Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key, head, origin }
     }
 }
 

@@ -30,6 +30,8 @@ macro_rules! register {
             .bind($new.begins.offset as i64)
             .bind($new.begins.tail_fingerprint.map(|tail| tail.print.0.to_vec()))
             .bind($new.begins.tail_fingerprint.map(|tail| tail.length as i32))
+            .bind(&$new.sighting.origin.machine)
+            .bind($new.sighting.origin.file_system)
     };
 }
 
@@ -56,6 +58,9 @@ macro_rules! claim {
             .bind($seen.key.and_then(|key| key.birth_us).map($crate::store::time::Time))
             .bind($format)
             .bind($owner)
+            .bind(&$seen.host)
+            .bind(&$seen.origin.machine)
+            .bind($seen.origin.file_system)
     };
 }
 

@@ -11,8 +11,8 @@ use super::answers::{Committed, FileReport, StoredLine, SweepReport};
 use super::sqlite::{self, clock};
 use crate::model::columns::{File, Kind, RowId, Source, Time, Unsigned, Words, required};
 use crate::model::{
-    Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, RejectedLine, Row,
-    ShortHash, StoredRequest, StoredRow,
+    Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, Origin, RejectedLine,
+    Row, ShortHash, StoredRequest, StoredRow,
 };
 
 /// A row of any table, whose columns are read by name. Integers may be 32 or 64 bits wide.
@@ -110,6 +110,8 @@ fn key(row: &impl Columns) -> Result<Option<FileKey>, sqlx::Error> {
 pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> {
     Ok(Checkpoint {
         file: File::read(row, "id")?,
+        host: Words::read(row, "host")?,
+        origin: Origin { machine: row.text("machine")?, file_system: row.int("file_system")? },
         path: Words::read(row, "path")?,
         key: key(row)?,
         head: print(row, "head_length", "head")?,
@@ -141,7 +143,6 @@ pub(super) fn has_unknown<R: Columns>(
 pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
     Ok(FileReport {
         checkpoint: checkpoint(row)?,
-        host: Words::read(row, "host")?,
         owner: row.text("owner")?.map(|owner| sqlite::owner(&owner).to_owned()),
         lines: Unsigned::read(row, "lines")?,
         rows: Unsigned::read(row, "stored_rows")?,

@@ -11,7 +11,7 @@ use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUE
 /// What [`checkpoint`](super::rows::checkpoint) reads.
 macro_rules! checkpoint_columns {
     () => {
-        "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
+        "id, host, machine, file_system, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
          digest_state, first_offset, committed, kept_to, size, lost_bytes, epoch, format, closed_at, \
          CAST(time_estimated AS integer) AS time_estimated"
     };
@@ -22,7 +22,7 @@ macro_rules! report_columns {
     () => {
         concat!(
             $crate::store::sql::checkpoint_columns!(),
-            ", host, owner, lines, stored_rows, \
+            ", owner, lines, stored_rows, \
              rejected, excluded, reparsed, CAST(other_formats AS text) AS other_formats, \
              first_seen_at, committed_at, closed_reason"
         )
@@ -42,25 +42,27 @@ pub(super) const FILES: &str = concat!(
 pub(super) const REPORT: &str =
     concat!("SELECT ", report_columns!(), " FROM log_file WHERE id = $1");
 
-/// Files that may be the one that was seen.
+/// Files that may be the one that was seen; of other hosts, those that are the same object and begin
+/// alike, since the host may have been given another name.
 pub(super) const CANDIDATES: &str = concat!(
     "SELECT ",
     checkpoint_columns!(),
     " FROM log_file
-      WHERE host = $1 AND ((device = $2 AND inode = $3) OR (head = $4 AND head_length = $5))
+      WHERE (host = $1 AND ((device = $2 AND inode = $3) OR (head = $4 AND head_length = $5)))
+         OR (host <> $1 AND device = $2 AND inode = $3 AND head = $4 AND head_length = $5)
       ORDER BY id DESC"
 );
 
 /// Adds a file: `$1` host, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` whether
 /// times are estimated, `$8` head, `$9` its length, `$10` owner, `$11` where it begins, `$12` the tail
-/// fingerprint there and `$13` its length.
+/// fingerprint there and `$13` its length, `$14` the machine, `$15` the file system.
 macro_rules! register {
     ($now:literal) => {
         concat!(
             "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, head,
                                    head_length, owner, first_offset, committed, size, guard,
-                                   guard_length, first_seen_at, epoch)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11, $12, $13, ",
+                                   guard_length, machine, file_system, first_seen_at, epoch)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11, $12, $13, $14, $15, ",
             $now,
             ", ",
             $crate::store::schema::first_epoch!(),
@@ -70,14 +72,15 @@ macro_rules! register {
     };
 }
 
-/// Takes a file: `$1` id, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` owner. A
-/// stream has no device: those of the file stay.
+/// Takes a file: `$1` id, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` owner, `$8`
+/// host, `$9` machine, `$10` file system. What a stream does not have stays as it was.
 macro_rules! claim {
     ($other_formats:literal) => {
         concat!(
             "UPDATE log_file SET epoch = ",
             $crate::store::schema::next_epoch!(),
-            ", path = $2, format = $6, owner = $7, other_formats = ",
+            ", path = $2, format = $6, owner = $7, host = $8, machine = COALESCE($9, machine),
+               file_system = COALESCE($10, file_system), other_formats = ",
             $other_formats,
             ", device = CASE WHEN CAST($3 AS bigint) IS NULL THEN device ELSE $3 END,
                inode = CASE WHEN CAST($3 AS bigint) IS NULL THEN inode ELSE $4 END,
@@ -146,6 +149,8 @@ macro_rules! count_reparsed {
 pub(super) use {claim, close, count_reparsed, cut, move_one, register};
 
 pub(super) const MOVED: &str = "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2";
+
+pub(super) const RENAME_HOST: &str = "UPDATE log_file SET host = $2 WHERE host = $1";
 
 pub(super) const LOSE: &str = "UPDATE log_file SET lost_bytes = $3 WHERE id = $1 AND epoch = $2";
 

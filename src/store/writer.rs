@@ -22,8 +22,8 @@ impl Writer {
     /// How often to call [`Writer::keep_alive`] while there is nothing to commit.
     pub const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(30);
 
-    /// Returns files of the same host with the same device and inode, or the same first line; open and
-    /// closed, newest first.
+    /// Returns files of the same host with the same device and inode, or the same first line, and those of
+    /// other hosts with both; open and closed, newest first.
     ///
     /// # Errors
     ///
@@ -113,6 +113,16 @@ impl Writer {
             query.execute(connection).await.map(|done| done.rows_affected())
         });
         self.touched(file, done).await
+    }
+
+    /// Gives all files of host `from` to host `to`. Returns how many they are. The caller has to hold the
+    /// open ones.
+    pub async fn rename_host(&mut self, from: &str, to: &str) -> Result<u64, StoreError> {
+        let renamed = on_connection!(&mut self.backend, connection => {
+            let query = sqlx::query(sql::RENAME_HOST).bind(from).bind(to);
+            query.execute(connection).await.map(|done| done.rows_affected())
+        });
+        self.unless_schema(renamed).await
     }
 
     /// Releases a file; nothing happens if this writer does not have it.

@@ -42,6 +42,7 @@ mod fleet;
 mod floor_plan;
 mod follow;
 mod gunicorn;
+mod host_names;
 mod import;
 mod import_many;
 mod import_trouble;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use log_ingestd::model::{
-    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, Micros, NewFile, Position,
-    RejectReason, ShortHash, Sighting, Span,
+    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, Micros, NewFile, Origin,
+    Position, RejectReason, ShortHash, Sighting, Span,
 };
 use log_ingestd::store::{Location, Store, Writer};
 use sqlx::{
@@ -179,6 +179,7 @@ pub(crate) fn sighting(inode: u64, head: Option<u8>) -> Sighting {
         path: "/var/log/access.log".into(),
         key: Some(FileKey { device: u64::MAX, inode, birth_us: Some(NOW) }),
         head: head.map(print),
+        origin: Origin::default(),
     }
 }
 

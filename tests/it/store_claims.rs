@@ -136,6 +136,10 @@ async fn candidates_share_inode_or_first_line_and_host(place: Place) {
     assert_eq!(writer.candidates(&neither).await.unwrap(), []);
     let mut elsewhere = sighting(1, Some(1));
     elsewhere.host = "other".into();
+    let of_web = writer.candidates(&elsewhere).await.unwrap();
+    assert_eq!(of_web.len(), 1, "another host's name for the same object and first line");
+    assert_eq!((of_web[0].file, of_web[0].host.as_str()), (at.file, "web"));
+    elsewhere.head = Some(print(9));
     assert_eq!(writer.candidates(&elsewhere).await.unwrap(), []);
     let mut longer = sighting(77, Some(1));
     longer.head = Some(Fingerprint { length: 91, ..print(1) });

@@ -240,7 +240,7 @@ async fn files_tells_everything_about_each_file_of_a_host(place: Place) {
     let files = store.files(Some("web")).await.unwrap();
     let [file] = &files[..] else { panic!("{files:?}") };
     assert_eq!(file.checkpoint, advanced(&at, &batch));
-    assert_eq!((file.host.as_str(), file.owner.as_deref()), ("web", Some("web:1")));
+    assert_eq!((file.checkpoint.host.as_str(), file.owner.as_deref()), ("web", Some("web:1")));
     assert_eq!((file.checkpoint.size, file.lines, file.rows), (LINE + 7, 1, 1));
     assert!(!file.checkpoint.time_estimated && file.committed_at >= Some(file.first_seen_at));
     let all = store.files(None).await.unwrap();

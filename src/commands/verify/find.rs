@@ -81,7 +81,8 @@ impl Auditor<'_> {
         let head = whole_head_fingerprint(&sample);
         let seen = source.sighting(&self.config.host, head);
         for known in self.writer().await?.candidates(&seen).await?.into_iter().rev() {
-            if was_cut_from(&known, source.key, head)
+            if known.host == self.config.host
+                && was_cut_from(&known, source.key, head)
                 && let Some(report) = self.writer().await?.report(known.file).await?
             {
                 verdicts.push(self.compare(&source, report).await?);
@@ -105,7 +106,7 @@ impl Auditor<'_> {
         let known = self.writer().await?.candidates(&seen).await?;
         let decision = tokio::task::block_in_place(|| {
             let content = WholeFile::new(&source, source.key, head, true);
-            resolve(&content, known, &FilesOfProcess::default(), Policy::Verify)
+            resolve(&content, known, &self.config.host, &FilesOfProcess::default(), Policy::Verify)
         });
         let (certain, begin_alike) = match decision {
             Decision::Unreadable(error) => return Err(error.into()),
@@ -191,5 +192,6 @@ fn was_cut_from(known: &Checkpoint, key: Option<FileKey>, head: Option<Fingerpri
 /// Decides whether `source` is the file `known`.
 fn compare_with(source: &Source, head: Option<Fingerprint>, known: &Checkpoint) -> Decision {
     let content = WholeFile::new(source, source.key, head, true);
-    resolve(&content, vec![known.clone()], &FilesOfProcess::default(), Policy::Verify)
+    let host = &known.host;
+    resolve(&content, vec![known.clone()], host, &FilesOfProcess::default(), Policy::Verify)
 }

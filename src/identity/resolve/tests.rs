@@ -1,6 +1,7 @@
 //! Each row is a situation, and what each caller decides in it.
 
 use super::*;
+use crate::model::Origin;
 
 /// Content that is made up.
 #[derive(Clone)]
@@ -95,6 +96,8 @@ fn content(path: &'static str, inode: u64, bytes: &str) -> Made {
 fn known(file: i32, path: &str, inode: u64, bytes: &str) -> Checkpoint {
     Checkpoint {
         file: FileId(file),
+        host: HOST.into(),
+        origin: Origin::default(),
         path: path.into(),
         key: object(inode),
         head: Some(first_line(bytes.as_bytes())),
@@ -119,6 +122,18 @@ fn unread(file: i32, path: &str, inode: u64, bytes: &str) -> Checkpoint {
 
 fn closed(known: Checkpoint) -> Checkpoint {
     Checkpoint { closed: true, ..known }
+}
+
+fn with_birth(key: Option<FileKey>) -> Option<FileKey> {
+    key.map(|key| FileKey { birth_us: Some(7), ..key })
+}
+
+fn born(content: Made) -> Made {
+    Made { key: with_birth(content.key), ..content }
+}
+
+fn of_other_host(known: Checkpoint) -> Checkpoint {
+    Checkpoint { host: "other".into(), key: with_birth(known.key), ..known }
 }
 
 /// One situation.
@@ -189,7 +204,7 @@ impl Situation {
                 })
                 .collect(),
         };
-        words(&resolve(&self.content, self.known.clone(), &here, policy))
+        words(&resolve(&self.content, self.known.clone(), HOST, &here, policy))
     }
 }
 
@@ -202,6 +217,7 @@ fn words(decision: &Decision) -> String {
         Decision::Changed(file) => format!("changed {}", file.0),
         Decision::New => "new".into(),
         Decision::AlreadyRead => "already read".into(),
+        Decision::OfOtherHost(file) => format!("of another host: {}", file.0),
         Decision::Cut(file) => format!("cut {}", file.0),
         Decision::Unproven(file) => format!("unproven {}", file.0),
         Decision::Wait => "wait".into(),
@@ -213,6 +229,7 @@ fn words(decision: &Decision) -> String {
     }
 }
 
+const HOST: &str = "web";
 const LOG: &str = "/log/access.log";
 const ROTATED: &str = "/log/access.log.1";
 
@@ -468,6 +485,24 @@ fn situations() -> Vec<Situation> {
         )
         .gives(["adopt 2", "resume 2", "resume 2", "resume 2"]),
         Situation::new(
+            "the same object and content, stored under another host's name",
+            born(content(LOG, 1, "a\nb\nc\n")),
+            vec![of_other_host(known(1, LOG, 1, "a\nb\n"))],
+        )
+        .gives(["of another host: 1", "of another host: 1", "new", "new"]),
+        Situation::new(
+            "the same inode and first line on another host, without a birth time",
+            content(LOG, 1, "a\nb\nc\n"),
+            vec![Checkpoint { host: "other".into(), ..known(1, LOG, 1, "a\nb\n") }],
+        )
+        .gives(["new", "new", "new", "new"]),
+        Situation::new(
+            "an archive that was read under another host's name",
+            born(content("/log/access.log.1.gz", 1, "a\nb\n")),
+            vec![closed(of_other_host(known(1, "/log/access.log.1.gz", 1, "a\nb\n")))],
+        )
+        .gives(["of another host: 1", "of another host: 1", "already read", "new"]),
+        Situation::new(
             "the same object after a power cut, longer again",
             content(LOG, 1, "a\nb\nx\ny\nz\n"),
             vec![known(1, LOG, 1, "a\nb\nc\nd\n")],
@@ -523,6 +558,10 @@ fn a_file_of_the_spool_is_known_by_its_name() {
         ("nothing is known", content(name, 1, "a\n"), vec![], "new"),
     ] {
         let here = FilesOfProcess::default();
-        assert_eq!(words(&resolve(&content, known, &here, Policy::Spool)), expected, "{what}");
+        assert_eq!(
+            words(&resolve(&content, known, HOST, &here, Policy::Spool)),
+            expected,
+            "{what}"
+        );
     }
 }

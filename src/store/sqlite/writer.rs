@@ -20,7 +20,7 @@ const CLAIM: &str = sql::claim!(
           THEN other_formats ELSE json_insert(other_formats, '$[#]', format) END"
 );
 
-const REGISTER: &str = sql::register!("$14");
+const REGISTER: &str = sql::register!("$16");
 const CLOSE: &str = sql::close!("$5");
 const CUT: &str = sql::cut!("$6");
 
