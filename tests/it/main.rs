@@ -63,6 +63,7 @@ mod plain_english;
 mod ports;
 mod postgres;
 mod postgres_faults;
+mod power_cuts;
 mod proxy;
 mod query;
 mod readme;

@@ -107,6 +107,18 @@ impl Place {
         answer
     }
 
+    /// Waits until no other session is in the database: PostgreSQL finishes what a program that was
+    /// killed has asked for.
+    pub(crate) async fn until_alone(&self) {
+        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+            AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_postgres() && self.number(others).await > 0 {
+            assert!(Instant::now() < deadline, "another session stays in the database");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Runs statements in a session that ends with them.
     pub(crate) async fn execute(&self, sql: &str) {
         let sql = AssertSqlSafe(sql);
