@@ -266,17 +266,23 @@ async fn register(
             let known = compared.matches.iter().find(|(known, _)| known.file == file);
             let Some((known, _)) = known else { return Ok(Registered::Undecided) };
             let format = formats.stored(&known.format).unwrap_or(Arc::clone(&detected.format));
-            let kept_to = match last_agreeing(writer, tail, known, &format).await? {
-                Ok(kept_to) => kept_to,
-                Err(error) => {
-                    return Ok(
-                        unreadable(tail, &error).map_or(Registered::Gone, Registered::Ignored)
-                    );
+            // Earlier power cuts may have ended files in this log; the newest comes first.
+            let before = compared.cut_before(known);
+            let mut kept_to = None;
+            for part in std::iter::once(known).chain(before.iter().copied()) {
+                match last_agreeing(writer, tail, part, &format).await? {
+                    Ok(end) if end > part.first_offset => kept_to = Some(end),
+                    Ok(_) => continue,
+                    Err(error) => {
+                        let ignored = unreadable(tail, &error);
+                        return Ok(ignored.map_or(Registered::Gone, Registered::Ignored));
+                    }
                 }
-            };
-            if kept_to == known.first_offset {
-                return new_log(files, writer, log, losses).await; // another log begins alike
+                break;
             }
+            let Some(kept_to) = kept_to else {
+                return new_log(files, writer, log, losses).await; // another log begins alike
+            };
             let begins = match tail.tail_fingerprint_at(kept_to) {
                 Ok(tail_fingerprint) => Position {
                     offset: kept_to,
@@ -289,7 +295,8 @@ async fn register(
             let new = NewFile { begins, ..new_file(seen, &format) };
             let ids = compared.files();
             detected.format = format;
-            let result = ClaimedFile::continue_after_cut(writer, known, &new, &ids, losses).await?;
+            let result =
+                ClaimedFile::continue_after_cut(writer, known, &before, &new, &ids, losses).await?;
             return Ok(match result {
                 ClaimResult::Claimed(claim) => Registered::AfterCut { claim, ended: file },
                 ClaimResult::HeldByAnother => Registered::HeldByAnother(file),

@@ -159,14 +159,16 @@ impl ClaimedFile {
         }
     }
 
-    /// Ends a file whose last bytes a power cut took, and registers the one by which its log goes on from
-    /// `begins`, in one transaction.
+    /// Ends a file whose last bytes a power cut took, and registers the one by which its log goes on, in
+    /// one transaction. `before` are files that earlier power cuts have ended in the same log, and of which
+    /// it may hold less now.
     ///
     /// # Errors
     /// The store's.
     pub(crate) async fn continue_after_cut(
         writer: &mut Writer,
         known: &Checkpoint,
+        before: &[&Checkpoint],
         new: &NewFile,
         compared: &[FileId],
         losses: &LossCounter,
@@ -183,12 +185,24 @@ impl ClaimedFile {
         let cut = Cut {
             file: claimed.file,
             epoch: claimed.epoch,
-            kept_to,
+            kept_to: kept_to.max(claimed.first_offset),
             lost_bytes: claimed.size.saturating_sub(claimed.committed),
             reason: Ending::PowerCut.closed_reason(),
         };
-        let gone = writer.count_from(claimed.file, kept_to).await?;
-        let Some(registered) = writer.register_after_cut(new, compared, &cut).await? else {
+        let mut gone = writer.count_from(claimed.file, kept_to).await?;
+        let mut cuts = vec![cut];
+        for known in before.iter().filter(|known| known.held_to() > kept_to) {
+            let now = writer.count_from(known.file, kept_to).await?;
+            gone += now - writer.count_from(known.file, known.held_to()).await?.min(now);
+            cuts.push(Cut {
+                file: known.file,
+                epoch: known.epoch,
+                kept_to: kept_to.max(known.first_offset),
+                lost_bytes: known.lost_bytes,
+                ..cut
+            });
+        }
+        let Some(registered) = writer.register_after_cut(new, compared, &cuts).await? else {
             writer.release(claimed.file).await?;
             return Ok(ClaimResult::Outdated);
         };

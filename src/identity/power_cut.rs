@@ -64,7 +64,7 @@ struct Comparison<'a> {
 impl Comparison<'_> {
     /// Returns where the stored lines end that the log can still hold.
     fn end(&self) -> u64 {
-        self.known.committed.min(self.tail.size())
+        self.known.held_to().min(self.tail.size())
     }
 
     async fn backward(&self, writer: &mut Writer) -> Result<io::Result<u64>, StoreError> {
@@ -105,10 +105,10 @@ impl Comparison<'_> {
             };
             for line in lines {
                 match line.agreement {
-                    Agreement::Whole | Agreement::InPart => agreed = Some(line.end),
+                    Agreement::Whole => agreed = Some(line.end),
                     // What a sweep has removed stands at the beginning.
                     Agreement::NothingStored if agreed.is_none() => {}
-                    Agreement::NothingStored | Agreement::None => {
+                    Agreement::InPart | Agreement::NothingStored | Agreement::None => {
                         return Ok(Ok(agreed.unwrap_or(self.known.first_offset)));
                     }
                 }

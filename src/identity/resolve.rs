@@ -178,9 +178,26 @@ impl Comparison {
         self.matches.iter().filter(move |(_, found)| *found == wanted).map(|(known, _)| known)
     }
 
-    /// Returns the file that has this content and is this object.
+    /// Returns the file that has this content and is this object. One that a power cut has ended goes on as
+    /// another, even if the same lines stand there again.
     pub(crate) fn same_object_and_content(&self, content: &dyn Content) -> Option<&Checkpoint> {
-        self.same().find(|known| is_object(known, content.key()))
+        let mut same = self.same().filter(|known| known.kept_to.is_none());
+        same.find(|known| is_object(known, content.key()))
+    }
+
+    /// Returns the files that earlier power cuts have ended in the log of `known`, the newest first.
+    pub(crate) fn cut_before(&self, known: &Checkpoint) -> Vec<&Checkpoint> {
+        let all = self.matches.iter().map(|(other, _)| other);
+        let mut before: Vec<&Checkpoint> = all
+            .filter(|other| {
+                other.kept_to.is_some()
+                    && other.file != known.file
+                    && other.head == known.head
+                    && is_object(other, known.key)
+            })
+            .collect();
+        before.sort_by_key(|other| std::cmp::Reverse(other.file));
+        before
     }
 
     /// Returns the open files whose object now holds other content.
@@ -502,13 +519,15 @@ impl Resolver<'_> {
         if !self.policy.follows() {
             return None;
         }
-        self.compared.replaced(self.content).find(|known| {
+        let replaced = self.compared.replaced(self.content).filter(|known| {
             known.head.is_some()
                 && known.head == self.content.head()
-                && known.committed > known.first_offset
+                && known.committed > 0
                 && !self.here.truncated.iter().any(|it| it.file == known.file)
                 && !self.follows(known.file)
-        })
+        });
+        // An older one was truncated there, and its copy is still to be found.
+        replaced.max_by_key(|known| known.file)
     }
 
     /// Returns whether the content lies where this file was last seen.

@@ -85,7 +85,7 @@ macro_rules! claim {
             ", device = CASE WHEN CAST($3 AS bigint) IS NULL THEN device ELSE $3 END,
                inode = CASE WHEN CAST($3 AS bigint) IS NULL THEN inode ELSE $4 END,
                birth = CASE WHEN CAST($3 AS bigint) IS NULL THEN birth ELSE $5 END,
-               closed_at = NULL, closed_reason = NULL, lost_bytes = 0
+               closed_at = NULL, closed_reason = NULL, lost_bytes = 0, kept_to = NULL
              WHERE id = $1 RETURNING ",
             $crate::store::sql::checkpoint_columns!()
         )

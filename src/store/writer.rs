@@ -60,21 +60,21 @@ impl Writer {
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
-        let registered = either!(&mut self.backend, it => it.register(files, None).await);
+        let registered = either!(&mut self.backend, it => it.register(files, &[]).await);
         self.unless_schema(registered).await
     }
 
-    /// Registers the file that goes on where a power cut has cut off another one, and ends that one, in one
-    /// transaction. `None`, and nothing changed, if another writer has claimed the one that was cut, or
-    /// has registered one more candidate.
+    /// Registers the file that goes on where a power cut has cut off others, and ends those, in one
+    /// transaction. `None`, and nothing changed, if another writer has claimed one that was cut, or has
+    /// registered one more candidate.
     pub async fn register_after_cut(
         &mut self,
         new: &NewFile,
         known: &[FileId],
-        cut: &Cut,
+        cuts: &[Cut],
     ) -> Result<Option<Checkpoint>, StoreError> {
         let files = [(new.clone(), known.to_vec())];
-        let registered = either!(&mut self.backend, it => it.register(&files, Some(cut)).await);
+        let registered = either!(&mut self.backend, it => it.register(&files, cuts).await);
         let registered = self.unless_schema(registered).await?;
         Ok(registered.into_iter().flatten().next())
     }

@@ -55,7 +55,7 @@ impl PgWriter {
     pub(in crate::store) async fn register(
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
-        cut: Option<&Cut>,
+        cuts: &[Cut],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
         let register = async {
             let mut tx = self.connection.begin().await?;
@@ -74,7 +74,7 @@ impl PgWriter {
                 let query = bound::register!(REGISTER, new, &self.owner);
                 registered.push(Some(rows::checkpoint(&query.fetch_one(&mut *tx).await?)?));
             }
-            if let Some(cut) = cut {
+            for cut in cuts {
                 let ended = bound::cut!(CUT, cut).execute(&mut *tx).await?;
                 if ended.rows_affected() != 1 || registered.iter().any(Option::is_none) {
                     tx.rollback().await?;
@@ -96,10 +96,10 @@ impl PgWriter {
             self.registered.insert(checkpoint.file);
             self.held.insert(checkpoint.file);
         }
-        if let Some(cut) = cut
-            && registered.iter().any(Option::is_some)
-        {
-            self.unlock(cut.file).await?;
+        if registered.iter().any(Option::is_some) {
+            for cut in cuts.iter().filter(|cut| self.held.contains(&cut.file)).collect::<Vec<_>>() {
+                self.unlock(cut.file).await?;
+            }
         }
         Ok(registered)
     }

@@ -70,11 +70,11 @@ impl SqliteWriter {
     pub(in crate::store) async fn register(
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
-        cut: Option<&Cut>,
+        cuts: &[Cut],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
         let mut registered = Vec::with_capacity(files.len());
         for (new, known) in files {
-            let one = self.register_one(new, known, cut).await;
+            let one = self.register_one(new, known, cuts).await;
             registered.push(one.map_err(failed(&self.backend.name))?);
         }
         Ok(registered)
@@ -86,7 +86,7 @@ impl SqliteWriter {
         &mut self,
         new: &NewFile,
         known: &[FileId],
-        cut: Option<&Cut>,
+        cuts: &[Cut],
     ) -> Result<Option<Checkpoint>, sqlx::Error> {
         let mut tx = self.connection.begin_with(BEGIN).await?;
         let again = bound::candidates!(new.sighting).fetch_all(&mut *tx).await?;
@@ -96,7 +96,7 @@ impl SqliteWriter {
         }
         let query = bound::register!(REGISTER, new, &self.alive.owner).bind(Time(now()));
         let checkpoint = rows::checkpoint(&query.fetch_one(&mut *tx).await?)?;
-        if let Some(cut) = cut {
+        for cut in cuts {
             let query = bound::cut!(CUT, cut).bind(Time(now()));
             if query.execute(&mut *tx).await?.rows_affected() != 1 {
                 tx.rollback().await?;

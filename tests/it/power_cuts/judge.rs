@@ -52,6 +52,9 @@ pub(super) struct Log {
 struct Known {
     entry: Entry,
     fate: Fate,
+    /// The line with its end, as it was before a cut damaged it. What is like it in part, such as its
+    /// beginning with another line written after it, is another line.
+    line: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +124,7 @@ impl Log {
             let end = line_end(&self.content, *offset as usize);
             if known.fate == Fate::Live && end > alike {
                 known.fate = Fate::Damaged;
+                known.line = self.content.get(*offset as usize..end).map(<[u8]>::to_vec);
             }
         }
         self.content = content;
@@ -145,8 +149,15 @@ impl Log {
                 let range = format!("{} to {}", file.first_offset, file.committed);
                 self.find(findings, "out of range", key, &format!("{entry}; the file has {range}"));
             }
+            let line = before.and_then(|known| known.line.clone());
             if fate != Some(Fate::Lost) {
-                match lines.stored_as(key.1, entry) {
+                let stored_as = lines.stored_as(key.1, entry).filter(|_| {
+                    fate != Some(Fate::Damaged)
+                        || line
+                            .as_ref()
+                            .is_none_or(|line| self.content[key.1 as usize..].starts_with(line))
+                });
+                match stored_as {
                     Some(nth) => of_line[nth].push(key),
                     None if fate == Some(Fate::Damaged) => fate = Some(Fate::Lost),
                     None => {
@@ -155,7 +166,8 @@ impl Log {
                     }
                 }
             }
-            now.insert(key, Known { entry: entry.clone(), fate: fate.unwrap_or(Fate::Live) });
+            let fate = fate.unwrap_or(Fate::Live);
+            now.insert(key, Known { entry: entry.clone(), fate, line });
         }
         for (key, known) in &self.known {
             if !now.contains_key(key) {
@@ -171,6 +183,11 @@ impl Log {
                 ([], []) => {
                     findings.missing += 1;
                     let what = format!("line {}, {line}: not stored", nth + 1);
+                    let of_log: Vec<String> = files
+                        .iter()
+                        .map(|it| format!("{} from {} to {}", it.id, it.first_offset, it.committed))
+                        .collect();
+                    let what = format!("{what}; files of the store: {}", of_log.join(", "));
                     self.tell(findings, "missing", start as u64, &what);
                 }
                 ([_], others) => {
@@ -179,7 +196,8 @@ impl Log {
                         now.get_mut(key).unwrap().fate = Fate::Lost;
                     }
                 }
-                ([], [only]) => now.get_mut(only).unwrap().fate = Fate::Live,
+                // A line that says the same as one that was cut off; it may be stored itself later.
+                ([], [_]) => {}
                 _ => {
                     let mut what = format!("line {}, {line}: stored as", nth + 1);
                     for key in keys {
