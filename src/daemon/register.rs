@@ -15,10 +15,12 @@ use tracing::{info, warn};
 
 use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, Ending, LossCounter};
 use crate::identity::content::{Content, TailedFile};
-use crate::identity::detect::{Detected, Formats, Inspected, MoreLines, inspect, log_left_alone};
+use crate::identity::detect::{
+    Detected, Formats, Inspected, MoreLines, Undetected, inspect, log_left_alone,
+};
 use crate::identity::power_cut::last_agreeing;
 use crate::identity::register::new_file;
-use crate::identity::resolve::{Comparison, Decision, Policy, decide};
+use crate::identity::resolve::{Comparison, Decision, Policy, decide, is_object};
 use crate::model::{Checkpoint, FileId, Fingerprint, NewFile, Position, Sighting};
 use crate::pipeline::backoff::{Backoff, Jitter};
 use crate::source::origin::origin;
@@ -166,6 +168,9 @@ async fn inspect_and_compare(
             return Ok(None);
         }
         Ok(Inspected::NoLog(why)) => {
+            if why == Undetected::NoLine {
+                close_emptied(files, host, writer, &tail).await?;
+            }
             let reason =
                 IgnoredReason::NoLog { size: tail.size(), more: log_left_alone(&tail, why) };
             files.ignored.push(IgnoredFile::new(&tail, reason));
@@ -210,6 +215,31 @@ async fn inspect_and_compare(
             Ok(None)
         }
     }
+}
+
+/// Ends the file that this object was, if not even its first line is left: it was truncated while no daemon
+/// followed it, or a power cut took all of it.
+async fn close_emptied(
+    files: &FollowedFiles,
+    host: &str,
+    writer: &mut Writer,
+    tail: &Tail,
+) -> Result<(), StoreError> {
+    let seen = Sighting {
+        host: host.to_owned(),
+        path: tail.path().to_string_lossy().into_owned(),
+        key: Some(tail.key()),
+        head: None,
+        origin: origin(tail.path()),
+    };
+    for known in writer.candidates(&seen).await? {
+        let was_here = known.host == host && !known.closed && is_object(&known, seen.key);
+        if was_here && known.committed > tail.size() && !files.is_followed(known.file) {
+            let losses = LossCounter::StoreOnly; // nothing is lost that was not stored
+            ClaimedFile::close_unread(writer, &known, host, Ending::Truncated, &losses).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Warns of a file that cannot be read. Returns `None` for one that was deleted before it was read,

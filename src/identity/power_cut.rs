@@ -68,9 +68,6 @@ impl Comparison<'_> {
     }
 
     async fn backward(&self, writer: &mut Writer) -> Result<io::Result<u64>, StoreError> {
-        // Where only some columns agree, what is masked has changed since; a line that agrees in all
-        // is better evidence.
-        let mut in_part = None;
         let mut to = self.end();
         while to > self.known.first_offset {
             let window = match self.window_before(to) {
@@ -81,14 +78,13 @@ impl Comparison<'_> {
                 Ok(lines) => lines,
                 Err(error) => return Ok(Err(error)),
             };
-            let last = |wanted| lines.iter().rev().find(|line| line.agreement == wanted);
-            if let Some(line) = last(Agreement::Whole) {
+            let agrees = |line: &&Compared| line.agreement == Agreement::Same;
+            if let Some(line) = lines.iter().rev().find(agrees) {
                 return Ok(Ok(line.end));
             }
-            in_part = in_part.or_else(|| last(Agreement::InPart).map(|line| line.end));
             to = window.from;
         }
-        Ok(Ok(in_part.unwrap_or(self.known.first_offset)))
+        Ok(Ok(self.known.first_offset))
     }
 
     async fn forward(&self, writer: &mut Writer) -> Result<io::Result<u64>, StoreError> {
@@ -105,10 +101,10 @@ impl Comparison<'_> {
             };
             for line in lines {
                 match line.agreement {
-                    Agreement::Whole => agreed = Some(line.end),
+                    Agreement::Same => agreed = Some(line.end),
                     // What a sweep has removed stands at the beginning.
                     Agreement::NothingStored if agreed.is_none() => {}
-                    Agreement::InPart | Agreement::NothingStored | Agreement::None => {
+                    Agreement::NothingStored | Agreement::None => {
                         return Ok(Ok(agreed.unwrap_or(self.known.first_offset)));
                     }
                 }

@@ -28,9 +28,7 @@ fn decoded<T: Row>(rows: &Tuples) -> impl Iterator<Item = T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Agreement {
     /// In every column, or in its bytes.
-    Whole,
-    /// In what is never masked: time, status, size, duration and method.
-    InPart,
+    Same,
     /// Nothing is stored there.
     NothingStored,
     /// Something else is stored there.
@@ -45,34 +43,19 @@ pub(crate) fn agreement(
     estimated: bool,
 ) -> Agreement {
     let Some(stored) = stored else { return Agreement::NothingStored };
-    let (whole, in_part) = match (line, stored) {
-        (StoredLine::Row(line), StoredLine::Row(stored)) => (
-            first_difference(&**line, &**stored, estimated).is_none(),
-            (estimated || line.timestamp == stored.timestamp)
-                && (line.code, line.duration, &line.method)
-                    == (stored.code, stored.duration, &stored.method)
-                && line.response_bytes == stored.response_bytes,
-        ),
+    let same = match (line, stored) {
+        (StoredLine::Row(line), StoredLine::Row(stored)) => {
+            first_difference(&**line, &**stored, estimated).is_none()
+        }
         (StoredLine::Request(line), StoredLine::Request(stored)) => {
-            let same = first_difference(&**line, &**stored, estimated).is_none();
-            let (line, stored) = (&line.line, &stored.line);
-            (
-                same,
-                (estimated || line.timestamp == stored.timestamp)
-                    && (line.status_code, line.response_time_ms, &line.method)
-                        == (stored.status_code, stored.response_time_ms, &stored.method),
-            )
+            first_difference(&**line, &**stored, estimated).is_none()
         }
         (StoredLine::Reject { raw: line, .. }, StoredLine::Reject { raw: stored, .. }) => {
-            (line == stored, false)
+            line == stored
         }
-        _ => (false, false),
+        _ => false,
     };
-    match (whole, in_part) {
-        (true, _) => Agreement::Whole,
-        (false, true) => Agreement::InPart,
-        (false, false) => Agreement::None,
-    }
+    if same { Agreement::Same } else { Agreement::None }
 }
 
 /// Returns the first column in which two rows differ, in the order of exports, and both values. Times are

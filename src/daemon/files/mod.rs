@@ -246,6 +246,12 @@ impl FollowedFiles {
         }
     }
 
+    /// Returns whether this process follows the file, or followed it until it was truncated.
+    pub(crate) fn is_followed(&self, file: FileId) -> bool {
+        self.followed.iter().any(|it| it.file() == file)
+            || self.truncated.iter().any(|it| it.file() == file)
+    }
+
     /// Returns whether the file is here: followed, truncated or ignored.
     pub(crate) fn has(&self, known: &Checkpoint) -> bool {
         self.followed.iter().any(|file| file.file() == known.file)
