@@ -2,12 +2,12 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{FileKey, Fingerprint};
-use crate::source::Tail;
+use crate::source::{ByteSource, Tail};
 use crate::source::whole_file::{Source, Walk};
 
 /// A copy whose size has not changed for this long is not being made any more.
@@ -26,6 +26,11 @@ pub(crate) trait Content {
 
     /// Returns the fingerprint of its first line.
     fn head(&self) -> Option<Fingerprint>;
+
+    /// Returns the fingerprint that older versions gave the first line, if the content begins with NULs.
+    fn older_head(&self) -> Option<Fingerprint> {
+        None
+    }
 
     /// Returns the number of bytes at the last look; `None` if only reading all of it would tell.
     fn size(&self) -> Option<u64>;
@@ -69,6 +74,10 @@ impl Content for TailedFile<'_> {
         Some(self.head)
     }
 
+    fn older_head(&self) -> Option<Fingerprint> {
+        self.tail.older_head_fingerprint().ok().flatten()
+    }
+
     fn size(&self) -> Option<u64> {
         Some(self.tail.size())
     }
@@ -108,7 +117,7 @@ pub(crate) struct WholeFile<'a> {
     key: Option<FileKey>,
     head: Option<Fingerprint>,
     /// One pass from the beginning on; `None` before the first read.
-    walk: RefCell<Option<Walk<Box<dyn Read + Send>>>>,
+    walk: RefCell<Option<Walk<Box<dyn ByteSource + Send>>>>,
 }
 
 impl<'a> WholeFile<'a> {
@@ -129,6 +138,10 @@ impl Content for WholeFile<'_> {
 
     fn head(&self) -> Option<Fingerprint> {
         self.head
+    }
+
+    fn older_head(&self) -> Option<Fingerprint> {
+        self.source.older_head_fingerprint().ok().flatten()
     }
 
     fn size(&self) -> Option<u64> {

@@ -115,6 +115,7 @@ pub(crate) struct Comparison {
 impl Comparison {
     /// Compares `content` with each known file, in the order of their committed offsets.
     pub(crate) fn of(content: &dyn Content, mut known: Vec<Checkpoint>) -> Self {
+        use_current_heads(content, &mut known);
         // The newest first was given: of equal ones it is the last to be compared.
         known.reverse();
         known.sort_by_key(|known| known.committed);
@@ -160,13 +161,30 @@ pub(crate) fn is_object(known: &Checkpoint, key: Option<FileKey>) -> bool {
     known.key.zip(key).is_some_and(|(known, key)| same_object(known, key))
 }
 
+/// Replaces a first line's fingerprint that an older version made, in what is known of the content's own
+/// object, by the one that is made now. A claim stores it.
+fn use_current_heads(content: &dyn Content, known: &mut [Checkpoint]) {
+    let head = content.head();
+    let differs = |known: &&mut Checkpoint| {
+        known.head.is_some() && known.head != head && is_object(known, content.key())
+    };
+    let mut differing = known.iter_mut().filter(differs).peekable();
+    if differing.peek().is_none() {
+        return;
+    }
+    if let Some(older) = content.older_head() {
+        differing.filter(|known| known.head == Some(older)).for_each(|known| known.head = head);
+    }
+}
+
 /// Compares `content` with the `known` files, and decides which of them it is.
 pub(crate) fn resolve(
     content: &dyn Content,
-    known: Vec<Checkpoint>,
+    mut known: Vec<Checkpoint>,
     here: &FilesOfProcess<'_>,
     policy: Policy,
 ) -> Decision {
+    use_current_heads(content, &mut known);
     let was_read = |known: &Checkpoint| {
         known.closed && known.head == content.head() && is_object(known, content.key())
     };

@@ -12,7 +12,7 @@ use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUE
 macro_rules! checkpoint_columns {
     () => {
         "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
-         digest_state, committed, size, lost_bytes, epoch, format, closed_at"
+         digest_state, nul_runs, committed, size, lost_bytes, epoch, format, closed_at"
     };
 }
 
@@ -67,8 +67,8 @@ macro_rules! register {
     };
 }
 
-/// Takes a file: `$1` id, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` owner. A
-/// stream has no device: those of the file stay.
+/// Takes a file: `$1` id, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` owner, `$8`
+/// head, `$9` its length. A stream has no device: those of the file stay.
 macro_rules! claim {
     ($other_formats:literal) => {
         concat!(
@@ -79,6 +79,7 @@ macro_rules! claim {
             ", device = CASE WHEN CAST($3 AS bigint) IS NULL THEN device ELSE $3 END,
                inode = CASE WHEN CAST($3 AS bigint) IS NULL THEN inode ELSE $4 END,
                birth = CASE WHEN CAST($3 AS bigint) IS NULL THEN birth ELSE $5 END,
+               head = COALESCE($8, head), head_length = COALESCE($9, head_length),
                closed_at = NULL, closed_reason = NULL, lost_bytes = 0
              WHERE id = $1 RETURNING ",
             $crate::store::sql::checkpoint_columns!()
@@ -98,16 +99,18 @@ macro_rules! close {
     };
 }
 
-/// Moves the offset of one file and adds to its counters.
+/// Moves the offset of one file and adds to its counters. `$nul_runs` adds the runs of NULs `$16`.
 macro_rules! move_one {
-    ($now:literal) => {
+    ($now:literal, $nul_runs:literal) => {
         concat!(
             "UPDATE log_file
                 SET committed = $4, size = $5, lines = lines + $6, stored_rows = stored_rows + $7,
                     rejected = rejected + $8, excluded = excluded + $9,
                     head_length = COALESCE($10, head_length), head = COALESCE($11, head),
                     guard_length = $12, guard = $13, digest = $14, digest_state = $15,
-                    committed_at = ",
+                    nul_runs = ",
+            $nul_runs,
+            ", committed_at = ",
             $now,
             " WHERE id = $1 AND epoch = $2 AND committed = $3"
         )

@@ -87,6 +87,7 @@ fn known(file: i32, path: &str, inode: u64, bytes: &str) -> Checkpoint {
         head: Some(first_line(bytes.as_bytes())),
         tail_fingerprint: Some(print(bytes.as_bytes())),
         digest: None,
+        nul_runs: Vec::new(),
         committed: bytes.len() as u64,
         size: bytes.len() as u64,
         lost_bytes: 0,
