@@ -315,14 +315,18 @@ impl Tail {
         Ok(is_same)
     }
 
-    /// Continues with a line that is too long to be read in one turn.
+    /// Continues with a line that is too long to be read in one turn, or after NULs that were skipped.
+    /// Returns `false` if there are other bytes in their place.
     ///
     /// # Errors
     /// A read that fails.
-    pub fn resume_skipping(&self, lines: &mut Lines, line: SkippedLine) -> io::Result<()> {
+    pub fn resume_skipping(&self, lines: &mut Lines, line: SkippedLine) -> io::Result<bool> {
         let history = self.history(line.skipped_to())?;
+        let nuls = usize::try_from(line.nuls()).unwrap_or(usize::MAX);
+        let nuls = nuls.min(tail_fingerprint_length(line.skipped_to()));
+        let is_same = history.len() >= nuls && leading_nuls(&history[history.len() - nuls..]) == nuls;
         lines.resume_skipping(line, &history);
-        Ok(())
+        Ok(is_same)
     }
 
     /// Returns the bytes from `offset` on, up to `limit`.
