@@ -414,9 +414,14 @@ impl Pipeline {
                 "stored"
             );
             if let Some(first) = span.nul_runs.first() {
-                info!(file = span.file.0, offset = first.offset, bytes = span.nul_bytes(),
-                    runs = span.nul_runs.len(), "skipped NULs before a line, as a power cut or a \
-                    truncation leaves them");
+                warn!(
+                    file = span.file.0,
+                    offset = first.offset,
+                    bytes = span.nul_bytes(),
+                    runs = span.nul_runs.len(),
+                    "skipped NULs before a line, as a power cut or a \
+                    truncation leaves them"
+                );
             }
             self.files.stored(span);
         }

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{FileKey, Fingerprint};
-use crate::source::{ByteSource, Tail};
 use crate::source::whole_file::{Source, Walk};
+use crate::source::{ByteSource, Tail};
 
 /// A copy whose size has not changed for this long is not being made any more.
 const AT_REST: Duration = Duration::from_secs(2);

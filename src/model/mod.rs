@@ -12,8 +12,8 @@ mod rollup;
 pub use batch::{Batch, Field, Reparsed, Span, Tuples};
 pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
 pub use file::{
-    Checkpoint, Claim, DIGEST_BLOCK, Digest, FileId, FileKey, Fingerprint, MAX_NUL_RUNS, MAX_OFFSET,
-    NewFile, NulRun, NulTotals, Position, ShortHash, Sighting,
+    Checkpoint, Claim, DIGEST_BLOCK, Digest, FileId, FileKey, Fingerprint, MAX_NUL_RUNS,
+    MAX_OFFSET, NewFile, NulRun, NulTotals, Position, ShortHash, Sighting,
 };
 pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};
 pub use reason::{RejectCode, RejectReason};

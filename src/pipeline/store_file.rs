@@ -18,8 +18,8 @@ use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::pipeline::read_lines::{
     BatchTarget, Completeness, Limits, LineSink, ReadContext, Stop, fill_batch, read_lines,
 };
-use crate::source::{ByteSource, Lines};
 use crate::source::whole_file::{Source, Walk};
+use crate::source::{ByteSource, Lines};
 use crate::store::{StoreError, chain};
 
 /// Batches that wait for a connection: one, so that there is always one to send.

@@ -241,9 +241,8 @@ impl Lines {
         let most = self.longest_run(nuls.run.offset).saturating_sub(nuls.run.length);
         let passed = source.skip_hole(most.min(MAX_OFFSET.saturating_sub(self.offset)))?;
         // As much of it as a tail fingerprint may cover stands in the buffer.
-        let shown = usize::try_from(passed).map_or(TAIL_FINGERPRINT_LENGTH, |passed| {
-            passed.min(TAIL_FINGERPRINT_LENGTH)
-        });
+        let shown = usize::try_from(passed)
+            .map_or(TAIL_FINGERPRINT_LENGTH, |passed| passed.min(TAIL_FINGERPRINT_LENGTH));
         self.buffer[self.filled..self.filled + shown].fill(0);
         self.filled += shown;
         self.start = self.filled;

@@ -324,7 +324,8 @@ impl Tail {
         let history = self.history(line.skipped_to())?;
         let nuls = usize::try_from(line.nuls()).unwrap_or(usize::MAX);
         let nuls = nuls.min(tail_fingerprint_length(line.skipped_to()));
-        let is_same = history.len() >= nuls && leading_nuls(&history[history.len() - nuls..]) == nuls;
+        let is_same =
+            history.len() >= nuls && leading_nuls(&history[history.len() - nuls..]) == nuls;
         lines.resume_skipping(line, &history);
         Ok(is_same)
     }

@@ -12,8 +12,8 @@ use crate::model::{FileKey, Fingerprint, Sighting, now};
 use crate::source::fingerprint::{
     HEAD_LENGTH, TAIL_FINGERPRINT_LENGTH, older_head_fingerprint, print_of_history,
 };
-use crate::source::tail::micros;
 use crate::source::nuls::{first_bytes_after_nuls, hole_at};
+use crate::source::tail::micros;
 use crate::source::{ByteSource, Compression, Tail, open_archive};
 
 /// Bytes read at a time (256 KiB).

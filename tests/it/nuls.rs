@@ -403,7 +403,8 @@ async fn runs_of_nuls_are_added_in_the_transaction_that_moves_the_offset(place: 
         drop(other);
         let one_after = advanced(&one, &staged);
         // Two files in one batch, of which one has no run.
-        let mut both = together(vec![Lines::after(&one_after).row(NOW), Lines::after(&two).row(NOW)]);
+        let mut both =
+            together(vec![Lines::after(&one_after).row(NOW), Lines::after(&two).row(NOW)]);
         both.spans[0].nul_runs = vec![run(1000 + nth, 1)];
         writer.commit(&both).await.unwrap();
         (one, two) = (advanced(&one_after, &both), advanced(&two, &both));

@@ -24,11 +24,7 @@ pub(crate) struct Window {
 
 impl Window {
     /// Reads the bytes before `end`, among which these NULs were skipped.
-    pub(crate) fn new(
-        source: Box<dyn ByteSource + Send>,
-        end: u64,
-        nul_runs: Vec<NulRun>,
-    ) -> Self {
+    pub(crate) fn new(source: Box<dyn ByteSource + Send>, end: u64, nul_runs: Vec<NulRun>) -> Self {
         let hasher = Sha256::new();
         Self { source: source.take(end), hasher, nul_runs, from: 0, kept: Vec::new() }
     }
