@@ -82,15 +82,21 @@ impl NulRun {
 pub struct NulTotals {
     /// How many runs there are.
     pub runs: u32,
-    /// How many of their bytes the digest leaves out.
-    pub undigested: u64,
+    /// How many blocks of their bytes the digest leaves out: fewer than 2³², for [`MAX_OFFSET`].
+    undigested_blocks: u32,
 }
 
 impl NulTotals {
     /// Adds a run.
     pub fn add(&mut self, run: NulRun) {
         self.runs = self.runs.saturating_add(1);
-        self.undigested += run.undigested();
+        let blocks = u32::try_from(run.undigested() / DIGEST_BLOCK).unwrap_or(u32::MAX);
+        self.undigested_blocks = self.undigested_blocks.saturating_add(blocks);
+    }
+
+    /// Returns how many of their bytes the digest leaves out.
+    pub fn undigested(self) -> u64 {
+        u64::from(self.undigested_blocks) * DIGEST_BLOCK
     }
 }
 

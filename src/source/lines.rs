@@ -498,7 +498,7 @@ impl Hasher {
         if position.offset == 0 {
             return Some(Self::default());
         }
-        let digested = position.offset.checked_sub(position.nuls.undigested)?;
+        let digested = position.offset.checked_sub(position.nuls.undigested())?;
         let after_block = usize::try_from(digested % DIGEST_BLOCK).ok()?;
         let start = history.len().checked_sub(after_block)?;
         let mut hasher = resume(&position.digest?.state, digested / DIGEST_BLOCK)?;
