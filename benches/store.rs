@@ -47,6 +47,7 @@ fn batch(at: &Checkpoint) -> Batch {
         excluded: 0,
         head: None,
         size: to,
+        nul_runs: Vec::new(),
     });
     batch
 }

@@ -132,6 +132,10 @@ fn file_status(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
     if stored.lost_bytes > 0 {
         write!(out, ", {} BYTES LOST", stored.lost_bytes)?;
     }
+    let nuls: u64 = stored.checkpoint.nul_runs.iter().map(|run| run.length).sum();
+    if nuls > 0 {
+        write!(out, ", {nuls} NULs before lines skipped")?;
+    }
     writeln!(
         out,
         "\n  {} lines = {} rows + {} rejected + {} excluded; last commit {}",

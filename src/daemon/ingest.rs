@@ -413,6 +413,16 @@ impl Pipeline {
                 excluded = span.excluded,
                 "stored"
             );
+            if let Some(first) = span.nul_runs.first() {
+                warn!(
+                    file = span.file.0,
+                    offset = first.offset,
+                    bytes = span.nul_bytes(),
+                    runs = span.nul_runs.len(),
+                    "skipped NULs before a line, as a power cut or a \
+                    truncation leaves them"
+                );
+            }
             self.files.stored(span);
         }
         self.bisect.stored(batch);

@@ -84,7 +84,7 @@ pub(crate) async fn register_new_files(
     let mut logs = Vec::new();
     let mut undecided = take_undecided(files).into_iter();
     while let Some(tail) = undecided.next() {
-        match inspect_and_compare(files, formats, host, writer, tail).await {
+        match inspect_and_compare(files, formats, host, writer, tail, losses).await {
             Ok(log) => logs.extend(log),
             Err(error) => {
                 let tails = logs.into_iter().map(|log| log.tail).chain(undecided);
@@ -157,6 +157,7 @@ async fn inspect_and_compare(
     host: &str,
     writer: &mut Writer,
     mut tail: Tail,
+    losses: &LossCounter,
 ) -> Result<Option<NewLog>, StoreError> {
     let stream = files.stream_file(tail.path());
     let (head, detected) = match inspect(formats, &mut tail, stream.as_ref()) {
@@ -169,7 +170,7 @@ async fn inspect_and_compare(
         }
         Ok(Inspected::NoLog(why)) => {
             if why == Undetected::NoLine {
-                close_emptied(files, host, writer, &tail).await?;
+                close_emptied(files, host, writer, &tail, losses).await?;
             }
             let reason =
                 IgnoredReason::NoLog { size: tail.size(), more: log_left_alone(&tail, why) };
@@ -224,6 +225,7 @@ async fn close_emptied(
     host: &str,
     writer: &mut Writer,
     tail: &Tail,
+    losses: &LossCounter,
 ) -> Result<(), StoreError> {
     let seen = Sighting {
         host: host.to_owned(),
@@ -235,8 +237,7 @@ async fn close_emptied(
     for known in writer.candidates(&seen).await? {
         let was_here = known.host == host && !known.closed && is_object(&known, seen.key);
         if was_here && known.committed > tail.size() && !files.is_followed(known.file) {
-            let losses = LossCounter::StoreOnly; // nothing is lost that was not stored
-            ClaimedFile::close_unread(writer, &known, host, Ending::Truncated, &losses).await?;
+            ClaimedFile::close_unread(writer, &known, host, Ending::Truncated, losses).await?;
         }
     }
     Ok(())
@@ -318,7 +319,7 @@ async fn register(
                     offset: kept_to,
                     first_offset: kept_to,
                     tail_fingerprint,
-                    digest: None,
+                    ..Position::default()
                 },
                 Err(_) => return Ok(Registered::Undecided),
             };

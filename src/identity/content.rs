@@ -2,13 +2,13 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{FileKey, Fingerprint};
-use crate::source::Tail;
 use crate::source::whole_file::{Source, Walk};
+use crate::source::{ByteSource, Tail};
 
 /// A copy whose size has not changed for this long is not being made any more.
 pub(crate) const AT_REST: Duration = Duration::from_secs(2);
@@ -26,6 +26,11 @@ pub(crate) trait Content {
 
     /// Returns the fingerprint of its first line.
     fn head(&self) -> Option<Fingerprint>;
+
+    /// Returns the fingerprint that older versions gave the first line, if the content begins with NULs.
+    fn older_head(&self) -> Option<Fingerprint> {
+        None
+    }
 
     /// Returns the number of bytes at the last look; `None` if only reading all of it would tell.
     fn size(&self) -> Option<u64>;
@@ -79,6 +84,10 @@ impl Content for TailedFile<'_> {
         Some(self.head)
     }
 
+    fn older_head(&self) -> Option<Fingerprint> {
+        self.tail.older_head_fingerprint().ok().flatten()
+    }
+
     fn size(&self) -> Option<u64> {
         Some(self.tail.size())
     }
@@ -128,7 +137,7 @@ pub(crate) struct WholeFile<'a> {
     /// Whether its lines carry times.
     has_time: bool,
     /// One pass from the beginning on; `None` before the first read.
-    walk: RefCell<Option<Walk<Box<dyn Read + Send>>>>,
+    walk: RefCell<Option<Walk<Box<dyn ByteSource + Send>>>>,
 }
 
 impl<'a> WholeFile<'a> {
@@ -154,6 +163,10 @@ impl Content for WholeFile<'_> {
 
     fn head(&self) -> Option<Fingerprint> {
         self.head
+    }
+
+    fn older_head(&self) -> Option<Fingerprint> {
+        self.source.older_head_fingerprint().ok().flatten()
     }
 
     fn size(&self) -> Option<u64> {

@@ -31,7 +31,7 @@ const SAMPLE_LINES: usize = 64;
 const PLAIN: &str = "plain";
 
 /// Returns the first bytes of a file, as many as its format is detected from. `first_bytes` returns
-/// as many as it is asked for, or all that there are.
+/// as many as it is asked for, or all that there are, without the NULs at the beginning of the file.
 ///
 /// # Errors
 /// What `first_bytes` returns.
@@ -333,19 +333,14 @@ pub(crate) fn inspect(
     if stream.is_none() && tail.compression()? != Compression::None {
         return Ok(Inspected::Archive);
     }
-    let sample = sample(|limit| tail.first_bytes(limit))?;
+    let sample = sample(|limit| tail.first_bytes_after_nuls(limit))?;
     let Some(head) = head_fingerprint(&sample) else {
         return Ok(Inspected::NoLog(Undetected::NoLine));
     };
-    let after_hole = match sample.first() {
-        Some(0) => tail.first_bytes_after_hole(SAMPLE)?,
-        _ => Vec::new(),
-    };
-    let sample = if after_hole.is_empty() { &sample } else { &after_hole };
-    let detected = formats.detect(sample);
+    let detected = formats.detect(&sample);
     let detected = match (stream, detected) {
         (Some(stream), Err(_)) => {
-            if stream.ending == StreamEnding::Finished || Formats::is_enough(sample) {
+            if stream.ending == StreamEnding::Finished || Formats::is_enough(&sample) {
                 formats.of_unreadable_stream(tail, stream)
             } else {
                 Err(Undetected::UnknownFormat)

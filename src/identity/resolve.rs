@@ -133,6 +133,8 @@ impl Comparison {
         let compared = known.iter().map(|known| known.file).collect();
         let (mut known, mut others): (Vec<_>, Vec<_>) =
             known.into_iter().partition(|known| known.host == host);
+        use_current_heads(content, &mut known);
+        use_current_heads(content, &mut others);
         // An inode alone says nothing on another host.
         others.retain(|known| {
             let born = known.key.is_some_and(|key| key.birth_us.is_some());
@@ -222,14 +224,31 @@ pub(crate) fn in_place<'a>(known: impl IntoIterator<Item = &'a Checkpoint>) -> V
     known.into_iter().filter(is_there).map(|known| known.file).collect()
 }
 
+/// Replaces a first line's fingerprint that an older version made, in what is known of the content's own
+/// object, by the one that is made now. A claim stores it.
+fn use_current_heads(content: &dyn Content, known: &mut [Checkpoint]) {
+    let head = content.head();
+    let differs = |known: &&mut Checkpoint| {
+        known.head.is_some() && known.head != head && is_object(known, content.key())
+    };
+    let mut differing = known.iter_mut().filter(differs).peekable();
+    if differing.peek().is_none() {
+        return;
+    }
+    if let Some(older) = content.older_head() {
+        differing.filter(|known| known.head == Some(older)).for_each(|known| known.head = head);
+    }
+}
+
 /// Compares `content` with the `known` files, and decides which of them it is.
 pub(crate) fn resolve(
     content: &dyn Content,
-    known: Vec<Checkpoint>,
+    mut known: Vec<Checkpoint>,
     host: &str,
     here: &FilesOfProcess<'_>,
     policy: Policy,
 ) -> Decision {
+    use_current_heads(content, &mut known);
     let was_read = |known: &Checkpoint| {
         known.closed && known.head == content.head() && is_object(known, content.key())
     };

@@ -10,6 +10,13 @@ const OFFSET_BITS: u32 = 38;
 /// No logical file may grow past this many bytes (256 GiB), so that an offset fits an id.
 pub const MAX_OFFSET: u64 = 1 << OFFSET_BITS;
 
+/// The most runs of NULs that are skipped in one file: `log_file.nul_runs` is written with each commit
+/// that adds one. The NULs of a further run belong to their line, which is a reject then.
+pub const MAX_NUL_RUNS: u32 = 1000;
+
+/// Bytes of a block of SHA-256.
+pub const DIGEST_BLOCK: u64 = 64;
+
 /// The id of a logical file: `log_file.id`. At most 2²⁵ − 1, so that it fits a row's id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FileId(pub i32);
@@ -47,10 +54,58 @@ pub struct Fingerprint {
     pub print: ShortHash,
 }
 
-/// SHA-256 of all bytes of a logical file before an offset, and the state from which it continues.
+/// NULs before the first byte of a line. They are skipped: a power cut leaves them, and so does a
+/// writer that does not append, when its file is truncated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NulRun {
+    /// Offset of the first of them.
+    pub offset: u64,
+    /// How many there are.
+    pub length: u64,
+}
+
+impl NulRun {
+    /// Returns the offset of the first byte of the line.
+    pub fn end(self) -> u64 {
+        self.offset.saturating_add(self.length)
+    }
+
+    /// Returns how many of its bytes the digest leaves out: all whole blocks but one. So a hole of
+    /// many gigabytes costs nothing, and the digest continues in the same place of a block as without it.
+    pub fn undigested(self) -> u64 {
+        (self.length / DIGEST_BLOCK).saturating_sub(1) * DIGEST_BLOCK
+    }
+}
+
+/// What of the skipped NULs before a position is needed to read on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct NulTotals {
+    /// How many runs there are.
+    pub runs: u32,
+    /// How many blocks of their bytes the digest leaves out: fewer than 2³², for [`MAX_OFFSET`].
+    undigested_blocks: u32,
+}
+
+impl NulTotals {
+    /// Adds a run.
+    pub fn add(&mut self, run: NulRun) {
+        self.runs = self.runs.saturating_add(1);
+        let blocks = u32::try_from(run.undigested() / DIGEST_BLOCK).unwrap_or(u32::MAX);
+        self.undigested_blocks = self.undigested_blocks.saturating_add(blocks);
+    }
+
+    /// Returns how many of their bytes the digest leaves out.
+    pub fn undigested(self) -> u64 {
+        u64::from(self.undigested_blocks) * DIGEST_BLOCK
+    }
+}
+
+/// SHA-256 of all bytes of a logical file before an offset, and the state from which it continues. Of
+/// each skipped run of NULs it leaves out [`NulRun::undigested`] bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digest {
-    /// What `head -c OFFSET FILE | tail -c +(FIRST_OFFSET + 1) | sha256sum` shows.
+    /// What `head -c OFFSET FILE | tail -c +(FIRST_OFFSET + 1) | sha256sum` shows, if no run of NULs is
+    /// longer than 127 bytes.
     pub sum: [u8; 32],
     /// The hash value after the last whole block of 64 bytes (H⁽ⁱ⁾ of FIPS 180-4, 6.2.2, its words
     /// in big-endian order). The bytes after that block are not in it, so it holds no text of the log.
@@ -68,6 +123,8 @@ pub struct Position {
     pub tail_fingerprint: Option<Fingerprint>,
     /// The digest of all bytes before it; `None` where the logical file begins.
     pub digest: Option<Digest>,
+    /// The skipped NULs before it.
+    pub nuls: NulTotals,
 }
 
 /// What tells a host that was given another name from another host. What is not known is `None`.
@@ -154,6 +211,8 @@ pub struct Checkpoint {
     pub digest: Option<Digest>,
     /// Where it begins in the file on disk: above 0 if it goes on after a power cut.
     pub first_offset: u64,
+    /// The skipped NULs before `committed`, in order.
+    pub nul_runs: Vec<NulRun>,
     /// Every byte before this offset is stored, rejected or excluded.
     pub committed: u64,
     /// Of a file that a power cut ended: the log holds its bytes before this offset only.
@@ -191,11 +250,14 @@ impl Checkpoint {
 
     /// Returns the position up to which it is stored.
     pub fn position(&self) -> Position {
+        let mut nuls = NulTotals::default();
+        self.nul_runs.iter().for_each(|run| nuls.add(*run));
         Position {
             offset: self.committed,
             first_offset: self.first_offset,
             tail_fingerprint: self.tail_fingerprint,
             digest: self.digest,
+            nuls,
         }
     }
 }

@@ -28,13 +28,22 @@ pub(super) fn print_of_history(bytes: &[u8]) -> Option<Fingerprint> {
     (!bytes.is_empty()).then(|| print(bytes))
 }
 
-/// Returns the fingerprint of a file's first line, without its end; `None` while the file has no
-/// complete line.
+/// Returns the fingerprint of a file's first line, without its end and without the NULs before it;
+/// `None` while the file has no complete line. `first_bytes` are those after the NULs.
 pub fn head_fingerprint(first_bytes: &[u8]) -> Option<Fingerprint> {
     let first_bytes = &first_bytes[..first_bytes.len().min(HEAD_LENGTH)];
     match memchr::memchr(b'\n', first_bytes) {
         Some(at) => Some(last_line_print(&first_bytes[..at])),
         None => (first_bytes.len() == HEAD_LENGTH).then(|| print(first_bytes)),
+    }
+}
+
+/// Returns the fingerprint that older versions gave the first line of a file that begins with NULs:
+/// they took the NULs for a part of it. `None` if the file does not begin so.
+pub fn older_head_fingerprint(first_bytes: &[u8]) -> Option<Fingerprint> {
+    match first_bytes.first() {
+        Some(0) => head_fingerprint(first_bytes),
+        _ => None,
     }
 }
 
@@ -115,6 +124,7 @@ mod tests {
             tail_fingerprint: Some(print(guard)),
             digest: None,
             first_offset: 0,
+            nul_runs: Vec::new(),
             committed,
             kept_to: None,
             time_estimated: false,

@@ -14,6 +14,7 @@
 //! - [`FsEvents`]: reports that files may have changed.
 //! - [`Tail`]: one file that grows, and how far it was read.
 //! - [`Lines`]: turns bytes into complete lines; a partial line stays unread. Hashes the bytes.
+//! - [`ByteSource`]: where [`Lines`] reads from; it may know of holes, which are passed over.
 //! - [`fingerprint`]: compares content with that of a file that was read before.
 //! - [`Envelope`]: the format that a container runtime writes around lines; [`Block`] joins pieces.
 //! - [`Compression`]: detects and opens compressed files, which do not grow.
@@ -29,6 +30,7 @@ pub mod fingerprint;
 mod fs_events;
 mod lines;
 pub mod names;
+mod nuls;
 pub(crate) mod origin;
 pub mod spool;
 mod tail;
@@ -39,5 +41,6 @@ pub use discover::{WatchError, WatchedPaths, Watchlist};
 pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, OutputStream, Piece};
 pub use fs_events::FsEvents;
 pub use lines::{Line, Lines, MAX_LINE, SkippedLine, TOO_LONG_KEPT};
+pub use nuls::ByteSource;
 pub use spool::{Spool, SpoolChange};
 pub use tail::{Tail, TailState};

@@ -61,6 +61,8 @@ macro_rules! claim {
             .bind(&$seen.host)
             .bind(&$seen.origin.machine)
             .bind($seen.origin.file_system)
+            .bind($seen.head.map(|head| head.print.0.to_vec()))
+            .bind($seen.head.map(|head| head.length as i32))
     };
 }
 
@@ -83,6 +85,7 @@ macro_rules! move_one {
             .bind($span.to.tail_fingerprint.map(|tail| tail.print.0.to_vec()))
             .bind($span.to.digest.map(|digest| digest.sum.to_vec()))
             .bind($span.to.digest.map(|digest| digest.state.to_vec()))
+            .bind($crate::store::nul_runs::NulRuns(&$span.nul_runs))
     };
 }
 

@@ -29,6 +29,7 @@ mod error;
 mod export;
 mod foreign_text;
 mod location;
+mod nul_runs;
 mod parameters;
 mod postgres;
 mod rows;

@@ -8,6 +8,7 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use super::answers::{Committed, FileReport, StoredLine, SweepReport};
+use super::nul_runs::{JSONB_VERSION, nul_runs};
 use super::sqlite::{self, clock};
 use crate::model::columns::{File, Kind, RowId, Source, Time, Unsigned, Words, required};
 use crate::model::{
@@ -16,8 +17,24 @@ use crate::model::{
 };
 
 /// A row of any table, whose columns are read by name. Integers may be 32 or 64 bits wide.
-pub(super) trait Columns: Source<Error = sqlx::Error> {}
-impl<T: Source<Error = sqlx::Error>> Columns for T {}
+pub(super) trait Columns: Source<Error = sqlx::Error> {
+    /// Returns a column of JSON as text: `jsonb` in PostgreSQL.
+    fn json_text(&self, column: &str) -> Result<String, sqlx::Error>;
+}
+
+impl Columns for PgRow {
+    fn json_text(&self, column: &str) -> Result<String, sqlx::Error> {
+        let value: &[u8] = self.try_get_unchecked(column)?;
+        let text = value.strip_prefix(&[JSONB_VERSION]).ok_or_else(|| unreadable(column))?;
+        String::from_utf8(text.to_vec()).map_err(|_| unreadable(column))
+    }
+}
+
+impl Columns for SqliteRow {
+    fn json_text(&self, column: &str) -> Result<String, sqlx::Error> {
+        self.try_get(column)
+    }
+}
 
 /// What the rows of both databases read in the same way.
 macro_rules! read_alike {
@@ -118,6 +135,7 @@ pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> 
         tail_fingerprint: print(row, "guard_length", "guard")?,
         digest: digest(row)?,
         first_offset: Unsigned::read(row, "first_offset")?,
+        nul_runs: nul_runs(&row.json_text("nul_runs")?).ok_or_else(|| unreadable("nul_runs"))?,
         committed: Unsigned::read(row, "committed")?,
         kept_to: row.int("kept_to")?.and_then(|offset| u64::try_from(offset).ok()),
         time_estimated: row.int("time_estimated")? == Some(1),

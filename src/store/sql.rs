@@ -12,7 +12,7 @@ use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUE
 macro_rules! checkpoint_columns {
     () => {
         "id, host, machine, file_system, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
-         digest_state, first_offset, committed, kept_to, size, lost_bytes, epoch, format, closed_at, \
+         digest_state, first_offset, nul_runs, committed, kept_to, size, lost_bytes, epoch, format, closed_at, \
          CAST(time_estimated AS integer) AS time_estimated"
     };
 }
@@ -73,7 +73,8 @@ macro_rules! register {
 }
 
 /// Takes a file: `$1` id, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` owner, `$8`
-/// host, `$9` machine, `$10` file system. What a stream does not have stays as it was.
+/// host, `$9` machine, `$10` file system, `$11` head, `$12` its length. What a stream does not have stays
+/// as it was.
 macro_rules! claim {
     ($other_formats:literal) => {
         concat!(
@@ -85,6 +86,7 @@ macro_rules! claim {
             ", device = CASE WHEN CAST($3 AS bigint) IS NULL THEN device ELSE $3 END,
                inode = CASE WHEN CAST($3 AS bigint) IS NULL THEN inode ELSE $4 END,
                birth = CASE WHEN CAST($3 AS bigint) IS NULL THEN birth ELSE $5 END,
+               head = COALESCE($11, head), head_length = COALESCE($12, head_length),
                closed_at = NULL, closed_reason = NULL, lost_bytes = 0, kept_to = NULL
              WHERE id = $1 RETURNING ",
             $crate::store::sql::checkpoint_columns!()
@@ -117,16 +119,18 @@ macro_rules! cut {
     };
 }
 
-/// Moves the offset of one file and adds to its counters.
+/// Moves the offset of one file and adds to its counters. `$nul_runs` adds the runs of NULs `$16`.
 macro_rules! move_one {
-    ($now:literal) => {
+    ($now:literal, $nul_runs:literal) => {
         concat!(
             "UPDATE log_file
                 SET committed = $4, size = $5, lines = lines + $6, stored_rows = stored_rows + $7,
                     rejected = rejected + $8, excluded = excluded + $9,
                     head_length = COALESCE($10, head_length), head = COALESCE($11, head),
                     guard_length = $12, guard = $13, digest = $14, digest_state = $15,
-                    committed_at = ",
+                    nul_runs = ",
+            $nul_runs,
+            ", committed_at = ",
             $now,
             " WHERE id = $1 AND epoch = $2 AND committed = $3"
         )

@@ -233,6 +233,7 @@ impl Lines {
             excluded: 0,
             head: (at.committed == 0).then(|| print(1)),
             size: at.committed,
+            nul_runs: Vec::new(),
         };
         Lines { batch: Batch::default(), span }
     }
@@ -324,6 +325,7 @@ pub(crate) fn advanced(at: &Checkpoint, batch: &Batch) -> Checkpoint {
         head: span.head.or(at.head),
         tail_fingerprint: span.to.tail_fingerprint,
         digest: span.to.digest,
+        nul_runs: [&at.nul_runs[..], &span.nul_runs[..]].concat(),
         ..at.clone()
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::model::{Batch, Checkpoint, Position};
+use crate::model::{Batch, Checkpoint, NulRun, Position};
 use crate::source::Lines;
 use crate::store::{FileReport, StoredLine};
 
@@ -46,18 +46,21 @@ impl Auditor<'_> {
         let mut verdict = FileVerdict::new(&source.name, report);
         let first_offset = known.first_offset;
         let held = tokio::task::block_in_place(|| {
-            Window::new(source.reader(&Arc::default())?, first_offset, known.held_to())
+            let reader = source.reader(&Arc::default())?;
+            Window::new(reader, first_offset, known.held_to(), known.nul_runs.clone())
         });
         let mut window = held.context("unreadable before its first byte")?;
         let mut lines = Lines::default();
         let begin = Position { offset: first_offset, first_offset, ..Position::default() };
         lines.reset(&begin, b"");
+        lines.expect_nul_runs(known.nul_runs.clone());
         let mut batch = Batch::default();
         let mut first_line = 1;
         let target = batch_target(report, source, PAGE);
         loop {
             anyhow::ensure!(!self.shutdown.is_requested(), "interrupted");
-            let from = lines.offset();
+            // Within NULs that take several pages, the lines' position stays before them.
+            let (from, seen_from) = (lines.offset(), lines.line_offset());
             let context = ReadContext { max_bytes: PAGE_BYTES, ..read_context(source, format) };
             let stop = tokio::task::block_in_place(|| {
                 fill_batch(&mut lines, &mut window, &context, &mut batch, &target)
@@ -72,7 +75,10 @@ impl Auditor<'_> {
             verdict.lines += in_page;
             let wanted = expected(&batch);
             let limit = u32::try_from(in_page + SURPLUS).unwrap_or(u32::MAX);
-            let stored = self.writer().await?.lines_between(known.file, from, to, limit).await?;
+            let stored = match from < to {
+                true => self.writer().await?.lines_between(known.file, from, to, limit).await?,
+                false => Vec::new(),
+            };
             let not_before = report.first_seen_at.min(source.changed_us);
             let cutoff = if stored.len() < wanted.len() {
                 self.writer().await?.swept_before(report.first_seen_at).await?
@@ -80,28 +86,30 @@ impl Auditor<'_> {
                 None
             };
             let swept = Swept { cutoff, not_before };
-            let page = Page { window: &window, from, first_line, stored: &stored, swept };
+            let page =
+                Page { window: &window, from: seen_from, first_line, stored: &stored, swept };
             let estimated = |format: &Format| report.checkpoint.time_estimated || !format.has_time;
             let mut found = page.compare(&wanted, estimated(format), &mut verdict);
             for other in others {
                 if found.is_empty() {
                     break;
                 }
-                let by_other = self.read_again(&window, from, report, source, other)?;
+                let by_other = self.read_again(&window, seen_from, report, source, other)?;
                 found.retain(|difference| {
                     !page.is_settled_by(&by_other, estimated(other), difference, &mut verdict)
                 });
             }
             found.into_iter().for_each(|difference| verdict.differs(difference));
-            first_line += window.bytes(from).map_or(in_page, |bytes| {
-                let length = usize::try_from(to - from).map_or(bytes.len(), |n| n.min(bytes.len()));
+            first_line += window.bytes(seen_from).map_or(in_page, |bytes| {
+                let length = usize::try_from(to.saturating_sub(seen_from));
+                let length = length.map_or(bytes.len(), |n| n.min(bytes.len()));
                 memchr::memchr_iter(b'\n', &bytes[..length]).count() as u64
             });
             batch.clear();
             if ended {
                 break;
             }
-            window.forget(lines.offset());
+            window.forget(lines.line_offset());
         }
         let found = verdict.rows + verdict.rejected + verdict.swept;
         verdict.excluded = verdict.lines.saturating_sub(found);
@@ -131,6 +139,7 @@ impl Auditor<'_> {
         let Some(mut bytes) = window.bytes(from) else { return Ok(Vec::new()) };
         let mut lines = Lines::default();
         lines.reset(&Position { offset: from, ..Position::default() }, b"");
+        lines.expect_nul_runs(runs_after(&report.checkpoint.nul_runs, from));
         let mut batch = Batch::default();
         let target = batch_target(report, source, Limits::NONE);
         let context = read_context(source, format);
@@ -198,6 +207,17 @@ fn batch_target(report: &FileReport, source: &Source, limits: Limits) -> BatchTa
 
 fn read_context<'a>(source: &Source, format: &'a Format) -> ReadContext<'a> {
     format.context(source.changed_us, Completeness::Sealed)
+}
+
+/// Returns the runs after `offset`. One in which it stands begins there.
+fn runs_after(runs: &[NulRun], offset: u64) -> Vec<NulRun> {
+    let after = runs.iter().filter(|run| run.end() > offset);
+    after
+        .map(|run| {
+            let begin = run.offset.max(offset);
+            NulRun { offset: begin, length: run.end() - begin }
+        })
+        .collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -67,7 +67,7 @@ pub struct FileVerdict {
     pub lost_bytes: u64,
     /// Bytes after those that are stored.
     pub unstored_bytes: u64,
-    /// SHA-256 of the stored bytes, in hexadecimal.
+    /// SHA-256 of the stored bytes, in hexadecimal, as `log_file.digest` defines it.
     pub digest: Option<String>,
     /// How many differences there are.
     pub differences: u64,

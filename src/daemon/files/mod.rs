@@ -92,17 +92,19 @@ impl FollowedFile {
     /// # Errors
     /// A read that fails.
     pub(crate) fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
-        if self.tail.offset() == 0 && !self.check_intact()? {
-            return Ok(false);
-        }
-        let same = self.tail.start_reading(lines)?;
         // After a rewind it is of no use: what is before it is to be read again.
         let skipped_line =
             self.skipped_line.take().filter(|line| line.offset() == self.tail.offset());
-        if let Some(skipped_line) = skipped_line.filter(|_| same) {
-            self.tail.resume_skipping(lines, skipped_line)?;
+        // The first line after many NULs is not looked for again in each turn that skips some of them.
+        let is_in_nuls = skipped_line.as_ref().is_some_and(|line| line.nuls() > 0);
+        if self.tail.offset() == 0 && !is_in_nuls && !self.check_intact()? {
+            return Ok(false);
         }
-        Ok(same)
+        let same = self.tail.start_reading(lines)?;
+        match skipped_line.filter(|_| same) {
+            Some(skipped_line) => self.tail.resume_skipping(lines, skipped_line),
+            None => Ok(same),
+        }
     }
 }
 

@@ -104,6 +104,7 @@ fn known(file: i32, path: &str, inode: u64, bytes: &str) -> Checkpoint {
         tail_fingerprint: Some(print(bytes.as_bytes())),
         digest: None,
         first_offset: 0,
+        nul_runs: Vec::new(),
         committed: bytes.len() as u64,
         kept_to: None,
         time_estimated: false,
