@@ -15,7 +15,7 @@ ALTER TABLE log_file ADD COLUMN machine text;
 ALTER TABLE log_file ADD COLUMN file_system bigint;
 
 COMMENT ON COLUMN log_file.first_offset IS 'Where it begins in the file on disk, bytes: above 0 if it goes on after a power cut has taken the end of an earlier logical file';
-COMMENT ON COLUMN log_file.kept_to IS 'The log still holds its bytes before this offset: a power cut has taken the rest; NULL otherwise';
+COMMENT ON COLUMN log_file.kept_to IS 'Its object still holds its bytes before this offset, and another logical file after it: a power cut or a truncation took the rest; NULL otherwise';
 COMMENT ON COLUMN log_file.machine IS 'Machine id (machine-id(5)) of the host that claimed it last, hashed; NULL if it has none';
 COMMENT ON COLUMN log_file.file_system IS 'f_fsid (statvfs(3)) of the file system where it was last seen; NULL for a stream';
 COMMENT ON COLUMN log_file.digest IS 'SHA-256 of its bytes before committed, as head -c COMMITTED FILE | tail -c +(FIRST_OFFSET + 1) | sha256sum shows it; NULL while there are none';

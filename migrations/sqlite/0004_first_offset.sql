@@ -14,7 +14,7 @@ ALTER TABLE log_file ADD COLUMN
     first_offset INTEGER NOT NULL -- Where it begins in the file on disk, bytes: above 0 if it goes on after a power cut has taken the end of an earlier logical file
     DEFAULT 0;
 ALTER TABLE log_file ADD COLUMN
-    kept_to INTEGER -- The log still holds its bytes before this offset: a power cut has taken the rest; NULL otherwise
+    kept_to INTEGER -- Its object still holds its bytes before this offset, and another logical file after it: a power cut or a truncation took the rest; NULL otherwise
     CHECK (kept_to IS NULL OR kept_to >= 0);
 ALTER TABLE log_file ADD COLUMN
     machine TEXT -- Machine id (machine-id(5)) of the host that claimed it last, hashed; NULL if it has none

@@ -11,7 +11,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, Ending, LossCounter};
 use crate::identity::content::{Content, TailedFile};
@@ -278,6 +278,7 @@ async fn register(
     let here = files.that_may_be(&content, compared);
     let decision = decide(&content, compared, &here, policy);
     drop(here);
+    debug!(path = %tail.path().display(), ?decision, "decided which log this is");
     let size = tail.size();
     let file = match decision {
         Decision::Resume(file) | Decision::Adopt(file) => file,

@@ -384,7 +384,10 @@ impl ClaimedFile {
     ) -> Result<(), StoreError> {
         let bytes = size.saturating_sub(self.claim.committed.offset) + self.absent;
         self.log_ending(path, bytes, ending);
-        writer.close_file(self.claim.file, self.claim.epoch, bytes, ending.closed_reason()).await?;
+        // Its object holds another file now, which may say the same.
+        let kept_to = (ending == Ending::Truncated).then_some(0);
+        let (file, epoch) = self.id_and_epoch();
+        writer.close_file(file, epoch, bytes, ending.closed_reason(), kept_to).await?;
         self.count(bytes);
         self.release(writer).await
     }

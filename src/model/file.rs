@@ -215,7 +215,8 @@ pub struct Checkpoint {
     pub nul_runs: Vec<NulRun>,
     /// Every byte before this offset is stored, rejected or excluded.
     pub committed: u64,
-    /// Of a file that a power cut ended: the log holds its bytes before this offset only.
+    /// Of a file that a power cut or a truncation ended: its object holds its bytes before this offset
+    /// only, and another file after it.
     pub kept_to: Option<u64>,
     /// Whether its lines carry no time.
     pub time_estimated: bool,

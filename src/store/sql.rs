@@ -94,13 +94,13 @@ macro_rules! claim {
     };
 }
 
-/// Ends a file: `$1` id, `$2` epoch, `$3` lost bytes, `$4` why.
+/// Ends a file: `$1` id, `$2` epoch, `$3` lost bytes, `$4` why, `$5` up to where its object still holds it.
 macro_rules! close {
     ($now:literal) => {
         concat!(
             "UPDATE log_file SET closed_at = ",
             $now,
-            ", closed_reason = $4, lost_bytes = $3, size = committed + $3
+            ", closed_reason = $4, lost_bytes = $3, size = committed + $3, kept_to = $5
               WHERE id = $1 AND epoch = $2"
         )
     };

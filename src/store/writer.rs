@@ -191,7 +191,8 @@ impl Writer {
     }
 
     /// Closes a file that was truncated, replaced or deleted. `lost_bytes` of it were gone before they
-    /// could be read. If the file appears again, a claim opens it.
+    /// could be read. `kept_to` is given if its object goes on as another file: up to where it still
+    /// holds this one. If the file appears again, a claim opens it.
     ///
     /// # Errors
     ///
@@ -202,9 +203,10 @@ impl Writer {
         epoch: i64,
         lost_bytes: u64,
         reason: &str,
+        kept_to: Option<u64>,
     ) -> Result<(), StoreError> {
-        let done =
-            either!(&mut self.backend, it => it.close(file, epoch, lost_bytes, reason).await);
+        let kept_to = kept_to.map(|offset| offset as i64);
+        let done = either!(&mut self.backend, it => it.close(file, epoch, lost_bytes, reason, kept_to).await);
         self.touched(file, done).await
     }
 

@@ -150,14 +150,14 @@ async fn a_closed_file_says_why_and_what_was_lost_and_opens_with_the_next_claim(
     let store = place.open().await;
     let mut writer = store.writer("web:1").await.unwrap();
     let at = claimed(&mut writer, 1).await;
-    writer.close_file(at.file, at.epoch, 4096, "truncated").await.unwrap();
+    writer.close_file(at.file, at.epoch, 4096, "truncated", None).await.unwrap();
     let file = store.files(None).await.unwrap().remove(0);
     assert!(file.checkpoint.closed && file.closed_at.is_some());
     assert_eq!((file.lost_bytes, file.closed_reason.as_deref()), (4096, Some("truncated")));
     assert_eq!((file.checkpoint.committed, file.checkpoint.size), (0, 4096));
     let again = writer.claim(at.file, &sighting(1, None), "%(r)s").await.unwrap().unwrap();
     assert!(!again.closed);
-    writer.close_file(at.file, again.epoch, 0, "replaced").await.unwrap();
+    writer.close_file(at.file, again.epoch, 0, "replaced", Some(0)).await.unwrap();
     assert_eq!(store.files(None).await.unwrap()[0].lost_bytes, 0);
 }
 

@@ -129,7 +129,7 @@ async fn a_stale_epoch_changes_nothing(place: Place) {
     place.execute("UPDATE log_file SET epoch = epoch + 1000").await;
     let batch = Lines::after(&at).row(NOW).reject(NOW, b"?").batch();
     assert!(matches!(stale.commit(&batch).await, Err(StoreError::Conflict { .. })));
-    let closed = stale.close_file(at.file, at.epoch, 0, "truncated").await;
+    let closed = stale.close_file(at.file, at.epoch, 0, "truncated", None).await;
     assert!(matches!(closed, Err(StoreError::Conflict { .. })));
     assert_eq!(place.number("SELECT count(*) FROM gunicorn_log").await, 0);
     assert_eq!(place.number("SELECT count(*) FROM rejected_line").await, 0);

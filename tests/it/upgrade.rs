@@ -202,7 +202,7 @@ async fn nothing_that_an_older_program_writes_is_stored(place: Place) {
         writer.reparse(&reparsed).await.map(|_| ()),
         writer.claim(at.file, &seen, "%(r)s").await.map(|_| ()),
         writer.moved(at.file, at.epoch, "/elsewhere").await,
-        writer.close_file(at.file, at.epoch, 0, "deleted").await,
+        writer.close_file(at.file, at.epoch, 0, "deleted", None).await,
         writer.record_loss(at.file, at.epoch, 7).await,
         writer.keep_alive().await,
         register(&mut writer).await,

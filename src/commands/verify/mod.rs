@@ -80,7 +80,7 @@ impl FileVerdict {
         Self {
             path: path.to_owned(),
             log_file: Some(report.checkpoint.file.0),
-            bytes: report.checkpoint.held_to() - report.checkpoint.first_offset,
+            bytes: report.checkpoint.held_to().saturating_sub(report.checkpoint.first_offset),
             lost_bytes: report.lost_bytes,
             ..Self::default()
         }

@@ -218,12 +218,14 @@ impl PgWriter {
         epoch: i64,
         lost_bytes: u64,
         reason: &str,
+        kept_to: Option<i64>,
     ) -> Result<u64, StoreError> {
         let done = sqlx::query(CLOSE)
             .bind(file.0)
             .bind(epoch)
             .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
             .bind(reason)
+            .bind(kept_to)
             .execute(&mut self.connection)
             .await
             .map_err(failed(&self.backend.name))?;

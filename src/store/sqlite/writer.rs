@@ -21,7 +21,7 @@ const CLAIM: &str = sql::claim!(
 );
 
 const REGISTER: &str = sql::register!("$16");
-const CLOSE: &str = sql::close!("$5");
+const CLOSE: &str = sql::close!("$6");
 const CUT: &str = sql::cut!("$6");
 
 /// A transaction that writes takes the write lock at its beginning: one that began by reading
@@ -201,12 +201,14 @@ impl SqliteWriter {
         epoch: i64,
         lost_bytes: u64,
         reason: &str,
+        kept_to: Option<i64>,
     ) -> Result<u64, StoreError> {
         let done = sqlx::query(CLOSE)
             .bind(file.0)
             .bind(epoch)
             .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
             .bind(reason)
+            .bind(kept_to)
             .bind(Time(now()))
             .execute(&mut self.connection)
             .await
