@@ -143,6 +143,26 @@ for_each_store! {
         bench.balanced().await;
     }
 
+    /// NULs that were written are read, in several turns: at the beginning of a file, and later.
+    async fn written_nuls_take_several_turns(bench) {
+        const MANY: usize = 30 << 20;
+        let text = |prefix| [nuls(MANY), lines(prefix, 0..50).into_bytes()].concat();
+        bench.append("access.log", text("a"));
+        let daemon = bench.watch();
+        bench.rows(50).await;
+        bench.append("access.log", text("b"));
+        bench.rows(100).await;
+        bench.append("access.log", text("c"));
+        bench.exactly([urls("a", 0..50), urls("b", 0..50), urls("c", 0..50)].concat()).await;
+        let step = MANY + lines("a", 0..50).len();
+        let runs = (0..3).map(|nth| format!("[{},{MANY}]", nth * step)).collect::<Vec<_>>();
+        assert_eq!(bench.nul_runs().await, [format!("[{}]", runs.join(","))]);
+        assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 1);
+        assert!(daemon.peak_kib() < 64 << 10, "{} KiB", daemon.peak_kib());
+        assert!(daemon.stop().await.success());
+        bench.digests_are_true().await;
+    }
+
     async fn a_file_of_nuls_only_is_no_log_yet_and_costs_nothing(bench) {
         bench.append("access.log", nuls(200_000));
         bench.add_hole("hole.log", 1 << 30);
