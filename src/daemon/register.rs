@@ -15,9 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, Ending, LossCounter};
 use crate::identity::content::{Content, TailedFile};
-use crate::identity::detect::{
-    Detected, Formats, Inspected, MoreLines, Undetected, inspect, log_left_alone,
-};
+use crate::identity::detect::{Detected, Formats, Inspected, MoreLines, inspect, log_left_alone};
 use crate::identity::power_cut::last_agreeing;
 use crate::identity::register::new_file;
 use crate::identity::resolve::{Comparison, Decision, Policy, decide, is_object};
@@ -169,9 +167,7 @@ async fn inspect_and_compare(
             return Ok(None);
         }
         Ok(Inspected::NoLog(why)) => {
-            if why == Undetected::NoLine {
-                close_emptied(files, host, writer, &tail, losses).await?;
-            }
+            close_replaced(files, host, writer, &tail, losses).await?;
             let reason =
                 IgnoredReason::NoLog { size: tail.size(), more: log_left_alone(&tail, why) };
             files.ignored.push(IgnoredFile::new(&tail, reason));
@@ -218,9 +214,9 @@ async fn inspect_and_compare(
     }
 }
 
-/// Ends the file that this object was, if not even its first line is left: it was truncated while no daemon
-/// followed it, or a power cut took all of it.
-async fn close_emptied(
+/// Ends the file that this object was, if not even its first line is left of it: it was truncated while no
+/// daemon followed it, or a power cut took all of it.
+async fn close_replaced(
     files: &FollowedFiles,
     host: &str,
     writer: &mut Writer,
@@ -231,12 +227,13 @@ async fn close_emptied(
         host: host.to_owned(),
         path: tail.path().to_string_lossy().into_owned(),
         key: Some(tail.key()),
-        head: None,
+        head: tail.head_fingerprint().ok().flatten(),
         origin: origin(tail.path()),
     };
     for known in writer.candidates(&seen).await? {
         let was_here = known.host == host && !known.closed && is_object(&known, seen.key);
-        if was_here && known.committed > tail.size() && !files.is_followed(known.file) {
+        let is_other = known.committed > 0 && known.head != seen.head;
+        if was_here && is_other && !files.is_followed(known.file) {
             ClaimedFile::close_unread(writer, &known, host, Ending::Truncated, losses).await?;
         }
     }

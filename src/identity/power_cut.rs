@@ -88,6 +88,7 @@ impl Comparison<'_> {
     }
 
     async fn forward(&self, writer: &mut Writer) -> Result<io::Result<u64>, StoreError> {
+        let swept = self.may_be_swept(writer).await?;
         let mut agreed = None;
         let mut from = self.known.first_offset;
         while from < self.end() {
@@ -103,7 +104,7 @@ impl Comparison<'_> {
                 match line.agreement {
                     Agreement::Same => agreed = Some(line.end),
                     // What a sweep has removed stands at the beginning.
-                    Agreement::NothingStored if agreed.is_none() => {}
+                    Agreement::NothingStored if swept && agreed.is_none() => {}
                     Agreement::NothingStored | Agreement::None => {
                         return Ok(Ok(agreed.unwrap_or(self.known.first_offset)));
                     }
@@ -115,6 +116,13 @@ impl Comparison<'_> {
             from = window.from + window.bytes.len() as u64;
         }
         Ok(Ok(agreed.unwrap_or(self.known.first_offset)))
+    }
+
+    /// Returns whether a sweep may have removed lines of the file.
+    async fn may_be_swept(&self, writer: &mut Writer) -> Result<bool, StoreError> {
+        let Some(report) = writer.report(self.known.file).await? else { return Ok(false) };
+        let cutoff = writer.swept_before(report.first_seen_at).await?;
+        Ok(cutoff.is_some_and(|cutoff| cutoff > report.first_seen_at))
     }
 
     /// Returns the whole lines before `to`, which is the end of a line or of the log.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 
-use crate::model::{Checkpoint, FileKey, Fingerprint};
+use crate::model::{Checkpoint, FileKey, Fingerprint, Sighting};
 use crate::source::fingerprint::{HEAD_LENGTH, whole_head_fingerprint};
 use crate::store::FileReport;
 
@@ -71,6 +71,20 @@ impl Auditor<'_> {
         Ok(changed)
     }
 
+    /// Returns whether the object of a file that a power cut has ended goes on as the file after it.
+    pub(crate) async fn is_still_held(&mut self, known: &Checkpoint) -> anyhow::Result<bool> {
+        let seen = Sighting {
+            host: known.host.clone(),
+            path: known.path.clone(),
+            key: known.key,
+            head: None,
+            origin: known.origin.clone(),
+        };
+        let all = self.writer().await?.candidates(&seen).await?;
+        let held = still_held(&all, &known.host, known.key);
+        Ok(held.iter().any(|held| held.file == known.file))
+    }
+
     /// The logical files that power cuts have ended in this log.
     pub(crate) async fn cut_from(&mut self, path: &Path) -> anyhow::Result<Vec<FileVerdict>> {
         let mut verdicts = Vec::new();
@@ -80,9 +94,9 @@ impl Auditor<'_> {
         let Ok(sample) = source.sample(HEAD_LENGTH) else { return Ok(verdicts) };
         let head = whole_head_fingerprint(&sample);
         let seen = source.sighting(&self.config.host, head);
-        for known in self.writer().await?.candidates(&seen).await?.into_iter().rev() {
-            if known.host == self.config.host
-                && was_cut_from(&known, source.key, head)
+        let known = self.writer().await?.candidates(&seen).await?;
+        for known in still_held(&known, &self.config.host, source.key).into_iter().rev() {
+            if was_cut_from(known, source.key, head)
                 && let Some(report) = self.writer().await?.report(known.file).await?
             {
                 verdicts.push(self.compare(&source, report).await?);
@@ -184,9 +198,35 @@ fn open(path: &Path) -> io::Result<Option<Source>> {
     }
 }
 
+/// Returns the files of one object that it still holds in part, the newest first: that it is now, and
+/// those before it which power cuts have ended. One that began at its first byte has none before it.
+fn still_held<'a>(
+    known: &'a [Checkpoint],
+    host: &str,
+    key: Option<FileKey>,
+) -> Vec<&'a Checkpoint> {
+    let mut all: Vec<&Checkpoint> =
+        known.iter().filter(|known| known.host == host && is_object(known, key)).collect();
+    all.sort_by_key(|known| std::cmp::Reverse(known.file));
+    let mut held: Vec<&Checkpoint> = Vec::new();
+    for known in all {
+        let begin = held.last().map(|last| last.first_offset);
+        match begin {
+            None => held.push(known),
+            Some(0) => break,
+            Some(begin) if known.kept_to == Some(begin) => held.push(known),
+            Some(_) => {}
+        }
+    }
+    held
+}
+
 /// Returns whether a power cut has ended the file `known` in this log.
 fn was_cut_from(known: &Checkpoint, key: Option<FileKey>, head: Option<Fingerprint>) -> bool {
-    known.kept_to.is_some() && known.head == head && is_object(known, key)
+    known.kept_to.is_some()
+        && known.held_to() > known.first_offset
+        && known.head == head
+        && is_object(known, key)
 }
 
 /// Decides whether `source` is the file `known`.

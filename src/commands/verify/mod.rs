@@ -193,6 +193,9 @@ impl Auditor<'_> {
         neighbours: &mut find::Neighbours,
     ) -> anyhow::Result<Option<FileVerdict>> {
         let path = PathBuf::from(&report.checkpoint.path);
+        if report.checkpoint.kept_to.is_some() && !self.is_still_held(&report.checkpoint).await? {
+            return Ok(None);
+        }
         let found = tokio::task::block_in_place(|| self.whereabouts(&report, neighbours));
         let verdict = match found.context("cannot be read") {
             Ok(None) => return Ok(None),
