@@ -522,6 +522,9 @@ impl Pipeline {
 
     /// Queues the archives that a look found, and starts to read those that are due.
     fn tend_archives(&mut self, shutdown: &Shutdown) {
+        for (key, container) in self.archives.take_containers() {
+            self.files.refuse_container(key, container);
+        }
         for key in self.files.new_archives.drain(..) {
             self.archives.add(key);
         }

@@ -147,6 +147,12 @@ async fn inspect_and_compare(
             files.ignored.push(IgnoredFile::new(&tail, reason));
             return Ok(None);
         }
+        Ok(Inspected::Container(container)) => {
+            let reason = IgnoredReason::Container { size: tail.size(), container };
+            files.ignored.push(IgnoredFile::new(&tail, reason));
+            files.log_containers();
+            return Ok(None);
+        }
         Ok(Inspected::NoLog(why)) => {
             let reason =
                 IgnoredReason::NoLog { size: tail.size(), more: log_left_alone(&tail, why) };

@@ -16,7 +16,8 @@
 //! - [`Lines`]: turns bytes into complete lines; a partial line stays unread. Hashes the bytes.
 //! - [`fingerprint`]: compares content with that of a file that was read before.
 //! - [`Envelope`]: the format that a container runtime writes around lines; [`Block`] joins pieces.
-//! - [`Compression`]: detects and opens compressed files, which do not grow.
+//! - [`Compression`]: detects and opens compressed files, which do not grow. [`Container`]: archives
+//!   that are refused.
 //! - [`Spool`]: keeps what comes from streams in files, which are followed like any other.
 //! - `whole_file`: a file that is read from its beginning to its end.
 //!
@@ -32,7 +33,7 @@ pub mod spool;
 mod tail;
 pub(crate) mod whole_file;
 
-pub use archive::{Compression, open_archive};
+pub use archive::{Compression, Container, open_archive};
 pub use discover::{WatchError, WatchedPaths, Watchlist};
 pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, OutputStream, Piece};
 pub use fs_events::FsEvents;

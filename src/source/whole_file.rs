@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::model::{FileKey, Fingerprint, Sighting, now};
 use crate::source::fingerprint::{TAIL_FINGERPRINT_LENGTH, print_of_history};
 use crate::source::tail::micros;
-use crate::source::{Compression, Tail, open_archive};
+use crate::source::{Compression, Container, Tail, open_archive};
 
 /// Bytes read at a time (256 KiB).
 const READ_SIZE: usize = 256 << 10;
@@ -36,7 +36,7 @@ impl Source {
     /// Opens a file, or takes all of standard input into a temporary file without a name.
     ///
     /// # Errors
-    /// What the system says; a directory is an error.
+    /// What the system says. A directory is an error, and so is an archive that is a [`Container`].
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         if path.as_os_str() == STANDARD_INPUT {
             let mut file = tempfile::tempfile()?;
@@ -64,6 +64,11 @@ impl Source {
         source.compression = Compression::of(&source.sample(Compression::MAGIC_LENGTH)?);
         if source.is_compressed() {
             source.key = None; // the inode of an archive is not the inode of what is in it
+        }
+        // What cannot be decompressed yet, or not at all, is an error of the reads that follow.
+        let first_bytes = source.sample(Container::MAGIC_LENGTH).unwrap_or_default();
+        if let Some(container) = Container::of(&first_bytes) {
+            return Err(container.into());
         }
         Ok(source)
     }

@@ -22,6 +22,7 @@ macro_rules! for_every_store {
 
 mod archives;
 mod archives_followed;
+mod archives_refused;
 mod bad_input;
 mod bad_rows;
 mod bounds;

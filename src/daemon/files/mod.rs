@@ -25,6 +25,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::warn;
+
 pub(crate) use crate::daemon::files::ignored::{IgnoredFile, IgnoredReason};
 pub(crate) use crate::daemon::files::waiting::Waiting;
 
@@ -35,7 +37,7 @@ use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Span};
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::committer::Claims;
 use crate::pipeline::file_format::Format;
-use crate::source::{Lines, SkippedLine, Spool, Tail, Watchlist};
+use crate::source::{Container, Lines, SkippedLine, Spool, Tail, Watchlist};
 
 /// A file that is read, line by line, as it grows.
 #[derive(Debug)]
@@ -183,6 +185,8 @@ pub(crate) struct FollowedFiles {
     pub(crate) undetected_streams: HashSet<PathBuf>,
     /// Copies of followed files, which was logged once.
     pub(crate) copies: HashSet<PathBuf>,
+    /// Archives of a kind that is refused, which was logged once.
+    containers: HashSet<FileKey>,
     /// Whether a file was given up that is not held open and has no name in a watched place.
     pub(crate) out_of_reach: bool,
     /// Archives that were found since they were last taken from here; ignored, too.
@@ -215,6 +219,7 @@ impl FollowedFiles {
             unrequested_fifos: HashSet::new(),
             undetected_streams: HashSet::new(),
             copies: HashSet::new(),
+            containers: HashSet::new(),
             out_of_reach: false,
             new_archives: Vec::new(),
             descriptors,
@@ -238,6 +243,26 @@ impl FollowedFiles {
     pub(crate) fn archive(&self, key: FileKey) -> Option<(&Path, bool)> {
         let path = &self.ignored.iter().find(|file| file.key == key)?.path;
         Some((path, self.list.is_requested(path)))
+    }
+
+    /// Takes note that an archive holds another one of a kind that is refused.
+    pub(crate) fn refuse_container(&mut self, key: FileKey, container: Container) {
+        let Some(file) = self.ignored.iter_mut().find(|file| file.key == key) else { return };
+        let IgnoredReason::Archive { size } = file.reason else { return };
+        file.reason = IgnoredReason::Container { size, container };
+        self.log_containers();
+    }
+
+    /// Says once of each archive of a kind that is refused that it is left alone, and why.
+    pub(crate) fn log_containers(&mut self) {
+        for file in &self.ignored {
+            let IgnoredReason::Container { container, .. } = file.reason else { continue };
+            if self.containers.insert(file.key) {
+                warn!(path = %file.path.display(), kind = container.word(),
+                    "this is {}: left alone; unpack it first, or leave it out with --exclude",
+                    container.name());
+            }
+        }
     }
 
     /// Returns what is followed and truncated here, as far as `content` may be a copy of it: files
