@@ -16,7 +16,10 @@ use crate::model::{Checkpoint, Fingerprint};
 use crate::pipeline::file_format::Format;
 use crate::source::fingerprint::{ContentMatch, head_fingerprint};
 use crate::source::whole_file::Source;
-use crate::source::{BOUNDS, Block, Compression, Container, Envelope, Joined, OutputStream, Tail};
+use crate::source::{
+    BOUNDS, Block, Compression, Container, Envelope, Joined, OutputStream, Tail,
+    without_byte_order_mark,
+};
 
 /// Bytes at a file's beginning that its format is detected from (64 KiB).
 pub(crate) const SAMPLE: usize = 64 << 10;
@@ -46,7 +49,7 @@ pub(crate) fn sample(first_bytes: impl Fn(usize) -> io::Result<Vec<u8>>) -> io::
 /// Returns the first complete lines, without their ends.
 fn first_lines(sample: &[u8]) -> Vec<&[u8]> {
     let complete = memchr::memrchr(b'\n', sample).map_or(0, |at| at + 1);
-    sample[..complete]
+    without_byte_order_mark(&sample[..complete])
         .split(|&byte| byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
         .take(SAMPLE_LINES)

@@ -37,6 +37,8 @@ pub use archive::{Compression, Container, open_archive};
 pub use discover::{WatchError, WatchedPaths, Watchlist};
 pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, OutputStream, Piece};
 pub use fs_events::FsEvents;
-pub use lines::{Line, Lines, MAX_LINE, SkippedLine, TOO_LONG_KEPT};
+pub use lines::{
+    Line, Lines, MAX_LINE, SkippedLine, TOO_LONG_KEPT, text_at, without_byte_order_mark,
+};
 pub use spool::{Spool, SpoolChange};
 pub use tail::{Tail, TailState};

@@ -26,6 +26,7 @@ mod archives_refused;
 mod bad_input;
 mod bad_rows;
 mod bounds;
+mod byte_order_mark;
 mod check;
 mod citus;
 mod commands;
