@@ -10,7 +10,8 @@
 //!
 //! ## The files, in reading order
 //!
-//! - [`discover`]: finds files by directory, name or pattern ([`Watchlist`]).
+//! - [`discover`]: finds files by directory, name or pattern ([`Watchlist`]); `pattern`: what patterns
+//!   match.
 //! - [`FsEvents`]: reports that files may have changed.
 //! - [`Tail`]: one file that grows, and how far it was read.
 //! - [`Lines`]: turns bytes into complete lines; a partial line stays unread. Hashes the bytes.
@@ -29,6 +30,7 @@ mod envelope;
 pub mod fingerprint;
 mod fs_events;
 mod lines;
+mod pattern;
 pub mod spool;
 mod tail;
 pub(crate) mod whole_file;
@@ -36,7 +38,7 @@ pub(crate) mod whole_file;
 pub use archive::{Compression, Container, open_archive};
 pub use discover::{WatchError, WatchedPaths, Watchlist};
 pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, OutputStream, Piece};
-pub use fs_events::FsEvents;
+pub use fs_events::{Changes, FsEvents, Watching};
 pub use lines::{
     Line, Lines, MAX_LINE, SkippedLine, TOO_LONG_KEPT, text_at, without_byte_order_mark,
 };

@@ -51,6 +51,7 @@ mod indexes;
 mod json_lines;
 mod json_parse;
 mod kills;
+mod linked_places;
 mod long_select;
 mod model;
 mod outage;

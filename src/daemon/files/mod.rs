@@ -28,6 +28,7 @@ use std::time::Instant;
 use tracing::warn;
 
 pub(crate) use crate::daemon::files::ignored::{IgnoredFile, IgnoredReason};
+pub(crate) use crate::daemon::files::look::Written;
 pub(crate) use crate::daemon::files::waiting::Waiting;
 
 use crate::identity::claim::ClaimedFile;
@@ -37,7 +38,7 @@ use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Span};
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::committer::Claims;
 use crate::pipeline::file_format::Format;
-use crate::source::{Container, Lines, SkippedLine, Spool, Tail, Watchlist};
+use crate::source::{Container, Lines, SkippedLine, Spool, Tail, WatchedPaths, Watchlist};
 
 /// A file that is read, line by line, as it grows.
 #[derive(Debug)]
@@ -166,6 +167,8 @@ impl TruncatedFile {
 #[derive(Debug)]
 pub(crate) struct FollowedFiles {
     pub(crate) list: Watchlist,
+    /// What the last look found, and where something may be found later.
+    found: WatchedPaths,
     pub(crate) followed: Vec<FollowedFile>,
     pub(crate) ignored: Vec<IgnoredFile>,
     pub(crate) truncated: Vec<TruncatedFile>,
@@ -173,6 +176,8 @@ pub(crate) struct FollowedFiles {
     pub(crate) held_by_others: HashMap<FileId, Backoff>,
     /// Paths that could not be opened, which was logged once.
     unopened: HashSet<PathBuf>,
+    /// Directories below a pattern that are not searched, which was logged once.
+    unread_directories: HashSet<PathBuf>,
     /// Files that streams are put into.
     pub(crate) spool: Arc<Spool>,
     /// Files of the spool to which nothing will be added.
@@ -208,11 +213,13 @@ impl FollowedFiles {
         let open = open.into_iter().map(Tail::from_beginning);
         Self {
             list,
+            found: WatchedPaths::default(),
             followed: Vec::new(),
             ignored: open.map(IgnoredFile::undecided).collect(),
             truncated: Vec::new(),
             held_by_others: HashMap::new(),
             unopened: HashSet::new(),
+            unread_directories: HashSet::new(),
             spool,
             finished: HashSet::new(),
             fifos: Vec::new(),
@@ -236,7 +243,7 @@ impl FollowedFiles {
 
     /// Returns whether a file of this path would be found, if it was there.
     pub(crate) fn covers(&self, path: &Path) -> bool {
-        self.list.covers(path) || self.spool.covers(path)
+        self.list.covers(&self.found, path) || self.spool.covers(path)
     }
 
     /// Returns the path of an archive, if it is still there, and whether the user named it.
