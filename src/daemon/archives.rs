@@ -33,6 +33,7 @@ use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::owner;
 use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::pipeline::store_file::{Content, End, FileStorer};
+use crate::source::Container;
 use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
 use crate::source::names::related_names;
 use crate::source::whole_file::Source;
@@ -72,6 +73,8 @@ enum Outcome {
     Held,
     /// It ends too early, or is still being written: to be tried again.
     Incomplete,
+    /// It holds an archive of a kind that is refused.
+    Holds(Container),
 }
 
 /// When to read an archive, and how long to wait after that.
@@ -88,6 +91,8 @@ type Read = Vec<(Archive, anyhow::Result<Outcome>)>;
 pub(crate) struct Archives {
     waiting: HashMap<FileKey, NextTry>,
     reading: Option<JoinHandle<Read>>,
+    /// Archives that hold another one of a kind that is refused, since they were last taken.
+    containers: Vec<(FileKey, Container)>,
 }
 
 impl Archives {
@@ -149,12 +154,18 @@ impl Archives {
                     "an archive of a log that was not followed here: left alone; \
                      `log-ingestd import` reads it"
                 ),
+                Ok(Outcome::Holds(container)) => self.containers.push((archive.key, container)),
                 // Deleted, or renamed and found again by the next look.
                 Err(error) if is_io(&error, io::ErrorKind::NotFound) => continue,
                 Err(error) => warn!(%path, "cannot read this archive: {error:#}"),
             }
             self.waiting.remove(&archive.key);
         }
+    }
+
+    /// Takes the archives that turned out to hold another one of a kind that is refused.
+    pub(crate) fn take_containers(&mut self) -> Vec<(FileKey, Container)> {
+        std::mem::take(&mut self.containers)
     }
 
     /// Lets the task end, or ends it after `patience`.
@@ -214,7 +225,13 @@ impl ArchiveReader {
 
     /// Reads one archive.
     async fn read(&self, session: &mut Session, archive: &Archive) -> anyhow::Result<Outcome> {
-        let source = Source::open(&archive.path)?;
+        let source = match Source::open(&archive.path) {
+            Ok(source) => source,
+            Err(error) => {
+                return Container::of_error(&error)
+                    .map_or_else(|| Err(error.into()), |container| Ok(Outcome::Holds(container)));
+            }
+        };
         let sample = match sample(|limit| source.sample(limit)) {
             Ok(sample) => sample,
             Err(error) => return incomplete(error.into()),

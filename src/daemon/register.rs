@@ -166,6 +166,12 @@ async fn inspect_and_compare(
             files.ignored.push(IgnoredFile::new(&tail, reason));
             return Ok(None);
         }
+        Ok(Inspected::Container(container)) => {
+            let reason = IgnoredReason::Container { size: tail.size(), container };
+            files.ignored.push(IgnoredFile::new(&tail, reason));
+            files.log_containers();
+            return Ok(None);
+        }
         Ok(Inspected::NoLog(why)) => {
             close_replaced(files, host, writer, &tail, losses).await?;
             let reason =

@@ -23,7 +23,7 @@ use crate::model::{
     Batch, FileId, GunicornLogModel, JsonRecord, Micros, Position, RejectReason, Span,
 };
 use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
-use crate::source::{ByteSource, Envelope, Joined, Lines, TOO_LONG_KEPT};
+use crate::source::{ByteSource, Envelope, Joined, Lines, TOO_LONG_KEPT, text_at};
 
 /// A consumer of lines. Calls come in the order of the lines' offsets, but for the further lines of
 /// a record in a container's log.
@@ -263,7 +263,8 @@ impl<S: LineSink> LineReader<'_, S> {
     fn take_records(&mut self) {
         let (lines, context) = (&mut *self.lines, self.context);
         // A line that the store refuses is looked for one by one.
-        let mut plain = lines.is_plain() && context.refused.is_none();
+        let mut plain =
+            lines.is_plain() && !lines.at_byte_order_mark() && context.refused.is_none();
         while plain {
             let mut end = lines.offset();
             let records = Chunk::of(lines.partial()).all(|(text, length)| {
@@ -300,7 +301,8 @@ impl<S: LineSink> LineReader<'_, S> {
             return Step::Took;
         }
         let context = self.context;
-        let line = LogLine::new(offset, context.estimated, line.bytes, line.bytes);
+        let text = text_at(offset, line.bytes);
+        let line = LogLine::new(offset, context.estimated, text, line.bytes);
         let reason = match context.refused {
             // It is known by the offset from which its batch was read: before its NULs.
             Some((refused, reason)) if refused == begin => {
@@ -360,7 +362,8 @@ impl<S: LineSink> LineReader<'_, S> {
             }
             next = line.end;
             let first = lines.line_at(offset)?;
-            let line = LogLine::new(offset, context.estimated, lines.joined(next), first.bytes);
+            let text = text_at(offset, lines.joined(next));
+            let line = LogLine::new(offset, context.estimated, text, first.bytes);
             if give(self.sink, &line, context.parser.parse(line.text)).is_some() {
                 continue;
             }
@@ -386,7 +389,7 @@ impl<S: LineSink> LineReader<'_, S> {
             return Step::NeedMore;
         }
         let (payload, time) = match self.context.envelope.map(|envelope| envelope.open(bytes)) {
-            None => (Cow::Borrowed(bytes), self.context.estimated),
+            None => (Cow::Borrowed(text_at(offset, bytes)), self.context.estimated),
             Some(Some(piece)) if piece.ends => (piece.payload, piece.time),
             Some(_) => return Step::NeedMore,
         };

@@ -31,12 +31,26 @@ pub const TOO_LONG_KEPT: usize = 64 << 10;
 /// The number of bytes asked for in one read (256 KiB).
 const READ_SIZE: usize = 256 << 10;
 
+/// What programs on Windows write at the beginning of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Returns bytes without the byte order mark at their beginning.
+pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// Returns the text of a line at `offset`: a byte order mark at the beginning of the file is no part of
+/// its first value. It is a part of the line, whose offset is 0, and of the digest.
+pub fn text_at(offset: u64, line: &[u8]) -> &[u8] {
+    if offset == 0 { without_byte_order_mark(line) } else { line }
+}
+
 /// One complete line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
     /// The offset of the line's first byte in the logical file.
     pub offset: u64,
-    /// The bytes of the line, without its end. Of a line that is too long, the first
+    /// The bytes of the line, without its end; [`text_at`] is what is in them. Of a line that is too long, the first
     /// [`TOO_LONG_KEPT`].
     pub bytes: &'a [u8],
     /// The offset of the first byte after the line's end.
@@ -208,6 +222,11 @@ impl Lines {
     /// Returns the bytes that were read from the source and not taken, after the NULs that were skipped.
     pub fn partial(&self) -> &[u8] {
         &self.buffer[self.start..self.filled]
+    }
+
+    /// Returns whether the first unread byte is that of a byte order mark at the beginning of the file.
+    pub fn at_byte_order_mark(&self) -> bool {
+        self.offset == 0 && self.partial().starts_with(BYTE_ORDER_MARK)
     }
 
     /// Reads once from `source` and returns the number of bytes. 0 means the end of the source for

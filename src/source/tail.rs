@@ -15,7 +15,6 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{FileKey, Fingerprint, Micros, Position};
 
-use super::archive::Compression;
 use super::fingerprint::{
     HEAD_LENGTH, head_fingerprint, older_head_fingerprint, print_of_history, same_object,
     tail_fingerprint_length,
@@ -205,14 +204,6 @@ impl Tail {
     /// unread bytes come first, then those that grew last, which may grow again.
     pub fn priority(&self) -> impl Ord + use<> {
         (self.size > self.position.offset, self.written)
-    }
-
-    /// Returns how the file is compressed. A compressed file is never read as one that grows.
-    ///
-    /// # Errors
-    /// A read that fails.
-    pub fn compression(&self) -> io::Result<Compression> {
-        Ok(Compression::of(&self.first_bytes(Compression::MAGIC_LENGTH)?))
     }
 
     /// Returns the first bytes of the file, up to `limit`.

@@ -15,7 +15,7 @@ use crate::source::fingerprint::{
 use crate::source::nuls::{first_bytes_after_nuls, hole_at};
 use crate::source::origin::origin;
 use crate::source::tail::micros;
-use crate::source::{ByteSource, Compression, Tail, open_archive};
+use crate::source::{ByteSource, Compression, Container, Tail, open_archive};
 
 /// Bytes read at a time (256 KiB).
 const READ_SIZE: usize = 256 << 10;
@@ -40,7 +40,7 @@ impl Source {
     /// Opens a file, or takes all of standard input into a temporary file without a name.
     ///
     /// # Errors
-    /// What the system says; a directory is an error.
+    /// What the system says. A directory is an error, and so is an archive that is a [`Container`].
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         if path.as_os_str() == STANDARD_INPUT {
             let mut file = tempfile::tempfile()?;
@@ -68,6 +68,11 @@ impl Source {
         source.compression = Compression::of(&source.first_bytes(Compression::MAGIC_LENGTH)?);
         if source.is_compressed() {
             source.key = None; // the inode of an archive is not the inode of what is in it
+        }
+        // What cannot be decompressed yet, or not at all, is an error of the reads that follow.
+        let first_bytes = source.sample(Container::MAGIC_LENGTH).unwrap_or_default();
+        if let Some(container) = Container::of(&first_bytes) {
+            return Err(container.into());
         }
         Ok(source)
     }

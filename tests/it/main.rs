@@ -22,9 +22,11 @@ macro_rules! for_every_store {
 
 mod archives;
 mod archives_followed;
+mod archives_refused;
 mod bad_input;
 mod bad_rows;
 mod bounds;
+mod byte_order_mark;
 mod check;
 mod citus;
 mod commands;
@@ -51,6 +53,7 @@ mod indexes;
 mod json_lines;
 mod json_parse;
 mod kills;
+mod linked_places;
 mod long_select;
 mod look_alikes;
 mod model;

@@ -6,8 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tracing::warn;
 
 use crate::model::{Checkpoint, FileKey, Fingerprint, Sighting};
+use crate::source::Container;
 use crate::source::fingerprint::{HEAD_LENGTH, whole_head_fingerprint};
 use crate::store::FileReport;
 
@@ -112,7 +114,13 @@ impl Auditor<'_> {
         path: &Path,
         in_directory: bool,
     ) -> anyhow::Result<Option<FileVerdict>> {
-        let source = tokio::task::block_in_place(|| Source::open(path))?;
+        let source = match tokio::task::block_in_place(|| Source::open(path)) {
+            Err(error) if in_directory && Container::of_error(&error).is_some() => {
+                warn!(path = %path.display(), "{error}");
+                return Ok(None);
+            }
+            opened => opened?,
+        };
         let sample = sample(|limit| source.sample(limit))
             .context("not readable as what its first bytes say")?;
         let head = whole_head_fingerprint(&sample);

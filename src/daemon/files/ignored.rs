@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::identity::detect::MoreLines;
 use crate::model::{FileId, FileKey};
-use crate::source::Tail;
+use crate::source::{Container, Tail};
 
 /// A file that a watched path matches and that is not followed.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub(crate) enum IgnoredReason {
     NoLog { size: u64, more: MoreLines },
     /// It is compressed: another task reads it.
     Archive { size: u64 },
+    /// It is an archive of a kind that is refused, or holds one.
+    Container { size: u64, container: Container },
     /// It could not be read.
     Unreadable { size: u64 },
     /// It is a copy of a followed file.
@@ -44,6 +46,7 @@ impl IgnoredReason {
             Self::Undecided(_) | Self::HeldByAnotherWriter { .. } => false,
             Self::NoLog { size: then, .. }
             | Self::Archive { size: then }
+            | Self::Container { size: then, .. }
             | Self::Unreadable { size: then }
             | Self::CopyOf { size: then, .. } => match self.is_final() {
                 true => size < *then,

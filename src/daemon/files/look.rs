@@ -24,10 +24,13 @@ impl FollowedFiles {
             followed: by_object(self.followed.iter().map(|file| file.tail.key())),
             ignored: by_object(self.ignored.iter().map(|file| file.key)),
         };
-        let found = self.list.scan();
+        self.found = self.list.scan();
         let spooled = self.look_into_spool();
-        self.meet_fifos(found.fifos, found.unrequested_fifos);
-        for path in found.files.into_iter().chain(spooled) {
+        let (fifos, others) = (&mut self.found.fifos, &mut self.found.unrequested_fifos);
+        let (fifos, others) = (std::mem::take(fifos), std::mem::take(others));
+        self.meet_fifos(fifos, others);
+        self.log_unread_directories();
+        for path in std::mem::take(&mut self.found.files).into_iter().chain(spooled) {
             match self.see(&path, &known, &mut seen) {
                 Ok(()) => {
                     self.unopened.remove(&path);
@@ -56,6 +59,22 @@ impl FollowedFiles {
         }
         self.look_at_followed(None);
         self.share_descriptors();
+    }
+
+    /// Says once of each directory below a pattern that is not searched, and why.
+    fn log_unread_directories(&mut self) {
+        for link in std::mem::take(&mut self.found.foreign_links) {
+            if self.unread_directories.insert(link.clone()) {
+                warn!(path = %link.display(), "a link to a directory elsewhere, made by a user who is \
+                    neither root, nor the daemon's, nor the directory's owner: not followed; watch \
+                    the directory itself, or have its owner make the link");
+            }
+        }
+        for (path, error) in std::mem::take(&mut self.found.unreadable) {
+            if self.unread_directories.insert(path.clone()) {
+                warn!(path = %path.display(), %error, "cannot read this directory");
+            }
+        }
     }
 
     /// Takes note of a path that the watchlist returned: a new file, a new name, or a file that is
@@ -95,6 +114,55 @@ impl FollowedFiles {
             self.add_opened(tail);
         }
         Ok(())
+    }
+
+    /// Looks at the followed files that were written, by whatever name or link they are followed.
+    pub(crate) fn look_at_written(&mut self, written: &HashSet<PathBuf>) -> Written {
+        let mut names: HashMap<&Path, &Path> = HashMap::new();
+        for path in written {
+            let links = self.found.links_to(path).iter();
+            names.extend(links.map(|link| (link.as_path(), path.as_path())));
+            names.insert(path, path);
+        }
+        let (mut known, mut is_followed): (HashSet<&Path>, bool) = Default::default();
+        for file in &self.followed {
+            let Some(path) = names.get(file.tail.path()) else { continue };
+            is_followed = true;
+            // Under the last path of a file that has no name any more there may be another one.
+            if file.nameless.is_none() {
+                known.insert(path);
+            }
+        }
+        let others = self.ignored.iter().filter(|file| file.reason.is_final());
+        let others = others.map(|file| file.path.as_path()).chain(self.known_fifos());
+        known.extend(others.filter_map(|path| names.get(path)));
+        let mut unknown = written.iter().filter(|path| !known.contains(path.as_path()));
+        let is_new = unknown.any(|path| {
+            !self.found.links_to(path).is_empty() || self.list.covers(&self.found, path)
+        });
+        if is_followed {
+            let changed = names.into_keys().map(Path::to_path_buf).collect();
+            self.look_at_followed(Some(&changed));
+        }
+        match (is_new, is_followed) {
+            (true, _) => Written::PerhapsNew,
+            (false, true) => Written::Followed,
+            (false, false) => Written::Unrelated,
+        }
+    }
+
+    /// Returns whether a look may find something new, after what has this path was made, renamed or
+    /// removed.
+    pub(crate) fn may_find_new(&self, path: &Path) -> bool {
+        self.list.may_find_new(&self.found, path)
+    }
+
+    /// Returns the directories whose events matter: those of the watched places, and those of files
+    /// that are followed although no watched path leads to them any more.
+    pub(crate) fn directories(&self) -> HashSet<PathBuf> {
+        let nameless = self.followed.iter().filter(|file| file.nameless.is_some());
+        let left = nameless.filter_map(|file| file.tail.path().parent());
+        self.found.directories().chain(left).map(Path::to_path_buf).collect()
     }
 
     /// Looks at the followed files only, or at those of them that changed.
@@ -180,6 +248,17 @@ impl FollowedFiles {
         self.ignored
             .retain(|it| !matches!(it.reason, IgnoredReason::CopyOf { file, .. } if file == of));
     }
+}
+
+/// What files that were written are to the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// One of them may be a new log.
+    PerhapsNew,
+    /// All of them are known, and one is followed.
+    Followed,
+    /// They are no logs, or not to be followed.
+    Unrelated,
 }
 
 /// Indexes of the known files, by device and inode.

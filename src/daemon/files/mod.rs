@@ -25,7 +25,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::warn;
+
 pub(crate) use crate::daemon::files::ignored::{IgnoredFile, IgnoredReason};
+pub(crate) use crate::daemon::files::look::Written;
 pub(crate) use crate::daemon::files::waiting::Waiting;
 
 use crate::identity::claim::ClaimedFile;
@@ -35,7 +38,7 @@ use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Span};
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::committer::Claims;
 use crate::pipeline::file_format::Format;
-use crate::source::{Lines, SkippedLine, Spool, Tail, Watchlist};
+use crate::source::{Container, Lines, SkippedLine, Spool, Tail, WatchedPaths, Watchlist};
 
 /// A file that is read, line by line, as it grows.
 #[derive(Debug)]
@@ -184,6 +187,8 @@ pub(crate) struct Growth {
 #[derive(Debug)]
 pub(crate) struct FollowedFiles {
     pub(crate) list: Watchlist,
+    /// What the last look found, and where something may be found later.
+    found: WatchedPaths,
     pub(crate) followed: Vec<FollowedFile>,
     pub(crate) ignored: Vec<IgnoredFile>,
     pub(crate) truncated: Vec<TruncatedFile>,
@@ -191,6 +196,8 @@ pub(crate) struct FollowedFiles {
     pub(crate) held_by_others: HashMap<FileId, Backoff>,
     /// Paths that could not be opened, which was logged once.
     unopened: HashSet<PathBuf>,
+    /// Directories below a pattern that are not searched, which was logged once.
+    unread_directories: HashSet<PathBuf>,
     /// Files that streams are put into.
     pub(crate) spool: Arc<Spool>,
     /// Files of the spool to which nothing will be added.
@@ -207,6 +214,8 @@ pub(crate) struct FollowedFiles {
     growth: HashMap<FileKey, Growth>,
     /// Files that begin like another log and are a log of their own, which was logged once.
     pub(crate) look_alikes: HashSet<PathBuf>,
+    /// Archives of a kind that is refused, which was logged once.
+    containers: HashSet<FileKey>,
     /// Whether a file was given up that is not held open and has no name in a watched place.
     pub(crate) out_of_reach: bool,
     /// Archives that were found since they were last taken from here; ignored, too.
@@ -228,11 +237,13 @@ impl FollowedFiles {
         let open = open.into_iter().map(Tail::from_beginning);
         Self {
             list,
+            found: WatchedPaths::default(),
             followed: Vec::new(),
             ignored: open.map(IgnoredFile::undecided).collect(),
             truncated: Vec::new(),
             held_by_others: HashMap::new(),
             unopened: HashSet::new(),
+            unread_directories: HashSet::new(),
             spool,
             finished: HashSet::new(),
             fifos: Vec::new(),
@@ -241,6 +252,7 @@ impl FollowedFiles {
             copies: HashSet::new(),
             growth: HashMap::new(),
             look_alikes: HashSet::new(),
+            containers: HashSet::new(),
             out_of_reach: false,
             new_archives: Vec::new(),
             descriptors,
@@ -283,13 +295,33 @@ impl FollowedFiles {
 
     /// Returns whether a file of this path would be found, if it was there.
     pub(crate) fn covers(&self, path: &Path) -> bool {
-        self.list.covers(path) || self.spool.covers(path)
+        self.list.covers(&self.found, path) || self.spool.covers(path)
     }
 
     /// Returns the path of an archive, if it is still there, and whether the user named it.
     pub(crate) fn archive(&self, key: FileKey) -> Option<(&Path, bool)> {
         let path = &self.ignored.iter().find(|file| file.key == key)?.path;
         Some((path, self.list.is_requested(path)))
+    }
+
+    /// Takes note that an archive holds another one of a kind that is refused.
+    pub(crate) fn refuse_container(&mut self, key: FileKey, container: Container) {
+        let Some(file) = self.ignored.iter_mut().find(|file| file.key == key) else { return };
+        let IgnoredReason::Archive { size } = file.reason else { return };
+        file.reason = IgnoredReason::Container { size, container };
+        self.log_containers();
+    }
+
+    /// Says once of each archive of a kind that is refused that it is left alone, and why.
+    pub(crate) fn log_containers(&mut self) {
+        for file in &self.ignored {
+            let IgnoredReason::Container { container, .. } = file.reason else { continue };
+            if self.containers.insert(file.key) {
+                warn!(path = %file.path.display(), kind = container.word(),
+                    "this is {}: left alone; unpack it first, or leave it out with --exclude",
+                    container.name());
+            }
+        }
     }
 
     /// Returns what is followed and truncated here, as far as `content` may be a copy of it: files
