@@ -262,6 +262,7 @@ impl Directory {
         written.next += lines;
         let text: String = numbers.map(|nth| written.kind.line(log.generation, nth)).collect();
         log.note(&format!("{lines} lines"));
+        log.wrote(&text);
         // A reader may see any part of a write.
         let (first, rest) = text.split_at(self.dice.usize(..text.len()));
         put(log, first.as_bytes());
