@@ -259,7 +259,9 @@ impl Actor {
         // What is not stored yet is no fault.
         let _ = self.disk.ledger.compare(&self.bench).await;
         if self.disk.lose_power(name, damage, bytes) {
-            self.disk.write(name, lines);
+            // The first one is added to what the cut has left. Another one is due: when it is stored, the
+            // daemon has seen the log as it is now.
+            self.disk.write(name, lines.max(2));
             self.catch_up().await;
         }
     }

@@ -82,7 +82,8 @@ pub(super) enum Step {
     /// `crash`: PostgreSQL stops without finishing anything and starts again; not SQLite.
     Crash,
     /// `shorten access 300 5`, `blank access 300 5` or `replace access 300 5`: a power cut takes the
-    /// last 300 bytes, but for the first line, and the daemon; 5 lines are written, then catch-up.
+    /// last 300 bytes, but for the first line, and the daemon; 5 lines are written, two at least, then
+    /// catch-up.
     Power(Name, Damage, u32, u32),
     /// `alike access other`: the second log is made, if it is not there, and its first two lines are
     /// those of the first one.

@@ -54,6 +54,7 @@ impl Story {
         let text: String = numbers.map(|number| Kind::Timed.line(1, number)).collect();
         let mut file = OpenOptions::new().append(true).open(&self.log[0].path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
+        self.log[0].wrote(&text);
         self.log[0].content.extend_from_slice(text.as_bytes());
     }
 

@@ -12,7 +12,7 @@
 //! A run of NULs at a line's first byte may be skipped: then the line's offset is that of the byte
 //! after them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
@@ -44,6 +44,8 @@ pub(super) struct Log {
     pub(super) content: Vec<u8>,
     /// What was done to it, for a failure to tell.
     history: Vec<String>,
+    /// Every line that was written, whole.
+    written: HashSet<Vec<u8>>,
     known: BTreeMap<Key, Known>,
 }
 
@@ -52,19 +54,17 @@ pub(super) struct Log {
 struct Known {
     entry: Entry,
     fate: Fate,
-    /// The line with its end, as it was before a cut damaged it. What is like it in part, such as its
-    /// beginning with another line written after it, is another line.
-    line: Option<Vec<u8>>,
+    /// The line as it was before a cut damaged it.
+    line: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// The log has the line.
     Live,
-    /// A cut has damaged the line: the log may have it or not.
+    /// A cut has damaged the line, and the entry may be without it. What the application writes later
+    /// may be the very same bytes; then the line may be stored by this entry.
     Damaged,
-    /// The log no longer has the line.
-    Lost,
 }
 
 /// Whether every line must be stored by now.
@@ -99,8 +99,20 @@ impl Log {
             is_archive: false,
             content: Vec::new(),
             history: Vec::new(),
+            written: HashSet::new(),
             known: BTreeMap::new(),
         }
+    }
+
+    /// Notes lines that an application writes.
+    pub(super) fn wrote(&mut self, text: &str) {
+        self.written.extend(text.split_inclusive('\n').map(|line| line.as_bytes().to_vec()));
+    }
+
+    /// Whether a line is as it was written; NULs before it do not count.
+    fn is_as_written(&self, line: &[u8]) -> bool {
+        let nuls = line.iter().take_while(|&&byte| byte == 0).count();
+        self.written.contains(&line[nuls..])
     }
 
     /// Notes what was done to it; what is long ago is forgotten.
@@ -124,7 +136,7 @@ impl Log {
             let end = line_end(&self.content, *offset as usize);
             if known.fate == Fate::Live && end > alike {
                 known.fate = Fate::Damaged;
-                known.line = self.content.get(*offset as usize..end).map(<[u8]>::to_vec);
+                known.line = self.content[*offset as usize..end].to_vec();
             }
         }
         self.content = content;
@@ -140,7 +152,8 @@ impl Log {
         });
         for (file, key, entry) in stored {
             let before = self.known.get(&key);
-            let mut fate = before.map(|known| known.fate);
+            let fate = before.map_or(Fate::Live, |known| known.fate);
+            let line = before.map(|known| known.line.clone()).unwrap_or_default();
             if before.is_some_and(|known| known.entry != *entry) {
                 let was = &before.unwrap().entry;
                 self.find(findings, "changed", key, &format!("was {was} and is {entry}"));
@@ -149,24 +162,18 @@ impl Log {
                 let range = format!("{} to {}", file.first_offset, file.committed);
                 self.find(findings, "out of range", key, &format!("{entry}; the file has {range}"));
             }
-            let line = before.and_then(|known| known.line.clone());
-            if fate != Some(Fate::Lost) {
-                let stored_as = lines.stored_as(key.1, entry).filter(|_| {
-                    fate != Some(Fate::Damaged)
-                        || line
-                            .as_ref()
-                            .is_none_or(|line| self.content[key.1 as usize..].starts_with(line))
-                });
-                match stored_as {
-                    Some(nth) => of_line[nth].push(key),
-                    None if fate == Some(Fate::Damaged) => fate = Some(Fate::Lost),
-                    None => {
-                        let what = format!("{entry}; the log has {}", lines.at(key.1));
-                        self.find(findings, "without a line", key, &what);
-                    }
+            let found = match fate {
+                Fate::Damaged => lines.that_is(key.1, &line),
+                Fate::Live => lines.stored_as(key.1, entry),
+            };
+            match found {
+                Some(nth) => of_line[nth].push(key),
+                None if fate == Fate::Damaged => {}
+                None => {
+                    let what = format!("{entry}; the log has {}", lines.at(key.1));
+                    self.find(findings, "without a line", key, &what);
                 }
             }
-            let fate = fate.unwrap_or(Fate::Live);
             now.insert(key, Known { entry: entry.clone(), fate, line });
         }
         for (key, known) in &self.known {
@@ -174,30 +181,24 @@ impl Log {
                 self.find(findings, "vanished", *key, &format!("there was {}", known.entry));
             }
         }
+        // The last lines may wait: what a cut has left may be the beginning of a record that goes on
+        // in the next line.
+        let due = (0..lines.complete).rfind(|nth| self.is_as_written(lines.bytes(*nth)));
+        let due = due.map_or(0, |last| last + 1);
+        let mut needed = 0;
         for (nth, keys) in of_line.iter().enumerate() {
             let (damaged, sound): (Vec<Key>, Vec<Key>) =
                 keys.iter().partition(|key| now[*key].fate == Fate::Damaged);
             let (start, line) = (lines.all[nth].0, shown(lines.bytes(nth)));
             match (&sound[..], &damaged[..]) {
-                ([], []) if demand == Demand::Partial || nth >= lines.complete => {}
+                ([], []) if demand == Demand::Partial || nth >= due => {}
                 ([], []) => {
                     findings.missing += 1;
                     let what = format!("line {}, {line}: not stored", nth + 1);
-                    let of_log: Vec<String> = files
-                        .iter()
-                        .map(|it| format!("{} from {} to {}", it.id, it.first_offset, it.committed))
-                        .collect();
-                    let what = format!("{what}; files of the store: {}", of_log.join(", "));
                     self.tell(findings, "missing", start as u64, &what);
                 }
-                ([_], others) => {
-                    // Lines that say the same: the older one was cut off, the newer one is here.
-                    for key in others {
-                        now.get_mut(key).unwrap().fate = Fate::Lost;
-                    }
-                }
-                // A line that says the same as one that was cut off; it may be stored itself later.
-                ([], [_]) => {}
+                ([], _) => needed += 1,
+                ([_], _) => {}
                 _ => {
                     let mut what = format!("line {}, {line}: stored as", nth + 1);
                     for key in keys {
@@ -209,7 +210,8 @@ impl Log {
             }
         }
         findings.lines += lines.complete as u64;
-        findings.lost += now.values().filter(|known| known.fate == Fate::Lost).count() as u64;
+        let damaged = now.values().filter(|known| known.fate == Fate::Damaged).count();
+        findings.lost += (damaged - needed) as u64;
         if findings.is_right() {
             self.known = now;
         }
@@ -401,6 +403,12 @@ impl Lines<'_> {
         is_it.then_some(nth)
     }
 
+    /// Which line stands at this offset, if it is this one.
+    fn that_is(&self, offset: u64, line: &[u8]) -> Option<usize> {
+        let nth = *self.by_offset.get(&offset)?;
+        (self.content[offset as usize..self.all[nth].1] == *line).then_some(nth)
+    }
+
     /// What stands at an offset, for a message.
     fn at(&self, offset: u64) -> String {
         match self.by_offset.get(&offset) {
@@ -452,6 +460,7 @@ mod tests {
     fn log() -> Log {
         let mut log = Log::new(1, PathBuf::from("/logs/a.log"), 7);
         log.content = content(0..10);
+        log.wrote(std::str::from_utf8(&content(0..30)).unwrap());
         log
     }
 

@@ -496,6 +496,7 @@ impl Applications {
         self.next[nth] += lines;
         let generation = self.logs[nth].generation;
         let text: String = (next..next + lines).map(|it| kind.line(generation, it)).collect();
+        self.logs[nth].wrote(&text);
         let (first, rest) = text.split_at(self.dice.usize(..text.len()));
         self.put(site, first)?;
         let rotates = self.dice.u32(..STRIDE) == 0;
