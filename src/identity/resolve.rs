@@ -496,7 +496,10 @@ impl Resolver<'_> {
         let (known, found) = self.compared.matches.iter().find(|(known, _)| is_it(known))?;
         Some(match found {
             ContentMatch::Same => Decision::Resume(known.file),
-            _ if self.content.has_grown() => Decision::Wait,
+            // A spool that is being moved here is complete when it has stopped to grow.
+            _ if self.content.has_grown() && !is_object(known, self.content.key()) => {
+                Decision::Wait
+            }
             _ => Decision::Cut(known.file),
         })
     }
