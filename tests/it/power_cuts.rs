@@ -17,6 +17,10 @@ mod stored;
 mod streams;
 mod text;
 
+use std::time::{Duration, Instant};
+
+use crate::daemon::Bench;
+
 /// Whether the daemon tells a log that a power cut has damaged from a new log. While it does not, the
 /// tests of every run leave these cuts out; `tests/torture` plays them in any case.
 pub(crate) const ARE_TOLD: bool = false;
@@ -33,6 +37,25 @@ fn cuts(name: &str, few: u64) -> Option<u64> {
         println!("NOT RUN: power cuts are not told from new logs yet");
     }
     cuts
+}
+
+/// Waits until `verify` finds no difference: a log of which no line is missing may still be one that the
+/// daemon has not looked at since it was cut. Returns what differs in the end.
+async fn differences(bench: &Bench, patience: Duration) -> Option<String> {
+    let end = Instant::now() + patience;
+    loop {
+        let output = bench.run(&["verify"]);
+        if output.status.success() {
+            return None;
+        }
+        if Instant::now() > end {
+            let said = String::from_utf8_lossy(&output.stdout);
+            let told = said.lines().filter(|line| !line.starts_with("ok ")).take(8);
+            let told: String = told.map(|line| format!("\n  {line}")).collect();
+            return Some(format!("verify:{told}\n{}", String::from_utf8_lossy(&output.stderr)));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// The seed that is asked for, else a new one.
