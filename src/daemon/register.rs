@@ -108,7 +108,8 @@ pub(crate) async fn register_new_files(
                 follow(files, log, claim);
             }
             Ok(Registered::AfterCut { claim, ended }) => {
-                let all = log.compared.replaced(&log.content(files));
+                let content = log.content(files);
+                let all = log.compared.replaced(&content);
                 replaced.extend(all.filter(|known| known.file != ended).cloned());
                 follow(files, log, claim);
             }
@@ -361,6 +362,8 @@ async fn register(
         ClaimResult::HeldByAnother => return Ok(Registered::HeldByAnother(file)),
         ClaimResult::Outdated => return Ok(Registered::Undecided),
     };
+    // A copy may have been complete only after it was opened.
+    let size = tail.refresh().map_or(size, |_| tail.size());
     let truncated = files.truncated.iter().find(|truncated| truncated.file() == file);
     let known_size = truncated.map_or(0, |truncated| truncated.size).max(claim.known_size());
     claim.lose_what_a_copy_lacks(writer, tail.path(), size, known_size).await?;

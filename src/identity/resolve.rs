@@ -491,8 +491,9 @@ impl Resolver<'_> {
     fn by_file_name(&self) -> Option<Decision> {
         let path = self.content.path();
         let name = Path::new(&*path).file_name();
-        let is_it =
-            |known: &Checkpoint| !known.closed && Path::new(&known.path).file_name() == name;
+        let is_it = |known: &Checkpoint| {
+            known.kept_to.is_none() && Path::new(&known.path).file_name() == name
+        };
         let (known, found) = self.compared.matches.iter().find(|(known, _)| is_it(known))?;
         Some(match found {
             ContentMatch::Same => Decision::Resume(known.file),
