@@ -146,7 +146,7 @@ impl World {
         if script.contains("--watch") {
             let read = || fs::read_to_string(&said).unwrap();
             until(&format!("{place}: watches"), async || {
-                read().contains("watching") && self.has_caught_up() || shell.has_ended()
+                read().contains("watching") && self.has_caught_up(&script) || shell.has_ended()
             })
             .await;
             assert!(!shell.has_ended(), "{place}\n{}", read());
@@ -158,8 +158,15 @@ impl World {
     }
 
     /// Whether everything that is followed is stored.
-    fn has_caught_up(&self) -> bool {
-        let output = self.command("log-ingestd").arg("status").output().unwrap();
+    fn has_caught_up(&self, script: &str) -> bool {
+        let mut status = self.command("log-ingestd");
+        // The lag of a host's files is known under its name.
+        let host = script.split_once("LOG_INGESTD_HOST=").map(|(_, rest)| rest);
+        status.envs(
+            host.and_then(|rest| rest.split_whitespace().next())
+                .map(|host| ("LOG_INGESTD_HOST", host)),
+        );
+        let output = status.arg("status").output().unwrap();
         let status = String::from_utf8_lossy(&output.stdout);
         output.status.success() && status.contains("caught up") && !status.contains("behind")
     }
