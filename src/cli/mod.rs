@@ -21,7 +21,7 @@ use anyhow::Context;
 use clap::FromArgMatches;
 use tracing::Level;
 
-use crate::commands::Probe;
+use crate::commands::{Probe, Shown};
 use crate::web::SecretKind;
 use crate::{commands, daemon};
 
@@ -106,8 +106,13 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
             let is_good = report.rejects.is_empty();
             return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Some(Command::Status) => {
-            print::status(&commands::status(&build::config(settings)?).await?)?;
+        Some(Command::Status { all, json }) => {
+            let shown = if all { Shown::All } else { Shown::OpenAndLossy };
+            let status = commands::status(&build::config(settings)?, shown).await?;
+            match json {
+                true => print::status_json(&status)?,
+                false => print::status(&status)?,
+            }
         }
         Some(Command::Verify { paths, json }) => {
             let mut print_file = |file: &commands::FileVerdict| match json {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::source::fingerprint::same_object;
 use crate::source::{Lines, Tail};
-use crate::store::{FileReport, SweepReport};
+use crate::store::{FileCounts, FileReport, IgnoredReport, SweepReport};
 
 use crate::commands::open_store;
 use crate::config::Config;
@@ -18,18 +18,41 @@ use crate::pipeline::sink::Counter;
 pub struct Status {
     /// The database's name.
     pub store: String,
-    /// All logical files.
+    /// The logical files that are shown.
     pub files: Vec<FileStatus>,
+    /// How many there are.
+    pub counts: FileCounts,
+    /// Files that are not followed.
+    pub ignored: Vec<IgnoredReport>,
     /// The last sweep.
     pub last_sweep: Option<SweepReport>,
 }
+
+impl Status {
+    /// Returns the number of files that are not shown: closed, with all of their bytes.
+    pub fn rest(&self) -> u64 {
+        self.counts.all.saturating_sub(self.files.len() as u64)
+    }
+}
+
+/// Which files are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Files that are open, and those that have lost bytes.
+    OpenAndLossy,
+    /// All.
+    All,
+}
+
+/// Most ignored files that are shown. A daemon lists 1,000 of its own.
+const MAX_IGNORED: u32 = 100_000;
 
 /// One logical file.
 #[derive(Debug)]
 pub struct FileStatus {
     /// The store's report of the file.
     pub stored: FileReport,
-    /// Bytes and complete lines that are in the file and not stored. `None` if the file is on
+    /// Bytes and complete lines that are in the file and not stored. `None` if the file is closed, on
     /// another host, or no longer exists.
     pub lag: Option<(u64, u64)>,
 }
@@ -38,16 +61,24 @@ pub struct FileStatus {
 ///
 /// # Errors
 /// The store cannot be used.
-pub async fn status(config: &Config) -> anyhow::Result<Status> {
+pub async fn status(config: &Config, shown: Shown) -> anyhow::Result<Status> {
     let (store, _shutdown) = open_store(config, Access::Read).await?;
-    let reports = store.files(None).await?;
+    // Counted first: a file that is registered meanwhile is shown, and not counted.
+    let counts = store.count_files().await?;
+    let reports = match shown {
+        Shown::OpenAndLossy => store.files_shown().await?,
+        Shown::All => store.files(None).await?,
+    };
+    let ignored = store.ignored_files(MAX_IGNORED).await?;
     let last_sweep = store.last_sweep().await?;
     let mut formats = Formats::new(config.parsing.clone());
     let files = reports.into_iter().map(|stored| {
-        let lag = if stored.host == config.host { lag(&stored, &mut formats) } else { None };
+        let is_here = stored.host == config.host && !stored.checkpoint.closed;
+        let lag = if is_here { lag(&stored, &mut formats) } else { None };
         FileStatus { stored, lag }
     });
-    Ok(Status { store: config.location.to_string(), files: files.collect(), last_sweep })
+    let (store, files) = (config.location.to_string(), files.collect());
+    Ok(Status { store, files, counts, ignored, last_sweep })
 }
 
 /// Returns the bytes and the lines that are not stored yet; `None` if the file is not there.

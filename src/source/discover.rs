@@ -59,6 +59,8 @@ pub struct WatchedPaths {
     pub fifos: Vec<PathBuf>,
     /// FIFOs in a watched directory. Another program may be their reader.
     pub unrequested_fifos: Vec<PathBuf>,
+    /// Sockets and devices.
+    pub not_regular: Vec<PathBuf>,
 }
 
 /// What the user asked to watch.
@@ -117,17 +119,20 @@ impl Watchlist {
                 Place::File(path) if is_fifo(path) => found.fifos.push(path.clone()),
                 Place::File(path) => found.files.push(path.clone()),
                 Place::Directory(path) => {
-                    let WatchedPaths { files, unrequested_fifos, .. } = &mut found;
-                    self.list(path, Depth::RootOnly, &|_| true, (files, unrequested_fifos));
+                    let WatchedPaths { files, unrequested_fifos, not_regular, .. } = &mut found;
+                    let into = (files, unrequested_fifos, not_regular);
+                    self.list(path, Depth::RootOnly, &|_| true, into);
                 }
                 Place::Pattern { root, matcher, depth } => {
-                    let WatchedPaths { files, fifos, .. } = &mut found;
-                    self.list(root, *depth, &|path| matcher.is_match(path), (files, fifos));
+                    let WatchedPaths { files, fifos, not_regular, .. } = &mut found;
+                    let into = (files, fifos, not_regular);
+                    self.list(root, *depth, &|path| matcher.is_match(path), into);
                 }
             }
         }
         found.unrequested_fifos.retain(|path| !found.fifos.contains(path));
-        for paths in [&mut found.files, &mut found.fifos, &mut found.unrequested_fifos] {
+        let WatchedPaths { files, fifos, unrequested_fifos, not_regular } = &mut found;
+        for paths in [files, fifos, unrequested_fifos, not_regular] {
             paths.sort_unstable();
             paths.dedup();
         }
@@ -138,6 +143,16 @@ impl Watchlist {
     pub fn is_requested(&self, path: &Path) -> bool {
         let named = |place: &Place| matches!(place, Place::File(file) if file == path);
         self.places.iter().any(named) || (!self.include.is_empty() && self.name_wanted(path))
+    }
+
+    /// Returns whether the path lies where these places are, whatever `include` and `exclude` say of
+    /// its name.
+    pub fn lies_within(&self, path: &Path) -> bool {
+        self.places.iter().any(|place| match place {
+            Place::File(file) => file == path,
+            Place::Directory(directory) => path.parent() == Some(directory),
+            Place::Pattern { matcher, .. } => matcher.is_match(path),
+        })
     }
 
     /// Returns whether a file of this path would be found if it existed.
@@ -151,13 +166,13 @@ impl Watchlist {
         })
     }
 
-    /// Adds the entries of a directory whose path is `wanted` to the files or the FIFOs.
+    /// Adds the entries of a directory whose path is `wanted` to the files, the FIFOs or the others.
     fn list(
         &self,
         directory: &Path,
         depth: Depth,
         wanted: &dyn Fn(&Path) -> bool,
-        (files, fifos): (&mut Vec<PathBuf>, &mut Vec<PathBuf>),
+        (files, fifos, others): (&mut Vec<PathBuf>, &mut Vec<PathBuf>, &mut Vec<PathBuf>),
     ) {
         let Ok(entries) = fs::read_dir(directory) else { return };
         for entry in entries.flatten() {
@@ -165,14 +180,15 @@ impl Watchlist {
             let Ok(kind) = entry.file_type() else { continue };
             if kind.is_dir() {
                 if depth == Depth::All {
-                    self.list(&path, depth, wanted, (&mut *files, &mut *fifos));
+                    self.list(&path, depth, wanted, (&mut *files, &mut *fifos, &mut *others));
                 }
-            } else if (kind.is_file() || kind.is_symlink() || kind.is_fifo())
-                && self.name_wanted(&path)
-                && wanted(&path)
-            {
+            } else if self.name_wanted(&path) && wanted(&path) {
                 let fifo = kind.is_fifo() || (kind.is_symlink() && is_fifo(&path));
-                if fifo { fifos.push(path) } else { files.push(path) }
+                match fifo {
+                    true => fifos.push(path),
+                    false if kind.is_file() || kind.is_symlink() => files.push(path),
+                    false => others.push(path),
+                }
             }
         }
     }

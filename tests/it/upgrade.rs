@@ -13,7 +13,7 @@ use crate::daemon::{Bench, for_each_store, lines, urls};
 use crate::place::{Lines, NOW, Place, claimed, sighting, until};
 
 /// Where this program's schema leads to.
-pub(crate) const KNOWN: i64 = 3;
+pub(crate) const KNOWN: i64 = 4;
 
 for_every_store!(
     each_wording_of_older_schemas_gets_its_code,
@@ -113,7 +113,7 @@ for_each_store! {
 
 /// What the older program is told.
 pub(crate) const TOLD: &str =
-    "has schema 4, made by a newer log-ingestd; this one knows schema 3: upgrade it";
+    "has schema 5, made by a newer log-ingestd; this one knows schema 4: upgrade it";
 
 /// Brings the schema to another number, as a migration of that number does, in one transaction. There
 /// is not a program yet that has one; the other way round stands for the upgrade of a program.
@@ -210,7 +210,7 @@ async fn nothing_that_an_older_program_writes_is_stored(place: Place) {
         store.sweeper().await.map(|_| ()),
     ];
     for (nth, result) in results.into_iter().enumerate() {
-        assert!(matches!(result, Err(StoreError::Newer { found: 4, .. })), "{nth}: {result:?}");
+        assert!(matches!(result, Err(StoreError::Newer { found: 5, .. })), "{nth}: {result:?}");
     }
     drop(importer);
     assert_eq!(state(&place).await, before);
@@ -335,7 +335,7 @@ async fn ten_programs_that_start_at_once_upgrade_an_old_database_once(place: Pla
     let applied = place.number("SELECT count(*) FROM _sqlx_migrations").await;
     assert_eq!(applied, KNOWN);
     // Each of the three files had one claim.
-    assert_eq!(place.number("SELECT count(*) FROM log_file WHERE epoch = 1003").await, 3);
+    assert_eq!(place.number("SELECT count(*) FROM log_file WHERE epoch = 1004").await, 3);
 }
 
 mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
@@ -357,16 +357,16 @@ mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
             let output = bench.run(command);
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
-            assert!(said.contains("has schema 1, this log-ingestd needs schema 3"), "{said}");
+            assert!(said.contains("has schema 1, this log-ingestd needs schema 4"), "{said}");
         }
         let told = bench.succeed(&["migrate", "--dry-run"]);
         assert_eq!(
             told,
-            "schema 1 → 3\n  would apply 0002 fence\n  would apply 0003 reject code\n"
+            "schema 1 → 4\n  would apply 0002 fence\n  would apply 0003 reject code\n  would apply 0004 ignored files\n"
         );
         assert_eq!(state(&bench.place).await, before);
-        assert_eq!(bench.succeed(&["migrate"]), "schema 1 → 3\n");
-        assert_eq!(bench.succeed(&["migrate"]), "schema 3, nothing to do\n");
+        assert_eq!(bench.succeed(&["migrate"]), "schema 1 → 4\n");
+        assert_eq!(bench.succeed(&["migrate"]), "schema 4, nothing to do\n");
 
         for name in ["access.log", "access.log.1", "requests.log"] {
             fs::write(bench.log(name), unpacked(&format!("{name}.gz"))).unwrap();

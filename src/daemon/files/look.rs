@@ -27,17 +27,18 @@ impl FollowedFiles {
         let found = self.list.scan();
         let spooled = self.look_into_spool();
         self.meet_fifos(found.fifos, found.unrequested_fifos);
+        self.unopened.clear();
+        self.not_regular = found.not_regular;
         for path in found.files.into_iter().chain(spooled) {
             match self.see(&path, &known, &mut seen) {
-                Ok(()) => {
-                    self.unopened.remove(&path);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    if self.unopened.insert(path.clone()) {
-                        warn!(path = %path.display(), %error, "cannot read this file");
+                Ok(()) => {}
+                // Renamed or deleted since it was listed, unless it is a link that leads nowhere.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if path.is_symlink() {
+                        self.unopened.push((path, "a link to a file that is not there".to_owned()));
                     }
                 }
+                Err(error) => self.unopened.push((path, error.to_string())),
             }
         }
         self.ignored.retain(|file| {
@@ -60,7 +61,13 @@ impl FollowedFiles {
     /// Takes note of a path that the watchlist returned: a new file, a new name, or a file that is
     /// known.
     fn see(&mut self, path: &Path, known: &Known, seen: &mut HashSet<FileKey>) -> io::Result<()> {
-        let Some((key, size)) = Tail::key_and_size(path)? else { return Ok(()) };
+        let Some((key, size)) = Tail::key_and_size(path)? else {
+            // A directory is no log that was left out, unless the user gave it as a file.
+            if !path.is_dir() || self.list.is_requested(path) {
+                self.not_regular.push(path.to_path_buf());
+            }
+            return Ok(());
+        };
         if !seen.insert(key) {
             return Ok(()); // a hard link, or a link to it: one reader is enough
         }

@@ -8,12 +8,14 @@
 //!
 //! - `look`: what the file system says, and which files are held open.
 //! - `ignored`: files that are not followed, each with its reason.
+//! - `not_followed`: all of these, as they are reported.
 //! - `store_changes`: what the store is told of renamed, truncated and finished files.
 //! - `spooled`: files that hold what came from a stream.
 //! - `waiting`: since when bytes of a file wait.
 
 mod ignored;
 mod look;
+mod not_followed;
 mod spooled;
 mod store_changes;
 mod waiting;
@@ -26,6 +28,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(crate) use crate::daemon::files::ignored::{IgnoredFile, IgnoredReason};
+pub(crate) use crate::daemon::files::not_followed::{Logged, NotFollowed};
 pub(crate) use crate::daemon::files::waiting::Waiting;
 
 use crate::identity::claim::ClaimedFile;
@@ -169,8 +172,10 @@ pub(crate) struct FollowedFiles {
     pub(crate) truncated: Vec<TruncatedFile>,
     /// Files that another writer holds, which was logged once, with the waits between two tries.
     pub(crate) held_by_others: HashMap<FileId, Backoff>,
-    /// Paths that could not be opened, which was logged once.
-    unopened: HashSet<PathBuf>,
+    /// Paths that could not be opened at the last look, and the error of the system.
+    unopened: Vec<(PathBuf, String)>,
+    /// Paths that led to neither a regular file nor a FIFO at the last look.
+    not_regular: Vec<PathBuf>,
     /// Files that streams are put into.
     pub(crate) spool: Arc<Spool>,
     /// Files of the spool to which nothing will be added.
@@ -208,7 +213,8 @@ impl FollowedFiles {
             ignored: open.map(IgnoredFile::undecided).collect(),
             truncated: Vec::new(),
             held_by_others: HashMap::new(),
-            unopened: HashSet::new(),
+            unopened: Vec::new(),
+            not_regular: Vec::new(),
             spool,
             finished: HashSet::new(),
             fifos: Vec::new(),

@@ -8,6 +8,7 @@ mod citus;
 mod commit;
 mod days;
 mod indexes;
+mod ledger;
 mod reparse;
 mod rollup;
 mod sweeper;
@@ -38,6 +39,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (1, "tables", include_str!("../../../migrations/postgres/0001_tables.sql")),
         (2, "fence", include_str!("../../../migrations/postgres/0002_fence.sql")),
         (3, "reject code", include_str!("../../../migrations/postgres/0003_reject_code.sql")),
+        (4, "ignored files", include_str!("../../../migrations/postgres/0004_ignored_files.sql")),
     ])
 });
 

@@ -40,6 +40,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (1, "tables", include_str!("../../../migrations/sqlite/0001_tables.sql")),
         (2, "fence", include_str!("../../../migrations/sqlite/0002_fence.sql")),
         (3, "reject code", include_str!("../../../migrations/sqlite/0003_reject_code.sql")),
+        (4, "ignored files", include_str!("../../../migrations/sqlite/0004_ignored_files.sql")),
     ])
 });
 
