@@ -22,7 +22,7 @@ const MARKED_US: i64 = 3_600_000_000;
 ///
 /// As for [`Store::open`].
 impl Store {
-    /// Returns the files that are open and those that have lost bytes, of all hosts, oldest first.
+    /// Returns the files that are open and those that have lost bytes, of all hosts, by host, oldest first.
     pub async fn files_shown(&self) -> Result<Vec<FileReport>, StoreError> {
         either!(&self.backend, backend => {
             let mut connection = backend.connect().await?;

@@ -48,7 +48,7 @@ macro_rules! shown {
 pub(super) use shown;
 
 pub(super) const FILES_SHOWN: &str =
-    concat!("SELECT ", report_columns!(), " FROM log_file WHERE ", shown!(), " ORDER BY id");
+    concat!("SELECT ", report_columns!(), " FROM log_file WHERE ", shown!(), " ORDER BY host, id");
 
 pub(super) const COUNT_FILES: &str = "
     SELECT (SELECT count(*) FROM log_file WHERE closed_at IS NULL) AS open_files,

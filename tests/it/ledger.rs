@@ -83,7 +83,7 @@ async fn add_closed(place: &Place, host: &str, ids: std::ops::Range<i64>, ago: M
 }
 
 async fn ids(place: &Place) -> Vec<String> {
-    place.texts("SELECT CAST(id AS text) FROM log_file ORDER BY id").await
+    place.texts("SELECT CAST(id AS text) FROM log_file ORDER BY log_file.id").await
 }
 
 async fn a_closed_file_leaves_when_nothing_needs_it(place: Place) {
@@ -188,7 +188,7 @@ async fn questions_about_open_files_read_few_rows(place: Place) {
     let explain = if place.is_postgres() { "EXPLAIN" } else { "EXPLAIN QUERY PLAN" };
     for question in [
         "SELECT id, path FROM log_file WHERE host = 'web' AND closed_at IS NULL ORDER BY id",
-        "SELECT id, path FROM log_file WHERE closed_at IS NULL OR lost_bytes > 0 ORDER BY id",
+        "SELECT id, path FROM log_file WHERE closed_at IS NULL OR lost_bytes > 0 ORDER BY host, id",
         "SELECT count(*) FROM log_file WHERE closed_at IS NULL",
     ] {
         let plan = format!("{explain} {question}");
@@ -237,7 +237,8 @@ for_each_store! {
         assert!(!bench.succeed(&sweep).contains("log_file"));
         let daemon = bench.watch();
         bench.append("access.log", lines("b", 10..20));
-        bench.exactly(urls("b", 0..20)).await; // nothing of the archive again
+        bench.rows(20).await; // nothing of the archive again
+        assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 2);
         assert!(daemon.stop().await.success());
 
         // The archive has gone, and as much time again: its file leaves, once.

@@ -326,6 +326,38 @@ async fn a_day_that_was_detached_before_an_upgrade_is_taken_back_after_it() {
     assert_eq!(place.texts(&code).await, ["unlike_format"]);
 }
 
+/// A fleet's users have rights on rows only: a table that an upgrade adds must not be closed to them.
+#[tokio::test(flavor = "multi_thread")]
+async fn users_get_the_rights_on_a_new_table_that_they_have_on_the_others() {
+    let place = old(Place::postgres().await).await;
+    place
+        .execute(
+            "CREATE ROLE upgrade_rows; CREATE ROLE upgrade_reads; CREATE ROLE upgrade_none;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON sweep TO upgrade_rows;
+             GRANT SELECT ON sweep TO upgrade_reads",
+        )
+        .await;
+    place.open().await;
+    let rights = "SELECT r || ' ' || p FROM unnest(ARRAY['upgrade_rows', 'upgrade_reads', 'upgrade_none']) r,
+                         unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p
+                   WHERE has_table_privilege(r, 'ignored_file', p) ORDER BY 1";
+    let found = place.texts(rights).await;
+    place
+        .execute(
+            "DROP OWNED BY upgrade_rows, upgrade_reads;
+             DROP ROLE upgrade_rows, upgrade_reads, upgrade_none",
+        )
+        .await;
+    let wanted = [
+        "upgrade_reads SELECT",
+        "upgrade_rows DELETE",
+        "upgrade_rows INSERT",
+        "upgrade_rows SELECT",
+        "upgrade_rows UPDATE",
+    ];
+    assert_eq!(found, wanted);
+}
+
 async fn ten_programs_that_start_at_once_upgrade_an_old_database_once(place: Place) {
     let place = old(place).await;
     let opening: Vec<_> = (0..10).map(|_| tokio::spawn(Store::open(place.location()))).collect();
