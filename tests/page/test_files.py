@@ -25,7 +25,7 @@ def test_ignored_files_show_why(browser, site):
     assert len(rows) == 1
     file, size, since, reason = rows[0]
     assert logs.IGNORED in file and "web1" in file
-    assert size == "11 B"
+    assert size == "11\N{NO-BREAK SPACE}B"
     assert since == "now" or since.endswith("ago")
     assert reason.startswith("no_line: no complete line yet")
     tiles = browser.run("return [...document.querySelectorAll('section:not([hidden]) .tiles > div')].map((it) => [it.children[0].textContent, it.children[1].textContent])")

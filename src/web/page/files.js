@@ -14,9 +14,11 @@ export function start(section) {
   tiles = el('dl', { class: 'tiles' });
   table = el('div', { class: 'scroll loading', tabindex: 0, role: 'region', 'aria-label': 'Files' });
   section.append(el('h1', { class: 'hidden', tabindex: -1, id: 'files-title' }, 'Files'), tiles,
-    el('div', { class: 'panel' }, el('h2', {}, 'Files'), table), ignored = el('div', { class: 'panel', hidden: true }));
+    el('div', { class: 'panel' }, el('h2', {}, 'Files'), table));
   replace(tiles, ['Followed', 'Ignored', 'Behind', 'Rows', 'Rejected', 'Lost', 'Last sweep', 'Next sweep'].map((name) => tile(name, '–', '')));
   rejects.start(section);
+  // Last, so that nothing moves when it appears.
+  section.append(ignored = el('div', { class: 'panel', hidden: true }));
 }
 
 export async function show(state, signal) {
