@@ -21,7 +21,8 @@ use anyhow::Context;
 use clap::FromArgMatches;
 use tracing::Level;
 
-use crate::commands::{Probe, Shown};
+use crate::commands::Probe;
+use crate::store::Shown;
 use crate::web::SecretKind;
 use crate::{commands, daemon};
 

@@ -25,7 +25,7 @@ pub use import::{Progress, Summary, import};
 pub use migrate::{MigrateOptions, Migration, migrate};
 pub use query::open_reader;
 pub use reparse::{ReparseSummary, reparse};
-pub use status::{FileStatus, Shown, Status, status};
+pub use status::{FileStatus, Status, status};
 pub use verify::{Difference, FileVerdict, Verification, verify};
 
 use anyhow::Context;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::source::fingerprint::same_object;
 use crate::source::{Lines, Tail};
-use crate::store::{FileCounts, FileReport, IgnoredReport, SweepReport};
+use crate::store::{FileCounts, FileReport, IgnoredReport, Ledger, Shown, SweepReport};
 
 use crate::commands::open_store;
 use crate::config::Config;
@@ -35,18 +35,6 @@ impl Status {
     }
 }
 
-/// Which files are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Shown {
-    /// Files that are open, and those that have lost bytes.
-    OpenAndLossy,
-    /// All.
-    All,
-}
-
-/// Most ignored files that are shown. A daemon lists 1,000 of its own.
-const MAX_IGNORED: u32 = 100_000;
-
 /// One logical file.
 #[derive(Debug)]
 pub struct FileStatus {
@@ -63,16 +51,9 @@ pub struct FileStatus {
 /// The store cannot be used.
 pub async fn status(config: &Config, shown: Shown) -> anyhow::Result<Status> {
     let (store, _shutdown) = open_store(config, Access::Read).await?;
-    // Counted first: a file that is registered meanwhile is shown, and not counted.
-    let counts = store.count_files().await?;
-    let reports = match shown {
-        Shown::OpenAndLossy => store.files_shown().await?,
-        Shown::All => store.files(None).await?,
-    };
-    let ignored = store.ignored_files(MAX_IGNORED).await?;
-    let last_sweep = store.last_sweep().await?;
+    let Ledger { counts, files, ignored, last_sweep } = store.ledger(shown).await?;
     let mut formats = Formats::new(config.parsing.clone());
-    let files = reports.into_iter().map(|stored| {
+    let files = files.into_iter().map(|stored| {
         let is_here = stored.host == config.host && !stored.checkpoint.closed;
         let lag = if is_here { lag(&stored, &mut formats) } else { None };
         FileStatus { stored, lag }

@@ -241,7 +241,7 @@ struct Session {
     commits: OrderedCommits,
     formats: Formats,
     /// Paths of the host's logs, and when each was first seen; once they are asked for.
-    known_logs: Option<Vec<(String, Micros)>>,
+    known_logs: Option<HashMap<String, Micros>>,
 }
 
 impl Session {
@@ -410,9 +410,7 @@ impl ArchiveReader {
     ) -> anyhow::Result<bool> {
         let known_logs = match &mut session.known_logs {
             Some(known) => known,
-            none => {
-                none.insert(self.store.known_paths(&self.config.host).await?)
-            }
+            none => none.insert(self.store.known_paths(&self.config.host).await?),
         };
         let directory = |path: &str| Path::new(path).parent().map(Path::to_path_buf);
         let here = directory(&source.name);

@@ -109,12 +109,7 @@ impl IgnoredFiles {
     }
 
     /// Compares the files with what was said of them; says what is new in the log and in `/metrics`.
-    pub(crate) fn update(
-        &mut self,
-        files: &FollowedFiles,
-        archives: &Archives,
-        metrics: &Metrics,
-    ) {
+    pub(crate) fn update(&mut self, files: &FollowedFiles, archives: &Archives, metrics: &Metrics) {
         let (now, at) = (Instant::now(), now());
         let (mut said, mut in_grace) = (HashMap::new(), HashMap::new());
         let (mut sum, mut counts) = (0_u64, [0; IgnoredCode::COUNT]);
@@ -195,7 +190,8 @@ impl IgnoredFiles {
                 since: said.since,
             });
         }
-        for (code, files) in IgnoredCode::ALL.into_iter().zip(others).filter(|(_, count)| *count > 0)
+        for (code, files) in
+            IgnoredCode::ALL.into_iter().zip(others).filter(|(_, count)| *count > 0)
         {
             let since = self.said.values().filter(|said| said.code == code);
             let since = since.map(|said| said.since).min().unwrap_or_default();
@@ -265,7 +261,8 @@ impl IgnoredFiles {
             Some(stored) => stored,
             None => self.take_over(files, writer).await?,
         };
-        let new: HashMap<_, &Entry> = self.listed.iter().map(|entry| (entry.key(), entry)).collect();
+        let new: HashMap<_, &Entry> =
+            self.listed.iter().map(|entry| (entry.key(), entry)).collect();
         let same: HashSet<_> = stored
             .iter()
             .filter(|old| new.get(&old.key()).is_some_and(|entry| entry.is_same(old)))

@@ -11,6 +11,9 @@ use crate::store::{DayRemoved, OldFile, Store, StoreError, SweepReport, Sweeper,
 /// How long a file stays listed as ignored when no daemon confirms it any more (30 days).
 const IGNORED_US: Micros = 30 * 86_400_000_000;
 
+/// A daemon that has been at work for this long has marked what its archives hold (1 day).
+const MARKED_US: Micros = 86_400_000_000;
+
 /// Options of a sweep.
 #[derive(Clone, Debug)]
 pub struct SweepOptions {
@@ -108,8 +111,9 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<SweepOutcome
 /// leaves only if all of this is true:
 /// - it was closed before the counts' retention, and its host's daemon, which marks daily what its
 ///   archives hold, has not seen it since;
-/// - that daemon was at work since. Of a host that has been silent nothing is known: its files stay for
-///   as long again, so that the ledger of hosts that are gone for ever does not stay for ever;
+/// - that daemon was at work since, and not only in the last day: one that has just started after a long
+///   time has not marked its archives yet. Of a host that has been silent nothing is known: its files
+///   stay for as long again, so that the ledger of hosts that are gone for ever does not stay for ever;
 /// - no row, no reject and no count of it is left.
 async fn remove_files(
     sweeper: &mut Sweeper,
@@ -121,13 +125,14 @@ async fn remove_files(
     let mut after = FileId(0);
     let mut live: Option<HashSet<String>> = None;
     // As long before the cutoff as that is before now.
-    let silent = cutoff.saturating_sub(Utc::now().timestamp_micros().saturating_sub(cutoff));
+    let now = Utc::now().timestamp_micros();
+    let silent = cutoff.saturating_sub(now.saturating_sub(cutoff));
     loop {
         let old = sweeper.old_files(cutoff, after, batch_size).await?;
         let Some(last) = old.last() else { return Ok(removed) };
         after = last.file;
         if live.is_none() {
-            live = Some(sweeper.live_hosts(cutoff).await?);
+            live = Some(sweeper.live_hosts(cutoff, now - MARKED_US).await?);
         }
         let is_live = |host: &String| live.as_ref().is_some_and(|live| live.contains(host));
         let may_leave = |old: &&OldFile| is_live(&old.host) || old.last_seen_at < silent;

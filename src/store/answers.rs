@@ -74,6 +74,28 @@ pub struct FileCounts {
     pub all: u64,
 }
 
+/// Which files of the ledger are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Files that are open, and those that have lost bytes.
+    OpenAndLossy,
+    /// All.
+    All,
+}
+
+/// What the store knows of files.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// How many files there are.
+    pub counts: FileCounts,
+    /// The files that are shown, by host, oldest first; all of them, oldest first.
+    pub files: Vec<FileReport>,
+    /// Files that are not followed, by host and path.
+    pub ignored: Vec<IgnoredReport>,
+    /// The sweep that finished last.
+    pub last_sweep: Option<SweepReport>,
+}
+
 /// How far a file is stored: enough to find out whether a COMMIT without an answer happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {

@@ -1,19 +1,25 @@
 //! The ledger as a whole: which files it shows, which files are ignored, and which closed files are
 //! still there.
 
-use serde_json::{Value, json};
+use std::collections::HashMap;
 
-use super::answers::{FileCounts, FileReport, IgnoredReport};
+use futures_util::TryStreamExt;
+use serde_json::{Value, json};
+use sqlx::Connection;
+
+use super::answers::{IgnoredReport, Ledger, Shown};
 use super::error::{StoreError, failed};
 use super::sql::{LEDGER_IN_POSTGRES, LEDGER_IN_SQLITE, LedgerQueries};
 use super::sqlite::clock;
 use super::time::Time;
 use super::{Backend, Store, Writer, either, on_connection, rows, sql};
-use crate::model::{FileId, now};
-use sqlx::Connection;
+use crate::model::{FileId, Micros, now};
 
 /// Ids that one statement takes.
 const IDS: usize = 5000;
+
+/// Most ignored files that are read. A daemon lists 1,000 of its own.
+const MOST_IGNORED: i64 = 100_000;
 
 /// A closed file that was seen again within this time is not marked anew (1 h).
 const MARKED_US: i64 = 3_600_000_000;
@@ -22,33 +28,49 @@ const MARKED_US: i64 = 3_600_000_000;
 ///
 /// As for [`Store::open`].
 impl Store {
-    /// Returns the files that are open and those that have lost bytes, of all hosts, by host, oldest first.
-    pub async fn files_shown(&self) -> Result<Vec<FileReport>, StoreError> {
+    /// Returns the files of all hosts that are `shown`, how many there are, the ignored ones, and the last
+    /// sweep. It makes one connection: to make several takes longer than to ask.
+    pub async fn ledger(&self, shown: Shown) -> Result<Ledger, StoreError> {
         either!(&self.backend, backend => {
             let mut connection = backend.connect().await?;
-            let rows = sqlx::query(sql::FILES_SHOWN).fetch_all(&mut connection).await;
-            rows.and_then(|rows| rows.iter().map(rows::report).collect())
-                .map_err(failed(&backend.name))
-        })
-    }
-
-    /// Returns how many files there are.
-    pub async fn count_files(&self) -> Result<FileCounts, StoreError> {
-        either!(&self.backend, backend => {
-            let mut connection = backend.connect().await?;
-            let row = sqlx::query(sql::COUNT_FILES).fetch_one(&mut connection).await;
-            row.and_then(|row| rows::counts(&row)).map_err(failed(&backend.name))
+            let ask = async {
+                // Counted first: a file that is registered meanwhile is shown, and not counted.
+                let counts = sqlx::query(sql::COUNT_FILES).fetch_one(&mut connection).await?;
+                let files = match shown {
+                    Shown::OpenAndLossy => sqlx::query(sql::FILES_SHOWN),
+                    Shown::All => sqlx::query(sql::FILES).bind(None::<&str>),
+                };
+                let files = files.fetch_all(&mut connection).await?;
+                let ignored = sqlx::query(sql::IGNORED).bind(None::<&str>).bind(MOST_IGNORED);
+                let ignored = ignored.fetch_all(&mut connection).await?;
+                let sweep = sqlx::query(sql::LAST_SWEEP).fetch_optional(&mut connection).await?;
+                Ok(Ledger {
+                    counts: rows::counts(&counts)?,
+                    files: files.iter().map(rows::report).collect::<Result<_, _>>()?,
+                    ignored: ignored.iter().map(rows::ignored).collect::<Result<_, _>>()?,
+                    last_sweep: sweep.as_ref().map(rows::sweep).transpose()?,
+                })
+            };
+            ask.await.map_err(failed(&backend.name))
         })
     }
 
     /// Returns each path at which a log of this host was last seen, and when the first log there was
     /// registered, in microseconds since 1970.
-    pub async fn known_paths(&self, host: &str) -> Result<Vec<(String, i64)>, StoreError> {
+    pub async fn known_paths(&self, host: &str) -> Result<HashMap<String, Micros>, StoreError> {
         either!(&self.backend, backend => {
             let mut connection = backend.connect().await?;
-            let rows = sqlx::query(sql::KNOWN_PATHS).bind(host).fetch_all(&mut connection).await;
-            rows.and_then(|rows| rows.iter().map(rows::known_path).collect())
-                .map_err(failed(&backend.name))
+            let read = async {
+                let mut paths = HashMap::new();
+                let mut rows = sqlx::query(sql::KNOWN_PATHS).bind(host).fetch(&mut connection);
+                while let Some(row) = rows.try_next().await? {
+                    let (path, first_seen_at) = rows::known_path(&row)?;
+                    let first = paths.entry(path).or_insert(first_seen_at);
+                    *first = first_seen_at.min(*first);
+                }
+                Ok(paths)
+            };
+            read.await.map_err(failed(&backend.name))
         })
     }
 

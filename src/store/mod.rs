@@ -46,8 +46,8 @@ use std::sync::Arc;
 
 pub use crate::model::{StoredRequest, StoredRow};
 pub use answers::{
-    Committed, FileCounts, FileReport, IgnoredReport, PastDay, RejectKey, StoredLine, SweepReport,
-    Table,
+    Committed, FileCounts, FileReport, IgnoredReport, Ledger, PastDay, RejectKey, Shown,
+    StoredLine, SweepReport, Table,
 };
 pub use error::{Cause, StoreError, chain};
 pub use export::{Header, write_csv, write_json_lines};
@@ -55,8 +55,8 @@ pub use location::{Location, LocationError, Server};
 pub use postgres::Indexer;
 pub use schema::{FIRST_EPOCH, Schema, Step};
 pub use search::{
-    By, Cursor, Direction, FileList, FoundRow, IgnoredList, Overview, Point, Reader, RejectList, RowPage,
-    RowPages, SearchedRow, Top, TopItem,
+    By, Cursor, Direction, FileList, FoundRow, IgnoredList, Overview, Point, Reader, RejectList,
+    RowPage, RowPages, SearchedRow, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, OldFile, Sweeper};
 pub use writer::Writer;

@@ -172,7 +172,10 @@ pub(super) fn ignored(row: &impl Columns) -> Result<IgnoredReport, sqlx::Error> 
 }
 
 pub(super) fn counts(row: &impl Columns) -> Result<FileCounts, sqlx::Error> {
-    Ok(FileCounts { open: Unsigned::read(row, "open_files")?, all: Unsigned::read(row, "all_files")? })
+    Ok(FileCounts {
+        open: Unsigned::read(row, "open_files")?,
+        all: Unsigned::read(row, "all_files")?,
+    })
 }
 
 /// Reads a path and when it was first seen.

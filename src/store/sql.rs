@@ -54,9 +54,9 @@ pub(super) const COUNT_FILES: &str = "
     SELECT (SELECT count(*) FROM log_file WHERE closed_at IS NULL) AS open_files,
            (SELECT count(*) FROM log_file) AS all_files";
 
-/// Where each log of a host was seen, and when first.
+/// Where each file of a host was seen, and when first: some at the same path.
 pub(super) const KNOWN_PATHS: &str = "
-    SELECT path, min(first_seen_at) AS first_seen_at FROM log_file WHERE host = $1 GROUP BY path";
+    SELECT path, first_seen_at FROM log_file WHERE host = $1";
 
 /// Ignored files of one host or of all: `$1` host, `$2` the most.
 pub(super) const IGNORED: &str = "
@@ -126,10 +126,11 @@ pub(super) const OLD_FILES: &str = "
        AND id < (SELECT max(id) FROM log_file)
      ORDER BY id LIMIT $3";
 
-/// Hosts whose files moved since `$1`, or had content seen again.
+/// Hosts of which a file was stored, registered or seen again from `$1` until before `$2`.
 pub(super) const LIVE_HOSTS: &str = "
-    SELECT host FROM log_file GROUP BY host
-    HAVING max(coalesce(committed_at, first_seen_at)) >= $1 OR max(last_seen_at) >= $1";
+    SELECT DISTINCT host FROM log_file
+     WHERE (committed_at >= $1 AND committed_at < $2) OR (first_seen_at >= $1 AND first_seen_at < $2)
+        OR (last_seen_at >= $1 AND last_seen_at < $2)";
 
 pub(super) const REPORT: &str =
     concat!("SELECT ", report_columns!(), " FROM log_file WHERE id = $1");

@@ -115,10 +115,14 @@ impl Sweeper {
         })
     }
 
-    /// Returns the hosts whose daemons have stored lines or seen closed files since `cutoff`.
-    pub async fn live_hosts(&mut self, cutoff: Micros) -> Result<HashSet<String>, StoreError> {
+    /// Returns the hosts whose daemons have stored lines, or registered or seen files, in this time.
+    pub async fn live_hosts(
+        &mut self,
+        from: Micros,
+        until: Micros,
+    ) -> Result<HashSet<String>, StoreError> {
         on_connection!(&mut self.backend, connection => {
-            let hosts = sqlx::query_scalar(sql::LIVE_HOSTS).bind(Time(cutoff));
+            let hosts = sqlx::query_scalar(sql::LIVE_HOSTS).bind(Time(from)).bind(Time(until));
             hosts.fetch_all(connection).await.map(|hosts: Vec<String>| hosts.into_iter().collect())
         })
     }

@@ -7,14 +7,55 @@ use std::os::unix::net::UnixListener;
 use std::process::Command;
 
 use log_ingestd::model::IgnoredCode;
+use log_ingestd::store::IgnoredReport;
 use serde_json::Value;
 
 use crate::archives::compress;
 use crate::daemon::{Bench, Daemon, for_each_store, line, lines, urls};
 use crate::page::client::Site;
 use crate::page::measures::{Samples, comes_to};
-use crate::place::{Place, until};
+use crate::place::{NOW, Place, until};
 use crate::postgres::Cluster;
+
+for_every_store!(odd_paths_are_listed_as_they_are,);
+
+async fn odd_paths_are_listed_as_they_are(place: Place) {
+    let store = place.open().await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let paths =
+        ["/a \"b\" 'c'\\d.log", "/ü\u{1f980}\n\t.log", "/%s/{x}/$1/?1", &"/long".repeat(800), "/"];
+    let row = |path: &str| IgnoredReport {
+        host: "web".into(),
+        path: path.to_owned(),
+        reason: "unreadable".into(),
+        detail: Some("it's \"denied\"".into()).filter(|_| path.len() > 3),
+        bytes: Some(u64::from(u32::MAX) + 1).filter(|_| path.len() > 3),
+        files: 1,
+        since: NOW + 7,
+        seen_at: 0,
+        owner: "web:1".into(),
+    };
+    let rows: Vec<IgnoredReport> = paths.iter().map(|path| row(path)).collect();
+    writer.replace_ignored("web", "web:1", &[], &rows).await.unwrap();
+    let mut found = writer.ignored_files("web").await.unwrap();
+    assert!(found.iter().all(|row| row.seen_at > NOW - crate::place::DAY));
+    found.iter_mut().for_each(|row| row.seen_at = 0);
+    found.sort_by(|one, other| one.path.cmp(&other.path));
+    let mut wanted = rows.clone();
+    wanted.sort_by(|one, other| one.path.cmp(&other.path));
+    assert_eq!(found, wanted);
+    // Those of another host, or for another reason, are others.
+    let gone = |path: &str, reason| (path.to_owned(), reason);
+    let others = [gone(paths[0], "copy")];
+    writer.replace_ignored("web", "web:1", &others, &[]).await.unwrap();
+    let all: Vec<_> = paths.iter().map(|path| gone(path, "unreadable")).collect();
+    writer.replace_ignored("db", "db:1", &all, &[]).await.unwrap();
+    assert_eq!(store.ignored_files(3).await.unwrap().len(), 3);
+    assert_eq!(store.ignored_files(99).await.unwrap().len(), 5);
+    writer.replace_ignored("web", "web:1", &all[1..], &[]).await.unwrap();
+    assert_eq!(writer.ignored_files("web").await.unwrap().len(), 1);
+    assert_eq!(writer.ignored_files("db").await.unwrap(), []);
+}
 
 /// What the store says is ignored: the reason and the name of each file.
 async fn ignored(bench: &Bench) -> Vec<(String, String)> {

@@ -93,6 +93,8 @@ async fn a_closed_file_leaves_when_nothing_needs_it(place: Place) {
     // A file that goes on keeps its host alive.
     let open = claimed(&mut writer, 999).await;
     writer.commit(&Lines::after(&open).rows(1, now()).batch()).await.unwrap();
+    // Its daemon has just started, after a long time: it has not looked at its archives yet.
+    assert_eq!(swept(&store, now() - KEPT).await, 0);
     let set = async |id: i64, column: &str, at: Micros| {
         let at = sql_time(&place, at);
         place.execute(&format!("UPDATE log_file SET {column} = {at} WHERE id = {id}")).await;
@@ -125,6 +127,7 @@ async fn a_closed_file_leaves_when_nothing_needs_it(place: Place) {
     ] {
         place.execute(&statement).await;
     }
+    set(11, "first_seen_at", now() - 2 * DAY).await;
     assert_eq!(swept(&store, now() - KEPT).await, 3);
     assert_eq!(ids(&place).await, ["1", "2", "3", "4", "5", "6", "7", "11"]);
     // The same when the day has the index of its lines.
@@ -233,6 +236,10 @@ for_each_store! {
         let seen = "SELECT count(*) FROM log_file WHERE last_seen_at IS NOT NULL";
         until("the archive is seen", async || bench.place.number(seen).await == 1).await;
         assert!(daemon.stop().await.success());
+        // Its daemon has been at work for longer than a day.
+        let days_ago = sql_time(&bench.place, now() - 2 * DAY);
+        let at_work = format!("UPDATE log_file SET first_seen_at = {days_ago} WHERE closed_at IS NULL");
+        bench.place.execute(&at_work).await;
         let sweep = ["cleanup", "--days", "120", "--rollup-retention", "400d"];
         assert!(!bench.succeed(&sweep).contains("log_file"));
         let daemon = bench.watch();

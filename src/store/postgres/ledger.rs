@@ -59,7 +59,12 @@ impl PgSweeper {
             citus::on_shards(&mut self.connection, part, question).await?
         } else {
             let question = AssertSqlSafe(question.replace("%1$s", part));
-            vec![sqlx::query_scalar(question).persistent(false).fetch_one(&mut self.connection).await?]
+            vec![
+                sqlx::query_scalar(question)
+                    .persistent(false)
+                    .fetch_one(&mut self.connection)
+                    .await?,
+            ]
         };
         Ok(answers.iter().flat_map(|it| it.split(',')).filter_map(|id| id.parse().ok()).collect())
     }
