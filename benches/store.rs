@@ -6,7 +6,9 @@
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use log_ingestd::model::{Batch, Checkpoint, GunicornLogModel, NewFile, Position, Sighting, Span};
+use log_ingestd::model::{
+    Batch, Checkpoint, GunicornLogModel, NewFile, Origin, Position, Sighting, Span,
+};
 use log_ingestd::store::{Location, Store, Writer};
 
 const ROWS: u64 = 100_000;
@@ -45,14 +47,21 @@ fn batch(at: &Checkpoint) -> Batch {
         excluded: 0,
         head: None,
         size: to,
+        nul_runs: Vec::new(),
     });
     batch
 }
 
 async fn claimed(writer: &mut Writer) -> Checkpoint {
     let path = format!("/bench/{}", std::process::id());
-    let sighting = Sighting { host: "bench".into(), path, key: None, head: None };
-    let new = NewFile { sighting, format: String::new(), time_estimated: false };
+    let sighting =
+        Sighting { host: "bench".into(), path, key: None, head: None, origin: Origin::default() };
+    let new = NewFile {
+        sighting,
+        format: String::new(),
+        time_estimated: false,
+        begins: Position::default(),
+    };
     let file = writer.register(&new, &[]).await.unwrap().unwrap().file;
     writer.claim(file, &new.sighting, "").await.unwrap().unwrap()
 }

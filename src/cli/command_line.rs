@@ -42,6 +42,13 @@ pub(super) enum Command {
         /// Connections that send rows at once; SQLite uses one [default: processors, 4 at most]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
         jobs: Option<u16>,
+        /// Store a file as a log of its own if its lines cannot be told from stored ones: they have no
+        /// time, or it is one line
+        #[arg(long, conflicts_with = "skip")]
+        again: bool,
+        /// Leave such a file out
+        #[arg(long)]
+        skip: bool,
         /// Print the summary as one JSON object
         #[arg(long)]
         json: bool,
@@ -88,6 +95,15 @@ pub(super) enum Command {
     Cleanup(Cleanup),
     /// Make the tables, or bring them to this program's schema, and exit; daemons that are older stop
     Migrate(Migrate),
+    /// Move the logs of a host that was renamed to its new name, and exit; stop its daemon first
+    RenameHost {
+        /// The name under which they are stored
+        #[arg(value_name = "OLD")]
+        old: String,
+        /// The host's name now
+        #[arg(value_name = "NEW")]
+        new: String,
+    },
     /// Print a line for --auth-file, of a password that is read from the terminal or from standard
     /// input
     HashPassword {

@@ -21,7 +21,7 @@ use anyhow::Context;
 use clap::FromArgMatches;
 use tracing::Level;
 
-use crate::commands::Probe;
+use crate::commands::{Probe, Unproven};
 use crate::store::Shown;
 use crate::web::SecretKind;
 use crate::{commands, daemon};
@@ -85,12 +85,18 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<ExitCode> {
     match command {
         None => daemon::watch(build::watch(settings)?, || build::reload(settings)).await?,
-        Some(Command::Import { files, jobs, json }) => {
+        Some(Command::Import { files, jobs, again, skip, json }) => {
             let config = build::config(settings)?;
             build::warn_of_format(&config.parsing);
             let jobs = jobs.map_or_else(build::jobs, usize::from);
             let progress = progress::Bar::new(json);
-            let (summary, failures) = commands::import(&config, &files, jobs, &progress).await?;
+            let unproven = match (again, skip) {
+                (true, _) => Unproven::Again,
+                (_, true) => Unproven::Skip,
+                _ => Unproven::Refuse,
+            };
+            let (summary, failures) =
+                commands::import(&config, &files, jobs, unproven, &progress).await?;
             progress.close();
             match json {
                 true => print::json(&summary)?,
@@ -144,6 +150,10 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
             print::swept(&outcome, cleanup.dry_run)?;
         }
         Some(Command::Migrate(typed)) => migrate::migrate(settings, &typed).await?,
+        Some(Command::RenameHost { old, new }) => {
+            let renamed = commands::rename_host(&build::config(settings)?, &old, &new).await?;
+            print::renamed_host(renamed, &old, &new)?;
+        }
         Some(Command::Query(query)) => query::query(settings, &query).await?,
         Some(Command::Top(top)) => query::top(settings, &top).await?,
         Some(Command::HashPassword { name, token }) => {

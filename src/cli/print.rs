@@ -132,7 +132,7 @@ pub(super) fn status(status: &Status) -> anyhow::Result<()> {
 
 fn file_status(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
     let stored = &file.stored;
-    writeln!(out, "{}:{}", stored.host, visible(&stored.checkpoint.path))?;
+    writeln!(out, "{}:{}", stored.checkpoint.host, visible(&stored.checkpoint.path))?;
     write!(out, "  offset {}", stored.checkpoint.committed)?;
     match file.lag {
         _ if stored.checkpoint.closed => {
@@ -144,6 +144,10 @@ fn file_status(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
     }
     if stored.lost_bytes > 0 {
         write!(out, ", {} BYTES LOST", stored.lost_bytes)?;
+    }
+    let nuls: u64 = stored.checkpoint.nul_runs.iter().map(|run| run.length).sum();
+    if nuls > 0 {
+        write!(out, ", {nuls} NULs before lines skipped")?;
     }
     writeln!(
         out,
@@ -188,7 +192,7 @@ fn file_json(file: &FileStatus) -> Value {
     let (stored, known) = (&file.stored, &file.stored.checkpoint);
     json!({
         "id": known.file.0,
-        "host": stored.host,
+        "host": known.host,
         "path": known.path,
         "format": known.format,
         "offset": known.committed,
@@ -230,6 +234,13 @@ fn sweep_json(sweep: &SweepReport) -> Value {
         "next_at": sweep.next_at.map(moment),
         "removed": sweep.gunicorn_removed + sweep.request_removed + sweep.rejected_removed,
     })
+}
+
+/// Prints how many logs were moved to another host name.
+pub(super) fn renamed_host(logs: u64, old: &str, new: &str) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "logs moved from host '{old}' to '{new}': {}", HumanCount(logs))?;
+    Ok(())
 }
 
 /// Prints what a sweep removed.

@@ -6,7 +6,7 @@
 //! Files, in reading order: `import` and `verify` (whole files into the
 //! store, and compared with it), `check` (parses without a store),
 //! `reparse` (rejected lines again), `status`, `query`,
-//! `cleanup`, `migrate`, `healthcheck`.
+//! `cleanup`, `migrate`, `rename_host`, `healthcheck`.
 
 mod check;
 mod cleanup;
@@ -14,6 +14,7 @@ mod healthcheck;
 pub(crate) mod import;
 mod migrate;
 mod query;
+mod rename_host;
 mod reparse;
 mod status;
 mod verify;
@@ -21,9 +22,10 @@ mod verify;
 pub use check::{Report, check};
 pub use cleanup::cleanup;
 pub use healthcheck::{Probe, healthcheck};
-pub use import::{Progress, Summary, import};
+pub use import::{Progress, Summary, Unproven, import};
 pub use migrate::{MigrateOptions, Migration, migrate};
 pub use query::open_reader;
+pub use rename_host::rename_host;
 pub use reparse::{ReparseSummary, reparse};
 pub use status::{FileStatus, Status, status};
 pub use verify::{Difference, FileVerdict, Verification, verify};

@@ -114,7 +114,7 @@ impl Reparse {
             self.stays(code.words());
             return false;
         }
-        let reason = match format.open(&line.raw) {
+        let reason = match format.open(line.log_offset, &line.raw) {
             Ok((text, _)) => match format.parser.parse(&text) {
                 Parsed::Reject(reason) => reason.to_string(),
                 Parsed::Record(_) | Parsed::Json(_) | Parsed::Excluded => return true,
@@ -139,7 +139,7 @@ impl Reparse {
         let mut reparsed = Reparsed::of(first.log_file, format.format.clone());
         for line in lines {
             let RejectedLine { log_file: file, log_offset: offset, rejected_at, .. } = **line;
-            let Ok((text, time)) = format.open(&line.raw) else { continue };
+            let Ok((text, time)) = format.open(offset, &line.raw) else { continue };
             match format.parser.parse(&text) {
                 Parsed::Record(record) => {
                     let time = time.unwrap_or(rejected_at);

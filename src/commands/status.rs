@@ -54,7 +54,7 @@ pub async fn status(config: &Config, shown: Shown) -> anyhow::Result<Status> {
     let Ledger { counts, files, ignored, last_sweep } = store.ledger(shown).await?;
     let mut formats = Formats::new(config.parsing.clone());
     let files = files.into_iter().map(|stored| {
-        let is_here = stored.host == config.host && !stored.checkpoint.closed;
+        let is_here = stored.checkpoint.host == config.host && !stored.checkpoint.closed;
         let lag = if is_here { lag(&stored, &mut formats) } else { None };
         FileStatus { stored, lag }
     });

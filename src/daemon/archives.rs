@@ -22,7 +22,7 @@ use crate::config::Config;
 use crate::identity::claim::{Ending, LossCounter};
 use crate::identity::detect::{Formats, Undetected, sample};
 use crate::identity::register::{
-    NewFileIs, OtherWriter, Registered, Registration, Terms, UnknownFile, register,
+    NewFileIs, OtherWriter, Registered, Registration, Terms, UnknownFile, Unproven, register,
 };
 use crate::identity::resolve::Policy;
 use crate::metrics::Metrics;
@@ -33,7 +33,10 @@ use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::owner;
 use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::pipeline::store_file::{Content, End, FileStorer};
-use crate::source::fingerprint::{head_fingerprint, related_names, whole_head_fingerprint};
+use crate::source::Container;
+use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
+use crate::source::names::related_names;
+use crate::source::origin::origin;
 use crate::source::whole_file::Source;
 use crate::store::Store;
 
@@ -71,6 +74,8 @@ enum Outcome {
     Held,
     /// It ends too early, or is still being written: to be tried again.
     Incomplete,
+    /// It holds an archive of a kind that is refused.
+    Holds(Container),
 }
 
 /// When to read an archive, and how long to wait after that.
@@ -93,6 +98,8 @@ pub(crate) enum ArchiveVerdict {
     Held,
     /// It ends too early.
     Incomplete,
+    /// It holds an archive of a kind that is refused.
+    Holds(Container),
     /// It cannot be read, for this reason.
     Unreadable(String),
 }
@@ -116,6 +123,8 @@ pub(crate) struct Archives {
     verdicts: HashMap<FileKey, ArchiveVerdict>,
     /// The closed files of the ledger that each archive keeps there.
     closed: HashMap<FileKey, Vec<FileId>>,
+    /// Archives that hold another one of a kind that is refused, since they were last taken.
+    containers: Vec<(FileKey, Container)>,
 }
 
 impl Archives {
@@ -191,6 +200,7 @@ impl Archives {
                 Ok(Outcome::NotFollowed) => ArchiveVerdict::NotFollowed,
                 Ok(Outcome::Held) => ArchiveVerdict::Held,
                 Ok(Outcome::Incomplete) => ArchiveVerdict::Incomplete,
+                Ok(Outcome::Holds(container)) => ArchiveVerdict::Holds(*container),
                 Err(error) => ArchiveVerdict::Unreadable(format!("{error:#}")),
             };
             match outcome {
@@ -206,6 +216,7 @@ impl Archives {
                     "an archive of a log that was not followed here: left alone; \
                      `log-ingestd import` reads it"
                 ),
+                Ok(Outcome::Holds(container)) => self.containers.push((archive.key, container)),
                 // Deleted, or renamed and found again by the next look.
                 Err(error) if is_io(&error, io::ErrorKind::NotFound) => continue,
                 Err(error) => warn!(%path, "cannot read this archive: {error:#}"),
@@ -213,6 +224,11 @@ impl Archives {
             self.verdicts.insert(archive.key, verdict);
             self.waiting.remove(&archive.key);
         }
+    }
+
+    /// Takes the archives that turned out to hold another one of a kind that is refused.
+    pub(crate) fn take_containers(&mut self) -> Vec<(FileKey, Container)> {
+        std::mem::take(&mut self.containers)
     }
 
     /// Lets the task end, or ends it after `patience`.
@@ -280,6 +296,7 @@ impl ArchiveReader {
                 path: archive.path.to_string_lossy().into_owned(),
                 key: Some(archive.key),
                 head: None,
+                origin: origin(&archive.path),
             };
             let outcome = self.read(&mut session, &archive, &mut seen).await;
             // A store that fails here has failed the reading, too, or will fail the next one.
@@ -298,7 +315,13 @@ impl ArchiveReader {
         archive: &Archive,
         seen: &mut Sighting,
     ) -> anyhow::Result<Outcome> {
-        let source = Source::open(&archive.path)?;
+        let source = match Source::open(&archive.path) {
+            Ok(source) => source,
+            Err(error) => {
+                return Container::of_error(&error)
+                    .map_or_else(|| Err(error.into()), |container| Ok(Outcome::Holds(container)));
+            }
+        };
         let sample = match sample(|limit| source.sample(limit)) {
             Ok(sample) => sample,
             Err(error) => return incomplete(error.into()),
@@ -340,6 +363,7 @@ impl ArchiveReader {
                 self.store(session, &file.source, *registration, state).await
             }
             Ok(Registered::Stored) => Ok(Outcome::Stored(0)),
+            Ok(Registered::Skipped) => Ok(Outcome::NotFollowed),
             Ok(Registered::Unknown(_)) => Ok(Outcome::NotFollowed),
             Ok(Registered::Held) => Ok(Outcome::Held),
             Err(error) => incomplete(error),
@@ -352,6 +376,7 @@ impl ArchiveReader {
             held_here: &self.followed,
             new_file: NewFileIs::Reported,
             other_writer: OtherWriter::WaitedFor,
+            unproven: Unproven::Skip,
             losses: LossCounter::Metrics(Arc::clone(&self.metrics)),
         }
     }

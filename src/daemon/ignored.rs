@@ -297,7 +297,7 @@ impl IgnoredFiles {
             let path = Path::new(&row.path);
             let is_ours = row.owner == self.owner
                 || row.path == self.watched
-                || files.list.lies_within(path)
+                || files.lies_within(path)
                 || files.spool.covers(path);
             if !is_ours {
                 continue;

@@ -14,11 +14,11 @@ use tracing::{debug, error, info, warn};
 
 use crate::metrics::{FileLag, MAX_FILES, Metrics};
 use crate::model::{Batch, FileId, now};
-use crate::source::{FsEvents, Lines, SpoolChange, Tail};
+use crate::source::{Changes, FsEvents, Lines, SpoolChange, Tail};
 
 use crate::config::{Config, StandardInput, Watch};
 use crate::daemon::archives::{ArchiveReader, Archives};
-use crate::daemon::files::{FollowedFiles, IgnoredFile, IgnoredReason};
+use crate::daemon::files::{FollowedFiles, IgnoredFile, IgnoredReason, Written};
 use crate::daemon::ignored::IgnoredFiles;
 use crate::daemon::missing::close_missing;
 use crate::daemon::register::register_new_files;
@@ -55,6 +55,15 @@ const FOUND_AGAIN: Duration = Duration::from_secs(5);
 /// files, and many changes.
 const LAG_INTERVAL: Duration = Duration::from_secs(1);
 
+/// What ended a wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// There may be something to do.
+    ToDo,
+    /// Something happened to files that are no logs.
+    OfNoLog,
+}
+
 /// What the task of a commit returns.
 type Landed = (Committer, Batch, Outcome);
 
@@ -86,8 +95,10 @@ pub(crate) struct Pipeline {
     in_flight: Option<JoinHandle<Landed>>,
     /// The index of the file whose turn is next.
     turn: usize,
-    /// Whether some file may be new, renamed or gone.
+    /// When some file may be new, renamed or gone.
     look_due: Instant,
+    /// When the last look ended, and how long it took.
+    looked: (Instant, Duration),
     metrics: Arc<Metrics>,
     /// Lines of the batch that is under way.
     sent: u64,
@@ -146,6 +157,7 @@ impl Pipeline {
             in_flight: None,
             turn: 0,
             look_due: Instant::now(),
+            looked: (Instant::now(), Duration::ZERO),
             metrics,
             sent: 0,
             lag_reported_at: None,
@@ -226,12 +238,7 @@ impl Pipeline {
 
     fn look(&mut self) {
         self.metrics.health.reading_started();
-        for directory in self.files.list.directories() {
-            if let Err(error) = self.fs_events.watch(&directory) {
-                warn!(directory = %directory.display(), %error,
-                    "no events from this directory; looking at intervals instead");
-            }
-        }
+        let began = Instant::now();
         self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
         self.files.look();
         self.streams.update(self.input, &self.files.fifos);
@@ -241,7 +248,42 @@ impl Pipeline {
         let missing = missing.iter().map(|path| path.display().to_string()).collect();
         self.metrics.health.paths_missing(missing);
         self.report_lag();
+        self.looked = (Instant::now(), began.elapsed());
         self.look_due = Instant::now() + self.poll_interval;
+        let watching = self.fs_events.watch(&self.files.directories());
+        if let Some((directory, error)) = watching.refused {
+            warn!(directory = %directory.display(), %error,
+                "no events from this directory; looking at intervals instead");
+        }
+        if watching.has_new {
+            self.look_soon(); // for what came between the look and the first event
+        }
+    }
+
+    /// Looks again because of events. There may be any number of them, and a look takes time in
+    /// proportion to the files: looks take a fifth of the time at most.
+    fn look_soon(&mut self) {
+        let (ended, took) = self.looked;
+        self.look_due = self.look_due.min(Instant::now().max(ended + 4 * took));
+    }
+
+    /// Takes note of what the file system says has changed.
+    fn take_changes(&mut self) -> Event {
+        let Some(Changes { written, renamed, .. }) = self.fs_events.take_changes() else {
+            self.look_soon();
+            return Event::ToDo;
+        };
+        let written = self.files.look_at_written(&written);
+        let is_new = written == Written::PerhapsNew
+            || renamed.iter().any(|path| self.files.may_find_new(path));
+        if is_new {
+            self.look_soon();
+        }
+        if !is_new && written == Written::Unrelated {
+            return Event::OfNoLog;
+        }
+        self.lag_may_have_changed = true;
+        Event::ToDo
     }
 
     /// Returns whether the batch that is built holds as much as it may.
@@ -340,7 +382,13 @@ impl Pipeline {
         }));
     }
 
+    /// Waits until there is something to do. Events of files that are no logs are not: there may be any
+    /// number of them.
     async fn wait(&mut self, shutdown: &mut Shutdown) {
+        while self.next_event(shutdown).await == Event::OfNoLog {}
+    }
+
+    async fn next_event(&mut self, shutdown: &mut Shutdown) -> Event {
         let in_flight = self.in_flight.is_some();
         let others = [self.archives.due(), self.lag_report_due()].into_iter().flatten();
         let due = others.fold(self.look_due, Instant::min);
@@ -355,16 +403,7 @@ impl Pipeline {
                 self.in_flight = None;
                 self.landed(landed);
             }
-            () = self.fs_events.changed() => match self.fs_events.take_changed_paths() {
-                Some(changed) => {
-                    if !self.files.knows_all(&changed) {
-                        self.look_due = Instant::now();
-                    }
-                    self.files.look_at_followed(Some(&changed));
-                    self.lag_may_have_changed = true;
-                }
-                None => self.look_due = Instant::now(),
-            },
+            () = self.fs_events.changed() => return self.take_changes(),
             () = self.archives.finished() => {}
             change = self.streams.spool().changed() => {
                 if change == SpoolChange::Files {
@@ -376,6 +415,7 @@ impl Pipeline {
             () = tokio::time::sleep_until(due.into()) => {}
             () = shutdown.requested() => {}
         }
+        Event::ToDo
     }
 
     /// Takes the result of a commit; `None` if its task was cut off.
@@ -420,6 +460,16 @@ impl Pipeline {
                 excluded = span.excluded,
                 "stored"
             );
+            if let Some(first) = span.nul_runs.first() {
+                warn!(
+                    file = span.file.0,
+                    offset = first.offset,
+                    bytes = span.nul_bytes(),
+                    runs = span.nul_runs.len(),
+                    "skipped NULs before a line, as a power cut or a \
+                    truncation leaves them"
+                );
+            }
             self.files.stored(span);
         }
         self.bisect.stored(batch);
@@ -535,6 +585,9 @@ impl Pipeline {
 
     /// Queues the archives that a look found, and starts to read those that are due.
     fn tend_archives(&mut self, shutdown: &Shutdown) {
+        for (key, container) in self.archives.take_containers() {
+            self.files.refuse_container(key, container);
+        }
         for key in self.files.new_archives.drain(..) {
             self.archives.add(key);
         }

@@ -3,22 +3,25 @@
 //! In two rounds. First, files that are the same object with the same content go on where they
 //! stood. Then the others: a copy of a followed file is left alone; the copy of a file that is no
 //! longer where it was (truncated after it was copied, moved across file systems, restored) takes
-//! over its identity and its offset; everything else is new and read from its beginning. What was
-//! truncated and is found nowhere is lost, and is counted.
+//! over its identity and its offset; a log whose end a power cut took goes on after its last line that
+//! is stored; everything else is new and read from its beginning. What was truncated and is found
+//! nowhere is lost, and is counted.
 
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, Ending, LossCounter};
 use crate::identity::content::{Content, TailedFile};
 use crate::identity::detect::{Detected, Formats, Inspected, Undetected, inspect};
+use crate::identity::power_cut::last_agreeing;
 use crate::identity::register::new_file;
-use crate::identity::resolve::{Comparison, Decision, Policy, decide};
-use crate::model::{Checkpoint, FileId, Fingerprint, Sighting};
+use crate::identity::resolve::{Comparison, Decision, Policy, decide, is_object};
+use crate::model::{Checkpoint, FileId, Fingerprint, NewFile, Position, Sighting};
 use crate::pipeline::backoff::{Backoff, Jitter};
+use crate::source::origin::origin;
 use crate::source::{Envelope, Tail};
 use crate::store::{StoreError, Writer};
 
@@ -39,8 +42,13 @@ struct NewLog {
 }
 
 impl NewLog {
-    fn content(&self) -> TailedFile<'_> {
-        TailedFile { tail: &self.tail, head: self.head }
+    fn content(&self, files: &FollowedFiles) -> TailedFile<'_> {
+        TailedFile {
+            tail: &self.tail,
+            head: self.head,
+            has_time: self.detected.format.has_time,
+            grows: files.grows(self.tail.key()),
+        }
     }
 }
 
@@ -48,6 +56,8 @@ impl NewLog {
 enum Registered {
     /// It is this file, and this process writes it.
     Claimed(ClaimedFile),
+    /// It is the file by which a log goes on after a power cut; the file before is ended.
+    AfterCut { claim: ClaimedFile, ended: FileId },
     /// Another writer holds this file.
     HeldByAnother(FileId),
     /// It is not followed.
@@ -72,7 +82,7 @@ pub(crate) async fn register_new_files(
     let mut logs = Vec::new();
     let mut undecided = take_undecided(files).into_iter();
     while let Some(tail) = undecided.next() {
-        match inspect_and_compare(files, formats, host, writer, tail).await {
+        match inspect_and_compare(files, formats, host, writer, tail, losses).await {
             Ok(log) => logs.extend(log),
             Err(error) => {
                 let tails = logs.into_iter().map(|log| log.tail).chain(undecided);
@@ -81,18 +91,26 @@ pub(crate) async fn register_new_files(
             }
         }
     }
-    // Round one: the same object goes first, so that a copy cannot take its place.
+    // Round one: the same object goes first, so that a copy cannot take its place. Then what has the
+    // content of a stored file, which may have been truncated where it was.
     let (same, others): (Vec<_>, Vec<_>) = logs
         .into_iter()
-        .partition(|log| log.compared.same_object_and_content(&log.content()).is_some());
-    let replaced: Vec<Checkpoint> = others
+        .partition(|log| log.compared.same_object_and_content(&log.content(files)).is_some());
+    let (copies, others): (Vec<_>, Vec<_>) =
+        others.into_iter().partition(|log| log.compared.has_same());
+    let mut replaced: Vec<Checkpoint> = copies
         .iter()
-        .flat_map(|log| log.compared.replaced(&log.content()).cloned().collect::<Vec<_>>())
+        .chain(&others)
+        .flat_map(|log| log.compared.replaced(&log.content(files)).cloned().collect::<Vec<_>>())
         .collect();
-    let mut queue = same.into_iter().chain(others);
+    let mut queue = same.into_iter().chain(copies).chain(others);
     while let Some(mut log) = queue.next() {
-        match register(files, writer, &mut log, losses).await {
+        match register(files, formats, writer, &mut log, losses).await {
             Ok(Registered::Claimed(claim)) => follow(files, log, claim),
+            Ok(Registered::AfterCut { claim, ended }) => {
+                replaced.retain(|known| known.file != ended);
+                follow(files, log, claim);
+            }
             Ok(Registered::HeldByAnother(file)) => hold_back(files, log.tail, file),
             Ok(Registered::Ignored(reason)) => {
                 files.ignored.push(IgnoredFile::new(&log.tail, reason));
@@ -137,6 +155,7 @@ async fn inspect_and_compare(
     host: &str,
     writer: &mut Writer,
     mut tail: Tail,
+    losses: &LossCounter,
 ) -> Result<Option<NewLog>, StoreError> {
     let stream = files.stream_file(tail.path());
     let (head, detected) = match inspect(formats, &mut tail, stream.as_ref()) {
@@ -147,7 +166,14 @@ async fn inspect_and_compare(
             files.ignored.push(IgnoredFile::new(&tail, reason));
             return Ok(None);
         }
+        Ok(Inspected::Container(container)) => {
+            let reason = IgnoredReason::Container { size: tail.size(), container };
+            files.ignored.push(IgnoredFile::new(&tail, reason));
+            files.log_containers();
+            return Ok(None);
+        }
         Ok(Inspected::NoLog(why)) => {
+            close_replaced(files, host, writer, &tail, losses).await?;
             files.ignored.push(IgnoredFile::new(&tail, no_log(&tail, why)));
             return Ok(None);
         }
@@ -161,6 +187,7 @@ async fn inspect_and_compare(
         path: tail.path().to_string_lossy().into_owned(),
         key: Some(tail.key()),
         head: Some(head),
+        origin: origin(tail.path()),
     };
     let known = match writer.candidates(&seen).await {
         Ok(known) => known,
@@ -169,8 +196,8 @@ async fn inspect_and_compare(
             return Err(error);
         }
     };
-    let content = TailedFile { tail: &tail, head };
-    let compared = Comparison::of(&content, known);
+    let content = TailedFile { tail: &tail, head, has_time: false, grows: false };
+    let compared = Comparison::of(&content, known, host);
     // Truncated while it was compared: its first line was compared with one content and its last
     // bytes with another.
     if !content.is_intact() {
@@ -187,6 +214,32 @@ async fn inspect_and_compare(
             Ok(None)
         }
     }
+}
+
+/// Ends the file that this object was, if not even its first line is left of it: it was truncated while no
+/// daemon followed it, or a power cut took all of it.
+async fn close_replaced(
+    files: &FollowedFiles,
+    host: &str,
+    writer: &mut Writer,
+    tail: &Tail,
+    losses: &LossCounter,
+) -> Result<(), StoreError> {
+    let seen = Sighting {
+        host: host.to_owned(),
+        path: tail.path().to_string_lossy().into_owned(),
+        key: Some(tail.key()),
+        head: tail.head_fingerprint().ok().flatten(),
+        origin: origin(tail.path()),
+    };
+    for known in writer.candidates(&seen).await? {
+        let was_here = known.host == host && !known.closed && is_object(&known, seen.key);
+        let is_other = known.committed > 0 && known.head != seen.head;
+        if was_here && is_other && !files.is_followed(known.file) {
+            ClaimedFile::close_unread(writer, &known, host, Ending::Truncated, losses).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Returns the reason for a file that holds no log, at least as it stands.
@@ -214,20 +267,25 @@ fn log_undetected_stream(files: &mut FollowedFiles, tail: &Tail) {
 /// Decides about a log, and asks the store for the file that it is.
 async fn register(
     files: &mut FollowedFiles,
+    formats: &mut Formats,
     writer: &mut Writer,
     log: &mut NewLog,
     losses: &LossCounter,
 ) -> Result<Registered, StoreError> {
+    let spooled = files.spool.covers(log.tail.path());
+    let policy = if spooled { Policy::Spool } else { Policy::Daemon };
+    let (grows, has_time) = (files.grows(log.tail.key()), log.detected.format.has_time);
     let NewLog { tail, head, detected, seen, compared } = log;
-    let policy = if files.spool.covers(tail.path()) { Policy::Spool } else { Policy::Daemon };
-    let content = TailedFile { tail, head: *head };
+    let content = TailedFile { tail, head: *head, has_time, grows };
     let here = files.that_may_be(&content, compared);
     let decision = decide(&content, compared, &here, policy);
     drop(here);
+    debug!(path = %tail.path().display(), ?decision, "decided which log this is");
     let size = tail.size();
     let file = match decision {
         Decision::Resume(file) | Decision::Adopt(file) => file,
         Decision::CopyOf(file) => {
+            files.copy_seen(tail.key());
             // A copy that is still being made is decided again at each look.
             if files.copies.insert(tail.path().to_path_buf()) {
                 info!(path = %tail.path().display(), of = file.0,
@@ -238,20 +296,57 @@ async fn register(
         Decision::Unreadable(error) => {
             return Ok(unreadable(tail, &error).map_or(Registered::Gone, Registered::Ignored));
         }
-        Decision::Damaged => {
-            warn!(path = %tail.path().display(), "this file of the spool does not hold what was \
-                stored of it, as after a power cut: left alone; what came last may be lost");
-            return Ok(Registered::Ignored(IgnoredReason::Damaged { size }));
+        Decision::Cut(file) => {
+            let known = compared.matches.iter().find(|(known, _)| known.file == file);
+            let Some((known, _)) = known else { return Ok(Registered::Undecided) };
+            let format = formats.stored(&known.format).unwrap_or(Arc::clone(&detected.format));
+            // Earlier power cuts may have ended files in this log; the newest comes first.
+            let before = compared.cut_before(known);
+            let mut kept_to = None;
+            for part in std::iter::once(known).chain(before.iter().copied()) {
+                match last_agreeing(writer, tail, part, &format).await? {
+                    Ok(end) if end > part.first_offset => kept_to = Some(end),
+                    Ok(_) => continue,
+                    Err(error) => {
+                        let ignored = unreadable(tail, &error);
+                        return Ok(ignored.map_or(Registered::Gone, Registered::Ignored));
+                    }
+                }
+                break;
+            }
+            let Some(kept_to) = kept_to else {
+                return new_log(files, writer, log, losses).await; // another log begins alike
+            };
+            let begins = match tail.tail_fingerprint_at(kept_to) {
+                Ok(tail_fingerprint) => Position {
+                    offset: kept_to,
+                    first_offset: kept_to,
+                    tail_fingerprint,
+                    ..Position::default()
+                },
+                Err(_) => return Ok(Registered::Undecided),
+            };
+            let new = NewFile { begins, ..new_file(seen, &format) };
+            let ids = compared.files();
+            detected.format = format;
+            let result =
+                ClaimedFile::continue_after_cut(writer, known, &before, &new, &ids, losses).await?;
+            return Ok(match result {
+                ClaimResult::Claimed(claim) => Registered::AfterCut { claim, ended: file },
+                ClaimResult::HeldByAnother => Registered::HeldByAnother(file),
+                ClaimResult::Outdated => Registered::Undecided,
+            });
         }
-        Decision::New => {
-            let new = new_file(seen, &detected.format);
-            let known: Vec<FileId> = compared.matches.iter().map(|(known, _)| known.file).collect();
-            let claim = ClaimedFile::register(writer, &new, &known, losses).await?;
-            return Ok(claim.map_or(Registered::Undecided, Registered::Claimed));
+        Decision::OfOtherHost(file) => {
+            let known = compared.of_other_hosts.iter().find(|known| known.file == file).cloned();
+            let Some(known) = known else { return Ok(Registered::Undecided) };
+            return of_other_host(files, writer, log, &known, losses).await;
         }
+        Decision::New => return new_log(files, writer, log, losses).await,
         // The others are decisions for other policies.
         Decision::Wait
         | Decision::Held
+        | Decision::Unproven(_)
         | Decision::AlreadyRead
         | Decision::MayBeContained { .. }
         | Decision::Changed(_) => return Ok(Registered::Undecided),
@@ -268,6 +363,88 @@ async fn register(
     let known_size = truncated.map_or(0, |truncated| truncated.size).max(claim.known_size());
     claim.lose_what_a_copy_lacks(writer, tail.path(), size, known_size).await?;
     Ok(Registered::Claimed(claim))
+}
+
+/// Carries on a log that is stored under the name of another host, if that host is this one by all that
+/// is known, and no daemon follows it there. Otherwise it is a log of its own, as on a clone.
+async fn of_other_host(
+    files: &mut FollowedFiles,
+    writer: &mut Writer,
+    log: &NewLog,
+    known: &Checkpoint,
+    losses: &LossCounter,
+) -> Result<Registered, StoreError> {
+    let NewLog { tail, detected, seen, .. } = log;
+    let path = tail.path().display().to_string();
+    let (from, to) = (&known.host, &seen.host);
+    let stored = known.digest.map(|digest| digest.sum);
+    let found = tokio::task::block_in_place(|| {
+        tail.sha256(known.first_offset, known.committed).ok().flatten()
+    });
+    let same = known.origin.may_be(&seen.origin) && stored.is_some() && stored == found;
+    if !same {
+        if files.look_alikes.insert(tail.path().to_path_buf()) {
+            warn!(
+                path,
+                from,
+                "this log is stored under the name of another host, and this may be a clone \
+                of that host: stored as a log of its own; if the host was renamed, stop this daemon and \
+                run `log-ingestd rename-host {from} {to}`"
+            );
+        }
+        return new_log(files, writer, log, losses).await;
+    }
+    let format = &detected.format.format;
+    let compared = Compared::from(known);
+    match ClaimedFile::claim_known(writer, compared, seen, format, losses).await? {
+        ClaimResult::Claimed(claim) => {
+            warn!(
+                path,
+                file = known.file.0,
+                from,
+                to,
+                "this host was renamed: its log goes on under the new name"
+            );
+            Ok(Registered::Claimed(claim))
+        }
+        ClaimResult::HeldByAnother => {
+            if !files.held_by_others.contains_key(&known.file) {
+                let report = writer.report(known.file).await?;
+                let owner = report.and_then(|report| report.owner);
+                warn!(
+                    path,
+                    file = known.file.0,
+                    host = from,
+                    owner,
+                    "a daemon under another host name follows this log: waiting for its end; give both \
+                     the same --host, or different logs"
+                );
+            }
+            Ok(Registered::HeldByAnother(known.file))
+        }
+        ClaimResult::Outdated => Ok(Registered::Undecided),
+    }
+}
+
+/// Registers a log that is none of those that are known.
+async fn new_log(
+    files: &mut FollowedFiles,
+    writer: &mut Writer,
+    log: &NewLog,
+    losses: &LossCounter,
+) -> Result<Registered, StoreError> {
+    let path = log.tail.path();
+    let alike = log.compared.same().next();
+    if let Some(known) = alike.filter(|known| known.committed > 0)
+        && files.look_alikes.insert(path.to_path_buf())
+    {
+        warn!(path = %path.display(), like = known.file.0, of = known.path,
+            "this log begins like one that is stored, and is none that was seen to become it: stored as a \
+             log of its own; if it is a copy, its lines are stored twice");
+    }
+    let new = new_file(&log.seen, &log.detected.format);
+    let claim = ClaimedFile::register(writer, &new, &log.compared.files(), losses).await?;
+    Ok(claim.map_or(Registered::Undecided, Registered::Claimed))
 }
 
 /// Waits for a file that another writer holds.

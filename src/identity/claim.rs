@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
-use crate::model::{Checkpoint, Claim, FileId, NewFile, Position, Sighting, Span};
+use crate::model::{Checkpoint, Claim, Cut, FileId, NewFile, Origin, Position, Sighting, Span};
 use crate::store::{FIRST_EPOCH, StoreError, Writer};
 
 /// Where lost bytes are counted besides the store.
@@ -35,6 +35,8 @@ pub(crate) enum Ending {
     Compressed,
     /// It was a file of the spool of which everything is stored.
     RemovedFromSpool,
+    /// A power cut took its last bytes; the log goes on as another logical file.
+    PowerCut,
 }
 
 impl Ending {
@@ -46,6 +48,7 @@ impl Ending {
             Ending::Gone => "gone",
             Ending::Compressed => "compressed",
             Ending::RemovedFromSpool => "stored, and removed from the spool",
+            Ending::PowerCut => "its last bytes were lost in a power cut",
         }
     }
 }
@@ -156,6 +159,68 @@ impl ClaimedFile {
         }
     }
 
+    /// Ends a file whose last bytes a power cut took, and registers the one by which its log goes on, in
+    /// one transaction. `before` are files that earlier power cuts have ended in the same log, and of which
+    /// it may hold less now.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn continue_after_cut(
+        writer: &mut Writer,
+        known: &Checkpoint,
+        before: &[&Checkpoint],
+        new: &NewFile,
+        compared: &[FileId],
+        losses: &LossCounter,
+    ) -> Result<ClaimResult, StoreError> {
+        let Some(claimed) = writer.claim(known.file, &new.sighting, &known.format).await? else {
+            return Ok(ClaimResult::HeldByAnother);
+        };
+        if claimed.committed != known.committed {
+            writer.release(claimed.file).await?;
+            return Ok(ClaimResult::Outdated);
+        }
+        let kept_to = new.begins.offset;
+        let mut ended = Self::new(&claimed, known.lost_bytes, losses);
+        let cut = Cut {
+            file: claimed.file,
+            epoch: claimed.epoch,
+            kept_to: kept_to.max(claimed.first_offset),
+            lost_bytes: claimed.size.saturating_sub(claimed.committed),
+            reason: Ending::PowerCut.closed_reason(),
+        };
+        let mut gone = writer.count_from(claimed.file, kept_to).await?;
+        let mut cuts = vec![cut];
+        for known in before.iter().filter(|known| known.held_to() > kept_to) {
+            let now = writer.count_from(known.file, kept_to).await?;
+            gone += now - writer.count_from(known.file, known.held_to()).await?.min(now);
+            cuts.push(Cut {
+                file: known.file,
+                epoch: known.epoch,
+                kept_to: kept_to.max(known.first_offset),
+                lost_bytes: known.lost_bytes,
+                ..cut
+            });
+        }
+        let Some(registered) = writer.register_after_cut(new, compared, &cuts).await? else {
+            writer.release(claimed.file).await?;
+            return Ok(ClaimResult::Outdated);
+        };
+        let path = &new.sighting.path;
+        warn!(
+            file = registered.file.0,
+            path,
+            offset = kept_to,
+            before = claimed.file.0,
+            rows = gone,
+            "a power cut took the end of this log: the database keeps these rows, whose lines the log \
+             no longer has, and goes on after the last line that both have"
+        );
+        ended.log_ending(path.as_ref(), cut.lost_bytes, Ending::PowerCut);
+        ended.count(cut.lost_bytes);
+        Ok(ClaimResult::Claimed(Self::new(&registered, 0, losses)))
+    }
+
     /// Closes a file that cannot be read any more, under the name that it was last seen by. One that
     /// another writer holds is left to that writer, which can read it or knows more of it.
     ///
@@ -173,6 +238,7 @@ impl ClaimedFile {
             path: known.path.clone(),
             key: known.key,
             head: known.head,
+            origin: Origin::default(), // it was not seen
         };
         let Some(claimed) = writer.claim(known.file, &seen, &known.format).await? else {
             return Ok(());
@@ -318,7 +384,10 @@ impl ClaimedFile {
     ) -> Result<(), StoreError> {
         let bytes = size.saturating_sub(self.claim.committed.offset) + self.absent;
         self.log_ending(path, bytes, ending);
-        writer.close_file(self.claim.file, self.claim.epoch, bytes, ending.closed_reason()).await?;
+        // Its object holds another file now, which may say the same.
+        let kept_to = (ending == Ending::Truncated).then_some(0);
+        let (file, epoch) = self.id_and_epoch();
+        writer.close_file(file, epoch, bytes, ending.closed_reason(), kept_to).await?;
         self.count(bytes);
         self.release(writer).await
     }
@@ -338,6 +407,8 @@ impl ClaimedFile {
                 "compressed from a copy that did not hold all of it: these bytes are lost"),
             Ending::RemovedFromSpool => warn!(file, %path, bytes,
                 "removed from the spool before all of it was read: these bytes are lost"),
+            Ending::PowerCut => warn!(file, %path, bytes,
+                "gone in a power cut before all of it was read: these bytes are lost"),
         }
     }
 

@@ -2,19 +2,19 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::model::{FileKey, Fingerprint};
-use crate::source::Tail;
 use crate::source::whole_file::{Source, Walk};
+use crate::source::{ByteSource, Tail};
 
 /// A copy whose size has not changed for this long is not being made any more.
-const AT_REST: Duration = Duration::from_secs(2);
+pub(crate) const AT_REST: Duration = Duration::from_secs(2);
 
 /// A file that still grows after this long is no copy, but a log that begins like another one.
-const LONGEST_COPY: Duration = Duration::from_secs(60);
+pub(crate) const LONGEST_COPY: Duration = Duration::from_secs(60);
 
 /// Bytes of which the logical file is to be decided.
 pub(crate) trait Content {
@@ -26,6 +26,11 @@ pub(crate) trait Content {
 
     /// Returns the fingerprint of its first line.
     fn head(&self) -> Option<Fingerprint>;
+
+    /// Returns the fingerprint that older versions gave the first line, if the content begins with NULs.
+    fn older_head(&self) -> Option<Fingerprint> {
+        None
+    }
 
     /// Returns the number of bytes at the last look; `None` if only reading all of it would tell.
     fn size(&self) -> Option<u64>;
@@ -46,6 +51,12 @@ pub(crate) trait Content {
 
     /// Returns whether it may be the beginning of a copy that is still being made.
     fn may_be_half_a_copy(&self) -> bool;
+
+    /// Returns whether its lines carry times.
+    fn has_time(&self) -> bool;
+
+    /// Returns whether it was appended to after it had been at rest: a copy is not.
+    fn grows(&self) -> bool;
 }
 
 /// A file that may grow, and was just opened.
@@ -54,6 +65,10 @@ pub(crate) struct TailedFile<'a> {
     pub(crate) tail: &'a Tail,
     /// The first line's fingerprint when the file was looked at.
     pub(crate) head: Fingerprint,
+    /// Whether its lines carry times.
+    pub(crate) has_time: bool,
+    /// Whether it was appended to after it had been at rest.
+    pub(crate) grows: bool,
 }
 
 impl Content for TailedFile<'_> {
@@ -67,6 +82,10 @@ impl Content for TailedFile<'_> {
 
     fn head(&self) -> Option<Fingerprint> {
         Some(self.head)
+    }
+
+    fn older_head(&self) -> Option<Fingerprint> {
+        self.tail.older_head_fingerprint().ok().flatten()
     }
 
     fn size(&self) -> Option<u64> {
@@ -86,7 +105,15 @@ impl Content for TailedFile<'_> {
     }
 
     fn may_be_half_a_copy(&self) -> bool {
-        self.tail.known_for() < LONGEST_COPY && self.tail.unchanged_for() < AT_REST
+        !self.grows && self.tail.known_for() < LONGEST_COPY && self.tail.unchanged_for() < AT_REST
+    }
+
+    fn has_time(&self) -> bool {
+        self.has_time
+    }
+
+    fn grows(&self) -> bool {
+        self.grows
     }
 }
 
@@ -107,14 +134,21 @@ pub(crate) struct WholeFile<'a> {
     source: &'a Source,
     key: Option<FileKey>,
     head: Option<Fingerprint>,
+    /// Whether its lines carry times.
+    has_time: bool,
     /// One pass from the beginning on; `None` before the first read.
-    walk: RefCell<Option<Walk<Box<dyn Read + Send>>>>,
+    walk: RefCell<Option<Walk<Box<dyn ByteSource + Send>>>>,
 }
 
 impl<'a> WholeFile<'a> {
     /// `key` is the object that the content is known by: an archive's is not that of the log in it.
-    pub(crate) fn new(source: &'a Source, key: Option<FileKey>, head: Option<Fingerprint>) -> Self {
-        Self { source, key, head, walk: RefCell::default() }
+    pub(crate) fn new(
+        source: &'a Source,
+        key: Option<FileKey>,
+        head: Option<Fingerprint>,
+        has_time: bool,
+    ) -> Self {
+        Self { source, key, head, has_time, walk: RefCell::default() }
     }
 }
 
@@ -129,6 +163,10 @@ impl Content for WholeFile<'_> {
 
     fn head(&self) -> Option<Fingerprint> {
         self.head
+    }
+
+    fn older_head(&self) -> Option<Fingerprint> {
+        self.source.older_head_fingerprint().ok().flatten()
     }
 
     fn size(&self) -> Option<u64> {
@@ -153,6 +191,14 @@ impl Content for WholeFile<'_> {
     }
 
     fn may_be_half_a_copy(&self) -> bool {
+        false
+    }
+
+    fn has_time(&self) -> bool {
+        self.has_time
+    }
+
+    fn grows(&self) -> bool {
         false
     }
 }

@@ -17,7 +17,10 @@ use crate::model::{Checkpoint, Fingerprint, IgnoredCode};
 use crate::pipeline::file_format::Format;
 use crate::source::fingerprint::{ContentMatch, head_fingerprint};
 use crate::source::whole_file::Source;
-use crate::source::{BOUNDS, Block, Compression, Envelope, Joined, OutputStream, Tail};
+use crate::source::{
+    BOUNDS, Block, Compression, Container, Envelope, Joined, OutputStream, Tail,
+    without_byte_order_mark,
+};
 
 /// Bytes at a file's beginning that its format is detected from (64 KiB).
 pub(crate) const SAMPLE: usize = 64 << 10;
@@ -32,7 +35,7 @@ const SAMPLE_LINES: usize = 64;
 const PLAIN: &str = "plain";
 
 /// Returns the first bytes of a file, as many as its format is detected from. `first_bytes` returns
-/// as many as it is asked for, or all that there are.
+/// as many as it is asked for, or all that there are, without the NULs at the beginning of the file.
 ///
 /// # Errors
 /// What `first_bytes` returns.
@@ -47,7 +50,7 @@ pub(crate) fn sample(first_bytes: impl Fn(usize) -> io::Result<Vec<u8>>) -> io::
 /// Returns the first complete lines, without their ends.
 fn first_lines(sample: &[u8]) -> Vec<&[u8]> {
     let complete = memchr::memrchr(b'\n', sample).map_or(0, |at| at + 1);
-    sample[..complete]
+    without_byte_order_mark(&sample[..complete])
         .split(|&byte| byte == b'\n')
         .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
         .take(SAMPLE_LINES)
@@ -335,6 +338,8 @@ pub(crate) enum Inspected {
     Log { head: Fingerprint, detected: Result<Detected, Undetected> },
     /// Compressed.
     Archive,
+    /// An archive that is refused.
+    Container(Container),
     /// Nothing to be stored, at least as it stands.
     NoLog(Undetected),
 }
@@ -350,22 +355,23 @@ pub(crate) fn inspect(
     stream: Option<&StreamFile>,
 ) -> io::Result<Inspected> {
     tail.refresh()?; // a copy that was still being made when it was found may be complete by now
-    if stream.is_none() && tail.compression()? != Compression::None {
-        return Ok(Inspected::Archive);
+    if stream.is_none() {
+        let first_bytes = tail.first_bytes(Container::MAGIC_LENGTH)?;
+        if Compression::of(&first_bytes) != Compression::None {
+            return Ok(Inspected::Archive);
+        }
+        if let Some(container) = Container::of(&first_bytes) {
+            return Ok(Inspected::Container(container));
+        }
     }
-    let sample = sample(|limit| tail.first_bytes(limit))?;
+    let sample = sample(|limit| tail.first_bytes_after_nuls(limit))?;
     let Some(head) = head_fingerprint(&sample) else {
         return Ok(Inspected::NoLog(Undetected::NoLine));
     };
-    let after_hole = match sample.first() {
-        Some(0) => tail.first_bytes_after_hole(SAMPLE)?,
-        _ => Vec::new(),
-    };
-    let sample = if after_hole.is_empty() { &sample } else { &after_hole };
-    let detected = formats.detect(sample);
+    let detected = formats.detect(&sample);
     let detected = match (stream, detected) {
         (Some(stream), Err(_)) => {
-            if stream.ending == StreamEnding::Finished || Formats::is_enough(sample) {
+            if stream.ending == StreamEnding::Finished || Formats::is_enough(&sample) {
                 formats.of_unreadable_stream(tail, stream)
             } else {
                 Err(Undetected::UnknownFormat)

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::{Checkpoint, FileId, NewFile, Sighting};
+use crate::model::{Checkpoint, FileId, NewFile, Position, Sighting};
 use crate::pipeline::committer::Committer;
 use crate::pipeline::file_format::Format;
 use crate::source::whole_file::Source;
@@ -15,7 +15,7 @@ use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, LossCounter};
 use crate::identity::contained::is_contained;
 use crate::identity::content::WholeFile;
 use crate::identity::detect::{Formats, Undetected};
-use crate::identity::resolve::{Decision, FilesOfProcess, FollowedFile, Policy, resolve};
+use crate::identity::resolve::{Decision, FilesOfProcess, FollowedFile, Policy, in_place, resolve};
 
 /// How long to wait for another writer to store enough of a file to compare with.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,6 +37,8 @@ pub(crate) enum Registered {
     Claimed(Box<Registration>),
     /// All of it is stored already.
     Stored,
+    /// Its content cannot prove that it is a stored file or another one, and the caller skips such files.
+    Skipped,
     /// It is none of these files, which begin like it, and was not registered.
     Unknown(Vec<FileId>),
     /// Another writer, or another task of this process, holds it.
@@ -63,6 +65,7 @@ pub(crate) struct Terms<'a> {
     pub(crate) held_here: &'a HashSet<FileId>,
     pub(crate) new_file: NewFileIs,
     pub(crate) other_writer: OtherWriter,
+    pub(crate) unproven: Unproven,
     pub(crate) losses: LossCounter,
 }
 
@@ -72,6 +75,35 @@ pub(crate) enum NewFileIs {
     Registered,
     /// It is only reported.
     Reported,
+}
+
+/// What to do with a file that begins like a stored one and cannot prove that it is the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unproven {
+    /// Store nothing of it, and fail.
+    #[default]
+    Refuse,
+    /// Store it as a log of its own.
+    Again,
+    /// Store nothing of it.
+    Skip,
+}
+
+/// Why nothing of a file is stored that may be stored already.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refused {
+    #[error(
+        "its lines cannot be told from those of {path} (log_file {file}), which are stored: lines \
+         without a time, or one line only, do not prove that it is the same log; nothing of it is \
+         stored; --again stores it as a log of its own, --skip leaves it out"
+    )]
+    Unproven { file: i32, path: String },
+    #[error(
+        "it is stored under the name of host '{from}'; nothing of it is stored for '{to}'; if the host \
+         was renamed, `log-ingestd rename-host {from} {to}` moves its logs; --again stores it as a log \
+         of its own, --skip leaves it out"
+    )]
+    OfOtherHost { from: String, to: String },
 }
 
 /// What to do while another writer holds a file of which only the first line can be compared.
@@ -109,13 +141,37 @@ pub(crate) async fn register(
         let writer = committer.available_writer().await?;
         let decision = tokio::task::block_in_place(|| {
             let held = terms.held_here.iter().filter(|file| compared.contains(file));
-            let held = held.map(|&file| FollowedFile { file, content: None, position: 0 });
-            let here = FilesOfProcess { followed: held.collect(), ..FilesOfProcess::default() };
-            let content = WholeFile::new(source, seen.key, seen.head);
-            resolve(&content, known.clone(), &here, terms.policy)
+            let held = held.map(|&file| FollowedFile {
+                file,
+                content: None,
+                position: 0,
+                nameless: false,
+            });
+            let here = FilesOfProcess {
+                followed: held.collect(),
+                in_place: in_place(&known),
+                ..FilesOfProcess::default()
+            };
+            let content = WholeFile::new(source, seen.key, seen.head, format.has_time);
+            resolve(&content, known.clone(), &seen.host, &here, terms.policy)
         });
         let file = match unless_contained(writer, source, &format, decision).await? {
             None | Some(Decision::AlreadyRead) => return Ok(Registered::Stored),
+            Some(Decision::Unproven(_) | Decision::OfOtherHost(_))
+                if terms.unproven == Unproven::Skip =>
+            {
+                return Ok(Registered::Skipped);
+            }
+            Some(Decision::Unproven(file)) if terms.unproven == Unproven::Refuse => {
+                let known = known.iter().find(|known| known.file == file);
+                let path = known.map_or_else(String::new, |known| known.path.clone());
+                return Err(Refused::Unproven { file: file.0, path }.into());
+            }
+            Some(Decision::OfOtherHost(file)) if terms.unproven == Unproven::Refuse => {
+                let known = known.iter().find(|known| known.file == file);
+                let from = known.map_or_else(String::new, |known| known.host.clone());
+                return Err(Refused::OfOtherHost { from, to: seen.host.clone() }.into());
+            }
             Some(Decision::Unreadable(error)) => return Err(error.into()),
             Some(Decision::Held | Decision::Wait) => return Ok(Registered::Held),
             Some(Decision::Resume(file) | Decision::Adopt(file)) => file,
@@ -162,6 +218,7 @@ pub(crate) fn new_file(seen: &Sighting, format: &Format) -> NewFile {
         sighting: seen.clone(),
         format: format.format.clone(),
         time_estimated: !format.has_time,
+        begins: Position::default(),
     }
 }
 

@@ -1,24 +1,35 @@
 //! Decides which logical file some content is.
 //!
-//! A name says nothing (logs are renamed), an inode says little (it is used again); content decides:
-//! the first line, and the bytes before the committed offset. The decision is the same for the
-//! daemon, `import`, archives and `verify`, which differ in their [`Policy`]. It asks neither the
-//! store nor the file system, but for bytes of the content.
+//! The evidence, in this order: the object of the file system (device, inode, birth time); directory
+//! and name; whether the file grows; content, which is the first line and the bytes before the committed
+//! offset. Content decides only where it can: lines without a time, or one line only, may be alike in
+//! two logs, and prove nothing. The decision is the same for the daemon, `import`, archives and `verify`,
+//! which differ in their [`Policy`]. It asks neither the store nor the file system, but for bytes of the
+//! content; [`in_place`] is for callers.
 
 use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
 use crate::model::{Checkpoint, FileId, FileKey, Fingerprint};
-use crate::source::fingerprint::{ContentMatch, compare, related_names, same_object};
+use crate::source::Tail;
+use crate::source::fingerprint::{ContentMatch, compare, same_object};
+use crate::source::names::{
+    is_derived_name, is_older_name, is_rotated_name, related_names, same_directory,
+};
 
 use crate::identity::content::Content;
+
+/// The longest end of a line: a carriage return and a newline.
+const LINE_END: u64 = 2;
 
 /// What the process itself does with files at the time of the decision.
 #[derive(Default)]
 pub(crate) struct FilesOfProcess<'a> {
     pub(crate) followed: Vec<FollowedFile<'a>>,
     pub(crate) truncated: Vec<TruncatedFile<'a>>,
+    /// Files whose object is still at the path where it was last seen, whatever it holds now.
+    pub(crate) in_place: Vec<FileId>,
 }
 
 /// A file that the process follows.
@@ -28,6 +39,8 @@ pub(crate) struct FollowedFile<'a> {
     pub(crate) content: Option<&'a dyn Content>,
     /// How far it was read, in bytes.
     pub(crate) position: u64,
+    /// Whether it has no name in a watched place any more.
+    pub(crate) nameless: bool,
 }
 
 /// A file that was truncated or replaced while the process followed it. Its other bytes may be in a
@@ -67,13 +80,6 @@ impl Policy {
     fn follows(self) -> bool {
         matches!(self, Policy::Daemon | Policy::Spool)
     }
-
-    /// Returns whether of several files with this content it is the one that is this object of the
-    /// file system. Else it is the one of which most is stored: the others begin like it and hold
-    /// less.
-    fn prefers_same_object(self) -> bool {
-        self.follows() || self == Policy::Verify
-    }
 }
 
 /// Which logical file some content is, and what to do with it.
@@ -87,6 +93,13 @@ pub(crate) enum Decision {
     CopyOf(FileId),
     /// It is a file that the process is already storing.
     Held,
+    /// It is this open file, whose last bytes are not those that were stored: a power cut took them. It goes
+    /// on as another logical file, after the last line that agrees with its row.
+    Cut(FileId),
+    /// It begins like this stored file, and its content cannot prove that it is the same.
+    Unproven(FileId),
+    /// It is this file, which is stored under the name of another host.
+    OfOtherHost(FileId),
     /// It is in none of the known files: read from its beginning.
     New,
     /// All of it is stored.
@@ -95,8 +108,6 @@ pub(crate) enum Decision {
     MayBeContained { files: Vec<FileId>, otherwise: Box<Decision> },
     /// It lies where this open file was, and holds something else.
     Changed(FileId),
-    /// It holds less than what was stored of it.
-    Damaged,
     /// Decide again when a commit has ended, or a copy that is being made is complete.
     Wait,
     /// It cannot be read far enough to be compared with every file.
@@ -108,13 +119,30 @@ pub(crate) enum Decision {
 pub(crate) struct Comparison {
     /// The known files, the one of which most is stored first; of equal ones, the newest first.
     pub(crate) matches: Vec<(Checkpoint, ContentMatch)>,
+    /// Files under the names of other hosts that are this object and have this content.
+    pub(crate) of_other_hosts: Vec<Checkpoint>,
     /// Why files of which more is stored could not be compared.
     error: Option<io::Error>,
+    compared: Vec<FileId>,
 }
 
 impl Comparison {
-    /// Compares `content` with each known file, in the order of their committed offsets.
-    pub(crate) fn of(content: &dyn Content, mut known: Vec<Checkpoint>) -> Self {
+    /// Compares `content`, of a file of `host`, with each known file, in the order of their committed
+    /// offsets.
+    pub(crate) fn of(content: &dyn Content, known: Vec<Checkpoint>, host: &str) -> Self {
+        let compared = known.iter().map(|known| known.file).collect();
+        let (mut known, mut others): (Vec<_>, Vec<_>) =
+            known.into_iter().partition(|known| known.host == host);
+        use_current_heads(content, &mut known);
+        use_current_heads(content, &mut others);
+        // An inode alone says nothing on another host.
+        others.retain(|known| {
+            let born = known.key.is_some_and(|key| key.birth_us.is_some());
+            let object = born && known.key == content.key();
+            let found =
+                object.then(|| compare(known, content.head(), |at| content.fingerprint_before(at)));
+            matches!(found, Some(Ok(ContentMatch::Same)))
+        });
         // The newest first was given: of equal ones it is the last to be compared.
         known.reverse();
         known.sort_by_key(|known| known.committed);
@@ -130,11 +158,21 @@ impl Comparison {
             }
         }
         matches.reverse();
-        Self { matches, error }
+        Self { matches, of_other_hosts: others, error, compared }
+    }
+
+    /// Returns the ids of all files that it was compared with.
+    pub(crate) fn files(&self) -> Vec<FileId> {
+        self.compared.clone()
+    }
+
+    /// Returns whether a known file has this content.
+    pub(crate) fn has_same(&self) -> bool {
+        self.same().next().is_some()
     }
 
     /// Returns the files that have this content.
-    fn same(&self) -> impl Iterator<Item = &Checkpoint> {
+    pub(crate) fn same(&self) -> impl Iterator<Item = &Checkpoint> {
         self.with(ContentMatch::Same)
     }
 
@@ -142,9 +180,26 @@ impl Comparison {
         self.matches.iter().filter(move |(_, found)| *found == wanted).map(|(known, _)| known)
     }
 
-    /// Returns the file that has this content and is this object.
+    /// Returns the file that has this content and is this object. One that a power cut has ended goes on as
+    /// another, even if the same lines stand there again.
     pub(crate) fn same_object_and_content(&self, content: &dyn Content) -> Option<&Checkpoint> {
-        self.same().find(|known| is_object(known, content.key()))
+        let mut same = self.same().filter(|known| known.kept_to.is_none());
+        same.find(|known| is_object(known, content.key()))
+    }
+
+    /// Returns the files that earlier power cuts have ended in the log of `known`, the newest first.
+    pub(crate) fn cut_before(&self, known: &Checkpoint) -> Vec<&Checkpoint> {
+        let all = self.matches.iter().map(|(other, _)| other);
+        let mut before: Vec<&Checkpoint> = all
+            .filter(|other| {
+                other.kept_to.is_some()
+                    && other.file != known.file
+                    && other.head == known.head
+                    && is_object(other, known.key)
+            })
+            .collect();
+        before.sort_by_key(|other| std::cmp::Reverse(other.file));
+        before
     }
 
     /// Returns the open files whose object now holds other content.
@@ -160,20 +215,47 @@ pub(crate) fn is_object(known: &Checkpoint, key: Option<FileKey>) -> bool {
     known.key.zip(key).is_some_and(|(known, key)| same_object(known, key))
 }
 
+/// Returns those of the `known` files whose object is still where it was last seen.
+pub(crate) fn in_place<'a>(known: impl IntoIterator<Item = &'a Checkpoint>) -> Vec<FileId> {
+    let is_there = |known: &&Checkpoint| {
+        let found = Tail::key_and_size(Path::new(&known.path)).ok().flatten();
+        is_object(known, found.map(|(key, _)| key))
+    };
+    known.into_iter().filter(is_there).map(|known| known.file).collect()
+}
+
+/// Replaces a first line's fingerprint that an older version made, in what is known of the content's own
+/// object, by the one that is made now. A claim stores it.
+fn use_current_heads(content: &dyn Content, known: &mut [Checkpoint]) {
+    let head = content.head();
+    let differs = |known: &&mut Checkpoint| {
+        known.head.is_some() && known.head != head && is_object(known, content.key())
+    };
+    let mut differing = known.iter_mut().filter(differs).peekable();
+    if differing.peek().is_none() {
+        return;
+    }
+    if let Some(older) = content.older_head() {
+        differing.filter(|known| known.head == Some(older)).for_each(|known| known.head = head);
+    }
+}
+
 /// Compares `content` with the `known` files, and decides which of them it is.
 pub(crate) fn resolve(
     content: &dyn Content,
-    known: Vec<Checkpoint>,
+    mut known: Vec<Checkpoint>,
+    host: &str,
     here: &FilesOfProcess<'_>,
     policy: Policy,
 ) -> Decision {
+    use_current_heads(content, &mut known);
     let was_read = |known: &Checkpoint| {
         known.closed && known.head == content.head() && is_object(known, content.key())
     };
     if policy == Policy::Archive && known.iter().any(was_read) {
         return Decision::AlreadyRead;
     }
-    decide(content, &mut Comparison::of(content, known), here, policy)
+    decide(content, &mut Comparison::of(content, known, host), here, policy)
 }
 
 /// Decides which of the compared files `content` is.
@@ -185,6 +267,7 @@ pub(crate) fn decide(
 ) -> Decision {
     let error = compared.error.take();
     let resolver = Resolver { content, compared, here, policy };
+    let proves = resolver.proves_itself();
     let found = match policy {
         Policy::Spool => resolver.by_file_name(),
         _ => resolver.by_content(),
@@ -198,7 +281,7 @@ pub(crate) fn decide(
     // Content that begins like a known file and ends before its committed offset.
     let may_be_contained = match policy {
         Policy::Daemon | Policy::Spool => false,
-        Policy::Import | Policy::Archive => true,
+        Policy::Import | Policy::Archive => proves,
         Policy::Verify => matches!(decision, Decision::New),
     };
     let shorter = compared.with(ContentMatch::Shorter).map(|known| known.file);
@@ -217,35 +300,92 @@ struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// Decides by content; `None` if it is not that of a file that could be compared.
+    /// Decides by everything but the spool's names; `None` if it is not a file that could be compared.
     fn by_content(&self) -> Option<Decision> {
-        if self.policy.prefers_same_object()
-            && let Some(known) = self.compared.same_object_and_content(self.content)
-        {
-            return Some(Decision::Resume(known.file));
-        }
-        if !self.policy.follows() {
-            return self.compared.same().next().map(|known| match self.follows(known.file) {
+        if let Some(known) = self.compared.same_object_and_content(self.content) {
+            return Some(match self.follows(known.file) && !self.policy.follows() {
                 true => Decision::Held,
                 false => Decision::Resume(known.file),
             });
         }
-        if let Some(decision) = self.copy_of_followed() {
-            return Some(decision);
+        match self.policy {
+            Policy::Daemon | Policy::Spool => {
+                self.copy_of_followed().or_else(|| self.copy_of_stored())
+            }
+            Policy::Verify => self.compared.same().next().map(|it| Decision::Resume(it.file)),
+            Policy::Import | Policy::Archive => self.same_as_stored(),
         }
-        // A file with another name that is followed is skipped: both are live, two logs that say
-        // the same.
-        let known = self.compared.same().find(|known| !self.follows(known.file))?;
-        let truncated = self.here.truncated.iter().find(|it| it.file == known.file);
-        Some(match truncated {
-            // What of it is being stored at the moment is not known yet.
-            Some(file) if file.committed != file.position => Decision::Wait,
-            _ => Decision::Adopt(known.file),
-        })
     }
 
     fn follows(&self, file: FileId) -> bool {
         self.here.followed.iter().any(|it| it.file == file)
+    }
+
+    fn is_in_place(&self, known: &Checkpoint) -> bool {
+        self.here.in_place.contains(&known.file)
+    }
+
+    /// Returns whether the content is older than the object that is known: then it is no copy of it.
+    fn is_older_than(&self, key: Option<FileKey>) -> bool {
+        let birth = |key: Option<FileKey>| key.and_then(|key| key.birth_us);
+        birth(self.content.key()).zip(birth(key)).is_some_and(|(this, other)| this < other)
+    }
+
+    fn has_birth(&self) -> bool {
+        self.content.key().is_some_and(|key| key.birth_us.is_some())
+    }
+
+    /// Returns whether equal content of `length` bytes proves that it is the same log: its lines have
+    /// times, and are more than one.
+    fn proves(&self, length: u64) -> bool {
+        let first_line = self.content.head().map_or(0, |head| u64::from(head.length));
+        self.content.has_time() && length > first_line + LINE_END
+    }
+
+    /// Returns whether all of the content, whatever its length, may prove that it is the same log.
+    fn proves_itself(&self) -> bool {
+        self.proves(self.content.size().unwrap_or(u64::MAX))
+    }
+
+    /// Decides about a complete file by the stored files that have its content. In one directory is
+    /// where copies lie: such files come first.
+    fn same_as_stored(&self) -> Option<Decision> {
+        let path = self.content.path();
+        let is_near = |known: &&Checkpoint| {
+            same_directory(&path, &known.path) && related_names(&path, &known.path)
+        };
+        let proven = || self.compared.same().filter(|known| self.proves(known.committed));
+        let same = proven().find(is_near).or_else(|| proven().next());
+        let same = same.or_else(|| {
+            // A file that was compressed is gone, and its archive lies where it was.
+            let is_compressed =
+                |known: &&Checkpoint| is_near(known) && !known.closed && !self.is_in_place(known);
+            let mut same = self.compared.same().filter(|_| self.policy == Policy::Archive);
+            same.find(is_compressed)
+        });
+        if let Some(known) = same {
+            return Some(match self.follows(known.file) {
+                true => Decision::Held,
+                false => Decision::Resume(known.file),
+            });
+        }
+        if self.policy != Policy::Import {
+            return None;
+        }
+        // Nothing of it is stored: an import was interrupted, or another one has just begun, which holds
+        // it and will soon have stored enough to compare with.
+        let is_begun = |known: &&Checkpoint| {
+            known.committed == 0 && (known.path == path || self.content.has_time())
+        };
+        if let Some(known) = self.compared.same().find(is_begun) {
+            return Some(Decision::Resume(known.file));
+        }
+        let begins_alike = |(_, found): &&(Checkpoint, ContentMatch)| {
+            *found == ContentMatch::Same
+                || (*found == ContentMatch::Shorter && !self.proves_itself())
+        };
+        let unproven = self.compared.matches.iter().find(begins_alike);
+        unproven.map(|(known, _)| Decision::Unproven(known.file))
     }
 
     /// A copy of a followed file holds what the file holds; or, if the file was truncated in this
@@ -253,9 +393,10 @@ impl Resolver<'_> {
     fn copy_of_followed(&self) -> Option<Decision> {
         for followed in &self.here.followed {
             let Some(other) = followed.content else { continue };
-            if other.head() != self.content.head()
-                || !related_names(&self.content.path(), &other.path())
-            {
+            if other.head() != self.content.head() || !self.may_be_copy_of(followed, other) {
+                continue;
+            }
+            if self.is_longer_than(other) && other.is_intact() {
                 continue;
             }
             if have_same_beginning(self.content, other) {
@@ -274,6 +415,29 @@ impl Resolver<'_> {
         None
     }
 
+    /// Returns whether directory, name, age and growth allow that the content is a copy of a followed
+    /// file. A file at the live path is never the copy of one that was renamed away from it, and two
+    /// directories hold two logs, unless the copy's name says that it is one.
+    fn may_be_copy_of(&self, followed: &FollowedFile<'_>, other: &dyn Content) -> bool {
+        let (path, other_path) = (self.content.path(), other.path());
+        if self.is_older_than(other.key()) {
+            return false;
+        }
+        let proves = self.proves_itself();
+        let related = related_names(&path, &other_path);
+        let grows = self.content.grows();
+        match same_directory(&path, &other_path) {
+            // A copy that is made again and again grows too, and has such a name.
+            true if is_derived_name(&path, &other_path) => !grows || self.has_birth(),
+            true => !grows && proves && related && !is_older_name(&other_path, &path),
+            false => !grows && proves && related && (followed.nameless || is_rotated_name(&path)),
+        }
+    }
+
+    fn is_longer_than(&self, other: &dyn Content) -> bool {
+        self.content.size().zip(other.size()).is_some_and(|(size, other)| size > other)
+    }
+
     /// Returns whether the content holds all that was committed of a followed file that begins
     /// alike.
     fn holds_all_of(&self, followed: &FollowedFile<'_>) -> bool {
@@ -281,16 +445,54 @@ impl Resolver<'_> {
             || self.compared.same().any(|it| it.file == followed.file && it.committed > 0)
     }
 
+    /// Decides about content that a stored file has which is not followed. One with another name that is
+    /// followed is skipped: both are live, two logs that say the same.
+    fn copy_of_stored(&self) -> Option<Decision> {
+        let stored = self.compared.same().filter(|known| !self.follows(known.file));
+        let known = stored.into_iter().find(|known| self.may_take_over(known))?;
+        let truncated = self.here.truncated.iter().find(|it| it.file == known.file);
+        Some(match truncated {
+            // What of it is being stored at the moment is not known yet.
+            Some(file) if file.committed != file.position => Decision::Wait,
+            _ => Decision::Adopt(known.file),
+        })
+    }
+
+    /// Returns whether the content, which is that of a stored file, takes over its identity.
+    fn may_take_over(&self, known: &Checkpoint) -> bool {
+        let path = self.content.path();
+        if self.is_older_than(known.key) {
+            return false;
+        }
+        let near = same_directory(&path, &known.path);
+        let related = related_names(&path, &known.path);
+        let is_all = self.content.size() == Some(known.committed) && !self.content.grows();
+        if self.here.truncated.iter().any(|it| it.file == known.file) {
+            return near && related || self.proves(known.committed);
+        }
+        match (self.proves(known.committed), near) {
+            (true, true) => related || is_all,
+            // It was moved here from another file system, or restored.
+            (true, false) => {
+                !self.is_in_place(known) && (is_all || (related && is_rotated_name(&path)))
+            }
+            // It was copied before the log was truncated, while no daemon followed it.
+            (false, true) => is_derived_name(&path, &known.path) && self.is_in_place(known),
+            (false, false) => false,
+        }
+    }
+
     /// Decides by the name, which is all that a file of the spool is known by.
     fn by_file_name(&self) -> Option<Decision> {
         let path = self.content.path();
         let name = Path::new(&*path).file_name();
-        let is_it = |known: &Checkpoint| Path::new(&known.path).file_name() == name;
+        let is_it =
+            |known: &Checkpoint| !known.closed && Path::new(&known.path).file_name() == name;
         let (known, found) = self.compared.matches.iter().find(|(known, _)| is_it(known))?;
         Some(match found {
             ContentMatch::Same => Decision::Resume(known.file),
             _ if self.content.has_grown() => Decision::Wait,
-            _ => Decision::Damaged,
+            _ => Decision::Cut(known.file),
         })
     }
 
@@ -304,19 +506,47 @@ impl Resolver<'_> {
         {
             return Decision::Changed(known.file);
         }
+        if let Some(known) = self.compared.of_other_hosts.first()
+            && self.policy != Policy::Verify
+            && self.policy != Policy::Archive
+        {
+            return Decision::OfOtherHost(known.file);
+        }
+        if let Some(known) = self.was_cut() {
+            return Decision::Cut(known.file);
+        }
         // Of a file that was truncated before anything of it was stored, only the first line is
         // known.
         let unread = self.here.truncated.iter().find(|file| {
             self.policy.follows()
                 && file.position == 0
                 && file.head == self.content.head()
-                && related_names(&self.content.path(), &file.path)
+                && same_directory(&self.content.path(), &file.path)
+                && is_derived_name(&self.content.path(), &file.path)
         });
         match unread {
             Some(file) if !self.was(file.file) => Decision::Adopt(file.file),
             _ if self.is_half_a_copy() => Decision::Wait,
             _ => Decision::New,
         }
+    }
+
+    /// Returns the open file that this object was, if it begins alike and ends differently: a power cut
+    /// took its last bytes. A log that was truncated while it was followed is another case, and so is
+    /// one whose content was found in another object, which is followed by now.
+    fn was_cut(&self) -> Option<&Checkpoint> {
+        if !self.policy.follows() {
+            return None;
+        }
+        let replaced = self.compared.replaced(self.content).filter(|known| {
+            known.head.is_some()
+                && known.head == self.content.head()
+                && known.committed > 0
+                && !self.here.truncated.iter().any(|it| it.file == known.file)
+                && !self.follows(known.file)
+        });
+        // An older one was truncated there, and its copy is still to be found.
+        replaced.max_by_key(|known| known.file)
     }
 
     /// Returns whether the content lies where this file was last seen.
@@ -328,11 +558,15 @@ impl Resolver<'_> {
     /// Returns whether it may be the beginning of a copy that is still being made, as a move from
     /// another file system is: it begins like a known file and ends before what was stored of that.
     fn is_half_a_copy(&self) -> bool {
+        let path = self.content.path();
         self.policy.follows()
             && self.content.may_be_half_a_copy()
             && self.compared.with(ContentMatch::Shorter).any(|known| {
                 !is_object(known, self.content.key())
-                    && related_names(&self.content.path(), &known.path)
+                    && !self.is_older_than(known.key)
+                    && related_names(&path, &known.path)
+                    && (is_derived_name(&path, &known.path)
+                        || (is_rotated_name(&path) && !self.is_in_place(known)))
             })
     }
 }

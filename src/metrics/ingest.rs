@@ -97,7 +97,8 @@ impl Ingest {
             self.lines.inc_by(span.lines);
             self.rows.inc_by(span.rows);
             self.excluded.inc_by(span.excluded);
-            self.bytes.inc_by(span.to.offset.saturating_sub(span.from));
+            let bytes = span.to.offset.saturating_sub(span.from);
+            self.bytes.inc_by(bytes.saturating_sub(span.nul_bytes()));
         }
         for (code, &count) in RejectCode::ALL.into_iter().zip(&batch.reasons) {
             if count > 0 {

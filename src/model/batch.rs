@@ -15,7 +15,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::columns::{GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG, RequestLog};
-use super::file::{FileId, Fingerprint, Position};
+use super::file::{FileId, Fingerprint, NulRun, Position};
 use super::reason::{RejectCode, RejectReason};
 use super::record::{GunicornLogModel, JsonRecord, Micros};
 use super::rollup::Rollup;
@@ -47,6 +47,15 @@ pub struct Span {
     pub head: Option<Fingerprint>,
     /// The size of the file when it was last checked, in bytes; never less than `to`.
     pub size: u64,
+    /// NULs before lines that were skipped, in order.
+    pub nul_runs: Vec<NulRun>,
+}
+
+impl Span {
+    /// Returns how many NULs before lines were skipped.
+    pub fn nul_bytes(&self) -> u64 {
+        self.nul_runs.iter().map(|run| run.length).sum()
+    }
 }
 
 /// Lines of one or several files that are stored together or not at all.

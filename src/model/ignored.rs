@@ -26,8 +26,10 @@ pub enum IgnoredCode {
     Unreadable,
     /// Another daemon writes it.
     HeldByAnotherWriter,
-    /// A file of the spool that holds less than was stored of it.
-    DamagedSpoolFile,
+    /// An archive of a kind that is refused, such as tar, or an archive that holds one.
+    Container,
+    /// A linked directory below a pattern that is not followed, because another user made the link.
+    ForeignLink,
     /// A FIFO in a watched directory.
     Fifo,
     /// Neither a regular file nor a FIFO.
@@ -38,7 +40,7 @@ pub enum IgnoredCode {
 
 impl IgnoredCode {
     /// How many there are.
-    pub const COUNT: usize = 13;
+    pub const COUNT: usize = 14;
 
     /// All codes, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -51,7 +53,8 @@ impl IgnoredCode {
         Self::NoLine,
         Self::Unreadable,
         Self::HeldByAnotherWriter,
-        Self::DamagedSpoolFile,
+        Self::Container,
+        Self::ForeignLink,
         Self::Fifo,
         Self::NotRegular,
         Self::Undecided,
@@ -69,7 +72,8 @@ impl IgnoredCode {
             Self::NoLine => "no_line",
             Self::Unreadable => "unreadable",
             Self::HeldByAnotherWriter => "held_by_another_writer",
-            Self::DamagedSpoolFile => "damaged_spool_file",
+            Self::Container => "container",
+            Self::ForeignLink => "foreign_link",
             Self::Fifo => "fifo",
             Self::NotRegular => "not_regular",
             Self::Undecided => "undecided",
@@ -107,9 +111,14 @@ impl IgnoredCode {
             Self::HeldByAnotherWriter => {
                 "another log-ingestd writes it; this one takes over when that one ends"
             }
-            Self::DamagedSpoolFile => {
-                "a file of the spool that does not hold all that was stored of it; look at it, and \
-                 remove it when you have what you need"
+            Self::Container => {
+                "an archive of a kind that log-ingestd does not read; unpack it first, or leave it out \
+                 with --exclude"
+            }
+            Self::ForeignLink => {
+                "a link to a directory elsewhere, made by a user who is neither root, nor the \
+                 daemon's, nor the directory's owner; watch the directory itself, or have its owner \
+                 make the link"
             }
             Self::Fifo => {
                 "a FIFO in a watched directory: what is read from it is gone for its reader; name \
@@ -159,7 +168,8 @@ mod tests {
             "no_line",
             "unreadable",
             "held_by_another_writer",
-            "damaged_spool_file",
+            "container",
+            "foreign_link",
             "fifo",
             "not_regular",
             "undecided",

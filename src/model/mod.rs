@@ -13,8 +13,8 @@ mod rollup;
 pub use batch::{Batch, Field, Reparsed, Span, Tuples};
 pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
 pub use file::{
-    Checkpoint, Claim, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, NewFile, Position,
-    ShortHash, Sighting,
+    Checkpoint, Claim, Cut, DIGEST_BLOCK, Digest, FileId, FileKey, Fingerprint, MAX_NUL_RUNS,
+    MAX_OFFSET, NewFile, NulRun, NulTotals, Origin, Position, ShortHash, Sighting,
 };
 pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};
 pub use ignored::IgnoredCode;

@@ -78,6 +78,7 @@ mod tests {
             excluded: 0,
             head: None,
             size: 0,
+            nul_runs: Vec::new(),
         };
         Batch { spans: vec![span], ..Batch::default() }
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use crate::format::LineParser;
 use crate::model::Micros;
 use crate::pipeline::read_lines::{Completeness, ReadContext};
-use crate::source::Envelope;
+use crate::source::{Envelope, text_at};
 
 /// A parser, and the format that it reads.
 #[derive(Debug)]
@@ -33,16 +33,18 @@ impl Format {
         }
     }
 
-    /// Returns what the program wrote and the time of the envelope, of a line as [`crate::model::Batch::push_reject`] keeps it.
+    /// Returns what the program wrote and the time of the envelope, of a line at `offset` as
+    /// [`crate::model::Batch::push_reject`] keeps it.
     ///
     /// # Errors
     /// The reason for its reject, if it has not the envelope that it should have.
     pub(crate) fn open<'a>(
         &self,
+        offset: u64,
         raw: &'a [u8],
     ) -> Result<(Cow<'a, [u8]>, Option<Micros>), &'static str> {
         let Some(envelope) = self.envelope else {
-            return Ok((Cow::Borrowed(raw), None));
+            return Ok((Cow::Borrowed(text_at(offset, raw)), None));
         };
         let line = envelope.unpack(raw).ok_or(envelope.missing())?;
         Ok((line.payload, Some(line.time)))

@@ -6,12 +6,14 @@
 //! - `committer` stores batches one after another, `ordered_commits` several at once and in
 //!   order; `bisect` finds the row that a store refuses; `backoff` says when to try again.
 //! - `store_file` stores a file that is complete, from its checkpoint to its end.
+//! - `expected`: what lines must be in the store, and whether the store agrees.
 //! - `connect` opens the store at a start; [`Shutdown`] is what signals ask for.
 
 pub(crate) mod backoff;
 pub(crate) mod bisect;
 pub(crate) mod committer;
 pub(crate) mod connect;
+pub(crate) mod expected;
 pub(crate) mod file_format;
 pub(crate) mod ordered_commits;
 mod read_enveloped;

@@ -17,7 +17,7 @@ impl<S: LineSink> LineReader<'_, S> {
     /// Takes physical lines that are whole lines and records, as nearly all of a log is.
     pub(crate) fn take_enveloped_records(&mut self, envelope: Envelope) {
         let (lines, context) = (&mut *self.lines, self.context);
-        if !lines.at_line_start() || lines.is_skipping() || context.refused.is_some() {
+        if !lines.is_plain() || context.refused.is_some() {
             return;
         }
         let (bytes, from) = (lines.partial(), lines.offset());
@@ -38,15 +38,21 @@ impl<S: LineSink> LineReader<'_, S> {
         }
     }
 
-    /// Takes one block of lines, and further ones if a record goes on in them.
+    /// Takes one block of lines, and further ones if a record goes on in them. NULs before a physical
+    /// line end the block and the record before them: what wrote these was cut off.
     pub(crate) fn take_enveloped_lines(&mut self, envelope: Envelope) -> Step {
-        if self.lines.is_skipping() {
+        if self.lines.is_too_long() {
             return self.take_too_long();
+        }
+        let begin = self.lines.offset();
+        if !self.lines.skip_nuls() {
+            return Step::NeedMore;
         }
         let at_the_end = self.is_at_the_end();
         let (context, source) = (self.context, self.source);
-        let (fresh, from) = (self.lines.at_line_start(), self.lines.offset());
-        let bytes = self.lines.partial();
+        let (fresh, from) = (self.lines.at_line_start(), self.lines.line_offset());
+        let run = self.lines.next_run();
+        let bytes = &self.lines.partial()[..run.unwrap_or(self.lines.partial().len())];
         if !fresh && let Some(end @ (0 | 1)) = memchr::memchr(b'\n', bytes) {
             // The end of a line that was stored before its end was written.
             if end == 0 || bytes[0] == b'\r' {
@@ -56,7 +62,9 @@ impl<S: LineSink> LineReader<'_, S> {
         }
         let sealed = at_the_end && context.completeness == Completeness::Sealed;
         let last = || Block::last(envelope, bytes, BOUNDS).filter(|_| sealed);
-        let Some(block) = Block::first(envelope, bytes, BOUNDS).or_else(last) else {
+        let before_run = || Block::cut(envelope, bytes, BOUNDS).filter(|_| run.is_some());
+        let block = Block::first(envelope, bytes, BOUNDS);
+        let Some(block) = block.or_else(last).or_else(before_run) else {
             return if memchr::memchr(b'\n', bytes).is_some() {
                 Step::NeedMore
             } else if bytes.len() > MAX_LINE {
@@ -68,9 +76,10 @@ impl<S: LineSink> LineReader<'_, S> {
             };
         };
         let (lines, ends) = (block.lines, vec![block.length]);
-        let mut group = Group { envelope, bytes, lines, ends, taken: 0 };
+        let is_cut = run.is_some();
+        let mut group = Group { envelope, bytes, lines, ends, taken: 0, is_cut };
         let Some(fates) = group.fates(context, source) else { return Step::NeedMore };
-        let refused = context.refused.filter(|(refused, _)| *refused == from);
+        let refused = context.refused.filter(|(refused, _)| *refused == begin);
         for (joined, fate) in group.lines.iter().zip(&fates) {
             let line = LogLine::of_pieces(joined, bytes, from);
             match (fate, refused) {
@@ -114,6 +123,8 @@ struct Group<'a> {
     ends: Vec<usize>,
     /// Bytes whose lines have their fates.
     taken: usize,
+    /// Whether nothing that follows `bytes` belongs to a record in them.
+    is_cut: bool,
 }
 
 /// What came of looking for the lines after one that cannot be read.
@@ -217,7 +228,7 @@ impl Group<'_> {
                     continue;
                 }
                 let has_begun = self.bytes.len() > self.end();
-                return match context.more_may_come(source, has_begun) {
+                return match !self.is_cut && context.more_may_come(source, has_begun) {
                     true => Together::NeedMore,
                     false => Together::Alone,
                 };

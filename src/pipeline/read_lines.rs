@@ -16,14 +16,14 @@
 //! `verify`, which compares a batch with what is stored. The sinks of [`sink`](super::sink) only look.
 
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io;
 
 use crate::format::{Chunk, LineParser, Parsed};
 use crate::model::{
     Batch, FileId, GunicornLogModel, JsonRecord, Micros, Position, RejectReason, Span,
 };
 use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
-use crate::source::{Envelope, Joined, Lines, TOO_LONG_KEPT};
+use crate::source::{ByteSource, Envelope, Joined, Lines, TOO_LONG_KEPT, text_at};
 
 /// A consumer of lines. Calls come in the order of the lines' offsets, but for the further lines of
 /// a record in a container's log.
@@ -43,7 +43,7 @@ pub(crate) trait LineSink {
         false
     }
 
-    /// Looks at the unread bytes before any line among them is taken. Is called at the beginning and
+    /// Looks at the unread bytes, without NULs before the first of them, before any line among them is taken. Is called at the beginning and
     /// after every read from the source.
     fn before_lines(&mut self, _unread: &Unread<'_>) {}
 }
@@ -197,7 +197,7 @@ pub(crate) enum Step {
 /// What the source says; the sink has the lines before the error.
 pub(crate) fn read_lines<S: LineSink>(
     lines: &mut Lines,
-    source: &mut dyn Read,
+    source: &mut dyn ByteSource,
     context: &ReadContext<'_>,
     sink: &mut S,
 ) -> io::Result<Stop> {
@@ -226,7 +226,7 @@ pub(crate) fn read_lines<S: LineSink>(
             return Ok(Stop::End);
         }
         // A line is read to its end before the next file has its turn, unless it is too long: such a
-        // line is skipped in several turns.
+        // line, and the NULs before one, are skipped in several turns.
         let lines = &mut *reader.lines;
         let passed = if lines.is_skipping() { lines.read_to() - read_from } else { 0 };
         if passed.max(lines.offset() - from) >= context.max_bytes {
@@ -263,7 +263,8 @@ impl<S: LineSink> LineReader<'_, S> {
     fn take_records(&mut self) {
         let (lines, context) = (&mut *self.lines, self.context);
         // A line that the store refuses is looked for one by one.
-        let mut plain = lines.at_line_start() && !lines.is_skipping() && context.refused.is_none();
+        let mut plain =
+            lines.is_plain() && !lines.at_byte_order_mark() && context.refused.is_none();
         while plain {
             let mut end = lines.offset();
             let records = Chunk::of(lines.partial()).all(|(text, length)| {
@@ -286,7 +287,7 @@ impl<S: LineSink> LineReader<'_, S> {
 
     /// Takes one line, or one record of several.
     fn take_line(&mut self) -> Step {
-        let fresh = self.lines.at_line_start();
+        let (fresh, begin) = (self.lines.at_line_start(), self.lines.offset());
         let Some(line) = self.lines.peek() else {
             return if self.is_at_the_end() { self.take_last_line() } else { Step::NeedMore };
         };
@@ -300,9 +301,11 @@ impl<S: LineSink> LineReader<'_, S> {
             return Step::Took;
         }
         let context = self.context;
-        let line = LogLine::new(offset, context.estimated, line.bytes, line.bytes);
+        let text = text_at(offset, line.bytes);
+        let line = LogLine::new(offset, context.estimated, text, line.bytes);
         let reason = match context.refused {
-            Some((refused, reason)) if refused == offset => {
+            // It is known by the offset from which its batch was read: before its NULs.
+            Some((refused, reason)) if refused == begin => {
                 RejectReason::RefusedByStore(reason.to_owned())
             }
             _ => match give(self.sink, &line, context.parser.parse(line.text)) {
@@ -339,10 +342,16 @@ impl<S: LineSink> LineReader<'_, S> {
     /// stands alone.
     fn take_joined(&mut self, end: u64) -> Option<Step> {
         let (lines, context) = (&mut *self.lines, self.context);
-        let offset = lines.offset();
+        let offset = lines.line_offset();
         let mut next = end;
         for _ in 1..MAX_JOINED {
+            if lines.byte_at(next) == Some(0) {
+                return None; // NULs before a line are part of no record
+            }
             let Some(line) = lines.line_at(next) else {
+                if lines.read_to() - offset > MAX_JOINED_BYTES {
+                    return None;
+                }
                 let more_comes = context.more_may_come(self.source, lines.read_to() > next);
                 return more_comes.then_some(Step::NeedMore);
             };
@@ -353,7 +362,8 @@ impl<S: LineSink> LineReader<'_, S> {
             }
             next = line.end;
             let first = lines.line_at(offset)?;
-            let line = LogLine::new(offset, context.estimated, lines.joined(next), first.bytes);
+            let text = text_at(offset, lines.joined(next));
+            let line = LogLine::new(offset, context.estimated, text, first.bytes);
             if give(self.sink, &line, context.parser.parse(line.text)).is_some() {
                 continue;
             }
@@ -373,13 +383,13 @@ impl<S: LineSink> LineReader<'_, S> {
     /// Takes a last line without an end, in content that is complete: a record if it can be read as
     /// one. If it cannot, it was cut, and stays unread. So does a piece whose line continues.
     pub(crate) fn take_last_line(&mut self) -> Step {
-        let (offset, end) = (self.lines.offset(), self.lines.read_to());
+        let (offset, end) = (self.lines.line_offset(), self.lines.read_to());
         let bytes = self.lines.partial();
         if bytes.is_empty() || !self.lines.at_line_start() {
             return Step::NeedMore;
         }
         let (payload, time) = match self.context.envelope.map(|envelope| envelope.open(bytes)) {
-            None => (Cow::Borrowed(bytes), self.context.estimated),
+            None => (Cow::Borrowed(text_at(offset, bytes)), self.context.estimated),
             Some(Some(piece)) if piece.ends => (piece.payload, piece.time),
             Some(_) => return Step::NeedMore,
         };
@@ -453,7 +463,7 @@ pub(crate) struct BatchTarget {
 /// What the source says; lines before the error are in the batch.
 pub(crate) fn fill_batch(
     lines: &mut Lines,
-    source: &mut dyn Read,
+    source: &mut dyn ByteSource,
     context: &ReadContext<'_>,
     batch: &mut Batch,
     target: &BatchTarget,
@@ -493,6 +503,7 @@ impl<'a> BatchSink<'a> {
                     excluded: 0,
                     head: None,
                     size,
+                    nul_runs: Vec::new(),
                 });
                 batch.spans.len() - 1
             }
@@ -508,6 +519,7 @@ impl<'a> BatchSink<'a> {
             return;
         }
         span.to = lines.position();
+        span.nul_runs.extend(lines.take_nul_runs());
         span.size = span.size.max(span.to.offset);
     }
 }

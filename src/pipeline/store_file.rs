@@ -1,7 +1,7 @@
 //! Stores the content of a file that is complete: an import, or an archive of a log that was
 //! followed. The content is read in a thread of its own while earlier batches are being stored.
 
-use std::io::{self, Read};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -18,8 +18,8 @@ use crate::pipeline::ordered_commits::OrderedCommits;
 use crate::pipeline::read_lines::{
     BatchTarget, Completeness, Limits, LineSink, ReadContext, Stop, fill_batch, read_lines,
 };
-use crate::source::Lines;
 use crate::source::whole_file::{Source, Walk};
+use crate::source::{ByteSource, Lines};
 use crate::store::{StoreError, chain};
 
 /// Batches that wait for a connection: one, so that there is always one to send.
@@ -81,7 +81,7 @@ impl<'a> Content<'a> {
         &self,
         position: &Position,
         on_disk: &Arc<AtomicU64>,
-    ) -> io::Result<(Lines, Box<dyn Read + Send>)> {
+    ) -> io::Result<(Lines, Box<dyn ByteSource + Send>)> {
         let mut reader = self.source.reader(on_disk)?;
         let mut walk = Walk::new(&mut reader);
         tokio::task::block_in_place(|| walk.to(position.offset))?;
@@ -235,7 +235,7 @@ impl ReadAhead {
     fn start(
         self,
         lines: Lines,
-        source: Box<dyn Read + Send>,
+        source: Box<dyn ByteSource + Send>,
     ) -> (mpsc::Receiver<Filled>, Sender<Batch>) {
         let (sender, filled) = mpsc::channel(AHEAD);
         let (spare, spares) = channel();
@@ -246,7 +246,7 @@ impl ReadAhead {
     fn read(
         self,
         mut lines: Lines,
-        mut source: Box<dyn Read + Send>,
+        mut source: Box<dyn ByteSource + Send>,
         filled: &mpsc::Sender<Filled>,
         spares: &Receiver<Batch>,
     ) {

@@ -1,11 +1,19 @@
 //! Finds the files that the user asked to watch.
+//!
+//! Every look resolves the paths again, so that a link on the way, such as the `current` of a
+//! deployment, may lead to another directory than before. Files are known by the resolved path of
+//! their directory.
 
-use std::os::unix::fs::FileTypeExt;
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::{DirEntry, Metadata};
+use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
 use thiserror::Error;
+
+use super::pattern::{NamePatterns, PathPattern, Progress, is_pattern};
 
 /// Why a path cannot be watched.
 #[derive(Debug, Error)]
@@ -33,27 +41,30 @@ pub enum WatchError {
     },
 }
 
+/// A place that is watched. Its path is absolute, and links in it are not resolved.
 #[derive(Clone, Debug)]
 enum Place {
     /// The files directly in a directory.
     Directory(PathBuf),
     /// One file, which may not exist yet.
     File(PathBuf),
-    /// All files below `root` that match.
-    Pattern { root: PathBuf, matcher: GlobSet, depth: Depth },
+    /// All files below a directory that match.
+    Pattern(PathPattern),
 }
 
-/// Which directories below a root are searched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Depth {
-    RootOnly,
-    All,
+impl Place {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Directory(path) | Self::File(path) => path,
+            Self::Pattern(pattern) => &pattern.root,
+        }
+    }
 }
 
-/// The paths that exist now, each once and in order.
-#[derive(Clone, Debug, Default)]
+/// What a look found, and where something can be found later.
+#[derive(Debug, Default)]
 pub struct WatchedPaths {
-    /// Regular files and links, and files of any kind that the user named.
+    /// Regular files and links, and files of any kind that the user named; each once and in order.
     pub files: Vec<PathBuf>,
     /// FIFOs that the user named, or that match a pattern.
     pub fifos: Vec<PathBuf>,
@@ -61,20 +72,145 @@ pub struct WatchedPaths {
     pub unrequested_fifos: Vec<PathBuf>,
     /// Sockets and devices.
     pub not_regular: Vec<PathBuf>,
+    /// Linked directories below a pattern that are not followed, because another user made the link.
+    pub foreign_links: Vec<PathBuf>,
+    /// Directories below a pattern that cannot be read.
+    pub unreadable: Vec<(PathBuf, io::Error)>,
+    /// What may appear in each directory, by its resolved path.
+    expected: HashMap<PathBuf, Vec<Expected>>,
+    /// The links that lead to a file, by its resolved path.
+    links: HashMap<PathBuf, Vec<PathBuf>>,
+}
+
+/// What may appear in a directory.
+#[derive(Debug)]
+enum Expected {
+    /// Any file.
+    Files,
+    /// The file of this name.
+    File(OsString),
+    /// Files that match the pattern of this place, and directories in which they may be.
+    Matching { place: usize, progress: Progress },
+    /// Another file or directory of this name, to which a watched path leads then.
+    Turn(OsString),
+}
+
+impl WatchedPaths {
+    /// Returns the directories whose events matter.
+    pub fn directories(&self) -> impl Iterator<Item = &Path> {
+        self.expected.keys().map(PathBuf::as_path)
+    }
+
+    /// Returns the links that lead to the file of this resolved path.
+    pub fn links_to(&self, path: &Path) -> &[PathBuf] {
+        self.links.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    fn expect(&mut self, directory: PathBuf, expected: Expected) {
+        self.expected.entry(directory).or_default().push(expected);
+    }
+
+    /// Expects that links on the way to a path are turned, and that what is missing there is made.
+    fn expect_turns(&mut self, path: &Path) {
+        for part in path.ancestors() {
+            let (Some(parent), Some(name)) = (part.parent(), part.file_name()) else { continue };
+            let is_link = match fs::symlink_metadata(part) {
+                Ok(metadata) => metadata.is_symlink(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+                Err(_) => continue,
+            };
+            if !is_link && part.exists() {
+                continue;
+            }
+            if let Ok(parent) = fs::canonicalize(parent) {
+                self.expect(parent, Expected::Turn(name.to_owned()));
+            }
+            if is_link {
+                self.expect_turns_of(part);
+            }
+        }
+    }
+
+    /// Expects that what a link leads to is replaced, or made if it is missing; the same for links to
+    /// which it leads. Returns the resolved path to which all of them lead.
+    fn expect_turns_of(&mut self, link: &Path) -> PathBuf {
+        let mut path = link.to_path_buf();
+        for _ in 0..MAX_LINKS {
+            let Ok(next) = fs::read_link(&path) else { break };
+            path = with_resolved_directory(&parent(&path).join(next));
+            if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+                self.expect(parent.to_path_buf(), Expected::Turn(name.to_owned()));
+            }
+        }
+        path
+    }
+
+    /// Adds an entry of a directory; `fifos` is where a FIFO goes.
+    fn add(&mut self, path: PathBuf, kind: Kind, fifos: fn(&mut Self) -> &mut Vec<PathBuf>) {
+        match kind {
+            Kind::Directory | Kind::LinkedDirectory => {}
+            Kind::Fifo => fifos(self).push(path),
+            Kind::Other => self.not_regular.push(path),
+            Kind::File => self.files.push(path),
+            Kind::Link => {
+                // What is written comes by the events of the file's directory.
+                let target = self.expect_turns_of(&path);
+                self.links.entry(target).or_default().push(path.clone());
+                self.files.push(path);
+            }
+        }
+    }
+}
+
+/// The most links that are followed one after another, as in the kernel.
+const MAX_LINKS: usize = 40;
+
+/// What an entry of a directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    File,
+    /// A link to a file, or to nothing.
+    Link,
+    Fifo,
+    Directory,
+    LinkedDirectory,
+    /// A device or a socket.
+    Other,
+}
+
+impl Kind {
+    /// Returns `None` for what cannot be known.
+    fn of(entry: &DirEntry) -> Option<Self> {
+        let kind = entry.file_type().ok()?;
+        if kind.is_symlink() {
+            let target = fs::metadata(entry.path()).map(|target| target.file_type());
+            return Some(match target {
+                Ok(target) if target.is_dir() => Self::LinkedDirectory,
+                Ok(target) if target.is_fifo() => Self::Fifo,
+                _ => Self::Link,
+            });
+        }
+        Some(match kind {
+            kind if kind.is_dir() => Self::Directory,
+            kind if kind.is_file() => Self::File,
+            kind if kind.is_fifo() => Self::Fifo,
+            _ => Self::Other,
+        })
+    }
 }
 
 /// What the user asked to watch.
 #[derive(Clone, Debug)]
 pub struct Watchlist {
     places: Vec<Place>,
-    include: GlobSet,
-    exclude: GlobSet,
+    include: NamePatterns,
+    exclude: NamePatterns,
 }
 
 impl Watchlist {
     /// Reads `paths`, which are directories, files or patterns. `include` and `exclude` are
-    /// patterns on file names. Names that begin with a dot are left out unless a pattern includes
-    /// them.
+    /// patterns on file names, or with a slash on paths. Names that begin with a dot are left out
+    /// unless a pattern includes them.
     ///
     /// # Errors
     /// A path in no existing directory, a directory that cannot be read, or a malformed pattern.
@@ -83,131 +219,251 @@ impl Watchlist {
         include: &[String],
         exclude: &[String],
     ) -> Result<Self, WatchError> {
-        let places = paths.iter().map(|path| place(path)).collect::<Result<_, _>>()?;
-        Ok(Self { places, include: globs(include)?, exclude: globs(exclude)? })
-    }
-
-    /// Returns the directories whose events matter.
-    pub fn directories(&self) -> Vec<PathBuf> {
-        let mut all: Vec<PathBuf> = self
-            .places
-            .iter()
-            .map(|place| match place {
-                Place::Directory(path) | Place::Pattern { root: path, .. } => path.clone(),
-                Place::File(path) => parent(path).to_path_buf(),
-            })
-            .collect();
-        all.sort();
-        all.dedup();
-        all
+        let (include, exclude) = (NamePatterns::read(include)?, NamePatterns::read(exclude)?);
+        let places = paths.iter().map(|path| places(path)).collect::<Result<Vec<_>, _>>()?;
+        Ok(Self { places: places.concat(), include, exclude })
     }
 
     /// Returns the files and directories of this list that do not exist or cannot be read.
     pub fn missing(&self) -> Vec<PathBuf> {
-        let places = self.places.iter().map(|place| match place {
-            Place::Directory(path) | Place::Pattern { root: path, .. } | Place::File(path) => path,
-        });
-        places.filter(|path| fs::metadata(path).is_err()).cloned().collect()
+        let paths = self.places.iter().map(Place::path);
+        paths.filter(|path| fs::metadata(path).is_err()).map(Path::to_path_buf).collect()
     }
 
     /// Lists everything that exists now. A directory that does not exist has no files. Errors of
     /// single entries appear when the caller opens them.
     pub fn scan(&self) -> WatchedPaths {
         let mut found = WatchedPaths::default();
-        for place in &self.places {
-            match place {
-                Place::File(path) if is_fifo(path) => found.fifos.push(path.clone()),
-                Place::File(path) => found.files.push(path.clone()),
-                Place::Directory(path) => {
-                    let WatchedPaths { files, unrequested_fifos, not_regular, .. } = &mut found;
-                    let into = (files, unrequested_fifos, not_regular);
-                    self.list(path, Depth::RootOnly, &|_| true, into);
-                }
-                Place::Pattern { root, matcher, depth } => {
-                    let WatchedPaths { files, fifos, not_regular, .. } = &mut found;
-                    let into = (files, fifos, not_regular);
-                    self.list(root, *depth, &|path| matcher.is_match(path), into);
-                }
+        for (place, path) in self.places.iter().map(Place::path).enumerate() {
+            found.expect_turns(path);
+            match &self.places[place] {
+                Place::File(path) => Self::find_file(path, &mut found),
+                Place::Directory(path) => self.find_in_directory(path, &mut found),
+                Place::Pattern(pattern) => self.find_matching(place, pattern, &mut found),
             }
         }
         found.unrequested_fifos.retain(|path| !found.fifos.contains(path));
-        let WatchedPaths { files, fifos, unrequested_fifos, not_regular } = &mut found;
-        for paths in [files, fifos, unrequested_fifos, not_regular] {
+        for paths in [
+            &mut found.files,
+            &mut found.fifos,
+            &mut found.unrequested_fifos,
+            &mut found.foreign_links,
+            &mut found.not_regular,
+        ] {
             paths.sort_unstable();
             paths.dedup();
         }
         found
     }
 
-    /// Returns whether the user asked for this very name, by path or by `include`.
-    pub fn is_requested(&self, path: &Path) -> bool {
-        let named = |place: &Place| matches!(place, Place::File(file) if file == path);
-        self.places.iter().any(named) || (!self.include.is_empty() && self.name_wanted(path))
+    fn find_file(path: &Path, found: &mut WatchedPaths) {
+        let path = with_resolved_directory(path);
+        if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
+            found.expect(parent.to_path_buf(), Expected::File(name.to_owned()));
+        }
+        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
+        let is_fifo = fs::metadata(&path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+        let kind = match (is_fifo, is_link) {
+            (true, _) => Kind::Fifo,
+            (false, true) => Kind::Link,
+            (false, false) => Kind::File,
+        };
+        found.add(path, kind, |found| &mut found.fifos);
     }
 
-    /// Returns whether the path lies where these places are, whatever `include` and `exclude` say of
-    /// its name.
-    pub fn lies_within(&self, path: &Path) -> bool {
-        self.places.iter().any(|place| match place {
-            Place::File(file) => file == path,
-            Place::Directory(directory) => path.parent() == Some(directory),
-            Place::Pattern { matcher, .. } => matcher.is_match(path),
-        })
-    }
-
-    /// Returns whether a file of this path would be found if it existed.
-    pub fn covers(&self, path: &Path) -> bool {
-        self.places.iter().any(|place| match place {
-            Place::File(file) => file == path,
-            Place::Directory(directory) => {
-                path.parent() == Some(directory) && self.name_wanted(path)
-            }
-            Place::Pattern { matcher, .. } => matcher.is_match(path) && self.name_wanted(path),
-        })
-    }
-
-    /// Adds the entries of a directory whose path is `wanted` to the files, the FIFOs or the others.
-    fn list(
-        &self,
-        directory: &Path,
-        depth: Depth,
-        wanted: &dyn Fn(&Path) -> bool,
-        (files, fifos, others): (&mut Vec<PathBuf>, &mut Vec<PathBuf>, &mut Vec<PathBuf>),
-    ) {
-        let Ok(entries) = fs::read_dir(directory) else { return };
-        for entry in entries.flatten() {
+    fn find_in_directory(&self, path: &Path, found: &mut WatchedPaths) {
+        let Ok(directory) = fs::canonicalize(path) else { return };
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             let path = entry.path();
-            let Ok(kind) = entry.file_type() else { continue };
-            if kind.is_dir() {
-                if depth == Depth::All {
-                    self.list(&path, depth, wanted, (&mut *files, &mut *fifos, &mut *others));
+            if self.wants(&path)
+                && let Some(kind) = Kind::of(&entry)
+            {
+                found.add(path, kind, |found| &mut found.unrequested_fifos);
+            }
+        }
+        found.expect(directory, Expected::Files);
+    }
+
+    /// Searches the directories in which files may match a pattern: first those that are no links, then
+    /// those to which links lead, each once for each way in which it matches. So links that lead in a
+    /// circle end.
+    fn find_matching(&self, place: usize, pattern: &PathPattern, found: &mut WatchedPaths) {
+        let Ok(root) = fs::canonicalize(&pattern.root) else { return };
+        let mut searched = HashSet::new();
+        let (mut directories, mut links) = (vec![(root, pattern.begin())], Vec::new());
+        loop {
+            while let Some((directory, progress)) = directories.pop() {
+                let Ok(metadata) = fs::metadata(&directory) else { continue };
+                if !searched.insert((metadata.dev(), metadata.ino(), progress.clone())) {
+                    continue;
                 }
-            } else if self.name_wanted(&path) && wanted(&path) {
-                let fifo = kind.is_fifo() || (kind.is_symlink() && is_fifo(&path));
-                match fifo {
-                    true => fifos.push(path),
-                    false if kind.is_file() || kind.is_symlink() => files.push(path),
-                    false => others.push(path),
+                let entries = match fs::read_dir(&directory) {
+                    Ok(entries) => entries,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                    Err(error) => {
+                        found.unreadable.push((directory, error));
+                        continue;
+                    }
+                };
+                for entry in entries.flatten() {
+                    let (path, name) = (entry.path(), entry.file_name());
+                    let below = pattern.enter(&progress, &name);
+                    let matches = pattern.accepts(&progress, &name) && self.wants(&path);
+                    if below.is_empty() && !matches {
+                        continue;
+                    }
+                    match Kind::of(&entry) {
+                        Some(kind @ (Kind::Directory | Kind::LinkedDirectory)) => {
+                            let is_link = kind == Kind::LinkedDirectory;
+                            let next = if is_link { &mut links } else { &mut directories };
+                            next.extend((!below.is_empty()).then_some((path, below)));
+                        }
+                        Some(kind) if matches => found.add(path, kind, |found| &mut found.fifos),
+                        _ => {}
+                    }
+                }
+                found.expect(directory, Expected::Matching { place, progress });
+            }
+            if links.is_empty() {
+                return;
+            }
+            for (link, progress) in links.drain(..) {
+                match self.target_of(&link) {
+                    Ok(Some(target)) => {
+                        found.expect_turns_of(&link);
+                        directories.push((target, progress));
+                    }
+                    Ok(None) => found.foreign_links.push(link),
+                    Err(_) => {} // removed or turned in this very moment
                 }
             }
         }
     }
 
-    /// Returns whether `include` and `exclude` admit this name.
-    fn name_wanted(&self, path: &Path) -> bool {
+    /// Returns the directory to which a link leads, or `None` if the link is not to be followed: a user
+    /// who may write in a watched place, and is none of those whom the daemon trusts, must not be able
+    /// to have it read what is elsewhere.
+    fn target_of(&self, link: &Path) -> io::Result<Option<PathBuf>> {
+        let of_link = fs::symlink_metadata(link)?;
+        let target = fs::canonicalize(link)?;
+        let of_target = fs::metadata(&target)?;
+        if fs::symlink_metadata(link)?.ino() != of_link.ino() {
+            return Err(io::ErrorKind::NotFound.into()); // turned meanwhile: the next look decides
+        }
+        let is_trusted =
+            |owner| [0, rustix::process::geteuid().as_raw(), of_target.uid()].contains(&owner);
+        Ok((is_trusted(of_link.uid()) || self.is_within(&target)).then_some(target))
+    }
+
+    /// Returns whether a directory lies in a watched place. In `/` lies every directory: that says
+    /// nothing.
+    fn is_within(&self, directory: &Path) -> bool {
+        self.places.iter().any(|place| match place {
+            Place::File(_) => false,
+            Place::Directory(path) => fs::canonicalize(path).is_ok_and(|path| directory == path),
+            Place::Pattern(pattern) => fs::canonicalize(&pattern.root)
+                .is_ok_and(|root| root.parent().is_some() && directory.starts_with(root)),
+        })
+    }
+
+    /// Returns whether the user asked for this very name, by path or by `include`.
+    pub fn is_requested(&self, path: &Path) -> bool {
+        let named = |place: &Place| {
+            matches!(
+                place,
+                Place::File(file) if with_resolved_directory(file) == path
+            )
+        };
+        self.places.iter().any(named) || (!self.include.is_empty() && self.wants(path))
+    }
+
+    /// Returns whether the path lies where these places are, whatever `include` and `exclude` say of
+    /// its name. `found` is what the last look found.
+    pub fn lies_within(&self, found: &WatchedPaths, path: &Path) -> bool {
+        let is_below = |pattern: &PathPattern, root: &Path| {
+            let (Ok(below), Some(name)) = (path.strip_prefix(root), path.file_name()) else {
+                return false;
+            };
+            let directories = below.parent().into_iter().flatten();
+            let begin = pattern.begin();
+            let progress = directories.fold(begin, |progress, name| pattern.enter(&progress, name));
+            pattern.accepts(&progress, name) || !pattern.enter(&progress, name).is_empty()
+        };
+        self.any_expected(found, path, |expected, name| match expected {
+            Expected::Files => true,
+            Expected::File(file) => file == name,
+            Expected::Matching { place, progress } => self.accepts(*place, progress, name),
+            Expected::Turn(_) => false,
+        }) || self.places.iter().any(|place| match place {
+            Place::File(file) => file == path || with_resolved_directory(file) == path,
+            Place::Directory(directory) => path.parent() == Some(directory),
+            Place::Pattern(pattern) => {
+                is_below(pattern, &pattern.root)
+                    || fs::canonicalize(&pattern.root).is_ok_and(|root| is_below(pattern, &root))
+            }
+        })
+    }
+
+    /// Returns whether a file of this path would be found, if it existed. `found` is what the last look
+    /// found.
+    pub fn covers(&self, found: &WatchedPaths, path: &Path) -> bool {
+        self.any_expected(found, path, |expected, name| match expected {
+            Expected::Files => self.wants(path),
+            Expected::File(file) => file == name,
+            Expected::Matching { place, progress } => {
+                self.accepts(*place, progress, name) && self.wants(path)
+            }
+            Expected::Turn(_) => false,
+        })
+    }
+
+    /// Returns whether another look may find something new, after what has this path was made, renamed
+    /// or removed. `found` is what the last look found.
+    pub fn may_find_new(&self, found: &WatchedPaths, path: &Path) -> bool {
+        found.expected.contains_key(path)
+            || self.covers(found, path)
+            || self.any_expected(found, path, |expected, name| match expected {
+                Expected::Turn(turned) => turned == name,
+                Expected::Matching { place, progress } => {
+                    let enter = |pattern: &PathPattern| !pattern.enter(progress, name).is_empty();
+                    self.pattern(*place).is_some_and(enter) && path.is_dir()
+                }
+                Expected::Files | Expected::File(_) => false,
+            })
+    }
+
+    fn any_expected(
+        &self,
+        found: &WatchedPaths,
+        path: &Path,
+        holds: impl Fn(&Expected, &OsStr) -> bool,
+    ) -> bool {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return false };
+        found.expected.get(parent).is_some_and(|all| all.iter().any(|one| holds(one, name)))
+    }
+
+    fn accepts(&self, place: usize, progress: &Progress, name: &OsStr) -> bool {
+        self.pattern(place).is_some_and(|pattern| pattern.accepts(progress, name))
+    }
+
+    fn pattern(&self, place: usize) -> Option<&PathPattern> {
+        match self.places.get(place)? {
+            Place::Pattern(pattern) => Some(pattern),
+            Place::Directory(_) | Place::File(_) => None,
+        }
+    }
+
+    /// Returns whether `include` and `exclude` admit a file.
+    fn wants(&self, path: &Path) -> bool {
         let Some(name) = path.file_name() else { return false };
-        if self.exclude.is_match(name) || self.exclude.is_match(path) {
+        if self.exclude.match_file(path) {
             return false;
         }
         if self.include.is_empty() {
             return !name.as_encoded_bytes().starts_with(b".");
         }
-        self.include.is_match(name) || self.include.is_match(path)
+        self.include.match_file(path)
     }
-}
-
-fn is_fifo(path: &Path) -> bool {
-    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
 }
 
 fn parent(path: &Path) -> &Path {
@@ -217,20 +473,33 @@ fn parent(path: &Path) -> &Path {
     }
 }
 
-fn place(path: &Path) -> Result<Place, WatchError> {
+/// Returns the places that a path of the user names.
+fn places(path: &Path) -> Result<Vec<Place>, WatchError> {
     let unreadable = |source| WatchError::Unreadable { path: path.to_path_buf(), source };
-    match fs::metadata(path) {
-        Ok(metadata) if metadata.is_dir() => {
+    let absolute = |path: &Path| std::path::absolute(path).map_err(unreadable);
+    match fs::metadata(path).map(|metadata: Metadata| metadata.is_dir()) {
+        Ok(true) => {
             fs::read_dir(path).map_err(unreadable)?;
-            let whole = fs::canonicalize(path).map_err(unreadable)?;
-            Ok(Place::Directory(whole))
+            Ok(vec![Place::Directory(absolute(path)?)])
         }
-        Ok(_) => Ok(Place::File(absolute(path))),
-        Err(_) if has_pattern(path) => pattern(path),
+        Ok(false) => Ok(vec![Place::File(absolute(path)?)]),
+        Err(_) if is_pattern(path) => {
+            let mut patterns = PathPattern::read(path)?;
+            for pattern in &mut patterns {
+                if pattern.root.as_os_str().is_empty() {
+                    pattern.root.push(".");
+                }
+                if !pattern.root.is_dir() {
+                    return Err(WatchError::Missing(pattern.root.clone()));
+                }
+                pattern.root = absolute(&pattern.root)?;
+            }
+            Ok(patterns.into_iter().map(Place::Pattern).collect())
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // The log may be written later, but its directory must exist.
             if path.extension().is_some() && parent(path).is_dir() {
-                Ok(Place::File(absolute(path)))
+                Ok(vec![Place::File(absolute(path)?)])
             } else {
                 Err(WatchError::Missing(path.to_path_buf()))
             }
@@ -239,51 +508,11 @@ fn place(path: &Path) -> Result<Place, WatchError> {
     }
 }
 
-/// Returns the absolute path, with its directory resolved and its last part as it is. So a
-/// symbolic link that is watched is followed when it points to another file.
-fn absolute(path: &Path) -> PathBuf {
+/// Returns a path with its directory resolved and its last part as it is. So a symbolic link that is
+/// watched is followed when it points to another file.
+fn with_resolved_directory(path: &Path) -> PathBuf {
     match (fs::canonicalize(parent(path)), path.file_name()) {
         (Ok(directory), Some(name)) => directory.join(name),
         _ => path.to_path_buf(),
     }
-}
-
-fn has_pattern(path: &Path) -> bool {
-    path.as_os_str().as_encoded_bytes().iter().any(|byte| b"*?[{".contains(byte))
-}
-
-fn pattern(path: &Path) -> Result<Place, WatchError> {
-    let mut root = PathBuf::new();
-    let mut rest = PathBuf::new();
-    for part in path.components() {
-        let part = Path::new(part.as_os_str());
-        if rest.as_os_str().is_empty() && !has_pattern(part) {
-            root.push(part);
-        } else {
-            rest.push(part);
-        }
-    }
-    if root.as_os_str().is_empty() {
-        root.push(".");
-    }
-    if !root.is_dir() {
-        return Err(WatchError::Missing(root));
-    }
-    let root = fs::canonicalize(&root)
-        .map_err(|source| WatchError::Unreadable { path: root.clone(), source })?;
-    let whole = root.join(&rest).to_string_lossy().into_owned();
-    let depth = if rest.components().count() > 1 { Depth::All } else { Depth::RootOnly };
-    Ok(Place::Pattern { depth, matcher: globs(&[whole])?, root })
-}
-
-fn globs(patterns: &[String]) -> Result<GlobSet, WatchError> {
-    let mut set = GlobSetBuilder::new();
-    let malformed = |pattern: &str, error: &globset::Error| WatchError::Pattern {
-        pattern: pattern.to_owned(),
-        reason: error.kind().to_string(),
-    };
-    for pattern in patterns {
-        set.add(Glob::new(pattern).map_err(|error| malformed(pattern, &error))?);
-    }
-    set.build().map_err(|error| malformed(&patterns.join(" "), &error))
 }

@@ -28,13 +28,22 @@ pub(super) fn print_of_history(bytes: &[u8]) -> Option<Fingerprint> {
     (!bytes.is_empty()).then(|| print(bytes))
 }
 
-/// Returns the fingerprint of a file's first line, without its end; `None` while the file has no
-/// complete line.
+/// Returns the fingerprint of a file's first line, without its end and without the NULs before it;
+/// `None` while the file has no complete line. `first_bytes` are those after the NULs.
 pub fn head_fingerprint(first_bytes: &[u8]) -> Option<Fingerprint> {
     let first_bytes = &first_bytes[..first_bytes.len().min(HEAD_LENGTH)];
     match memchr::memchr(b'\n', first_bytes) {
         Some(at) => Some(last_line_print(&first_bytes[..at])),
         None => (first_bytes.len() == HEAD_LENGTH).then(|| print(first_bytes)),
+    }
+}
+
+/// Returns the fingerprint that older versions gave the first line of a file that begins with NULs:
+/// they took the NULs for a part of it. `None` if the file does not begin so.
+pub fn older_head_fingerprint(first_bytes: &[u8]) -> Option<Fingerprint> {
+    match first_bytes.first() {
+        Some(0) => head_fingerprint(first_bytes),
+        _ => None,
     }
 }
 
@@ -99,22 +108,6 @@ pub fn same_object(one: FileKey, other: FileKey) -> bool {
         && (one.birth_us.is_none() || other.birth_us.is_none() || one.birth_us == other.birth_us)
 }
 
-/// Returns whether one name looks like a rotation or a copy of the other: `access.log` and
-/// `access.log.1`, `access-20261123.log`, `access.log.2.gz`, `access.log.bak`. One begins with the
-/// other, or both have the same letters.
-pub fn related_names(one: &str, other: &str) -> bool {
-    fn letters(name: &str) -> impl Iterator<Item = char> {
-        let name = [".gz", ".zst", ".xz", ".bz2"]
-            .iter()
-            .find_map(|suffix| name.strip_suffix(suffix))
-            .unwrap_or(name);
-        name.chars().filter(|c| c.is_alphabetic())
-    }
-    let name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    let (one, other) = (name(one), name(other));
-    one.starts_with(&other) || other.starts_with(&one) || letters(&one).eq(letters(&other))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,12 +116,18 @@ mod tests {
     fn checkpoint(committed: u64, head: &[u8], guard: &[u8]) -> Checkpoint {
         Checkpoint {
             file: FileId(1),
+            host: String::new(),
+            origin: crate::model::Origin::default(),
             path: "/a".into(),
             key: None,
             head: head_fingerprint(head),
             tail_fingerprint: Some(print(guard)),
             digest: None,
+            first_offset: 0,
+            nul_runs: Vec::new(),
             committed,
+            kept_to: None,
+            time_estimated: false,
             size: committed,
             lost_bytes: 0,
             epoch: 1,
@@ -164,20 +163,5 @@ mod tests {
         assert!(!same_object(old, FileKey { birth_us: Some(4), ..old }));
         assert!(same_object(old, FileKey { birth_us: None, ..old }));
         assert!(!same_object(old, FileKey { inode: 9, ..old }));
-    }
-
-    #[test]
-    fn rotated_names_are_related_and_other_names_are_not() {
-        for rotated in [
-            "access.log.1",
-            "access-20261123.log",
-            "access.log.2.gz",
-            "access.1.log",
-            "access.log.bak",
-        ] {
-            assert!(related_names("/var/log/access.log", rotated), "{rotated}");
-        }
-        assert!(!related_names("a.log", "b.log"));
-        assert!(!related_names("access.log", "error.log"));
     }
 }

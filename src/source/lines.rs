@@ -5,16 +5,22 @@
 //! [`TAIL_FINGERPRINT_LENGTH`] bytes, so that the fingerprint of a committed position needs no second
 //! read. Read bytes go into the digest of the file when they leave the buffer, or when the digest is
 //! needed. A line longer than [`MAX_LINE`] is skipped in turns, and hashed on the way.
+//!
+//! NULs before the first byte of a line are no part of it: the line begins after them. They are skipped
+//! in turns too, and taken with their line. So a position never stands after NULs without a line.
 
-use std::io::{self, Read};
+use std::io;
 
 use sha2::Sha256;
 use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::digest::{FixedOutput, Update};
 
-use crate::model::{Digest, Fingerprint, Position};
+use crate::model::{
+    DIGEST_BLOCK, Digest, Fingerprint, MAX_NUL_RUNS, MAX_OFFSET, NulRun, NulTotals, Position,
+};
 
 use super::fingerprint::{TAIL_FINGERPRINT_LENGTH, print_of_history};
+use super::nuls::{ByteSource, leading_nuls};
 
 /// The longest line that is read as one (4 MiB), in bytes.
 pub const MAX_LINE: usize = 4 << 20;
@@ -25,12 +31,26 @@ pub const TOO_LONG_KEPT: usize = 64 << 10;
 /// The number of bytes asked for in one read (256 KiB).
 const READ_SIZE: usize = 256 << 10;
 
+/// What programs on Windows write at the beginning of a file in UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// Returns bytes without the byte order mark at their beginning.
+pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
+    bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
+}
+
+/// Returns the text of a line at `offset`: a byte order mark at the beginning of the file is no part of
+/// its first value. It is a part of the line, whose offset is 0, and of the digest.
+pub fn text_at(offset: u64, line: &[u8]) -> &[u8] {
+    if offset == 0 { without_byte_order_mark(line) } else { line }
+}
+
 /// One complete line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a> {
     /// The offset of the line's first byte in the logical file.
     pub offset: u64,
-    /// The bytes of the line, without its end. Of a line that is too long, the first
+    /// The bytes of the line, without its end; [`text_at`] is what is in them. Of a line that is too long, the first
     /// [`TOO_LONG_KEPT`].
     pub bytes: &'a [u8],
     /// The offset of the first byte after the line's end.
@@ -42,32 +62,68 @@ pub struct Line<'a> {
 /// A line that has grown past [`MAX_LINE`].
 #[derive(Clone, Debug)]
 struct TooLong {
-    /// The position of its first byte. Its bytes are skipped before the caller takes the line.
+    /// The position before it and the NULs before it. Its bytes are skipped before the caller takes the
+    /// line.
     begin: Position,
+    /// The offset of its first byte.
+    offset: u64,
     kept: Vec<u8>,
     /// The offset after its end, once that is found.
     end: Option<u64>,
 }
 
-/// A line that is too long and has not ended yet, and how far it was skipped. So other files are
-/// read meanwhile, and none of its bytes is read again when it grows.
+/// NULs before a line that is not taken yet.
+#[derive(Clone, Copy, Debug)]
+struct PendingNuls {
+    /// The position before them.
+    begin: Position,
+    run: NulRun,
+    /// Whether the byte after them is known.
+    ended: bool,
+}
+
+/// Which NULs before lines are skipped.
+#[derive(Clone, Debug, Default)]
+enum Skip {
+    /// All of them, until a file has [`MAX_NUL_RUNS`] runs.
+    #[default]
+    All,
+    /// These runs, in order.
+    Known(Vec<NulRun>),
+}
+
+/// What was skipped of a line that is not taken yet: the NULs before it, and its bytes if it is too
+/// long and has not ended. So other files are read meanwhile, and nothing of it is read again when it
+/// grows.
 #[derive(Clone, Debug)]
 pub struct SkippedLine {
-    line: TooLong,
+    /// The position before all of it.
+    begin: Position,
+    nuls: Option<PendingNuls>,
+    line: Option<TooLong>,
     skipped_to: u64,
     /// The digest of all bytes before `skipped_to`.
     hasher: Option<Hasher>,
+    totals: NulTotals,
 }
 
 impl SkippedLine {
-    /// Returns the offset of the line's first byte.
+    /// Returns the offset of the first skipped byte.
     pub fn offset(&self) -> u64 {
-        self.line.begin.offset
+        self.begin.offset
     }
 
     /// Returns the offset after the last skipped byte.
     pub fn skipped_to(&self) -> u64 {
         self.skipped_to
+    }
+
+    /// Returns how many of the bytes before [`SkippedLine::skipped_to`] are NULs before the line.
+    pub fn nuls(&self) -> u64 {
+        match (&self.nuls, &self.line) {
+            (Some(nuls), None) => nuls.run.length,
+            _ => 0,
+        }
     }
 }
 
@@ -88,6 +144,17 @@ pub struct Lines {
     hasher: Option<Hasher>,
     hashed: usize,
     too_long: Option<TooLong>,
+    /// Where the logical file begins.
+    first_offset: u64,
+    /// NULs just before `start`.
+    nuls: Option<PendingNuls>,
+    /// The NULs that were skipped before the next line, or are being skipped.
+    totals: NulTotals,
+    /// Runs of NULs whose lines were taken since [`Lines::take_nul_runs`].
+    runs: Vec<NulRun>,
+    skip: Skip,
+    /// The offset before which no further line is known to begin with NUL.
+    no_run_before: u64,
 }
 
 impl Lines {
@@ -104,14 +171,33 @@ impl Lines {
         self.filled = history.len();
         self.searched = 0;
         self.offset = position.offset;
+        self.first_offset = position.first_offset;
         self.too_long = None;
+        self.nuls = None;
+        self.totals = position.nuls;
+        self.runs.clear();
+        self.no_run_before = 0;
         self.hasher = Hasher::at(position, history);
         self.hashed = self.start;
     }
 
-    /// Returns the offset of the first unread byte.
+    /// Skips these runs of NULs, in order, and no others: those that the store has.
+    pub fn expect_nul_runs(&mut self, runs: Vec<NulRun>) {
+        self.skip = Skip::Known(runs);
+    }
+
+    /// Returns the offset of the first byte that is not taken.
     pub fn offset(&self) -> u64 {
-        self.too_long.as_ref().map_or(self.offset, |line| line.begin.offset)
+        match (&self.nuls, &self.too_long) {
+            (Some(nuls), _) => nuls.begin.offset,
+            (None, Some(line)) => line.begin.offset,
+            (None, None) => self.offset,
+        }
+    }
+
+    /// Returns the offset of the first byte of the next line, after the NULs that were skipped so far.
+    pub fn line_offset(&self) -> u64 {
+        self.too_long.as_ref().map_or(self.offset, |line| line.offset)
     }
 
     /// Returns the offset after the last byte that was read from the source.
@@ -122,29 +208,136 @@ impl Lines {
     /// Returns whether the first unread byte begins a line. It does not after a last line that was
     /// taken without its end.
     pub fn at_line_start(&self) -> bool {
-        self.start == 0 || self.buffer[self.start - 1] == b'\n' || self.too_long.is_some()
+        self.start == 0
+            || self.buffer[self.start - 1] == b'\n'
+            || self.too_long.is_some()
+            || self.nuls.is_some()
     }
 
-    /// Returns the bytes that were read from the source and not taken.
+    /// Returns whether the next line is one without NULs before it, as nearly every line is.
+    pub fn is_plain(&self) -> bool {
+        self.at_line_start() && self.too_long.is_none() && self.nuls.is_none()
+    }
+
+    /// Returns the bytes that were read from the source and not taken, after the NULs that were skipped.
     pub fn partial(&self) -> &[u8] {
         &self.buffer[self.start..self.filled]
     }
 
+    /// Returns whether the first unread byte is that of a byte order mark at the beginning of the file.
+    pub fn at_byte_order_mark(&self) -> bool {
+        self.offset == 0 && self.partial().starts_with(BYTE_ORDER_MARK)
+    }
+
     /// Reads once from `source` and returns the number of bytes. 0 means the end of the source for
-    /// now.
+    /// now. A hole among NULs before a line counts as read.
     ///
     /// # Errors
-    /// Errors of the source. No byte is lost then.
-    pub fn fill(&mut self, source: &mut dyn Read) -> io::Result<usize> {
+    /// Errors of the source, and a source longer than [`MAX_OFFSET`]. No byte is lost then.
+    pub fn fill(&mut self, source: &mut dyn ByteSource) -> io::Result<usize> {
         self.make_room();
+        let passed = self.pass_hole(source)?;
+        let room = usize::try_from(MAX_OFFSET.saturating_sub(self.read_to())).unwrap_or(usize::MAX);
+        if room == 0 {
+            let why = "no line is stored after the first 256 GiB of a log: rotate it";
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, why));
+        }
+        let end = self.buffer.len().min(self.filled.saturating_add(room));
         let read = loop {
-            match source.read(&mut self.buffer[self.filled..]) {
+            match source.read(&mut self.buffer[self.filled..end]) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 other => break other?,
             }
         };
         self.filled += read;
-        Ok(read)
+        self.skip_nuls();
+        Ok(read.saturating_add(usize::try_from(passed).unwrap_or(usize::MAX)))
+    }
+
+    /// Passes over a hole, if NULs before a line are being skipped and all that was read is NUL.
+    /// Returns its length.
+    fn pass_hole(&mut self, source: &mut dyn ByteSource) -> io::Result<u64> {
+        let Some(nuls) = self.nuls.filter(|nuls| !nuls.ended && self.start == self.filled) else {
+            return Ok(0);
+        };
+        let most = self.longest_run(nuls.run.offset).saturating_sub(nuls.run.length);
+        let passed = source.skip_hole(most.min(MAX_OFFSET.saturating_sub(self.offset)))?;
+        // As much of it as a tail fingerprint may cover stands in the buffer.
+        let shown = usize::try_from(passed)
+            .map_or(TAIL_FINGERPRINT_LENGTH, |passed| passed.min(TAIL_FINGERPRINT_LENGTH));
+        self.buffer[self.filled..self.filled + shown].fill(0);
+        self.filled += shown;
+        self.start = self.filled;
+        self.hashed = self.start;
+        self.offset += passed;
+        if let Some(nuls) = &mut self.nuls {
+            nuls.run.length += passed;
+        }
+        Ok(passed)
+    }
+
+    /// Returns how many NULs from `offset` on are skipped, if they stand before a line.
+    fn longest_run(&self, offset: u64) -> u64 {
+        match &self.skip {
+            Skip::All if self.totals.runs < MAX_NUL_RUNS => u64::MAX,
+            Skip::All => 0,
+            Skip::Known(runs) => runs
+                .binary_search_by_key(&offset, |run| run.offset)
+                .map_or(0, |found| runs[found].length),
+        }
+    }
+
+    /// Skips NULs before the next line, as far as they were read. Returns `false` if more of them may
+    /// follow.
+    pub fn skip_nuls(&mut self) -> bool {
+        let is_nul = self.partial().first() == Some(&0);
+        if self.nuls.is_none() && is_nul && self.is_plain() && self.longest_run(self.offset) > 0 {
+            let (begin, run) = (self.position(), NulRun { offset: self.offset, length: 0 });
+            self.nuls = Some(PendingNuls { begin, run, ended: false });
+        }
+        let Some(mut nuls) = self.nuls.filter(|nuls| !nuls.ended) else { return true };
+        let most = self.longest_run(nuls.run.offset).saturating_sub(nuls.run.length);
+        let unread = &self.buffer[self.start..self.filled];
+        let length = usize::try_from(most).map_or(unread.len(), |most| most.min(unread.len()));
+        let skipped = leading_nuls(&unread[..length]);
+        self.start += skipped;
+        self.hashed = self.start;
+        self.searched = 0;
+        self.offset += skipped as u64;
+        nuls.run.length += skipped as u64;
+        nuls.ended = self.start < self.filled || skipped as u64 == most;
+        if nuls.ended {
+            self.totals.add(nuls.run);
+            if let Some(hasher) = &mut self.hasher {
+                hasher.update_nuls(nuls.run);
+            }
+        }
+        self.nuls = Some(nuls);
+        nuls.ended
+    }
+
+    /// Returns the runs of NULs whose lines were taken since the last call.
+    pub fn take_nul_runs(&mut self) -> Vec<NulRun> {
+        std::mem::take(&mut self.runs)
+    }
+
+    /// Returns the number of bytes, after the next line's first, before a further line that begins with
+    /// NULs to be skipped; `None` if there is none among what was read. Each byte is searched once.
+    pub fn next_run(&mut self) -> Option<usize> {
+        let known = usize::try_from(self.no_run_before.saturating_sub(self.offset)).unwrap_or(0);
+        let unread = &self.buffer[self.start..self.filled];
+        let mut from = known.max(1).min(unread.len());
+        let found = loop {
+            let Some(at) = memchr::memchr(0, &unread[from..]).map(|at| at + from) else {
+                break None;
+            };
+            if unread[at - 1] == b'\n' && self.longest_run(self.offset + at as u64) > 0 {
+                break Some(at);
+            }
+            from = at + 1;
+        };
+        self.no_run_before = self.offset + found.unwrap_or(unread.len()) as u64;
+        found
     }
 
     /// Moves the unread bytes, and those for the tail fingerprint before them, to the front. The
@@ -164,6 +357,9 @@ impl Lines {
     /// Returns the next complete line without taking it; `None` until more bytes are read.
     pub fn peek(&mut self) -> Option<Line<'_>> {
         if self.too_long.is_none() {
+            if !self.skip_nuls() {
+                return None;
+            }
             if let Some(length) = self.search() {
                 let unread = &self.buffer[self.start..self.start + length];
                 let bytes = unread.strip_suffix(b"\r").unwrap_or(unread);
@@ -174,7 +370,8 @@ impl Lines {
                 return None;
             }
             let kept = self.partial()[..TOO_LONG_KEPT].to_vec();
-            self.too_long = Some(TooLong { begin: self.position(), kept, end: None });
+            let (begin, offset) = (self.position(), self.offset);
+            self.too_long = Some(TooLong { begin, offset, kept, end: None });
         }
         self.peek_too_long()
     }
@@ -206,8 +403,15 @@ impl Lines {
         Some(Line { offset, bytes, end: offset + length as u64 + 1, too_long: false })
     }
 
-    /// Takes everything before `end`.
+    /// Returns the byte at `offset`, after the next line's first byte, if it was read.
+    pub fn byte_at(&self, offset: u64) -> Option<u8> {
+        let at = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
+        self.partial().get(at).copied()
+    }
+
+    /// Takes everything before `end`, which is after the next line's first byte.
     pub fn take(&mut self, end: u64) {
+        self.runs.extend(self.nuls.take().map(|nuls| nuls.run));
         if self.too_long.take().is_none() {
             self.start += usize::try_from(end.saturating_sub(self.offset)).unwrap_or(0);
             self.start = self.start.min(self.filled);
@@ -216,14 +420,19 @@ impl Lines {
         self.searched = 0;
     }
 
-    /// Returns the position of the first unread byte.
+    /// Returns the position of the first byte that is not taken.
     pub fn position(&mut self) -> Position {
+        if let Some(nuls) = &self.nuls {
+            return nuls.begin;
+        }
         if let Some(line) = &self.too_long {
             return line.begin;
         }
         self.hash();
-        let digest = self.hasher.as_ref().filter(|_| self.offset > 0).map(Hasher::digest);
-        Position { offset: self.offset, tail_fingerprint: self.tail_fingerprint(), digest }
+        let Self { offset, first_offset, totals: nuls, .. } = *self;
+        let digest = self.hasher.as_ref().filter(|_| offset > first_offset).map(Hasher::digest);
+        let tail_fingerprint = self.tail_fingerprint();
+        Position { offset, first_offset, tail_fingerprint, digest, nuls }
     }
 
     /// Returns the fingerprint of the bytes just before the first unread one; `None` at the
@@ -241,25 +450,39 @@ impl Lines {
         self.hashed = self.start;
     }
 
-    /// Removes a line that is too long and has not ended yet, to continue with it later.
+    /// Removes what was skipped of a line that is not taken, to continue with it later.
     pub fn pause_skipping(&mut self) -> Option<SkippedLine> {
+        let begin = match (&self.nuls, &self.too_long) {
+            (_, Some(TooLong { end: Some(_), .. })) | (None, None) => return None,
+            (Some(nuls), _) => nuls.begin,
+            (None, Some(line)) => line.begin,
+        };
         self.hash();
-        let (skipped_to, hasher) = (self.read_to(), self.hasher.clone());
-        let line = self.too_long.take_if(|line| line.end.is_none())?;
-        Some(SkippedLine { line, skipped_to, hasher })
+        let (nuls, line) = (self.nuls.take(), self.too_long.take());
+        let (skipped_to, hasher, totals) = (self.offset, self.hasher.clone(), self.totals);
+        Some(SkippedLine { begin, nuls, line, skipped_to, hasher, totals })
     }
 
-    /// Continues with a line that is too long. `history` must be the bytes just before
+    /// Continues with a line of which something was skipped. `history` must be the bytes just before
     /// [`SkippedLine::skipped_to`].
     pub fn resume_skipping(&mut self, skipped: SkippedLine, history: &[u8]) {
-        self.reset(&Position { offset: skipped.skipped_to, ..Position::default() }, history);
+        let offset = skipped.skipped_to;
+        self.reset(&Position { offset, digest: None, ..skipped.begin }, history);
         self.hasher = skipped.hasher;
-        self.too_long = Some(skipped.line);
+        self.totals = skipped.totals;
+        self.nuls = skipped.nuls;
+        self.too_long = skipped.line;
     }
 
     /// Returns whether a line that is too long is being skipped.
-    pub fn is_skipping(&self) -> bool {
+    pub fn is_too_long(&self) -> bool {
         self.too_long.is_some()
+    }
+
+    /// Returns whether bytes are being skipped and the next line's end, or its beginning, is not known:
+    /// reading may pause there.
+    pub fn is_skipping(&self) -> bool {
+        self.is_too_long() || self.nuls.is_some_and(|nuls| !nuls.ended)
     }
 
     /// Looks for the end of a line that is too long, and drops its bytes on the way.
@@ -275,20 +498,20 @@ impl Lines {
             line.end = found.map(|_| self.offset);
         }
         let end = line.end?;
-        Some(Line { offset: line.begin.offset, bytes: &line.kept, end, too_long: true })
+        Some(Line { offset: line.offset, bytes: &line.kept, end, too_long: true })
     }
 }
 
-/// The length of a block of SHA-256, in bytes.
-const BLOCK: u64 = 64;
-
-/// The SHA-256 of all bytes of a file before some offset, continued from one commit to the next, also
+/// The SHA-256 of all bytes of a logical file before some offset but for skipped NULs, continued from one commit to the next, also
 /// after a restart.
 ///
 /// Between two commits the store keeps the hash value after the last whole block. The bytes after
 /// that block, 63 at most, are read from the file again, together with those of the tail
 /// fingerprint. The full state of the hasher would hold these bytes, and with them text that
 /// masking keeps out of the database.
+///
+/// Of a run of skipped NULs, all whole blocks but one are left out ([`NulRun::undigested`]). So the
+/// bytes after the last whole block are those before the offset, as without the run.
 #[derive(Clone, Debug, Default)]
 struct Hasher(Sha256);
 
@@ -296,12 +519,14 @@ impl Hasher {
     /// Returns the hasher of all bytes before `position`. `history` must be the last of them, as
     /// many as a tail fingerprint covers. Returns `None` if `position` has no digest.
     fn at(position: &Position, history: &[u8]) -> Option<Self> {
-        if position.offset == 0 {
+        let length = position.offset.checked_sub(position.first_offset)?;
+        if length == 0 {
             return Some(Self::default());
         }
-        let after_block = usize::try_from(position.offset % BLOCK).ok()?;
+        let digested = length.checked_sub(position.nuls.undigested())?;
+        let after_block = usize::try_from(digested % DIGEST_BLOCK).ok()?;
         let start = history.len().checked_sub(after_block)?;
-        let mut hasher = resume(&position.digest?.state, position.offset / BLOCK)?;
+        let mut hasher = resume(&position.digest?.state, digested / DIGEST_BLOCK)?;
         hasher.update(&history[start..]);
         Some(Self(hasher))
     }
@@ -309,6 +534,12 @@ impl Hasher {
     /// Hashes further bytes.
     fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
+    }
+
+    /// Hashes a run of skipped NULs, as far as it is not left out.
+    fn update_nuls(&mut self, run: NulRun) {
+        let digested = usize::try_from(run.length - run.undigested()).unwrap_or(0);
+        self.0.update(&[0; 2 * DIGEST_BLOCK as usize][..digested]);
     }
 
     /// Returns the sum of all bytes, and the state after the last whole block.
@@ -339,6 +570,8 @@ fn resume(state: &[u8; 32], blocks: u64) -> Option<Sha256> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read;
+
     use sha2::Digest as _;
 
     use super::*;
@@ -388,6 +621,7 @@ mod tests {
                 Ok(n)
             }
         }
+        impl ByteSource for Dribble<'_> {}
         let mut lines = Lines::default();
         lines.reset(&Position::default(), b"");
         let mut source = Dribble(b"one\r\ntwo\n");
@@ -515,6 +749,127 @@ mod tests {
         );
     }
 
+    /// What `log_file.digest` is defined as.
+    fn digest_but_for(bytes: &[u8], runs: &[NulRun]) -> [u8; 32] {
+        let mut hasher = Sha256::default();
+        let mut at = 0;
+        for run in runs {
+            let (begin, length) = (run.offset as usize, run.length as usize);
+            let counted = if length > 127 { 64 + length % 64 } else { length };
+            Update::update(&mut hasher, &bytes[at..begin + counted]);
+            at = begin + length;
+        }
+        Update::update(&mut hasher, &bytes[at..]);
+        hasher.finalize_fixed().into()
+    }
+
+    #[test]
+    fn nuls_before_lines_are_skipped_wherever_reading_stops() {
+        struct Pieces<'a>(&'a [u8], usize);
+        impl Read for Pieces<'_> {
+            fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+                let n = self.0.len().min(self.1).min(out.len());
+                out[..n].copy_from_slice(&self.0[..n]);
+                self.0 = &self.0[n..];
+                Ok(n)
+            }
+        }
+        impl ByteSource for Pieces<'_> {
+            fn skip_hole(&mut self, most: u64) -> io::Result<u64> {
+                let hole = leading_nuls(self.0);
+                let hole = if hole < 4096 { 0 } else { hole.min(most as usize) };
+                self.0 = &self.0[hole..];
+                Ok(hole as u64)
+            }
+        }
+        let (mut bytes, mut runs, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
+        for (nth, length) in [0, 1, 63, 64, 65, 128, 200, 4096, 5000, 300_000, 2].iter().enumerate()
+        {
+            if *length > 0 {
+                runs.push(NulRun { offset: bytes.len() as u64, length: *length });
+            }
+            bytes.resize(bytes.len() + *length as usize, 0);
+            let text = format!("line\0 {}", "x".repeat(nth * 5));
+            wanted.push((bytes.len() as u64, text.clone(), false));
+            bytes.extend(text.as_bytes());
+            bytes.push(b'\n');
+        }
+        for piece in [7, 100, 4096, 1 << 20] {
+            let mut lines = Lines::default();
+            lines.reset(&Position::default(), b"");
+            let mut source = Pieces(&bytes, piece);
+            let mut seen = Vec::new();
+            let mut taken = 0;
+            loop {
+                while let Some(line) = lines.peek() {
+                    let end = line.end;
+                    let text = String::from_utf8_lossy(line.bytes).into_owned();
+                    seen.push((line.offset, text, line.too_long));
+                    assert_eq!(line.offset, lines.line_offset());
+                    assert_eq!(lines.offset(), taken, "it stays before the NULs");
+                    lines.take(end);
+                    taken = end;
+                    let at = end as usize;
+                    let before: Vec<NulRun> =
+                        runs.iter().copied().filter(|run| run.end() < end).collect();
+                    let position = lines.position();
+                    let history = &bytes[at.saturating_sub(TAIL_FINGERPRINT_LENGTH)..at];
+                    assert_eq!(position.tail_fingerprint, Some(print(history)));
+                    let sum = position.digest.unwrap().sum;
+                    assert_eq!(sum, digest_but_for(&bytes[..at], &before));
+                    assert_eq!(position.nuls.runs, before.len() as u32);
+                    // As after a restart.
+                    let mut again = Lines::default();
+                    again.reset(&position, history);
+                    all(&mut again, &bytes[at..]);
+                    let sum = again.position().digest.unwrap().sum;
+                    assert_eq!(sum, digest_but_for(&bytes, &runs));
+                }
+                // A reader pauses only there: what it has of a line would be read again.
+                if lines.is_skipping()
+                    && let Some(skipped) = lines.pause_skipping()
+                {
+                    assert_eq!(skipped.offset(), taken);
+                    let at = skipped.skipped_to() as usize;
+                    let history = &bytes[at.saturating_sub(TAIL_FINGERPRINT_LENGTH)..at];
+                    let before = lines.take_nul_runs();
+                    lines.resume_skipping(skipped, history);
+                    lines.runs = before;
+                    source = Pieces(&bytes[at..], piece);
+                }
+                if lines.fill(&mut source).unwrap() == 0 {
+                    break;
+                }
+            }
+            assert_eq!(seen, wanted);
+            assert_eq!(lines.take_nul_runs(), runs);
+        }
+    }
+
+    #[test]
+    fn only_the_known_runs_are_skipped_where_they_are_given() {
+        let mut lines = Lines::default();
+        let run = |offset, length| NulRun { offset, length };
+        lines.expect_nul_runs(vec![run(3, 2), run(9, 2)]);
+        lines.reset(&Position::default(), b"");
+        let seen = all(&mut lines, b"\0a\n\0\0b\nc\n\0\0\0d\n");
+        let line = |at, text: &str| (at, text.to_owned(), false);
+        assert_eq!(seen, [line(0, "\0a"), line(5, "b"), line(7, "c"), line(11, "\0d")]);
+    }
+
+    #[test]
+    fn a_log_is_not_read_past_the_last_offset_that_an_id_can_hold() {
+        let mut lines = Lines::default();
+        lines.reset(&Position { offset: MAX_OFFSET - 5, ..Position::default() }, b"");
+        let mut source = &b"one\ntwo\n"[..];
+        assert_eq!(lines.fill(&mut source).unwrap(), 5);
+        let end = lines.peek().unwrap().end;
+        lines.take(end);
+        let error = lines.fill(&mut source).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(lines.partial(), b"t");
+    }
+
     fn pattern(length: usize) -> Vec<u8> {
         (0..length).map(|nth| (nth % 251) as u8).collect()
     }
@@ -529,7 +884,7 @@ mod tests {
                 let position = Position {
                     offset: first as u64,
                     digest: Some(one.digest()),
-                    tail_fingerprint: None,
+                    ..Position::default()
                 };
                 let mut other = Hasher::at(&position, &text[..first]).unwrap();
                 assert_eq!(other.digest(), one.digest());

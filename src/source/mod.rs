@@ -10,13 +10,16 @@
 //!
 //! ## The files, in reading order
 //!
-//! - [`discover`]: finds files by directory, name or pattern ([`Watchlist`]).
+//! - [`discover`]: finds files by directory, name or pattern ([`Watchlist`]); `pattern`: what patterns
+//!   match.
 //! - [`FsEvents`]: reports that files may have changed.
 //! - [`Tail`]: one file that grows, and how far it was read.
 //! - [`Lines`]: turns bytes into complete lines; a partial line stays unread. Hashes the bytes.
+//! - [`ByteSource`]: where [`Lines`] reads from; it may know of holes, which are passed over.
 //! - [`fingerprint`]: compares content with that of a file that was read before.
 //! - [`Envelope`]: the format that a container runtime writes around lines; [`Block`] joins pieces.
-//! - [`Compression`]: detects and opens compressed files, which do not grow.
+//! - [`Compression`]: detects and opens compressed files, which do not grow. [`Container`]: archives
+//!   that are refused.
 //! - [`Spool`]: keeps what comes from streams in files, which are followed like any other.
 //! - `whole_file`: a file that is read from its beginning to its end.
 //!
@@ -28,14 +31,21 @@ mod envelope;
 pub mod fingerprint;
 mod fs_events;
 mod lines;
+pub mod names;
+mod nuls;
+pub(crate) mod origin;
+mod pattern;
 pub mod spool;
 mod tail;
 pub(crate) mod whole_file;
 
-pub use archive::{Compression, open_archive};
+pub use archive::{Compression, Container, open_archive};
 pub use discover::{WatchError, WatchedPaths, Watchlist};
 pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, OutputStream, Piece};
-pub use fs_events::FsEvents;
-pub use lines::{Line, Lines, MAX_LINE, SkippedLine, TOO_LONG_KEPT};
+pub use fs_events::{Changes, FsEvents, Watching};
+pub use lines::{
+    Line, Lines, MAX_LINE, SkippedLine, TOO_LONG_KEPT, text_at, without_byte_order_mark,
+};
+pub use nuls::ByteSource;
 pub use spool::{Spool, SpoolChange};
 pub use tail::{Tail, TailState};

@@ -11,13 +11,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use sha2::{Digest, Sha256};
+
 use crate::model::{FileKey, Fingerprint, Micros, Position};
 
-use super::archive::Compression;
 use super::fingerprint::{
-    HEAD_LENGTH, head_fingerprint, print_of_history, same_object, tail_fingerprint_length,
+    HEAD_LENGTH, head_fingerprint, older_head_fingerprint, print_of_history, same_object,
+    tail_fingerprint_length,
 };
 use super::lines::{Lines, SkippedLine};
+use super::nuls::{ByteSource, first_bytes_after_nuls, hole_at, leading_nuls};
+
+/// NULs at the beginning of a file that are read before its end is looked at (64 MiB). If the file ends
+/// with NULs too, it may hold nothing else so far, and is not read through at each look.
+const NULS_READ: u64 = 64 << 20;
+
+/// Bytes at the end of a file that holds nothing but NULs so far (64 KiB).
+const BLANK_END: usize = 64 << 10;
+
+/// The number of bytes that are read and hashed at once (256 KiB).
+const HASHED_AT_ONCE: usize = 256 << 10;
 
 /// A file and how far it was read. What was read may not be committed yet: [`Tail::rewind`] goes back
 /// to what is.
@@ -193,14 +206,6 @@ impl Tail {
         (self.size > self.position.offset, self.written)
     }
 
-    /// Returns how the file is compressed. A compressed file is never read as one that grows.
-    ///
-    /// # Errors
-    /// A read that fails.
-    pub fn compression(&self) -> io::Result<Compression> {
-        Ok(Compression::of(&self.first_bytes(Compression::MAGIC_LENGTH)?))
-    }
-
     /// Returns the first bytes of the file, up to `limit`.
     ///
     /// # Errors
@@ -209,21 +214,22 @@ impl Tail {
         self.bytes_at(0, limit)
     }
 
-    /// Returns the first bytes after a hole at the beginning of the file, up to `limit`. A writer that
-    /// does not append leaves such a hole when the log is truncated. Where the file system does not
-    /// report holes (lseek(2), `SEEK_DATA`), only NULs among the first bytes are left out.
+    /// Returns the first bytes after the NULs at the beginning of the file, up to `limit`; none if it
+    /// holds nothing but NULs so far.
     ///
     /// # Errors
     /// A read that fails.
-    pub fn first_bytes_after_hole(&self, limit: usize) -> io::Result<Vec<u8>> {
-        // This moves the position of the descriptor, which is unused: every read gives its offset. An
-        // error means a file that is one hole, or a file system that does not report holes.
-        let file = self.opened()?;
-        let start = rustix::fs::seek(&*file, rustix::fs::SeekFrom::Data(0)).unwrap_or_default();
-        let mut bytes = self.bytes_at(start, limit)?;
-        let nuls = bytes.iter().take_while(|&&byte| byte == 0).count();
-        bytes.drain(..nuls);
-        Ok(bytes)
+    pub fn first_bytes_after_nuls(&self, limit: usize) -> io::Result<Vec<u8>> {
+        first_bytes_after_nuls(&mut self.reader_at(0)?, limit, |passed| {
+            Ok(passed > NULS_READ && self.ends_blank()?)
+        })
+    }
+
+    /// Returns whether the last bytes of the file are NULs.
+    fn ends_blank(&self) -> io::Result<bool> {
+        let end = self.metadata()?.len().saturating_sub(BLANK_END as u64);
+        let last = self.bytes_at(end, BLANK_END)?;
+        Ok(leading_nuls(&last) == last.len())
     }
 
     /// Returns the fingerprint of the first line, if the file has a complete one.
@@ -231,7 +237,16 @@ impl Tail {
     /// # Errors
     /// A read that fails.
     pub fn head_fingerprint(&self) -> io::Result<Option<Fingerprint>> {
-        Ok(head_fingerprint(&self.first_bytes(HEAD_LENGTH)?))
+        Ok(head_fingerprint(&self.first_bytes_after_nuls(HEAD_LENGTH)?))
+    }
+
+    /// Returns the fingerprint that older versions gave the first line of a file that begins with NULs:
+    /// they took the NULs for a part of it. `None` for any other file.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn older_head_fingerprint(&self) -> io::Result<Option<Fingerprint>> {
+        Ok(older_head_fingerprint(&self.first_bytes(HEAD_LENGTH)?))
     }
 
     /// Returns the fingerprint of the bytes just before `offset`; `None` at 0, or if the file is shorter.
@@ -240,6 +255,30 @@ impl Tail {
     /// A read that fails.
     pub fn tail_fingerprint_at(&self, offset: u64) -> io::Result<Option<Fingerprint>> {
         Ok(print_of_history(&self.history(offset)?))
+    }
+
+    /// Returns the SHA-256 of the bytes from `from` to `to`; `None` if the file is shorter, or there are
+    /// none.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn sha256(&self, from: u64, to: u64) -> io::Result<Option<[u8; 32]>> {
+        let Some(length) = to.checked_sub(from).filter(|length| *length > 0) else {
+            return Ok(None);
+        };
+        let mut hasher = Sha256::new();
+        let mut reader = self.reader_at(from)?.take(length);
+        let mut buffer = vec![0; HASHED_AT_ONCE];
+        let mut left = length;
+        while left > 0 {
+            let read = reader.read(&mut buffer)?;
+            if read == 0 {
+                return Ok(None);
+            }
+            hasher.update(&buffer[..read]);
+            left -= read as u64;
+        }
+        Ok(Some(hasher.finalize().into()))
     }
 
     /// Returns whether the bytes before the read position are still those that were read.
@@ -296,14 +335,19 @@ impl Tail {
         Ok(is_same)
     }
 
-    /// Continues with a line that is too long to be read in one turn.
+    /// Continues with a line that is too long to be read in one turn, or after NULs that were skipped.
+    /// Returns `false` if there are other bytes in their place.
     ///
     /// # Errors
     /// A read that fails.
-    pub fn resume_skipping(&self, lines: &mut Lines, line: SkippedLine) -> io::Result<()> {
+    pub fn resume_skipping(&self, lines: &mut Lines, line: SkippedLine) -> io::Result<bool> {
         let history = self.history(line.skipped_to())?;
+        let nuls = usize::try_from(line.nuls()).unwrap_or(usize::MAX);
+        let nuls = nuls.min(tail_fingerprint_length(line.skipped_to()));
+        let is_same =
+            history.len() >= nuls && leading_nuls(&history[history.len() - nuls..]) == nuls;
         lines.resume_skipping(line, &history);
-        Ok(())
+        Ok(is_same)
     }
 
     /// Returns the bytes from `offset` on, up to `limit`.
@@ -317,7 +361,7 @@ impl Tail {
     ///
     /// # Errors
     /// Errors of the system, if the file is not open.
-    pub fn reader_at(&self, offset: u64) -> io::Result<impl Read + use<>> {
+    pub fn reader_at(&self, offset: u64) -> io::Result<impl ByteSource + use<>> {
         Ok(ReaderAt { file: self.opened()?, offset })
     }
 
@@ -372,6 +416,14 @@ impl Read for ReaderAt {
         let read = self.file.read_at(buffer, self.offset)?;
         self.offset += read as u64;
         Ok(read)
+    }
+}
+
+impl ByteSource for ReaderAt {
+    fn skip_hole(&mut self, most: u64) -> io::Result<u64> {
+        let hole = hole_at(&self.file, self.offset)?.min(most);
+        self.offset += hole;
+        Ok(hole)
     }
 }
 

@@ -9,9 +9,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{FileKey, Fingerprint, Sighting, now};
-use crate::source::fingerprint::{TAIL_FINGERPRINT_LENGTH, print_of_history};
+use crate::source::fingerprint::{
+    HEAD_LENGTH, TAIL_FINGERPRINT_LENGTH, older_head_fingerprint, print_of_history,
+};
+use crate::source::nuls::{first_bytes_after_nuls, hole_at};
+use crate::source::origin::origin;
 use crate::source::tail::micros;
-use crate::source::{Compression, Tail, open_archive};
+use crate::source::{ByteSource, Compression, Container, Tail, open_archive};
 
 /// Bytes read at a time (256 KiB).
 const READ_SIZE: usize = 256 << 10;
@@ -36,7 +40,7 @@ impl Source {
     /// Opens a file, or takes all of standard input into a temporary file without a name.
     ///
     /// # Errors
-    /// What the system says; a directory is an error.
+    /// What the system says. A directory is an error, and so is an archive that is a [`Container`].
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         if path.as_os_str() == STANDARD_INPUT {
             let mut file = tempfile::tempfile()?;
@@ -61,9 +65,14 @@ impl Source {
         let size = metadata.len();
         let changed_us = metadata.modified().ok().and_then(micros).unwrap_or_else(now);
         let mut source = Self { file, name, key, compression: Compression::None, size, changed_us };
-        source.compression = Compression::of(&source.sample(Compression::MAGIC_LENGTH)?);
+        source.compression = Compression::of(&source.first_bytes(Compression::MAGIC_LENGTH)?);
         if source.is_compressed() {
             source.key = None; // the inode of an archive is not the inode of what is in it
+        }
+        // What cannot be decompressed yet, or not at all, is an error of the reads that follow.
+        let first_bytes = source.sample(Container::MAGIC_LENGTH).unwrap_or_default();
+        if let Some(container) = Container::of(&first_bytes) {
+            return Err(container.into());
         }
         Ok(source)
     }
@@ -72,10 +81,13 @@ impl Source {
     ///
     /// # Errors
     /// What the system or the decoder says.
-    pub(crate) fn reader(&self, read: &Arc<AtomicU64>) -> io::Result<Box<dyn Read + Send>> {
+    pub(crate) fn reader(&self, read: &Arc<AtomicU64>) -> io::Result<Box<dyn ByteSource + Send>> {
         read.store(0, Ordering::Relaxed);
         let counted = Counted { file: self.file.try_clone()?, at: 0, read: Arc::clone(read) };
-        open_archive(self.compression, counted)
+        Ok(match self.compression {
+            Compression::None => Box::new(counted),
+            compression => Box::new(open_archive(compression, counted)?),
+        })
     }
 
     /// Returns its path, or what standard input is called.
@@ -89,21 +101,33 @@ impl Source {
     }
 
     /// The first bytes of the content, up to `limit`.
+    fn first_bytes(&self, limit: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.reader(&Arc::default())?.take(limit as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// The first bytes of the content after the NULs at its beginning, up to `limit`.
     ///
     /// # Errors
     /// What the system or the decoder says.
     pub(crate) fn sample(&self, limit: usize) -> io::Result<Vec<u8>> {
-        let mut sample = Vec::new();
-        let reader = self.reader(&Arc::default())?;
-        match reader.take(limit as u64).read_to_end(&mut sample) {
-            Err(error) if sample.is_empty() => Err(error),
-            _ => Ok(sample), // an archive that breaks later still has a beginning
-        }
+        first_bytes_after_nuls(&mut self.reader(&Arc::default())?, limit, |_| Ok(false))
+    }
+
+    /// Returns the fingerprint that older versions gave the first line of content that begins with
+    /// NULs: they took the NULs for a part of it.
+    ///
+    /// # Errors
+    /// What the system or the decoder says.
+    pub(crate) fn older_head_fingerprint(&self) -> io::Result<Option<Fingerprint>> {
+        Ok(older_head_fingerprint(&self.first_bytes(HEAD_LENGTH)?))
     }
 
     /// What the store needs to find it again. `head` is of its first bytes.
     pub(crate) fn sighting(&self, host: &str, head: Option<Fingerprint>) -> Sighting {
-        Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key, head }
+        let origin = origin(self.path());
+        Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key, head, origin }
     }
 }
 
@@ -169,5 +193,14 @@ impl Read for Counted {
         self.at += read as u64;
         self.read.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
+    }
+}
+
+impl ByteSource for Counted {
+    fn skip_hole(&mut self, most: u64) -> io::Result<u64> {
+        let hole = hole_at(&self.file, self.at)?.min(most);
+        self.at += hole;
+        self.read.fetch_add(hole, Ordering::Relaxed);
+        Ok(hole)
     }
 }

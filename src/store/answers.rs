@@ -10,12 +10,8 @@ use crate::model::{
 pub struct FileReport {
     /// Identity, last path, committed offset, epoch, format, and whether it is closed.
     pub checkpoint: Checkpoint,
-    /// Host whose file it is.
-    pub host: String,
     /// The process that follows it now, or did last: `host:pid`.
     pub owner: Option<String>,
-    /// Whether rows get the time of reading.
-    pub time_estimated: bool,
     /// Complete lines before the committed offset: `rows + rejected + excluded`.
     pub lines: u64,
     /// Lines that became rows.

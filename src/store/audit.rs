@@ -82,6 +82,18 @@ impl Writer {
         })
     }
 
+    /// Returns how many rows and rejects of the file begin at or after `offset`.
+    pub async fn count_from(&mut self, file: FileId, offset: u64) -> Result<u64, StoreError> {
+        on_connection!(&mut self.backend, connection => {
+            let mut count = 0;
+            for query in [sql::ROWS_FROM, sql::REQUESTS_FROM, sql::REJECTS_FROM] {
+                let query = sqlx::query_scalar::<_, i64>(query).bind(file.0).bind(offset as i64);
+                count += query.fetch_one(&mut *connection).await? as u64;
+            }
+            Ok(count)
+        })
+    }
+
     /// Returns how many rows have an id that is not made of their file and offset, and the lowest of
     /// these ids. It reads the whole table.
     pub async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {

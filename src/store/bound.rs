@@ -27,6 +27,23 @@ macro_rules! register {
             .bind($new.sighting.head.map(|head| head.print.0.to_vec()))
             .bind($new.sighting.head.map(|head| head.length as i32))
             .bind($owner)
+            .bind($new.begins.offset as i64)
+            .bind($new.begins.tail_fingerprint.map(|tail| tail.print.0.to_vec()))
+            .bind($new.begins.tail_fingerprint.map(|tail| tail.length as i32))
+            .bind(&$new.sighting.origin.machine)
+            .bind($new.sighting.origin.file_system)
+    };
+}
+
+/// The values of [`cut`](super::sql::cut).
+macro_rules! cut {
+    ($sql:expr, $cut:expr) => {
+        sqlx::query($sql)
+            .bind($cut.file.0)
+            .bind($cut.epoch)
+            .bind(i64::try_from($cut.lost_bytes).unwrap_or(i64::MAX))
+            .bind($cut.reason)
+            .bind($cut.kept_to as i64)
     };
 }
 
@@ -41,6 +58,11 @@ macro_rules! claim {
             .bind($seen.key.and_then(|key| key.birth_us).map($crate::store::time::Time))
             .bind($format)
             .bind($owner)
+            .bind(&$seen.host)
+            .bind(&$seen.origin.machine)
+            .bind($seen.origin.file_system)
+            .bind($seen.head.map(|head| head.print.0.to_vec()))
+            .bind($seen.head.map(|head| head.length as i32))
     };
 }
 
@@ -63,6 +85,7 @@ macro_rules! move_one {
             .bind($span.to.tail_fingerprint.map(|tail| tail.print.0.to_vec()))
             .bind($span.to.digest.map(|digest| digest.sum.to_vec()))
             .bind($span.to.digest.map(|digest| digest.state.to_vec()))
+            .bind($crate::store::nul_runs::NulRuns(&$span.nul_runs))
     };
 }
 
@@ -78,4 +101,4 @@ macro_rules! count_reparsed {
     };
 }
 
-pub(super) use {candidates, claim, count_reparsed, move_one, register};
+pub(super) use {candidates, claim, count_reparsed, cut, move_one, register};

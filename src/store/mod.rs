@@ -30,6 +30,7 @@ mod export;
 mod foreign_text;
 mod ledger;
 mod location;
+mod nul_runs;
 mod parameters;
 mod postgres;
 mod rows;

@@ -8,17 +8,34 @@ use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
 use super::answers::{Committed, FileCounts, FileReport, IgnoredReport, StoredLine, SweepReport};
+use super::nul_runs::{JSONB_VERSION, nul_runs};
 use super::sqlite::{self, clock};
 use super::sweeper::OldFile;
 use crate::model::columns::{File, Kind, RowId, Source, Time, Unsigned, Words, required};
 use crate::model::{
-    Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, RejectedLine, Row,
-    ShortHash, StoredRequest, StoredRow,
+    Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, Origin, RejectedLine,
+    Row, ShortHash, StoredRequest, StoredRow,
 };
 
 /// A row of any table, whose columns are read by name. Integers may be 32 or 64 bits wide.
-pub(super) trait Columns: Source<Error = sqlx::Error> {}
-impl<T: Source<Error = sqlx::Error>> Columns for T {}
+pub(super) trait Columns: Source<Error = sqlx::Error> {
+    /// Returns a column of JSON as text: `jsonb` in PostgreSQL.
+    fn json_text(&self, column: &str) -> Result<String, sqlx::Error>;
+}
+
+impl Columns for PgRow {
+    fn json_text(&self, column: &str) -> Result<String, sqlx::Error> {
+        let value: &[u8] = self.try_get_unchecked(column)?;
+        let text = value.strip_prefix(&[JSONB_VERSION]).ok_or_else(|| unreadable(column))?;
+        String::from_utf8(text.to_vec()).map_err(|_| unreadable(column))
+    }
+}
+
+impl Columns for SqliteRow {
+    fn json_text(&self, column: &str) -> Result<String, sqlx::Error> {
+        self.try_get(column)
+    }
+}
 
 /// What the rows of both databases read in the same way.
 macro_rules! read_alike {
@@ -111,12 +128,18 @@ fn key(row: &impl Columns) -> Result<Option<FileKey>, sqlx::Error> {
 pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> {
     Ok(Checkpoint {
         file: File::read(row, "id")?,
+        host: Words::read(row, "host")?,
+        origin: Origin { machine: row.text("machine")?, file_system: row.int("file_system")? },
         path: Words::read(row, "path")?,
         key: key(row)?,
         head: print(row, "head_length", "head")?,
         tail_fingerprint: print(row, "guard_length", "guard")?,
         digest: digest(row)?,
+        first_offset: Unsigned::read(row, "first_offset")?,
+        nul_runs: nul_runs(&row.json_text("nul_runs")?).ok_or_else(|| unreadable("nul_runs"))?,
         committed: Unsigned::read(row, "committed")?,
+        kept_to: row.int("kept_to")?.and_then(|offset| u64::try_from(offset).ok()),
+        time_estimated: row.int("time_estimated")? == Some(1),
         size: Unsigned::read(row, "size")?,
         lost_bytes: Unsigned::read(row, "lost_bytes")?,
         epoch: required(row, "epoch", row.int("epoch")?)?,
@@ -139,9 +162,7 @@ pub(super) fn has_unknown<R: Columns>(
 pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
     Ok(FileReport {
         checkpoint: checkpoint(row)?,
-        host: Words::read(row, "host")?,
         owner: row.text("owner")?.map(|owner| sqlite::owner(&owner).to_owned()),
-        time_estimated: row.int("time_estimated")? == Some(1),
         lines: Unsigned::read(row, "lines")?,
         rows: Unsigned::read(row, "stored_rows")?,
         rejected: Unsigned::read(row, "rejected")?,

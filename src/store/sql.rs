@@ -11,8 +11,9 @@ use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUE
 /// What [`checkpoint`](super::rows::checkpoint) reads.
 macro_rules! checkpoint_columns {
     () => {
-        "id, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
-         digest_state, committed, size, lost_bytes, epoch, format, closed_at"
+        "id, host, machine, file_system, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
+         digest_state, first_offset, nul_runs, committed, kept_to, size, lost_bytes, epoch, format, closed_at, \
+         CAST(time_estimated AS integer) AS time_estimated"
     };
 }
 
@@ -21,7 +22,7 @@ macro_rules! report_columns {
     () => {
         concat!(
             $crate::store::sql::checkpoint_columns!(),
-            ", host, owner, CAST(time_estimated AS integer) AS time_estimated, lines, stored_rows, \
+            ", owner, lines, stored_rows, \
              rejected, excluded, reparsed, CAST(other_formats AS text) AS other_formats, \
              first_seen_at, committed_at, closed_reason"
         )
@@ -119,11 +120,13 @@ pub(super) const LEDGER_IN_SQLITE: LedgerQueries = LedgerQueries {
 
 /// Closed files that may leave the ledger, by age: `$1` the cutoff, `$2` the id after which they are,
 /// `$3` the most. The newest file always stays: SQLite gives the id of a last row that was removed to
-/// the next file.
+/// the next file. So does one of which an open file's object holds the first lines.
 pub(super) const OLD_FILES: &str = "
     SELECT id, host, coalesce(last_seen_at, closed_at) AS last_seen_at FROM log_file
      WHERE closed_at < $1 AND (last_seen_at IS NULL OR last_seen_at < $1) AND id > $2
        AND id < (SELECT max(id) FROM log_file)
+       AND (coalesce(kept_to, 0) = 0 OR (host, device, inode) NOT IN
+            (SELECT host, device, inode FROM log_file WHERE closed_at IS NULL AND inode IS NOT NULL))
      ORDER BY id LIMIT $3";
 
 /// Hosts of which a file was stored, registered or seen again from `$1` until before `$2`.
@@ -135,23 +138,27 @@ pub(super) const LIVE_HOSTS: &str = "
 pub(super) const REPORT: &str =
     concat!("SELECT ", report_columns!(), " FROM log_file WHERE id = $1");
 
-/// Files that may be the one that was seen.
+/// Files that may be the one that was seen; of other hosts, those that are the same object and begin
+/// alike, since the host may have been given another name.
 pub(super) const CANDIDATES: &str = concat!(
     "SELECT ",
     checkpoint_columns!(),
     " FROM log_file
-      WHERE host = $1 AND ((device = $2 AND inode = $3) OR (head = $4 AND head_length = $5))
+      WHERE (host = $1 AND ((device = $2 AND inode = $3) OR (head = $4 AND head_length = $5)))
+         OR (host <> $1 AND device = $2 AND inode = $3 AND head = $4 AND head_length = $5)
       ORDER BY id DESC"
 );
 
 /// Adds a file: `$1` host, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` whether
-/// times are estimated, `$8` head, `$9` its length, `$10` owner.
+/// times are estimated, `$8` head, `$9` its length, `$10` owner, `$11` where it begins, `$12` the tail
+/// fingerprint there and `$13` its length, `$14` the machine, `$15` the file system.
 macro_rules! register {
     ($now:literal) => {
         concat!(
             "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, head,
-                                   head_length, owner, first_seen_at, epoch)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, ",
+                                   head_length, owner, first_offset, committed, size, guard,
+                                   guard_length, machine, file_system, first_seen_at, epoch)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11, $12, $13, $14, $15, ",
             $now,
             ", ",
             $crate::store::schema::first_epoch!(),
@@ -161,47 +168,65 @@ macro_rules! register {
     };
 }
 
-/// Takes a file: `$1` id, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` owner. A
-/// stream has no device: those of the file stay.
+/// Takes a file: `$1` id, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` owner, `$8`
+/// host, `$9` machine, `$10` file system, `$11` head, `$12` its length. What a stream does not have stays
+/// as it was.
 macro_rules! claim {
     ($other_formats:literal) => {
         concat!(
             "UPDATE log_file SET epoch = ",
             $crate::store::schema::next_epoch!(),
-            ", path = $2, format = $6, owner = $7, other_formats = ",
+            ", path = $2, format = $6, owner = $7, host = $8, machine = COALESCE($9, machine),
+               file_system = COALESCE($10, file_system), other_formats = ",
             $other_formats,
             ", device = CASE WHEN CAST($3 AS bigint) IS NULL THEN device ELSE $3 END,
                inode = CASE WHEN CAST($3 AS bigint) IS NULL THEN inode ELSE $4 END,
                birth = CASE WHEN CAST($3 AS bigint) IS NULL THEN birth ELSE $5 END,
-               closed_at = NULL, closed_reason = NULL, lost_bytes = 0
+               head = COALESCE($11, head), head_length = COALESCE($12, head_length),
+               closed_at = NULL, closed_reason = NULL, lost_bytes = 0, kept_to = NULL
              WHERE id = $1 RETURNING ",
             $crate::store::sql::checkpoint_columns!()
         )
     };
 }
 
-/// Ends a file: `$1` id, `$2` epoch, `$3` lost bytes, `$4` why.
+/// Ends a file: `$1` id, `$2` epoch, `$3` lost bytes, `$4` why, `$5` up to where its object still holds it.
 macro_rules! close {
     ($now:literal) => {
         concat!(
             "UPDATE log_file SET closed_at = ",
             $now,
-            ", closed_reason = $4, lost_bytes = $3, size = committed + $3
+            ", closed_reason = $4, lost_bytes = $3, size = committed + $3, kept_to = $5
               WHERE id = $1 AND epoch = $2"
         )
     };
 }
 
-/// Moves the offset of one file and adds to its counters.
-macro_rules! move_one {
+/// Ends a file whose log lost its last bytes in a power cut: `$1` id, `$2` epoch, `$3` lost bytes, `$4`
+/// why, `$5` up to where the log still holds it.
+macro_rules! cut {
     ($now:literal) => {
+        concat!(
+            "UPDATE log_file SET closed_at = ",
+            $now,
+            ", closed_reason = $4, lost_bytes = $3, size = committed + $3, kept_to = $5, owner = NULL
+              WHERE id = $1 AND epoch = $2"
+        )
+    };
+}
+
+/// Moves the offset of one file and adds to its counters. `$nul_runs` adds the runs of NULs `$16`.
+macro_rules! move_one {
+    ($now:literal, $nul_runs:literal) => {
         concat!(
             "UPDATE log_file
                 SET committed = $4, size = $5, lines = lines + $6, stored_rows = stored_rows + $7,
                     rejected = rejected + $8, excluded = excluded + $9,
                     head_length = COALESCE($10, head_length), head = COALESCE($11, head),
                     guard_length = $12, guard = $13, digest = $14, digest_state = $15,
-                    committed_at = ",
+                    nul_runs = ",
+            $nul_runs,
+            ", committed_at = ",
             $now,
             " WHERE id = $1 AND epoch = $2 AND committed = $3"
         )
@@ -221,9 +246,11 @@ macro_rules! count_reparsed {
         )
     };
 }
-pub(super) use {claim, close, count_reparsed, move_one, register};
+pub(super) use {claim, close, count_reparsed, cut, move_one, register};
 
 pub(super) const MOVED: &str = "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2";
+
+pub(super) const RENAME_HOST: &str = "UPDATE log_file SET host = $2 WHERE host = $1";
 
 pub(super) const LOSE: &str = "UPDATE log_file SET lost_bytes = $3 WHERE id = $1 AND epoch = $2";
 
@@ -232,6 +259,14 @@ pub(super) const OPEN_FILES: &str = concat!(
     checkpoint_columns!(),
     " FROM log_file WHERE host = $1 AND closed_at IS NULL ORDER BY id"
 );
+
+/// Lines of file `$1` that begin at or after `$2`.
+pub(super) const ROWS_FROM: &str = "SELECT count(*) FROM gunicorn_log WHERE log_file = $1 AND id >= (CAST($1 AS bigint) << 38) | $2 \
+     AND id < (CAST($1 AS bigint) + 1) << 38";
+pub(super) const REQUESTS_FROM: &str = "SELECT count(*) FROM request_log WHERE log_file = $1 AND id >= (CAST($1 AS bigint) << 38) | $2 \
+     AND id < (CAST($1 AS bigint) + 1) << 38";
+pub(super) const REJECTS_FROM: &str =
+    "SELECT count(*) FROM rejected_line WHERE log_file = $1 AND log_offset >= $2";
 
 /// Rows whose id is not made of their file and offset.
 pub(super) const STRAYS: &str = "

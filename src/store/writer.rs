@@ -6,7 +6,7 @@ use super::postgres::PgWriter;
 use super::sql::LineQueries;
 use super::sqlite::SqliteWriter;
 use super::{Backend, bound, either, on_connection, rows, sql};
-use crate::model::{Batch, Checkpoint, FileId, NewFile, Reparsed, Sighting};
+use crate::model::{Batch, Checkpoint, Cut, FileId, NewFile, Reparsed, Sighting};
 
 /// One connection that claims files and commits batches. Its claims end when it is dropped, or when its
 /// process ends in any way.
@@ -22,8 +22,8 @@ impl Writer {
     /// How often to call [`Writer::keep_alive`] while there is nothing to commit.
     pub const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(30);
 
-    /// Returns files of the same host with the same device and inode, or the same first line; open and
-    /// closed, newest first.
+    /// Returns files of the same host with the same device and inode, or the same first line, and those of
+    /// other hosts with both; open and closed, newest first.
     ///
     /// # Errors
     ///
@@ -60,8 +60,23 @@ impl Writer {
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
-        let registered = either!(&mut self.backend, it => it.register(files).await);
+        let registered = either!(&mut self.backend, it => it.register(files, &[]).await);
         self.unless_schema(registered).await
+    }
+
+    /// Registers the file that goes on where a power cut has cut off others, and ends those, in one
+    /// transaction. `None`, and nothing changed, if another writer has claimed one that was cut, or has
+    /// registered one more candidate.
+    pub async fn register_after_cut(
+        &mut self,
+        new: &NewFile,
+        known: &[FileId],
+        cuts: &[Cut],
+    ) -> Result<Option<Checkpoint>, StoreError> {
+        let files = [(new.clone(), known.to_vec())];
+        let registered = either!(&mut self.backend, it => it.register(&files, cuts).await);
+        let registered = self.unless_schema(registered).await?;
+        Ok(registered.into_iter().flatten().next())
     }
 
     /// Claims the file: locks it, raises its epoch, stores where it is now, and opens it again if it was
@@ -98,6 +113,16 @@ impl Writer {
             query.execute(connection).await.map(|done| done.rows_affected())
         });
         self.touched(file, done).await
+    }
+
+    /// Gives all files of host `from` to host `to`. Returns how many they are. The caller has to hold the
+    /// open ones.
+    pub async fn rename_host(&mut self, from: &str, to: &str) -> Result<u64, StoreError> {
+        let renamed = on_connection!(&mut self.backend, connection => {
+            let query = sqlx::query(sql::RENAME_HOST).bind(from).bind(to);
+            query.execute(connection).await.map(|done| done.rows_affected())
+        });
+        self.unless_schema(renamed).await
     }
 
     /// Releases a file; nothing happens if this writer does not have it.
@@ -166,7 +191,8 @@ impl Writer {
     }
 
     /// Closes a file that was truncated, replaced or deleted. `lost_bytes` of it were gone before they
-    /// could be read. If the file appears again, a claim opens it.
+    /// could be read. `kept_to` is given if its object goes on as another file: up to where it still
+    /// holds this one. If the file appears again, a claim opens it.
     ///
     /// # Errors
     ///
@@ -177,9 +203,10 @@ impl Writer {
         epoch: i64,
         lost_bytes: u64,
         reason: &str,
+        kept_to: Option<u64>,
     ) -> Result<(), StoreError> {
-        let done =
-            either!(&mut self.backend, it => it.close(file, epoch, lost_bytes, reason).await);
+        let kept_to = kept_to.map(|offset| offset as i64);
+        let done = either!(&mut self.backend, it => it.close(file, epoch, lost_bytes, reason, kept_to).await);
         self.touched(file, done).await
     }
 

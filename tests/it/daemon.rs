@@ -52,9 +52,18 @@ impl Bench {
         Self::untouched(place)
     }
 
+    /// With everything in this directory, but for the store, which is where it is.
+    pub(crate) async fn in_directory(place: Place, directory: &Path) -> Self {
+        drop(place.open().await);
+        Self::at(place, tempfile::tempdir_in(directory).unwrap())
+    }
+
     /// With the store as it is.
     pub(crate) fn untouched(place: Place) -> Self {
-        let root = tempfile::tempdir().unwrap();
+        Self::at(place, tempfile::tempdir().unwrap())
+    }
+
+    fn at(place: Place, root: TempDir) -> Self {
         fs::create_dir(root.path().join("logs")).unwrap();
         Self { place, root }
     }

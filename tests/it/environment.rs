@@ -62,23 +62,28 @@ for_each_store! {
     }
 }
 
-/// A user namespace has limits of its own: there the daemon, and no other process, gets no events.
-async fn without_events(limit: &str, says: &str) {
+/// A daemon in a user namespace that has a limit of its own: there it gets few events or none, and no
+/// other process does without. `None` where that is not allowed.
+fn with_limit(bench: &Bench, limit: &str, value: u32, place: &str) -> Option<Daemon> {
     let may = Command::new("unshare").args(["--user", "--map-root-user", "true"]).status();
     if !may.is_ok_and(|status| status.success()) {
         println!("not shown: who runs this may not make a user namespace");
-        return;
+        return None;
     }
-    let bench = Bench::new(Place::sqlite().await).await;
-    bench.append("access.log", lines("a", 0..10));
-    let logs = bench.logs();
-    let real = bench.command(&["--watch", logs.to_str().unwrap(), "--poll-interval", "200ms"]);
+    let place = bench.aside(place);
+    let real = bench.command(&["--watch", place.to_str().unwrap(), "--poll-interval", "200ms"]);
     let mut command = Command::new("unshare");
     command.args(["--user", "--map-root-user", "sh", "-c"]);
-    command.arg(format!("echo 0 > /proc/sys/user/{limit} && exec \"$0\" \"$@\""));
+    command.arg(format!("echo {value} > /proc/sys/user/{limit} && exec \"$0\" \"$@\""));
     command.arg(real.get_program()).args(real.get_args()).stdout(Stdio::null()).env_clear();
     command.envs(real.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let mut daemon = Daemon::start(command, bench.aside("stderr"));
+    Some(Daemon::start(command, bench.aside("stderr")))
+}
+
+async fn without_events(limit: &str, says: &str) {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", lines("a", 0..10));
+    let Some(mut daemon) = with_limit(&bench, limit, 0, "logs") else { return };
     daemon.says(says).await;
     bench.rows(10).await;
     bench.append("access.log", lines("b", 0..10));
@@ -89,6 +94,34 @@ async fn without_events(limit: &str, says: &str) {
     bench.append("new.log", lines("e", 0..10));
     let all = ["a", "b", "c", "d", "e"].map(|name| urls(name, 0..10));
     bench.exactly(all.concat()).await;
+    assert_eq!(daemon.said().matches(says).count(), 1, "{}", daemon.said());
+    assert!(daemon.stop().await.success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn looks_at_intervals_find_everything_when_a_pattern_has_more_directories_than_events() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let mut all = Vec::new();
+    for nth in 0..8 {
+        let name = format!("site{nth}");
+        fs::create_dir(bench.log(&name)).unwrap();
+        bench.append(&format!("{name}/access.log"), lines(&name, 0..10));
+        all.extend(urls(&name, 0..10));
+    }
+    let place = "logs/*/access.log";
+    let Some(mut daemon) = with_limit(&bench, "max_inotify_watches", 4, place) else { return };
+    let says = "no events from this directory";
+    daemon.says(says).await;
+    bench.rows(80).await;
+    for nth in 0..8 {
+        let name = format!("site{nth}");
+        bench.append(&format!("{name}/access.log"), lines(&name, 10..20));
+        all.extend(urls(&name, 10..20));
+    }
+    fs::create_dir(bench.log("new")).unwrap();
+    bench.append("new/access.log", lines("new", 0..10));
+    all.extend(urls("new", 0..10));
+    bench.exactly(all).await;
     assert_eq!(daemon.said().matches(says).count(), 1, "{}", daemon.said());
     assert!(daemon.stop().await.success());
 }

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use log_ingestd::model::{
-    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, Micros, NewFile,
-    RejectReason, ShortHash, Sighting, Span,
+    Batch, Checkpoint, Digest, FileKey, Fingerprint, GunicornLogModel, Micros, NewFile, Origin,
+    Position, RejectReason, ShortHash, Sighting, Span,
 };
 use log_ingestd::store::{Location, Store, Writer};
 use sqlx::{
@@ -107,6 +107,18 @@ impl Place {
         answer
     }
 
+    /// Waits until no other session is in the database: PostgreSQL finishes what a program that was
+    /// killed has asked for.
+    pub(crate) async fn until_alone(&self) {
+        let others = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
+            AND pid <> pg_backend_pid() AND backend_type = 'client backend'";
+        let deadline = Instant::now() + PATIENCE;
+        while self.is_postgres() && self.number(others).await > 0 {
+            assert!(Instant::now() < deadline, "another session stays in the database");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
     /// Runs statements in a session that ends with them.
     pub(crate) async fn execute(&self, sql: &str) {
         let sql = AssertSqlSafe(sql);
@@ -179,6 +191,7 @@ pub(crate) fn sighting(inode: u64, head: Option<u8>) -> Sighting {
         path: "/var/log/access.log".into(),
         key: Some(FileKey { device: u64::MAX, inode, birth_us: Some(NOW) }),
         head: head.map(print),
+        origin: Origin::default(),
     }
 }
 
@@ -191,7 +204,12 @@ pub(crate) async fn claimed(writer: &mut Writer, inode: u64) -> Checkpoint {
     let sighting = sighting(inode, None);
     let known = writer.candidates(&sighting).await.unwrap();
     let known: Vec<_> = known.iter().map(|known| known.file).collect();
-    let new = NewFile { sighting, format: "%(r)s".into(), time_estimated: false };
+    let new = NewFile {
+        sighting,
+        format: "%(r)s".into(),
+        time_estimated: false,
+        begins: Position::default(),
+    };
     writer.register(&new, &known).await.unwrap().expect("no other writer has registered it")
 }
 
@@ -215,6 +233,7 @@ impl Lines {
             excluded: 0,
             head: (at.committed == 0).then(|| print(1)),
             size: at.committed,
+            nul_runs: Vec::new(),
         };
         Lines { batch: Batch::default(), span }
     }
@@ -306,6 +325,7 @@ pub(crate) fn advanced(at: &Checkpoint, batch: &Batch) -> Checkpoint {
         head: span.head.or(at.head),
         tail_fingerprint: span.to.tail_fingerprint,
         digest: span.to.digest,
+        nul_runs: [&at.nul_runs[..], &span.nul_runs[..]].concat(),
         ..at.clone()
     }
 }

@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use log_ingestd::store::{Location, Store};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tempfile::TempDir;
 use tokio::sync::OnceCell;
 
 use crate::ports::Port;
@@ -43,6 +44,8 @@ pub(crate) struct Cluster {
     /// More `-c name=value` for the server.
     settings: String,
     template: OnceCell<()>,
+    /// That of the main process, which may have to be killed when its disk can no longer be read.
+    main_pid: AtomicU32,
     _watchdog: Child,
 }
 
@@ -59,8 +62,17 @@ impl Cluster {
 
     /// Starts a server with more settings, each `-c name=value`.
     pub(crate) fn start_with(settings: &str) -> Cluster {
+        Cluster::start_at(directory_of_server(), settings)
+    }
+
+    /// The same with its data below this directory.
+    pub(crate) fn start_in(directory: &Path, settings: &str) -> Cluster {
+        let server = tempfile::Builder::new().prefix("pg-").tempdir_in(directory).unwrap();
+        Cluster::start_at(given_to_server(server), settings)
+    }
+
+    fn start_at(directory: PathBuf, settings: &str) -> Cluster {
         let programs = programs();
-        let directory = directory_of_server();
         let data = directory.join("data");
         copy(initialised(&programs), &data);
         let hba = data.join("pg_hba.conf");
@@ -68,7 +80,7 @@ impl Cluster {
         let first = format!("host all {WITH_PASSWORD} 127.0.0.1/32 scram-sha-256\n");
         fs::write(&hba, first + &rules).unwrap();
         let stop = format!(
-            "cat >/dev/null; {} -D {} -m immediate -w stop >/dev/null 2>&1; rm -rf {}",
+            "cat >/dev/null; {} -D {} -m immediate -w stop >/dev/null 2>&1; rm -rf {} 2>/dev/null",
             programs.join("pg_ctl").display(),
             data.display(),
             directory.display()
@@ -85,6 +97,7 @@ impl Cluster {
             port: Port::reserve(),
             settings: settings.to_owned(),
             template: OnceCell::new(),
+            main_pid: AtomicU32::new(0),
             _watchdog: watchdog,
         };
         // A foreign server may have taken the port between its reservation and the start.
@@ -125,7 +138,12 @@ impl Cluster {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status();
-        started.unwrap().success()
+        let started = started.unwrap().success();
+        if started {
+            let pid = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
+            self.main_pid.store(pid.lines().next().unwrap().parse().unwrap(), Ordering::Relaxed);
+        }
+        started
     }
 
     /// An orderly stop that does not wait for clients.
@@ -150,20 +168,19 @@ impl Cluster {
 
     /// The end without warning: the main process by kill -9; the others follow it.
     pub(crate) fn kill(&self) {
-        let pid = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
-        let pid = pid.lines().next().unwrap();
-        assert!(Command::new("kill").args(["-9", pid]).status().unwrap().success());
+        let pid = self.main_pid.load(Ordering::Relaxed).to_string();
+        assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     }
 
     /// The end of the main process and of all its children in one moment.
     pub(crate) fn kill_all(&self) {
-        let pid = fs::read_to_string(self.directory.join("data/postmaster.pid")).unwrap();
-        let pid = pid.lines().next().unwrap();
+        let pid = self.main_pid.load(Ordering::Relaxed).to_string();
         let list = format!("/proc/{pid}/task/{pid}/children");
-        let children = fs::read_to_string(list).unwrap();
+        // A main process that cannot write to its disk may have ended by itself.
+        let children = fs::read_to_string(list).unwrap_or_default();
         // A child may have ended meanwhile: then `kill` says so, having killed the others.
         let mut kill = Command::new("kill");
-        kill.args(["-9", pid]).args(children.split_whitespace()).stderr(Stdio::null());
+        kill.args(["-9", &pid]).args(children.split_whitespace()).stderr(Stdio::null());
         kill.status().unwrap();
     }
 
@@ -247,7 +264,11 @@ fn programs() -> PathBuf {
 
 /// A new directory that the server may write to.
 fn directory_of_server() -> PathBuf {
-    let directory = tempfile::Builder::new().prefix("log-ingestd-pg-").tempdir().unwrap().keep();
+    given_to_server(tempfile::Builder::new().prefix("log-ingestd-pg-").tempdir().unwrap())
+}
+
+fn given_to_server(directory: TempDir) -> PathBuf {
+    let directory = directory.keep();
     if is_root() {
         chown(&directory, Some(id("-u")), Some(id("-g"))).unwrap();
     }

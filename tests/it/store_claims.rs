@@ -1,6 +1,6 @@
 //! What every store promises of files: one row, one writer, known again.
 
-use log_ingestd::model::{Checkpoint, FileKey, Fingerprint, NewFile, Sighting};
+use log_ingestd::model::{Checkpoint, FileKey, Fingerprint, NewFile, Position, Sighting};
 use log_ingestd::store::Writer;
 
 use crate::place::{Lines, NOW, Place, advanced, claimed, print, sighting, until};
@@ -100,7 +100,12 @@ async fn two_daemons_that_see_a_new_file_at_once_register_it_once(place: Place) 
     for seen in [sighting(1, None), Sighting { key: None, ..sighting(2, Some(7)) }] {
         assert_eq!(one.candidates(&seen).await.unwrap(), []);
         assert_eq!(two.candidates(&seen).await.unwrap(), []);
-        let new = NewFile { sighting: seen.clone(), format: "%(r)s".into(), time_estimated: false };
+        let new = NewFile {
+            sighting: seen.clone(),
+            format: "%(r)s".into(),
+            time_estimated: false,
+            begins: Position::default(),
+        };
         let first = one.register(&new, &[]).await.unwrap().unwrap();
         assert_eq!(first.head, seen.head);
         assert_eq!(two.register(&new, &[]).await.unwrap(), None);
@@ -131,6 +136,10 @@ async fn candidates_share_inode_or_first_line_and_host(place: Place) {
     assert_eq!(writer.candidates(&neither).await.unwrap(), []);
     let mut elsewhere = sighting(1, Some(1));
     elsewhere.host = "other".into();
+    let of_web = writer.candidates(&elsewhere).await.unwrap();
+    assert_eq!(of_web.len(), 1, "another host's name for the same object and first line");
+    assert_eq!((of_web[0].file, of_web[0].host.as_str()), (at.file, "web"));
+    elsewhere.head = Some(print(9));
     assert_eq!(writer.candidates(&elsewhere).await.unwrap(), []);
     let mut longer = sighting(77, Some(1));
     longer.head = Some(Fingerprint { length: 91, ..print(1) });
@@ -141,14 +150,14 @@ async fn a_closed_file_says_why_and_what_was_lost_and_opens_with_the_next_claim(
     let store = place.open().await;
     let mut writer = store.writer("web:1").await.unwrap();
     let at = claimed(&mut writer, 1).await;
-    writer.close_file(at.file, at.epoch, 4096, "truncated").await.unwrap();
+    writer.close_file(at.file, at.epoch, 4096, "truncated", None).await.unwrap();
     let file = store.files(None).await.unwrap().remove(0);
     assert!(file.checkpoint.closed && file.closed_at.is_some());
     assert_eq!((file.lost_bytes, file.closed_reason.as_deref()), (4096, Some("truncated")));
     assert_eq!((file.checkpoint.committed, file.checkpoint.size), (0, 4096));
     let again = writer.claim(at.file, &sighting(1, None), "%(r)s").await.unwrap().unwrap();
     assert!(!again.closed);
-    writer.close_file(at.file, again.epoch, 0, "replaced").await.unwrap();
+    writer.close_file(at.file, again.epoch, 0, "replaced", Some(0)).await.unwrap();
     assert_eq!(store.files(None).await.unwrap()[0].lost_bytes, 0);
 }
 

@@ -1,6 +1,6 @@
 //! What every store promises of batches: all of one or nothing, and each line as it was.
 
-use log_ingestd::model::{GunicornLogModel, NewFile, RejectCode};
+use log_ingestd::model::{GunicornLogModel, NewFile, Position, RejectCode};
 use log_ingestd::store::{Committed, StoreError, StoredLine};
 use serde_json::json;
 
@@ -129,7 +129,7 @@ async fn a_stale_epoch_changes_nothing(place: Place) {
     place.execute("UPDATE log_file SET epoch = epoch + 1000").await;
     let batch = Lines::after(&at).row(NOW).reject(NOW, b"?").batch();
     assert!(matches!(stale.commit(&batch).await, Err(StoreError::Conflict { .. })));
-    let closed = stale.close_file(at.file, at.epoch, 0, "truncated").await;
+    let closed = stale.close_file(at.file, at.epoch, 0, "truncated", None).await;
     assert!(matches!(closed, Err(StoreError::Conflict { .. })));
     assert_eq!(place.number("SELECT count(*) FROM gunicorn_log").await, 0);
     assert_eq!(place.number("SELECT count(*) FROM rejected_line").await, 0);
@@ -229,18 +229,23 @@ async fn files_tells_everything_about_each_file_of_a_host(place: Place) {
     writer.commit(&batch).await.unwrap();
     let mut elsewhere = sighting(1, None);
     elsewhere.host = "other".into();
-    let new = NewFile { sighting: elsewhere, format: "%(r)s".into(), time_estimated: true };
+    let new = NewFile {
+        sighting: elsewhere,
+        format: "%(r)s".into(),
+        time_estimated: true,
+        begins: Position::default(),
+    };
     writer.register(&new, &[]).await.unwrap();
 
     let files = store.files(Some("web")).await.unwrap();
     let [file] = &files[..] else { panic!("{files:?}") };
     assert_eq!(file.checkpoint, advanced(&at, &batch));
-    assert_eq!((file.host.as_str(), file.owner.as_deref()), ("web", Some("web:1")));
+    assert_eq!((file.checkpoint.host.as_str(), file.owner.as_deref()), ("web", Some("web:1")));
     assert_eq!((file.checkpoint.size, file.lines, file.rows), (LINE + 7, 1, 1));
-    assert!(!file.time_estimated && file.committed_at >= Some(file.first_seen_at));
+    assert!(!file.checkpoint.time_estimated && file.committed_at >= Some(file.first_seen_at));
     let all = store.files(None).await.unwrap();
     assert_eq!(all.len(), 2);
-    assert!(all[1].time_estimated && all[1].committed_at.is_none());
+    assert!(all[1].checkpoint.time_estimated && all[1].committed_at.is_none());
     assert_eq!(store.last_sweep().await.unwrap(), None);
     writer.keep_alive().await.unwrap();
 }

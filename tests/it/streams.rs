@@ -26,12 +26,12 @@ pub(super) fn spooled(bench: &Bench) -> Vec<String> {
     paths.iter().filter_map(|path| fs::read_to_string(path).ok()).collect()
 }
 
-pub(super) fn make_fifo(path: &Path) {
+pub(crate) fn make_fifo(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
 
 /// Opened for both: there is always a reader, and always a writer.
-pub(super) fn hold_open(fifo: &Path) -> File {
+pub(crate) fn hold_open(fifo: &Path) -> File {
     OpenOptions::new().read(true).write(true).open(fifo).unwrap()
 }
 

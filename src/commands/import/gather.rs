@@ -109,6 +109,7 @@ impl Gatherer<'_> {
                     }
                     self.import.progress.end();
                 }
+                Ok(Registered::Skipped) => self.import.skip(&opened.source),
                 Ok(Registered::Unknown(known)) => new.push((nth, opened, known)),
                 Ok(Registered::Held) => later.push((nth, opened)),
                 // The connection may have been lost for reasons of another file.
@@ -137,6 +138,7 @@ impl Gatherer<'_> {
             held_here: &self.claims,
             new_file: NewFileIs::Reported,
             other_writer: OtherWriter::NotWaitedFor,
+            unproven: self.import.unproven,
             losses: LossCounter::StoreOnly,
         };
         register(&mut self.import.committer, &mut self.import.formats, opened, &terms).await

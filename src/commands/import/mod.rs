@@ -27,6 +27,8 @@ use crate::commands::open_store;
 use crate::config::Config;
 use crate::identity::claim::ClaimedFile;
 use crate::identity::detect::Formats;
+pub use crate::identity::register::Unproven;
+
 use crate::model::now;
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
@@ -87,7 +89,8 @@ pub trait Progress {
     fn end(&self);
 }
 
-/// Imports every file, over `jobs` connections at once; one that fails does not keep the others from
+/// Imports every file. `unproven` says what to do with one whose content cannot prove that it is stored
+/// already, over `jobs` connections at once; one that fails does not keep the others from
 /// being imported.
 ///
 /// # Errors
@@ -96,6 +99,7 @@ pub async fn import(
     config: &Config,
     files: &[PathBuf],
     jobs: usize,
+    unproven: Unproven,
     progress: &(dyn Progress + Sync),
 ) -> anyhow::Result<(Summary, Vec<anyhow::Error>)> {
     let began = Instant::now();
@@ -108,6 +112,7 @@ pub async fn import(
         formats: Formats::new(config.parsing.clone()),
         host: &config.host,
         cutoff: config.retention.cutoff(now()),
+        unproven,
         progress,
         summary: Summary::default(),
         shutdown,
@@ -146,6 +151,7 @@ struct Import<'a> {
     formats: Formats,
     host: &'a str,
     cutoff: Option<Micros>,
+    unproven: Unproven,
     progress: &'a (dyn Progress + Sync),
     summary: Summary,
     shutdown: Shutdown,

@@ -47,6 +47,7 @@ impl Import<'_> {
             held_here: &HashSet::new(),
             new_file: NewFileIs::Registered,
             other_writer: OtherWriter::WaitedFor,
+            unproven: self.unproven,
             losses: LossCounter::StoreOnly,
         };
         let registered = self.register(&file, &terms).await?;
@@ -54,6 +55,10 @@ impl Import<'_> {
         let Registration { mut claim, format } = match registered {
             Registered::Claimed(registration) => *registration,
             Registered::Stored => return self.count_stored(&source, &format),
+            Registered::Skipped => {
+                self.skip(&source);
+                return Ok(());
+            }
             Registered::Held | Registered::Unknown(_) => {
                 let path = source.name;
                 warn!(path, "a running log-ingestd follows this file and stores it");
@@ -71,6 +76,11 @@ impl Import<'_> {
             warn_of_rest(&source, bytes);
         }
         Ok(())
+    }
+
+    /// Tells of a file that is left out.
+    pub(crate) fn skip(&mut self, source: &Source) {
+        warn!(path = source.name, "its lines cannot be told from stored ones: left out");
     }
 
     /// Finds out which logical file it is, and claims it. A connection that is lost meanwhile is made

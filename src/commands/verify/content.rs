@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::model::{Batch, Checkpoint, Position};
+use crate::model::{Batch, Checkpoint, NulRun, Position};
 use crate::source::Lines;
 use crate::store::{FileReport, StoredLine};
 
 use crate::commands::verify::difference::Difference;
-use crate::commands::verify::expected::expected;
 use crate::commands::verify::page::{Page, Swept};
 use crate::commands::verify::window::Window;
 use crate::commands::verify::{Auditor, FileVerdict};
+use crate::pipeline::expected::expected;
 use crate::pipeline::file_format::Format;
 use crate::pipeline::read_lines::{
     BatchTarget, Completeness, Limits, ReadContext, Stop, fill_batch,
@@ -44,14 +44,23 @@ impl Auditor<'_> {
             anyhow::bail!("its stored format cannot be read: '{}'", known.format);
         };
         let mut verdict = FileVerdict::new(&source.name, report);
-        let mut window = Window::new(source.reader(&Arc::default())?, known.committed);
+        let first_offset = known.first_offset;
+        let held = tokio::task::block_in_place(|| {
+            let reader = source.reader(&Arc::default())?;
+            Window::new(reader, first_offset, known.held_to(), known.nul_runs.clone())
+        });
+        let mut window = held.context("unreadable before its first byte")?;
         let mut lines = Lines::default();
+        let begin = Position { offset: first_offset, first_offset, ..Position::default() };
+        lines.reset(&begin, b"");
+        lines.expect_nul_runs(known.nul_runs.clone());
         let mut batch = Batch::default();
         let mut first_line = 1;
         let target = batch_target(report, source, PAGE);
         loop {
             anyhow::ensure!(!self.shutdown.is_requested(), "interrupted");
-            let from = lines.offset();
+            // Within NULs that take several pages, the lines' position stays before them.
+            let (from, seen_from) = (lines.offset(), lines.line_offset());
             let context = ReadContext { max_bytes: PAGE_BYTES, ..read_context(source, format) };
             let stop = tokio::task::block_in_place(|| {
                 fill_batch(&mut lines, &mut window, &context, &mut batch, &target)
@@ -60,13 +69,16 @@ impl Auditor<'_> {
                 format!("unreadable after byte {} of its content", lines.read_to())
             })? == Stop::End;
             // After the last line of a file that was cut short, nothing is to be compared.
-            let is_all = ended && window.passed() == known.committed;
-            let to = if is_all { known.committed } else { lines.offset() };
+            let is_all = ended && window.passed() == known.held_to();
+            let to = if is_all { known.held_to() } else { lines.offset() };
             let in_page = batch.spans.first().map_or(0, |span| span.lines);
             verdict.lines += in_page;
             let wanted = expected(&batch);
             let limit = u32::try_from(in_page + SURPLUS).unwrap_or(u32::MAX);
-            let stored = self.writer().await?.lines_between(known.file, from, to, limit).await?;
+            let stored = match from < to {
+                true => self.writer().await?.lines_between(known.file, from, to, limit).await?,
+                false => Vec::new(),
+            };
             let not_before = report.first_seen_at.min(source.changed_us);
             let cutoff = if stored.len() < wanted.len() {
                 self.writer().await?.swept_before(report.first_seen_at).await?
@@ -74,28 +86,30 @@ impl Auditor<'_> {
                 None
             };
             let swept = Swept { cutoff, not_before };
-            let page = Page { window: &window, from, first_line, stored: &stored, swept };
-            let estimated = |format: &Format| report.time_estimated || !format.has_time;
+            let page =
+                Page { window: &window, from: seen_from, first_line, stored: &stored, swept };
+            let estimated = |format: &Format| report.checkpoint.time_estimated || !format.has_time;
             let mut found = page.compare(&wanted, estimated(format), &mut verdict);
             for other in others {
                 if found.is_empty() {
                     break;
                 }
-                let by_other = self.read_again(&window, from, report, source, other)?;
+                let by_other = self.read_again(&window, seen_from, report, source, other)?;
                 found.retain(|difference| {
                     !page.is_settled_by(&by_other, estimated(other), difference, &mut verdict)
                 });
             }
             found.into_iter().for_each(|difference| verdict.differs(difference));
-            first_line += window.bytes(from).map_or(in_page, |bytes| {
-                let length = usize::try_from(to - from).map_or(bytes.len(), |n| n.min(bytes.len()));
+            first_line += window.bytes(seen_from).map_or(in_page, |bytes| {
+                let length = usize::try_from(to.saturating_sub(seen_from));
+                let length = length.map_or(bytes.len(), |n| n.min(bytes.len()));
                 memchr::memchr_iter(b'\n', &bytes[..length]).count() as u64
             });
             batch.clear();
             if ended {
                 break;
             }
-            window.forget(lines.offset());
+            window.forget(lines.line_offset());
         }
         let found = verdict.rows + verdict.rejected + verdict.swept;
         verdict.excluded = verdict.lines.saturating_sub(found);
@@ -105,8 +119,10 @@ impl Auditor<'_> {
             let difference = Difference::whole("line", "not read so far".to_owned(), stored);
             verdict.differs(Difference { offset: Some(offset), ..difference });
         }
-        let unstored = tokio::task::block_in_place(|| window.count_rest());
-        verdict.unstored_bytes = unstored.context("unreadable after what is stored")?;
+        if known.kept_to.is_none() {
+            let unstored = tokio::task::block_in_place(|| window.count_rest());
+            verdict.unstored_bytes = unstored.context("unreadable after what is stored")?;
+        }
         Ok(verdict)
     }
 
@@ -123,6 +139,7 @@ impl Auditor<'_> {
         let Some(mut bytes) = window.bytes(from) else { return Ok(Vec::new()) };
         let mut lines = Lines::default();
         lines.reset(&Position { offset: from, ..Position::default() }, b"");
+        lines.expect_nul_runs(runs_after(&report.checkpoint.nul_runs, from));
         let mut batch = Batch::default();
         let target = batch_target(report, source, Limits::NONE);
         let context = read_context(source, format);
@@ -134,13 +151,16 @@ impl Auditor<'_> {
     fn totals(&self, verdict: &mut FileVerdict, window: &Window, report: &FileReport) {
         let known = &report.checkpoint;
         let passed = window.passed();
-        if passed < known.committed {
-            let stored = format!("{} bytes are stored", known.committed);
+        if passed < known.held_to() {
+            let stored = format!("{} bytes are stored", known.held_to());
             verdict.differs(Difference::whole("size", format!("holds {passed} bytes"), stored));
             return; // the other differences follow from this one
         }
+        if known.kept_to.is_some() {
+            return; // digest and counters are of more than the log still holds
+        }
         let (sum, stored) = (hex(&window.sum()), known.digest.map(|digest| hex(&digest.sum)));
-        if known.committed > 0 && stored.as_ref() != Some(&sum) {
+        if known.committed > known.first_offset && stored.as_ref() != Some(&sum) {
             let stored = stored.unwrap_or_else(|| "NULL".to_owned());
             verdict.differs(Difference::whole("digest", sum.clone(), stored));
         }
@@ -187,6 +207,17 @@ fn batch_target(report: &FileReport, source: &Source, limits: Limits) -> BatchTa
 
 fn read_context<'a>(source: &Source, format: &'a Format) -> ReadContext<'a> {
     format.context(source.changed_us, Completeness::Sealed)
+}
+
+/// Returns the runs after `offset`. One in which it stands begins there.
+fn runs_after(runs: &[NulRun], offset: u64) -> Vec<NulRun> {
+    let after = runs.iter().filter(|run| run.end() > offset);
+    after
+        .map(|run| {
+            let begin = run.offset.max(offset);
+            NulRun { offset: begin, length: run.end() - begin }
+        })
+        .collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

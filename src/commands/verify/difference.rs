@@ -1,11 +1,10 @@
 //! A place where a file and the store disagree, and what each of them says there.
 
-use serde::Serialize;
-use serde_json::Value as Json;
-
-use crate::model::columns::{Place, Value};
+use crate::model::columns::Value;
 use crate::model::{Row, moment};
+use crate::pipeline::expected::first_difference;
 use crate::store::StoredLine;
+use serde::Serialize;
 
 /// Characters of a value that are shown.
 const SHOWN: usize = 200;
@@ -62,40 +61,9 @@ pub(crate) fn compare_rows<T: Row>(
     stored: &T,
     estimated: bool,
 ) -> Result<(), Difference> {
-    let place = Place::default();
-    let both = file.exported(place).into_iter().zip(stored.exported(place));
-    let mut both = both.filter(|((column, _), _)| !(estimated && column.name == "timestamp"));
-    both.find(|((_, one), (_, other))| differ(one, other)).map_or(Ok(()), |(one, other)| {
-        let ((column, in_file), (_, in_store)) = (one, other);
-        Err(Difference::whole(column.name, words(&in_file), words(&in_store)))
+    first_difference(file, stored, estimated).map_or(Ok(()), |(column, in_file, in_store)| {
+        Err(Difference::whole(column, words(&in_file), words(&in_store)))
     })
-}
-
-fn differ(one: &Value<'_>, other: &Value<'_>) -> bool {
-    match (one, other) {
-        (Value::Json(one), Value::Json(other)) => !is_same(one, other),
-        (one, other) => one != other,
-    }
-}
-
-/// Returns whether two values are the same: a database may write 1e16 as 10000000000000000.
-fn is_same(one: &Json, other: &Json) -> bool {
-    match (one, other) {
-        (Json::Number(one), Json::Number(other)) if one.is_f64() || other.is_f64() => {
-            one.as_f64() == other.as_f64()
-        }
-        (Json::Array(one), Json::Array(other)) => {
-            one.len() == other.len()
-                && one.iter().zip(other).all(|(one, other)| is_same(one, other))
-        }
-        (Json::Object(one), Json::Object(other)) => {
-            one.len() == other.len()
-                && one
-                    .iter()
-                    .all(|(name, value)| other.get(name).is_some_and(|other| is_same(value, other)))
-        }
-        (one, other) => one == other,
-    }
 }
 
 fn words(value: &Value<'_>) -> String {

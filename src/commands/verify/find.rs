@@ -6,8 +6,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use tracing::warn;
 
-use crate::model::{Checkpoint, FileKey, Fingerprint};
+use crate::model::{Checkpoint, FileKey, Fingerprint, Sighting};
+use crate::source::Container;
 use crate::source::fingerprint::{HEAD_LENGTH, whole_head_fingerprint};
 use crate::store::FileReport;
 
@@ -41,6 +43,9 @@ impl Auditor<'_> {
         let mut changed = None;
         if let Some(source) = open(path)? {
             let head = whole_head_fingerprint(&source.sample(HEAD_LENGTH)?);
+            if was_cut_from(known, source.key, head) {
+                return Ok(Some(source));
+            }
             match compare_with(&source, head, known) {
                 Decision::Resume(_) => return Ok(Some(source)),
                 Decision::Changed(_) => changed = Some(source),
@@ -56,6 +61,9 @@ impl Auditor<'_> {
                 continue;
             }
             let Some(source) = open(&neighbour.path)? else { continue };
+            if was_cut_from(known, source.key, neighbour.head) {
+                return Ok(Some(source));
+            }
             match compare_with(&source, neighbour.head, known) {
                 Decision::Resume(_) => return Ok(Some(source)),
                 Decision::Unreadable(error) => return Err(error),
@@ -65,6 +73,40 @@ impl Auditor<'_> {
         Ok(changed)
     }
 
+    /// Returns whether the object of a file that a power cut has ended goes on as the file after it.
+    pub(crate) async fn is_still_held(&mut self, known: &Checkpoint) -> anyhow::Result<bool> {
+        let seen = Sighting {
+            host: known.host.clone(),
+            path: known.path.clone(),
+            key: known.key,
+            head: None,
+            origin: known.origin.clone(),
+        };
+        let all = self.writer().await?.candidates(&seen).await?;
+        let held = still_held(&all, &known.host, known.key);
+        Ok(held.iter().any(|held| held.file == known.file))
+    }
+
+    /// The logical files that power cuts have ended in this log.
+    pub(crate) async fn cut_from(&mut self, path: &Path) -> anyhow::Result<Vec<FileVerdict>> {
+        let mut verdicts = Vec::new();
+        let Ok(source) = tokio::task::block_in_place(|| Source::open(path)) else {
+            return Ok(verdicts); // said where the file itself is compared
+        };
+        let Ok(sample) = source.sample(HEAD_LENGTH) else { return Ok(verdicts) };
+        let head = whole_head_fingerprint(&sample);
+        let seen = source.sighting(&self.config.host, head);
+        let known = self.writer().await?.candidates(&seen).await?;
+        for known in still_held(&known, &self.config.host, source.key).into_iter().rev() {
+            if was_cut_from(known, source.key, head)
+                && let Some(report) = self.writer().await?.report(known.file).await?
+            {
+                verdicts.push(self.compare(&source, report).await?);
+            }
+        }
+        Ok(verdicts)
+    }
+
     /// A file that was named, or that is in a directory that was named; `None` if it is left alone
     /// there because it is no access log.
     pub(crate) async fn named(
@@ -72,15 +114,21 @@ impl Auditor<'_> {
         path: &Path,
         in_directory: bool,
     ) -> anyhow::Result<Option<FileVerdict>> {
-        let source = tokio::task::block_in_place(|| Source::open(path))?;
+        let source = match tokio::task::block_in_place(|| Source::open(path)) {
+            Err(error) if in_directory && Container::of_error(&error).is_some() => {
+                warn!(path = %path.display(), "{error}");
+                return Ok(None);
+            }
+            opened => opened?,
+        };
         let sample = sample(|limit| source.sample(limit))
             .context("not readable as what its first bytes say")?;
         let head = whole_head_fingerprint(&sample);
         let seen = source.sighting(&self.config.host, head);
         let known = self.writer().await?.candidates(&seen).await?;
         let decision = tokio::task::block_in_place(|| {
-            let content = WholeFile::new(&source, source.key, head);
-            resolve(&content, known, &FilesOfProcess::default(), Policy::Verify)
+            let content = WholeFile::new(&source, source.key, head, true);
+            resolve(&content, known, &self.config.host, &FilesOfProcess::default(), Policy::Verify)
         });
         let (certain, begin_alike) = match decision {
             Decision::Unreadable(error) => return Err(error.into()),
@@ -158,8 +206,40 @@ fn open(path: &Path) -> io::Result<Option<Source>> {
     }
 }
 
+/// Returns the files of one object that it still holds in part, the newest first: that it is now, and
+/// those before it which power cuts have ended. One that began at its first byte has none before it.
+fn still_held<'a>(
+    known: &'a [Checkpoint],
+    host: &str,
+    key: Option<FileKey>,
+) -> Vec<&'a Checkpoint> {
+    let mut all: Vec<&Checkpoint> =
+        known.iter().filter(|known| known.host == host && is_object(known, key)).collect();
+    all.sort_by_key(|known| std::cmp::Reverse(known.file));
+    let mut held: Vec<&Checkpoint> = Vec::new();
+    for known in all {
+        let begin = held.last().map(|last| last.first_offset);
+        match begin {
+            None => held.push(known),
+            Some(0) => break,
+            Some(begin) if known.kept_to == Some(begin) => held.push(known),
+            Some(_) => {}
+        }
+    }
+    held
+}
+
+/// Returns whether a power cut has ended the file `known` in this log.
+fn was_cut_from(known: &Checkpoint, key: Option<FileKey>, head: Option<Fingerprint>) -> bool {
+    known.kept_to.is_some()
+        && known.held_to() > known.first_offset
+        && known.head == head
+        && is_object(known, key)
+}
+
 /// Decides whether `source` is the file `known`.
 fn compare_with(source: &Source, head: Option<Fingerprint>, known: &Checkpoint) -> Decision {
-    let content = WholeFile::new(source, source.key, head);
-    resolve(&content, vec![known.clone()], &FilesOfProcess::default(), Policy::Verify)
+    let content = WholeFile::new(source, source.key, head, true);
+    let host = &known.host;
+    resolve(&content, vec![known.clone()], host, &FilesOfProcess::default(), Policy::Verify)
 }

@@ -6,13 +6,11 @@
 //! read again, and each line is compared with what the database holds at its offset.
 //!
 //! - `find`: which files, and which logical file each is.
-//! - `content`: one file, page by page; `page` compares, `expected` is what the file says,
-//!   `difference` where the database says something else.
+//! - `content`: one file, page by page; `page` compares, `difference` is where the database says something else.
 //! - `window`: the file's bytes on their way.
 
 mod content;
 mod difference;
-mod expected;
 mod find;
 mod page;
 mod window;
@@ -69,7 +67,7 @@ pub struct FileVerdict {
     pub lost_bytes: u64,
     /// Bytes after those that are stored.
     pub unstored_bytes: u64,
-    /// SHA-256 of the stored bytes, in hexadecimal.
+    /// SHA-256 of the stored bytes, in hexadecimal, as `log_file.digest` defines it.
     pub digest: Option<String>,
     /// How many differences there are.
     pub differences: u64,
@@ -82,7 +80,7 @@ impl FileVerdict {
         Self {
             path: path.to_owned(),
             log_file: Some(report.checkpoint.file.0),
-            bytes: report.checkpoint.committed,
+            bytes: report.checkpoint.held_to().saturating_sub(report.checkpoint.first_offset),
             lost_bytes: report.lost_bytes,
             ..Self::default()
         }
@@ -154,6 +152,9 @@ pub async fn verify(
         verification.stray_rows = Some(auditor.writer().await?.strays().await?.0);
     } else {
         for (path, in_directory) in find::named_files(paths)? {
+            for verdict in auditor.cut_from(&path).await? {
+                done(verdict, &mut verification)?;
+            }
             let verdict = auditor.named(&path, in_directory).await;
             if let Some(verdict) = Auditor::or_unreadable(verdict, &path)? {
                 done(verdict, &mut verification)?;
@@ -192,6 +193,9 @@ impl Auditor<'_> {
         neighbours: &mut find::Neighbours,
     ) -> anyhow::Result<Option<FileVerdict>> {
         let path = PathBuf::from(&report.checkpoint.path);
+        if report.checkpoint.kept_to.is_some() && !self.is_still_held(&report.checkpoint).await? {
+            return Ok(None);
+        }
         let found = tokio::task::block_in_place(|| self.whereabouts(&report, neighbours));
         let verdict = match found.context("cannot be read") {
             Ok(None) => return Ok(None),

@@ -4,31 +4,47 @@ use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
+use crate::model::NulRun;
+use crate::source::ByteSource;
+
 /// When so many bytes are kept, the older half is dropped (16 MiB): several times what one page of
 /// lines has, unless one line is that long.
 const KEPT: usize = 16 << 20;
 
 /// A reader of a file's first bytes.
 pub(crate) struct Window {
-    source: io::Take<Box<dyn Read + Send>>,
+    source: io::Take<Box<dyn ByteSource + Send>>,
     hasher: Sha256,
+    /// The skipped NULs, in order.
+    nul_runs: Vec<NulRun>,
     /// Offset of the first byte that is kept.
     from: u64,
     kept: Vec<u8>,
 }
 
 impl Window {
-    /// Reads the bytes before `end`.
-    pub(crate) fn new(source: Box<dyn Read + Send>, end: u64) -> Self {
-        Self { source: source.take(end), hasher: Sha256::new(), from: 0, kept: Vec::new() }
+    /// Reads the bytes from `begin` to `end`, among which these NULs were skipped.
+    ///
+    /// # Errors
+    /// A source that cannot be read.
+    pub(crate) fn new(
+        mut source: Box<dyn ByteSource + Send>,
+        begin: u64,
+        end: u64,
+        nul_runs: Vec<NulRun>,
+    ) -> io::Result<Self> {
+        let passed = io::copy(&mut (&mut source).take(begin), &mut io::sink())?;
+        let length = if passed == begin { end.saturating_sub(begin) } else { 0 };
+        let (source, hasher) = (source.take(length), Sha256::new());
+        Ok(Self { source, hasher, nul_runs, from: passed, kept: Vec::new() })
     }
 
-    /// Returns how many bytes were read.
+    /// Returns the offset after the last byte that was read.
     pub(crate) fn passed(&self) -> u64 {
         self.from + self.kept.len() as u64
     }
 
-    /// Returns the SHA-256 of the bytes that were read.
+    /// Returns the SHA-256 of the bytes that were read, but for those of skipped NULs that it leaves out.
     pub(crate) fn sum(&self) -> [u8; 32] {
         self.hasher.clone().finalize().into()
     }
@@ -45,6 +61,7 @@ impl Window {
             None => true,
             // The bytes before the first one that is kept were dropped at a line's end.
             Some(_) if offset == self.from => true,
+            Some(_) if self.nul_runs.iter().any(|run| run.end() == offset) => true,
             Some(before) => self.bytes(before)?.first() == Some(&b'\n'),
         };
         let rest = self.bytes(offset).filter(|rest| begins && !rest.is_empty())?;
@@ -93,10 +110,32 @@ impl Window {
     }
 }
 
+impl Window {
+    /// Hashes the next bytes. Of each skipped run of NULs the last bytes are left out, as many as
+    /// [`NulRun::undigested`] says. If they are something else by now, they count.
+    fn hash(&mut self, bytes: &[u8]) {
+        let (begin, mut hashed) = (self.passed(), 0);
+        let end = begin + bytes.len() as u64;
+        for run in &self.nul_runs {
+            let from = (run.end() - run.undigested()).clamp(begin, end) - begin;
+            let to = run.end().clamp(begin, end) - begin;
+            // At most the length of `bytes`.
+            let (from, to) = (hashed.max(from as usize), hashed.max(to as usize));
+            if bytes[from..to].iter().all(|&byte| byte == 0) {
+                self.hasher.update(&bytes[hashed..from]);
+                hashed = to;
+            }
+        }
+        self.hasher.update(&bytes[hashed..]);
+    }
+}
+
+impl ByteSource for Window {}
+
 impl Read for Window {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.source.read(buffer)?;
-        self.hasher.update(&buffer[..read]);
+        self.hash(&buffer[..read]);
         if self.kept.len() > KEPT {
             self.forget(self.from + (KEPT / 2) as u64);
         }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crate::identity::detect::{MoreLines, Undetected};
 use crate::model::{FileId, FileKey, IgnoredCode};
-use crate::source::Tail;
+use crate::source::{Container, Tail};
 
 /// A file that a watched path matches and that is not followed.
 #[derive(Debug)]
@@ -24,12 +24,12 @@ pub(crate) enum IgnoredReason {
     NoLog { size: u64, more: MoreLines, why: Undetected },
     /// It is compressed: another task reads it.
     Archive { size: u64 },
+    /// It is an archive of a kind that is refused, or holds one.
+    Container { size: u64, container: Container },
     /// It could not be read; the error of the system.
     Unreadable { size: u64, error: String },
     /// It is a copy of a followed file.
     CopyOf { file: FileId, size: u64 },
-    /// It is a file of the spool that does not hold all that was stored of it.
-    Damaged { size: u64 },
     /// Another writer holds it. It is asked for again at this time.
     HeldByAnotherWriter { tail: Tail, until: Instant },
 }
@@ -37,7 +37,7 @@ pub(crate) enum IgnoredReason {
 impl IgnoredReason {
     /// Returns whether it is settled that the file is not followed, whatever is appended to it.
     pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::NoLog { more: MoreLines::DoNotHelp, .. } | Self::Damaged { .. })
+        matches!(self, Self::NoLog { more: MoreLines::DoNotHelp, .. })
     }
 
     /// Returns whether a file that now has `size` bytes is to be inspected again.
@@ -46,9 +46,9 @@ impl IgnoredReason {
             Self::Undecided(_) | Self::HeldByAnotherWriter { .. } => false,
             Self::NoLog { size: then, .. }
             | Self::Archive { size: then }
+            | Self::Container { size: then, .. }
             | Self::Unreadable { size: then, .. }
-            | Self::CopyOf { size: then, .. }
-            | Self::Damaged { size: then } => match self.is_final() {
+            | Self::CopyOf { size: then, .. } => match self.is_final() {
                 true => size < *then,
                 false => size != *then,
             },
@@ -70,7 +70,7 @@ impl IgnoredReason {
             Self::NoLog { why, .. } => why.ignored_code(),
             Self::Unreadable { .. } => IgnoredCode::Unreadable,
             Self::CopyOf { .. } => IgnoredCode::Copy,
-            Self::Damaged { .. } => IgnoredCode::DamagedSpoolFile,
+            Self::Container { .. } => IgnoredCode::Container,
             Self::HeldByAnotherWriter { .. } => IgnoredCode::HeldByAnotherWriter,
         }
     }
@@ -82,8 +82,8 @@ impl IgnoredReason {
             Self::NoLog { size, .. }
             | Self::Archive { size }
             | Self::Unreadable { size, .. }
-            | Self::CopyOf { size, .. }
-            | Self::Damaged { size } => *size,
+            | Self::Container { size, .. }
+            | Self::CopyOf { size, .. } => *size,
         }
     }
 

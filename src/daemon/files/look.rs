@@ -24,12 +24,15 @@ impl FollowedFiles {
             followed: by_object(self.followed.iter().map(|file| file.tail.key())),
             ignored: by_object(self.ignored.iter().map(|file| file.key)),
         };
-        let found = self.list.scan();
+        self.found = self.list.scan();
         let spooled = self.look_into_spool();
-        self.meet_fifos(found.fifos, found.unrequested_fifos);
         self.unopened.clear();
-        self.not_regular = found.not_regular;
-        for path in found.files.into_iter().chain(spooled) {
+        self.not_regular = std::mem::take(&mut self.found.not_regular);
+        let (fifos, others) = (&mut self.found.fifos, &mut self.found.unrequested_fifos);
+        let (fifos, others) = (std::mem::take(fifos), std::mem::take(others));
+        self.meet_fifos(fifos, others);
+        self.log_unread_directories();
+        for path in std::mem::take(&mut self.found.files).into_iter().chain(spooled) {
             match self.see(&path, &known, &mut seen) {
                 Ok(()) => {}
                 // Renamed or deleted since it was listed, unless it is a link that leads nowhere.
@@ -41,6 +44,7 @@ impl FollowedFiles {
                 Err(error) => self.unopened.push((path, error.to_string())),
             }
         }
+        self.growth.retain(|key, _| seen.contains(key));
         self.ignored.retain(|file| {
             seen.contains(&file.key) || matches!(file.reason, IgnoredReason::Undecided(_))
         });
@@ -56,6 +60,22 @@ impl FollowedFiles {
         }
         self.look_at_followed(None);
         self.share_descriptors();
+    }
+
+    /// Says once of each directory below a pattern that is not searched, and why.
+    fn log_unread_directories(&mut self) {
+        for link in &self.found.foreign_links {
+            if self.unread_directories.insert(link.clone()) {
+                warn!(path = %link.display(), "a link to a directory elsewhere, made by a user who is \
+                    neither root, nor the daemon's, nor the directory's owner: not followed; watch \
+                    the directory itself, or have its owner make the link");
+            }
+        }
+        for (path, error) in &self.found.unreadable {
+            if self.unread_directories.insert(path.clone()) {
+                warn!(path = %path.display(), %error, "cannot read this directory");
+            }
+        }
     }
 
     /// Takes note of a path that the watchlist returned: a new file, a new name, or a file that is
@@ -85,10 +105,14 @@ impl FollowedFiles {
         let ignored_file = known.ignored.get(&object).and_then(|&at| self.ignored.get_mut(at));
         if let Some(file) = ignored_file.filter(|file| same_object(file.key, key)) {
             file.renamed(path);
-            if file.reason.is_outdated(size)
-                && let Some(tail) = Tail::open(path)?
-            {
-                *file = IgnoredFile::undecided(tail);
+            if file.reason.is_outdated(size) {
+                let was_copy = matches!(file.reason, IgnoredReason::CopyOf { .. });
+                if let Some(tail) = Tail::open(path)? {
+                    *file = IgnoredFile::undecided(tail);
+                }
+                if was_copy {
+                    self.copy_grew(key);
+                }
             }
             return Ok(());
         }
@@ -97,6 +121,60 @@ impl FollowedFiles {
             self.add_opened(tail);
         }
         Ok(())
+    }
+
+    /// Looks at the followed files that were written, by whatever name or link they are followed.
+    pub(crate) fn look_at_written(&mut self, written: &HashSet<PathBuf>) -> Written {
+        let mut names: HashMap<&Path, &Path> = HashMap::new();
+        for path in written {
+            let links = self.found.links_to(path).iter();
+            names.extend(links.map(|link| (link.as_path(), path.as_path())));
+            names.insert(path, path);
+        }
+        let (mut known, mut is_followed): (HashSet<&Path>, bool) = Default::default();
+        for file in &self.followed {
+            let Some(path) = names.get(file.tail.path()) else { continue };
+            is_followed = true;
+            // Under the last path of a file that has no name any more there may be another one.
+            if file.nameless.is_none() {
+                known.insert(path);
+            }
+        }
+        let others = self.ignored.iter().filter(|file| file.reason.is_final());
+        let others = others.map(|file| file.path.as_path()).chain(self.known_fifos());
+        known.extend(others.filter_map(|path| names.get(path)));
+        let mut unknown = written.iter().filter(|path| !known.contains(path.as_path()));
+        let is_new = unknown.any(|path| {
+            !self.found.links_to(path).is_empty() || self.list.covers(&self.found, path)
+        });
+        if is_followed {
+            let changed = names.into_keys().map(Path::to_path_buf).collect();
+            self.look_at_followed(Some(&changed));
+        }
+        match (is_new, is_followed) {
+            (true, _) => Written::PerhapsNew,
+            (false, true) => Written::Followed,
+            (false, false) => Written::Unrelated,
+        }
+    }
+
+    /// Returns whether a look may find something new, after what has this path was made, renamed or
+    /// removed.
+    pub(crate) fn may_find_new(&self, path: &Path) -> bool {
+        self.list.may_find_new(&self.found, path)
+    }
+
+    /// Returns whether a path lies in the watched places, whatever its name is.
+    pub(crate) fn lies_within(&self, path: &Path) -> bool {
+        self.list.lies_within(&self.found, path)
+    }
+
+    /// Returns the directories whose events matter: those of the watched places, and those of files
+    /// that are followed although no watched path leads to them any more.
+    pub(crate) fn directories(&self) -> HashSet<PathBuf> {
+        let nameless = self.followed.iter().filter(|file| file.nameless.is_some());
+        let left = nameless.filter_map(|file| file.tail.path().parent());
+        self.found.directories().chain(left).map(Path::to_path_buf).collect()
     }
 
     /// Looks at the followed files only, or at those of them that changed.
@@ -182,6 +260,17 @@ impl FollowedFiles {
         self.ignored
             .retain(|it| !matches!(it.reason, IgnoredReason::CopyOf { file, .. } if file == of));
     }
+}
+
+/// What files that were written are to the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// One of them may be a new log.
+    PerhapsNew,
+    /// All of them are known, and one is followed.
+    Followed,
+    /// They are no logs, or not to be followed.
+    Unrelated,
 }
 
 /// Indexes of the known files, by device and inode.

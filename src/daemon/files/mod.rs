@@ -27,18 +27,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::warn;
+
 pub(crate) use crate::daemon::files::ignored::{IgnoredFile, IgnoredReason};
+pub(crate) use crate::daemon::files::look::Written;
 pub(crate) use crate::daemon::files::not_followed::{Logged, NotFollowed};
 pub(crate) use crate::daemon::files::waiting::Waiting;
 
 use crate::identity::claim::ClaimedFile;
-use crate::identity::content::{Content, fingerprint_before};
-use crate::identity::resolve::{self, Comparison, FilesOfProcess, is_object};
+use crate::identity::content::{AT_REST, Content, LONGEST_COPY, fingerprint_before};
+use crate::identity::resolve::{self, Comparison, FilesOfProcess, in_place, is_object};
 use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Span};
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::committer::Claims;
 use crate::pipeline::file_format::Format;
-use crate::source::{Lines, SkippedLine, Spool, Tail, Watchlist};
+use crate::source::{Container, Lines, SkippedLine, Spool, Tail, WatchedPaths, Watchlist};
 
 /// A file that is read, line by line, as it grows.
 #[derive(Debug)]
@@ -95,17 +98,19 @@ impl FollowedFile {
     /// # Errors
     /// A read that fails.
     pub(crate) fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
-        if self.tail.offset() == 0 && !self.check_intact()? {
-            return Ok(false);
-        }
-        let same = self.tail.start_reading(lines)?;
         // After a rewind it is of no use: what is before it is to be read again.
         let skipped_line =
             self.skipped_line.take().filter(|line| line.offset() == self.tail.offset());
-        if let Some(skipped_line) = skipped_line.filter(|_| same) {
-            self.tail.resume_skipping(lines, skipped_line)?;
+        // The first line after many NULs is not looked for again in each turn that skips some of them.
+        let is_in_nuls = skipped_line.as_ref().is_some_and(|line| line.nuls() > 0);
+        if self.tail.offset() == 0 && !is_in_nuls && !self.check_intact()? {
+            return Ok(false);
         }
-        Ok(same)
+        let same = self.tail.start_reading(lines)?;
+        match skipped_line.filter(|_| same) {
+            Some(skipped_line) => self.tail.resume_skipping(lines, skipped_line),
+            None => Ok(same),
+        }
     }
 }
 
@@ -141,6 +146,14 @@ impl Content for FollowedFile {
     fn may_be_half_a_copy(&self) -> bool {
         false
     }
+
+    fn has_time(&self) -> bool {
+        self.format.has_time
+    }
+
+    fn grows(&self) -> bool {
+        true
+    }
 }
 
 /// A file that was truncated or replaced while it was followed. It is closed in the store when all
@@ -163,10 +176,22 @@ impl TruncatedFile {
     }
 }
 
+/// How a file has grown that was a copy when it was last looked at.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Growth {
+    first_seen: Instant,
+    /// When its size was last seen to change.
+    changed: Instant,
+    /// Whether it grew after it had been at rest, or for longer than a copy takes.
+    is_a_log: bool,
+}
+
 /// All files of the watched places.
 #[derive(Debug)]
 pub(crate) struct FollowedFiles {
     pub(crate) list: Watchlist,
+    /// What the last look found, and where something may be found later.
+    found: WatchedPaths,
     pub(crate) followed: Vec<FollowedFile>,
     pub(crate) ignored: Vec<IgnoredFile>,
     pub(crate) truncated: Vec<TruncatedFile>,
@@ -176,6 +201,8 @@ pub(crate) struct FollowedFiles {
     unopened: Vec<(PathBuf, String)>,
     /// Paths that led to neither a regular file nor a FIFO at the last look.
     not_regular: Vec<PathBuf>,
+    /// Directories below a pattern that are not searched, which was logged once.
+    unread_directories: HashSet<PathBuf>,
     /// Files that streams are put into.
     pub(crate) spool: Arc<Spool>,
     /// Files of the spool to which nothing will be added.
@@ -188,6 +215,12 @@ pub(crate) struct FollowedFiles {
     pub(crate) undetected_streams: HashSet<PathBuf>,
     /// Copies of followed files, which was logged once.
     pub(crate) copies: HashSet<PathBuf>,
+    /// How files that are copies so far have grown.
+    growth: HashMap<FileKey, Growth>,
+    /// Files that begin like another log and are a log of their own, which was logged once.
+    pub(crate) look_alikes: HashSet<PathBuf>,
+    /// Archives of a kind that is refused, which was logged once.
+    containers: HashSet<FileKey>,
     /// Whether a file was given up that is not held open and has no name in a watched place.
     pub(crate) out_of_reach: bool,
     /// Archives that were found since they were last taken from here; ignored, too.
@@ -209,23 +242,34 @@ impl FollowedFiles {
         let open = open.into_iter().map(Tail::from_beginning);
         Self {
             list,
+            found: WatchedPaths::default(),
             followed: Vec::new(),
             ignored: open.map(IgnoredFile::undecided).collect(),
             truncated: Vec::new(),
             held_by_others: HashMap::new(),
             unopened: Vec::new(),
             not_regular: Vec::new(),
+            unread_directories: HashSet::new(),
             spool,
             finished: HashSet::new(),
             fifos: Vec::new(),
             unrequested_fifos: HashSet::new(),
             undetected_streams: HashSet::new(),
             copies: HashSet::new(),
+            growth: HashMap::new(),
+            look_alikes: HashSet::new(),
+            containers: HashSet::new(),
             out_of_reach: false,
             new_archives: Vec::new(),
             descriptors,
             held_open: 0,
         }
+    }
+
+    /// Returns whether this process follows the file, or followed it until it was truncated.
+    pub(crate) fn is_followed(&self, file: FileId) -> bool {
+        self.followed.iter().any(|it| it.file() == file)
+            || self.truncated.iter().any(|it| it.file() == file)
     }
 
     /// Returns whether the file is here: followed, truncated or ignored.
@@ -235,15 +279,55 @@ impl FollowedFiles {
             || self.ignored.iter().any(|file| is_object(known, Some(file.key)))
     }
 
+    /// Takes note that a file is a copy, as far as it has grown.
+    pub(crate) fn copy_seen(&mut self, key: FileKey) -> &mut Growth {
+        let now = Instant::now();
+        let new = Growth { first_seen: now, changed: now, is_a_log: false };
+        self.growth.entry(key).or_insert(new)
+    }
+
+    /// Takes note that a copy has grown.
+    fn copy_grew(&mut self, key: FileKey) {
+        let growth = self.copy_seen(key);
+        growth.is_a_log |=
+            growth.changed.elapsed() > AT_REST || growth.first_seen.elapsed() > LONGEST_COPY;
+        growth.changed = Instant::now();
+    }
+
+    /// Returns whether this file was a copy and has grown as only a log does.
+    pub(crate) fn grows(&self, key: FileKey) -> bool {
+        self.growth.get(&key).is_some_and(|growth| growth.is_a_log)
+    }
+
     /// Returns whether a file of this path would be found, if it was there.
     pub(crate) fn covers(&self, path: &Path) -> bool {
-        self.list.covers(path) || self.spool.covers(path)
+        self.list.covers(&self.found, path) || self.spool.covers(path)
     }
 
     /// Returns the path of an archive, if it is still there, and whether the user named it.
     pub(crate) fn archive(&self, key: FileKey) -> Option<(&Path, bool)> {
         let path = &self.ignored.iter().find(|file| file.key == key)?.path;
         Some((path, self.list.is_requested(path)))
+    }
+
+    /// Takes note that an archive holds another one of a kind that is refused.
+    pub(crate) fn refuse_container(&mut self, key: FileKey, container: Container) {
+        let Some(file) = self.ignored.iter_mut().find(|file| file.key == key) else { return };
+        let IgnoredReason::Archive { size } = file.reason else { return };
+        file.reason = IgnoredReason::Container { size, container };
+        self.log_containers();
+    }
+
+    /// Says once of each archive of a kind that is refused that it is left alone, and why.
+    pub(crate) fn log_containers(&mut self) {
+        for file in &self.ignored {
+            let IgnoredReason::Container { container, .. } = file.reason else { continue };
+            if self.containers.insert(file.key) {
+                warn!(path = %file.path.display(), kind = container.word(),
+                    "this is {}: left alone; unpack it first, or leave it out with --exclude",
+                    container.name());
+            }
+        }
     }
 
     /// Returns what is followed and truncated here, as far as `content` may be a copy of it: files
@@ -265,8 +349,10 @@ impl FollowedFiles {
                     file: file.file(),
                     content: Some(file),
                     position: file.tail.offset(),
+                    nameless: file.nameless.is_some(),
                 })
                 .collect(),
+            in_place: in_place(compared.matches.iter().map(|(known, _)| known)),
             truncated: truncated
                 .map(|file| resolve::TruncatedFile {
                     file: file.file(),

@@ -7,6 +7,7 @@ use crate::daemon::archives::{ArchiveVerdict, Archives};
 use crate::daemon::files::{FollowedFiles, IgnoredFile, IgnoredReason};
 use crate::identity::detect::Undetected;
 use crate::model::IgnoredCode;
+use crate::source::Container;
 
 /// A file that is not followed.
 #[derive(Clone, Debug)]
@@ -49,7 +50,16 @@ impl FollowedFiles {
         });
         let others = self.not_regular.iter();
         let others = others.map(|path| NotFollowed::of_path(path, IgnoredCode::NotRegular));
-        ignored.chain(unopened).chain(fifos).chain(others)
+        let unread = self.found.unreadable.iter().map(|(path, error)| NotFollowed {
+            detail: Some(error.to_string().into()),
+            logged: Logged::Already,
+            ..NotFollowed::of_path(path, IgnoredCode::Unreadable)
+        });
+        let links = self.found.foreign_links.iter().map(|path| NotFollowed {
+            logged: Logged::Already,
+            ..NotFollowed::of_path(path, IgnoredCode::ForeignLink)
+        });
+        ignored.chain(unopened).chain(fifos).chain(others).chain(unread).chain(links)
     }
 
     fn described<'a>(
@@ -73,6 +83,7 @@ impl FollowedFiles {
                     described.code = IgnoredCode::Copy;
                     described.detail = Some("an archive of a log that is still followed".into());
                 }
+                ArchiveVerdict::Holds(container) => described.holds(*container),
                 ArchiveVerdict::Incomplete => described.code = IgnoredCode::IncompleteArchive,
                 ArchiveVerdict::Unreadable(error) => {
                     described.code = IgnoredCode::Unreadable;
@@ -88,9 +99,8 @@ impl FollowedFiles {
                 described.detail = Some(format!("of file {}", file.0).into());
                 described.logged = Logged::Already;
             }
-            IgnoredReason::Damaged { .. } | IgnoredReason::HeldByAnotherWriter { .. } => {
-                described.logged = Logged::Already;
-            }
+            IgnoredReason::Container { container, .. } => described.holds(*container),
+            IgnoredReason::HeldByAnotherWriter { .. } => described.logged = Logged::Already,
             IgnoredReason::Undecided(_) => {}
         }
         // No watched path matches a file of the spool; one that waits for its writer is as it should
@@ -110,5 +120,11 @@ impl FollowedFiles {
 impl<'a> NotFollowed<'a> {
     fn of_path(path: &'a Path, code: IgnoredCode) -> Self {
         Self { path, code, detail: None, bytes: None, logged: Logged::ByReport }
+    }
+
+    fn holds(&mut self, container: Container) {
+        self.code = IgnoredCode::Container;
+        self.detail = Some(container.word().into());
+        self.logged = Logged::Already;
     }
 }

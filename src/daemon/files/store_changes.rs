@@ -1,7 +1,5 @@
 //! What the store is told of the files besides their lines: new names, ends and losses.
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use tracing::info;
@@ -41,17 +39,6 @@ impl FollowedFiles {
     /// Returns whether there are files about which is to be decided.
     pub(crate) fn has_undecided(&self) -> bool {
         self.ignored.iter().any(|file| matches!(file.reason, IgnoredReason::Undecided(_)))
-    }
-
-    /// Returns whether a change of these files tells nothing new: they are followed, or no logs.
-    pub(crate) fn knows_all(&self, changed: &HashSet<PathBuf>) -> bool {
-        let followed = self.followed.iter().map(|file| file.tail.path());
-        let others = self.ignored.iter().filter(|file| file.reason.is_final());
-        let known = followed
-            .chain(others.map(|file| file.path.as_path()))
-            .chain(self.known_fifos())
-            .filter(|path| changed.contains(*path));
-        known.collect::<HashSet<&Path>>().len() == changed.len()
     }
 
     /// Tells the store of renamed, truncated and finished files.

@@ -1,6 +1,7 @@
 //! Each row is a situation, and what each caller decides in it.
 
 use super::*;
+use crate::model::Origin;
 
 /// Content that is made up.
 #[derive(Clone)]
@@ -14,6 +15,9 @@ struct Made {
     young: bool,
     /// Offset from which on a read fails.
     broken_at: Option<u64>,
+    has_time: bool,
+    /// Whether it grew as only a log does.
+    grows: bool,
 }
 
 fn print(bytes: &[u8]) -> Fingerprint {
@@ -59,6 +63,14 @@ impl Content for Made {
     fn may_be_half_a_copy(&self) -> bool {
         self.young
     }
+
+    fn has_time(&self) -> bool {
+        self.has_time
+    }
+
+    fn grows(&self) -> bool {
+        self.grows
+    }
 }
 
 fn object(inode: u64) -> Option<FileKey> {
@@ -75,6 +87,8 @@ fn content(path: &'static str, inode: u64, bytes: &str) -> Made {
         grown: false,
         young: false,
         broken_at: None,
+        has_time: true,
+        grows: false,
     }
 }
 
@@ -82,12 +96,18 @@ fn content(path: &'static str, inode: u64, bytes: &str) -> Made {
 fn known(file: i32, path: &str, inode: u64, bytes: &str) -> Checkpoint {
     Checkpoint {
         file: FileId(file),
+        host: HOST.into(),
+        origin: Origin::default(),
         path: path.into(),
         key: object(inode),
         head: Some(first_line(bytes.as_bytes())),
         tail_fingerprint: Some(print(bytes.as_bytes())),
         digest: None,
+        first_offset: 0,
+        nul_runs: Vec::new(),
         committed: bytes.len() as u64,
+        kept_to: None,
+        time_estimated: false,
         size: bytes.len() as u64,
         lost_bytes: 0,
         epoch: 1,
@@ -105,6 +125,18 @@ fn closed(known: Checkpoint) -> Checkpoint {
     Checkpoint { closed: true, ..known }
 }
 
+fn with_birth(key: Option<FileKey>) -> Option<FileKey> {
+    key.map(|key| FileKey { birth_us: Some(7), ..key })
+}
+
+fn born(content: Made) -> Made {
+    Made { key: with_birth(content.key), ..content }
+}
+
+fn of_other_host(known: Checkpoint) -> Checkpoint {
+    Checkpoint { host: "other".into(), key: with_birth(known.key), ..known }
+}
+
 /// One situation.
 struct Situation {
     what: &'static str,
@@ -114,6 +146,8 @@ struct Situation {
     followed: Vec<(i32, u64, Made)>,
     /// Files that were truncated: id, first content, how far they were read, how much is stored.
     truncated: Vec<(i32, &'static str, u64, u64)>,
+    /// Files whose object is still where it was.
+    in_place: Vec<i32>,
     /// What the daemon, `import`, an archive and `verify` decide.
     decisions: [&'static str; 4],
 }
@@ -121,7 +155,8 @@ struct Situation {
 impl Situation {
     fn new(what: &'static str, content: Made, known: Vec<Checkpoint>) -> Self {
         let (followed, truncated) = (Vec::new(), Vec::new());
-        Self { what, content, known, followed, truncated, decisions: [""; 4] }
+        let in_place = Vec::new();
+        Self { what, content, known, followed, truncated, in_place, decisions: [""; 4] }
     }
 
     fn following(mut self, file: i32, position: u64, content: Made) -> Self {
@@ -131,6 +166,11 @@ impl Situation {
 
     fn truncated(mut self, file: i32, bytes: &'static str, read: u64, stored: u64) -> Self {
         self.truncated.push((file, bytes, read, stored));
+        self
+    }
+
+    fn in_place(mut self, file: i32) -> Self {
+        self.in_place.push(file);
         self
     }
 
@@ -149,8 +189,10 @@ impl Situation {
                     file: FileId(*file),
                     content: Some(content),
                     position: *position,
+                    nameless: false,
                 })
                 .collect(),
+            in_place: self.in_place.iter().map(|file| FileId(*file)).collect(),
             truncated: self
                 .truncated
                 .iter()
@@ -163,7 +205,7 @@ impl Situation {
                 })
                 .collect(),
         };
-        words(&resolve(&self.content, self.known.clone(), &here, policy))
+        words(&resolve(&self.content, self.known.clone(), HOST, &here, policy))
     }
 }
 
@@ -176,7 +218,9 @@ fn words(decision: &Decision) -> String {
         Decision::Changed(file) => format!("changed {}", file.0),
         Decision::New => "new".into(),
         Decision::AlreadyRead => "already read".into(),
-        Decision::Damaged => "damaged".into(),
+        Decision::OfOtherHost(file) => format!("of another host: {}", file.0),
+        Decision::Cut(file) => format!("cut {}", file.0),
+        Decision::Unproven(file) => format!("unproven {}", file.0),
         Decision::Wait => "wait".into(),
         Decision::Unreadable(_) => "unreadable".into(),
         Decision::MayBeContained { files, otherwise } => {
@@ -186,6 +230,7 @@ fn words(decision: &Decision) -> String {
     }
 }
 
+const HOST: &str = "web";
 const LOG: &str = "/log/access.log";
 const ROTATED: &str = "/log/access.log.1";
 
@@ -193,6 +238,7 @@ fn situations() -> Vec<Situation> {
     let half = |content: Made| Made { young: true, ..content };
     let growing = |content: Made| Made { grown: true, ..content };
     let replaced = |content: Made| Made { intact: false, ..content };
+    let untimed = |content: Made| Made { has_time: false, ..content };
     vec![
         Situation::new("a file that the store does not know", content(LOG, 1, "a\nb\n"), vec![])
             .gives(["new", "new", "new", "new"]),
@@ -231,7 +277,7 @@ fn situations() -> Vec<Situation> {
             content(LOG, 1, "a\ny\n"),
             vec![known(1, LOG, 1, "a\nb\n")],
         )
-        .gives(["new", "new", "new", "changed 1"]),
+        .gives(["cut 1", "new", "new", "changed 1"]),
         Situation::new(
             "an inode that is used again",
             content(LOG, 1, "x\ny\n"),
@@ -285,12 +331,7 @@ fn situations() -> Vec<Situation> {
         )
         .following(1, 4, replaced(Made { bytes: b"a\nx\n".to_vec(), ..content(LOG, 1, "") }))
         // The first line is still common to both.
-        .gives([
-            "copy of 1",
-            "contained in 1? else new",
-            "contained in 1? else new",
-            "contained in 1? else new",
-        ]),
+        .gives(["copy of 1", "unproven 1", "new", "contained in 1? else new"]),
         Situation::new(
             "the copy of a truncated file, all of which is stored that was read",
             content(ROTATED, 2, "a\nb\nc\n"),
@@ -304,7 +345,7 @@ fn situations() -> Vec<Situation> {
             vec![known(1, LOG, 1, "a\n")],
         )
         .truncated(1, "a\n", 4, 2)
-        .gives(["wait", "resume 1", "resume 1", "resume 1"]),
+        .gives(["wait", "unproven 1", "resume 1", "resume 1"]),
         Situation::new(
             "the copy of a file that was truncated before anything of it was stored",
             content(ROTATED, 2, "a\nb\n"),
@@ -324,45 +365,25 @@ fn situations() -> Vec<Situation> {
             half(content(ROTATED, 2, "a\n")),
             vec![known(1, LOG, 1, "a\nb\n")],
         )
-        .gives([
-            "wait",
-            "contained in 1? else new",
-            "contained in 1? else new",
-            "contained in 1? else new",
-        ]),
+        .gives(["wait", "unproven 1", "new", "contained in 1? else new"]),
         Situation::new(
             "a young file with an unrelated name that begins like a known one",
             half(content("/log/other", 2, "a\n")),
             vec![known(1, LOG, 1, "a\nb\n")],
         )
-        .gives([
-            "new",
-            "contained in 1? else new",
-            "contained in 1? else new",
-            "contained in 1? else new",
-        ]),
+        .gives(["new", "unproven 1", "new", "contained in 1? else new"]),
         Situation::new(
             "a shorter copy that lies still",
             content(ROTATED, 2, "a\n"),
             vec![known(1, LOG, 1, "a\nb\n")],
         )
-        .gives([
-            "new",
-            "contained in 1? else new",
-            "contained in 1? else new",
-            "contained in 1? else new",
-        ]),
+        .gives(["new", "unproven 1", "new", "contained in 1? else new"]),
         Situation::new(
             "the same object, cut short",
             content(LOG, 1, "a\n"),
             vec![known(1, LOG, 1, "a\nb\n")],
         )
-        .gives([
-            "new",
-            "contained in 1? else new",
-            "contained in 1? else new",
-            "changed 1",
-        ]),
+        .gives(["cut 1", "unproven 1", "new", "changed 1"]),
         Situation::new(
             "two files that begin alike: the one of which more is stored",
             content(ROTATED, 3, "a\nb\nc\n"),
@@ -374,16 +395,16 @@ fn situations() -> Vec<Situation> {
             content(ROTATED, 1, "a\nb\nc\n"),
             vec![known(2, LOG, 2, "a\nb\n"), known(1, "/log/old", 1, "a\n")],
         )
-        .gives(["resume 1", "resume 2", "resume 2", "resume 1"]),
+        .gives(["resume 1", "resume 1", "resume 1", "resume 1"]),
         Situation::new(
             "a shorter copy of one file that is longer than another",
             content(ROTATED, 3, "a\nb\n"),
             vec![known(2, LOG, 2, "a\nb\nc\n"), known(1, "/log/old", 1, "a\n")],
         )
         .gives([
-            "adopt 1",
-            "contained in 2? else resume 1",
-            "contained in 2? else resume 1",
+            "new",
+            "contained in 2? else unproven 1",
+            "contained in 2? else new",
             "resume 1",
         ]),
         Situation::new(
@@ -397,7 +418,104 @@ fn situations() -> Vec<Situation> {
             Made { broken_at: Some(3), ..content(ROTATED, 3, "a\nb\nc\n") },
             vec![known(2, LOG, 2, "a\nb\nc\n"), known(1, LOG, 1, "a\n")],
         )
-        .gives(["adopt 1", "resume 1", "resume 1", "resume 1"]),
+        .gives(["unreadable", "unproven 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "lines without a time, in a new object at the same path",
+            untimed(content(LOG, 2, "a\nb\n")),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives(["new", "unproven 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "lines without a time, copied before the log was truncated where it is",
+            untimed(content(ROTATED, 2, "a\nb\n")),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .in_place(1)
+        .gives(["adopt 1", "unproven 1", "new", "resume 1"]),
+        Situation::new(
+            "lines without a time, like those of a deleted log with another name",
+            untimed(content("/log/beta.log", 2, "a\nb\n")),
+            vec![known(1, "/log/alpha.log", 1, "a\nb\n")],
+        )
+        .gives(["new", "unproven 1", "new", "resume 1"]),
+        Situation::new(
+            "lines without a time at the live path, like those of the log that was renamed away",
+            untimed(content(LOG, 2, "a\n")),
+            vec![known(1, ROTATED, 1, "a\nb\n")],
+        )
+        .following(1, 4, content(ROTATED, 1, "a\nb\n"))
+        .gives(["new", "unproven 1", "new", "contained in 1? else new"]),
+        Situation::new(
+            "one line with a time, like that of a deleted log with another name",
+            content("/log/beta.log", 2, "a\n"),
+            vec![known(1, "/log/alpha.log", 1, "a\n")],
+        )
+        .gives(["new", "unproven 1", "new", "resume 1"]),
+        Situation::new(
+            "the same name and first lines in another directory",
+            content("/other/access.log", 2, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, content(LOG, 1, "a\nb\n"))
+        .gives(["new", "held", "held", "resume 1"]),
+        Situation::new(
+            "a rotated name in another directory, all of it stored",
+            content("/other/access.log.1", 2, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, content(LOG, 1, "a\nb\n"))
+        .gives(["copy of 1", "held", "held", "resume 1"]),
+        Situation::new(
+            "what looked like a copy and grows as a log does",
+            Made { grows: true, ..content("/other/access.log.1", 2, "a\nb\n") },
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, content(LOG, 1, "a\nb\n"))
+        .gives(["new", "held", "held", "resume 1"]),
+        Situation::new(
+            "a log that begins like a followed one and holds more",
+            content("/log/access-2.log", 2, "a\nb\nc\n"),
+            vec![known(1, "/log/access-1.log", 1, "a\nb\n")],
+        )
+        .following(1, 4, content("/log/access-1.log", 1, "a\nb\n"))
+        .gives(["new", "held", "held", "resume 1"]),
+        Situation::new(
+            "two stored logs that say the same: the one of this directory",
+            content("/b/access.log.1", 3, "a\nb\n"),
+            vec![known(2, "/b/access.log", 2, "a\nb\n"), known(1, "/a/access.log", 1, "a\nb\n")],
+        )
+        .gives(["adopt 2", "resume 2", "resume 2", "resume 2"]),
+        Situation::new(
+            "the same object and content, stored under another host's name",
+            born(content(LOG, 1, "a\nb\nc\n")),
+            vec![of_other_host(known(1, LOG, 1, "a\nb\n"))],
+        )
+        .gives(["of another host: 1", "of another host: 1", "new", "new"]),
+        Situation::new(
+            "the same inode and first line on another host, without a birth time",
+            content(LOG, 1, "a\nb\nc\n"),
+            vec![Checkpoint { host: "other".into(), ..known(1, LOG, 1, "a\nb\n") }],
+        )
+        .gives(["new", "new", "new", "new"]),
+        Situation::new(
+            "an archive that was read under another host's name",
+            born(content("/log/access.log.1.gz", 1, "a\nb\n")),
+            vec![closed(of_other_host(known(1, "/log/access.log.1.gz", 1, "a\nb\n")))],
+        )
+        .gives(["of another host: 1", "of another host: 1", "already read", "new"]),
+        Situation::new(
+            "the same object after a power cut, longer again",
+            content(LOG, 1, "a\nb\nx\ny\nz\n"),
+            vec![known(1, LOG, 1, "a\nb\nc\nd\n")],
+        )
+        .gives(["cut 1", "new", "new", "changed 1"]),
+        Situation::new(
+            "the same object after a power cut, whose copy is followed as that file",
+            content(LOG, 1, "a\nx\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, content(ROTATED, 2, "a\nb\n"))
+        .gives(["new", "new", "new", "changed 1"]),
     ]
 }
 
@@ -435,12 +553,16 @@ fn a_file_of_the_spool_is_known_by_its_name() {
         ("the same name and content", content(name, 1, "a\nb\nc\n"), stored(), "resume 1"),
         ("the same content under another name", content(other, 2, "a\nb\n"), stored(), "new"),
         ("the same object under another name", content(other, 1, "a\nb\n"), stored(), "new"),
-        ("shorter than what is stored of it", content(name, 1, "a\n"), stored(), "damaged"),
-        ("other content under its name", content(name, 1, "a\nx\n"), stored(), "damaged"),
+        ("shorter than what is stored of it", content(name, 1, "a\n"), stored(), "cut 1"),
+        ("other content under its name", content(name, 1, "a\nx\n"), stored(), "cut 1"),
         ("shorter, and still growing", growing(content(name, 1, "a\n")), stored(), "wait"),
         ("nothing is known", content(name, 1, "a\n"), vec![], "new"),
     ] {
         let here = FilesOfProcess::default();
-        assert_eq!(words(&resolve(&content, known, &here, Policy::Spool)), expected, "{what}");
+        assert_eq!(
+            words(&resolve(&content, known, HOST, &here, Policy::Spool)),
+            expected,
+            "{what}"
+        );
     }
 }

@@ -57,6 +57,7 @@ pub struct Joined<'a> {
 enum End {
     MayGrow,
     Final,
+    Cut,
 }
 
 impl<'a> Block<'a> {
@@ -72,6 +73,12 @@ impl<'a> Block<'a> {
         Self::read(envelope, bytes, bounds, End::Final)
     }
 
+    /// Returns the first block of `bytes`, which end with a physical line, and after which no piece of
+    /// their lines follows. The block ends there even if it holds open lines only.
+    pub fn cut(envelope: Envelope, bytes: &'a [u8], bounds: Bounds) -> Option<Block<'a>> {
+        Self::read(envelope, bytes, bounds, End::Cut)
+    }
+
     fn read(envelope: Envelope, bytes: &'a [u8], bounds: Bounds, end: End) -> Option<Block<'a>> {
         let mut lines: Vec<Joined<'a>> = Vec::with_capacity(1);
         // The open line of each stream.
@@ -84,7 +91,12 @@ impl<'a> Block<'a> {
             let waits_from = opened.clone().map(|line| lines[line].end_at()).min().unwrap_or(at);
             let ended = at > 0 && (length > bounds.most || at - waits_from > bounds.gap);
             let all_open = opened.clone().count() == lines.len();
-            if ended || (end == End::Final && found.is_none() && !all_open) {
+            let is_last = match end {
+                End::MayGrow => false,
+                End::Final => !all_open,
+                End::Cut => at > 0,
+            };
+            if ended || (is_last && found.is_none()) {
                 opened.for_each(|line| lines[line].whole = false);
                 return Some(Block { lines, length: at });
             }
@@ -187,6 +199,19 @@ mod tests {
             .iter()
             .map(|line| (line.at, std::str::from_utf8(&line.payload).unwrap(), line.whole))
             .collect()
+    }
+
+    #[test]
+    fn a_block_that_is_cut_ends_with_its_open_lines() {
+        let bytes = cri("stdout P half ") + &cri("stderr F other");
+        let block = Block::cut(Envelope::Cri, bytes.as_bytes(), WIDE).unwrap();
+        assert_eq!(block.length, bytes.len());
+        assert_eq!(lines(&block).iter().map(|line| line.2).collect::<Vec<_>>(), [false, true]);
+        let open = cri("stdout P half ");
+        assert_eq!(Block::last(Envelope::Cri, open.as_bytes(), WIDE), None);
+        let block = Block::cut(Envelope::Cri, open.as_bytes(), WIDE).unwrap();
+        assert_eq!(lines(&block), [(0, "half ", false)]);
+        assert_eq!(Block::cut(Envelope::Cri, b"", WIDE), None);
     }
 
     #[test]

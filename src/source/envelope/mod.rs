@@ -21,6 +21,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 use crate::model::Micros;
+use crate::source::without_byte_order_mark;
 
 pub use block::{Block, Bounds, Joined};
 
@@ -105,8 +106,10 @@ impl Envelope {
         })
     }
 
-    /// Opens a line, given without its `\n`. Returns `None` if the line has no such envelope.
+    /// Opens a line, given without its `\n`. Returns `None` if the line has no such envelope. No
+    /// runtime writes a byte order mark: one was added to the file later, and means nothing.
     pub fn open(self, line: &[u8]) -> Option<Piece<'_>> {
+        let line = without_byte_order_mark(line);
         match self {
             Self::Cri => open_cri(line),
             Self::Docker => open_docker(line),

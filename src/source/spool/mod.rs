@@ -115,7 +115,12 @@ impl Spool {
     /// # Errors
     /// A directory that cannot be made, or in which no file can be made.
     pub fn prepare(&self) -> io::Result<()> {
+        let made = self.directory.ancestors().take_while(|it| !it.exists());
+        let made: Vec<&Path> = made.collect();
         DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        for parent in made.iter().filter_map(|made| made.parent()) {
+            let _ = sync_names(parent);
+        }
         Ok(rustix::fs::access(&self.directory, Access::WRITE_OK | Access::EXEC_OK)?)
     }
 
@@ -162,6 +167,9 @@ impl Spool {
             return Ok(false);
         }
         fs::remove_file(path)?;
+        // After a power cut it must not come back with what of it had reached the disk. Where that cannot
+        // be promised, it is known by its name.
+        let _ = sync_names(&self.directory);
         drop(written);
         self.room.store(0, Ordering::Relaxed);
         self.wake_all();
@@ -212,6 +220,8 @@ impl Spool {
             let path = self.directory.join(stream.file_name(chrono::Utc::now()));
             match SpoolFile::create(path) {
                 Ok(Some(file)) => {
+                    // Bytes that the kernel writes to the disk are found again after a power cut.
+                    let _ = sync_names(&self.directory);
                     written.files.insert(file.path.clone());
                     return Ok(file);
                 }
@@ -286,6 +296,12 @@ impl Spool {
     fn rotate_at(&self) -> u64 {
         ROTATE_AT.min(self.limit / MIN_FILES)
     }
+}
+
+/// Writes the names in a directory to the disk. Not every file system can.
+fn sync_names(directory: &Path) -> io::Result<()> {
+    let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+    File::open(directory)?.sync_all()
 }
 
 /// The number of attempts to lock a file. Other processes lock files for a moment, to find out

@@ -8,10 +8,12 @@ use super::{PgWriter, rollup};
 use crate::model::{Batch, FileId, Fingerprint, Span, Tuples};
 use crate::store::answers::Table;
 use crate::store::error::{self, StoreError};
+use crate::store::nul_runs::NulRuns;
 use crate::store::{bound, sql};
 
 /// One file: Citus sends this to the worker that has the file and its rows.
-const MOVE_ONE: &str = sql::move_one!("now()");
+const MOVE_ONE: &str =
+    sql::move_one!("now()", "CASE WHEN $16 = '[]' THEN nul_runs ELSE nul_runs || $16 END");
 
 /// Several files in one round trip.
 const MOVE_MANY: &str = "
@@ -21,12 +23,13 @@ const MOVE_MANY: &str = "
            excluded = f.excluded + s.excluded,
            head_length = COALESCE(s.head_length, f.head_length), head = COALESCE(s.head, f.head),
            guard_length = s.guard_length, guard = s.guard, digest = s.digest,
-           digest_state = s.digest_state, committed_at = now()
+           digest_state = s.digest_state, committed_at = now(),
+           nul_runs = CASE WHEN s.nul_runs = '[]' THEN f.nul_runs ELSE f.nul_runs || s.nul_runs END
       FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[],
                   $7::int8[], $8::int8[], $9::int8[], $10::int4[], $11::bytea[], $12::int4[],
-                  $13::bytea[], $14::bytea[], $15::bytea[])
+                  $13::bytea[], $14::bytea[], $15::bytea[], $16::jsonb[])
            AS s (id, epoch, start, upto, size, lines, stored_rows, rejected, excluded,
-                 head_length, head, guard_length, guard, digest, digest_state)
+                 head_length, head, guard_length, guard, digest, digest_state, nul_runs)
      WHERE f.id = s.id AND f.epoch = s.epoch AND f.committed = s.start";
 
 /// Signature, no flags, no extension: <https://www.postgresql.org/docs/current/sql-copy.html>.
@@ -191,6 +194,7 @@ async fn move_many(connection: &mut PgConnection, spans: &[Span]) -> Result<u64,
         .bind(each(spans, |span| bytes(span.to.tail_fingerprint)))
         .bind(each(spans, |span| span.to.digest.map(|digest| digest.sum.to_vec())))
         .bind(each(spans, |span| span.to.digest.map(|digest| digest.state.to_vec())))
+        .bind(spans.iter().map(|span| NulRuns(&span.nul_runs)).collect::<Vec<_>>())
         .execute(connection)
         .await?;
     Ok(done.rows_affected())

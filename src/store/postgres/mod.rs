@@ -39,7 +39,9 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (1, "tables", include_str!("../../../migrations/postgres/0001_tables.sql")),
         (2, "fence", include_str!("../../../migrations/postgres/0002_fence.sql")),
         (3, "reject code", include_str!("../../../migrations/postgres/0003_reject_code.sql")),
-        (4, "ignored files", include_str!("../../../migrations/postgres/0004_ignored_files.sql")),
+        (4, "first offset", include_str!("../../../migrations/postgres/0004_first_offset.sql")),
+        (5, "nul runs", include_str!("../../../migrations/postgres/0005_nul_runs.sql")),
+        (6, "ignored files", include_str!("../../../migrations/postgres/0006_ignored_files.sql")),
     ])
 });
 
@@ -55,7 +57,13 @@ const MIGRATION_LOCK_TIMEOUT: &str = "SET lock_timeout = '2s'";
 /// The settings of every session. A stopped, unplugged or unreachable client must lose its locks in
 /// bounded time (keep-alives: 60 s; silence: 120 s), and no statement waits long for a lock that a
 /// person or a tool holds. Notices ("already exists, skipping") are not needed.
+///
+/// A commit waits until it is on the disk, and on the standbys that the server waits for, whatever the
+/// server, database or role have as their default: what a log or the spool loses after it cannot be
+/// read again. `remote_apply` waits for more, and stays. A session may always set this.
 const SESSION: &str = "
+    SELECT set_config('synchronous_commit', 'on', false)
+     WHERE current_setting('synchronous_commit') <> 'remote_apply';
     SET client_min_messages = warning;
     SET lock_timeout = '10s';
     SET idle_session_timeout = '120s';

@@ -8,7 +8,7 @@ use sqlx::query::Query;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::{Postgres, lock};
-use crate::model::{Checkpoint, FileId, NewFile, Sighting};
+use crate::model::{Checkpoint, Cut, FileId, NewFile, Sighting};
 use crate::store::answers::Committed;
 use crate::store::error::{Explanation, Kind, StoreError, failed};
 use crate::store::{bound, rows, sql};
@@ -22,6 +22,7 @@ const CLAIM: &str = sql::claim!(
 
 const REGISTER: &str = sql::register!("now()");
 const CLOSE: &str = sql::close!("now()");
+const CUT: &str = sql::cut!("now()");
 
 /// One session and the locks that it holds.
 #[derive(Debug)]
@@ -54,6 +55,7 @@ impl PgWriter {
     pub(in crate::store) async fn register(
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
+        cuts: &[Cut],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
         let register = async {
             let mut tx = self.connection.begin().await?;
@@ -72,6 +74,13 @@ impl PgWriter {
                 let query = bound::register!(REGISTER, new, &self.owner);
                 registered.push(Some(rows::checkpoint(&query.fetch_one(&mut *tx).await?)?));
             }
+            for cut in cuts {
+                let ended = bound::cut!(CUT, cut).execute(&mut *tx).await?;
+                if ended.rows_affected() != 1 || registered.iter().any(Option::is_none) {
+                    tx.rollback().await?;
+                    return Ok(vec![None; files.len()]);
+                }
+            }
             // No other session can know them yet, so this does not wait.
             let ids: Vec<i32> = registered.iter().flatten().map(|it| it.file.0).collect();
             sqlx::query("SELECT pg_advisory_lock($1, id) FROM unnest($2::int4[]) AS id")
@@ -86,6 +95,11 @@ impl PgWriter {
         for checkpoint in registered.iter().flatten() {
             self.registered.insert(checkpoint.file);
             self.held.insert(checkpoint.file);
+        }
+        if registered.iter().any(Option::is_some) {
+            for cut in cuts.iter().filter(|cut| self.held.contains(&cut.file)).collect::<Vec<_>>() {
+                self.unlock(cut.file).await?;
+            }
         }
         Ok(registered)
     }
@@ -204,12 +218,14 @@ impl PgWriter {
         epoch: i64,
         lost_bytes: u64,
         reason: &str,
+        kept_to: Option<i64>,
     ) -> Result<u64, StoreError> {
         let done = sqlx::query(CLOSE)
             .bind(file.0)
             .bind(epoch)
             .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
             .bind(reason)
+            .bind(kept_to)
             .execute(&mut self.connection)
             .await
             .map_err(failed(&self.backend.name))?;

@@ -10,7 +10,12 @@ use crate::store::error::{StoreError, failed};
 use crate::store::time::Time;
 use crate::store::{bound, sql};
 
-const MOVE: &str = sql::move_one!("$16");
+/// Adds runs of NULs to the JSON text without reading it.
+const MOVE: &str = sql::move_one!(
+    "$17",
+    "CASE WHEN $16 = '[]' THEN nul_runs WHEN nul_runs = '[]' THEN $16
+          ELSE substr(nul_runs, 1, length(nul_runs) - 1) || ',' || substr($16, 2) END"
+);
 
 impl SqliteWriter {
     pub(in crate::store) async fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {

@@ -2,7 +2,8 @@
 //!
 //! `synchronous = FULL` makes each COMMIT wait for the disk. With NORMAL, a power cut could undo the
 //! last commits, offset and rows together. That would be consistent here, but a log file that was
-//! deleted by a rotation in between could not be read again.
+//! deleted by a rotation in between could not be read again, nor a file of the spool. SQLite writes the
+//! name of the write-ahead log to the disk, and that of the file is written when it is made.
 
 pub(super) mod clock;
 mod commit;
@@ -13,7 +14,7 @@ mod rollup;
 mod sweeper;
 mod writer;
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -40,7 +41,9 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (1, "tables", include_str!("../../../migrations/sqlite/0001_tables.sql")),
         (2, "fence", include_str!("../../../migrations/sqlite/0002_fence.sql")),
         (3, "reject code", include_str!("../../../migrations/sqlite/0003_reject_code.sql")),
-        (4, "ignored files", include_str!("../../../migrations/sqlite/0004_ignored_files.sql")),
+        (4, "first offset", include_str!("../../../migrations/sqlite/0004_first_offset.sql")),
+        (5, "nul runs", include_str!("../../../migrations/sqlite/0005_nul_runs.sql")),
+        (6, "ignored files", include_str!("../../../migrations/sqlite/0006_ignored_files.sql")),
     ])
 });
 
@@ -176,12 +179,26 @@ async fn found(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::E
 }
 
 /// Makes the directories (0700) and the file (0600) where they do not exist: the rows hold
-/// addresses and names. SQLite gives its side files the mode of the main one.
+/// addresses and names. SQLite gives its side files the mode of the main one. Their names are on the
+/// disk before the first row is.
 fn create(path: &Path) -> std::io::Result<Locks> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
+    if path.try_exists()? {
+        OpenOptions::new().append(true).open(path)?;
+        return Locks::beside(path);
     }
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let made: Vec<&Path> = directory.ancestors().take_while(|it| !it.exists()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
     OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    let parents = made.iter().filter_map(|made| made.parent());
+    for named in std::iter::once(directory).chain(parents) {
+        let named = if named.as_os_str().is_empty() { Path::new(".") } else { named };
+        // Not every file system writes a directory to the disk by itself.
+        let _ = File::open(named).and_then(|directory| directory.sync_all());
+    }
     Locks::beside(path)
 }
 
@@ -206,6 +223,25 @@ mod tests {
             (mode("one/two/log.sqlite3"), mode("one/two/log.sqlite3.locks")),
             (0o600, 0o700)
         );
+    }
+
+    /// With less a power cut undoes the last commits, while a log that was rotated away, or a file of
+    /// the spool, is gone.
+    #[tokio::test]
+    async fn every_commit_waits_for_the_disk() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log.sqlite3");
+        let store = Sqlite::open(&path, "test".into(), OlderSchema::Upgrade).await.unwrap();
+        for mut connection in [
+            store.connect().await.unwrap(),
+            store.connect_to_write().await.unwrap(),
+            SqliteConnection::connect_with(&store.options_to_read("0")).await.unwrap(),
+        ] {
+            let level = sqlx::query_scalar::<_, i64>("PRAGMA synchronous");
+            assert_eq!(level.fetch_one(&mut connection).await.unwrap(), 2, "2 is FULL");
+            let mode = sqlx::query_scalar::<_, String>("PRAGMA journal_mode");
+            assert_eq!(mode.fetch_one(&mut connection).await.unwrap(), "wal");
+        }
     }
 
     #[tokio::test]

@@ -8,7 +8,7 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::Sqlite;
 use super::owners::Alive;
-use crate::model::{Checkpoint, FileId, NewFile, Sighting, now};
+use crate::model::{Checkpoint, Cut, FileId, NewFile, Sighting, now};
 use crate::store::answers::Committed;
 use crate::store::error::{Explanation, Kind, StoreError, failed, from_io};
 use crate::store::time::Time;
@@ -20,8 +20,9 @@ const CLAIM: &str = sql::claim!(
           THEN other_formats ELSE json_insert(other_formats, '$[#]', format) END"
 );
 
-const REGISTER: &str = sql::register!("$11");
-const CLOSE: &str = sql::close!("$5");
+const REGISTER: &str = sql::register!("$16");
+const CLOSE: &str = sql::close!("$6");
+const CUT: &str = sql::cut!("$6");
 
 /// A transaction that writes takes the write lock at its beginning: one that began by reading
 /// could not wait for it later, but would fail at once.
@@ -69,10 +70,11 @@ impl SqliteWriter {
     pub(in crate::store) async fn register(
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
+        cuts: &[Cut],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
         let mut registered = Vec::with_capacity(files.len());
         for (new, known) in files {
-            let one = self.register_one(new, known).await;
+            let one = self.register_one(new, known, cuts).await;
             registered.push(one.map_err(failed(&self.backend.name))?);
         }
         Ok(registered)
@@ -84,6 +86,7 @@ impl SqliteWriter {
         &mut self,
         new: &NewFile,
         known: &[FileId],
+        cuts: &[Cut],
     ) -> Result<Option<Checkpoint>, sqlx::Error> {
         let mut tx = self.connection.begin_with(BEGIN).await?;
         let again = bound::candidates!(new.sighting).fetch_all(&mut *tx).await?;
@@ -93,6 +96,13 @@ impl SqliteWriter {
         }
         let query = bound::register!(REGISTER, new, &self.alive.owner).bind(Time(now()));
         let checkpoint = rows::checkpoint(&query.fetch_one(&mut *tx).await?)?;
+        for cut in cuts {
+            let query = bound::cut!(CUT, cut).bind(Time(now()));
+            if query.execute(&mut *tx).await?.rows_affected() != 1 {
+                tx.rollback().await?;
+                return Ok(None);
+            }
+        }
         tx.commit().await?;
         self.registered.insert(checkpoint.file);
         Ok(Some(checkpoint))
@@ -191,12 +201,14 @@ impl SqliteWriter {
         epoch: i64,
         lost_bytes: u64,
         reason: &str,
+        kept_to: Option<i64>,
     ) -> Result<u64, StoreError> {
         let done = sqlx::query(CLOSE)
             .bind(file.0)
             .bind(epoch)
             .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
             .bind(reason)
+            .bind(kept_to)
             .bind(Time(now()))
             .execute(&mut self.connection)
             .await

@@ -127,7 +127,7 @@ async fn whole<T: SearchedRow>(reader: &Reader, found: &FoundRow<T>) -> Result<V
     object.insert("id".into(), json!(found.id.to_string()));
     if let Some(file) = reader.file(found.file).await? {
         object.insert("file".into(), json!(file.checkpoint.path));
-        object.insert("server".into(), json!(file.host));
+        object.insert("server".into(), json!(file.checkpoint.host));
     }
     Ok(Value::Object(object))
 }

@@ -88,7 +88,7 @@ fn file(file: &FileReport) -> Value {
     let checkpoint = &file.checkpoint;
     json!({
         "id": checkpoint.file.0,
-        "server": file.host,
+        "server": file.checkpoint.host,
         "path": checkpoint.path,
         "format": checkpoint.format,
         "committed": checkpoint.committed,

@@ -3,8 +3,9 @@
 use fastrand::Rng;
 
 use crate::archives::KINDS;
+use crate::power_cuts::ARE_TOLD;
 
-use super::script::{Copy, KEPT, LOGS, Name, Step};
+use super::script::{Copy, Damage, KEPT, LOGS, Name, Step};
 
 /// Makes a step of one kind.
 type Make = fn(&mut Rng) -> Step;
@@ -35,6 +36,24 @@ const WEIGHTS: [(u32, Make); 22] = [
     (8, |dice| Step::Wait(dice.u32(1..150))),
 ];
 
+/// The same of what is played only when power cuts are told from new logs.
+const OF_POWER: [(u32, Make); 5] = [
+    (5, |dice| Step::Power(any(dice), DAMAGES[dice.usize(..3)], dice.u32(1..6000), dice.u32(..30))),
+    (2, |dice| Step::Power(log(dice), DAMAGES[dice.usize(..3)], dice.u32(1..100), dice.u32(..3))),
+    (4, |dice| {
+        let first = dice.usize(..LOGS.len());
+        let name = |log| Name { log: log % LOGS.len(), slot: 0 };
+        Step::Alike(name(first), name(first + 1))
+    }),
+    (2, |_| Step::Host),
+    (2, |_| Step::Swap),
+];
+
+const DAMAGES: [Damage; 3] = [Damage::Shorten, Damage::Blank, Damage::Replace];
+
+/// One script of so many has lines without a time.
+const NO_TIME: u32 = 5;
+
 /// Between two steps that wait for everything, so many others on average.
 const STRIDE: u32 = 9;
 
@@ -48,16 +67,19 @@ const LENGTH: std::ops::Range<usize> = 12..70;
 pub(super) fn script(seed: u64) -> Vec<Step> {
     let mut dice = Rng::with_seed(seed);
     let length = dice.usize(LENGTH);
-    (0..length).map(|_| step(&mut dice)).collect()
+    let first = (ARE_TOLD && dice.u32(..NO_TIME) == 0).then_some(Step::NoTime);
+    first.into_iter().chain((0..length).map(|_| step(&mut dice))).collect()
 }
 
 fn step(dice: &mut Rng) -> Step {
     if dice.u32(..STRIDE) == 0 {
         return Step::CatchUp;
     }
-    let sum: u32 = WEIGHTS.iter().map(|(weight, _)| weight).sum();
+    let of_power = if ARE_TOLD { &OF_POWER[..] } else { &[] };
+    let weights = || WEIGHTS.iter().chain(of_power);
+    let sum: u32 = weights().map(|(weight, _)| weight).sum();
     let mut left = dice.u32(..sum);
-    for (weight, make) in WEIGHTS {
+    for &(weight, make) in weights() {
         if left < weight {
             return make(dice);
         }

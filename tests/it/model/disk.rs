@@ -2,21 +2,26 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
-use std::path::PathBuf;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 use crate::archives::compress;
 
 use super::file::{Kind, LogFile, file_name};
 use super::ledger::Ledger;
-use super::script::{Copy, KEPT, LOGS, Name};
+use super::script::{Copy, Damage, KEPT, LOGS, Name};
 
 /// Whether a file that the daemon has read stays open while it is quiet, so that lines appended
 /// just before it is deleted are read all the same.
 pub(super) const QUIET_FILES_STAY_OPEN: bool = true;
 
+/// Lines that a log repeats of another.
+const TWINS: usize = 2;
+
 /// The watched directory and the files in it.
 #[derive(Debug)]
 pub(super) struct Disk {
+    /// The directory that the watched path leads to.
     watched: PathBuf,
     aside: PathBuf,
     files: Vec<LogFile>,
@@ -54,6 +59,55 @@ impl Disk {
             if QUIET_FILES_STAY_OPEN && file.appended_under == self.daemon {
                 file.open_in = self.daemon;
             }
+        }
+    }
+
+    /// A power cut damages a log. Returns whether there is such a log.
+    pub(super) fn lose_power(&mut self, name: Name, damage: Damage, bytes: u32) -> bool {
+        let is_log = |at: &usize| self.files[*at].kind == Kind::Log;
+        let Some(at) = self.find(name).filter(is_log) else { return false };
+        self.files[at].lose_power(&mut self.ledger, damage, bytes);
+        true
+    }
+
+    /// Makes a log that begins like another one. Of that one more must be stored, or it could not be
+    /// told which of both a file with these lines is. The new log is there with lines of its own.
+    pub(super) fn begin_alike(&mut self, name: Name, other: Name) {
+        let Some(at) = self.find(name) else { return };
+        let lines = &self.files[at].lines;
+        let is_known = lines.get(TWINS).is_some_and(|after| self.ledger.is_stored(*after));
+        let are_whole = || lines[..TWINS].iter().all(|line| self.ledger.is_whole(*line));
+        let kind = self.files[at].kind;
+        if kind != Kind::Log || !is_known || !are_whole() || self.find(other).is_some() {
+            return;
+        }
+        let twins = lines[..TWINS].to_vec();
+        let aside = self.free_name_aside();
+        let mut log = LogFile::create(aside, Some(other), self.ledger.generation());
+        log.append_twins(&mut self.ledger, &twins);
+        log.append(&mut self.ledger, self.daemon, TWINS as u32);
+        let path = self.watched.join(file_name(other, ""));
+        fs::rename(&log.path, &path).unwrap();
+        log.path = path;
+        self.files.push(log);
+    }
+
+    /// No line has a time from now on, if there is none yet.
+    pub(super) fn write_without_time(&mut self) {
+        self.ledger.timeless |= self.ledger.is_empty();
+    }
+
+    /// Turns the link, which is the watched path, to a new directory.
+    pub(super) fn swap(&mut self, link: &Path) {
+        self.names += 1;
+        let next = self.aside.join(format!("directory{}", self.names));
+        fs::create_dir(&next).unwrap();
+        let made = self.aside.join("link");
+        symlink(&next, &made).unwrap();
+        fs::rename(made, link).unwrap();
+        self.watched = next;
+        for at in (0..self.files.len()).rev() {
+            self.unlinked(at);
         }
     }
 
@@ -121,6 +175,7 @@ impl Disk {
             lines: std::mem::take(&mut file.lines),
             size: std::mem::take(&mut file.size),
             begun: file.begun.clone(),
+            is_ragged: std::mem::take(&mut file.is_ragged),
             appended_under: None,
             open_in: None,
         };

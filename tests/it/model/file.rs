@@ -2,12 +2,11 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::Write;
+use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
-use crate::daemon::line;
-
 use super::ledger::Ledger;
-use super::script::{LOGS, Name};
+use super::script::{Damage, LOGS, Name};
 
 /// A file, under whatever name.
 #[derive(Debug)]
@@ -22,6 +21,8 @@ pub(super) struct LogFile {
     pub(super) size: u64,
     /// A line that was begun: its number, its bytes so far, its rest.
     pub(super) begun: Option<(u32, u64, String)>,
+    /// Whether a power cut has left something after the last line, to which the next line is added.
+    pub(super) is_ragged: bool,
     /// The daemon that lived when it was appended to, by number.
     pub(super) appended_under: Option<u32>,
     /// The daemon that is known to have it open.
@@ -49,6 +50,7 @@ impl LogFile {
             lines: Vec::new(),
             size: 0,
             begun: None,
+            is_ragged: false,
             appended_under: None,
             open_in: None,
         }
@@ -60,7 +62,8 @@ impl LogFile {
             return;
         }
         let number = ledger.begin(self.generation, self.size);
-        let text = line(&format!("/{number}"));
+        self.tear_if_ragged(ledger, number);
+        let text = ledger.text(number);
         let length = (text.len() * percent as usize / 100).clamp(1, text.len() - 1);
         let (first, rest) = text.split_at(length);
         self.begun = Some((number, length as u64, rest.to_owned()));
@@ -78,7 +81,8 @@ impl LogFile {
         }
         for _ in 0..lines {
             let number = ledger.begin(self.generation, self.size + text.len() as u64);
-            let line = line(&format!("/{number}"));
+            self.tear_if_ragged(ledger, number);
+            let line = ledger.text(number);
             ends.push((number, line.len() as u64));
             text += &line;
         }
@@ -93,6 +97,76 @@ impl LogFile {
         for (number, length) in ends {
             self.lines.push(number);
             ledger.end(number, length);
+        }
+    }
+
+    /// Adds lines that another file begins with.
+    pub(super) fn append_twins(&mut self, ledger: &mut Ledger, twins: &[u32]) {
+        for twin in twins {
+            let number = ledger.begin_twin(self.generation, self.size, *twin);
+            let text = ledger.text(number);
+            self.put(&text);
+            self.lines.push(number);
+            ledger.end(number, text.len() as u64);
+        }
+    }
+
+    fn tear_if_ragged(&mut self, ledger: &mut Ledger, number: u32) {
+        if std::mem::take(&mut self.is_ragged) {
+            ledger.tear(number);
+        }
+    }
+
+    /// A power cut takes the last bytes, as many as are asked for, but not the first line. No daemon
+    /// lives.
+    pub(super) fn lose_power(&mut self, ledger: &mut Ledger, damage: Damage, bytes: u32) {
+        let first_end = self.lines.first().map_or(self.size, |first| ledger.end_of(*first));
+        let (size, left) = (self.size, self.size.saturating_sub(bytes.into()).max(first_end));
+        if left >= size {
+            return;
+        }
+        if let Some((number, written, _)) = self.begun.take() {
+            ledger.tear(number);
+            ledger.drop_bytes(written);
+        }
+        let (kept, damaged) = self.lines.iter().partition(|it| ledger.end_of(**it) <= left);
+        self.lines = kept;
+        let damaged: Vec<u32> = damaged;
+        damaged.into_iter().for_each(|number| ledger.damage(number));
+        self.generation = ledger.next_generation(self.generation);
+        let file = OpenOptions::new().read(true).write(true).open(&self.path).unwrap();
+        file.set_len(left).unwrap();
+        let mut last = [0];
+        file.read_exact_at(&mut last, left - 1).unwrap();
+        self.is_ragged = last != *b"\n";
+        self.size = left;
+        match damage {
+            Damage::Shorten => {}
+            Damage::Blank => {
+                file.set_len(size).unwrap();
+                self.is_ragged = true;
+                self.size = size;
+            }
+            Damage::Replace => self.replace(ledger, size),
+        }
+    }
+
+    /// Fills the file up to its old size, with lines of which the last may have no end yet.
+    fn replace(&mut self, ledger: &mut Ledger, size: u64) {
+        while self.size < size {
+            let number = ledger.begin(self.generation, self.size);
+            self.tear_if_ragged(ledger, number);
+            let text = ledger.text(number);
+            let room = (size - self.size) as usize;
+            if room < text.len() {
+                let (first, rest) = text.split_at(room);
+                self.put(first);
+                self.begun = Some((number, room as u64, rest.to_owned()));
+            } else {
+                self.put(&text);
+                self.lines.push(number);
+                ledger.end(number, text.len() as u64);
+            }
         }
     }
 

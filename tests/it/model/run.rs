@@ -1,6 +1,8 @@
 //! Acts a script out on a real log directory, daemon and database.
 
 use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -11,23 +13,14 @@ use crate::place::Place;
 use crate::postgres::Cluster;
 
 use super::disk::Disk;
-use super::script::Step;
+use super::script::{Damage, Name, Step};
 
 /// Milliseconds between two looks of a daemon that no step has started.
 const LOOKS: u32 = 100;
 
 /// A store that is unavailable is waited for at the start, too, and the retention removes nothing,
 /// whatever year it is.
-const FLAGS: [&str; 8] = [
-    "--connect-timeout",
-    "60s",
-    "--retention",
-    "off",
-    "--format",
-    "gunicorn",
-    "--log-level",
-    "debug",
-];
+const FLAGS: [&str; 6] = ["--connect-timeout", "60s", "--retention", "off", "--log-level", "debug"];
 
 /// Where scripts are acted out.
 #[derive(Clone, Copy)]
@@ -111,6 +104,10 @@ struct Actor {
     paused: bool,
     /// Keeps SQLite from writing.
     lock: Option<SqliteConnection>,
+    /// What the daemons watch: the directory, or a link to it that a step turns.
+    watched: PathBuf,
+    /// How often the host was renamed.
+    renamed: u32,
 }
 
 impl Actor {
@@ -118,10 +115,16 @@ impl Actor {
         let aside = bench.aside("aside");
         fs::create_dir(&aside).unwrap();
         let disk = Disk::new(bench.logs(), aside);
-        Actor { bench, stage, patience, disk, daemon: None, daemons: 0, paused: false, lock: None }
+        let watched = bench.logs();
+        let (daemon, daemons, paused, lock, renamed) = (None, 0, false, None, 0);
+        Actor { bench, stage, patience, disk, daemon, daemons, paused, lock, watched, renamed }
     }
 
     async fn act(&mut self, script: &[Step]) -> Shown {
+        if script.contains(&Step::Swap) {
+            self.watched = self.bench.aside("current");
+            symlink(self.bench.logs(), &self.watched).unwrap();
+        }
         for step in script {
             self.step(step).await;
         }
@@ -166,6 +169,18 @@ impl Actor {
                     cluster.start_again();
                 }
             }
+            Step::Power(name, damage, bytes, lines) => {
+                self.lose_power(name, damage, bytes, lines).await;
+            }
+            Step::Alike(name, other) => disk.begin_alike(name, other),
+            Step::NoTime => disk.write_without_time(),
+            Step::Host => {
+                self.catch_up().await;
+                self.stop().await;
+                self.renamed += 1;
+                self.catch_up().await;
+            }
+            Step::Swap => disk.swap(&self.watched),
             Step::Wait(milliseconds) => {
                 tokio::time::sleep(Duration::from_millis(milliseconds.into())).await;
             }
@@ -176,10 +191,14 @@ impl Actor {
     fn start(&mut self, looks: u32) {
         if self.daemon.is_none() {
             self.daemons += 1;
-            let logs = self.bench.logs();
             let looks = format!("{looks}ms");
-            let watch = ["--watch", logs.to_str().unwrap(), "--poll-interval", &looks];
-            let command = self.bench.command(&[&watch[..], &FLAGS[..]].concat());
+            let format = if self.disk.ledger.timeless { "uvicorn" } else { "gunicorn" };
+            let watched = self.watched.to_str().unwrap();
+            let watch = ["--watch", watched, "--poll-interval", &looks, "--format", format];
+            let mut command = self.bench.command(&[&watch[..], &FLAGS[..]].concat());
+            if self.renamed > 0 {
+                command.env("LOG_INGESTD_HOST", format!("web{}", self.renamed));
+            }
             self.daemon = Some(Daemon::start(command, self.bench.aside(&said_name(self.daemons))));
             self.disk.daemon_starts(self.daemons);
         }
@@ -229,6 +248,21 @@ impl Actor {
             let sql = "PRAGMA busy_timeout = 1000; BEGIN IMMEDIATE";
             let locked = sqlx::raw_sql(sql).execute(&mut other).await;
             self.lock = locked.is_ok().then_some(other);
+        }
+    }
+
+    /// A log loses its end, and the daemon its life. What it has stored by then is known.
+    async fn lose_power(&mut self, name: Name, damage: Damage, bytes: u32, lines: u32) {
+        self.kill();
+        self.lock = None;
+        self.bench.place.until_alone().await;
+        // What is not stored yet is no fault.
+        let _ = self.disk.ledger.compare(&self.bench).await;
+        if self.disk.lose_power(name, damage, bytes) {
+            // The first one is added to what the cut has left. Another one is due: when it is stored, the
+            // daemon has seen the log as it is now.
+            self.disk.write(name, lines.max(2));
+            self.catch_up().await;
         }
     }
 

@@ -34,6 +34,17 @@ pub(super) enum Copy {
     Nowhere,
 }
 
+/// What a power cut does to the end of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Damage {
+    /// The bytes are gone.
+    Shorten,
+    /// The bytes are NULs.
+    Blank,
+    /// The bytes are those of other lines: the application wrote as much again before a daemon looked.
+    Replace,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// `write access.1 20`: so many lines. A file that is not there is made if it is a log.
@@ -70,6 +81,19 @@ pub(super) enum Step {
     Back,
     /// `crash`: PostgreSQL stops without finishing anything and starts again; not SQLite.
     Crash,
+    /// `shorten access 300 5`, `blank access 300 5` or `replace access 300 5`: a power cut takes the
+    /// last 300 bytes, but for the first line, and the daemon; 5 lines are written, two at least, then
+    /// catch-up.
+    Power(Name, Damage, u32, u32),
+    /// `alike access other`: the second log is made, if it is not there, and its first two lines are
+    /// those of the first one.
+    Alike(Name, Name),
+    /// `no-time`, before everything else: no line has a time.
+    NoTime,
+    /// `host`: after a catch-up and an orderly stop, the next daemon has another host name; catch-up.
+    Host,
+    /// `swap`: the watched path leads to another directory, which is empty.
+    Swap,
     /// `wait 50`: milliseconds, for the next step to come at another moment.
     Wait(u32),
     /// `catch-up`: until all that can be read is stored; starts and continues the daemon.
@@ -110,6 +134,12 @@ impl Display for Step {
             Step::Recreate(name, lines) => write!(f, "recreate {name} {lines}"),
             Step::Away(name) => write!(f, "away {name}"),
             Step::Start(milliseconds) => write!(f, "start {milliseconds}"),
+            Step::Power(name, damage, bytes, lines) => {
+                let damage = format!("{damage:?}").to_lowercase();
+                write!(f, "{damage} {name} {bytes} {lines}")
+            }
+            Step::Alike(name, other) => write!(f, "alike {name} {other}"),
+            Step::NoTime => f.write_str("no-time"),
             Step::Wait(milliseconds) => write!(f, "wait {milliseconds}"),
             Step::CatchUp => f.write_str("catch-up"),
             plain => f.write_str(&format!("{plain:?}").to_lowercase()),
@@ -138,6 +168,19 @@ impl FromStr for Step {
             ["delete", name] => Step::Delete(name.parse()?),
             ["recreate", name, lines] => Step::Recreate(name.parse()?, number(lines)?),
             ["away", name] => Step::Away(name.parse()?),
+            ["shorten", name, bytes, lines] => {
+                Step::Power(name.parse()?, Damage::Shorten, number(bytes)?, number(lines)?)
+            }
+            ["blank", name, bytes, lines] => {
+                Step::Power(name.parse()?, Damage::Blank, number(bytes)?, number(lines)?)
+            }
+            ["replace", name, bytes, lines] => {
+                Step::Power(name.parse()?, Damage::Replace, number(bytes)?, number(lines)?)
+            }
+            ["alike", name, other] => Step::Alike(name.parse()?, other.parse()?),
+            ["no-time"] => Step::NoTime,
+            ["host"] => Step::Host,
+            ["swap"] => Step::Swap,
             ["start", milliseconds] => Step::Start(number(milliseconds)?),
             ["wait", milliseconds] => Step::Wait(number(milliseconds)?),
             ["kill"] => Step::Kill,

@@ -10,9 +10,9 @@ ALTER TABLE log_file DROP CONSTRAINT "made for a newer log-ingestd: upgrade this
 -- A closed file leaves the ledger when nothing needs its row any more: an archive that is still there
 -- does, although no line of it is stored any more. Which archives are there is not known yet.
 ALTER TABLE log_file ADD COLUMN last_seen_at timestamptz;
-UPDATE log_file SET epoch = epoch / 1000 * 1000 + 4, last_seen_at = CASE WHEN closed_at IS NOT NULL THEN now() END;
-ALTER TABLE log_file ALTER COLUMN epoch SET DEFAULT 4;
-ALTER TABLE log_file ADD CONSTRAINT "made for a newer log-ingestd: upgrade this one" CHECK (epoch % 1000 = 4);
+UPDATE log_file SET epoch = epoch / 1000 * 1000 + 6, last_seen_at = CASE WHEN closed_at IS NOT NULL THEN now() END;
+ALTER TABLE log_file ALTER COLUMN epoch SET DEFAULT 6;
+ALTER TABLE log_file ADD CONSTRAINT "made for a newer log-ingestd: upgrade this one" CHECK (epoch % 1000 = 6);
 
 COMMENT ON COLUMN log_file.last_seen_at IS 'When a daemon last had content of this closed file on its disk, such as an archive, UTC; NULL if never. Refreshed daily';
 

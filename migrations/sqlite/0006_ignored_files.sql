@@ -7,12 +7,12 @@ DROP TRIGGER log_file_claimed;
 ALTER TABLE log_file ADD COLUMN
     last_seen_at -- When a daemon last had content of this closed file on its disk, such as an archive, UTC; NULL if never. Refreshed daily
     TEXT;
-UPDATE log_file SET epoch = epoch / 1000 * 1000 + 4, last_seen_at = CASE WHEN closed_at IS NOT NULL THEN datetime('now') END;
+UPDATE log_file SET epoch = epoch / 1000 * 1000 + 6, last_seen_at = CASE WHEN closed_at IS NOT NULL THEN datetime('now') END;
 CREATE TRIGGER log_file_registered BEFORE INSERT ON log_file
-WHEN NEW.epoch <> 0 AND NEW.epoch % 1000 <> 4
+WHEN NEW.epoch <> 0 AND NEW.epoch % 1000 <> 6
 BEGIN SELECT RAISE(ABORT, 'made for a newer log-ingestd: upgrade this one'); END;
 CREATE TRIGGER log_file_claimed BEFORE UPDATE OF epoch ON log_file
-WHEN NEW.epoch % 1000 <> 4
+WHEN NEW.epoch % 1000 <> 6
 BEGIN SELECT RAISE(ABORT, 'made for a newer log-ingestd: upgrade this one'); END;
 
 -- What a daemon asks at its start and `status` always: the few files among many closed ones.

@@ -1,0 +1,207 @@
+//! Finds where a log goes on whose last bytes a power cut has taken.
+//!
+//! The store is ahead of the log then: rows are durable before the log's bytes are, which a writer
+//! rarely syncs. After the restart the log may be shorter, end in the middle of a line, or hold NULs or
+//! older content where lines were; and its writer has appended since. What was stored shows how far the
+//! log is still the same: line by line, at the same offsets.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use crate::model::{Batch, Checkpoint};
+use crate::pipeline::expected::{Agreement, agreement, expected};
+use crate::pipeline::file_format::Format;
+use crate::pipeline::read_lines::{BatchTarget, Completeness, Limits, fill_batch};
+use crate::source::{Lines, Tail};
+use crate::store::{StoreError, StoredLine, Writer};
+
+/// Bytes that are compared at a time (1 MiB), unless one line is longer.
+const WINDOW: u64 = 1 << 20;
+
+/// A window without a line end grows up to this (64 MiB).
+const LARGEST_WINDOW: u64 = 64 << 20;
+
+/// Bytes of the log from one line's beginning to another's.
+struct Window {
+    from: u64,
+    bytes: Vec<u8>,
+}
+
+/// A line of a window, compared with the store.
+#[derive(Clone, Copy, Debug)]
+struct Compared {
+    end: u64,
+    agreement: Agreement,
+}
+
+/// Returns the offset after the last line of the log that agrees with its stored row; where `known`
+/// begins, if none does. `Ok(Err(…))` says that the log cannot be read.
+///
+/// Lines with a time are compared from the end on, past holes. Lines without a time may agree by
+/// chance: they are compared from the beginning on, up to the first one that differs.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn last_agreeing(
+    writer: &mut Writer,
+    tail: &Tail,
+    known: &Checkpoint,
+    format: &Arc<Format>,
+) -> Result<io::Result<u64>, StoreError> {
+    let comparison = Comparison { tail, known, format };
+    match known.time_estimated {
+        true => comparison.forward(writer).await,
+        false => comparison.backward(writer).await,
+    }
+}
+
+struct Comparison<'a> {
+    tail: &'a Tail,
+    known: &'a Checkpoint,
+    format: &'a Arc<Format>,
+}
+
+impl Comparison<'_> {
+    /// Returns where the stored lines end that the log can still hold.
+    fn end(&self) -> u64 {
+        self.known.held_to().min(self.tail.size())
+    }
+
+    async fn backward(&self, writer: &mut Writer) -> Result<io::Result<u64>, StoreError> {
+        let mut to = self.end();
+        while to > self.known.first_offset {
+            let window = match self.window_before(to) {
+                Ok(window) => window,
+                Err(error) => return Ok(Err(error)),
+            };
+            let lines = match self.compare(writer, &window).await? {
+                Ok(lines) => lines,
+                Err(error) => return Ok(Err(error)),
+            };
+            let agrees = |line: &&Compared| line.agreement == Agreement::Same;
+            if let Some(line) = lines.iter().rev().find(agrees) {
+                return Ok(Ok(line.end));
+            }
+            to = window.from;
+        }
+        Ok(Ok(self.known.first_offset))
+    }
+
+    async fn forward(&self, writer: &mut Writer) -> Result<io::Result<u64>, StoreError> {
+        let swept = self.may_be_swept(writer).await?;
+        let mut agreed = None;
+        let mut from = self.known.first_offset;
+        while from < self.end() {
+            let window = match self.window_after(from) {
+                Ok(window) => window,
+                Err(error) => return Ok(Err(error)),
+            };
+            let lines = match self.compare(writer, &window).await? {
+                Ok(lines) => lines,
+                Err(error) => return Ok(Err(error)),
+            };
+            for line in lines {
+                match line.agreement {
+                    Agreement::Same => agreed = Some(line.end),
+                    // What a sweep has removed stands at the beginning.
+                    Agreement::NothingStored if swept && agreed.is_none() => {}
+                    Agreement::NothingStored | Agreement::None => {
+                        return Ok(Ok(agreed.unwrap_or(self.known.first_offset)));
+                    }
+                }
+            }
+            if window.bytes.is_empty() {
+                break;
+            }
+            from = window.from + window.bytes.len() as u64;
+        }
+        Ok(Ok(agreed.unwrap_or(self.known.first_offset)))
+    }
+
+    /// Returns whether a sweep may have removed lines of the file.
+    async fn may_be_swept(&self, writer: &mut Writer) -> Result<bool, StoreError> {
+        let Some(report) = writer.report(self.known.file).await? else { return Ok(false) };
+        let cutoff = writer.swept_before(report.first_seen_at).await?;
+        Ok(cutoff.is_some_and(|cutoff| cutoff > report.first_seen_at))
+    }
+
+    /// Returns the whole lines before `to`, which is the end of a line or of the log.
+    fn window_before(&self, to: u64) -> io::Result<Window> {
+        let mut length = WINDOW;
+        loop {
+            let start = to.saturating_sub(length).max(self.known.first_offset);
+            let mut bytes = self.bytes(start, to)?;
+            if start == self.known.first_offset {
+                return Ok(Window { from: start, bytes });
+            }
+            // A newline at the very end says nothing of where its line begins.
+            let inner = &bytes[..bytes.len().saturating_sub(1)];
+            if let Some(at) = memchr::memchr(b'\n', inner) {
+                bytes.drain(..=at);
+                return Ok(Window { from: start + at as u64 + 1, bytes });
+            }
+            if length >= LARGEST_WINDOW {
+                return Ok(Window { from: start, bytes: Vec::new() }); // a hole, and no line
+            }
+            length *= 4;
+        }
+    }
+
+    /// Returns the whole lines after `from`, which is the end of a line.
+    fn window_after(&self, from: u64) -> io::Result<Window> {
+        let mut length = WINDOW;
+        loop {
+            let to = (from + length).min(self.end());
+            let mut bytes = self.bytes(from, to)?;
+            match memchr::memrchr(b'\n', &bytes) {
+                Some(at) => bytes.truncate(at + 1),
+                None if to < self.end() && length < LARGEST_WINDOW => {
+                    length *= 4;
+                    continue;
+                }
+                None => bytes.clear(),
+            }
+            return Ok(Window { from, bytes });
+        }
+    }
+
+    fn bytes(&self, from: u64, to: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.tail.reader_at(from)?.take(to.saturating_sub(from)).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Compares each line of a window with the store. Lines that are left out are not among them.
+    async fn compare(
+        &self,
+        writer: &mut Writer,
+        window: &Window,
+    ) -> Result<io::Result<Vec<Compared>>, StoreError> {
+        let (known, from) = (self.known, window.from);
+        let to = from + window.bytes.len() as u64;
+        let mut batch = Batch::default();
+        let target = BatchTarget {
+            file: known.file,
+            epoch: known.epoch,
+            size: 0,
+            now: 0,
+            limits: Limits::NONE,
+        };
+        let mut lines = Lines::default();
+        lines.reset(&crate::model::Position { offset: from, ..Default::default() }, b"");
+        let context = self.format.context(0, Completeness::Growing);
+        let mut source = window.bytes.as_slice();
+        if let Err(error) = fill_batch(&mut lines, &mut source, &context, &mut batch, &target) {
+            return Ok(Err(error));
+        }
+        let stored = writer.lines_between(known.file, from, to.max(from + 1), u32::MAX).await?;
+        let compared = expected(&batch).into_iter().filter_map(|(offset, line)| {
+            let rest = window.bytes.get(usize::try_from(offset - from).ok()?..)?;
+            let end = offset + memchr::memchr(b'\n', rest)? as u64 + 1;
+            let at = stored.binary_search_by_key(&offset, |(offset, _)| *offset).ok();
+            let stored: Option<&StoredLine> = at.map(|at| &stored[at].1);
+            Some(Compared { end, agreement: agreement(&line, stored, known.time_estimated) })
+        });
+        Ok(Ok(compared.collect()))
+    }
+}

@@ -1,0 +1,100 @@
+//! What the lines of a file must be in the store, in the form in which the store answers, and whether
+//! the store says the same.
+
+use crate::model::columns::{Encoded, Place, Value};
+use crate::model::{Batch, RejectedLine, Row, StoredRequest, StoredRow, Tuples};
+use crate::store::StoredLine;
+
+use serde_json::Value as Json;
+
+/// Returns rows, requests and rejects of a batch, in the order of their offsets.
+pub(crate) fn expected(batch: &Batch) -> Vec<(u64, StoredLine)> {
+    let rows = decoded::<StoredRow>(&batch.gunicorn_log);
+    let rows = rows.map(|row| (row.log_offset, StoredLine::Row(Box::new(row))));
+    let requests = decoded::<StoredRequest>(&batch.request_log);
+    let requests = requests.map(|row| (row.log_offset, StoredLine::Request(Box::new(row))));
+    let rejects = decoded::<RejectedLine>(&batch.rejected_line);
+    let rejects = rejects.map(|reject| (reject.log_offset, reject.into()));
+    let mut lines: Vec<_> = rows.chain(requests).chain(rejects).collect();
+    lines.sort_by_key(|(offset, _)| *offset);
+    lines
+}
+
+fn decoded<T: Row>(rows: &Tuples) -> impl Iterator<Item = T> {
+    rows.rows().filter_map(|row| T::read(&Encoded::new(T::COLUMNS, &row)).ok())
+}
+
+/// How a line agrees with what is stored at its offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Agreement {
+    /// In every column, or in its bytes.
+    Same,
+    /// Nothing is stored there.
+    NothingStored,
+    /// Something else is stored there.
+    None,
+}
+
+/// Returns how a line agrees with what is stored at its offset. Times are not compared if they are
+/// `estimated`.
+pub(crate) fn agreement(
+    line: &StoredLine,
+    stored: Option<&StoredLine>,
+    estimated: bool,
+) -> Agreement {
+    let Some(stored) = stored else { return Agreement::NothingStored };
+    let same = match (line, stored) {
+        (StoredLine::Row(line), StoredLine::Row(stored)) => {
+            first_difference(&**line, &**stored, estimated).is_none()
+        }
+        (StoredLine::Request(line), StoredLine::Request(stored)) => {
+            first_difference(&**line, &**stored, estimated).is_none()
+        }
+        (StoredLine::Reject { raw: line, .. }, StoredLine::Reject { raw: stored, .. }) => {
+            line == stored
+        }
+        _ => false,
+    };
+    if same { Agreement::Same } else { Agreement::None }
+}
+
+/// Returns the first column in which two rows differ, in the order of exports, and both values. Times are
+/// not compared if they are `estimated`.
+pub(crate) fn first_difference<'a, T: Row>(
+    one: &'a T,
+    other: &'a T,
+    estimated: bool,
+) -> Option<(&'static str, Value<'a>, Value<'a>)> {
+    let place = Place::default();
+    let both = one.exported(place).into_iter().zip(other.exported(place));
+    let mut both = both.filter(|((column, _), _)| !(estimated && column.name == "timestamp"));
+    let ((column, one), (_, other)) = both.find(|((_, one), (_, other))| differ(one, other))?;
+    Some((column.name, one, other))
+}
+
+fn differ(one: &Value<'_>, other: &Value<'_>) -> bool {
+    match (one, other) {
+        (Value::Json(one), Value::Json(other)) => !is_same(one, other),
+        (one, other) => one != other,
+    }
+}
+
+/// Returns whether two values are the same: a database may write 1e16 as 10000000000000000.
+fn is_same(one: &Json, other: &Json) -> bool {
+    match (one, other) {
+        (Json::Number(one), Json::Number(other)) if one.is_f64() || other.is_f64() => {
+            one.as_f64() == other.as_f64()
+        }
+        (Json::Array(one), Json::Array(other)) => {
+            one.len() == other.len()
+                && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Json::Object(one), Json::Object(other)) => {
+            one.len() == other.len()
+                && one
+                    .iter()
+                    .all(|(name, value)| other.get(name).is_some_and(|other| is_same(value, other)))
+        }
+        (one, other) => one == other,
+    }
+}

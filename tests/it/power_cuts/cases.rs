@@ -1,0 +1,195 @@
+//! Single power cuts, each with its story.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::time::Instant;
+
+use fastrand::Rng;
+
+use crate::daemon::{Bench, Daemon, PATIENCE, for_each_store};
+use crate::place::Place;
+
+use super::ARE_TOLD;
+use super::file_system::{FileSystem, Type};
+use super::judge::{Demand, Findings, Log, examine, same_bytes};
+use super::stored::Stored;
+use super::text::Kind;
+
+/// Stored before the cut, and written after it.
+const BEFORE: u32 = 1000;
+const AFTER: u32 = 100;
+
+/// What the power cut takes, bytes.
+const TAKEN: usize = 4096;
+
+/// One log, `access.log`, of a directory with a daemon.
+struct Story {
+    bench: Bench,
+    log: Vec<Log>,
+    daemon: Option<Daemon>,
+    next: u32,
+}
+
+impl Story {
+    /// A thousand lines of it are stored.
+    async fn begin(bench: Bench) -> Story {
+        let path = bench.log("access.log");
+        let inode = fs::File::create_new(&path).unwrap().metadata().unwrap().ino();
+        let log = vec![Log::new(1, path, inode)];
+        let mut story = Story { bench, log, daemon: None, next: 0 };
+        story.write(BEFORE);
+        story.start();
+        story.complete().await;
+        story
+    }
+
+    fn start(&mut self) {
+        self.daemon = Some(self.bench.watch_with(&["--retention", "off"]));
+    }
+
+    fn write(&mut self, lines: u32) {
+        let numbers = self.next..self.next + lines;
+        self.next += lines;
+        let text: String = numbers.map(|number| Kind::Timed.line(1, number)).collect();
+        let mut file = OpenOptions::new().append(true).open(&self.log[0].path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        self.log[0].wrote(&text);
+        self.log[0].content.extend_from_slice(text.as_bytes());
+    }
+
+    /// Kills the daemon and has the log hold this.
+    async fn cut(&mut self, change: impl FnOnce(&mut Vec<u8>)) {
+        self.daemon.take().unwrap().kill();
+        self.bench.place.until_alone().await;
+        let mut content = self.log[0].content.clone();
+        change(&mut content);
+        let alike = same_bytes(&self.log[0].content, &content);
+        let file = OpenOptions::new().write(true).open(&self.log[0].path).unwrap();
+        file.write_all_at(&content[alike..], alike as u64).unwrap();
+        file.set_len(content.len() as u64).unwrap();
+        self.log[0].cut(content);
+    }
+
+    /// Waits until each line is stored. Returns what was found then.
+    async fn complete(&mut self) -> Findings {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let stored = Stored::read(&self.bench.place).await;
+            let findings = examine(&mut self.log, &stored, Demand::Complete);
+            if findings.is_right() {
+                return findings;
+            }
+            assert!(
+                findings.may_become_right() && Instant::now() < end,
+                "{findings}\n{}",
+                self.bench.said()
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Checks that all of it was stored once: one warning says how many rows the log no longer has.
+    async fn end(mut self) {
+        let findings = self.complete().await;
+        let said = self.bench.said();
+        let warned = |line: &&str| line.contains("WARN") && line.contains("access.log");
+        let warnings: Vec<&str> = said.lines().filter(warned).collect();
+        let count = findings.lost.to_string();
+        let words =
+            |line: &str| line.split(|c: char| !c.is_ascii_digit()).any(|word| word == count);
+        assert!(warnings.len() == 1 && words(warnings[0]), "{count} rows, {warnings:?}");
+        let entries =
+            "SELECT (SELECT count(*) FROM gunicorn_log) + (SELECT count(*) FROM rejected_line)";
+        let entries = self.bench.place.number(entries).await;
+        assert_eq!(entries as u64, findings.lines + findings.lost);
+        let lost = "SELECT CAST(sum(lost_bytes) AS bigint) FROM log_file";
+        assert_eq!(self.bench.place.number(lost).await, 0, "no line was gone before it was stored");
+        let files = "SELECT count(*) FROM log_file";
+        assert_eq!(self.bench.place.number(files).await, 2, "one until the cut, one after it");
+        self.bench.balanced().await;
+        self.bench.verified(&[]);
+        assert!(self.daemon.take().unwrap().stop().await.success());
+        // The next daemon finds all of it known.
+        self.start();
+        self.write(AFTER);
+        let again = self.complete().await;
+        assert_eq!(again.lost, findings.lost);
+        assert!(self.daemon.take().unwrap().stop().await.success());
+        self.bench.verified(&[]);
+    }
+}
+
+for_each_store! {
+    async fn the_last_4_kib_cut_off_and_more_written(bench) {
+        if ARE_TOLD {
+            let mut story = Story::begin(bench).await;
+            story.cut(|content| content.truncate(content.len() - TAKEN)).await;
+            story.write(AFTER);
+            story.start();
+            story.end().await;
+        }
+    }
+
+    async fn the_last_4_kib_turned_into_nuls_and_more_written(bench) {
+        if ARE_TOLD {
+            let mut story = Story::begin(bench).await;
+            story.cut(|content| {
+                let from = content.len() - TAKEN;
+                content[from..].fill(0);
+            }).await;
+            story.write(AFTER);
+            story.start();
+            story.end().await;
+        }
+    }
+
+    /// The application writes when the daemon has already seen the shorter log.
+    async fn the_last_4_kib_cut_off_and_more_written_to_a_running_daemon(bench) {
+        if ARE_TOLD {
+            let mut story = Story::begin(bench).await;
+            story.cut(|content| content.truncate(content.len() - TAKEN)).await;
+            story.start();
+            story.daemon.as_mut().unwrap().says("WARN").await;
+            story.write(AFTER);
+            story.end().await;
+        }
+    }
+}
+
+/// A log of which the disk has less than the store: the machine has lost its power.
+async fn the_log_lost_its_unsynced_tail(place: Option<Place>) {
+    if !ARE_TOLD {
+        return;
+    }
+    let system = match FileSystem::new(Type::Ext4, &mut Rng::new()) {
+        Ok(system) => system,
+        Err(why) => return println!("NOT RUN: {why}"),
+    };
+    let on_disk = system.mount.join("log.sqlite3");
+    let place = place.unwrap_or_else(|| Place::at(format!("sqlite:{}", on_disk.display())));
+    let bench = Bench::in_directory(place, &system.mount).await;
+    let mut story = Story::begin(bench).await;
+    system.sync();
+    story.write(BEFORE);
+    story.complete().await;
+    system.cut();
+    story.daemon.take().unwrap().kill();
+    system.mount_again();
+    let left = fs::read(&story.log[0].path).unwrap();
+    assert!(left.len() < story.log[0].content.len(), "the disk has all of it");
+    story.log[0].cut(left);
+    story.write(AFTER);
+    story.start();
+    story.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_lost_its_unsynced_tail_and_postgres_did_not() {
+    the_log_lost_its_unsynced_tail(Some(Place::postgres().await)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_log_lost_its_unsynced_tail_and_sqlite_did_not() {
+    the_log_lost_its_unsynced_tail(None).await;
+}
