@@ -332,7 +332,7 @@ async fn register(
             let result =
                 ClaimedFile::continue_after_cut(writer, known, &before, &new, &ids, losses).await?;
             return Ok(match result {
-                ClaimResult::Claimed(claim) => Registered::AfterCut { claim, ended: file },
+                ClaimResult::Claimed(claim) => Registered::AfterCut { claim: *claim, ended: file },
                 ClaimResult::HeldByAnother => Registered::HeldByAnother(file),
                 ClaimResult::Outdated => Registered::Undecided,
             });
@@ -355,7 +355,7 @@ async fn register(
     let compared = known.map_or(Compared::unread(file), |(known, _)| Compared::from(known));
     let format = &detected.format.format;
     let mut claim = match ClaimedFile::claim_known(writer, compared, seen, format, losses).await? {
-        ClaimResult::Claimed(claim) => claim,
+        ClaimResult::Claimed(claim) => *claim,
         ClaimResult::HeldByAnother => return Ok(Registered::HeldByAnother(file)),
         ClaimResult::Outdated => return Ok(Registered::Undecided),
     };
@@ -405,7 +405,7 @@ async fn of_other_host(
                 to,
                 "this host was renamed: its log goes on under the new name"
             );
-            Ok(Registered::Claimed(claim))
+            Ok(Registered::Claimed(*claim))
         }
         ClaimResult::HeldByAnother => {
             if !files.held_by_others.contains_key(&known.file) {

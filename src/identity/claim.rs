@@ -81,7 +81,7 @@ impl From<&Checkpoint> for Compared {
 /// What became of a request for a file.
 #[derive(Debug)]
 pub(crate) enum ClaimResult {
-    Claimed(ClaimedFile),
+    Claimed(Box<ClaimedFile>),
     /// Another writer holds it.
     HeldByAnother,
     /// Another writer stored more of it since the content was compared: compare again.
@@ -149,7 +149,8 @@ impl ClaimedFile {
         match writer.claim(compared.file, seen, format).await? {
             Some(claimed) if claimed.committed == compared.committed => {
                 let claim = Self::new(&claimed, compared.lost_bytes, losses);
-                Ok(ClaimResult::Claimed(Self { was_closed: compared.closed, ..claim }))
+                let claim = Self { was_closed: compared.closed, ..claim };
+                Ok(ClaimResult::Claimed(Box::new(claim)))
             }
             Some(claimed) => {
                 writer.release(claimed.file).await?;
@@ -218,7 +219,7 @@ impl ClaimedFile {
         );
         ended.log_ending(path.as_ref(), cut.lost_bytes, Ending::PowerCut);
         ended.count(cut.lost_bytes);
-        Ok(ClaimResult::Claimed(Self::new(&registered, 0, losses)))
+        Ok(ClaimResult::Claimed(Box::new(Self::new(&registered, 0, losses))))
     }
 
     /// Closes a file that cannot be read any more, under the name that it was last seen by. One that

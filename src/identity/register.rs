@@ -197,7 +197,7 @@ pub(crate) async fn register(
         match ClaimedFile::claim_known(writer, compared, &seen, &format.format, &terms.losses)
             .await?
         {
-            ClaimResult::Claimed(claim) => return Ok(Registration::of(claim, format)),
+            ClaimResult::Claimed(claim) => return Ok(Registration::of(*claim, format)),
             ClaimResult::Outdated => {}
             // Only the first line is known to be the same: the writer that has it stores more soon.
             ClaimResult::HeldByAnother

@@ -114,6 +114,7 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<SweepOutcome
 /// - that daemon was at work since, and not only in the last day: one that has just started after a long
 ///   time has not marked its archives yet. Of a host that has been silent nothing is known: its files
 ///   stay for as long again, so that the ledger of hosts that are gone for ever does not stay for ever;
+/// - the object of an open file does not hold its lines before those of that file, as after a power cut;
 /// - no row, no reject and no count of it is left.
 async fn remove_files(
     sweeper: &mut Sweeper,

@@ -250,6 +250,8 @@ pub(super) use {claim, close, count_reparsed, cut, move_one, register};
 
 pub(super) const MOVED: &str = "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2";
 
+pub(super) const RENAME_IGNORED: &str = "UPDATE ignored_file SET host = $2 WHERE host = $1";
+
 pub(super) const RENAME_HOST: &str = "UPDATE log_file SET host = $2 WHERE host = $1";
 
 pub(super) const LOSE: &str = "UPDATE log_file SET lost_bytes = $3 WHERE id = $1 AND epoch = $2";

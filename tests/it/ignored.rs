@@ -11,6 +11,7 @@ use log_ingestd::store::IgnoredReport;
 use serde_json::Value;
 
 use crate::archives::compress;
+use crate::archives_refused::tar;
 use crate::daemon::{Bench, Daemon, for_each_store, line, lines, urls};
 use crate::page::client::Site;
 use crate::page::measures::{Samples, comes_to};
@@ -104,6 +105,9 @@ for_each_store! {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await; // the clock of file times is coarse
         bench.append("access.log", lines("a", 0..10));
         bench.append("access.log.bak", lines("a", 0..10));
+        let packed = tar(&bench, "ustar");
+        bench.append("logs.tar", &packed);
+        bench.append("packed.gz", compress("gz", &packed));
         bench.append("notes.txt", "one\ntwo\nthree\n");
         bench.append("error.log", "[2026-11-23 14:23:17 +0530] [24744] [INFO] Starting gunicorn 23.0.0\n");
         bench.append("pod.log", "2016-10-06T00:17:09.669794202Z stdout F Applying migrations\n");
@@ -121,6 +125,8 @@ for_each_store! {
             ("old.log.gz", "archive"),
             ("cut.log.gz", "incomplete_archive"),
             ("access.log.bak", "copy"),
+            ("logs.tar", "container"),
+            ("packed.gz", "container"),
             ("notes.txt", "unknown_format"),
             ("error.log", "error_log"),
             ("pod.log", "no_access_line"),
@@ -138,7 +144,7 @@ for_each_store! {
         let page: Value = serde_json::from_str(&site.get("/api/files").body).unwrap();
         let printed = bench.succeed(&["status"]);
         let json: Value = serde_json::from_str(&bench.succeed(&["status", "--json"])).unwrap();
-        assert_eq!((&page["ignored_count"], &page["open"]), (&11.into(), &1.into()));
+        assert_eq!((&page["ignored_count"], &page["open"]), (&13.into(), &1.into()));
         for (name, reason) in wanted {
             let path = bench.log(name).display().to_string();
             let explanation = IgnoredCode::explanation(reason);
@@ -153,6 +159,7 @@ for_each_store! {
             assert_eq!(named(&site.daemon.said(), &bench, name), 1, "{name}: {}", site.daemon.said());
         }
         assert!(printed.contains("a link to a file that is not there"), "{printed}");
+        assert_eq!(printed.matches(" (tar); ").count(), 2, "{printed}");
         bench.exactly(urls("a", 0..10)).await;
     }
 

@@ -16,6 +16,7 @@ const KEPT: Micros = 400 * DAY;
 
 for_every_store!(
     a_closed_file_leaves_when_nothing_needs_it,
+    a_file_of_which_an_open_file_holds_the_first_lines_stays,
     files_of_a_silent_host_stay_twice_as_long,
     no_id_is_used_twice,
     questions_about_open_files_read_few_rows,
@@ -161,6 +162,31 @@ async fn a_closed_file_leaves_when_nothing_needs_it(place: Place) {
     options.dry_run = true;
     sweep(&store, &options).await.unwrap();
     assert_eq!(ids(&place).await, ["1", "2", "3", "5", "6", "11"]);
+}
+
+async fn a_file_of_which_an_open_file_holds_the_first_lines_stays(place: Place) {
+    let store = place.open().await;
+    add_closed(&place, "web", 1..4, KEPT + DAY).await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let open = claimed(&mut writer, 999).await;
+    writer.commit(&Lines::after(&open).rows(1, now()).batch()).await.unwrap();
+    let at_work = sql_time(&place, now() - 2 * DAY);
+    // The object of file 4 was files 1 and 3: one that a power cut has ended, and one of which nothing is
+    // there any more. That of file 2, which a power cut has ended too, is gone.
+    for statement in [
+        format!(
+            "UPDATE log_file SET first_seen_at = {at_work}, device = 64769, inode = 1 WHERE id = 4"
+        ),
+        "UPDATE log_file SET kept_to = 500 WHERE id IN (1, 2)".to_owned(),
+        "UPDATE log_file SET kept_to = 0, inode = 1 WHERE id = 3".to_owned(),
+    ] {
+        place.execute(&statement).await;
+    }
+    assert_eq!(swept(&store, now() - KEPT).await, 2);
+    assert_eq!(ids(&place).await, ["1", "4"]);
+    place.execute("UPDATE log_file SET inode = 77 WHERE id = 4").await;
+    assert_eq!(swept(&store, now() - KEPT).await, 1);
+    assert_eq!(ids(&place).await, ["4"]);
 }
 
 async fn files_of_a_silent_host_stay_twice_as_long(place: Place) {
