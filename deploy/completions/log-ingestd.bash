@@ -46,6 +46,9 @@ _log__ingestd() {
             log__ingestd,query)
                 cmd="log__ingestd__subcmd__query"
                 ;;
+            log__ingestd,rename-host)
+                cmd="log__ingestd__subcmd__rename__subcmd__host"
+                ;;
             log__ingestd,reparse)
                 cmd="log__ingestd__subcmd__reparse"
                 ;;
@@ -88,6 +91,9 @@ _log__ingestd() {
             log__ingestd__subcmd__help,query)
                 cmd="log__ingestd__subcmd__help__subcmd__query"
                 ;;
+            log__ingestd__subcmd__help,rename-host)
+                cmd="log__ingestd__subcmd__help__subcmd__rename__subcmd__host"
+                ;;
             log__ingestd__subcmd__help,reparse)
                 cmd="log__ingestd__subcmd__help__subcmd__reparse"
                 ;;
@@ -107,7 +113,7 @@ _log__ingestd() {
 
     case "${cmd}" in
         log__ingestd)
-            opts="-h -V --watch --include --exclude --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help --version import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help"
+            opts="-h -V --watch --include --exclude --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help --version import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -531,7 +537,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help)
-            opts="import check status query top verify reparse cleanup migrate hash-password healthcheck completions man help"
+            opts="import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -684,6 +690,20 @@ _log__ingestd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        log__ingestd__subcmd__help__subcmd__rename__subcmd__host)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         log__ingestd__subcmd__help__subcmd__reparse)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -741,7 +761,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__import)
-            opts="-h --jobs --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --jobs --again --skip --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1001,6 +1021,68 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollup-retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sensitive-fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-extension)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__rename__subcmd__host)
+            opts="-h --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
                 --database-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
