@@ -91,16 +91,16 @@ pub(crate) async fn register_new_files(
             }
         }
     }
-    // Round one: the same object goes first, so that a copy cannot take its place. Then what has the
-    // content of a stored file, which may have been truncated where it was.
+    // Round one: the same object goes first, so that a copy cannot take its place. Then what may be the
+    // copy of a file; last the objects of which other content is stored, whose copy is followed by then.
     let (same, others): (Vec<_>, Vec<_>) = logs
         .into_iter()
         .partition(|log| log.compared.same_object_and_content(&log.content(files)).is_some());
-    let (copies, others): (Vec<_>, Vec<_>) =
-        others.into_iter().partition(|log| log.compared.has_same());
-    let mut replaced: Vec<Checkpoint> = copies
+    let (copies, others): (Vec<_>, Vec<_>) = others
+        .into_iter()
+        .partition(|log| log.compared.replaced(&log.content(files)).next().is_none());
+    let mut replaced: Vec<Checkpoint> = others
         .iter()
-        .chain(&others)
         .flat_map(|log| log.compared.replaced(&log.content(files)).cloned().collect::<Vec<_>>())
         .collect();
     let mut queue = same.into_iter().chain(copies).chain(others);

@@ -67,6 +67,12 @@ impl Comparison<'_> {
         self.known.held_to().min(self.tail.size())
     }
 
+    /// Returns whether a line of the log still begins where the file does.
+    fn begins_a_line(&self) -> io::Result<bool> {
+        let begin = self.known.first_offset;
+        Ok(begin == 0 || self.bytes(begin - 1, begin)? == b"\n")
+    }
+
     async fn backward(&self, writer: &mut Writer) -> Result<io::Result<u64>, StoreError> {
         let mut to = self.end();
         while to > self.known.first_offset {
@@ -88,6 +94,11 @@ impl Comparison<'_> {
     }
 
     async fn forward(&self, writer: &mut Writer) -> Result<io::Result<u64>, StoreError> {
+        match self.begins_a_line() {
+            Ok(true) => {}
+            Ok(false) => return Ok(Ok(self.known.first_offset)),
+            Err(error) => return Ok(Err(error)),
+        }
         let swept = self.may_be_swept(writer).await?;
         let mut agreed = None;
         let mut from = self.known.first_offset;
@@ -131,7 +142,7 @@ impl Comparison<'_> {
         loop {
             let start = to.saturating_sub(length).max(self.known.first_offset);
             let mut bytes = self.bytes(start, to)?;
-            if start == self.known.first_offset {
+            if start == self.known.first_offset && self.begins_a_line()? {
                 return Ok(Window { from: start, bytes });
             }
             // A newline at the very end says nothing of where its line begins.
@@ -140,7 +151,7 @@ impl Comparison<'_> {
                 bytes.drain(..=at);
                 return Ok(Window { from: start + at as u64 + 1, bytes });
             }
-            if length >= LARGEST_WINDOW {
+            if length >= LARGEST_WINDOW || start == self.known.first_offset {
                 return Ok(Window { from: start, bytes: Vec::new() }); // a hole, and no line
             }
             length *= 4;

@@ -166,11 +166,6 @@ impl Comparison {
         self.compared.clone()
     }
 
-    /// Returns whether a known file has this content.
-    pub(crate) fn has_same(&self) -> bool {
-        self.same().next().is_some()
-    }
-
     /// Returns the files that have this content.
     pub(crate) fn same(&self) -> impl Iterator<Item = &Checkpoint> {
         self.with(ContentMatch::Same)
@@ -187,18 +182,23 @@ impl Comparison {
         same.find(|known| is_object(known, content.key()))
     }
 
-    /// Returns the files that earlier power cuts have ended in the log of `known`, the newest first.
+    /// Returns the files that earlier power cuts have ended in the log of `known`, the newest first: each
+    /// begins alike, and ends where the one after it begins.
     pub(crate) fn cut_before(&self, known: &Checkpoint) -> Vec<&Checkpoint> {
-        let all = self.matches.iter().map(|(other, _)| other);
-        let mut before: Vec<&Checkpoint> = all
-            .filter(|other| {
-                other.kept_to.is_some()
-                    && other.file != known.file
+        let mut before = Vec::new();
+        let (mut last, mut begin) = (known.file, known.first_offset);
+        while begin > 0 {
+            let all = self.matches.iter().map(|(other, _)| other);
+            let ends_there = all.filter(|other| {
+                other.kept_to == Some(begin)
+                    && other.first_offset < begin
+                    && other.file < last
                     && other.head == known.head
-                    && is_object(other, known.key)
-            })
-            .collect();
-        before.sort_by_key(|other| std::cmp::Reverse(other.file));
+            });
+            let Some(other) = ends_there.max_by_key(|other| other.file) else { break };
+            before.push(other);
+            (last, begin) = (other.file, other.first_offset);
+        }
         before
     }
 
@@ -429,7 +429,10 @@ impl Resolver<'_> {
         match same_directory(&path, &other_path) {
             // A copy that is made again and again grows too, and has such a name.
             true if is_derived_name(&path, &other_path) => !grows || self.has_birth(),
-            true => !grows && proves && related && !is_older_name(&other_path, &path),
+            true => {
+                let is_all = self.content.size() == other.size();
+                !grows && proves && related && is_all && !is_older_name(&other_path, &path)
+            }
             false => !grows && proves && related && (followed.nameless || is_rotated_name(&path)),
         }
     }
@@ -461,13 +464,15 @@ impl Resolver<'_> {
     /// Returns whether the content, which is that of a stored file, takes over its identity.
     fn may_take_over(&self, known: &Checkpoint) -> bool {
         let path = self.content.path();
-        if self.is_older_than(known.key) {
+        let is_truncated = self.here.truncated.iter().any(|it| it.file == known.file);
+        // Of one of which nothing is stored, only the first line is known.
+        if self.is_older_than(known.key) || (known.committed == 0 && !is_truncated) {
             return false;
         }
         let near = same_directory(&path, &known.path);
         let related = related_names(&path, &known.path);
         let is_all = self.content.size() == Some(known.committed) && !self.content.grows();
-        if self.here.truncated.iter().any(|it| it.file == known.file) {
+        if is_truncated {
             return near && related || self.proves(known.committed);
         }
         match (self.proves(known.committed), near) {

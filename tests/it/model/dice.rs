@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use crate::archives::KINDS;
-use crate::power_cuts::ARE_TOLD;
+use crate::power_cuts::in_scripts;
 
 use super::script::{Copy, Damage, KEPT, LOGS, Name, Step};
 
@@ -67,7 +67,7 @@ const LENGTH: std::ops::Range<usize> = 12..70;
 pub(super) fn script(seed: u64) -> Vec<Step> {
     let mut dice = Rng::with_seed(seed);
     let length = dice.usize(LENGTH);
-    let first = (ARE_TOLD && dice.u32(..NO_TIME) == 0).then_some(Step::NoTime);
+    let first = (in_scripts() && dice.u32(..NO_TIME) == 0).then_some(Step::NoTime);
     first.into_iter().chain((0..length).map(|_| step(&mut dice))).collect()
 }
 
@@ -75,7 +75,7 @@ fn step(dice: &mut Rng) -> Step {
     if dice.u32(..STRIDE) == 0 {
         return Step::CatchUp;
     }
-    let of_power = if ARE_TOLD { &OF_POWER[..] } else { &[] };
+    let of_power = if in_scripts() { &OF_POWER[..] } else { &[] };
     let weights = || WEIGHTS.iter().chain(of_power);
     let sum: u32 = weights().map(|(weight, _)| weight).sum();
     let mut left = dice.u32(..sum);

@@ -10,7 +10,6 @@ use fastrand::Rng;
 use crate::daemon::{Bench, Daemon, PATIENCE, for_each_store};
 use crate::place::Place;
 
-use super::ARE_TOLD;
 use super::file_system::{FileSystem, Type};
 use super::judge::{Demand, Findings, Log, examine, same_bytes};
 use super::stored::Stored;
@@ -122,46 +121,37 @@ impl Story {
 
 for_each_store! {
     async fn the_last_4_kib_cut_off_and_more_written(bench) {
-        if ARE_TOLD {
-            let mut story = Story::begin(bench).await;
-            story.cut(|content| content.truncate(content.len() - TAKEN)).await;
-            story.write(AFTER);
-            story.start();
-            story.end().await;
-        }
+        let mut story = Story::begin(bench).await;
+        story.cut(|content| content.truncate(content.len() - TAKEN)).await;
+        story.write(AFTER);
+        story.start();
+        story.end().await;
     }
 
     async fn the_last_4_kib_turned_into_nuls_and_more_written(bench) {
-        if ARE_TOLD {
-            let mut story = Story::begin(bench).await;
-            story.cut(|content| {
-                let from = content.len() - TAKEN;
-                content[from..].fill(0);
-            }).await;
-            story.write(AFTER);
-            story.start();
-            story.end().await;
-        }
+        let mut story = Story::begin(bench).await;
+        story.cut(|content| {
+            let from = content.len() - TAKEN;
+            content[from..].fill(0);
+        }).await;
+        story.write(AFTER);
+        story.start();
+        story.end().await;
     }
 
     /// The application writes when the daemon has already seen the shorter log.
     async fn the_last_4_kib_cut_off_and_more_written_to_a_running_daemon(bench) {
-        if ARE_TOLD {
-            let mut story = Story::begin(bench).await;
-            story.cut(|content| content.truncate(content.len() - TAKEN)).await;
-            story.start();
-            story.daemon.as_mut().unwrap().says("WARN").await;
-            story.write(AFTER);
-            story.end().await;
-        }
+        let mut story = Story::begin(bench).await;
+        story.cut(|content| content.truncate(content.len() - TAKEN)).await;
+        story.start();
+        story.daemon.as_mut().unwrap().says("WARN").await;
+        story.write(AFTER);
+        story.end().await;
     }
 }
 
 /// A log of which the disk has less than the store: the machine has lost its power.
 async fn the_log_lost_its_unsynced_tail(place: Option<Place>) {
-    if !ARE_TOLD {
-        return;
-    }
     let system = match FileSystem::new(Type::Ext4, &mut Rng::new()) {
         Ok(system) => system,
         Err(why) => return println!("NOT RUN: {why}"),
