@@ -99,16 +99,18 @@ pub(crate) async fn register_new_files(
     let (copies, others): (Vec<_>, Vec<_>) = others
         .into_iter()
         .partition(|log| log.compared.replaced(&log.content(files)).next().is_none());
-    let mut replaced: Vec<Checkpoint> = others
-        .iter()
-        .flat_map(|log| log.compared.replaced(&log.content(files)).cloned().collect::<Vec<_>>())
-        .collect();
+    let mut replaced: Vec<Checkpoint> = Vec::new();
     let mut queue = same.into_iter().chain(copies).chain(others);
     while let Some(mut log) = queue.next() {
         match register(files, formats, writer, &mut log, losses).await {
-            Ok(Registered::Claimed(claim)) => follow(files, log, claim),
+            Ok(Registered::Claimed(claim)) => {
+                replaced.extend(log.compared.replaced(&log.content(files)).cloned());
+                follow(files, log, claim);
+            }
             Ok(Registered::AfterCut { claim, ended }) => {
-                replaced.retain(|known| known.file != ended);
+                let content = log.content(files);
+                let all = log.compared.replaced(&content);
+                replaced.extend(all.filter(|known| known.file != ended).cloned());
                 follow(files, log, claim);
             }
             Ok(Registered::HeldByAnother(file)) => hold_back(files, log.tail, file),
@@ -359,6 +361,8 @@ async fn register(
         ClaimResult::HeldByAnother => return Ok(Registered::HeldByAnother(file)),
         ClaimResult::Outdated => return Ok(Registered::Undecided),
     };
+    // A copy may have been complete only after it was opened.
+    let size = tail.refresh().map_or(size, |_| tail.size());
     let truncated = files.truncated.iter().find(|truncated| truncated.file() == file);
     let known_size = truncated.map_or(0, |truncated| truncated.size).max(claim.known_size());
     claim.lose_what_a_copy_lacks(writer, tail.path(), size, known_size).await?;
@@ -379,7 +383,7 @@ async fn of_other_host(
     let (from, to) = (&known.host, &seen.host);
     let stored = known.digest.map(|digest| digest.sum);
     let found = tokio::task::block_in_place(|| {
-        tail.sha256(known.first_offset, known.committed).ok().flatten()
+        tail.digest(known.first_offset, known.committed, &known.nul_runs).ok().flatten()
     });
     let same = known.origin.may_be(&seen.origin) && stored.is_some() && stored == found;
     if !same {

@@ -491,12 +491,16 @@ impl Resolver<'_> {
     fn by_file_name(&self) -> Option<Decision> {
         let path = self.content.path();
         let name = Path::new(&*path).file_name();
-        let is_it =
-            |known: &Checkpoint| !known.closed && Path::new(&known.path).file_name() == name;
+        let is_it = |known: &Checkpoint| {
+            known.kept_to.is_none() && Path::new(&known.path).file_name() == name
+        };
         let (known, found) = self.compared.matches.iter().find(|(known, _)| is_it(known))?;
         Some(match found {
             ContentMatch::Same => Decision::Resume(known.file),
-            _ if self.content.has_grown() => Decision::Wait,
+            // A spool that is being moved here is complete when it has stopped to grow.
+            _ if self.content.has_grown() && !is_object(known, self.content.key()) => {
+                Decision::Wait
+            }
             _ => Decision::Cut(known.file),
         })
     }

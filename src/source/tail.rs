@@ -13,7 +13,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use sha2::{Digest, Sha256};
 
-use crate::model::{FileKey, Fingerprint, Micros, Position};
+use crate::model::{FileKey, Fingerprint, Micros, NulRun, Position};
 
 use super::fingerprint::{
     HEAD_LENGTH, head_fingerprint, older_head_fingerprint, print_of_history, same_object,
@@ -257,28 +257,44 @@ impl Tail {
         Ok(print_of_history(&self.history(offset)?))
     }
 
-    /// Returns the SHA-256 of the bytes from `from` to `to`; `None` if the file is shorter, or there are
-    /// none.
+    /// Returns the digest of the bytes from `from` to `to`, among which these NULs were skipped; `None` if
+    /// the file is shorter, or there are none.
     ///
     /// # Errors
     /// A read that fails.
-    pub fn sha256(&self, from: u64, to: u64) -> io::Result<Option<[u8; 32]>> {
-        let Some(length) = to.checked_sub(from).filter(|length| *length > 0) else {
+    pub fn digest(&self, from: u64, to: u64, nul_runs: &[NulRun]) -> io::Result<Option<[u8; 32]>> {
+        if from >= to {
             return Ok(None);
-        };
+        }
         let mut hasher = Sha256::new();
-        let mut reader = self.reader_at(from)?.take(length);
-        let mut buffer = vec![0; HASHED_AT_ONCE];
-        let mut left = length;
-        while left > 0 {
-            let read = reader.read(&mut buffer)?;
-            if read == 0 {
+        let mut at = from;
+        for run in nul_runs.iter().filter(|run| run.offset >= from && run.end() <= to) {
+            // Of a run the digest leaves out the first bytes: which ones makes no difference.
+            let rest = run.offset + run.undigested();
+            if !self.hash(&mut hasher, at, run.offset)? || self.size < run.end() {
                 return Ok(None);
+            }
+            at = rest;
+        }
+        Ok(self.hash(&mut hasher, at, to)?.then(|| hasher.finalize().into()))
+    }
+
+    /// Hashes the bytes from `from` to `to`; `false` if the file is shorter.
+    fn hash(&self, hasher: &mut Sha256, from: u64, to: u64) -> io::Result<bool> {
+        let mut left = to.saturating_sub(from);
+        let mut reader = self.reader_at(from)?;
+        let mut buffer = vec![0; HASHED_AT_ONCE];
+        while left > 0 {
+            let want =
+                usize::try_from(left).map_or(HASHED_AT_ONCE, |left| left.min(HASHED_AT_ONCE));
+            let read = reader.read(&mut buffer[..want])?;
+            if read == 0 {
+                return Ok(false);
             }
             hasher.update(&buffer[..read]);
             left -= read as u64;
         }
-        Ok(Some(hasher.finalize().into()))
+        Ok(true)
     }
 
     /// Returns whether the bytes before the read position are still those that were read.

@@ -17,6 +17,10 @@ mod stored;
 mod streams;
 mod text;
 
+use std::time::{Duration, Instant};
+
+use crate::daemon::Bench;
+
 /// Whether damages by chance are played in every run. Some that coincide with rotations still lose or
 /// double lines, about one in a thousand: `tests/torture` finds them.
 const BY_CHANCE: bool = false;
@@ -38,6 +42,25 @@ fn cuts(name: &str, few: u64) -> Option<u64> {
         println!("NOT RUN: damages by chance are played by tests/torture only");
     }
     cuts
+}
+
+/// Waits until `verify` finds no difference: a log of which no line is missing may still be one that the
+/// daemon has not looked at since it was cut. Returns what differs in the end.
+async fn differences(bench: &Bench, patience: Duration) -> Option<String> {
+    let end = Instant::now() + patience;
+    loop {
+        let output = bench.run(&["verify"]);
+        if output.status.success() {
+            return None;
+        }
+        if Instant::now() > end {
+            let said = String::from_utf8_lossy(&output.stdout);
+            let told = said.lines().filter(|line| !line.starts_with("ok ")).take(8);
+            let told: String = told.map(|line| format!("\n  {line}")).collect();
+            return Some(format!("verify:{told}\n{}", String::from_utf8_lossy(&output.stderr)));
+        }
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
 }
 
 /// The seed that is asked for, else a new one.

@@ -55,6 +55,7 @@ async fn it_names_every_flag_and_variable_and_no_other() {
             "--kills",
             "--minutes",
             "--path",
+            "--power-cuts",
             "--profile",
             "--release",
         ] {

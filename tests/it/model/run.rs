@@ -178,6 +178,8 @@ impl Actor {
                 self.catch_up().await;
                 self.stop().await;
                 self.renamed += 1;
+                // When its line is stored, the daemon has seen all logs under the new name.
+                self.disk.write_elsewhere();
                 self.catch_up().await;
             }
             Step::Swap => disk.swap(&self.watched),

@@ -18,7 +18,7 @@ use crate::postgres::Cluster;
 use super::judge::{Demand, Findings, Log, examine, same_bytes};
 use super::stored::Stored;
 use super::text::{KINDS, Kind};
-use super::{cuts, seed};
+use super::{cuts, differences, seed};
 
 /// Cuts in a test run.
 const FEW: u64 = 60;
@@ -63,9 +63,9 @@ pub(super) async fn play(cuts: u64, cluster: Option<&Cluster>) {
         };
         let mut directory = Directory::new(Bench::new(place).await, first + directories);
         for round in 0..ROUNDS {
-            if let Err(findings) = directory.round().await {
+            if let Err(what) = directory.round().await {
                 panic!(
-                    "{store}, seed {}, cut {} of this directory: {findings}\n\n{}\nagain: \
+                    "{store}, seed {}, cut {} of this directory, {what}\n\n{}\nagain: \
                      tests/torture --byte-cuts {} --store {store} --seed {}\n",
                     directory.seed,
                     round + 1,
@@ -141,7 +141,7 @@ impl Directory {
 
     /// Lines are stored, the power is cut in the middle of more, and what the logs have then is
     /// stored, once.
-    async fn round(&mut self) -> Result<(), Findings> {
+    async fn round(&mut self) -> Result<(), String> {
         let early = self.dice.bool();
         let mut daemon = if early { Some(self.start()) } else { None };
         for nth in 0..self.logs.len() {
@@ -179,13 +179,13 @@ impl Directory {
             daemon
         };
         self.complete("after the cut").await?;
+        differences(&self.bench, PATIENCE).await.map_or(Ok(()), Err)?;
         self.bench.balanced().await;
         if self.dice.bool() {
             daemon.kill();
         } else {
             assert!(daemon.stop().await.success(), "the stop failed: {}", self.said());
         }
-        self.bench.verified(&[]);
         Ok(())
     }
 
@@ -210,7 +210,7 @@ impl Directory {
     }
 
     /// Waits until every line is stored, or nothing more comes.
-    async fn complete(&mut self, when: &str) -> Result<(), Findings> {
+    async fn complete(&mut self, when: &str) -> Result<(), String> {
         let (mut last, mut since) = (u64::MAX, Instant::now());
         loop {
             let asked = Instant::now();
@@ -224,17 +224,16 @@ impl Directory {
                 (last, since) = (findings.missing, Instant::now());
             }
             if !findings.may_become_right() || since.elapsed() > PATIENCE {
-                println!("{when}:");
-                return Err(findings);
+                return Err(format!("{when}: {findings}"));
             }
             // To read many rows takes the time of the daemon that stores them.
             tokio::time::sleep(asked.elapsed().max(Duration::from_millis(20))).await;
         }
     }
 
-    async fn judge(&mut self, demand: Demand) -> Result<(), Findings> {
+    async fn judge(&mut self, demand: Demand) -> Result<(), String> {
         let findings = self.look(demand).await;
-        if findings.is_right() { Ok(()) } else { Err(findings) }
+        if findings.is_right() { Ok(()) } else { Err(findings.to_string()) }
     }
 
     async fn look(&mut self, demand: Demand) -> Findings {

@@ -194,7 +194,8 @@ impl Log {
                 ([], []) if demand == Demand::Partial || nth >= due => {}
                 ([], []) => {
                     findings.missing += 1;
-                    let what = format!("line {}, {line}: not stored", nth + 1);
+                    let ranges: String = files.iter().map(|it| it.range()).collect();
+                    let what = format!("line {}, {line}: not stored; in{ranges}", nth + 1);
                     self.tell(findings, "missing", start as u64, &what);
                 }
                 ([], _) => needed += 1,

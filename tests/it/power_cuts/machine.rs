@@ -25,7 +25,7 @@ use super::judge::{Demand, Findings, Log, examine};
 use super::stored::Stored;
 use super::streams::Stream;
 use super::text::Kind;
-use super::{bytes, cuts, seed};
+use super::{bytes, cuts, differences, seed};
 
 /// Cuts in a test run.
 const FEW: u64 = 4;
@@ -388,7 +388,9 @@ impl<'a> Machine<'a> {
             return Err("the daemon has ended by itself".to_owned());
         }
         self.bench.balanced().await;
-        self.bench.verified(&[]);
+        if let Some(what) = differences(&self.bench, PATIENCE).await {
+            return Err(what);
+        }
         applications.lock().unwrap().has_power = true;
         Ok(())
     }

@@ -104,6 +104,11 @@ impl Stored {
 }
 
 impl StoredFile {
+    /// What it covers, for a message.
+    pub(super) fn range(&self) -> String {
+        format!(" [file {} from {} to {}]", self.id, self.first_offset, self.committed)
+    }
+
     fn parse(text: &str) -> Option<StoredFile> {
         let mut words = text.splitn(5, ' ');
         Some(StoredFile {
