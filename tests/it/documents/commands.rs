@@ -146,7 +146,7 @@ impl World {
         if script.contains("--watch") {
             let read = || fs::read_to_string(&said).unwrap();
             until(&format!("{place}: watches"), async || {
-                read().contains("watching") && self.has_caught_up() || shell.has_ended()
+                read().contains("watching") && self.has_caught_up(&script) || shell.has_ended()
             })
             .await;
             assert!(!shell.has_ended(), "{place}\n{}", read());
@@ -157,9 +157,13 @@ impl World {
         assert!(shell.0.wait().unwrap().success(), "{place}\n{said}");
     }
 
-    /// Whether everything that is followed is stored.
-    fn has_caught_up(&self) -> bool {
-        let output = self.command("log-ingestd").arg("status").output().unwrap();
+    /// Whether everything that the daemon of a script follows is stored.
+    fn has_caught_up(&self, script: &str) -> bool {
+        let mut status = self.command("log-ingestd");
+        if let Some((_, host)) = script.split_once("LOG_INGESTD_HOST=") {
+            status.env("LOG_INGESTD_HOST", host.split_whitespace().next().unwrap());
+        }
+        let output = status.arg("status").output().unwrap();
         let status = String::from_utf8_lossy(&output.stdout);
         output.status.success() && status.contains("caught up") && !status.contains("behind")
     }
