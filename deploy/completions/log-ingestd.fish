@@ -50,7 +50,7 @@ complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -s h -l help -d 'P
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -s V -l version -d 'Print version'
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "import" -d 'Store whole files, plain or compressed (gzip, zstd, xz, bzip2), and exit'
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "check" -d 'Parse a file without storing anything: fields of its first lines, counts, reasons'
-complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "status" -d 'Show files, offsets, lag, rejects and sweeps'
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "status" -d 'Show files, offsets, lag, rejects and sweeps, and which files are ignored and why'
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "query" -d 'Print stored rows: a table, JSON lines, CSV, or an access log again'
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "top" -d 'Print the most frequent URLs, users, addresses, agents or hosts, or the slowest URLs'
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -f -a "verify" -d 'Hold files against the database: digest, counts, and each line against its row'
@@ -108,6 +108,8 @@ complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l confi
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l log-format -d 'How the daemon\'s own log is written [default: human]' -r -f -a "human\t''
 json\t''"
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l log-level -d 'error, warn, info, debug or trace [default: info; import and cleanup: warn]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l all -d 'Show closed files too, of which nothing is lost'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -l json -d 'Print one JSON object'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand status" -s h -l help -d 'Print help'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l since -d 'From an age (15m, 7d) or a time (2026-11-23T08:00:00Z) on [default: 1h]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand query" -l until -d 'Up to an age or a time [default: now]' -r
@@ -313,7 +315,7 @@ complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -l log-leve
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand man" -s h -l help -d 'Print help'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help" -f -a "import" -d 'Store whole files, plain or compressed (gzip, zstd, xz, bzip2), and exit'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help" -f -a "check" -d 'Parse a file without storing anything: fields of its first lines, counts, reasons'
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help" -f -a "status" -d 'Show files, offsets, lag, rejects and sweeps'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help" -f -a "status" -d 'Show files, offsets, lag, rejects and sweeps, and which files are ignored and why'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help" -f -a "query" -d 'Print stored rows: a table, JSON lines, CSV, or an access log again'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help" -f -a "top" -d 'Print the most frequent URLs, users, addresses, agents or hosts, or the slowest URLs'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand help; and not __fish_seen_subcommand_from import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help" -f -a "verify" -d 'Hold files against the database: digest, counts, and each line against its row'

@@ -59,8 +59,15 @@ pub(super) enum Command {
         #[arg(value_name = "FILE")]
         file: PathBuf,
     },
-    /// Show files, offsets, lag, rejects and sweeps
-    Status,
+    /// Show files, offsets, lag, rejects and sweeps, and which files are ignored and why
+    Status {
+        /// Show closed files too, of which nothing is lost
+        #[arg(long)]
+        all: bool,
+        /// Print one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Print stored rows: a table, JSON lines, CSV, or an access log again
     Query(Query),
     /// Print the most frequent URLs, users, addresses, agents or hosts, or the slowest URLs

@@ -22,6 +22,7 @@ use clap::FromArgMatches;
 use tracing::Level;
 
 use crate::commands::{Probe, Unproven};
+use crate::store::Shown;
 use crate::web::SecretKind;
 use crate::{commands, daemon};
 
@@ -112,8 +113,13 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
             let is_good = report.rejects.is_empty();
             return Ok(if is_good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
-        Some(Command::Status) => {
-            print::status(&commands::status(&build::config(settings)?).await?)?;
+        Some(Command::Status { all, json }) => {
+            let shown = if all { Shown::All } else { Shown::OpenAndLossy };
+            let status = commands::status(&build::config(settings)?, shown).await?;
+            match json {
+                true => print::status_json(&status)?,
+                false => print::status(&status)?,
+            }
         }
         Some(Command::Verify { paths, json }) => {
             let mut print_file = |file: &commands::FileVerdict| match json {

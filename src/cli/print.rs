@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use chrono::{DateTime, SecondsFormat};
 use indicatif::{HumanBytes, HumanCount};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::commands::import::Summary;
 use crate::commands::{FileStatus, FileVerdict, ReparseSummary, Report, Status, Verification};
 use crate::config::Config;
-use crate::model::Micros;
+use crate::model::{IgnoredCode, Micros, moment};
 use crate::retain::SweepOutcome;
+use crate::store::{IgnoredReport, SweepReport};
 
 /// Prints an error as one sentence on standard error, and returns the exit code.
 pub(super) fn failure(error: &anyhow::Error, code: u8) -> ExitCode {
@@ -96,11 +98,22 @@ pub(super) fn checked(report: &Report) -> anyhow::Result<()> {
 pub(super) fn status(status: &Status) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "{}", status.store)?;
-    if status.files.is_empty() {
+    if status.counts.all == 0 && status.files.is_empty() {
         writeln!(out, "no file has been read yet")?;
     }
     for file in &status.files {
         file_status(&mut out, file)?;
+    }
+    match status.rest() {
+        0 => {}
+        1 => writeln!(out, "1 closed file is not shown; `log-ingestd status --all` shows it")?,
+        rest => writeln!(
+            out,
+            "{rest} closed files are not shown; `log-ingestd status --all` shows them"
+        )?,
+    }
+    for file in &status.ignored {
+        ignored_file(&mut out, file)?;
     }
     if let Some(sweep) = &status.last_sweep {
         writeln!(
@@ -147,6 +160,82 @@ fn file_status(out: &mut impl Write, file: &FileStatus) -> io::Result<()> {
     )
 }
 
+fn ignored_file(out: &mut impl Write, file: &IgnoredReport) -> io::Result<()> {
+    let (host, path) = (&file.host, visible(&file.path));
+    match file.files {
+        1 => write!(out, "ignored {host}:{path}\n  {}", file.reason)?,
+        files => write!(out, "ignored {host}: {files} more files of {path}\n  {}", file.reason)?,
+    }
+    write!(out, ": {}", IgnoredCode::explanation(&file.reason))?;
+    if let Some(detail) = &file.detail {
+        write!(out, " ({})", visible(detail))?;
+    }
+    if let Some(bytes) = file.bytes {
+        write!(out, "; {bytes} bytes")?;
+    }
+    writeln!(out, "; since {}, confirmed {}", time(file.since), time(file.seen_at))
+}
+
+/// Prints the same as one JSON object. Times are as in the other answers in JSON; what is unknown is
+/// null.
+pub(super) fn status_json(status: &Status) -> anyhow::Result<()> {
+    json(&json!({
+        "store": status.store,
+        "files": status.files.iter().map(file_json).collect::<Vec<_>>(),
+        "not_shown": status.rest(),
+        "ignored": status.ignored.iter().map(ignored_json).collect::<Vec<_>>(),
+        "last_sweep": status.last_sweep.as_ref().map(sweep_json),
+    }))
+}
+
+fn file_json(file: &FileStatus) -> Value {
+    let (stored, known) = (&file.stored, &file.stored.checkpoint);
+    json!({
+        "id": known.file.0,
+        "host": known.host,
+        "path": known.path,
+        "format": known.format,
+        "offset": known.committed,
+        "lag_bytes": file.lag.map(|(bytes, _)| bytes),
+        "lag_lines": file.lag.map(|(_, lines)| lines),
+        "lines": stored.lines,
+        "rows": stored.rows,
+        "rejected": stored.rejected,
+        "excluded": stored.excluded,
+        "lost_bytes": stored.lost_bytes,
+        "first_seen_at": moment(stored.first_seen_at),
+        "committed_at": stored.committed_at.map(moment),
+        "closed_at": stored.closed_at.map(moment),
+        "closed_reason": stored.closed_reason,
+        "owner": stored.owner,
+    })
+}
+
+fn ignored_json(file: &IgnoredReport) -> Value {
+    json!({
+        "host": file.host,
+        "path": file.path,
+        "reason": file.reason,
+        "explanation": IgnoredCode::explanation(&file.reason),
+        "detail": file.detail,
+        "bytes": file.bytes,
+        "files": file.files,
+        "since": moment(file.since),
+        "confirmed_at": moment(file.seen_at),
+        "owner": file.owner,
+    })
+}
+
+fn sweep_json(sweep: &SweepReport) -> Value {
+    json!({
+        "host": sweep.host,
+        "finished_at": moment(sweep.finished_at),
+        "cutoff": moment(sweep.cutoff),
+        "next_at": sweep.next_at.map(moment),
+        "removed": sweep.gunicorn_removed + sweep.request_removed + sweep.rejected_removed,
+    })
+}
+
 /// Prints how many logs were moved to another host name.
 pub(super) fn renamed_host(logs: u64, old: &str, new: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
@@ -168,6 +257,9 @@ pub(super) fn swept(outcome: &SweepOutcome, dry_run: bool) -> anyhow::Result<()>
         ("rejected_line", swept.report.rejected_removed),
     ] {
         writeln!(out, "{:>15} {table}", HumanCount(rows).to_string())?;
+    }
+    if swept.files_removed > 0 {
+        writeln!(out, "{:>15} log_file", HumanCount(swept.files_removed).to_string())?;
     }
     if swept.postponed > 0 {
         writeln!(out, "{} days are being read and stay until the next sweep", swept.postponed)?;

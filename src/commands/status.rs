@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::source::fingerprint::same_object;
 use crate::source::{Lines, Tail};
-use crate::store::{FileReport, SweepReport};
+use crate::store::{FileCounts, FileReport, IgnoredReport, Ledger, Shown, SweepReport};
 
 use crate::commands::open_store;
 use crate::config::Config;
@@ -18,10 +18,21 @@ use crate::pipeline::sink::Counter;
 pub struct Status {
     /// The database's name.
     pub store: String,
-    /// All logical files.
+    /// The logical files that are shown.
     pub files: Vec<FileStatus>,
+    /// How many there are.
+    pub counts: FileCounts,
+    /// Files that are not followed.
+    pub ignored: Vec<IgnoredReport>,
     /// The last sweep.
     pub last_sweep: Option<SweepReport>,
+}
+
+impl Status {
+    /// Returns the number of files that are not shown: closed, with all of their bytes.
+    pub fn rest(&self) -> u64 {
+        self.counts.all.saturating_sub(self.files.len() as u64)
+    }
 }
 
 /// One logical file.
@@ -29,7 +40,7 @@ pub struct Status {
 pub struct FileStatus {
     /// The store's report of the file.
     pub stored: FileReport,
-    /// Bytes and complete lines that are in the file and not stored. `None` if the file is on
+    /// Bytes and complete lines that are in the file and not stored. `None` if the file is closed, on
     /// another host, or no longer exists.
     pub lag: Option<(u64, u64)>,
 }
@@ -38,17 +49,17 @@ pub struct FileStatus {
 ///
 /// # Errors
 /// The store cannot be used.
-pub async fn status(config: &Config) -> anyhow::Result<Status> {
+pub async fn status(config: &Config, shown: Shown) -> anyhow::Result<Status> {
     let (store, _shutdown) = open_store(config, Access::Read).await?;
-    let reports = store.files(None).await?;
-    let last_sweep = store.last_sweep().await?;
+    let Ledger { counts, files, ignored, last_sweep } = store.ledger(shown).await?;
     let mut formats = Formats::new(config.parsing.clone());
-    let files = reports.into_iter().map(|stored| {
-        let lag =
-            if stored.checkpoint.host == config.host { lag(&stored, &mut formats) } else { None };
+    let files = files.into_iter().map(|stored| {
+        let is_here = stored.checkpoint.host == config.host && !stored.checkpoint.closed;
+        let lag = if is_here { lag(&stored, &mut formats) } else { None };
         FileStatus { stored, lag }
     });
-    Ok(Status { store: config.location.to_string(), files: files.collect(), last_sweep })
+    let (store, files) = (config.location.to_string(), files.collect());
+    Ok(Status { store, files, counts, ignored, last_sweep })
 }
 
 /// Returns the bytes and the lines that are not stored yet; `None` if the file is not there.

@@ -36,6 +36,7 @@ use crate::pipeline::store_file::{Content, End, FileStorer};
 use crate::source::Container;
 use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
 use crate::source::names::related_names;
+use crate::source::origin::origin;
 use crate::source::whole_file::Source;
 use crate::store::Store;
 
@@ -84,13 +85,44 @@ struct NextTry {
     waits: Backoff,
 }
 
-type Read = Vec<(Archive, anyhow::Result<Outcome>)>;
+/// What was found out about an archive so far.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ArchiveVerdict {
+    /// It was not read yet.
+    Unread,
+    /// All of it is stored.
+    Stored,
+    /// The log that it holds was not followed here.
+    NotFollowed,
+    /// Its log is still followed.
+    Held,
+    /// It ends too early.
+    Incomplete,
+    /// It holds an archive of a kind that is refused.
+    Holds(Container),
+    /// It cannot be read, for this reason.
+    Unreadable(String),
+}
+
+/// One archive that was read.
+#[derive(Debug)]
+struct ReadArchive {
+    archive: Archive,
+    outcome: anyhow::Result<Outcome>,
+    /// Closed files of the ledger that its content may be, or that it was last seen as.
+    closed: Vec<FileId>,
+}
+
+type Read = Vec<ReadArchive>;
 
 /// The archives that are to be read, and the task that reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Archives {
     waiting: HashMap<FileKey, NextTry>,
     reading: Option<JoinHandle<Read>>,
+    verdicts: HashMap<FileKey, ArchiveVerdict>,
+    /// The closed files of the ledger that each archive keeps there.
+    closed: HashMap<FileKey, Vec<FileId>>,
     /// Archives that hold another one of a kind that is refused, since they were last taken.
     containers: Vec<(FileKey, Container)>,
 }
@@ -100,6 +132,21 @@ impl Archives {
     pub(crate) fn add(&mut self, key: FileKey) {
         let waits = Backoff::new(FIRST_WAIT, LONGEST_WAIT, Jitter::None);
         self.waiting.insert(key, NextTry { due: Instant::now(), waits });
+        self.verdicts.entry(key).or_insert(ArchiveVerdict::Unread);
+    }
+
+    /// Returns what is known of an archive; `None` if it was never added.
+    pub(crate) fn verdict(&self, key: FileKey) -> Option<&ArchiveVerdict> {
+        self.verdicts.get(&key)
+    }
+
+    /// Forgets archives that are not there any more. Returns the closed files of the ledger of which
+    /// the others hold the content.
+    pub(crate) fn closed_files(&mut self, files: &FollowedFiles) -> Vec<FileId> {
+        let here: HashSet<FileKey> = files.ignored.iter().map(|file| file.key).collect();
+        self.verdicts.retain(|key, _| here.contains(key));
+        self.closed.retain(|key, _| here.contains(key));
+        self.closed.values().flatten().copied().collect()
     }
 
     /// Returns whether no archive is expected to give more soon.
@@ -143,10 +190,25 @@ impl Archives {
             None => std::future::pending().await,
         };
         self.reading = None;
-        for (archive, outcome) in read {
+        for ReadArchive { archive, outcome, closed } in read {
             let path = archive.path.display();
+            if !closed.is_empty() {
+                self.closed.insert(archive.key, closed);
+            }
+            let verdict = match &outcome {
+                Ok(Outcome::Stored(_)) => ArchiveVerdict::Stored,
+                Ok(Outcome::NotFollowed) => ArchiveVerdict::NotFollowed,
+                Ok(Outcome::Held) => ArchiveVerdict::Held,
+                Ok(Outcome::Incomplete) => ArchiveVerdict::Incomplete,
+                Ok(Outcome::Holds(container)) => ArchiveVerdict::Holds(*container),
+                Err(error) => ArchiveVerdict::Unreadable(format!("{error:#}")),
+            };
             match outcome {
-                Ok(Outcome::Held | Outcome::Incomplete) => continue, // it is tried again
+                // It is tried again.
+                Ok(Outcome::Held | Outcome::Incomplete) => {
+                    self.verdicts.insert(archive.key, verdict);
+                    continue;
+                }
                 Ok(Outcome::Stored(0)) => {}
                 Ok(Outcome::Stored(lines)) => info!(%path, lines, "finished from its archive"),
                 Ok(Outcome::NotFollowed) => info!(
@@ -159,6 +221,7 @@ impl Archives {
                 Err(error) if is_io(&error, io::ErrorKind::NotFound) => continue,
                 Err(error) => warn!(%path, "cannot read this archive: {error:#}"),
             }
+            self.verdicts.insert(archive.key, verdict);
             self.waiting.remove(&archive.key);
         }
     }
@@ -194,7 +257,20 @@ struct Session {
     commits: OrderedCommits,
     formats: Formats,
     /// Paths of the host's logs, and when each was first seen; once they are asked for.
-    known_logs: Option<Vec<(String, Micros)>>,
+    known_logs: Option<HashMap<String, Micros>>,
+}
+
+impl Session {
+    /// Has the closed files stay in the ledger with which the next start would compare what was seen.
+    /// Returns them.
+    async fn keep_in_ledger(&mut self, seen: &Sighting) -> anyhow::Result<Vec<FileId>> {
+        let writer = self.committer.available_writer().await?;
+        let known = writer.candidates(seen).await?;
+        let closed = known.iter().filter(|known| known.closed).map(|known| known.file);
+        let closed: Vec<FileId> = closed.collect();
+        writer.seen_again(&closed).await?;
+        Ok(closed)
+    }
 }
 
 /// Whether more may be written to an archive.
@@ -215,16 +291,30 @@ impl ArchiveReader {
         };
         let mut read = Vec::new();
         for archive in archives {
-            let outcome = self.read(&mut session, &archive).await;
-            read.push((archive, outcome));
+            let mut seen = Sighting {
+                host: self.config.host.clone(),
+                path: archive.path.to_string_lossy().into_owned(),
+                key: Some(archive.key),
+                head: None,
+                origin: origin(&archive.path),
+            };
+            let outcome = self.read(&mut session, &archive, &mut seen).await;
+            // A store that fails here has failed the reading, too, or will fail the next one.
+            let closed = session.keep_in_ledger(&seen).await.unwrap_or_default();
+            read.push(ReadArchive { archive, outcome, closed });
         }
         session.commits.end().await;
         session.committer.end().await;
         read
     }
 
-    /// Reads one archive.
-    async fn read(&self, session: &mut Session, archive: &Archive) -> anyhow::Result<Outcome> {
+    /// Reads one archive. Adds what identity needs to `seen` as soon as it is known.
+    async fn read(
+        &self,
+        session: &mut Session,
+        archive: &Archive,
+        seen: &mut Sighting,
+    ) -> anyhow::Result<Outcome> {
         let source = match Source::open(&archive.path) {
             Ok(source) => source,
             Err(error) => {
@@ -250,9 +340,10 @@ impl ArchiveReader {
                 ArchiveState::BeingWritten => Outcome::Incomplete,
             });
         };
-        let seen =
+        *seen =
             Sighting { key: Some(archive.key), ..source.sighting(&self.config.host, Some(head)) };
-        let mut file = UnknownFile { source, seen, format: Err(Undetected::UnknownFormat) };
+        let mut file =
+            UnknownFile { source, seen: seen.clone(), format: Err(Undetected::UnknownFormat) };
         let mut terms = self.terms();
         let mut registered =
             register(&mut session.committer, &mut session.formats, &file, &terms).await;
@@ -344,11 +435,7 @@ impl ArchiveReader {
     ) -> anyhow::Result<bool> {
         let known_logs = match &mut session.known_logs {
             Some(known) => known,
-            none => {
-                let files = self.store.files(Some(&self.config.host)).await?;
-                let seen = files.into_iter().map(|file| (file.checkpoint.path, file.first_seen_at));
-                none.insert(seen.collect())
-            }
+            none => none.insert(self.store.known_paths(&self.config.host).await?),
         };
         let directory = |path: &str| Path::new(path).parent().map(Path::to_path_buf);
         let here = directory(&source.name);

@@ -19,6 +19,7 @@ use crate::source::{Changes, FsEvents, Lines, SpoolChange, Tail};
 use crate::config::{Config, StandardInput, Watch};
 use crate::daemon::archives::{ArchiveReader, Archives};
 use crate::daemon::files::{FollowedFiles, IgnoredFile, IgnoredReason, Written};
+use crate::daemon::ignored::IgnoredFiles;
 use crate::daemon::missing::close_missing;
 use crate::daemon::register::register_new_files;
 use crate::daemon::streams::Streams;
@@ -74,6 +75,8 @@ pub(crate) struct Pipeline {
     config: Config,
     poll_interval: Duration,
     archives: Archives,
+    /// Says which files are not followed.
+    ignored: IgnoredFiles,
     streams: Streams,
     input: StandardInput,
     /// Whether standard input had ended at the last look.
@@ -128,6 +131,8 @@ impl Pipeline {
         if let Some(error) = silent {
             warn!(%error, "the system gives no file events; looking at intervals instead");
         }
+        let host = &watch.config.host;
+        let ignored = IgnoredFiles::new(host, owner(host), &watch.paths);
         Self {
             files: FollowedFiles::new(watch.list, spool, nameless, descriptors),
             formats: Formats::new(watch.config.parsing.clone()),
@@ -139,6 +144,7 @@ impl Pipeline {
             config: watch.config,
             poll_interval: watch.poll_interval,
             archives: Archives::default(),
+            ignored,
             streams,
             input: watch.standard_input,
             input_ended: false,
@@ -236,6 +242,7 @@ impl Pipeline {
         self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
         self.files.look();
         self.streams.update(self.input, &self.files.fifos);
+        self.ignored.update(&self.files, &self.archives, &self.metrics);
         self.metrics.health.reading_ended();
         let missing = self.files.list.missing();
         let missing = missing.iter().map(|path| path.display().to_string()).collect();
@@ -533,7 +540,8 @@ impl Pipeline {
         let missing = Instant::now() >= self.missing_due
             && self.archives.are_quiet()
             && !self.files.has_undecided();
-        if !self.files.needs_store() && !committer.is_unavailable() && !missing {
+        let told = self.ignored.needs_store();
+        if !self.files.needs_store() && !committer.is_unavailable() && !missing && !told {
             return;
         }
         let fresh = !committer.is_connected();
@@ -548,8 +556,13 @@ impl Pipeline {
             if let Some(writer) = committer.writer().await? {
                 let host = &self.config.host;
                 let (files, formats) = (&mut self.files, &mut self.formats);
+                let undecided = files.has_undecided();
                 register_new_files(files, formats, host, writer, &losses).await?;
+                if undecided {
+                    self.ignored.update(files, &self.archives, &self.metrics);
+                }
                 self.files.tell_store(writer).await?;
+                self.ignored.tell_store(&self.files, &mut self.archives, writer).await?;
                 self.lag_may_have_changed = true;
                 if std::mem::take(&mut self.files.out_of_reach) {
                     self.missing_due = Instant::now() + FOUND_AGAIN;

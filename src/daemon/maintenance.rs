@@ -84,12 +84,14 @@ async fn daily_work(
             (Table::GunicornLog.name(), report.gunicorn_removed),
             (Table::RequestLog.name(), report.request_removed),
             (Table::RejectedLine.name(), report.rejected_removed),
+            ("log_file", swept.files_removed),
         ],
     );
     info!(
         gunicorn_log = report.gunicorn_removed,
         request_log = report.request_removed,
         rejected_line = report.rejected_removed,
+        log_file = swept.files_removed,
         postponed_days = swept.postponed,
         "swept"
     );

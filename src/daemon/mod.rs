@@ -6,13 +6,15 @@
 //!
 //! Files, in reading order: `watch` (start, runs, reload, end), `streams` (standard
 //! input and FIFOs), `ingest` (the loop), `files` (the followed files), `register`
-//! (new files), `missing` (deleted files), `archives` (compressed files),
+//! (new files), `missing` (deleted files), `archives` (compressed files), `ignored` (which files are
+//! not followed),
 //! `maintenance` (sweeps and indexes), `page` (the HTTP server), `supervisor` (systemd),
 //! `file_limit` (the limit of open files).
 
 mod archives;
 mod file_limit;
 pub(crate) mod files;
+mod ignored;
 pub(crate) mod ingest;
 mod maintenance;
 mod missing;

@@ -15,7 +15,7 @@ use tracing::{debug, info, warn};
 
 use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, Ending, LossCounter};
 use crate::identity::content::{Content, TailedFile};
-use crate::identity::detect::{Detected, Formats, Inspected, MoreLines, inspect, log_left_alone};
+use crate::identity::detect::{Detected, Formats, Inspected, Undetected, inspect};
 use crate::identity::power_cut::last_agreeing;
 use crate::identity::register::new_file;
 use crate::identity::resolve::{Comparison, Decision, Policy, decide, is_object};
@@ -176,9 +176,7 @@ async fn inspect_and_compare(
         }
         Ok(Inspected::NoLog(why)) => {
             close_replaced(files, host, writer, &tail, losses).await?;
-            let reason =
-                IgnoredReason::NoLog { size: tail.size(), more: log_left_alone(&tail, why) };
-            files.ignored.push(IgnoredFile::new(&tail, reason));
+            files.ignored.push(IgnoredFile::new(&tail, no_log(&tail, why)));
             return Ok(None);
         }
         Err(error) => {
@@ -211,12 +209,10 @@ async fn inspect_and_compare(
     match formats.stored_or_detected(&compared.matches, detected) {
         Ok(detected) => Ok(Some(NewLog { tail, head, detected, seen, compared })),
         Err(why) => {
-            let more = match stream {
-                Some(_) => log_undetected_stream(files, &tail),
-                None => log_left_alone(&tail, why),
-            };
-            let reason = IgnoredReason::NoLog { size: tail.size(), more };
-            files.ignored.push(IgnoredFile::new(&tail, reason));
+            if stream.is_some() {
+                log_undetected_stream(files, &tail);
+            }
+            files.ignored.push(IgnoredFile::new(&tail, no_log(&tail, why)));
             Ok(None)
         }
     }
@@ -248,23 +244,26 @@ async fn close_replaced(
     Ok(())
 }
 
-/// Warns of a file that cannot be read. Returns `None` for one that was deleted before it was read,
-/// and is not held open: it is forgotten.
+/// Returns the reason for a file that holds no log, at least as it stands.
+fn no_log(tail: &Tail, why: Undetected) -> IgnoredReason {
+    IgnoredReason::NoLog { size: tail.size(), more: why.more_lines(), why }
+}
+
+/// Returns the reason for a file that cannot be read. Returns `None` for one that was deleted before
+/// it was read, and is not held open: it is forgotten.
 fn unreadable(tail: &Tail, error: &io::Error) -> Option<IgnoredReason> {
     if !tail.is_open() && error.kind() == io::ErrorKind::NotFound {
         return None;
     }
-    warn!(path = %tail.path().display(), %error, "cannot read this file");
-    Some(IgnoredReason::Unreadable { size: tail.size() })
+    Some(IgnoredReason::Unreadable { size: tail.size(), error: error.to_string() })
 }
 
 /// Says once that no format reads the lines of a stream so far.
-fn log_undetected_stream(files: &mut FollowedFiles, tail: &Tail) -> MoreLines {
+fn log_undetected_stream(files: &mut FollowedFiles, tail: &Tail) {
     if files.undetected_streams.insert(tail.path().to_path_buf()) {
         warn!(path = %tail.path().display(), "no known format reads the first lines of this stream; \
             it waits for more of them, or give --format");
     }
-    MoreLines::MayHelp
 }
 
 /// Decides about a log, and asks the store for the file that it is.

@@ -149,7 +149,8 @@ impl ClaimedFile {
         match writer.claim(compared.file, seen, format).await? {
             Some(claimed) if claimed.committed == compared.committed => {
                 let claim = Self::new(&claimed, compared.lost_bytes, losses);
-                Ok(ClaimResult::Claimed(Box::new(Self { was_closed: compared.closed, ..claim })))
+                let claim = Self { was_closed: compared.closed, ..claim };
+                Ok(ClaimResult::Claimed(Box::new(claim)))
             }
             Some(claimed) => {
                 writer.release(claimed.file).await?;

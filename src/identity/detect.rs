@@ -6,13 +6,14 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::format;
 use crate::format::{Detection, Layout, LineParser, Parsed, Parsing, Preset};
-use crate::model::{Checkpoint, Fingerprint};
+use crate::model::{Checkpoint, Fingerprint, IgnoredCode};
 use crate::pipeline::file_format::Format;
 use crate::source::fingerprint::{ContentMatch, head_fingerprint};
 use crate::source::whole_file::Source;
@@ -86,6 +87,25 @@ pub(crate) enum MoreLines {
 }
 
 impl Undetected {
+    /// Returns the stable word for a file that is ignored because of this.
+    pub(crate) fn ignored_code(self) -> IgnoredCode {
+        match self {
+            Undetected::NoLine => IgnoredCode::NoLine,
+            Undetected::ErrorLog => IgnoredCode::ErrorLog,
+            Undetected::UnknownFormat => IgnoredCode::UnknownFormat,
+            Undetected::NoAccessLine(_) => IgnoredCode::NoAccessLine,
+        }
+    }
+
+    /// Returns whether more lines may change it.
+    pub(crate) fn more_lines(self) -> MoreLines {
+        match self {
+            Undetected::NoLine | Undetected::UnknownFormat => MoreLines::MayHelp,
+            Undetected::ErrorLog => MoreLines::DoNotHelp,
+            Undetected::NoAccessLine(more) => more,
+        }
+    }
+
     /// Returns what was found.
     fn finding(self) -> &'static str {
         match self {
@@ -401,27 +421,19 @@ impl Formats {
     }
 }
 
-/// Says why a file in a watched place is left alone. Returns whether more lines may change that.
-pub(crate) fn log_left_alone(tail: &Tail, why: Undetected) -> MoreLines {
-    let path = tail.path().display();
-    let (finding, advice) = (why.finding(), why.advice());
+/// Says why a file in a watched place is left alone.
+pub(crate) fn log_left_alone(path: &Path, why: Undetected) {
+    let (path, finding, advice) = (path.display(), why.finding(), why.advice());
     match why {
-        Undetected::NoLine => MoreLines::MayHelp,
-        Undetected::ErrorLog => {
+        Undetected::NoLine => info!(%path, "{finding} yet: left alone until it has one"),
+        Undetected::ErrorLog | Undetected::NoAccessLine(MoreLines::DoNotHelp) => {
             info!(%path, "{finding}: left alone; {advice}");
-            MoreLines::DoNotHelp
         }
         Undetected::UnknownFormat => {
             warn!(%path, "{finding}: left alone; {advice}; or leave it out with --exclude");
-            MoreLines::MayHelp
         }
         Undetected::NoAccessLine(MoreLines::MayHelp) => {
-            debug!(%path, "a container's log without access lines so far");
-            MoreLines::MayHelp
-        }
-        Undetected::NoAccessLine(MoreLines::DoNotHelp) => {
-            info!(%path, "{finding}: left alone; {advice}");
-            MoreLines::DoNotHelp
+            info!(%path, "a container's log without access lines so far: waiting for them");
         }
     }
 }

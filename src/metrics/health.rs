@@ -68,6 +68,11 @@ impl Health {
         }
     }
 
+    /// Returns whether the store has answered when it was asked last.
+    pub fn is_store_up(&self) -> bool {
+        self.store_up.get() == 1
+    }
+
     /// Sets the watched paths that did not exist at the last scan.
     pub fn paths_missing(&self, missing: Vec<String>) {
         self.paths_missing.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));

@@ -7,10 +7,11 @@
 //! labels and help texts are contracts with dashboards and alerts.
 //!
 //! Files, in reading order: this one (the registry and both text formats), `ingest` (lines and
-//! commits), `lag` (bytes not stored yet), `sweeps` (removed rows), `health` (liveness and
-//! readiness), `process` (CPU, memory and descriptors).
+//! commits), `lag` (bytes not stored yet), `ignored` (files that are not followed), `sweeps` (removed
+//! rows), `health` (liveness and readiness), `process` (CPU, memory and descriptors).
 
 mod health;
+mod ignored;
 mod ingest;
 mod lag;
 mod process;
@@ -24,6 +25,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
 pub use health::Health;
+pub use ignored::Ignored;
 pub use ingest::Ingest;
 pub use lag::{FileLag, Lag, MAX_FILES};
 pub use sweeps::Sweeps;
@@ -45,6 +47,8 @@ pub struct Metrics {
     pub ingest: Ingest,
     /// Bytes that are not stored yet.
     pub lag: Lag,
+    /// Files that are not followed.
+    pub ignored: Ignored,
     /// Removed rows.
     pub sweeps: Sweeps,
     /// Whether the daemon is alive and stores lines.
@@ -76,10 +80,11 @@ impl Default for Metrics {
         let build = register(&mut registry, "build_info", help, Family::default());
         let ingest = Ingest::new(&mut registry);
         let lag = Lag::new(&mut registry);
+        let ignored = Ignored::new(&mut registry);
         let sweeps = Sweeps::new(&mut registry);
         let health = Health::new(&mut registry);
         process::register(&mut registry);
-        Self { registry, build, ingest, lag, sweeps, health }
+        Self { registry, build, ingest, lag, ignored, sweeps, health }
     }
 }
 

@@ -5,6 +5,7 @@ pub mod columns;
 mod file;
 mod filter;
 pub mod histogram;
+mod ignored;
 mod reason;
 mod record;
 mod rollup;
@@ -16,6 +17,7 @@ pub use file::{
     MAX_OFFSET, NewFile, NulRun, NulTotals, Origin, Position, ShortHash, Sighting,
 };
 pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};
+pub use ignored::IgnoredCode;
 pub use reason::{RejectCode, RejectReason};
 pub use record::{Captured, GunicornJson, GunicornLogModel, JsonRecord, Micros, moment, now};
 pub use rollup::{CLASSES, Counts, Period, Rollup};

@@ -1,10 +1,18 @@
 //! One sweep, in short transactions: ingest must not wait for it.
 
+use std::collections::HashSet;
+
 use chrono::Utc;
 
 use super::policy::LogType;
-use crate::model::Micros;
-use crate::store::{DayRemoved, Store, StoreError, SweepReport, Sweeper, Table};
+use crate::model::{FileId, Micros};
+use crate::store::{DayRemoved, OldFile, Store, StoreError, SweepReport, Sweeper, Table};
+
+/// How long a file stays listed as ignored when no daemon confirms it any more (30 days).
+const IGNORED_US: Micros = 30 * 86_400_000_000;
+
+/// A daemon that has been at work for this long has marked what its archives hold (1 day).
+const MARKED_US: Micros = 86_400_000_000;
 
 /// Options of a sweep.
 #[derive(Clone, Debug)]
@@ -46,6 +54,8 @@ pub struct Swept {
     pub report: SweepReport,
     /// Days that stayed because the table was being read. The next sweep removes them.
     pub postponed: u32,
+    /// Closed files that left the ledger.
+    pub files_removed: u64,
 }
 
 /// Removes rows older than the cutoff, and stores the report. Sweeping twice is harmless.
@@ -78,6 +88,13 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<SweepOutcome
             tokio::task::yield_now().await;
         }
     }
+    if !options.dry_run && options.log_type == LogType::All {
+        // A day that is not removed yet may come back with its rows.
+        if let Some(cutoff) = options.rollup_cutoff.filter(|_| swept.postponed == 0) {
+            swept.files_removed = remove_files(&mut sweeper, cutoff, options).await?;
+        }
+        sweeper.forget_ignored(Utc::now().timestamp_micros() - IGNORED_US).await?;
+    }
     if !options.dry_run {
         sweeper.give_back_space().await?;
     }
@@ -86,6 +103,46 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<SweepOutcome
         sweeper.record(&swept.report).await?;
     }
     Ok(SweepOutcome::Swept(swept))
+}
+
+/// Removes closed files from the ledger of which nothing is left.
+///
+/// A file that is still on a disk must be recognised, or its lines would be stored anew. So a file
+/// leaves only if all of this is true:
+/// - it was closed before the counts' retention, and its host's daemon, which marks daily what its
+///   archives hold, has not seen it since;
+/// - that daemon was at work since, and not only in the last day: one that has just started after a long
+///   time has not marked its archives yet. Of a host that has been silent nothing is known: its files
+///   stay for as long again, so that the ledger of hosts that are gone for ever does not stay for ever;
+/// - the object of an open file does not hold its lines before those of that file, as after a power cut;
+/// - no row, no reject and no count of it is left.
+async fn remove_files(
+    sweeper: &mut Sweeper,
+    cutoff: Micros,
+    options: &SweepOptions,
+) -> Result<u64, StoreError> {
+    let batch_size = options.batch_size.max(1);
+    let mut removed = 0;
+    let mut after = FileId(0);
+    let mut live: Option<HashSet<String>> = None;
+    // As long before the cutoff as that is before now.
+    let now = Utc::now().timestamp_micros();
+    let silent = cutoff.saturating_sub(now.saturating_sub(cutoff));
+    loop {
+        let old = sweeper.old_files(cutoff, after, batch_size).await?;
+        let Some(last) = old.last() else { return Ok(removed) };
+        after = last.file;
+        if live.is_none() {
+            live = Some(sweeper.live_hosts(cutoff, now - MARKED_US).await?);
+        }
+        let is_live = |host: &String| live.as_ref().is_some_and(|live| live.contains(host));
+        let may_leave = |old: &&OldFile| is_live(&old.host) || old.last_seen_at < silent;
+        let files: Vec<FileId> = old.iter().filter(may_leave).map(|old| old.file).collect();
+        if !files.is_empty() {
+            removed += sweeper.delete_unused_files(&files, cutoff).await?;
+        }
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Removes rows of one table: whole days first, since dropping a partition is the cheapest.

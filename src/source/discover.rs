@@ -70,6 +70,8 @@ pub struct WatchedPaths {
     pub fifos: Vec<PathBuf>,
     /// FIFOs in a watched directory. Another program may be their reader.
     pub unrequested_fifos: Vec<PathBuf>,
+    /// Sockets and devices.
+    pub not_regular: Vec<PathBuf>,
     /// Linked directories below a pattern that are not followed, because another user made the link.
     pub foreign_links: Vec<PathBuf>,
     /// Directories below a pattern that cannot be read.
@@ -148,6 +150,7 @@ impl WatchedPaths {
         match kind {
             Kind::Directory | Kind::LinkedDirectory => {}
             Kind::Fifo => fifos(self).push(path),
+            Kind::Other => self.not_regular.push(path),
             Kind::File => self.files.push(path),
             Kind::Link => {
                 // What is written comes by the events of the file's directory.
@@ -171,10 +174,12 @@ enum Kind {
     Fifo,
     Directory,
     LinkedDirectory,
+    /// A device or a socket.
+    Other,
 }
 
 impl Kind {
-    /// Returns `None` for a device or a socket, and for what cannot be known.
+    /// Returns `None` for what cannot be known.
     fn of(entry: &DirEntry) -> Option<Self> {
         let kind = entry.file_type().ok()?;
         if kind.is_symlink() {
@@ -185,12 +190,12 @@ impl Kind {
                 _ => Self::Link,
             });
         }
-        match kind {
-            kind if kind.is_dir() => Some(Self::Directory),
-            kind if kind.is_file() => Some(Self::File),
-            kind if kind.is_fifo() => Some(Self::Fifo),
-            _ => None,
-        }
+        Some(match kind {
+            kind if kind.is_dir() => Self::Directory,
+            kind if kind.is_file() => Self::File,
+            kind if kind.is_fifo() => Self::Fifo,
+            _ => Self::Other,
+        })
     }
 }
 
@@ -243,6 +248,7 @@ impl Watchlist {
             &mut found.fifos,
             &mut found.unrequested_fifos,
             &mut found.foreign_links,
+            &mut found.not_regular,
         ] {
             paths.sort_unstable();
             paths.dedup();
@@ -369,6 +375,33 @@ impl Watchlist {
             )
         };
         self.places.iter().any(named) || (!self.include.is_empty() && self.wants(path))
+    }
+
+    /// Returns whether the path lies where these places are, whatever `include` and `exclude` say of
+    /// its name. `found` is what the last look found.
+    pub fn lies_within(&self, found: &WatchedPaths, path: &Path) -> bool {
+        let is_below = |pattern: &PathPattern, root: &Path| {
+            let (Ok(below), Some(name)) = (path.strip_prefix(root), path.file_name()) else {
+                return false;
+            };
+            let directories = below.parent().into_iter().flatten();
+            let begin = pattern.begin();
+            let progress = directories.fold(begin, |progress, name| pattern.enter(&progress, name));
+            pattern.accepts(&progress, name) || !pattern.enter(&progress, name).is_empty()
+        };
+        self.any_expected(found, path, |expected, name| match expected {
+            Expected::Files => true,
+            Expected::File(file) => file == name,
+            Expected::Matching { place, progress } => self.accepts(*place, progress, name),
+            Expected::Turn(_) => false,
+        }) || self.places.iter().any(|place| match place {
+            Place::File(file) => file == path || with_resolved_directory(file) == path,
+            Place::Directory(directory) => path.parent() == Some(directory),
+            Place::Pattern(pattern) => {
+                is_below(pattern, &pattern.root)
+                    || fs::canonicalize(&pattern.root).is_ok_and(|root| is_below(pattern, &root))
+            }
+        })
     }
 
     /// Returns whether a file of this path would be found, if it existed. `found` is what the last look

@@ -36,6 +36,62 @@ pub struct FileReport {
     pub closed_reason: Option<String>,
 }
 
+/// A row of `ignored_file`: a file that a watched path matches and that no daemon follows, or all those
+/// of one reason beyond the first of a daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IgnoredReport {
+    /// Host whose file it is.
+    pub host: String,
+    /// Where it is; of several files, the watched paths.
+    pub path: String,
+    /// The stable word of the reason: an [`IgnoredCode`](crate::model::IgnoredCode), or one that a
+    /// newer version knows.
+    pub reason: String,
+    /// What else is known of it.
+    pub detail: Option<String>,
+    /// Its size, if it is known.
+    pub bytes: Option<u64>,
+    /// How many files it stands for.
+    pub files: u64,
+    /// Since when it has been ignored for this reason.
+    pub since: Micros,
+    /// When its daemon last confirmed it.
+    pub seen_at: Micros,
+    /// The daemon: `host:pid`.
+    pub owner: String,
+}
+
+/// How many files the ledger has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileCounts {
+    /// Files that are open.
+    pub open: u64,
+    /// All files.
+    pub all: u64,
+}
+
+/// Which files of the ledger are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shown {
+    /// Files that are open, and those that have lost bytes.
+    OpenAndLossy,
+    /// All.
+    All,
+}
+
+/// What the store knows of files.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// How many files there are.
+    pub counts: FileCounts,
+    /// The files that are shown, by host, oldest first; all of them, oldest first.
+    pub files: Vec<FileReport>,
+    /// Files that are not followed, by host and path.
+    pub ignored: Vec<IgnoredReport>,
+    /// The sweep that finished last.
+    pub last_sweep: Option<SweepReport>,
+}
+
 /// How far a file is stored: enough to find out whether a COMMIT without an answer happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Committed {

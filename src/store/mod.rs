@@ -28,6 +28,7 @@ mod bound;
 mod error;
 mod export;
 mod foreign_text;
+mod ledger;
 mod location;
 mod nul_runs;
 mod parameters;
@@ -45,17 +46,20 @@ mod writer;
 use std::sync::Arc;
 
 pub use crate::model::{StoredRequest, StoredRow};
-pub use answers::{Committed, FileReport, PastDay, RejectKey, StoredLine, SweepReport, Table};
+pub use answers::{
+    Committed, FileCounts, FileReport, IgnoredReport, Ledger, PastDay, RejectKey, Shown,
+    StoredLine, SweepReport, Table,
+};
 pub use error::{Cause, StoreError, chain};
 pub use export::{Header, write_csv, write_json_lines};
 pub use location::{Location, LocationError, Server};
 pub use postgres::Indexer;
 pub use schema::{FIRST_EPOCH, Schema, Step};
 pub use search::{
-    By, Cursor, Direction, FileList, FoundRow, Overview, Point, Reader, RejectList, RowPage,
-    RowPages, SearchedRow, Top, TopItem,
+    By, Cursor, Direction, FileList, FoundRow, IgnoredList, Overview, Point, Reader, RejectList,
+    RowPage, RowPages, SearchedRow, Top, TopItem,
 };
-pub use sweeper::{DayRemoved, Sweeper};
+pub use sweeper::{DayRemoved, OldFile, Sweeper};
 pub use writer::Writer;
 
 use error::{Explanation, Kind, failed};

@@ -7,9 +7,10 @@ use sqlx::Row as _;
 use sqlx::postgres::PgRow;
 use sqlx::sqlite::SqliteRow;
 
-use super::answers::{Committed, FileReport, StoredLine, SweepReport};
+use super::answers::{Committed, FileCounts, FileReport, IgnoredReport, StoredLine, SweepReport};
 use super::nul_runs::{JSONB_VERSION, nul_runs};
 use super::sqlite::{self, clock};
+use super::sweeper::OldFile;
 use crate::model::columns::{File, Kind, RowId, Source, Time, Unsigned, Words, required};
 use crate::model::{
     Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, Origin, RejectedLine,
@@ -174,6 +175,40 @@ pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
         committed_at: row.time("committed_at")?,
         closed_at: row.time("closed_at")?,
         closed_reason: row.text("closed_reason")?,
+    })
+}
+
+pub(super) fn ignored(row: &impl Columns) -> Result<IgnoredReport, sqlx::Error> {
+    Ok(IgnoredReport {
+        host: Words::read(row, "host")?,
+        path: Words::read(row, "path")?,
+        reason: Words::read(row, "reason")?,
+        detail: row.text("detail")?,
+        bytes: row.int("bytes")?.map(|bytes| bytes as u64),
+        files: Unsigned::read(row, "files")?,
+        since: Time::read(row, "since")?,
+        seen_at: Time::read(row, "seen_at")?,
+        owner: Words::read(row, "owner")?,
+    })
+}
+
+pub(super) fn counts(row: &impl Columns) -> Result<FileCounts, sqlx::Error> {
+    Ok(FileCounts {
+        open: Unsigned::read(row, "open_files")?,
+        all: Unsigned::read(row, "all_files")?,
+    })
+}
+
+/// Reads a path and when it was first seen.
+pub(super) fn known_path(row: &impl Columns) -> Result<(String, Micros), sqlx::Error> {
+    Ok((Words::read(row, "path")?, Time::read(row, "first_seen_at")?))
+}
+
+pub(super) fn old_file(row: &impl Columns) -> Result<OldFile, sqlx::Error> {
+    Ok(OldFile {
+        file: File::read(row, "id")?,
+        host: Words::read(row, "host")?,
+        last_seen_at: Time::read(row, "last_seen_at")?,
     })
 }
 

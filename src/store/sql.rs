@@ -39,6 +39,102 @@ pub(super) const FILES: &str = concat!(
     " FROM log_file WHERE CAST($1 AS text) IS NULL OR host = $1 ORDER BY id"
 );
 
+/// The files that `status` and the page always show: open ones, and those that have lost bytes. The
+/// condition is that of the index `log_file_shown`: among many closed files, few rows are read.
+macro_rules! shown {
+    () => {
+        "closed_at IS NULL OR lost_bytes > 0"
+    };
+}
+pub(super) use shown;
+
+pub(super) const FILES_SHOWN: &str =
+    concat!("SELECT ", report_columns!(), " FROM log_file WHERE ", shown!(), " ORDER BY host, id");
+
+pub(super) const COUNT_FILES: &str = "
+    SELECT (SELECT count(*) FROM log_file WHERE closed_at IS NULL) AS open_files,
+           (SELECT count(*) FROM log_file) AS all_files";
+
+/// Where each file of a host was seen, and when first: some at the same path.
+pub(super) const KNOWN_PATHS: &str = "
+    SELECT path, first_seen_at FROM log_file WHERE host = $1";
+
+/// Ignored files of one host or of all: `$1` host, `$2` the most.
+pub(super) const IGNORED: &str = "
+    SELECT host, path, reason, detail, bytes, files, since, seen_at, owner FROM ignored_file
+     WHERE CAST($1 AS text) IS NULL OR host = $1 ORDER BY host, path, reason LIMIT $2";
+
+/// Says that the daemon `$3` still ignores its files: `$1` host, `$2` now.
+pub(super) const CONFIRM_IGNORED: &str =
+    "UPDATE ignored_file SET seen_at = $2 WHERE host = $1 AND owner = $3";
+
+pub(super) const FORGET_IGNORED: &str = "DELETE FROM ignored_file WHERE seen_at < $1";
+
+/// Statements of the ledger that the databases write differently. Lists are one parameter: of ids
+/// an array, of rows JSON.
+#[derive(Debug)]
+pub(super) struct LedgerQueries {
+    /// Begins a transaction that writes.
+    pub(super) begin: &'static str,
+    /// Removes ignored files: `$1` host, `$2` JSON with path and reason of each.
+    pub(super) remove_ignored: &'static str,
+    /// Adds ignored files: `$1` host, `$2` JSON, `$3` now, `$4` owner.
+    pub(super) add_ignored: &'static str,
+    /// Says that the content of closed files is there: `$1` now, `$2` ids, `$3` before when they were
+    /// last seen.
+    pub(super) seen_again: &'static str,
+}
+
+pub(super) const LEDGER_IN_POSTGRES: LedgerQueries = LedgerQueries {
+    begin: "BEGIN",
+    remove_ignored: "
+        DELETE FROM ignored_file AS it
+         USING json_to_recordset($2::json) AS gone(path text, reason text)
+         WHERE it.host = $1 AND it.path = gone.path AND it.reason = gone.reason",
+    add_ignored: "
+        INSERT INTO ignored_file (host, path, reason, detail, bytes, files, since, seen_at, owner)
+        SELECT $1, path, reason, detail, bytes, files, (since || '+00')::timestamptz, $3, $4
+          FROM json_to_recordset($2::json) AS it(path text, reason text, detail text, bytes bigint,
+                                                 files bigint, since text)",
+    seen_again: "
+        UPDATE log_file SET last_seen_at = $1
+         WHERE id = ANY ($2::text::integer[]) AND closed_at IS NOT NULL
+           AND (last_seen_at IS NULL OR last_seen_at < $3)",
+};
+
+pub(super) const LEDGER_IN_SQLITE: LedgerQueries = LedgerQueries {
+    begin: "BEGIN IMMEDIATE",
+    remove_ignored: "
+        DELETE FROM ignored_file
+         WHERE host = $1 AND (path, reason) IN
+               (SELECT value ->> 'path', value ->> 'reason' FROM json_each($2))",
+    add_ignored: "
+        INSERT INTO ignored_file (host, path, reason, detail, bytes, files, since, seen_at, owner)
+        SELECT $1, value ->> 'path', value ->> 'reason', value ->> 'detail', value ->> 'bytes',
+               value ->> 'files', value ->> 'since', $3, $4 FROM json_each($2)",
+    seen_again: "
+        UPDATE log_file SET last_seen_at = $1
+         WHERE id IN (SELECT value FROM json_each($2)) AND closed_at IS NOT NULL
+           AND (last_seen_at IS NULL OR last_seen_at < $3)",
+};
+
+/// Closed files that may leave the ledger, by age: `$1` the cutoff, `$2` the id after which they are,
+/// `$3` the most. The newest file always stays: SQLite gives the id of a last row that was removed to
+/// the next file. So does one of which an open file's object holds the first lines.
+pub(super) const OLD_FILES: &str = "
+    SELECT id, host, coalesce(last_seen_at, closed_at) AS last_seen_at FROM log_file
+     WHERE closed_at < $1 AND (last_seen_at IS NULL OR last_seen_at < $1) AND id > $2
+       AND id < (SELECT max(id) FROM log_file)
+       AND (coalesce(kept_to, 0) = 0 OR (host, device, inode) NOT IN
+            (SELECT host, device, inode FROM log_file WHERE closed_at IS NULL AND inode IS NOT NULL))
+     ORDER BY id LIMIT $3";
+
+/// Hosts of which a file was stored, registered or seen again from `$1` until before `$2`.
+pub(super) const LIVE_HOSTS: &str = "
+    SELECT DISTINCT host FROM log_file
+     WHERE (committed_at >= $1 AND committed_at < $2) OR (first_seen_at >= $1 AND first_seen_at < $2)
+        OR (last_seen_at >= $1 AND last_seen_at < $2)";
+
 pub(super) const REPORT: &str =
     concat!("SELECT ", report_columns!(), " FROM log_file WHERE id = $1");
 
@@ -153,6 +249,8 @@ macro_rules! count_reparsed {
 pub(super) use {claim, close, count_reparsed, cut, move_one, register};
 
 pub(super) const MOVED: &str = "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2";
+
+pub(super) const RENAME_IGNORED: &str = "UPDATE ignored_file SET host = $2 WHERE host = $1";
 
 pub(super) const RENAME_HOST: &str = "UPDATE log_file SET host = $2 WHERE host = $1";
 

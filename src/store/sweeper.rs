@@ -1,5 +1,7 @@
 //! The steps of a sweep: bounded transactions, under a lock that one process holds.
 
+use std::collections::HashSet;
+
 use sqlx::AssertSqlSafe;
 
 use super::answers::{SweepReport, Table};
@@ -7,13 +9,24 @@ use super::error::StoreError;
 use super::postgres::PgSweeper;
 use super::sqlite::SqliteSweeper;
 use super::time::Time;
-use super::{Backend, either, on_connection, sql};
-use crate::model::{Micros, Period};
+use super::{Backend, either, on_connection, rows, sql};
+use crate::model::{FileId, Micros, Period};
 
 /// The lock for sweeping. It is released on drop, or when its process ends.
 #[derive(Debug)]
 pub struct Sweeper {
     pub(super) backend: Backend<PgSweeper, SqliteSweeper>,
+}
+
+/// A closed file of the ledger that may leave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OldFile {
+    /// Its id.
+    pub file: FileId,
+    /// The host whose file it was.
+    pub host: String,
+    /// When its content was last seen there, or else when it was closed.
+    pub last_seen_at: Micros,
 }
 
 /// Result of the removal of a whole day.
@@ -84,6 +97,59 @@ impl Sweeper {
             })?;
         }
         Ok(deleted)
+    }
+
+    /// Returns up to `limit` closed files after the id `after` that were closed, and last seen on a
+    /// disk, before `cutoff`: each with its host, and when that was. The newest file of all is never
+    /// among them.
+    pub async fn old_files(
+        &mut self,
+        cutoff: Micros,
+        after: FileId,
+        limit: u32,
+    ) -> Result<Vec<OldFile>, StoreError> {
+        on_connection!(&mut self.backend, connection => {
+            let query = sqlx::query(sql::OLD_FILES).bind(Time(cutoff)).bind(after.0);
+            let rows = query.bind(i64::from(limit)).fetch_all(connection).await?;
+            rows.iter().map(rows::old_file).collect::<Result<Vec<_>, _>>()
+        })
+    }
+
+    /// Returns the hosts whose daemons have stored lines, or registered or seen files, in this time.
+    pub async fn live_hosts(
+        &mut self,
+        from: Micros,
+        until: Micros,
+    ) -> Result<HashSet<String>, StoreError> {
+        on_connection!(&mut self.backend, connection => {
+            let hosts = sqlx::query_scalar(sql::LIVE_HOSTS).bind(Time(from)).bind(Time(until));
+            hosts.fetch_all(connection).await.map(|hosts: Vec<String>| hosts.into_iter().collect())
+        })
+    }
+
+    /// Deletes those of these files of which no line and no count is left, and that were neither claimed
+    /// nor seen since `cutoff`. Returns their number.
+    pub async fn delete_unused_files(
+        &mut self,
+        files: &[FileId],
+        cutoff: Micros,
+    ) -> Result<u64, StoreError> {
+        let files: Vec<i32> = files.iter().map(|file| file.0).collect();
+        match &mut self.backend {
+            Backend::Postgres(backend) => {
+                let unused = backend.unused_files(files).await?;
+                backend.delete_files(&unused, cutoff).await
+            }
+            Backend::Sqlite(backend) => backend.delete_unused_files(&files, cutoff).await,
+        }
+    }
+
+    /// Forgets ignored files that no daemon has confirmed since `cutoff`.
+    pub async fn forget_ignored(&mut self, cutoff: Micros) -> Result<(), StoreError> {
+        on_connection!(&mut self.backend, connection => {
+            let query = sqlx::query(sql::FORGET_IGNORED).bind(Time(cutoff));
+            query.execute(connection).await.map(|_| ())
+        })
     }
 
     /// Returns free space to the file system, as far as that needs no long lock. PostgreSQL does this

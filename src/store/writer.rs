@@ -115,10 +115,12 @@ impl Writer {
         self.touched(file, done).await
     }
 
-    /// Gives all files of host `from` to host `to`. Returns how many they are. The caller has to hold the
-    /// open ones.
+    /// Gives all files of host `from` to host `to`, those that are ignored too. Returns how many of them
+    /// are logs. The caller has to hold the open ones.
     pub async fn rename_host(&mut self, from: &str, to: &str) -> Result<u64, StoreError> {
         let renamed = on_connection!(&mut self.backend, connection => {
+            let ignored = sqlx::query(sql::RENAME_IGNORED).bind(from).bind(to);
+            ignored.execute(&mut *connection).await?;
             let query = sqlx::query(sql::RENAME_HOST).bind(from).bind(to);
             query.execute(connection).await.map(|done| done.rows_affected())
         });

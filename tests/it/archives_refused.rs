@@ -9,7 +9,7 @@ use crate::daemon::{Bench, for_each_store, line, lines, urls};
 use crate::place::until;
 
 /// `access.log` of the log directory, as tar(1) packs it in this format.
-fn tar(bench: &Bench, format: &str) -> Vec<u8> {
+pub(crate) fn tar(bench: &Bench, format: &str) -> Vec<u8> {
     let format = format!("--format={format}");
     let mut command = Command::new("tar");
     let output = command.args(["-c", &format, "access.log"]).current_dir(bench.logs()).output();

@@ -220,8 +220,12 @@ async fn a_strangers_link_to_a_directory_elsewhere_is_not_followed_and_told_once
     bench.exactly([urls("a", 0..20), urls("b", 0..10)].concat()).await;
     assert_eq!(daemon.said().matches(says).count(), 1, "{}", daemon.said());
     assert!(daemon.said().contains("sites/stranger"), "{}", daemon.said());
+    let listed = "SELECT path FROM ignored_file WHERE reason = 'foreign_link'";
+    let link = bench.aside("sites/stranger").display().to_string();
+    until("it is listed", async || bench.place.texts(listed).await == [link.clone()]).await;
     // Root makes it: then it is meant.
     lchown(bench.aside("sites/stranger"), Some(0), Some(0)).unwrap();
     until("it is followed", async || bench.stored().await == 40).await;
+    until("it has left the list", async || bench.place.texts(listed).await.is_empty()).await;
     assert!(daemon.stop().await.success());
 }

@@ -4,7 +4,7 @@ mod access;
 mod api;
 pub(crate) mod client;
 mod losses;
-mod measures;
+pub(crate) mod measures;
 mod monitoring;
 
 use std::io::{Read, Write};

@@ -5,10 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is checked: files, and directories with all that is in them.
-const CHECKED: [&str; 23] = [
+const CHECKED: [&str; 29] = [
     "src",
     "migrations/postgres/0003_reject_code.sql", // the older ones are released, and do not change
     "migrations/sqlite/0003_reject_code.sql",
+    "migrations/postgres/0004_first_offset.sql",
+    "migrations/sqlite/0004_first_offset.sql",
+    "migrations/postgres/0005_nul_runs.sql",
+    "migrations/sqlite/0005_nul_runs.sql",
+    "migrations/postgres/0006_ignored_files.sql",
+    "migrations/sqlite/0006_ignored_files.sql",
     "tests/it",
     "tests/page",
     "tests/run",

@@ -13,7 +13,7 @@ use crate::daemon::{Bench, for_each_store, lines, urls};
 use crate::place::{Lines, NOW, Place, claimed, sighting, until};
 
 /// Where this program's schema leads to.
-pub(crate) const KNOWN: i64 = 5;
+pub(crate) const KNOWN: i64 = 6;
 
 for_every_store!(
     each_wording_of_older_schemas_gets_its_code,
@@ -113,7 +113,7 @@ for_each_store! {
 
 /// What the older program is told.
 pub(crate) const TOLD: &str =
-    "has schema 6, made by a newer log-ingestd; this one knows schema 5: upgrade it";
+    "has schema 7, made by a newer log-ingestd; this one knows schema 6: upgrade it";
 
 /// Brings the schema to another number, as a migration of that number does, in one transaction. There
 /// is not a program yet that has one; the other way round stands for the upgrade of a program.
@@ -210,7 +210,10 @@ async fn nothing_that_an_older_program_writes_is_stored(place: Place) {
         store.sweeper().await.map(|_| ()),
     ];
     for (nth, result) in results.into_iter().enumerate() {
-        assert!(matches!(result, Err(StoreError::Newer { found: 6, .. })), "{nth}: {result:?}");
+        assert!(
+            matches!(result, Err(StoreError::Newer { found, .. }) if found == KNOWN + 1),
+            "{nth}: {result:?}"
+        );
     }
     drop(importer);
     assert_eq!(state(&place).await, before);
@@ -327,6 +330,38 @@ async fn a_day_that_was_detached_before_an_upgrade_is_taken_back_after_it() {
     assert_eq!(place.texts(&code).await, ["unlike_format"]);
 }
 
+/// A fleet's users have rights on rows only: a table that an upgrade adds must not be closed to them.
+#[tokio::test(flavor = "multi_thread")]
+async fn users_get_the_rights_on_a_new_table_that_they_have_on_the_others() {
+    let place = old(Place::postgres().await).await;
+    place
+        .execute(
+            "CREATE ROLE upgrade_rows; CREATE ROLE upgrade_reads; CREATE ROLE upgrade_none;
+             GRANT SELECT, INSERT, UPDATE, DELETE ON sweep TO upgrade_rows;
+             GRANT SELECT ON sweep TO upgrade_reads",
+        )
+        .await;
+    place.open().await;
+    let rights = "SELECT r || ' ' || p FROM unnest(ARRAY['upgrade_rows', 'upgrade_reads', 'upgrade_none']) r,
+                         unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) p
+                   WHERE has_table_privilege(r, 'ignored_file', p) ORDER BY 1";
+    let found = place.texts(rights).await;
+    place
+        .execute(
+            "DROP OWNED BY upgrade_rows, upgrade_reads;
+             DROP ROLE upgrade_rows, upgrade_reads, upgrade_none",
+        )
+        .await;
+    let wanted = [
+        "upgrade_reads SELECT",
+        "upgrade_rows DELETE",
+        "upgrade_rows INSERT",
+        "upgrade_rows SELECT",
+        "upgrade_rows UPDATE",
+    ];
+    assert_eq!(found, wanted);
+}
+
 async fn ten_programs_that_start_at_once_upgrade_an_old_database_once(place: Place) {
     let place = old(place).await;
     let opening: Vec<_> = (0..10).map(|_| tokio::spawn(Store::open(place.location()))).collect();
@@ -338,7 +373,8 @@ async fn ten_programs_that_start_at_once_upgrade_an_old_database_once(place: Pla
     let twice = "SELECT count(*) - count(DISTINCT version) FROM _sqlx_migrations";
     assert_eq!(place.number(twice).await, 0);
     // Each of the three files had one claim.
-    assert_eq!(place.number("SELECT count(*) FROM log_file WHERE epoch = 1005").await, 3);
+    let claimed = format!("SELECT count(*) FROM log_file WHERE epoch = {}", 1000 + KNOWN);
+    assert_eq!(place.number(&claimed).await, 3);
 }
 
 mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
@@ -360,21 +396,29 @@ mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
             let output = bench.run(command);
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(1), "{command:?}: {said}");
-            assert!(said.contains("has schema 1, this log-ingestd needs schema 5"), "{said}");
+            let needs = format!("has schema 1, this log-ingestd needs schema {KNOWN}");
+            assert!(said.contains(&needs), "{said}");
         }
         let told = bench.succeed(&["migrate", "--dry-run"]);
         assert_eq!(
             told,
-            "schema 1 → 5\n  would apply 0002 fence\n  would apply 0003 reject code\n  \
-             would apply 0004 first offset\n  would apply 0005 nul runs\n"
+            format!(
+                "schema 1 → {KNOWN}\n  would apply 0002 fence\n  would apply 0003 reject code\n  \
+                 would apply 0004 first offset\n  would apply 0005 nul runs\n  \
+                 would apply 0006 ignored files\n"
+            )
         );
         assert_eq!(state(&bench.place).await, before);
-        assert_eq!(bench.succeed(&["migrate"]), "schema 1 → 5\n");
-        assert_eq!(bench.succeed(&["migrate"]), "schema 5, nothing to do\n");
+        assert_eq!(bench.succeed(&["migrate"]), format!("schema 1 → {KNOWN}\n"));
+        assert_eq!(bench.succeed(&["migrate"]), format!("schema {KNOWN}, nothing to do\n"));
 
         for name in ["access.log", "access.log.1", "requests.log"] {
             fs::write(bench.log(name), unpacked(&format!("{name}.gz"))).unwrap();
         }
+        // They are restored to where they were: a copy elsewhere that goes on is a log of its own.
+        let logs = bench.logs().display().to_string();
+        let here = format!("UPDATE log_file SET path = replace(path, '/var/log/shop', '{logs}')");
+        bench.place.execute(&here).await;
         let flags = ["--retention", "off", "--exclude-path", "/health/"];
         let daemon = bench.watch_with(&flags);
         until("all lines are stored", async || bench.stored().await == 150 + 300 + 120).await;

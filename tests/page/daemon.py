@@ -86,7 +86,8 @@ def full(store):
     # The last second of a past minute: rows that tests add are counted in a later one.
     minute = datetime.datetime.now(datetime.timezone.utc).replace(second=0, microsecond=0)
     now = minute - datetime.timedelta(seconds=1)
-    site = Site(store, {"access.log": logs.access(now), "requests.log": logs.requests(now)})
+    files = {"access.log": logs.access(now), "requests.log": logs.requests(now), logs.IGNORED: [b"half a line"]}
+    site = Site(store, files)
     site.now = now
     # All logged rows, without those that the tests add later.
     first, last = now - datetime.timedelta(minutes=70), now + datetime.timedelta(seconds=1)

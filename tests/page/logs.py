@@ -21,6 +21,10 @@ HOSTILE = [
 ]
 
 
+# The name of a file that is ignored: it holds no complete line.
+IGNORED = "<img src=x onerror=alert(1)>.log"
+
+
 def stamp(time):
     return time.strftime("[%d/%b/%Y:%H:%M:%S +0000]").encode()
 

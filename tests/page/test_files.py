@@ -1,9 +1,12 @@
-"""Tests the files view: files, counts of their lines, and rejected lines."""
+"""Tests the files view: files, counts of their lines, ignored files, and rejected lines."""
+
+import logs
+from daemon import wait
 
 
 def test_files_are_counted_as_in_the_database(browser, site):
     browser.open(view="files")
-    shown = browser.run("""return [...document.querySelectorAll('table.files tbody tr')].map((row) =>
+    shown = browser.run("""return [...document.querySelectorAll('table.files:not(.ignored) tbody tr')].map((row) =>
         [...row.children].map((cell) => cell.textContent))""")
     stored = site.ask("SELECT path, lines, stored_rows, rejected, excluded FROM log_file ORDER BY path")
     found = sorted((row[0], row[3], row[4], row[5], row[6]) for row in shown)
@@ -12,6 +15,22 @@ def test_files_are_counted_as_in_the_database(browser, site):
         assert path in text
         assert [int(count.replace(",", "")) for count in counts] == expected
     assert "PostgreSQL" in browser.anywhere(".version").text or "SQLite" in browser.anywhere(".version").text
+
+
+def test_ignored_files_show_why(browser, site):
+    wait(lambda: site.number("SELECT count(*) FROM ignored_file"), "the list of ignored files")
+    browser.open(view="files")
+    rows = browser.run("""return [...document.querySelectorAll('table.ignored tbody tr')].map((row) =>
+        [...row.children].map((cell) => cell.textContent))""")
+    assert len(rows) == 1
+    file, size, since, reason = rows[0]
+    assert logs.IGNORED in file and "web1" in file
+    assert size == "11\N{NO-BREAK SPACE}B"
+    assert since == "now" or since.endswith("ago")
+    assert reason.startswith("no_line: no complete line yet")
+    tiles = browser.run("return [...document.querySelectorAll('section:not([hidden]) .tiles > div')].map((it) => [it.children[0].textContent, it.children[1].textContent])")
+    assert ["Ignored", "1"] in tiles
+    assert ["Followed", "2"] in tiles
 
 
 def test_rejected_lines_show_reason_and_bytes(browser, site):
@@ -27,7 +46,7 @@ def test_rejected_lines_show_reason_and_bytes(browser, site):
 
 def test_the_rejected_lines_of_one_file(browser, site):
     browser.open(view="files")
-    browser.click("table.files td a.bad")
+    browser.click("table.files:not(.ignored) td a.bad")
     browser.until(lambda: "file" in browser.query, "one file")
     number = browser.query["file"]
     expected = site.column(f"SELECT count(*) FROM rejected_line WHERE log_file = {number}")[0]

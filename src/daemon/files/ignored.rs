@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::identity::detect::MoreLines;
-use crate::model::{FileId, FileKey};
+use crate::identity::detect::{MoreLines, Undetected};
+use crate::model::{FileId, FileKey, IgnoredCode};
 use crate::source::{Container, Tail};
 
 /// A file that a watched path matches and that is not followed.
@@ -21,13 +21,13 @@ pub(crate) enum IgnoredReason {
     /// Its content was not inspected yet, or a decision about it has to wait.
     Undecided(Tail),
     /// Its content is not a log that can be stored.
-    NoLog { size: u64, more: MoreLines },
+    NoLog { size: u64, more: MoreLines, why: Undetected },
     /// It is compressed: another task reads it.
     Archive { size: u64 },
     /// It is an archive of a kind that is refused, or holds one.
     Container { size: u64, container: Container },
-    /// It could not be read.
-    Unreadable { size: u64 },
+    /// It could not be read; the error of the system.
+    Unreadable { size: u64, error: String },
     /// It is a copy of a followed file.
     CopyOf { file: FileId, size: u64 },
     /// Another writer holds it. It is asked for again at this time.
@@ -47,7 +47,7 @@ impl IgnoredReason {
             Self::NoLog { size: then, .. }
             | Self::Archive { size: then }
             | Self::Container { size: then, .. }
-            | Self::Unreadable { size: then }
+            | Self::Unreadable { size: then, .. }
             | Self::CopyOf { size: then, .. } => match self.is_final() {
                 true => size < *then,
                 false => size != *then,
@@ -60,6 +60,30 @@ impl IgnoredReason {
         match self {
             Self::Undecided(tail) | Self::HeldByAnotherWriter { tail, .. } => Some(tail),
             _ => None,
+        }
+    }
+
+    /// Returns the stable word of the reason. What an archive is, the task that reads it finds out.
+    pub(crate) fn code(&self) -> IgnoredCode {
+        match self {
+            Self::Undecided(_) | Self::Archive { .. } => IgnoredCode::Undecided,
+            Self::NoLog { why, .. } => why.ignored_code(),
+            Self::Unreadable { .. } => IgnoredCode::Unreadable,
+            Self::CopyOf { .. } => IgnoredCode::Copy,
+            Self::Container { .. } => IgnoredCode::Container,
+            Self::HeldByAnotherWriter { .. } => IgnoredCode::HeldByAnotherWriter,
+        }
+    }
+
+    /// Returns the size that is known, in bytes.
+    pub(crate) fn size(&self) -> u64 {
+        match self {
+            Self::Undecided(tail) | Self::HeldByAnotherWriter { tail, .. } => tail.size(),
+            Self::NoLog { size, .. }
+            | Self::Archive { size }
+            | Self::Unreadable { size, .. }
+            | Self::Container { size, .. }
+            | Self::CopyOf { size, .. } => *size,
         }
     }
 

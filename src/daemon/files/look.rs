@@ -26,21 +26,22 @@ impl FollowedFiles {
         };
         self.found = self.list.scan();
         let spooled = self.look_into_spool();
+        self.unopened.clear();
+        self.not_regular = std::mem::take(&mut self.found.not_regular);
         let (fifos, others) = (&mut self.found.fifos, &mut self.found.unrequested_fifos);
         let (fifos, others) = (std::mem::take(fifos), std::mem::take(others));
         self.meet_fifos(fifos, others);
         self.log_unread_directories();
         for path in std::mem::take(&mut self.found.files).into_iter().chain(spooled) {
             match self.see(&path, &known, &mut seen) {
-                Ok(()) => {
-                    self.unopened.remove(&path);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => {
-                    if self.unopened.insert(path.clone()) {
-                        warn!(path = %path.display(), %error, "cannot read this file");
+                Ok(()) => {}
+                // Renamed or deleted since it was listed, unless it is a link that leads nowhere.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                    if path.is_symlink() {
+                        self.unopened.push((path, "a link to a file that is not there".to_owned()));
                     }
                 }
+                Err(error) => self.unopened.push((path, error.to_string())),
             }
         }
         self.growth.retain(|key, _| seen.contains(key));
@@ -64,14 +65,14 @@ impl FollowedFiles {
 
     /// Says once of each directory below a pattern that is not searched, and why.
     fn log_unread_directories(&mut self) {
-        for link in std::mem::take(&mut self.found.foreign_links) {
+        for link in &self.found.foreign_links {
             if self.unread_directories.insert(link.clone()) {
                 warn!(path = %link.display(), "a link to a directory elsewhere, made by a user who is \
                     neither root, nor the daemon's, nor the directory's owner: not followed; watch \
                     the directory itself, or have its owner make the link");
             }
         }
-        for (path, error) in std::mem::take(&mut self.found.unreadable) {
+        for (path, error) in &self.found.unreadable {
             if self.unread_directories.insert(path.clone()) {
                 warn!(path = %path.display(), %error, "cannot read this directory");
             }
@@ -81,7 +82,13 @@ impl FollowedFiles {
     /// Takes note of a path that the watchlist returned: a new file, a new name, or a file that is
     /// known.
     fn see(&mut self, path: &Path, known: &Known, seen: &mut HashSet<FileKey>) -> io::Result<()> {
-        let Some((key, size)) = Tail::key_and_size(path)? else { return Ok(()) };
+        let Some((key, size)) = Tail::key_and_size(path)? else {
+            // A directory is no log that was left out, unless the user gave it as a file.
+            if !path.is_dir() || self.list.is_requested(path) {
+                self.not_regular.push(path.to_path_buf());
+            }
+            return Ok(());
+        };
         if !seen.insert(key) {
             return Ok(()); // a hard link, or a link to it: one reader is enough
         }
@@ -156,6 +163,11 @@ impl FollowedFiles {
     /// removed.
     pub(crate) fn may_find_new(&self, path: &Path) -> bool {
         self.list.may_find_new(&self.found, path)
+    }
+
+    /// Returns whether a path lies in the watched places, whatever its name is.
+    pub(crate) fn lies_within(&self, path: &Path) -> bool {
+        self.list.lies_within(&self.found, path)
     }
 
     /// Returns the directories whose events matter: those of the watched places, and those of files

@@ -8,12 +8,14 @@
 //!
 //! - `look`: what the file system says, and which files are held open.
 //! - `ignored`: files that are not followed, each with its reason.
+//! - `not_followed`: all of these, as they are reported.
 //! - `store_changes`: what the store is told of renamed, truncated and finished files.
 //! - `spooled`: files that hold what came from a stream.
 //! - `waiting`: since when bytes of a file wait.
 
 mod ignored;
 mod look;
+mod not_followed;
 mod spooled;
 mod store_changes;
 mod waiting;
@@ -29,6 +31,7 @@ use tracing::warn;
 
 pub(crate) use crate::daemon::files::ignored::{IgnoredFile, IgnoredReason};
 pub(crate) use crate::daemon::files::look::Written;
+pub(crate) use crate::daemon::files::not_followed::{Logged, NotFollowed};
 pub(crate) use crate::daemon::files::waiting::Waiting;
 
 use crate::identity::claim::ClaimedFile;
@@ -198,8 +201,10 @@ pub(crate) struct FollowedFiles {
     looks: u64,
     /// Files that another writer holds, which was logged once, with the waits between two tries.
     pub(crate) held_by_others: HashMap<FileId, Backoff>,
-    /// Paths that could not be opened, which was logged once.
-    unopened: HashSet<PathBuf>,
+    /// Paths that could not be opened at the last look, and the error of the system.
+    unopened: Vec<(PathBuf, String)>,
+    /// Paths that led to neither a regular file nor a FIFO at the last look.
+    not_regular: Vec<PathBuf>,
     /// Directories below a pattern that are not searched, which was logged once.
     unread_directories: HashSet<PathBuf>,
     /// Files that streams are put into.
@@ -247,7 +252,8 @@ impl FollowedFiles {
             truncated: Vec::new(),
             looks: 0,
             held_by_others: HashMap::new(),
-            unopened: HashSet::new(),
+            unopened: Vec::new(),
+            not_regular: Vec::new(),
             unread_directories: HashSet::new(),
             spool,
             finished: HashSet::new(),

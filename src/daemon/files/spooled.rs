@@ -22,8 +22,8 @@ impl FollowedFiles {
         let finished: HashSet<PathBuf> =
             found.iter().filter(|it| it.finished).map(|it| it.path.clone()).collect();
         for IgnoredFile { path, reason, .. } in &mut self.ignored {
-            if let IgnoredReason::NoLog { size, more: MoreLines::MayHelp }
-            | IgnoredReason::Unreadable { size } = reason
+            if let IgnoredReason::NoLog { size, more: MoreLines::MayHelp, .. }
+            | IgnoredReason::Unreadable { size, .. } = reason
                 && finished.contains(path)
                 && !self.finished.contains(path)
             {

@@ -3,18 +3,27 @@
 use super::Reader;
 use super::statement::Statement;
 use crate::model::{FileId, RejectedLine, Row};
-use crate::store::answers::{FileReport, RejectKey};
+use crate::store::answers::{FileCounts, FileReport, IgnoredReport, RejectKey};
 use crate::store::error::StoreError;
 use crate::store::rows::{self, Columns};
-use crate::store::sql::report_columns;
+use crate::store::sql::{COUNT_FILES, report_columns, shown};
 
-/// Files, open ones first, newest first.
+/// Files: open ones first, then those that have lost bytes, then other closed ones; newest first.
 #[derive(Clone, Debug)]
 pub struct FileList {
     /// The files, up to the limit.
     pub files: Vec<FileReport>,
-    /// The number of further files.
-    pub more: u64,
+    /// How many there are.
+    pub counts: FileCounts,
+}
+
+/// Files that are ignored, by host and path.
+#[derive(Clone, Debug)]
+pub struct IgnoredList {
+    /// The files, up to the limit.
+    pub files: Vec<IgnoredReport>,
+    /// How many files there are, those of rows that stand for several included.
+    pub count: u64,
 }
 
 /// Rejects, newest first.
@@ -33,18 +42,52 @@ impl Reader {
     ///
     /// [`StoreError`].
     pub async fn file_list(&self, limit: usize) -> Result<FileList, StoreError> {
-        let mut statement = Statement::default();
-        statement.sql(concat!(
+        // Two lists, each in the order of an index: among many closed files few rows are read.
+        let first = concat!(
             "SELECT ",
             report_columns!(),
-            " FROM log_file ORDER BY closed_at IS NOT NULL, id DESC LIMIT "
-        ));
-        statement.int(limit as i64);
-        let files = statement.rows(self, rows::report, rows::report).await?;
+            " FROM log_file WHERE ",
+            shown!(),
+            " ORDER BY closed_at IS NOT NULL, id DESC LIMIT "
+        );
+        let then = concat!(
+            "SELECT ",
+            report_columns!(),
+            " FROM log_file WHERE NOT (",
+            shown!(),
+            ") ORDER BY id DESC LIMIT "
+        );
+        let mut files = Vec::new();
+        for list in [first, then] {
+            if files.len() < limit {
+                let mut statement = Statement::default();
+                statement.sql(list).int((limit - files.len()) as i64);
+                files.extend(statement.rows(self, rows::report, rows::report).await?);
+            }
+        }
         let mut statement = Statement::default();
-        statement.sql("SELECT count(*) AS n FROM log_file");
-        let all = statement.rows(self, number, number).await?.first().copied().unwrap_or(0);
-        Ok(FileList { more: all.saturating_sub(files.len() as u64), files })
+        statement.sql(COUNT_FILES);
+        let counts = statement.rows(self, rows::counts, rows::counts).await?;
+        Ok(FileList { counts: counts.first().copied().unwrap_or_default(), files })
+    }
+
+    /// Returns up to `limit` ignored files.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn ignored_list(&self, limit: usize) -> Result<IgnoredList, StoreError> {
+        let mut statement = Statement::default();
+        statement.sql(
+            "SELECT host, path, reason, detail, bytes, files, since, seen_at, owner \
+               FROM ignored_file ORDER BY host, path, reason LIMIT ",
+        );
+        statement.int(limit as i64);
+        let files = statement.rows(self, rows::ignored, rows::ignored).await?;
+        let mut statement = Statement::default();
+        statement.sql("SELECT CAST(coalesce(sum(files), 0) AS bigint) AS n FROM ignored_file");
+        let count = statement.rows(self, number, number).await?.first().copied().unwrap_or(0);
+        Ok(IgnoredList { files, count })
     }
 
     /// Returns one file; `None` if it does not exist.

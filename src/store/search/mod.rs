@@ -26,7 +26,7 @@ use super::error::{Explanation, Kind, StoreError, from_sqlx};
 use super::{Backend, Store};
 
 pub use counts::{By, Overview, Point, Top, TopItem};
-pub use lists::{FileList, RejectList};
+pub use lists::{FileList, IgnoredList, RejectList};
 pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages, SearchedRow};
 
 /// Most connections of all searches.

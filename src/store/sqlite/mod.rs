@@ -43,6 +43,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (3, "reject code", include_str!("../../../migrations/sqlite/0003_reject_code.sql")),
         (4, "first offset", include_str!("../../../migrations/sqlite/0004_first_offset.sql")),
         (5, "nul runs", include_str!("../../../migrations/sqlite/0005_nul_runs.sql")),
+        (6, "ignored files", include_str!("../../../migrations/sqlite/0006_ignored_files.sql")),
     ])
 });
 

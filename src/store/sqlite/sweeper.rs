@@ -73,6 +73,40 @@ impl SqliteSweeper {
         delete.await.map_err(failed(&self.backend.name))
     }
 
+    /// Deletes those of these files that have neither a line nor a count, unless one was claimed or seen
+    /// since the cutoff. Returns how many left. One transaction: no line can come between the check and
+    /// the removal.
+    pub(in crate::store) async fn delete_unused_files(
+        &mut self,
+        files: &[i32],
+        cutoff: Micros,
+    ) -> Result<u64, StoreError> {
+        let ids = files.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
+        let delete = async {
+            let mut tx = self.connection.begin_with(BEGIN).await?;
+            let deleted = sqlx::query(
+                "DELETE FROM log_file WHERE id IN (SELECT value FROM json_each(?1))
+                    AND closed_at < ?2 AND (last_seen_at IS NULL OR last_seen_at < ?2)
+                    AND NOT EXISTS (SELECT 1 FROM gunicorn_hour h WHERE h.log_file = log_file.id)
+                    AND NOT EXISTS (SELECT 1 FROM rejected_line r WHERE r.log_file = log_file.id)
+                    AND NOT EXISTS (SELECT 1 FROM gunicorn_log g
+                                     WHERE g.id >= log_file.id << 38
+                                       AND g.id < (log_file.id + 1) << 38)
+                    AND NOT EXISTS (SELECT 1 FROM request_log q
+                                     WHERE q.id >= log_file.id << 38
+                                       AND q.id < (log_file.id + 1) << 38)",
+            )
+            .bind(format!("[{ids}]"))
+            .bind(Time(cutoff))
+            .execute(&mut *tx)
+            .await?
+            .rows_affected();
+            tx.commit().await?;
+            Ok(deleted)
+        };
+        delete.await.map_err(failed(&self.backend.name))
+    }
+
     /// Free pages leave the end of the file in bounded steps; then the write-ahead log is emptied
     /// into the file and cut. A checkpoint that meets a reader gives up at once instead of making
     /// ingest wait with it; the next one, SQLite's own or ours, does the work.

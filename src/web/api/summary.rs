@@ -4,8 +4,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::{ApiError, ApiResult, QueryString, json_answer};
-use crate::model::{FileId, moment};
-use crate::store::{By, FileReport, Point, RejectKey, SweepReport};
+use crate::model::{FileId, IgnoredCode, moment};
+use crate::store::{By, FileReport, IgnoredReport, Point, RejectKey, SweepReport};
 use crate::web::PageState;
 
 /// The names of a point's `rows`, in order.
@@ -64,13 +64,18 @@ pub(super) async fn top(State(state): State<PageState>, query: QueryString) -> A
 /// Most files of one answer. A list of more is of no use on a page.
 const MAX_FILES: usize = 500;
 
-/// Answers `/api/files`: the files, and the last sweep.
+/// Answers `/api/files`: the files, those that are ignored, and the last sweep.
 pub(super) async fn files(State(state): State<PageState>) -> ApiResult {
     let list = state.reader.file_list(MAX_FILES).await?;
+    let ignored = state.reader.ignored_list(MAX_FILES).await?;
     let last_sweep = state.store.last_sweep().await?;
     json_answer(json!({
         "files": list.files.iter().map(file).collect::<Vec<_>>(),
-        "more": list.more,
+        "open": list.counts.open,
+        "ended": list.counts.all.saturating_sub(list.counts.open),
+        "more": list.counts.all.saturating_sub(list.files.len() as u64),
+        "ignored": ignored.files.iter().map(ignored_file).collect::<Vec<_>>(),
+        "ignored_count": ignored.count,
         "sweep": last_sweep.as_ref().map(sweep),
         "retention": state.retention,
         "rollup_retention": state.rollup_retention,
@@ -98,6 +103,21 @@ fn file(file: &FileReport) -> Value {
         "committed_at": file.committed_at.map(moment),
         "closed_at": file.closed_at.map(moment),
         "closed_reason": file.closed_reason,
+        "owner": file.owner,
+    })
+}
+
+fn ignored_file(file: &IgnoredReport) -> Value {
+    json!({
+        "server": file.host,
+        "path": file.path,
+        "reason": file.reason,
+        "explanation": IgnoredCode::explanation(&file.reason),
+        "detail": file.detail,
+        "bytes": file.bytes,
+        "files": file.files,
+        "since": moment(file.since),
+        "seen_at": moment(file.seen_at),
         "owner": file.owner,
     })
 }

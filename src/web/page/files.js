@@ -8,14 +8,17 @@ import * as rejects from './rejects.js';
 
 let tiles;
 let table;
+let ignored;
 
 export function start(section) {
   tiles = el('dl', { class: 'tiles' });
   table = el('div', { class: 'scroll loading', tabindex: 0, role: 'region', 'aria-label': 'Files' });
   section.append(el('h1', { class: 'hidden', tabindex: -1, id: 'files-title' }, 'Files'), tiles,
     el('div', { class: 'panel' }, el('h2', {}, 'Files'), table));
-  replace(tiles, ['Followed', 'Behind', 'Rows', 'Rejected', 'Lost', 'Last sweep', 'Next sweep'].map((name) => tile(name, '–', '')));
+  replace(tiles, ['Followed', 'Ignored', 'Behind', 'Rows', 'Rejected', 'Lost', 'Last sweep', 'Next sweep'].map((name) => tile(name, '–', '')));
   rejects.start(section);
+  // Last, so that nothing moves when it appears.
+  section.append(ignored = el('div', { class: 'panel', hidden: true }));
 }
 
 export async function show(state, signal) {
@@ -29,20 +32,21 @@ const tile = (name, text, sub, bad) => el('div', {}, el('dt', {}, name), el('dd'
 function draw(answer, state) {
   const { files, sweep, retention } = answer;
   const sum = (key) => files.reduce((total, file) => total + (file[key] ?? 0), 0);
-  const open = files.filter((file) => !file.closed_at);
   const removed = sweep ? sweep.gunicorn_removed + sweep.request_removed + sweep.rejected_removed : 0;
   const share = sum('lines') ? ` of ${count(sum('lines'))} lines` : '';
   replace(tiles,
-    tile('Followed', count(open.length), `${count(files.length - open.length + (answer.more ?? 0))} ended`),
+    tile('Followed', count(answer.open), `${count(answer.ended)} ended`),
+    tile('Ignored', count(answer.ignored_count), answer.ignored_count ? 'with reasons below' : 'nothing is left out'),
     tile('Behind', bytes(sum('lag')), 'not stored yet'),
     tile('Rows', count(sum('rows')), share.trim()),
     tile('Rejected', count(sum('rejected')), 'kept as they are', sum('rejected')),
     tile('Lost', bytes(sum('lost_bytes')), 'gone before read', sum('lost_bytes')),
     tile('Last sweep', sweep ? ago(sweep.finished_at) : 'none yet', sweep ? `${count(removed)} rows removed` : ''),
     tile('Next sweep', sweep?.next_at ? ago(sweep.next_at) : '–', retention === 'off' ? 'rows are kept for ever' : `keeps ${retention}, counts ${answer.rollup_retention}`));
+  drawIgnored(answer);
   document.querySelector('.version').textContent = ` ${answer.version}, ${answer.store === 'postgres' ? 'PostgreSQL' : 'SQLite'}`;
   if (!files.length) {
-    replace(table, nothing('No file is followed yet', el('p', {}, 'The daemon says in its own log, once for each file, why it leaves it alone.')));
+    replace(table, nothing('No file is followed yet', el('p', {}, 'Files that are left alone are listed below, with the reason.')));
     return;
   }
   replace(table, el('table', { class: 'files' },
@@ -51,6 +55,29 @@ function draw(answer, state) {
       el('th', { scope: 'col' }, name)))),
     el('tbody', {}, files.map((file) => row(file, state)))),
   answer.more ? el('p', { class: 'note' }, `${count(answer.more)} more are not shown`) : null);
+}
+
+function drawIgnored(answer) {
+  const listed = answer.ignored.reduce((total, file) => total + file.files, 0);
+  ignored.hidden = !answer.ignored.length;
+  replace(ignored, el('h2', {}, 'Ignored files'),
+    el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Ignored files' },
+      el('table', { class: 'files ignored' },
+        el('caption', { class: 'hidden' }, 'Files that a watched path matches and that are not followed'),
+        el('thead', {}, el('tr', {}, ['File', 'Size', 'Since', 'Reason'].map((name) => el('th', { scope: 'col' }, name)))),
+        el('tbody', {}, answer.ignored.map(ignoredRow))),
+      answer.ignored_count > listed ? el('p', { class: 'note' }, `${count(answer.ignored_count - listed)} more are not shown`) : null));
+}
+
+function ignoredRow(file) {
+  const name = file.files > 1 ? `${count(file.files)} more files of ${visible(file.path)}` : visible(file.path);
+  const detail = file.detail ? ` (${visible(file.detail)})` : '';
+  return el('tr', {},
+    el('th', { scope: 'row', class: 'file', title: visible(file.path) }, el('span', { class: 'name' }, name),
+      el('span', { class: 'sub' }, `${visible(file.server)} · confirmed ${ago(file.seen_at)}`)),
+    el('td', {}, file.bytes === null ? '–' : bytes(file.bytes)),
+    el('td', {}, el('time', { datetime: file.since, title: stamp(file.since) }, ago(file.since))),
+    el('td', { class: 'state' }, el('span', { class: 'reason' }, visible(file.reason)), `: ${visible(file.explanation)}${detail}`));
 }
 
 function row(file, state) {

@@ -98,10 +98,14 @@ async fn the_daemon_says_it_once_and_reads_the_file_as_soon_as_it_may() {
     let place = Place::at(format!("sqlite:{}", home.bench.aside("state/log.sqlite3").display()));
     let rows = async || place.texts("SELECT url FROM gunicorn_log ORDER BY url").await;
     crate::place::until("the other file is stored", async || rows().await.len() == 3).await;
+    let listed = async || place.texts("SELECT reason || ': ' || detail FROM ignored_file").await;
+    let unreadable = ["unreadable: Permission denied (os error 13)"];
+    crate::place::until("it is listed", async || listed().await == unreadable).await;
     allow(&log, 0o644);
     crate::place::until("both files are stored", async || rows().await.len() == 6).await;
     assert_eq!(rows().await, [urls("a", 0..3), urls("b", 0..3)].concat());
     assert_eq!(daemon.said().matches("cannot read this file").count(), 1, "{}", daemon.said());
+    crate::place::until("it is not listed", async || listed().await.is_empty()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -34,7 +34,7 @@ impl Samples {
     }
 
     /// The value of `log_ingestd_…`.
-    fn get(&self, name: &str) -> f64 {
+    pub(crate) fn get(&self, name: &str) -> f64 {
         let found = self.0.get(&format!("log_ingestd_{name}"));
         *found.unwrap_or_else(|| panic!("no {name} in {:?}", self.0.keys()))
     }

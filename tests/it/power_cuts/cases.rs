@@ -5,7 +5,6 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Instant;
 
-
 use crate::daemon::{Bench, Daemon, PATIENCE, for_each_store};
 use crate::place::Place;
 
