@@ -390,6 +390,9 @@ impl Pipeline {
 
     async fn next_event(&mut self, shutdown: &mut Shutdown) -> Event {
         let in_flight = self.in_flight.is_some();
+        if self.files.awaits_look() {
+            self.look_soon();
+        }
         let others = [self.archives.due(), self.lag_report_due()].into_iter().flatten();
         let due = others.fold(self.look_due, Instant::min);
         let flight = async {

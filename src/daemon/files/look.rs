@@ -58,6 +58,7 @@ impl FollowedFiles {
                 (false, Some(_)) => {}
             }
         }
+        self.looks += 1;
         self.look_at_followed(None);
         self.share_descriptors();
     }
@@ -219,6 +220,7 @@ impl FollowedFiles {
             position: old.tail.offset(),
             size,
             path,
+            looks: self.looks,
         });
         self.forget_copies(file);
         self.ignored.push(IgnoredFile::undecided(old.tail.from_beginning()));

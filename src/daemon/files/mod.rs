@@ -167,6 +167,8 @@ pub(crate) struct TruncatedFile {
     pub(crate) position: u64,
     /// Bytes it had when it was last seen whole.
     pub(crate) size: u64,
+    /// How many looks at all watched places there were before: the next one finds its copy.
+    pub(crate) looks: u64,
 }
 
 impl TruncatedFile {
@@ -195,6 +197,8 @@ pub(crate) struct FollowedFiles {
     pub(crate) followed: Vec<FollowedFile>,
     pub(crate) ignored: Vec<IgnoredFile>,
     pub(crate) truncated: Vec<TruncatedFile>,
+    /// How many looks at all watched places there were.
+    looks: u64,
     /// Files that another writer holds, which was logged once, with the waits between two tries.
     pub(crate) held_by_others: HashMap<FileId, Backoff>,
     /// Paths that could not be opened at the last look, and the error of the system.
@@ -246,6 +250,7 @@ impl FollowedFiles {
             followed: Vec::new(),
             ignored: open.map(IgnoredFile::undecided).collect(),
             truncated: Vec::new(),
+            looks: 0,
             held_by_others: HashMap::new(),
             unopened: Vec::new(),
             not_regular: Vec::new(),

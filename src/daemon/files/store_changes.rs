@@ -36,6 +36,11 @@ impl FollowedFiles {
             || self.ignored.iter().any(|file| file.reason.is_due(now))
     }
 
+    /// Returns whether a truncated file's copy is to be looked for.
+    pub(crate) fn awaits_look(&self) -> bool {
+        self.truncated.iter().any(|file| file.looks >= self.looks)
+    }
+
     /// Returns whether there are files about which is to be decided.
     pub(crate) fn has_undecided(&self) -> bool {
         self.ignored.iter().any(|file| matches!(file.reason, IgnoredReason::Undecided(_)))
@@ -59,8 +64,12 @@ impl FollowedFiles {
     }
 
     async fn close_truncated(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
-        let is_stored = |file: &TruncatedFile| file.claim.committed().offset == file.position;
-        while let Some(at) = self.truncated.iter().position(is_stored) {
+        // Its copy may lie where no look has been since.
+        let looks = self.looks;
+        let is_due = |file: &TruncatedFile| {
+            file.claim.committed().offset == file.position && file.looks < looks
+        };
+        while let Some(at) = self.truncated.iter().position(is_due) {
             let TruncatedFile { claim, path, size, .. } = &mut self.truncated[at];
             claim.close(writer, path, *size, Ending::Truncated).await?;
             self.truncated.swap_remove(at);
