@@ -5,7 +5,6 @@ use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::time::Instant;
 
-use fastrand::Rng;
 
 use crate::daemon::{Bench, Daemon, PATIENCE, for_each_store};
 use crate::place::Place;
@@ -152,7 +151,7 @@ for_each_store! {
 
 /// A log of which the disk has less than the store: the machine has lost its power.
 async fn the_log_lost_its_unsynced_tail(place: Option<Place>) {
-    let system = match FileSystem::new(Type::Ext4, &mut Rng::new()) {
+    let system = match FileSystem::with(Type::Ext4, "commit=300") {
         Ok(system) => system,
         Err(why) => return println!("NOT RUN: {why}"),
     };

@@ -67,6 +67,11 @@ impl FileSystem {
     /// # Errors
     /// Why this machine has none.
     pub(super) fn new(kind: Type, dice: &mut Rng) -> Result<FileSystem, String> {
+        Self::with(kind, kind.options(dice))
+    }
+
+    /// The same with these options of the mount.
+    pub(super) fn with(kind: Type, options: &'static str) -> Result<FileSystem, String> {
         if !is_root() {
             return Err("only root may mount a file system".to_owned());
         }
@@ -80,7 +85,6 @@ impl FileSystem {
         run(Command::new(program).args(flags).arg(&image))?;
         let device = run(Command::new("losetup").args(["--find", "--show"]).arg(&image))?;
         let device = device.trim().to_owned();
-        let options = kind.options(dice);
         // A server whose data is there is stopped by a watchdog of its own.
         let clean = format!(
             "cat >/dev/null; for nth in $(seq 50); do umount {0} 2>/dev/null && break; \
