@@ -149,8 +149,7 @@ impl ClaimedFile {
         match writer.claim(compared.file, seen, format).await? {
             Some(claimed) if claimed.committed == compared.committed => {
                 let claim = Self::new(&claimed, compared.lost_bytes, losses);
-                let claim = Self { was_closed: compared.closed, ..claim };
-                Ok(ClaimResult::Claimed(Box::new(claim)))
+                Ok(ClaimResult::Claimed(Box::new(Self { was_closed: compared.closed, ..claim })))
             }
             Some(claimed) => {
                 writer.release(claimed.file).await?;

@@ -555,7 +555,8 @@ fn a_file_of_the_spool_is_known_by_its_name() {
         ("the same object under another name", content(other, 1, "a\nb\n"), stored(), "new"),
         ("shorter than what is stored of it", content(name, 1, "a\n"), stored(), "cut 1"),
         ("other content under its name", content(name, 1, "a\nx\n"), stored(), "cut 1"),
-        ("shorter, and still growing", growing(content(name, 1, "a\n")), stored(), "wait"),
+        ("shorter, and still growing", growing(content(name, 1, "a\n")), stored(), "cut 1"),
+        ("a copy that is still being made", growing(content(name, 2, "a\n")), stored(), "wait"),
         ("nothing is known", content(name, 1, "a\n"), vec![], "new"),
     ] {
         let here = FilesOfProcess::default();

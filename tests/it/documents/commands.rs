@@ -157,12 +157,15 @@ impl World {
         assert!(shell.0.wait().unwrap().success(), "{place}\n{said}");
     }
 
-    /// Whether everything that the daemon of a script follows is stored.
+    /// Whether everything that is followed is stored.
     fn has_caught_up(&self, script: &str) -> bool {
         let mut status = self.command("log-ingestd");
-        if let Some((_, host)) = script.split_once("LOG_INGESTD_HOST=") {
-            status.env("LOG_INGESTD_HOST", host.split_whitespace().next().unwrap());
-        }
+        // The lag of a host's files is known under its name.
+        let host = script.split_once("LOG_INGESTD_HOST=").map(|(_, rest)| rest);
+        status.envs(
+            host.and_then(|rest| rest.split_whitespace().next())
+                .map(|host| ("LOG_INGESTD_HOST", host)),
+        );
         let output = status.arg("status").output().unwrap();
         let status = String::from_utf8_lossy(&output.stdout);
         output.status.success() && status.contains("caught up") && !status.contains("behind")
