@@ -175,7 +175,10 @@ async fn inspect_and_compare(
             return Ok(None);
         }
         Ok(Inspected::NoLog(why)) => {
-            close_replaced(files, host, writer, &tail, losses).await?;
+            if let Err(error) = close_replaced(files, host, writer, &tail, losses).await {
+                files.ignored.push(IgnoredFile::undecided(tail));
+                return Err(error);
+            }
             files.ignored.push(IgnoredFile::new(&tail, no_log(&tail, why)));
             return Ok(None);
         }
@@ -317,7 +320,10 @@ async fn register(
                 break;
             }
             let Some(kept_to) = kept_to else {
-                return new_log(files, writer, log, losses).await; // another log begins alike
+                warn!(path = %tail.path().display(), before = file.0,
+                    "this log begins like what was stored of it, and none of its lines agrees with its \
+                     row: stored as a new log");
+                return new_log(files, writer, log, losses).await;
             };
             let begins = match tail.tail_fingerprint_at(kept_to) {
                 Ok(tail_fingerprint) => Position {

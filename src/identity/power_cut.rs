@@ -8,7 +8,7 @@
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use crate::model::{Batch, Checkpoint};
+use crate::model::{Batch, Checkpoint, Position};
 use crate::pipeline::expected::{Agreement, agreement, expected};
 use crate::pipeline::file_format::Format;
 use crate::pipeline::read_lines::{BatchTarget, Completeness, Limits, fill_batch};
@@ -199,7 +199,7 @@ impl Comparison<'_> {
             limits: Limits::NONE,
         };
         let mut lines = Lines::default();
-        lines.reset(&crate::model::Position { offset: from, ..Default::default() }, b"");
+        lines.reset(&Position { offset: from, ..Position::default() }, b"");
         let context = self.format.context(0, Completeness::Growing);
         let mut source = window.bytes.as_slice();
         if let Err(error) = fill_batch(&mut lines, &mut source, &context, &mut batch, &target) {

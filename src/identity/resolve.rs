@@ -325,7 +325,7 @@ impl Resolver<'_> {
         self.here.in_place.contains(&known.file)
     }
 
-    /// Returns whether the content is older than the object that is known: then it is no copy of it.
+    /// Returns whether the content is older than the object that is known, so that it cannot be a copy of it.
     fn is_older_than(&self, key: Option<FileKey>) -> bool {
         let birth = |key: Option<FileKey>| key.and_then(|key| key.birth_us);
         birth(self.content.key()).zip(birth(key)).is_some_and(|(this, other)| this < other)

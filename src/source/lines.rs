@@ -39,7 +39,7 @@ pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes)
 }
 
-/// Returns the text of a line at `offset`: a byte order mark at the beginning of the file is no part of
+/// Returns the text of a line at `offset`: a byte order mark at the beginning of the file is not in
 /// its first value. It is a part of the line, whose offset is 0, and of the digest.
 pub fn text_at(offset: u64, line: &[u8]) -> &[u8] {
     if offset == 0 { without_byte_order_mark(line) } else { line }

@@ -63,7 +63,7 @@ impl PathPattern {
         let mut components = Path::new(OsStr::from_bytes(alternative)).components().peekable();
         while let Some(component) = components.next() {
             let part = component.as_os_str();
-            // The last part is a name even if it is no pattern.
+            // The last part is a name even without a pattern in it.
             if parts.is_empty() && !is_pattern(part) && components.peek().is_some() {
                 root.push(part);
                 continue;
@@ -169,7 +169,7 @@ impl NamePatterns {
     }
 }
 
-/// Returns a pattern that may begin with `!` and is no negation.
+/// Returns a pattern that may begin with `!`, which does not negate it.
 fn literal_start(pattern: &[u8]) -> Vec<u8> {
     match pattern.first() {
         Some(b'!') => [b"\\", pattern].concat(),
