@@ -115,6 +115,25 @@ impl Log {
         self.written.contains(&line[nuls..])
     }
 
+    /// Whether a line is what holes have left of lines that were stored whole, and lies before the last
+    /// bytes that the log still has of what was stored: nothing is read there again.
+    fn is_rest_of_stored(
+        &self,
+        (start, end): (usize, usize),
+        lines: &Lines<'_>,
+        files: &[&StoredFile],
+        known: &BTreeMap<Key, Known>,
+    ) -> bool {
+        let goes_on = files.iter().map(|file| file.first_offset).max().unwrap_or(0);
+        let is_of = |(_, offset): &Key, known: &Known| {
+            let from = *offset as usize;
+            known.fate == Fate::Damaged && from < end && from + known.line.len() > start
+        };
+        end as u64 <= goes_on
+            && !self.is_as_written(&lines.content[start..end])
+            && known.iter().any(|(key, known)| is_of(key, known))
+    }
+
     /// Notes what was done to it; what is long ago is forgotten.
     pub(super) fn note(&mut self, what: &str) {
         if self.history.len() == NOTES {
@@ -164,7 +183,10 @@ impl Log {
             }
             let found = match fate {
                 Fate::Damaged => lines.that_is(key.1, &line),
-                Fate::Live => lines.stored_as(key.1, entry),
+                // What a cut has left of a line may have no url; a line as it was written has one.
+                Fate::Live => lines
+                    .stored_as(key.1, entry)
+                    .filter(|nth| !entry.has_no_url() || !self.is_as_written(lines.bytes(*nth))),
             };
             match found {
                 Some(nth) => of_line[nth].push(key),
@@ -192,6 +214,7 @@ impl Log {
             let (start, line) = (lines.all[nth].0, shown(lines.bytes(nth)));
             match (&sound[..], &damaged[..]) {
                 ([], []) if demand == Demand::Partial || nth >= due => {}
+                ([], []) if self.is_rest_of_stored(lines.all[nth], &lines, files, &now) => {}
                 ([], []) => {
                     findings.missing += 1;
                     let ranges: String = files.iter().map(|it| it.range()).collect();
@@ -423,7 +446,7 @@ impl Lines<'_> {
 }
 
 fn holds(line: &[u8], url: &str) -> bool {
-    !url.is_empty() && line.windows(url.len()).any(|part| part == url.as_bytes())
+    url.is_empty() || line.windows(url.len()).any(|part| part == url.as_bytes())
 }
 
 /// How many first bytes are the same.
@@ -529,6 +552,38 @@ mod tests {
         log.content.clone_from(&after);
         let findings = judged(&mut log, &[&before, &goes_on]);
         assert_eq!(findings.wrong["without a line"], 4, "{findings}");
+    }
+
+    #[test]
+    fn rests_of_stored_lines_need_no_entry_before_the_end_of_what_agrees() {
+        let before = content(0..10);
+        let mut holed = before.clone();
+        let (from, to) = (content(0..3).len() + 5, content(0..5).len() + 7);
+        holed[from..to].fill(0);
+        let after: Vec<u8> = [&holed[..], &content(20..22)[..]].concat();
+        let judged_with = |first: usize| {
+            let mut log = log();
+            assert!(judged(&mut log, &[&rows(1, &before, 0)]).is_right());
+            log.cut(holed.clone());
+            log.content.clone_from(&after);
+            let mut next = rows(2, &after, before.len());
+            next.first_offset = first as u64;
+            judged(&mut log, &[&rows(1, &before, 0), &next])
+        };
+        let findings = judged_with(before.len());
+        assert!(findings.is_right(), "{findings}");
+        // The log goes on before the hole: what is left of the lines is due.
+        assert_eq!(judged_with(content(0..3).len()).missing, 1);
+    }
+
+    #[test]
+    fn a_row_without_url_is_what_is_left_of_a_line_and_no_whole_one() {
+        let mut log = log();
+        let mut file = rows(1, &log.content, 0);
+        file.entries.insert(0, Entry::Row(String::new()));
+        assert_eq!(judged(&mut log, &[&file]).wrong["without a line"], 1);
+        log.content[4] = b'x';
+        assert!(judged(&mut log, &[&file]).is_right());
     }
 
     #[test]

@@ -14,6 +14,13 @@ pub(super) enum Entry {
     Reject(Vec<u8>),
 }
 
+impl Entry {
+    /// Whether it is a row of a line in which no url was found.
+    pub(super) fn has_no_url(&self) -> bool {
+        matches!(self, Entry::Row(url) if url.is_empty())
+    }
+}
+
 impl std::fmt::Display for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
