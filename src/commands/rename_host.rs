@@ -4,9 +4,10 @@ use anyhow::bail;
 
 use crate::commands::open_store;
 use crate::config::Config;
-use crate::model::Sighting;
+use crate::model::{Checkpoint, FileId, Sighting};
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, owner};
+use crate::store::ClaimRequest;
 
 /// Moves all logs of host `from` to host `to`. Returns how many they are.
 ///
@@ -21,15 +22,19 @@ pub async fn rename_host(config: &Config, from: &str, to: &str) -> anyhow::Resul
     let mut committer = Committer::new(store.clone(), owner(&config.host), None);
     let writer = committer.available_writer().await?;
     // While this process holds all open logs, no daemon writes them.
-    for known in writer.open_files(from).await? {
-        let seen = Sighting {
-            host: from.to_owned(),
-            path: known.path.clone(),
-            key: known.key,
-            head: known.head,
-            origin: known.origin.clone(),
-        };
-        if writer.claim(known.file, &seen, &known.format).await?.is_none() {
+    let mut after = FileId(0);
+    loop {
+        let known = writer.open_files(from, after).await?;
+        let Some(last) = known.last() else { break };
+        after = last.file;
+        let seen: Vec<Sighting> = known.iter().map(as_it_was).collect();
+        let requests: Vec<ClaimRequest<'_>> = known
+            .iter()
+            .zip(&seen)
+            .map(|(known, seen)| ClaimRequest { file: known.file, seen, format: &known.format })
+            .collect();
+        let claimed = writer.claim_all(&requests).await?;
+        if let Some((known, _)) = known.iter().zip(claimed).find(|(_, claimed)| claimed.is_none()) {
             let report = writer.report(known.file).await?;
             let owner = report.and_then(|report| report.owner).unwrap_or_default();
             bail!(
@@ -48,4 +53,15 @@ pub async fn rename_host(config: &Config, from: &str, to: &str) -> anyhow::Resul
         bail!("no log of host '{from}' is stored; there are logs of: {}", hosts.join(", "));
     }
     Ok(renamed)
+}
+
+/// Returns where a log was last seen.
+fn as_it_was(known: &Checkpoint) -> Sighting {
+    Sighting {
+        host: known.host.clone(),
+        path: known.path.clone(),
+        key: known.key,
+        head: known.head,
+        origin: known.origin.clone(),
+    }
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::identity::claim::{ClaimedFile, Ending, LossCounter};
 use crate::identity::resolve::is_object;
-use crate::model::Checkpoint;
+use crate::model::{Checkpoint, FileId};
 use crate::source::Tail;
 use crate::store::{StoreError, Writer};
 
@@ -24,14 +24,19 @@ pub(crate) async fn close_missing(
     writer: &mut Writer,
     losses: &LossCounter,
 ) -> Result<(), StoreError> {
-    for known in writer.open_files(host).await? {
-        let path = Path::new(&known.path);
-        if files.has(&known) || !files.covers(path) || may_be_there(&known) {
-            continue;
+    let mut after = FileId(0);
+    loop {
+        let all = writer.open_files(host, after).await?;
+        let Some(last) = all.last() else { return Ok(()) };
+        after = last.file;
+        for known in all {
+            let path = Path::new(&known.path);
+            if files.has(&known) || !files.covers(path) || may_be_there(&known) {
+                continue;
+            }
+            ClaimedFile::close_unread(writer, &known, host, Ending::Gone, losses).await?;
         }
-        ClaimedFile::close_unread(writer, &known, host, Ending::Gone, losses).await?;
     }
-    Ok(())
 }
 
 /// Returns whether the file is where it was last seen, or that cannot be known: a directory that is

@@ -217,7 +217,7 @@ impl Committer {
         }
     }
 
-    /// Takes the locks of files that were claimed over an older connection. Returns the files that
+    /// Takes files again that were claimed over an older connection. Returns the files that
     /// another writer has taken over.
     ///
     /// # Errors
@@ -227,13 +227,7 @@ impl Committer {
         claims: &[(FileId, i64)],
     ) -> Result<Vec<FileId>, StoreError> {
         let Some(writer) = self.writer.as_mut() else { return Ok(Vec::new()) };
-        let mut lost = Vec::new();
-        for &(file, epoch) in claims {
-            if !writer.hold_again(file, epoch).await? {
-                lost.push(file);
-            }
-        }
-        Ok(lost)
+        writer.hold_all_again(claims).await
     }
 
     /// Stores the batch, once. Waits while the store is unavailable.
@@ -279,7 +273,7 @@ impl Committer {
         let mut lost = Vec::new();
         if self.writer.is_none() {
             self.connect().await?;
-            // Locks first: an offset that is read back cannot move while they are held.
+            // Claims first: an offset that is read back cannot move while this connection has them.
             lost = self.hold_again(claims).await?;
         }
         if earlier == EarlierTry::Unknown {

@@ -9,7 +9,7 @@
 //!
 //! # How a line is stored once
 //!
-//! A [`Writer`] claims a file: a lock that ends with the process, and a higher epoch. Each commit
+//! A [`Writer`] claims a file: its lock ends with the process, and the row names it, with a higher epoch. Each commit
 //! moves the file's offset by compare-and-swap on offset and epoch, in the transaction that adds
 //! the rows. The id of a row is made from file and offset. So a line that some fault stored twice is
 //! found: by SQLite at once, by PostgreSQL when the day is over and gets its indexes, by `verify` at any
@@ -18,8 +18,8 @@
 //! # After a lost connection
 //!
 //! Make a new [`Writer`], [`Writer::hold_again`] each file, and only then read
-//! [`Writer::committed`]: the COMMIT of the old connection may still run on the server, and the lock is
-//! free only after it. If the offset is the end of the batch (`to`), the commit happened. If it is the
+//! [`Writer::committed`]: the COMMIT of the old connection may still run on the server, whose lock
+//! is free only after it. If the offset is the end of the batch (`to`), the commit happened. If it is the
 //! beginning (`from`), send the batch again. Any other offset means that another process owns the file.
 
 mod answers;
@@ -60,7 +60,7 @@ pub use search::{
     RowPage, RowPages, SearchedRow, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, OldFile, Sweeper};
-pub use writer::Writer;
+pub use writer::{ClaimRequest, Writer};
 
 use error::{Explanation, Kind, failed};
 use postgres::{PgWriter, Postgres};

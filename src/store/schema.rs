@@ -15,7 +15,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use super::error::StoreError;
 
 /// The newest migration.
-pub(super) const KNOWN: i64 = 6;
+pub(super) const KNOWN: i64 = 7;
 
 /// The epoch of a file that was registered and never claimed again.
 pub const FIRST_EPOCH: i64 = 1000 + KNOWN;
@@ -23,20 +23,20 @@ pub const FIRST_EPOCH: i64 = 1000 + KNOWN;
 /// SQL: the epoch of a file that is registered.
 macro_rules! first_epoch {
     () => {
-        "1006"
+        "1007"
     };
 }
 /// SQL: the epoch of a file that is claimed, from the one before it.
 macro_rules! next_epoch {
     () => {
-        "epoch / 1000 * 1000 + 1006"
+        "epoch / 1000 * 1000 + 1007"
     };
 }
 /// SQL: whether the epoch of a file belongs to the schema that is known here, or says that the file
 /// was never claimed.
 macro_rules! is_our_epoch {
     () => {
-        "epoch % 1000 IN (0, 6)"
+        "epoch % 1000 IN (0, 7)"
     };
 }
 pub(super) use {first_epoch, is_our_epoch, next_epoch};

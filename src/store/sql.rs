@@ -139,29 +139,46 @@ pub(super) const REPORT: &str =
     concat!("SELECT ", report_columns!(), " FROM log_file WHERE id = $1");
 
 /// Files that may be the one that was seen; of other hosts, those that are the same object and begin
-/// alike, since the host may have been given another name.
+/// alike, since the host may have been given another name. The parameters are SQL: those of
+/// [`CANDIDATES`], or columns of a list.
+macro_rules! may_be {
+    ($host:literal, $device:literal, $inode:literal, $head:literal, $head_length:literal) => {
+        concat!(
+            "(host = ", $host, " AND ((device = ", $device, " AND inode = ", $inode,
+            ") OR (head = ", $head, " AND head_length = ", $head_length, ")))
+         OR (host <> ", $host, " AND device = ", $device, " AND inode = ", $inode,
+            " AND head = ", $head, " AND head_length = ", $head_length, ")"
+        )
+    };
+}
+pub(super) use may_be;
+
+/// `$1` host, `$2` device, `$3` inode, `$4` head, `$5` its length.
 pub(super) const CANDIDATES: &str = concat!(
     "SELECT ",
     checkpoint_columns!(),
-    " FROM log_file
-      WHERE (host = $1 AND ((device = $2 AND inode = $3) OR (head = $4 AND head_length = $5)))
-         OR (host <> $1 AND device = $2 AND inode = $3 AND head = $4 AND head_length = $5)
-      ORDER BY id DESC"
+    " FROM log_file WHERE ",
+    may_be!("$1", "$2", "$3", "$4", "$5"),
+    " ORDER BY id DESC"
 );
 
 /// Adds a file: `$1` host, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` whether
 /// times are estimated, `$8` head, `$9` its length, `$10` owner, `$11` where it begins, `$12` the tail
-/// fingerprint there and `$13` its length, `$14` the machine, `$15` the file system.
+/// fingerprint there and `$13` its length, `$14` the machine, `$15` the file system. `$columns` and
+/// `$values` are what one database has in addition.
 macro_rules! register {
-    ($now:literal) => {
+    ($now:literal, $columns:literal, $values:literal) => {
         concat!(
             "INSERT INTO log_file (host, path, device, inode, birth, format, time_estimated, head,
                                    head_length, owner, first_offset, committed, size, guard,
-                                   guard_length, machine, file_system, first_seen_at, epoch)
+                                   guard_length, machine, file_system, first_seen_at, epoch",
+            $columns,
+            ")
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11, $12, $13, $14, $15, ",
             $now,
             ", ",
             $crate::store::schema::first_epoch!(),
+            $values,
             ") RETURNING ",
             $crate::store::sql::checkpoint_columns!()
         )
@@ -170,9 +187,9 @@ macro_rules! register {
 
 /// Takes a file: `$1` id, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` owner, `$8`
 /// host, `$9` machine, `$10` file system, `$11` head, `$12` its length. What a stream does not have stays
-/// as it was.
+/// as it was. `$writer` is what one database sets in addition.
 macro_rules! claim {
-    ($other_formats:literal) => {
+    ($other_formats:literal, $writer:literal) => {
         concat!(
             "UPDATE log_file SET epoch = ",
             $crate::store::schema::next_epoch!(),
@@ -183,8 +200,9 @@ macro_rules! claim {
                inode = CASE WHEN CAST($3 AS bigint) IS NULL THEN inode ELSE $4 END,
                birth = CASE WHEN CAST($3 AS bigint) IS NULL THEN birth ELSE $5 END,
                head = COALESCE($11, head), head_length = COALESCE($12, head_length),
-               closed_at = NULL, closed_reason = NULL, lost_bytes = 0, kept_to = NULL
-             WHERE id = $1 RETURNING ",
+               closed_at = NULL, closed_reason = NULL, lost_bytes = 0, kept_to = NULL",
+            $writer,
+            " WHERE id = $1 RETURNING ",
             $crate::store::sql::checkpoint_columns!()
         )
     };
@@ -203,14 +221,15 @@ macro_rules! close {
 }
 
 /// Ends a file whose log lost its last bytes in a power cut: `$1` id, `$2` epoch, `$3` lost bytes, `$4`
-/// why, `$5` up to where the log still holds it.
+/// why, `$5` up to where the log still holds it. `$writer` is what one database sets in addition.
 macro_rules! cut {
-    ($now:literal) => {
+    ($now:literal, $writer:literal) => {
         concat!(
             "UPDATE log_file SET closed_at = ",
             $now,
-            ", closed_reason = $4, lost_bytes = $3, size = committed + $3, kept_to = $5, owner = NULL
-              WHERE id = $1 AND epoch = $2"
+            ", closed_reason = $4, lost_bytes = $3, size = committed + $3, kept_to = $5, owner = NULL",
+            $writer,
+            " WHERE id = $1 AND epoch = $2"
         )
     };
 }
@@ -256,10 +275,11 @@ pub(super) const RENAME_HOST: &str = "UPDATE log_file SET host = $2 WHERE host =
 
 pub(super) const LOSE: &str = "UPDATE log_file SET lost_bytes = $3 WHERE id = $1 AND epoch = $2";
 
+/// Open files of host `$1` after the id `$2`: `$3` at most.
 pub(super) const OPEN_FILES: &str = concat!(
     "SELECT ",
     checkpoint_columns!(),
-    " FROM log_file WHERE host = $1 AND closed_at IS NULL ORDER BY id"
+    " FROM log_file WHERE host = $1 AND closed_at IS NULL AND id > $2 ORDER BY id LIMIT $3"
 );
 
 /// Lines of file `$1` that begin at or after `$2`.

@@ -5,8 +5,19 @@ use super::error::StoreError;
 use super::postgres::PgWriter;
 use super::sql::LineQueries;
 use super::sqlite::SqliteWriter;
-use super::{Backend, bound, either, on_connection, rows, sql};
+use super::{Backend, either, on_connection, rows, sql};
 use crate::model::{Batch, Checkpoint, Cut, FileId, NewFile, Reparsed, Sighting};
+
+/// A file that is to be claimed, where it was seen, and the format by which it is read.
+#[derive(Clone, Copy, Debug)]
+pub struct ClaimRequest<'a> {
+    /// Its id.
+    pub file: FileId,
+    /// Where it is now.
+    pub seen: &'a Sighting,
+    /// The format of its lines.
+    pub format: &'a str,
+}
 
 /// One connection that claims files and commits batches. Its claims end when it is dropped, or when its
 /// process ends in any way.
@@ -22,6 +33,9 @@ impl Writer {
     /// How often to call [`Writer::keep_alive`] while there is nothing to commit.
     pub const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(30);
 
+    /// How many open files are read at once.
+    const PAGE: i64 = 1000;
+
     /// Returns files of the same host with the same device and inode, or the same first line, and those of
     /// other hosts with both; open and closed, newest first.
     ///
@@ -29,10 +43,15 @@ impl Writer {
     ///
     /// [`StoreError`], here and below.
     pub async fn candidates(&mut self, seen: &Sighting) -> Result<Vec<Checkpoint>, StoreError> {
-        on_connection!(&mut self.backend, connection => {
-            let rows = bound::candidates!(seen).fetch_all(connection).await?;
-            rows.iter().map(rows::checkpoint).collect::<Result<Vec<_>, _>>()
-        })
+        Ok(self.candidates_of_all(&[seen]).await?.pop().unwrap_or_default())
+    }
+
+    /// Returns the [`Writer::candidates`] of each of these sightings, in their order.
+    pub async fn candidates_of_all(
+        &mut self,
+        seen: &[&Sighting],
+    ) -> Result<Vec<Vec<Checkpoint>>, StoreError> {
+        either!(&mut self.backend, it => it.candidates(seen).await)
     }
 
     /// Registers a file that is none of the [`Writer::candidates`], and claims it. Its offset is 0 and its
@@ -50,8 +69,8 @@ impl Writer {
         Ok(registered.into_iter().flatten().next())
     }
 
-    /// Registers several different files, each with the candidates that it was compared with. PostgreSQL
-    /// does so in one transaction, because the transaction takes most of the time there.
+    /// Registers several different files, each with the candidates that it was compared with, in one
+    /// transaction, because the transaction takes most of the time.
     ///
     /// # Errors
     ///
@@ -87,7 +106,20 @@ impl Writer {
         seen: &Sighting,
         format: &str,
     ) -> Result<Option<Checkpoint>, StoreError> {
-        let done = either!(&mut self.backend, it => it.claim(file, seen, format).await);
+        let claimed = self.claim_all(&[ClaimRequest { file, seen, format }]).await?;
+        Ok(claimed.into_iter().flatten().next())
+    }
+
+    /// Claims several different files as [`Writer::claim`] does, many in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// Some of the files may be claimed nevertheless.
+    pub async fn claim_all(
+        &mut self,
+        requests: &[ClaimRequest<'_>],
+    ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
+        let done = either!(&mut self.backend, it => it.claim(requests).await);
         self.unless_schema(done).await
     }
 
@@ -99,7 +131,20 @@ impl Writer {
     /// [`StoreError::Unavailable`] while the lost connection still holds the lock: the server
     /// ends it within a minute or so.
     pub async fn hold_again(&mut self, file: FileId, epoch: i64) -> Result<bool, StoreError> {
-        either!(&mut self.backend, it => it.hold_again(file, epoch).await)
+        Ok(self.hold_all_again(&[(file, epoch)]).await?.is_empty())
+    }
+
+    /// Takes files again as [`Writer::hold_again`] does, many in one transaction. Returns those that another
+    /// writer has claimed since.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Writer::hold_again`]; some of the files may be held nevertheless.
+    pub async fn hold_all_again(
+        &mut self,
+        claims: &[(FileId, i64)],
+    ) -> Result<Vec<FileId>, StoreError> {
+        either!(&mut self.backend, it => it.hold_again(claims).await)
     }
 
     /// Stores where a claimed file is now.
@@ -231,10 +276,16 @@ impl Writer {
         self.touched(file, done).await
     }
 
-    /// Returns the open files of a host, oldest first.
-    pub async fn open_files(&mut self, host: &str) -> Result<Vec<Checkpoint>, StoreError> {
+    /// Returns open files of a host, oldest first: [`Writer::PAGE`] at most of those after `after`, since
+    /// there may be many.
+    pub async fn open_files(
+        &mut self,
+        host: &str,
+        after: FileId,
+    ) -> Result<Vec<Checkpoint>, StoreError> {
         on_connection!(&mut self.backend, connection => {
-            let rows = sqlx::query(sql::OPEN_FILES).bind(host).fetch_all(connection).await?;
+            let query = sqlx::query(sql::OPEN_FILES).bind(host).bind(after.0).bind(Self::PAGE);
+            let rows = query.fetch_all(connection).await?;
             rows.iter().map(rows::checkpoint).collect::<Result<Vec<_>, _>>()
         })
     }

@@ -42,6 +42,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (4, "first offset", include_str!("../../../migrations/postgres/0004_first_offset.sql")),
         (5, "nul runs", include_str!("../../../migrations/postgres/0005_nul_runs.sql")),
         (6, "ignored files", include_str!("../../../migrations/postgres/0006_ignored_files.sql")),
+        (7, "writers", include_str!("../../../migrations/postgres/0007_writers.sql")),
     ])
 });
 
@@ -80,13 +81,14 @@ const READING_SESSION: &str = "
     SET lock_timeout = '10s';
     SET jit = off;";
 
-/// Advisory locks have two numbers; the first one is a namespace.
+/// Advisory locks have two numbers; the first one is a namespace. Those of writers have one number, of 60
+/// random bits.
 mod lock {
     use sqlx::PgConnection;
 
     /// The namespace of the numbers below.
     pub(super) const NAMESPACE: i32 = 0x6c69_6430;
-    /// The namespace of locks of files; the number is the id of the file.
+    /// The namespace of locks of files, which daemons had before schema 7; the number is the id of the file.
     pub(super) const FILE: i32 = 0x6c69_6431;
 
     /// Held while partitions come or go.

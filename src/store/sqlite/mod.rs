@@ -44,6 +44,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (4, "first offset", include_str!("../../../migrations/sqlite/0004_first_offset.sql")),
         (5, "nul runs", include_str!("../../../migrations/sqlite/0005_nul_runs.sql")),
         (6, "ignored files", include_str!("../../../migrations/sqlite/0006_ignored_files.sql")),
+        (7, "writers", include_str!("../../../migrations/sqlite/0007_writers.sql")),
     ])
 });
 

@@ -1,6 +1,6 @@
 //! Claims of files on SQLite: a transaction that checks whether the owner in the row is alive.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use sqlx::Connection;
@@ -12,17 +12,19 @@ use crate::model::{Checkpoint, Cut, FileId, NewFile, Sighting, now};
 use crate::store::answers::Committed;
 use crate::store::error::{Explanation, Kind, StoreError, failed, from_io};
 use crate::store::time::Time;
+use crate::store::writer::ClaimRequest;
 use crate::store::{bound, rows, sql};
 
 /// Adds the format that a file has had to the others.
 const CLAIM: &str = sql::claim!(
     "CASE WHEN format = $6 OR EXISTS (SELECT 1 FROM json_each(other_formats) WHERE value = format)
-          THEN other_formats ELSE json_insert(other_formats, '$[#]', format) END"
+          THEN other_formats ELSE json_insert(other_formats, '$[#]', format) END",
+    ""
 );
 
-const REGISTER: &str = sql::register!("$16");
+const REGISTER: &str = sql::register!("$16", "", "");
 const CLOSE: &str = sql::close!("$6");
-const CUT: &str = sql::cut!("$6");
+const CUT: &str = sql::cut!("$6", "");
 
 /// A transaction that writes takes the write lock at its beginning: one that began by reading
 /// could not wait for it later, but would fail at once.
@@ -38,7 +40,11 @@ pub(in crate::store) struct SqliteWriter {
     registered: HashSet<FileId>,
 }
 
+/// Files that one transaction claims: other writers wait for it meanwhile.
+const AT_ONCE: usize = 1000;
+
 /// Whether a file is free for a writer.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Free {
     Yes,
     No,
@@ -66,114 +72,156 @@ impl SqliteWriter {
         let _ = self.connection.close().await;
     }
 
-    /// Adds files, each in a transaction.
+    /// Returns the candidates of each sighting, the newest first.
+    pub(in crate::store) async fn candidates(
+        &mut self,
+        seen: &[&Sighting],
+    ) -> Result<Vec<Vec<Checkpoint>>, StoreError> {
+        let find = async {
+            let mut candidates = Vec::with_capacity(seen.len());
+            for seen in seen {
+                let rows = bound::candidates!(seen).fetch_all(&mut self.connection).await?;
+                candidates.push(rows.iter().map(rows::checkpoint).collect::<Result<_, _>>()?);
+            }
+            Ok(candidates)
+        };
+        find.await.map_err(failed(&self.backend.name))
+    }
+
+    /// Adds files, several in one transaction. Two writers may both have found no candidate, so the second
+    /// one to write looks again: a row that it does not know was added by the other writer, and may be of
+    /// the same file.
     pub(in crate::store) async fn register(
         &mut self,
         files: &[(NewFile, Vec<FileId>)],
         cuts: &[Cut],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
-        let mut registered = Vec::with_capacity(files.len());
-        for (new, known) in files {
-            let one = self.register_one(new, known, cuts).await;
-            registered.push(one.map_err(failed(&self.backend.name))?);
-        }
+        let register = async {
+            let mut tx = self.connection.begin_with(BEGIN).await?;
+            let mut registered = Vec::with_capacity(files.len());
+            for (new, known) in files {
+                let again = bound::candidates!(new.sighting).fetch_all(&mut *tx).await?;
+                if rows::has_unknown(&again, known, &self.registered)? {
+                    registered.push(None);
+                    continue;
+                }
+                let query = bound::register!(REGISTER, new, &self.alive.owner).bind(Time(now()));
+                registered.push(Some(rows::checkpoint(&query.fetch_one(&mut *tx).await?)?));
+            }
+            for cut in cuts {
+                let ended = bound::cut!(CUT, cut).bind(Time(now())).execute(&mut *tx).await?;
+                if ended.rows_affected() != 1 || registered.iter().any(Option::is_none) {
+                    tx.rollback().await?;
+                    return Ok(vec![None; files.len()]);
+                }
+            }
+            tx.commit().await?;
+            Ok(registered)
+        };
+        let registered = register.await.map_err(failed(&self.backend.name))?;
+        self.registered.extend(registered.iter().flatten().map(|checkpoint| checkpoint.file));
         Ok(registered)
     }
 
-    /// Adds a file. Two writers may both have found no candidate, so the second one to write looks again:
-    /// a row that it does not know was added by the other writer, and may be of the same file.
-    async fn register_one(
-        &mut self,
-        new: &NewFile,
-        known: &[FileId],
-        cuts: &[Cut],
-    ) -> Result<Option<Checkpoint>, sqlx::Error> {
-        let mut tx = self.connection.begin_with(BEGIN).await?;
-        let again = bound::candidates!(new.sighting).fetch_all(&mut *tx).await?;
-        if rows::has_unknown(&again, known, &self.registered)? {
-            tx.rollback().await?;
-            return Ok(None);
-        }
-        let query = bound::register!(REGISTER, new, &self.alive.owner).bind(Time(now()));
-        let checkpoint = rows::checkpoint(&query.fetch_one(&mut *tx).await?)?;
-        for cut in cuts {
-            let query = bound::cut!(CUT, cut).bind(Time(now()));
-            if query.execute(&mut *tx).await?.rows_affected() != 1 {
-                tx.rollback().await?;
-                return Ok(None);
-            }
-        }
-        tx.commit().await?;
-        self.registered.insert(checkpoint.file);
-        Ok(Some(checkpoint))
-    }
-
+    /// Claims files, many in one transaction. `None` for those that another writer has.
     pub(in crate::store) async fn claim(
         &mut self,
-        file: FileId,
-        seen: &Sighting,
-        format: &str,
-    ) -> Result<Option<Checkpoint>, StoreError> {
-        let name = &self.backend.name;
-        let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
-        match free(&self.backend, &mut tx, file, &self.alive.owner).await? {
-            Free::Yes => {}
-            Free::No => return Ok(None), // dropping the transaction rolls it back
-            Free::NoSuchFile => {
-                let why = format!("log_file has no row with id {}", file.0);
-                return Err(Kind::Failed.error(name, Explanation(why)));
-            }
+        requests: &[ClaimRequest<'_>],
+    ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
+        let mut claimed = Vec::with_capacity(requests.len());
+        for some in requests.chunks(AT_ONCE) {
+            claimed.extend(self.claim_some(some).await?);
         }
-        let claim = async {
-            let query = bound::claim!(CLAIM, file, seen, format, &self.alive.owner);
-            let checkpoint = rows::checkpoint(&query.fetch_one(&mut *tx).await?)?;
-            tx.commit().await?;
-            Ok(Some(checkpoint))
-        };
-        claim.await.map_err(failed(name))
+        Ok(claimed)
     }
 
-    pub(in crate::store) async fn hold_again(
+    async fn claim_some(
         &mut self,
-        file: FileId,
-        epoch: i64,
-    ) -> Result<bool, StoreError> {
+        requests: &[ClaimRequest<'_>],
+    ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
         let name = &self.backend.name;
         let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
-        let free = free(&self.backend, &mut tx, file, &self.alive.owner).await?;
-        let hold = async {
+        let mut owners = Owners::new(&self.backend, &self.alive.owner);
+        let mut claimed = Vec::with_capacity(requests.len());
+        for ClaimRequest { file, seen, format } in requests {
+            match owners.free(&mut tx, *file).await? {
+                Free::Yes => {}
+                Free::No => {
+                    claimed.push(None);
+                    continue;
+                }
+                Free::NoSuchFile => {
+                    let why = format!("log_file has no row with id {}", file.0);
+                    return Err(Kind::Failed.error(name, Explanation(why)));
+                }
+            }
+            let query = bound::claim!(CLAIM, file, seen, format, &self.alive.owner);
+            let row = query.fetch_one(&mut *tx).await;
+            claimed.push(Some(row.and_then(|row| rows::checkpoint(&row)).map_err(failed(name))?));
+        }
+        tx.commit().await.map_err(failed(name))?;
+        Ok(claimed)
+    }
+
+    /// Takes files again whose epochs are still these. Returns those of which the epoch is another.
+    pub(in crate::store) async fn hold_again(
+        &mut self,
+        claims: &[(FileId, i64)],
+    ) -> Result<Vec<FileId>, StoreError> {
+        let mut lost = Vec::new();
+        for some in claims.chunks(AT_ONCE) {
+            self.hold_some(some, &mut lost).await?;
+        }
+        Ok(lost)
+    }
+
+    async fn hold_some(
+        &mut self,
+        claims: &[(FileId, i64)],
+        lost: &mut Vec<FileId>,
+    ) -> Result<(), StoreError> {
+        let name = &self.backend.name;
+        let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
+        let mut owners = Owners::new(&self.backend, &self.alive.owner);
+        for &(file, epoch) in claims {
+            let free = owners.free(&mut tx, file).await?;
             let done = sqlx::query("UPDATE log_file SET owner = ?3 WHERE id = ?1 AND epoch = ?2")
                 .bind(file.0)
                 .bind(epoch)
                 .bind(&self.alive.owner)
                 .execute(&mut *tx)
-                .await?;
-            match (done.rows_affected(), &free) {
-                (1, Free::Yes) => tx.commit().await.map(|()| true),
-                _ => tx.rollback().await.map(|()| false),
-            }?;
-            Ok(done.rows_affected() == 1)
-        };
-        let same_epoch = hold.await.map_err(failed(name))?;
-        match free {
-            Free::No if same_epoch => {
-                let why = format!("file {} still belongs to a writer that is ending", file.0);
-                Err(Kind::Unavailable.error(name, Explanation(why)))
+                .await
+                .map_err(failed(name))?;
+            match (done.rows_affected(), free) {
+                (1, Free::Yes) => {}
+                (1, _) => {
+                    // Dropping the transaction rolls it back.
+                    let why = format!("file {} still belongs to a writer that is ending", file.0);
+                    return Err(Kind::Unavailable.error(name, Explanation(why)));
+                }
+                _ => lost.push(file),
             }
-            _ => Ok(same_epoch),
         }
+        tx.commit().await.map_err(failed(name))
     }
 
+    /// Releases those of the files that this writer has, in one transaction.
     pub(in crate::store) async fn release(&mut self, files: &[FileId]) -> Result<(), StoreError> {
-        for file in files {
-            sqlx::query("UPDATE log_file SET owner = NULL WHERE id = ?1 AND owner = ?2")
-                .bind(file.0)
-                .bind(&self.alive.owner)
-                .execute(&mut self.connection)
-                .await
-                .map_err(failed(&self.backend.name))?;
+        if files.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let release = async {
+            let mut tx = self.connection.begin_with(BEGIN).await?;
+            for file in files {
+                sqlx::query("UPDATE log_file SET owner = NULL WHERE id = ?1 AND owner = ?2")
+                    .bind(file.0)
+                    .bind(&self.alive.owner)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            tx.commit().await
+        };
+        release.await.map_err(failed(&self.backend.name))
     }
 
     pub(in crate::store) async fn committed(
@@ -217,25 +265,43 @@ impl SqliteWriter {
     }
 }
 
-/// Returns whether a writer may claim the file. It runs inside the transaction of the claim, so that no
-/// other writer claims between this check and the update.
-async fn free(
-    backend: &Sqlite,
-    connection: &mut SqliteConnection,
-    file: FileId,
-    me: &str,
-) -> Result<Free, StoreError> {
-    let row: Option<(Option<String>,)> = sqlx::query_as("SELECT owner FROM log_file WHERE id = ?1")
-        .bind(file.0)
-        .fetch_optional(connection)
-        .await
-        .map_err(failed(&backend.name))?;
-    let Some((owner,)) = row else { return Ok(Free::NoSuchFile) };
-    let taken = match owner {
-        Some(owner) if owner != me => {
-            backend.locks.lives(&owner).map_err(|error| from_io(&backend.name, error))?
-        }
-        _ => false,
-    };
-    Ok(if taken { Free::No } else { Free::Yes })
+/// Which owners are alive, as far as that was asked within one transaction.
+struct Owners<'a> {
+    backend: &'a Sqlite,
+    me: &'a str,
+    alive: HashMap<String, bool>,
+}
+
+impl<'a> Owners<'a> {
+    fn new(backend: &'a Sqlite, me: &'a str) -> Self {
+        Self { backend, me, alive: HashMap::new() }
+    }
+
+    /// Returns whether this writer may claim the file. It runs inside the transaction of the claim, so that
+    /// no other writer claims between this check and the update.
+    async fn free(
+        &mut self,
+        connection: &mut SqliteConnection,
+        file: FileId,
+    ) -> Result<Free, StoreError> {
+        let name = &self.backend.name;
+        let row: Option<(Option<String>,)> =
+            sqlx::query_as("SELECT owner FROM log_file WHERE id = ?1")
+                .bind(file.0)
+                .fetch_optional(connection)
+                .await
+                .map_err(failed(name))?;
+        let Some((owner,)) = row else { return Ok(Free::NoSuchFile) };
+        let Some(owner) = owner.filter(|owner| owner != self.me) else { return Ok(Free::Yes) };
+        let is_alive = match self.alive.get(&owner) {
+            Some(is_alive) => *is_alive,
+            None => {
+                let is_alive = self.backend.locks.lives(&owner);
+                let is_alive = is_alive.map_err(|error| from_io(name, error))?;
+                self.alive.insert(owner, is_alive);
+                is_alive
+            }
+        };
+        Ok(if is_alive { Free::No } else { Free::Yes })
+    }
 }
