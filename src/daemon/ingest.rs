@@ -180,6 +180,7 @@ impl Pipeline {
         self.look();
         self.warn_if_empty(paths);
         let mut readiness = Some(supervisor);
+        let mut deciding = false;
         while !shutdown.is_requested() {
             if let Some(why) = self.committer.as_ref().and_then(Committer::end_of_it) {
                 let why = anyhow::anyhow!("{why}");
@@ -193,7 +194,7 @@ impl Pipeline {
                 self.report_lag();
             }
             tokio::select! {
-                () = self.housekeep() => {}
+                is_deciding = self.housekeep() => deciding = is_deciding,
                 // A database that does not answer must not delay a stop.
                 () = shutdown.requested() => if let Some(committer) = self.committer.as_mut() {
                     // The request to the store was cut off: its connection cannot be used again.
@@ -213,7 +214,8 @@ impl Pipeline {
             if self.is_done() {
                 break;
             }
-            if !more || self.is_full() {
+            let deciding = std::mem::take(&mut deciding) && self.in_flight.is_none();
+            if !(more || deciding) || self.is_full() {
                 self.wait(shutdown).await;
             } else if let Some(flight) = self.in_flight.take_if(|flight| flight.is_finished()) {
                 self.landed(flight.await.ok());
@@ -242,7 +244,10 @@ impl Pipeline {
         self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
         self.files.look();
         self.streams.update(self.input, &self.files.fifos);
-        self.ignored.update(&self.files, &self.archives, &self.metrics);
+        // What is not decided about yet, and soon is, is not ignored.
+        if !self.files.deciding || !self.metrics.health.is_store_up() {
+            self.ignored.update(&self.files, &self.archives, &self.metrics);
+        }
         self.metrics.health.reading_ended();
         let missing = self.files.list.missing();
         let missing = missing.iter().map(|path| path.display().to_string()).collect();
@@ -357,7 +362,7 @@ impl Pipeline {
         drop(source);
         file.tail.advance(self.lines.position());
         let read_to = self.lines.read_to();
-        file.skipped_line = self.lines.pause_skipping();
+        file.skipped_line = self.lines.pause_skipping().map(Box::new);
         let stop = stop?;
         if stop == Stop::End {
             file.ready = false;
@@ -488,15 +493,15 @@ impl Pipeline {
     fn taken_over(&mut self, files: &[FileId]) {
         for file in files {
             self.files.truncated.retain(|truncated| truncated.file() != *file);
-            let Some(at) = self.files.followed.iter().position(|it| it.file() == *file) else {
-                continue;
-            };
+            let Some(at) = self.files.followed.place(*file) else { continue };
             let tail = self.files.followed.swap_remove(at).tail;
             warn!(file = file.0, path = %tail.path().display(),
                 "another log-ingestd took this file over; not storing it any more");
             let until = Instant::now() + TAKEN_OVER;
             let held = |tail| IgnoredReason::HeldByAnotherWriter { tail, until };
-            self.files.ignored.push(IgnoredFile::that_may_be_followed(tail.from_beginning(), held));
+            self.files
+                .ignored
+                .push(IgnoredFile::that_may_be_followed(Box::new(tail.from_beginning()), held));
         }
         if !files.is_empty() {
             self.discard();
@@ -533,16 +538,17 @@ impl Pipeline {
         }
     }
 
-    /// Does what needs the store and is not a commit: new files, and those that are gone.
-    async fn housekeep(&mut self) {
-        let Some(committer) = self.committer.as_mut() else { return };
+    /// Does what needs the store and is not a commit: new files, and those that are gone. Returns whether it
+    /// could go on at once, with more new files.
+    async fn housekeep(&mut self) -> bool {
+        let Some(committer) = self.committer.as_mut() else { return false };
         committer.keep_alive().await;
         let missing = Instant::now() >= self.missing_due
             && self.archives.are_quiet()
             && !self.files.has_undecided();
         let told = self.ignored.needs_store();
         if !self.files.needs_store() && !committer.is_unavailable() && !missing && !told {
-            return;
+            return false;
         }
         let fresh = !committer.is_connected();
         let claims = self.files.claims();
@@ -558,7 +564,7 @@ impl Pipeline {
                 let (files, formats) = (&mut self.files, &mut self.formats);
                 let undecided = files.has_undecided();
                 register_new_files(files, formats, host, writer, &losses).await?;
-                if undecided {
+                if undecided && !files.deciding {
                     self.ignored.update(files, &self.archives, &self.metrics);
                 }
                 self.files.tell_store(writer).await?;
@@ -580,9 +586,14 @@ impl Pipeline {
                 if committer.is_connected() {
                     committer.worked();
                 }
+                let is_connected = committer.is_connected();
                 self.taken_over(&taken_over);
+                is_connected && self.files.deciding
             }
-            Err(error) => committer.failed(&error),
+            Err(error) => {
+                committer.failed(&error);
+                false
+            }
         }
     }
 

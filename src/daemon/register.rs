@@ -6,7 +6,14 @@
 //! over its identity and its offset; a log whose end a power cut took goes on after its last line that
 //! is stored; everything else is new and read from its beginning. What was truncated and is found
 //! nowhere is lost, and is counted.
+//!
+//! After a start with very many files, a part of them is decided about at a time, and what is decided
+//! is read and stored before the next part. The files that were written last come first: lines of a log
+//! that is in use do not wait for thousands of idle ones. The rounds stay what they are: the second
+//! begins when the first has ended for all files.
 
+use std::cmp::Reverse;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,16 +32,30 @@ use crate::source::origin::origin;
 use crate::source::{Envelope, Tail};
 use crate::store::{StoreError, Writer};
 
-use crate::daemon::files::{FollowedFile, FollowedFiles, IgnoredFile, IgnoredReason, Waiting};
+use crate::daemon::files::{
+    FollowedFile, FollowedFiles, IgnoredFile, IgnoredReason, Round, Waiting,
+};
 
 /// The waits between two requests for a file that another writer holds. The first is short: the
 /// server may just not have noticed yet that a killed daemon is gone.
 const HELD_BY_ANOTHER: Backoff =
     Backoff::new(Duration::from_millis(250), Duration::from_secs(5), Jitter::None);
 
+/// The most files that are decided about at a time.
+const AT_ONCE: usize = 500;
+
+/// A file that holds lines.
+struct Inspection {
+    tail: Box<Tail>,
+    head: Fingerprint,
+    detected: Result<Detected, Undetected>,
+    seen: Sighting,
+    is_stream: bool,
+}
+
 /// A new log, and what was found out about it.
 struct NewLog {
-    tail: Tail,
+    tail: Box<Tail>,
     head: Fingerprint,
     detected: Detected,
     seen: Sighting,
@@ -64,11 +85,14 @@ enum Registered {
     Ignored(IgnoredReason),
     /// It was deleted before it was read. If it comes back, it is new again.
     Gone,
+    /// It is none of those that are known, and is to be registered.
+    New,
     /// Something has changed since it was compared: decide again.
     Undecided,
 }
 
-/// Decides about every new file. If the store fails, the others are decided about the next time.
+/// Decides about new files: all of them, or a part if there are very many. Then `files.deciding` says so.
+/// If the store fails, the others are decided about the next time.
 ///
 /// # Errors
 /// The store's.
@@ -79,57 +103,49 @@ pub(crate) async fn register_new_files(
     writer: &mut Writer,
     losses: &LossCounter,
 ) -> Result<(), StoreError> {
-    let mut logs = Vec::new();
-    let mut undecided = take_undecided(files).into_iter();
-    while let Some(tail) = undecided.next() {
-        match inspect_and_compare(files, formats, host, writer, tail, losses).await {
-            Ok(log) => logs.extend(log),
-            Err(error) => {
-                let tails = logs.into_iter().map(|log| log.tail).chain(undecided);
-                files.ignored.extend(tails.map(IgnoredFile::undecided));
-                return Err(error);
-            }
-        }
-    }
-    // Round one: the same object goes first, so that a copy cannot take its place. Then what may be the
-    // copy of a file; last the objects of which other content is stored, whose copy is followed by then.
+    let (tails, round) = take_undecided(files);
+    files.deciding = round.is_some();
+    let logs = inspect_and_compare(files, formats, host, writer, tails, losses).await?;
+    // The same object goes first, so that a copy cannot take its place. Then what may be the copy of a
+    // file; last the objects of which other content is stored, whose copy is followed by then.
     let (same, others): (Vec<_>, Vec<_>) = logs
         .into_iter()
         .partition(|log| log.compared.same_object_and_content(&log.content(files)).is_some());
-    let (copies, others): (Vec<_>, Vec<_>) = others
+    let (mut copies, mut others): (Vec<_>, Vec<_>) = others
         .into_iter()
         .partition(|log| log.compared.replaced(&log.content(files)).next().is_none());
-    let mut replaced: Vec<Checkpoint> = Vec::new();
-    let mut queue = same.into_iter().chain(copies).chain(others);
-    while let Some(mut log) = queue.next() {
-        match register(files, formats, writer, &mut log, losses).await {
-            Ok(Registered::Claimed(claim)) => {
-                replaced.extend(log.compared.replaced(&log.content(files)).cloned());
-                follow(files, log, claim);
-            }
-            Ok(Registered::AfterCut { claim, ended }) => {
-                let content = log.content(files);
-                let all = log.compared.replaced(&content);
-                replaced.extend(all.filter(|known| known.file != ended).cloned());
-                follow(files, log, claim);
-            }
-            Ok(Registered::HeldByAnother(file)) => hold_back(files, log.tail, file),
-            Ok(Registered::Ignored(reason)) => {
-                files.ignored.push(IgnoredFile::new(&log.tail, reason));
-            }
-            Ok(Registered::Gone) => {}
-            Ok(Registered::Undecided) => files.ignored.push(IgnoredFile::undecided(log.tail)),
-            Err(error) => {
-                let tails = std::iter::once(log).chain(queue).map(|log| log.tail);
-                files.ignored.extend(tails.map(IgnoredFile::undecided));
-                return Err(error);
-            }
-        }
+    if round == Some(Round::SameObject) {
+        files
+            .ignored
+            .extend(copies.drain(..).map(|log| IgnoredFile::of_round(Round::Copy, log.tail)));
     }
-    for known in replaced {
-        let is_here = files.followed.iter().any(|file| file.file() == known.file)
-            || files.truncated.iter().any(|file| file.file() == known.file);
-        if !is_here {
+    if round.is_some_and(|round| round < Round::Replaced) {
+        // A round that has ended does not begin again for these.
+        let next = round.map_or(Round::Replaced, |round| match round {
+            Round::SameObject => Round::Copy,
+            Round::Copy | Round::Replaced => Round::Replaced,
+        });
+        files.ignored.extend(others.drain(..).map(|log| IgnoredFile::of_round(next, log.tail)));
+    }
+    let mut queue: VecDeque<NewLog> = same.into();
+    if let Err(error) = resume(files, writer, &mut queue, losses).await {
+        let tails = queue.into_iter().chain(copies).chain(others).map(|log| log.tail);
+        files.ignored.extend(tails.map(IgnoredFile::undecided));
+        return Err(error);
+    }
+    queue.extend(copies);
+    queue.extend(others);
+    let mut new = Vec::new();
+    let done = register_others(files, formats, writer, &mut queue, &mut new, losses).await;
+    if let Err(error) = done {
+        let tails = new.into_iter().chain(queue).map(|log| log.tail);
+        files.ignored.extend(tails.map(IgnoredFile::undecided));
+        return Err(error);
+    }
+    while !files.deciding
+        && let Some(known) = files.replaced.pop()
+    {
+        if !files.is_followed(known.file) {
             // It was replaced while no daemon followed it, and its bytes were found nowhere.
             ClaimedFile::close_unread(writer, &known, host, Ending::Truncated, losses).await?;
         }
@@ -137,28 +153,84 @@ pub(crate) async fn register_new_files(
     Ok(())
 }
 
-/// Takes out every file about which is to be decided now.
-fn take_undecided(files: &mut FollowedFiles) -> Vec<Tail> {
+/// Takes out the files about which is to be decided now. If there are too many, they are a part of those
+/// of the earliest round, which is returned too: of the first round, those that were written last.
+fn take_undecided(files: &mut FollowedFiles) -> (Vec<Box<Tail>>, Option<Round>) {
     let now = Instant::now();
-    let due = files.ignored.extract_if(.., |file| file.reason.is_due(now));
-    due.filter_map(|file| match file.reason {
-        IgnoredReason::Undecided(tail) | IgnoredReason::HeldByAnotherWriter { tail, .. } => {
-            Some(tail)
+    let due = || files.ignored.iter().enumerate().filter(|(_, file)| file.reason.is_due(now));
+    let round = due().map(|(_, file)| file.round).min().filter(|_| due().nth(AT_ONCE).is_some());
+    let chosen: Option<HashSet<usize>> = round.map(|round| {
+        let of_round = due().filter(|(_, file)| file.round == round);
+        let mut of_round: Vec<_> = of_round
+            .map(|(at, file)| {
+                let written = file.reason.tail().map(|tail| tail.written());
+                (Reverse(written.filter(|_| round == Round::SameObject)), at)
+            })
+            .collect();
+        if of_round.len() > AT_ONCE {
+            of_round.select_nth_unstable(AT_ONCE);
+            of_round.truncate(AT_ONCE);
         }
-        _ => None,
-    })
-    .collect()
+        of_round.into_iter().map(|(_, at)| at).collect()
+    });
+    let mut at = 0..;
+    let taken = files.ignored.extract_if(.., |file| {
+        let at = at.next();
+        let is_chosen =
+            chosen.as_ref().is_none_or(|chosen| at.is_some_and(|at| chosen.contains(&at)));
+        is_chosen && file.reason.is_due(now)
+    });
+    let mut taken: Vec<Box<Tail>> = taken.filter_map(|file| file.reason.into_tail()).collect();
+    if round == Some(Round::SameObject) {
+        taken.sort_by_key(|tail| Reverse(tail.written()));
+    }
+    (taken, round)
 }
 
-/// Inspects a file, and compares it with what the store remembers. Returns `None` if it is ignored.
+/// Inspects files, and compares them with what the store remembers. Those that are ignored are not
+/// returned.
 async fn inspect_and_compare(
     files: &mut FollowedFiles,
     formats: &mut Formats,
     host: &str,
     writer: &mut Writer,
-    mut tail: Tail,
+    tails: Vec<Box<Tail>>,
     losses: &LossCounter,
-) -> Result<Option<NewLog>, StoreError> {
+) -> Result<Vec<NewLog>, StoreError> {
+    let mut inspected = Vec::with_capacity(tails.len());
+    let mut tails = tails.into_iter();
+    while let Some(tail) = tails.next() {
+        match inspect_one(files, formats, host, writer, tail, losses).await {
+            Ok(inspection) => inspected.extend(inspection),
+            Err(error) => {
+                let tails = inspected.into_iter().map(|it| it.tail).chain(tails);
+                files.ignored.extend(tails.map(IgnoredFile::undecided));
+                return Err(error);
+            }
+        }
+    }
+    let seen: Vec<&Sighting> = inspected.iter().map(|it| &it.seen).collect();
+    let known = match writer.candidates_of_all(&seen).await {
+        Ok(known) => known,
+        Err(error) => {
+            let tails = inspected.into_iter().map(|it| it.tail);
+            files.ignored.extend(tails.map(IgnoredFile::undecided));
+            return Err(error);
+        }
+    };
+    let logs = inspected.into_iter().zip(known);
+    Ok(logs.filter_map(|(it, known)| compare(files, formats, host, it, known)).collect())
+}
+
+/// Inspects a file. Returns `None` if it is ignored.
+async fn inspect_one(
+    files: &mut FollowedFiles,
+    formats: &mut Formats,
+    host: &str,
+    writer: &mut Writer,
+    mut tail: Box<Tail>,
+    losses: &LossCounter,
+) -> Result<Option<Inspection>, StoreError> {
     let stream = files.stream_file(tail.path());
     let (head, detected) = match inspect(formats, &mut tail, stream.as_ref()) {
         Ok(Inspected::Log { head, detected }) => (head, detected),
@@ -194,29 +266,158 @@ async fn inspect_and_compare(
         head: Some(head),
         origin: origin(tail.path()),
     };
-    let known = match writer.candidates(&seen).await {
-        Ok(known) => known,
-        Err(error) => {
-            files.ignored.push(IgnoredFile::undecided(tail));
-            return Err(error);
-        }
-    };
+    Ok(Some(Inspection { tail, head, detected, seen, is_stream: stream.is_some() }))
+}
+
+/// Compares a file with what the store remembers. Returns `None` if it is ignored.
+fn compare(
+    files: &mut FollowedFiles,
+    formats: &mut Formats,
+    host: &str,
+    inspection: Inspection,
+    known: Vec<Checkpoint>,
+) -> Option<NewLog> {
+    let Inspection { tail, head, detected, seen, is_stream } = inspection;
     let content = TailedFile { tail: &tail, head, has_time: false, grows: false };
     let compared = Comparison::of(&content, known, host);
     // Truncated while it was compared: its first line was compared with one content and its last
     // bytes with another.
     if !content.is_intact() {
         files.ignored.push(IgnoredFile::undecided(tail));
-        return Ok(None);
+        return None;
     }
     match formats.stored_or_detected(&compared.matches, detected) {
-        Ok(detected) => Ok(Some(NewLog { tail, head, detected, seen, compared })),
+        Ok(detected) => Some(NewLog { tail, head, detected, seen, compared }),
         Err(why) => {
-            if stream.is_some() {
+            if is_stream {
                 log_undetected_stream(files, &tail);
             }
             files.ignored.push(IgnoredFile::new(&tail, no_log(&tail, why)));
-            Ok(None)
+            None
+        }
+    }
+}
+
+/// Goes on with files that are the same objects with the same content, many in one request. What is
+/// decided in another way stays in the queue.
+async fn resume(
+    files: &mut FollowedFiles,
+    writer: &mut Writer,
+    queue: &mut VecDeque<NewLog>,
+    losses: &LossCounter,
+) -> Result<(), StoreError> {
+    let mut known = HashMap::with_capacity(queue.len());
+    let policy = |files: &FollowedFiles, log: &NewLog| files.spool.covers(log.tail.path());
+    let mut resumed = Vec::with_capacity(queue.len());
+    let mut others = VecDeque::new();
+    for log in queue.drain(..) {
+        let same = log.compared.same_object_and_content(&log.content(files)).map(Compared::from);
+        match same.filter(|it| !policy(files, &log) && known.insert(it.file, ()).is_none()) {
+            Some(same) => resumed.push((log, same)),
+            None => others.push_back(log),
+        }
+    }
+    let requests: Vec<(Compared, &Sighting, &str)> = resumed
+        .iter()
+        .map(|(log, same)| (*same, &log.seen, log.detected.format.format.as_str()))
+        .collect();
+    let results = ClaimedFile::claim_all_known(writer, &requests, losses).await;
+    let results = match results {
+        Ok(results) => results,
+        Err(error) => {
+            queue.extend(resumed.into_iter().map(|(log, _)| log));
+            queue.extend(others);
+            return Err(error);
+        }
+    };
+    let mut done = resumed.into_iter().zip(results);
+    while let Some(((mut log, same), result)) = done.next() {
+        debug!(path = %log.tail.path().display(), file = same.file.0, "the same object and content");
+        match after_claim(files, writer, &mut log, same.file, result).await {
+            Ok(registered) => after_registration(files, log, registered),
+            Err(error) => {
+                queue.push_back(log);
+                queue.extend(done.map(|((log, _), _)| log));
+                queue.extend(others);
+                return Err(error);
+            }
+        }
+    }
+    queue.extend(others);
+    Ok(())
+}
+
+/// Decides about the other logs one by one, in their order. New ones are collected in `new` and registered
+/// together, but before a log is decided about that begins like one of them.
+async fn register_others(
+    files: &mut FollowedFiles,
+    formats: &mut Formats,
+    writer: &mut Writer,
+    queue: &mut VecDeque<NewLog>,
+    new: &mut Vec<NewLog>,
+    losses: &LossCounter,
+) -> Result<(), StoreError> {
+    while let Some(mut log) = queue.pop_front() {
+        if new.iter().any(|other| other.head == log.head)
+            && let Err(error) = register_collected(files, writer, new, losses).await
+        {
+            queue.push_front(log);
+            return Err(error);
+        }
+        match register(files, formats, writer, &mut log, losses).await {
+            Ok(Registered::New) => new.push(log),
+            Ok(registered) => after_registration(files, log, registered),
+            Err(error) => {
+                queue.push_front(log);
+                return Err(error);
+            }
+        }
+    }
+    register_collected(files, writer, new, losses).await
+}
+
+/// Registers logs that are none of those that are known, and no two of which begin alike.
+async fn register_collected(
+    files: &mut FollowedFiles,
+    writer: &mut Writer,
+    new: &mut Vec<NewLog>,
+    losses: &LossCounter,
+) -> Result<(), StoreError> {
+    if new.is_empty() {
+        return Ok(());
+    }
+    let rows: Vec<(NewFile, Vec<FileId>)> = new
+        .iter()
+        .map(|log| (new_file(&log.seen, &log.detected.format), log.compared.files()))
+        .collect();
+    let claims = ClaimedFile::register_all(writer, &rows, losses).await?;
+    for (log, claim) in new.drain(..).zip(claims) {
+        after_registration(files, log, claim.map_or(Registered::Undecided, Registered::Claimed));
+    }
+    Ok(())
+}
+
+/// Follows a log, or takes note of why it is not followed.
+fn after_registration(files: &mut FollowedFiles, log: NewLog, registered: Registered) {
+    match registered {
+        Registered::Claimed(claim) => {
+            let content = log.content(files);
+            let replaced: Vec<Checkpoint> = log.compared.replaced(&content).cloned().collect();
+            files.replaced.extend(replaced);
+            follow(files, log, claim);
+        }
+        Registered::AfterCut { claim, ended } => {
+            let content = log.content(files);
+            let replaced = log.compared.replaced(&content).filter(|known| known.file != ended);
+            let replaced: Vec<Checkpoint> = replaced.cloned().collect();
+            files.replaced.extend(replaced);
+            follow(files, log, claim);
+        }
+        Registered::HeldByAnother(file) => hold_back(files, log.tail, file),
+        Registered::Ignored(reason) => files.ignored.push(IgnoredFile::new(&log.tail, reason)),
+        Registered::Gone => {}
+        Registered::New | Registered::Undecided => {
+            files.ignored.push(IgnoredFile::undecided(log.tail));
         }
     }
 }
@@ -323,7 +524,8 @@ async fn register(
                 warn!(path = %tail.path().display(), before = file.0,
                     "this log begins like what was stored of it, and none of its lines agrees with its \
                      row: stored as a new log");
-                return new_log(files, writer, log, losses).await;
+                log_look_alike(files, log);
+                return Ok(Registered::New);
             };
             let begins = match tail.tail_fingerprint_at(kept_to) {
                 Ok(tail_fingerprint) => Position {
@@ -350,7 +552,10 @@ async fn register(
             let Some(known) = known else { return Ok(Registered::Undecided) };
             return of_other_host(files, writer, log, &known, losses).await;
         }
-        Decision::New => return new_log(files, writer, log, losses).await,
+        Decision::New => {
+            log_look_alike(files, log);
+            return Ok(Registered::New);
+        }
         // The others are decisions for other policies.
         Decision::Wait
         | Decision::Held
@@ -362,13 +567,26 @@ async fn register(
     let known = compared.matches.iter().find(|(known, _)| known.file == file);
     let compared = known.map_or(Compared::unread(file), |(known, _)| Compared::from(known));
     let format = &detected.format.format;
-    let mut claim = match ClaimedFile::claim_known(writer, compared, seen, format, losses).await? {
+    let result = ClaimedFile::claim_known(writer, compared, seen, format, losses).await?;
+    after_claim(files, writer, log, file, result).await
+}
+
+/// Takes note of what the claimed file is known to have had and this log does not hold.
+async fn after_claim(
+    files: &FollowedFiles,
+    writer: &mut Writer,
+    log: &mut NewLog,
+    file: FileId,
+    result: ClaimResult,
+) -> Result<Registered, StoreError> {
+    let mut claim = match result {
         ClaimResult::Claimed(claim) => *claim,
         ClaimResult::HeldByAnother => return Ok(Registered::HeldByAnother(file)),
         ClaimResult::Outdated => return Ok(Registered::Undecided),
     };
     // A copy may have been complete only after it was opened.
-    let size = tail.refresh().map_or(size, |_| tail.size());
+    let tail = &mut log.tail;
+    let size = tail.refresh().map_or(tail.size(), |_| tail.size());
     let truncated = files.truncated.iter().find(|truncated| truncated.file() == file);
     let known_size = truncated.map_or(0, |truncated| truncated.size).max(claim.known_size());
     claim.lose_what_a_copy_lacks(writer, tail.path(), size, known_size).await?;
@@ -402,7 +620,8 @@ async fn of_other_host(
                 run `log-ingestd rename-host {from} {to}`"
             );
         }
-        return new_log(files, writer, log, losses).await;
+        log_look_alike(files, log);
+        return Ok(Registered::New);
     }
     let format = &detected.format.format;
     let compared = Compared::from(known);
@@ -436,13 +655,8 @@ async fn of_other_host(
     }
 }
 
-/// Registers a log that is none of those that are known.
-async fn new_log(
-    files: &mut FollowedFiles,
-    writer: &mut Writer,
-    log: &NewLog,
-    losses: &LossCounter,
-) -> Result<Registered, StoreError> {
+/// Says once of a new log that it begins like one that is stored.
+fn log_look_alike(files: &mut FollowedFiles, log: &NewLog) {
     let path = log.tail.path();
     let alike = log.compared.same().next();
     if let Some(known) = alike.filter(|known| known.committed > 0)
@@ -452,13 +666,10 @@ async fn new_log(
             "this log begins like one that is stored, and is none that was seen to become it: stored as a \
              log of its own; if it is a copy, its lines are stored twice");
     }
-    let new = new_file(&log.seen, &log.detected.format);
-    let claim = ClaimedFile::register(writer, &new, &log.compared.files(), losses).await?;
-    Ok(claim.map_or(Registered::Undecided, Registered::Claimed))
 }
 
 /// Waits for a file that another writer holds.
-fn hold_back(files: &mut FollowedFiles, tail: Tail, file: FileId) {
+fn hold_back(files: &mut FollowedFiles, tail: Box<Tail>, file: FileId) {
     let waits = files.held_by_others.entry(file).or_insert_with(|| {
         warn!(path = %tail.path().display(), "another log-ingestd writes this file: waiting for it");
         HELD_BY_ANOTHER

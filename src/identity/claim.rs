@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::metrics::Metrics;
 use crate::model::{Checkpoint, Claim, Cut, FileId, NewFile, Origin, Position, Sighting, Span};
-use crate::store::{FIRST_EPOCH, StoreError, Writer};
+use crate::store::{ClaimRequest, FIRST_EPOCH, StoreError, Writer};
 
 /// Where lost bytes are counted besides the store.
 #[derive(Clone, Debug)]
@@ -135,6 +135,42 @@ impl ClaimedFile {
         Ok(registered.into_iter().map(claimed).collect())
     }
 
+    /// Claims files that were registered before, no two of which are the same, many in one transaction.
+    ///
+    /// # Errors
+    /// The store's; some of the files may be claimed nevertheless.
+    pub(crate) async fn claim_all_known(
+        writer: &mut Writer,
+        files: &[(Compared, &Sighting, &str)],
+        losses: &LossCounter,
+    ) -> Result<Vec<ClaimResult>, StoreError> {
+        let requests: Vec<ClaimRequest<'_>> = files
+            .iter()
+            .map(|&(Compared { file, .. }, seen, format)| ClaimRequest { file, seen, format })
+            .collect();
+        let claimed = writer.claim_all(&requests).await?;
+        let mut outdated = Vec::new();
+        let mut results = Vec::with_capacity(files.len());
+        for ((compared, ..), claimed) in files.iter().zip(claimed) {
+            results.push(match claimed {
+                None => ClaimResult::HeldByAnother,
+                Some(claimed) if claimed.committed == compared.committed => {
+                    let claim = Self::new(&claimed, compared.lost_bytes, losses);
+                    let was_closed = compared.closed;
+                    ClaimResult::Claimed(Box::new(Self { was_closed, ..claim }))
+                }
+                Some(claimed) => {
+                    outdated.push(claimed.file);
+                    ClaimResult::Outdated
+                }
+            });
+        }
+        if !outdated.is_empty() {
+            writer.release_all(&outdated).await?;
+        }
+        Ok(results)
+    }
+
     /// Claims a file that was registered before.
     ///
     /// # Errors
@@ -146,17 +182,8 @@ impl ClaimedFile {
         format: &str,
         losses: &LossCounter,
     ) -> Result<ClaimResult, StoreError> {
-        match writer.claim(compared.file, seen, format).await? {
-            Some(claimed) if claimed.committed == compared.committed => {
-                let claim = Self::new(&claimed, compared.lost_bytes, losses);
-                Ok(ClaimResult::Claimed(Box::new(Self { was_closed: compared.closed, ..claim })))
-            }
-            Some(claimed) => {
-                writer.release(claimed.file).await?;
-                Ok(ClaimResult::Outdated)
-            }
-            None => Ok(ClaimResult::HeldByAnother),
-        }
+        let results = Self::claim_all_known(writer, &[(compared, seen, format)], losses).await?;
+        Ok(results.into_iter().next().unwrap_or(ClaimResult::HeldByAnother))
     }
 
     /// Ends a file whose last bytes a power cut took, and registers the one by which its log goes on, in

@@ -200,6 +200,11 @@ impl Tail {
         Ok(())
     }
 
+    /// Returns when the file was last written, as of the last refresh: `st_mtime` in seconds and nanoseconds.
+    pub fn written(&self) -> (i64, i64) {
+        self.written
+    }
+
     /// Returns how important it is to keep this file open, in case its name disappears. Files with
     /// unread bytes come first, then those that grew last, which may grow again.
     pub fn priority(&self) -> impl Ord + use<> {

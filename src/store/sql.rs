@@ -144,10 +144,28 @@ pub(super) const REPORT: &str =
 macro_rules! may_be {
     ($host:literal, $device:literal, $inode:literal, $head:literal, $head_length:literal) => {
         concat!(
-            "(host = ", $host, " AND ((device = ", $device, " AND inode = ", $inode,
-            ") OR (head = ", $head, " AND head_length = ", $head_length, ")))
-         OR (host <> ", $host, " AND device = ", $device, " AND inode = ", $inode,
-            " AND head = ", $head, " AND head_length = ", $head_length, ")"
+            "(host = ",
+            $host,
+            " AND ((device = ",
+            $device,
+            " AND inode = ",
+            $inode,
+            ") OR (head = ",
+            $head,
+            " AND head_length = ",
+            $head_length,
+            ")))
+         OR (host <> ",
+            $host,
+            " AND device = ",
+            $device,
+            " AND inode = ",
+            $inode,
+            " AND head = ",
+            $head,
+            " AND head_length = ",
+            $head_length,
+            ")"
         )
     };
 }

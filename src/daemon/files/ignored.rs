@@ -13,13 +13,29 @@ pub(crate) struct IgnoredFile {
     pub(crate) path: PathBuf,
     pub(crate) key: FileKey,
     pub(crate) reason: IgnoredReason,
+    /// In which round it is decided about.
+    pub(crate) round: Round,
+}
+
+/// The rounds in which new files are decided about, so that no file takes the place of another one. If
+/// there are many, a part of them is decided about at a time, and a later round begins when the earlier
+/// one has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Round {
+    /// Files that are the same object with the same content go on where they stood.
+    #[default]
+    SameObject,
+    /// Files that may be copies, and new ones.
+    Copy,
+    /// Objects of which other content is stored, whose copy is followed by then.
+    Replaced,
 }
 
 /// Why a file is not followed. A size is that of its content when this was found, in bytes.
 #[derive(Debug)]
 pub(crate) enum IgnoredReason {
     /// Its content was not inspected yet, or a decision about it has to wait.
-    Undecided(Tail),
+    Undecided(Box<Tail>),
     /// Its content is not a log that can be stored.
     NoLog { size: u64, more: MoreLines, why: Undetected },
     /// It is compressed: another task reads it.
@@ -31,7 +47,7 @@ pub(crate) enum IgnoredReason {
     /// It is a copy of a followed file.
     CopyOf { file: FileId, size: u64 },
     /// Another writer holds it. It is asked for again at this time.
-    HeldByAnotherWriter { tail: Tail, until: Instant },
+    HeldByAnotherWriter { tail: Box<Tail>, until: Instant },
 }
 
 impl IgnoredReason {
@@ -57,6 +73,22 @@ impl IgnoredReason {
 
     /// Returns the open file of one that may still be followed.
     pub(crate) fn tail_mut(&mut self) -> Option<&mut Tail> {
+        match self {
+            Self::Undecided(tail) | Self::HeldByAnotherWriter { tail, .. } => Some(tail),
+            _ => None,
+        }
+    }
+
+    /// Returns the file of one that may still be followed.
+    pub(crate) fn tail(&self) -> Option<&Tail> {
+        match self {
+            Self::Undecided(tail) | Self::HeldByAnotherWriter { tail, .. } => Some(tail),
+            _ => None,
+        }
+    }
+
+    /// Returns the file of one that may still be followed, to be decided about.
+    pub(crate) fn into_tail(self) -> Option<Box<Tail>> {
         match self {
             Self::Undecided(tail) | Self::HeldByAnotherWriter { tail, .. } => Some(tail),
             _ => None,
@@ -99,20 +131,27 @@ impl IgnoredReason {
 
 impl IgnoredFile {
     pub(crate) fn new(tail: &Tail, reason: IgnoredReason) -> Self {
-        Self { path: tail.path().to_path_buf(), key: tail.key(), reason }
+        let (path, key) = (tail.path().to_path_buf(), tail.key());
+        Self { path, key, reason, round: Round::default() }
     }
 
     /// Makes a file about which is to be decided.
-    pub(crate) fn undecided(tail: Tail) -> Self {
-        Self::that_may_be_followed(tail, IgnoredReason::Undecided)
+    pub(crate) fn undecided(tail: impl Into<Box<Tail>>) -> Self {
+        Self::that_may_be_followed(tail.into(), IgnoredReason::Undecided)
+    }
+
+    /// Makes a file about which is to be decided in a later round.
+    pub(crate) fn of_round(round: Round, tail: Box<Tail>) -> Self {
+        Self { round, ..Self::undecided(tail) }
     }
 
     /// Makes a file that stays open, because it may still be followed.
     pub(crate) fn that_may_be_followed(
-        tail: Tail,
-        reason: impl FnOnce(Tail) -> IgnoredReason,
+        tail: Box<Tail>,
+        reason: impl FnOnce(Box<Tail>) -> IgnoredReason,
     ) -> Self {
-        Self { path: tail.path().to_path_buf(), key: tail.key(), reason: reason(tail) }
+        let (path, key) = (tail.path().to_path_buf(), tail.key());
+        Self { path, key, reason: reason(tail), round: Round::default() }
     }
 
     /// Records its new path.

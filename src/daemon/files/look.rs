@@ -48,7 +48,7 @@ impl FollowedFiles {
         self.ignored.retain(|file| {
             seen.contains(&file.key) || matches!(file.reason, IgnoredReason::Undecided(_))
         });
-        for file in &mut self.followed {
+        for file in self.followed.iter_mut() {
             match (seen.contains(&file.tail.key()), file.nameless) {
                 (true, _) => file.nameless = None,
                 (false, None) => file.nameless = Some((Instant::now(), file.tail.size())),
@@ -133,7 +133,7 @@ impl FollowedFiles {
             names.insert(path, path);
         }
         let (mut known, mut is_followed): (HashSet<&Path>, bool) = Default::default();
-        for file in &self.followed {
+        for file in self.followed.iter() {
             let Some(path) = names.get(file.tail.path()) else { continue };
             is_followed = true;
             // Under the last path of a file that has no name any more there may be another one.
@@ -239,7 +239,7 @@ impl FollowedFiles {
 
     /// Gives the descriptors to the files of which most would be lost without.
     fn share_descriptors(&mut self) {
-        let followed = self.followed.iter_mut().map(|file| &mut file.tail);
+        let followed = self.followed.iter_mut().map(|file| &mut *file.tail);
         let waiting = self.ignored.iter_mut().filter_map(|file| file.reason.tail_mut());
         let mut tails: Vec<&mut Tail> = followed.chain(waiting).collect();
         self.held_open = tails.len().min(self.descriptors);

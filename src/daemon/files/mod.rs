@@ -7,12 +7,14 @@
 //! [`super::register`] asks the store what is known of it.
 //!
 //! - `look`: what the file system says, and which files are held open.
+//! - `followed`: the files that are followed.
 //! - `ignored`: files that are not followed, each with its reason.
 //! - `not_followed`: all of these, as they are reported.
 //! - `store_changes`: what the store is told of renamed, truncated and finished files.
 //! - `spooled`: files that hold what came from a stream.
 //! - `waiting`: since when bytes of a file wait.
 
+mod followed;
 mod ignored;
 mod look;
 mod not_followed;
@@ -21,7 +23,7 @@ mod store_changes;
 mod waiting;
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,7 +31,8 @@ use std::time::Instant;
 
 use tracing::warn;
 
-pub(crate) use crate::daemon::files::ignored::{IgnoredFile, IgnoredReason};
+pub(crate) use crate::daemon::files::followed::FollowedList;
+pub(crate) use crate::daemon::files::ignored::{IgnoredFile, IgnoredReason, Round};
 pub(crate) use crate::daemon::files::look::Written;
 pub(crate) use crate::daemon::files::not_followed::{Logged, NotFollowed};
 pub(crate) use crate::daemon::files::waiting::Waiting;
@@ -46,7 +49,7 @@ use crate::source::{Container, Lines, SkippedLine, Spool, Tail, WatchedPaths, Wa
 /// A file that is read, line by line, as it grows.
 #[derive(Debug)]
 pub(crate) struct FollowedFile {
-    pub(crate) tail: Tail,
+    pub(crate) tail: Box<Tail>,
     pub(crate) claim: ClaimedFile,
     pub(crate) format: Arc<Format>,
     pub(crate) head: Option<Fingerprint>,
@@ -55,7 +58,7 @@ pub(crate) struct FollowedFile {
     /// The size at which nothing could be read although there are unread bytes.
     pub(crate) stuck_at: Option<u64>,
     /// The line that begins at the read position, if it is too long to be read in one turn.
-    pub(crate) skipped_line: Option<SkippedLine>,
+    pub(crate) skipped_line: Option<Box<SkippedLine>>,
     /// Since when it has no name in a watched place, and its size then.
     pub(crate) nameless: Option<(Instant, u64)>,
     /// Whether its path changed and the store does not know yet.
@@ -108,7 +111,7 @@ impl FollowedFile {
         }
         let same = self.tail.start_reading(lines)?;
         match skipped_line.filter(|_| same) {
-            Some(skipped_line) => self.tail.resume_skipping(lines, skipped_line),
+            Some(skipped_line) => self.tail.resume_skipping(lines, *skipped_line),
             None => Ok(same),
         }
     }
@@ -194,9 +197,13 @@ pub(crate) struct FollowedFiles {
     pub(crate) list: Watchlist,
     /// What the last look found, and where something may be found later.
     found: WatchedPaths,
-    pub(crate) followed: Vec<FollowedFile>,
+    pub(crate) followed: FollowedList,
     pub(crate) ignored: Vec<IgnoredFile>,
     pub(crate) truncated: Vec<TruncatedFile>,
+    /// Files whose objects hold other content now. They are closed when all files were decided about.
+    pub(crate) replaced: Vec<Checkpoint>,
+    /// Whether there are so many new files that not all of them were decided about yet.
+    pub(crate) deciding: bool,
     /// How many looks at all watched places there were.
     looks: u64,
     /// Files that another writer holds, which was logged once, with the waits between two tries.
@@ -247,9 +254,11 @@ impl FollowedFiles {
         Self {
             list,
             found: WatchedPaths::default(),
-            followed: Vec::new(),
+            followed: FollowedList::default(),
             ignored: open.map(IgnoredFile::undecided).collect(),
             truncated: Vec::new(),
+            replaced: Vec::new(),
+            deciding: false,
             looks: 0,
             held_by_others: HashMap::new(),
             unopened: Vec::new(),
@@ -273,14 +282,12 @@ impl FollowedFiles {
 
     /// Returns whether this process follows the file, or followed it until it was truncated.
     pub(crate) fn is_followed(&self, file: FileId) -> bool {
-        self.followed.iter().any(|it| it.file() == file)
-            || self.truncated.iter().any(|it| it.file() == file)
+        self.followed.place(file).is_some() || self.truncated.iter().any(|it| it.file() == file)
     }
 
     /// Returns whether the file is here: followed, truncated or ignored.
     pub(crate) fn has(&self, known: &Checkpoint) -> bool {
-        self.followed.iter().any(|file| file.file() == known.file)
-            || self.truncated.iter().any(|file| file.file() == known.file)
+        self.is_followed(known.file)
             || self.ignored.iter().any(|file| is_object(known, Some(file.key)))
     }
 
@@ -346,7 +353,11 @@ impl FollowedFiles {
         let may_be = |file: FileId, its_head: Option<Fingerprint>| {
             its_head == head || compared.matches.iter().any(|(known, _)| known.file == file)
         };
-        let followed = self.followed.iter().filter(|file| may_be(file.file(), file.head));
+        let alike = head.into_iter().flat_map(|head| self.followed.places_of_head(head));
+        let compared_with = compared.matches.iter();
+        let compared_with = compared_with.filter_map(|(known, _)| self.followed.place(known.file));
+        let places: BTreeSet<usize> = alike.chain(compared_with).collect();
+        let followed = places.into_iter().map(|at| &*self.followed[at]);
         let truncated = self.truncated.iter().filter(|file| may_be(file.file(), file.head));
         FilesOfProcess {
             followed: followed
@@ -373,9 +384,9 @@ impl FollowedFiles {
     /// Returns the open files that have no name in a watched place: what a look cannot find again.
     pub(crate) fn into_nameless(mut self) -> Vec<Tail> {
         self.look();
-        let nameless =
-            self.followed.into_iter().filter(|file| file.nameless.is_some() && file.tail.is_open());
-        nameless.map(|file| file.tail).collect()
+        let files = self.followed.into_files();
+        let nameless = files.filter(|file| file.nameless.is_some() && file.tail.is_open());
+        nameless.map(|file| *file.tail).collect()
     }
 
     /// Returns the claims of this process, with their epochs.
@@ -386,9 +397,11 @@ impl FollowedFiles {
 
     /// Takes note of a span that is stored.
     pub(crate) fn stored(&mut self, span: &Span) {
-        if let Some(file) = self.followed.iter_mut().find(|file| file.file() == span.file) {
+        if let Some(file) = self.followed.of(span.file) {
             file.claim.stored(span);
-            file.head = span.head.or(file.head);
+            if let Some(head) = span.head {
+                self.followed.set_head(span.file, head);
+            }
         }
         if let Some(file) = self.truncated.iter_mut().find(|file| file.file() == span.file) {
             file.claim.stored(span);
@@ -397,14 +410,14 @@ impl FollowedFiles {
 
     /// Has the line at `offset` become a reject when it is read again.
     pub(crate) fn refuse(&mut self, file: FileId, offset: u64, reason: &str) {
-        if let Some(file) = self.followed.iter_mut().find(|followed| followed.file() == file) {
+        if let Some(file) = self.followed.of(file) {
             file.claim.refuse(offset, reason);
         }
     }
 
     /// Goes back to what is stored, in every file.
     pub(crate) fn rewind(&mut self) {
-        for file in &mut self.followed {
+        for file in self.followed.iter_mut() {
             file.tail.rewind(file.claim.committed());
             file.ready = true;
             file.stuck_at = None;

@@ -54,7 +54,7 @@ impl FollowedFiles {
     /// Returns what is known of a file that came from a stream; `None` of any other file.
     pub(crate) fn stream_file(&self, path: &Path) -> Option<StreamFile> {
         let stream = StreamName::of(path).filter(|_| self.spool.covers(path))?;
-        let same = |file: &&FollowedFile| {
+        let same = |file: &&Box<FollowedFile>| {
             let other = file.tail.path();
             self.spool.covers(other) && StreamName::of(other).as_ref() == Some(&stream)
         };
@@ -95,7 +95,7 @@ impl FollowedFiles {
     /// The store's.
     pub(crate) async fn remove_spent(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
         while let Some(at) = self.followed.iter().position(|file| self.is_spent(file)) {
-            let FollowedFile { tail, claim, .. } = &mut self.followed[at];
+            let FollowedFile { tail, claim, .. } = &mut *self.followed[at];
             let size = tail.size();
             claim.close(writer, tail.path(), size, Ending::RemovedFromSpool).await?;
             let file = self.followed.swap_remove(at);

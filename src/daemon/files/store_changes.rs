@@ -78,8 +78,8 @@ impl FollowedFiles {
     }
 
     async fn close_nameless(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
-        while let Some(at) = self.followed.iter().position(FollowedFile::is_given_up) {
-            let FollowedFile { tail, claim, .. } = &mut self.followed[at];
+        while let Some(at) = self.followed.iter().position(|file| file.is_given_up()) {
+            let FollowedFile { tail, claim, .. } = &mut *self.followed[at];
             let path = tail.path();
             info!(file = claim.file().0, path = %path.display(), "let go: it has no name here");
             match tail.is_unlinked() {
