@@ -64,6 +64,12 @@ pub struct Swept {
 /// [`StoreError`]. Rows removed before the error stay removed.
 pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<SweepOutcome, StoreError> {
     let Some(mut sweeper) = store.sweeper().await? else { return Ok(SweepOutcome::AlreadyRunning) };
+    let swept = sweep_with(&mut sweeper, options).await;
+    sweeper.end().await;
+    swept.map(SweepOutcome::Swept)
+}
+
+async fn sweep_with(sweeper: &mut Sweeper, options: &SweepOptions) -> Result<Swept, StoreError> {
     let mut swept = Swept::default();
     swept.report.host.clone_from(&options.host);
     swept.report.started_at = Utc::now().timestamp_micros();
@@ -73,7 +79,7 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<SweepOutcome
         let removed = if options.dry_run {
             sweeper.count(*table, options.cutoff).await?
         } else {
-            remove(&mut sweeper, *table, options, &mut swept.postponed).await?
+            remove(sweeper, *table, options, &mut swept.postponed).await?
         };
         match table {
             Table::GunicornLog => swept.report.gunicorn_removed = removed,
@@ -91,7 +97,7 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<SweepOutcome
     if !options.dry_run && options.log_type == LogType::All {
         // A day that is not removed yet may come back with its rows.
         if let Some(cutoff) = options.rollup_cutoff.filter(|_| swept.postponed == 0) {
-            swept.files_removed = remove_files(&mut sweeper, cutoff, options).await?;
+            swept.files_removed = remove_files(sweeper, cutoff, options).await?;
         }
         sweeper.forget_ignored(Utc::now().timestamp_micros() - IGNORED_US).await?;
     }
@@ -102,7 +108,7 @@ pub async fn sweep(store: &Store, options: &SweepOptions) -> Result<SweepOutcome
     if !options.dry_run {
         sweeper.record(&swept.report).await?;
     }
-    Ok(SweepOutcome::Swept(swept))
+    Ok(swept)
 }
 
 /// Removes closed files from the ledger of which nothing is left.

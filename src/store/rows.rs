@@ -149,14 +149,13 @@ pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> 
 }
 
 /// Returns whether one of the candidates is neither `known` nor registered by this writer.
-pub(super) fn has_unknown<R: Columns>(
-    candidates: &[R],
+pub(super) fn has_unknown(
+    candidates: &[Checkpoint],
     known: &[FileId],
     registered: &HashSet<FileId>,
-) -> Result<bool, sqlx::Error> {
-    let files = candidates.iter().map(|row| File::read(row, "id"));
-    let files = files.collect::<Result<Vec<_>, _>>()?;
-    Ok(files.iter().any(|id| !known.contains(id) && !registered.contains(id)))
+) -> bool {
+    let mut files = candidates.iter().map(|it| it.file);
+    files.any(|id| !known.contains(&id) && !registered.contains(&id))
 }
 
 pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {

@@ -118,16 +118,30 @@ pub(super) const LEDGER_IN_SQLITE: LedgerQueries = LedgerQueries {
            AND (last_seen_at IS NULL OR last_seen_at < $3)",
 };
 
-/// Closed files that may leave the ledger, by age: `$1` the cutoff, `$2` the id after which they are,
-/// `$3` the most. The newest file always stays: SQLite gives the id of a last row that was removed to
-/// the next file. So does one of which an open file's object holds the first lines.
-pub(super) const OLD_FILES: &str = "
-    SELECT id, host, coalesce(last_seen_at, closed_at) AS last_seen_at FROM log_file
-     WHERE closed_at < $1 AND (last_seen_at IS NULL OR last_seen_at < $1) AND id > $2
+/// Whether a closed file may leave the ledger by its age: `$cutoff` is a parameter. The newest file always
+/// stays: SQLite gives the id of a last row that was removed to the next file. So does one of which an
+/// open file's object holds the first lines. The statement that deletes repeats all of it: a file may have
+/// been claimed since it was listed.
+macro_rules! may_leave {
+    ($cutoff:literal) => {
+        concat!(
+            "closed_at < ", $cutoff, " AND (last_seen_at IS NULL OR last_seen_at < ", $cutoff, ")
        AND id < (SELECT max(id) FROM log_file)
        AND (coalesce(kept_to, 0) = 0 OR (host, device, inode) NOT IN
-            (SELECT host, device, inode FROM log_file WHERE closed_at IS NULL AND inode IS NOT NULL))
-     ORDER BY id LIMIT $3";
+            (SELECT host, device, inode FROM log_file WHERE closed_at IS NULL AND inode IS NOT NULL))"
+        )
+    };
+}
+pub(super) use may_leave;
+
+/// Closed files that may leave the ledger: `$1` the cutoff, `$2` the id after which they are, `$3` the
+/// most.
+pub(super) const OLD_FILES: &str = concat!(
+    "SELECT id, host, coalesce(last_seen_at, closed_at) AS last_seen_at FROM log_file
+     WHERE id > $2 AND ",
+    may_leave!("$1"),
+    " ORDER BY id LIMIT $3"
+);
 
 /// Hosts of which a file was stored, registered or seen again from `$1` until before `$2`.
 pub(super) const LIVE_HOSTS: &str = "

@@ -12,7 +12,8 @@ use super::time::Time;
 use super::{Backend, either, on_connection, rows, sql};
 use crate::model::{FileId, Micros, Period};
 
-/// The lock for sweeping. It is released on drop, or when its process ends.
+/// The lock for sweeping. [`Sweeper::end`] releases it at once; after a drop, or when its process ends,
+/// PostgreSQL needs a moment to notice.
 #[derive(Debug)]
 pub struct Sweeper {
     pub(super) backend: Backend<PgSweeper, SqliteSweeper>,
@@ -127,8 +128,8 @@ impl Sweeper {
         })
     }
 
-    /// Deletes those of these files of which no line and no count is left, and that were neither claimed
-    /// nor seen since `cutoff`. Returns their number.
+    /// Deletes those of these files of which no line and no count is left, and that are still what
+    /// [`Sweeper::old_files`] lists: one that was claimed since stays. Returns their number.
     pub async fn delete_unused_files(
         &mut self,
         files: &[FileId],
@@ -142,6 +143,11 @@ impl Sweeper {
             }
             Backend::Sqlite(backend) => backend.delete_unused_files(&files, cutoff).await,
         }
+    }
+
+    /// Ends the sweep, after which another one may begin at once.
+    pub async fn end(self) {
+        either!(self.backend, it => it.end().await);
     }
 
     /// Forgets ignored files that no daemon has confirmed since `cutoff`.

@@ -2,14 +2,15 @@
 
 use std::fs;
 
-use log_ingestd::model::Micros;
+use log_ingestd::model::{FileId, Micros};
 use log_ingestd::retain::{LogType, SweepOptions, SweepOutcome, sweep};
 use log_ingestd::store::Store;
 use serde_json::Value;
+use sqlx::Connection;
 
 use crate::archives::compress;
 use crate::daemon::{for_each_store, lines, urls};
-use crate::place::{DAY, Lines, Place, advanced, claimed, until};
+use crate::place::{DAY, Lines, Place, advanced, claimed, sighting, until};
 
 /// Retention of counts in these tests.
 const KEPT: Micros = 400 * DAY;
@@ -17,6 +18,7 @@ const KEPT: Micros = 400 * DAY;
 for_every_store!(
     a_closed_file_leaves_when_nothing_needs_it,
     a_file_of_which_an_open_file_holds_the_first_lines_stays,
+    a_file_that_is_needed_again_after_it_was_listed_stays,
     files_of_a_silent_host_stay_twice_as_long,
     no_id_is_used_twice,
     questions_about_open_files_read_few_rows,
@@ -187,6 +189,51 @@ async fn a_file_of_which_an_open_file_holds_the_first_lines_stays(place: Place) 
     place.execute("UPDATE log_file SET inode = 77 WHERE id = 4").await;
     assert_eq!(swept(&store, now() - KEPT).await, 1);
     assert_eq!(ids(&place).await, ["4"]);
+}
+
+/// Between the list and the removal, other processes are at work.
+async fn a_file_that_is_needed_again_after_it_was_listed_stays(place: Place) {
+    let store = place.open().await;
+    add_closed(&place, "web", 1..7, KEPT + DAY).await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let cutoff = now() - KEPT;
+    let mut sweeper = store.sweeper().await.unwrap().unwrap();
+    let listed = sweeper.old_files(cutoff, FileId(0), 100).await.unwrap();
+    let listed: Vec<FileId> = listed.iter().map(|old| old.file).collect();
+    assert_eq!(listed, [1, 2, 3, 4, 5].map(FileId));
+    // One is claimed, of one an archive is seen, and an open file's object turns out to hold the first
+    // lines of one. The newest of all was never listed.
+    assert!(writer.claim(FileId(1), &sighting(901, None), "%(r)s").await.unwrap().is_some());
+    writer.seen_again(&[FileId(2)]).await.unwrap();
+    for statement in [
+        "UPDATE log_file SET kept_to = 500 WHERE id IN (3, 4)".to_owned(),
+        "UPDATE log_file SET device = 64769, inode = 3 WHERE id = 1".to_owned(),
+    ] {
+        place.execute(&statement).await;
+    }
+    let all = [1, 2, 3, 4, 5, 6].map(FileId);
+    assert_eq!(sweeper.delete_unused_files(&all, cutoff).await.unwrap(), 2);
+    assert_eq!(ids(&place).await, ["1", "2", "3", "6"]);
+    sweeper.end().await;
+}
+
+/// A claim has locked the row and is not committed yet: the sweep does not wait for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_being_claimed_stays_and_is_not_waited_for() {
+    let place = Place::postgres().await;
+    let store = place.open().await;
+    add_closed(&place, "web", 1..4, KEPT + DAY).await;
+    let mut claiming = place.postgres_connection().await;
+    let mut tx = claiming.begin().await.unwrap();
+    let open = "UPDATE log_file SET closed_at = NULL, closed_reason = NULL WHERE id = 1";
+    sqlx::raw_sql(open).execute(&mut *tx).await.unwrap();
+    let mut sweeper = store.sweeper().await.unwrap().unwrap();
+    let old = [1, 2].map(FileId);
+    assert_eq!(sweeper.delete_unused_files(&old, now() - KEPT).await.unwrap(), 1);
+    tx.commit().await.unwrap();
+    assert_eq!(ids(&place).await, ["1", "3"]);
+    assert_eq!(sweeper.delete_unused_files(&old, now() - KEPT).await.unwrap(), 0);
+    sweeper.end().await;
 }
 
 async fn files_of_a_silent_host_stay_twice_as_long(place: Place) {

@@ -58,6 +58,7 @@ mod ledger;
 mod linked_places;
 mod long_select;
 mod look_alikes;
+mod many_files;
 mod model;
 mod nuls;
 mod outage;

@@ -1,7 +1,8 @@
 //! What every store promises of files: one row, one writer, known again.
 
-use log_ingestd::model::{Checkpoint, FileKey, Fingerprint, NewFile, Position, Sighting};
-use log_ingestd::store::Writer;
+use log_ingestd::model::{Checkpoint, FileId, FileKey, Fingerprint, NewFile, Position, Sighting};
+use log_ingestd::store::{ClaimRequest, Writer};
+use sqlx::{Connection, PgConnection};
 
 use crate::place::{Lines, NOW, Place, advanced, claimed, print, sighting, until};
 
@@ -14,6 +15,8 @@ for_every_store!(
     candidates_share_inode_or_first_line_and_host,
     a_closed_file_says_why_and_what_was_lost_and_opens_with_the_next_claim,
     a_stream_leaves_the_key_of_its_file,
+    many_files_are_claimed_at_once_as_they_are_one_by_one,
+    of_two_writers_that_claim_the_same_files_at_once_one_gets_each,
 );
 
 async fn a_file_has_one_writer_until_that_writer_is_gone(place: Place) {
@@ -173,4 +176,147 @@ async fn a_stream_leaves_the_key_of_its_file(place: Place) {
     moved.key = Some(FileKey { device: 1, inode: 8, birth_us: None });
     let taken = writer.claim(at.file, &moved, "%(h)s").await.unwrap().unwrap();
     assert_eq!((taken.key, taken.format.as_str()), (moved.key, "%(h)s"));
+}
+
+async fn many_files_are_claimed_at_once_as_they_are_one_by_one(place: Place) {
+    let store = place.open().await;
+    let mut first = store.writer("web:1").await.unwrap();
+    let mut all = Vec::new();
+    for number in 1..=20 {
+        all.push(claimed(&mut first, number).await);
+    }
+    let rows = "SELECT CAST(sum(id * (device + inode + head_length)) AS bigint) FROM log_file";
+    let before = place.number(rows).await;
+    first.release_all(&all.iter().map(|at| at.file).collect::<Vec<_>>()[10..]).await.unwrap();
+    // Some moved, some are streams, some have another format.
+    let seen: Vec<Sighting> = (1..=20)
+        .map(|number| {
+            let mut seen = sighting(number, None);
+            seen.head = None;
+            if number % 3 == 0 {
+                seen.key = None;
+            }
+            seen
+        })
+        .collect();
+    let format = |nth: usize| if nth.is_multiple_of(4) { "%(h)s" } else { "%(r)s" };
+    let requests: Vec<ClaimRequest<'_>> = all
+        .iter()
+        .zip(&seen)
+        .enumerate()
+        .map(|(nth, (at, seen))| ClaimRequest { file: at.file, seen, format: format(nth) })
+        .collect();
+    let mut second = store.writer("web:2").await.unwrap();
+    let taken = second.claim_all(&requests).await.unwrap();
+    for (nth, (taken, at)) in taken.iter().zip(&all).enumerate() {
+        let Some(taken) = taken else {
+            assert!(nth < 10, "{nth} was free");
+            continue;
+        };
+        assert!(nth >= 10, "{nth} was held");
+        let wanted = Checkpoint {
+            epoch: at.epoch + 1000,
+            format: format(nth).into(),
+            path: seen[nth].path.clone(),
+            origin: taken.origin.clone(),
+            ..at.clone()
+        };
+        assert_eq!(*taken, wanted);
+    }
+    assert_eq!(place.number(rows).await, before, "what a stream does not have stays");
+    let others = "SELECT count(*) FROM log_file
+                   WHERE format = '%(h)s' AND CAST(other_formats AS text) LIKE '%%(r)s%'";
+    assert_eq!(place.number(others).await, 2);
+    // The same one by one.
+    let one = second.claim(all[12].file, &seen[12], "%(r)s").await.unwrap().unwrap();
+    assert_eq!((one.epoch, one.format.as_str()), (all[12].epoch + 2000, "%(r)s"));
+    let nobodys = ClaimRequest { file: FileId(77), seen: &seen[0], format: "%(r)s" };
+    let error = second.claim_all(&[requests[11], nobodys]).await.unwrap_err();
+    assert!(format!("{error:?}").contains("no row with id 77"), "{error:?}");
+    // Of those that a lost connection had, the ones that were not claimed since.
+    let claims: Vec<_> = all.iter().map(|at| (at.file, at.epoch)).collect();
+    drop(first);
+    let mut fresh = store.writer("web:1").await.unwrap();
+    let mut lost = None;
+    until("the lost connection has ended", async || {
+        lost = fresh.hold_all_again(&claims).await.ok();
+        lost.is_some()
+    })
+    .await;
+    assert_eq!(lost.unwrap(), all[10..].iter().map(|at| at.file).collect::<Vec<_>>());
+    let taken = second.claim_all(&requests[..10]).await.unwrap();
+    assert!(taken.iter().all(Option::is_none), "{taken:?}");
+}
+
+async fn of_two_writers_that_claim_the_same_files_at_once_one_gets_each(place: Place) {
+    let store = place.open().await;
+    let mut gone = store.writer("web:1").await.unwrap();
+    let mut all = Vec::new();
+    for number in 1..=50 {
+        all.push(claimed(&mut gone, number).await);
+    }
+    drop(gone);
+    let seen = sighting(1, None);
+    let seen = Sighting { key: None, ..seen };
+    let files: Vec<FileId> = all.iter().map(|at| at.file).collect();
+    let claim = async |owner: &str| {
+        let mut writer = store.writer(owner).await.unwrap();
+        let mut got: Vec<FileId> = Vec::new();
+        until("each file has a writer", async || {
+            let asked = files.iter().filter(|file| !got.contains(file));
+            let ask = |&file: &FileId| ClaimRequest { file, seen: &seen, format: "%(r)s" };
+            let requests: Vec<_> = asked.map(ask).collect();
+            let taken = writer.claim_all(&requests).await.unwrap();
+            got.extend(taken.into_iter().flatten().map(|taken| taken.file));
+            let owned = store.files(None).await.unwrap();
+            owned.iter().all(|it| it.owner.as_deref().is_some_and(|it| it != "web:1"))
+        })
+        .await;
+        (writer, got) // it lives until all have claimed
+    };
+    let (one, two, three) = tokio::join!(claim("web:2"), claim("web:3"), claim("web:4"));
+    let mut got = [one.1, two.1, three.1].concat();
+    got.sort_unstable();
+    assert_eq!(got, files);
+}
+
+/// A daemon of a schema before 7 has a lock for each file, and may still be connected after the upgrade.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_an_older_daemon_still_holds_is_not_taken() {
+    let place = Place::postgres().await;
+    let store = place.open().await;
+    let mut gone = store.writer("web:1").await.unwrap();
+    let at = claimed(&mut gone, 1).await;
+    gone.release(at.file).await.unwrap();
+    let mut older = PgConnection::connect(&place.url).await.unwrap();
+    let lock = "SELECT pg_advisory_lock(1818846257, $1)"; // 0x6c696431, the files of older daemons
+    sqlx::query(lock).bind(at.file.0).execute(&mut older).await.unwrap();
+    let mut writer = store.writer("web:2").await.unwrap();
+    let seen = sighting(1, None);
+    assert_eq!(writer.claim(at.file, &seen, "%(r)s").await.unwrap(), None);
+    // Other files are not its own.
+    let other = claimed(&mut gone, 2).await;
+    gone.release(other.file).await.unwrap();
+    assert!(writer.claim(other.file, &sighting(2, None), "%(r)s").await.unwrap().is_some());
+    older.close().await.unwrap();
+    let taken = claim_soon(&mut writer, &at).await;
+    assert_eq!(taken.epoch, at.epoch + 1000);
+}
+
+/// Neither a claim nor the writer that has a file waits for a large batch of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_does_not_wait_for_a_commit_of_the_writer_that_has_the_file() {
+    let place = Place::postgres().await;
+    let store = place.open().await;
+    let mut first = store.writer("web:1").await.unwrap();
+    let at = claimed(&mut first, 1).await;
+    let mut committing = PgConnection::connect(&place.url).await.unwrap();
+    let mut tx = committing.begin().await.unwrap();
+    let row = "UPDATE log_file SET size = size WHERE id = $1";
+    sqlx::query(row).bind(at.file.0).execute(&mut *tx).await.unwrap();
+    let mut second = store.writer("web:2").await.unwrap();
+    // It would wait for the row, and fail after lock_timeout.
+    let asked = second.claim(at.file, &sighting(1, None), "%(r)s").await.unwrap();
+    assert_eq!(asked, None);
+    tx.rollback().await.unwrap();
 }

@@ -64,6 +64,7 @@ for_every_store!(
     only_the_tables_asked_for_are_swept,
     counts_stay_until_their_own_cutoff,
     two_sweepers_do_not_meet,
+    a_sweep_leaves_nothing_that_the_next_one_waits_for,
     a_swept_day_takes_late_lines_again,
 );
 
@@ -145,6 +146,19 @@ async fn two_sweepers_do_not_meet(place: Place) {
         sweep(&store, &options(CUTOFF)).await.unwrap() != SweepOutcome::AlreadyRunning
     })
     .await;
+}
+
+/// The server needs a moment to notice that a client has gone: a lock must be free before that.
+async fn a_sweep_leaves_nothing_that_the_next_one_waits_for(place: Place) {
+    let store = place.open().await;
+    for _ in 0..20 {
+        swept(&store, &options(CUTOFF)).await;
+        assert!(!store.is_being_swept().await.unwrap());
+    }
+    let sweeper = store.sweeper().await.unwrap().unwrap();
+    assert!(store.is_being_swept().await.unwrap());
+    sweeper.end().await;
+    assert!(!store.is_being_swept().await.unwrap());
 }
 
 /// The writer has seen the partition and does not know that it is gone.

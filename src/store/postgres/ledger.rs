@@ -4,13 +4,33 @@
 //! rows by line. The open day and small days have no such index yet: such a day is read once for all
 //! files that are asked about.
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::citus::Placement;
 use super::{PgSweeper, citus};
 use crate::model::Micros;
 use crate::store::answers::Table;
 use crate::store::error::{StoreError, failed};
+use crate::store::sql;
 use crate::store::time::Time;
+
+/// Locks the files `$1`, but for those that are being claimed.
+const LOCK_FILES: &str =
+    "SELECT id FROM log_file WHERE id = ANY ($1) ORDER BY id FOR UPDATE SKIP LOCKED";
+
+/// Deletes those of the locked files `$1` that may leave: `$2` the cutoff.
+const DELETE_FILES: &str =
+    concat!("DELETE FROM log_file WHERE id = ANY ($1) AND ", sql::may_leave!("$2"));
+
+/// Returns those of the files `$1` that may leave: `$2` the cutoff.
+const FIND_FILES: &str =
+    concat!("SELECT id FROM log_file WHERE id = ANY ($1) AND ", sql::may_leave!("$2"));
+
+/// Deletes those of the files `$1` that may leave by what their own rows say: a worker of Citus does not
+/// know the others, and locks no rows of several files.
+const DELETE_FOUND_FILES: &str = "
+    DELETE FROM log_file WHERE id = ANY ($1) AND closed_at < $2
+       AND (last_seen_at IS NULL OR last_seen_at < $2)";
 
 /// Returns SQL that lists those of the files `ids` of which a table, `%1$s`, has a row. The first row
 /// whose `key` is not before `from` is one of the file if its key is before `to`.
@@ -86,22 +106,29 @@ impl PgSweeper {
         Ok(parts)
     }
 
-    /// Deletes these files, unless one was claimed or seen since the cutoff. Returns how many left.
+    /// Deletes those of these files that may leave by their age. Returns how many left. Their rows are locked
+    /// first, so that none of them can be claimed meanwhile; a row that is locked is being claimed, and
+    /// stays.
     pub(in crate::store) async fn delete_files(
         &mut self,
         files: &[i32],
         cutoff: Micros,
     ) -> Result<u64, StoreError> {
-        let done = sqlx::query(
-            "DELETE FROM log_file WHERE id = ANY ($1) AND closed_at < $2
-                AND (last_seen_at IS NULL OR last_seen_at < $2)",
-        )
-        .bind(files)
-        .bind(Time(cutoff))
-        .execute(&mut self.connection)
-        .await
-        .map_err(failed(&self.backend.name))?;
-        Ok(done.rows_affected())
+        let delete = async {
+            let mut tx = self.connection.begin().await?;
+            let (find, delete) = match self.backend.placement() {
+                Placement::OneServer => (LOCK_FILES, DELETE_FILES),
+                Placement::Distributed => (FIND_FILES, DELETE_FOUND_FILES),
+            };
+            let find = sqlx::query_scalar(find).bind(files);
+            let find = if self.backend.is_distributed() { find.bind(Time(cutoff)) } else { find };
+            let found: Vec<i32> = find.fetch_all(&mut *tx).await?;
+            let delete = sqlx::query(delete).bind(found).bind(Time(cutoff));
+            let deleted = delete.execute(&mut *tx).await?.rows_affected();
+            tx.commit().await?;
+            Ok(deleted)
+        };
+        delete.await.map_err(failed(&self.backend.name))
     }
 }
 

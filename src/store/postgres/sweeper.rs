@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sqlx::{AssertSqlSafe, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::citus::{self, Placement};
 use super::days::{
@@ -73,6 +73,18 @@ impl Postgres {
 }
 
 impl PgSweeper {
+    /// Ends the sweep: from now on another one may begin. The lock would end with the session, but the
+    /// server needs a moment to notice that the client has gone.
+    pub(in crate::store) async fn end(mut self) {
+        let unlock = sqlx::query("SELECT pg_advisory_unlock($1, $2)")
+            .bind(lock::NAMESPACE)
+            .bind(lock::SWEEP)
+            .execute(&mut self.connection);
+        // If the connection is lost, the lock ends with it.
+        let _ = unlock.await;
+        let _ = self.connection.close().await;
+    }
+
     /// Returns attached days, days whose DETACH was cut short, and tables that were detached and not
     /// dropped.
     pub(in crate::store) async fn whole_days(

@@ -139,33 +139,9 @@ impl PgWriter {
         &mut self,
         seen: &[&Sighting],
     ) -> Result<Vec<Vec<Checkpoint>>, StoreError> {
-        let mut candidates = Vec::with_capacity(seen.len());
-        let find = async {
-            for some in seen.chunks(self.at_once()) {
-                if let [one] = some {
-                    let rows = bound::candidates!(one).fetch_all(&mut self.connection).await?;
-                    candidates.push(rows.iter().map(rows::checkpoint).collect::<Result<_, _>>()?);
-                    continue;
-                }
-                let query = sqlx::query(CANDIDATES_OF_MANY)
-                    .bind(each(some, |seen| seen.host.as_str()))
-                    .bind(each(some, |seen| seen.key.map(|key| key.device as i64)))
-                    .bind(each(some, |seen| seen.key.map(|key| key.inode as i64)))
-                    .bind(each(some, |seen| seen.head.map(|head| head.print.0.to_vec())))
-                    .bind(each(some, |seen| seen.head.map(|head| head.length as i32)));
-                let mut found = vec![Vec::new(); some.len()];
-                for row in query.fetch_all(&mut self.connection).await? {
-                    let nth = usize::try_from(row.try_get::<i64, _>("nth")?).unwrap_or_default();
-                    if let Some(found) = nth.checked_sub(1).and_then(|at| found.get_mut(at)) {
-                        found.push(rows::checkpoint(&row)?);
-                    }
-                }
-                candidates.extend(found);
-            }
-            Ok(())
-        };
-        find.await.map_err(failed(&self.backend.name))?;
-        Ok(candidates)
+        let at_once = self.at_once();
+        let found = candidates(&mut self.connection, seen, at_once).await;
+        found.map_err(failed(&self.backend.name))
     }
 
     /// Adds files, several in one transaction. Two writers may both have found no candidate, so the second
@@ -177,7 +153,7 @@ impl PgWriter {
         cuts: &[Cut],
     ) -> Result<Vec<Option<Checkpoint>>, StoreError> {
         let register = async {
-            let number = self.number().await?;
+            let (number, at_once) = (self.number().await?, self.at_once());
             let mut tx = self.connection.begin().await?;
             sqlx::query("SELECT pg_advisory_xact_lock($1, $2)")
                 .bind(lock::NAMESPACE)
@@ -185,9 +161,10 @@ impl PgWriter {
                 .execute(&mut *tx)
                 .await?;
             let mut registered = Vec::with_capacity(files.len());
-            for (new, known) in files {
-                let again = bound::candidates!(new.sighting).fetch_all(&mut *tx).await?;
-                if rows::has_unknown(&again, known, &self.registered)? {
+            let seen = each(files, |(new, _)| &new.sighting);
+            let again = candidates(&mut tx, &seen, at_once).await?;
+            for ((new, known), again) in files.iter().zip(again) {
+                if rows::has_unknown(&again, known, &self.registered) {
                     registered.push(None);
                     continue;
                 }
@@ -296,22 +273,25 @@ impl PgWriter {
         Ok(HeldAgain { lost: lost.iter().map(|(file, _)| *file).collect(), ending })
     }
 
-    /// Releases those of the files that this session has, in one message. This does not wait for the disk:
-    /// after a crash of the server an old name may come back, of a session that is gone.
+    /// Releases those of the files that this session has. This does not wait for the disk: after a crash of
+    /// the server an old name may come back, of a session that is gone. A message is short, so that the
+    /// caller may give up without leaving the server at work.
     pub(in crate::store) async fn release(&mut self, files: &[FileId]) -> Result<(), StoreError> {
-        let Some(number) = self.number.filter(|_| !files.is_empty()) else { return Ok(()) };
-        let ids: Vec<String> = files.iter().map(|file| file.0.to_string()).collect();
-        let release = format!(
-            "BEGIN; SET LOCAL synchronous_commit = off;
-             UPDATE log_file SET owner = NULL, writer = NULL
-              WHERE id IN ({}) AND writer = {number}; COMMIT",
-            ids.join(",")
-        );
-        // Numbers only.
-        sqlx::raw_sql(AssertSqlSafe(release))
-            .execute(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
+        let Some(number) = self.number else { return Ok(()) };
+        for some in files.chunks(AT_ONCE) {
+            let ids: Vec<String> = some.iter().map(|file| file.0.to_string()).collect();
+            let release = format!(
+                "BEGIN; SET LOCAL synchronous_commit = off;
+                 UPDATE log_file SET owner = NULL, writer = NULL
+                  WHERE id IN ({}) AND writer = {number}; COMMIT",
+                ids.join(",")
+            );
+            // Numbers only.
+            sqlx::raw_sql(AssertSqlSafe(release))
+                .execute(&mut self.connection)
+                .await
+                .map_err(failed(&self.backend.name))?;
+        }
         Ok(())
     }
 
@@ -396,6 +376,37 @@ struct HeldAgain {
     lost: Vec<FileId>,
     /// The lost connection has not ended yet.
     ending: Vec<FileId>,
+}
+
+/// Returns the candidates of each sighting, the newest first: of `at_once` sightings in a round trip.
+async fn candidates(
+    connection: &mut PgConnection,
+    seen: &[&Sighting],
+    at_once: usize,
+) -> Result<Vec<Vec<Checkpoint>>, sqlx::Error> {
+    let mut candidates = Vec::with_capacity(seen.len());
+    for some in seen.chunks(at_once) {
+        if let [one] = some {
+            let rows = bound::candidates!(one).fetch_all(&mut *connection).await?;
+            candidates.push(rows.iter().map(rows::checkpoint).collect::<Result<_, _>>()?);
+            continue;
+        }
+        let query = sqlx::query(CANDIDATES_OF_MANY)
+            .bind(each(some, |seen| seen.host.clone()))
+            .bind(each(some, |seen| seen.key.map(|key| key.device as i64)))
+            .bind(each(some, |seen| seen.key.map(|key| key.inode as i64)))
+            .bind(each(some, |seen| seen.head.map(|head| head.print.0.to_vec())))
+            .bind(each(some, |seen| seen.head.map(|head| head.length as i32)));
+        let mut found = vec![Vec::new(); some.len()];
+        for row in query.fetch_all(&mut *connection).await? {
+            let nth = usize::try_from(row.try_get::<i64, _>("nth")?).unwrap_or_default();
+            if let Some(found) = nth.checked_sub(1).and_then(|at| found.get_mut(at)) {
+                found.push(rows::checkpoint(&row)?);
+            }
+        }
+        candidates.extend(found);
+    }
+    Ok(candidates)
 }
 
 /// Returns which of these files have a row, and which of them this writer may take, and locks the rows of

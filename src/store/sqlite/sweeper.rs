@@ -11,6 +11,7 @@ use super::writer::BEGIN;
 use crate::model::Micros;
 use crate::store::answers::Table;
 use crate::store::error::{StoreError, failed, from_io};
+use crate::store::sql;
 use crate::store::time::Time;
 
 /// Pages given back in one transaction: 4 MiB, some milliseconds.
@@ -42,6 +43,12 @@ impl Sqlite {
 }
 
 impl SqliteSweeper {
+    /// Ends the sweep: from now on another one may begin.
+    pub(in crate::store) async fn end(self) {
+        // The work is done; an error while the connection is closed changes nothing.
+        let _ = self.connection.close().await;
+    }
+
     pub(in crate::store) async fn delete(
         &mut self,
         table: Table,
@@ -73,9 +80,8 @@ impl SqliteSweeper {
         delete.await.map_err(failed(&self.backend.name))
     }
 
-    /// Deletes those of these files that have neither a line nor a count, unless one was claimed or seen
-    /// since the cutoff. Returns how many left. One transaction: no line can come between the check and
-    /// the removal.
+    /// Deletes those of these files that may leave by their age and have neither a line nor a count. Returns
+    /// how many left. One statement checks all of it: no claim and no line can come before the removal.
     pub(in crate::store) async fn delete_unused_files(
         &mut self,
         files: &[i32],
@@ -84,10 +90,10 @@ impl SqliteSweeper {
         let ids = files.iter().map(i32::to_string).collect::<Vec<_>>().join(",");
         let delete = async {
             let mut tx = self.connection.begin_with(BEGIN).await?;
-            let deleted = sqlx::query(
-                "DELETE FROM log_file WHERE id IN (SELECT value FROM json_each(?1))
-                    AND closed_at < ?2 AND (last_seen_at IS NULL OR last_seen_at < ?2)
-                    AND NOT EXISTS (SELECT 1 FROM gunicorn_hour h WHERE h.log_file = log_file.id)
+            let deleted = sqlx::query(concat!(
+                "DELETE FROM log_file WHERE id IN (SELECT value FROM json_each($1)) AND ",
+                sql::may_leave!("$2"),
+                " AND NOT EXISTS (SELECT 1 FROM gunicorn_hour h WHERE h.log_file = log_file.id)
                     AND NOT EXISTS (SELECT 1 FROM rejected_line r WHERE r.log_file = log_file.id)
                     AND NOT EXISTS (SELECT 1 FROM gunicorn_log g
                                      WHERE g.id >= log_file.id << 38
@@ -95,7 +101,7 @@ impl SqliteSweeper {
                     AND NOT EXISTS (SELECT 1 FROM request_log q
                                      WHERE q.id >= log_file.id << 38
                                        AND q.id < (log_file.id + 1) << 38)",
-            )
+            ))
             .bind(format!("[{ids}]"))
             .bind(Time(cutoff))
             .execute(&mut *tx)

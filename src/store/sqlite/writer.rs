@@ -101,7 +101,8 @@ impl SqliteWriter {
             let mut registered = Vec::with_capacity(files.len());
             for (new, known) in files {
                 let again = bound::candidates!(new.sighting).fetch_all(&mut *tx).await?;
-                if rows::has_unknown(&again, known, &self.registered)? {
+                let again = again.iter().map(rows::checkpoint).collect::<Result<Vec<_>, _>>()?;
+                if rows::has_unknown(&again, known, &self.registered) {
                     registered.push(None);
                     continue;
                 }
