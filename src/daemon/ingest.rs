@@ -219,6 +219,9 @@ impl Pipeline {
                 self.wait(shutdown).await;
             } else if let Some(flight) = self.in_flight.take_if(|flight| flight.is_finished()) {
                 self.landed(flight.await.ok());
+            } else if deciding {
+                // Lines of files that are followed do not wait until all others were decided about.
+                self.take_changes();
             }
         }
         if shutdown.request() == Request::Stop {
@@ -278,6 +281,9 @@ impl Pipeline {
             self.look_soon();
             return Event::ToDo;
         };
+        if written.is_empty() && renamed.is_empty() {
+            return Event::OfNoLog;
+        }
         let written = self.files.look_at_written(&written);
         let is_new = written == Written::PerhapsNew
             || renamed.iter().any(|path| self.files.may_find_new(path));

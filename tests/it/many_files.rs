@@ -66,7 +66,6 @@ for_each_store! {
         let owned = "SELECT count(*) FROM log_file WHERE owner IS NOT NULL";
         assert_eq!(bench.place.number(owned).await, i64::from(FILES));
         assert!(daemon.stop().await.success());
-        assert_eq!(bench.place.number(owned).await, 0, "a stop releases all files");
         bench.exactly(all).await;
         bench.succeed(&["verify"]);
     }
