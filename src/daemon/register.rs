@@ -155,6 +155,7 @@ pub(crate) async fn register_new_files(
 
 /// Takes out the files about which is to be decided now. If there are too many, they are a part of those
 /// of the earliest round, which is returned too: of the first round, those that were written last.
+#[expect(clippy::vec_box, reason = "each file keeps its place in memory when it is followed")]
 fn take_undecided(files: &mut FollowedFiles) -> (Vec<Box<Tail>>, Option<Round>) {
     let now = Instant::now();
     let due = || files.ignored.iter().enumerate().filter(|(_, file)| file.reason.is_due(now));
@@ -189,6 +190,7 @@ fn take_undecided(files: &mut FollowedFiles) -> (Vec<Box<Tail>>, Option<Round>) 
 
 /// Inspects files, and compares them with what the store remembers. Those that are ignored are not
 /// returned.
+#[expect(clippy::vec_box, reason = "each file keeps its place in memory when it is followed")]
 async fn inspect_and_compare(
     files: &mut FollowedFiles,
     formats: &mut Formats,

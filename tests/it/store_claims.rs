@@ -16,7 +16,7 @@ for_every_store!(
     a_closed_file_says_why_and_what_was_lost_and_opens_with_the_next_claim,
     a_stream_leaves_the_key_of_its_file,
     many_files_are_claimed_at_once_as_they_are_one_by_one,
-    of_two_writers_that_claim_the_same_files_at_once_one_gets_each,
+    of_three_writers_that_claim_the_same_files_at_once_one_gets_each,
 );
 
 async fn a_file_has_one_writer_until_that_writer_is_gone(place: Place) {
@@ -249,7 +249,7 @@ async fn many_files_are_claimed_at_once_as_they_are_one_by_one(place: Place) {
     assert!(taken.iter().all(Option::is_none), "{taken:?}");
 }
 
-async fn of_two_writers_that_claim_the_same_files_at_once_one_gets_each(place: Place) {
+async fn of_three_writers_that_claim_the_same_files_at_once_one_gets_each(place: Place) {
     let store = place.open().await;
     let mut gone = store.writer("web:1").await.unwrap();
     let mut all = Vec::new();

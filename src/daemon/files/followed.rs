@@ -13,6 +13,7 @@ type Head = ([u8; 16], FileId);
 /// Files in the order in which they get their turns. Each has a place of its own in memory, so that the
 /// list is not copied whole when it grows.
 #[derive(Debug, Default)]
+#[expect(clippy::vec_box, reason = "a list of 50,000 large values would be copied when it grows")]
 pub(crate) struct FollowedList {
     files: Vec<Box<FollowedFile>>,
     places: HashMap<FileId, usize>,

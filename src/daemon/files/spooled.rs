@@ -54,11 +54,11 @@ impl FollowedFiles {
     /// Returns what is known of a file that came from a stream; `None` of any other file.
     pub(crate) fn stream_file(&self, path: &Path) -> Option<StreamFile> {
         let stream = StreamName::of(path).filter(|_| self.spool.covers(path))?;
-        let same = |file: &&Box<FollowedFile>| {
+        let same = |file: &FollowedFile| {
             let other = file.tail.path();
             self.spool.covers(other) && StreamName::of(other).as_ref() == Some(&stream)
         };
-        let format = self.followed.iter().find(same).map(|file| Arc::clone(&file.format));
+        let format = self.followed.iter().find(|file| same(file)).map(|file| Arc::clone(&file.format));
         let ending = match self.finished.contains(path) {
             true => StreamEnding::Finished,
             false => StreamEnding::Open,
