@@ -58,7 +58,8 @@ impl FollowedFiles {
             let other = file.tail.path();
             self.spool.covers(other) && StreamName::of(other).as_ref() == Some(&stream)
         };
-        let format = self.followed.iter().find(|file| same(file)).map(|file| Arc::clone(&file.format));
+        let format =
+            self.followed.iter().find(|file| same(file)).map(|file| Arc::clone(&file.format));
         let ending = match self.finished.contains(path) {
             true => StreamEnding::Finished,
             false => StreamEnding::Open,
