@@ -26,6 +26,17 @@ fn checked(bench: &Bench, path: &Path, format: &[&str]) -> Counts {
     numbers.try_into().unwrap()
 }
 
+/// What `check` prints of all these files.
+fn sum_checked(bench: &Bench, paths: &[PathBuf], format: &[&str]) -> Counts {
+    let mut sum = Counts::default();
+    for path in paths {
+        let counts = checked(bench, path, format);
+        assert_eq!(counts[0], counts[1..].iter().sum::<u64>(), "{}", path.display());
+        sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
+    }
+    sum
+}
+
 fn imported(bench: &Bench, paths: &[PathBuf], format: &[&str]) -> Counts {
     let mut arguments = vec!["import", "--json"];
     arguments.extend(paths.iter().map(|path| path.to_str().unwrap()));
@@ -48,9 +59,9 @@ async fn a_record_of_two_lines_and_a_last_line_without_an_end_count_as_in_an_imp
     }
 }
 
-/// The logs of `fixtures/`: as they are without the last line end, as archives, and in the envelopes
+/// At most so many first lines of the logs of `fixtures/`: as they are without the last line end, as archives, and in the envelopes
 /// of a container's log. No two begin alike, so that an import stores each of them.
-fn fixtures(bench: &Bench) -> Vec<PathBuf> {
+fn fixtures(bench: &Bench, lines: usize) -> Vec<PathBuf> {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures");
     let mut paths = Vec::new();
     let mut put = |name: String, content: &[u8]| {
@@ -58,7 +69,7 @@ fn fixtures(bench: &Bench) -> Vec<PathBuf> {
         paths.push(bench.log(&name));
     };
     for name in ["default", "default-with-microseconds", "forwarded-for-first", "json-template"] {
-        let log = fs::read(root.join("corpus").join(name).join("access.log")).unwrap();
+        let log = head(fs::read(root.join("corpus").join(name).join("access.log")).unwrap(), lines);
         let second = memchr::memchr(b'\n', &log).unwrap() + 1;
         put(format!("{name}.log"), log.trim_ascii_end());
         put(format!("{name}.gz"), &compress("gz", log[second..].trim_ascii_end()));
@@ -68,7 +79,7 @@ fn fixtures(bench: &Bench) -> Vec<PathBuf> {
         }
     }
     for name in ["gunicorn", "uvicorn"] {
-        let log = fs::read(root.join("containers").join(name).join("0.log")).unwrap();
+        let log = head(fs::read(root.join("containers").join(name).join("0.log")).unwrap(), lines);
         let second = memchr::memchr(b'\n', &log).unwrap() + 1;
         put(format!("container-{name}.log"), &log);
         put(format!("container-{name}.gz"), &compress("gz", log[second..].trim_ascii_end()));
@@ -77,24 +88,32 @@ fn fixtures(bench: &Bench) -> Vec<PathBuf> {
         let file = fs::File::open(root.join("upgrade").join(format!("{name}.gz"))).unwrap();
         let mut log = Vec::new();
         flate2::read::MultiGzDecoder::new(file).read_to_end(&mut log).unwrap();
-        put(format!("upgrade-{name}.gz"), &compress("gz", &log));
+        put(format!("upgrade-{name}.gz"), &compress("gz", &head(log, lines)));
     }
     paths
+}
+
+/// At most so many first lines.
+fn head(mut log: Vec<u8>, lines: usize) -> Vec<u8> {
+    if let Some(at) = memchr::memchr_iter(b'\n', &log).nth(lines - 1) {
+        log.truncate(at + 1);
+    }
+    log
 }
 
 #[tokio::test]
 async fn every_fixture_by_every_preset_counts_as_in_an_import() {
     let bench = Bench::new(Place::sqlite().await).await;
-    let paths = fixtures(&bench);
+    let store = Bench::new(Place::sqlite().await).await;
+    let mut paths = fixtures(&bench, usize::MAX);
+    paths.retain(|path| !path.to_string_lossy().contains("json-template")); // needs --format
+    assert_eq!(imported(&store, &paths, &[]), sum_checked(&bench, &paths, &[]));
+    let bench = Bench::new(Place::sqlite().await).await;
+    let paths = fixtures(&bench, 200);
     for preset in presets() {
         let store = Bench::new(Place::sqlite().await).await;
         let format = ["--format", preset.name];
-        let each: Vec<_> = paths.iter().map(|path| checked(&bench, path, &format)).collect();
-        let mut sum = Counts::default();
-        for counts in &each {
-            assert_eq!(counts[0], counts[1..].iter().sum::<u64>());
-            sum.iter_mut().zip(counts).for_each(|(sum, count)| *sum += count);
-        }
-        assert_eq!(imported(&store, &paths, &format), sum, "{}: {each:?}", preset.name);
+        let sum = sum_checked(&bench, &paths, &format);
+        assert_eq!(imported(&store, &paths, &format), sum, "{}", preset.name);
     }
 }
