@@ -99,7 +99,14 @@ impl Auditor<'_> {
                     !page.is_settled_by(&by_other, estimated(other), difference, &mut verdict)
                 });
             }
-            found.into_iter().for_each(|difference| verdict.differs(difference));
+            for difference in found {
+                // What follows a hole may be the rest of a line, or bytes of an older write.
+                let in_holes = verdict.after_holes > 0 || difference.is_hole;
+                match known.kept_to.is_some() && in_holes {
+                    true => verdict.after_holes += 1,
+                    false => verdict.differs(difference),
+                }
+            }
             first_line += window.bytes(seen_from).map_or(in_page, |bytes| {
                 let length = usize::try_from(to.saturating_sub(seen_from));
                 let length = length.map_or(bytes.len(), |n| n.min(bytes.len()));

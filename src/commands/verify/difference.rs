@@ -22,12 +22,15 @@ pub struct Difference {
     pub file: String,
     /// What the database says.
     pub database: String,
+    /// Whether the file has no record there, as where a power cut left a hole.
+    #[serde(skip)]
+    pub(crate) is_hole: bool,
 }
 
 impl Difference {
     /// Returns a difference of the file as a whole, or of a line whose place is set later.
     pub(crate) fn whole(about: &'static str, file: String, database: String) -> Self {
-        Self { offset: None, line: None, about, file, database }
+        Self { offset: None, line: None, about, file, database, is_hole: false }
     }
 }
 

@@ -67,6 +67,8 @@ pub struct FileVerdict {
     pub lost_bytes: u64,
     /// Bytes after those that are stored.
     pub unstored_bytes: u64,
+    /// Places where the file is not as it was stored, from the first hole on that a power cut left.
+    pub after_holes: u64,
     /// SHA-256 of the stored bytes, in hexadecimal, as `log_file.digest` defines it.
     pub digest: Option<String>,
     /// How many differences there are.

@@ -100,7 +100,11 @@ impl Page<'_> {
                 verdict.swept += 1;
                 Ok(())
             }
-            (Some(line), []) => Err(Difference::whole("line", describe(line), nothing())),
+            (Some(line), []) => {
+                let is_hole = matches!(line, StoredLine::Reject { .. });
+                let difference = Difference::whole("line", describe(line), nothing());
+                Err(Difference { is_hole, ..difference })
+            }
             (Some(StoredLine::Row(wanted)), [(_, StoredLine::Row(stored))]) => {
                 compare_rows(&**wanted, &**stored, estimated).map(|()| verdict.rows += 1)
             }
@@ -123,7 +127,9 @@ impl Page<'_> {
                 Ok(())
             }
             (wanted, [(_, stored)]) => {
-                Err(Difference::whole("line", told(wanted), describe(stored)))
+                let is_hole = matches!(wanted, None | Some(StoredLine::Reject { .. }));
+                let difference = Difference::whole("line", told(wanted), describe(stored));
+                Err(Difference { is_hole, ..difference })
             }
             (None, []) => Ok(()),
         }
