@@ -26,15 +26,20 @@ struct Story {
     log: Vec<Log>,
     daemon: Option<Daemon>,
     next: u32,
+    kind: Kind,
 }
 
 impl Story {
     /// A thousand lines of it are stored.
     async fn begin(bench: Bench) -> Story {
+        Story::of(Kind::Timed, bench).await
+    }
+
+    async fn of(kind: Kind, bench: Bench) -> Story {
         let path = bench.log("access.log");
         let inode = fs::File::create_new(&path).unwrap().metadata().unwrap().ino();
         let log = vec![Log::new(1, path, inode)];
-        let mut story = Story { bench, log, daemon: None, next: 0 };
+        let mut story = Story { bench, log, daemon: None, next: 0, kind };
         story.write(BEFORE);
         story.start();
         story.complete().await;
@@ -48,7 +53,7 @@ impl Story {
     fn write(&mut self, lines: u32) {
         let numbers = self.next..self.next + lines;
         self.next += lines;
-        let text: String = numbers.map(|number| Kind::Timed.line(1, number)).collect();
+        let text: String = numbers.map(|number| self.kind.line(1, number)).collect();
         let mut file = OpenOptions::new().append(true).open(&self.log[0].path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
         self.log[0].wrote(&text);
@@ -135,6 +140,46 @@ for_each_store! {
         story.write(AFTER);
         story.start();
         story.end().await;
+    }
+
+    /// The second cut leaves a line that might go on in the next one, and only NULs after it.
+    async fn what_a_cut_left_is_the_last_line_that_the_next_one_leaves(bench) {
+        let mut story = Story::begin(bench).await;
+        story.cut(|content| {
+            let from = content.len() - 60;
+            content[from..].fill(0);
+        }).await;
+        story.write(2);
+        story.start();
+        story.complete().await;
+        story.cut(|content| {
+            let from = content.len() - 60;
+            content[from..].fill(0);
+        }).await;
+        story.write(AFTER);
+        story.start();
+        story.complete().await;
+        story.bench.balanced().await;
+        story.bench.verified(&[]);
+    }
+
+    /// Of lines that are all alike, what follows a hole proves nothing. Each cut goes back further than
+    /// all before it.
+    async fn each_cut_of_many_goes_back_further_in_lines_that_are_alike(bench) {
+        let mut story = Story::of(Kind::Alike, bench).await;
+        let line = story.log[0].content.len() / BEFORE as usize;
+        for left in [900, 700, 400, 100, 50] {
+            story.cut(|content| content[left * line + 5..].fill(0)).await;
+            story.write(5);
+            story.start();
+            story.complete().await;
+        }
+        let begins = "SELECT CAST(first_offset AS text) FROM log_file ORDER BY id";
+        let begins = story.bench.place.texts(begins).await;
+        let expected = [0, 900, 700, 400, 100, 50].map(|lines| (lines * line).to_string());
+        assert_eq!(begins, expected);
+        story.bench.balanced().await;
+        story.bench.verified(&[]);
     }
 
     /// The application writes when the daemon has already seen the shorter log.

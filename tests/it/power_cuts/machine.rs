@@ -46,7 +46,7 @@ const BURST: u32 = 20;
 const STRIDE: u32 = 50;
 
 /// How long a daemon may take until the next line is stored.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The logs: what their lines are like, and of how many bursts one is synced; 0 is never.
 const LOGS: [(Kind, u32); 6] = [
