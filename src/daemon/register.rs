@@ -23,11 +23,12 @@ use tracing::{debug, info, warn};
 use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, Ending, LossCounter};
 use crate::identity::content::{Content, TailedFile};
 use crate::identity::detect::{Detected, Formats, Inspected, Undetected, inspect};
-use crate::identity::power_cut::last_agreeing;
+use crate::identity::power_cut::{End, find_end};
 use crate::identity::register::new_file;
 use crate::identity::resolve::{Comparison, Decision, Policy, decide, is_object};
-use crate::model::{Checkpoint, FileId, Fingerprint, NewFile, Position, Sighting};
+use crate::model::{Checkpoint, FileId, Fingerprint, NewFile, Sighting};
 use crate::pipeline::backoff::{Backoff, Jitter};
+use crate::source::fingerprint::{ContentMatch, compare as compare_content};
 use crate::source::origin::origin;
 use crate::source::{Envelope, Tail};
 use crate::store::{StoreError, Writer};
@@ -424,8 +425,8 @@ fn after_registration(files: &mut FollowedFiles, log: NewLog, registered: Regist
     }
 }
 
-/// Ends the file that this object was, if not even its first line is left of it: it was truncated while no
-/// daemon followed it, or a power cut took all of it.
+/// Ends the file that this object was, if it holds other content, of which not even a line is left: it was
+/// truncated while no daemon followed it, or a power cut took all of it.
 async fn close_replaced(
     files: &FollowedFiles,
     host: &str,
@@ -442,7 +443,8 @@ async fn close_replaced(
     };
     for known in writer.candidates(&seen).await? {
         let was_here = known.host == host && !known.closed && is_object(&known, seen.key);
-        let is_other = known.committed > 0 && known.head != seen.head;
+        let found = compare_content(&known, seen.head, |at| tail.tail_fingerprint_at(at));
+        let is_other = known.committed > 0 && matches!(found, Ok(it) if it != ContentMatch::Same);
         if was_here && is_other && !files.is_followed(known.file) {
             ClaimedFile::close_unread(writer, &known, host, Ending::Truncated, losses).await?;
         }
@@ -510,33 +512,20 @@ async fn register(
             let format = formats.stored(&known.format).unwrap_or(Arc::clone(&detected.format));
             // Earlier power cuts may have ended files in this log; the newest comes first.
             let before = compared.cut_before(known);
-            let mut kept_to = None;
-            for part in std::iter::once(known).chain(before.iter().copied()) {
-                match last_agreeing(writer, tail, part, &format).await? {
-                    Ok(end) if end > part.first_offset => kept_to = Some(end),
-                    Ok(_) => continue,
-                    Err(error) => {
-                        let ignored = unreadable(tail, &error);
-                        return Ok(ignored.map_or(Registered::Gone, Registered::Ignored));
-                    }
+            let begins = match find_end(writer, tail, known, &before, &format).await? {
+                End::At(begins) => begins,
+                End::Nowhere => {
+                    warn!(path = %tail.path().display(), before = file.0,
+                        "this log begins like what was stored of it, and none of its lines agrees with its \
+                         row: stored as a new log");
+                    log_look_alike(files, log);
+                    return Ok(Registered::New);
                 }
-                break;
-            }
-            let Some(kept_to) = kept_to else {
-                warn!(path = %tail.path().display(), before = file.0,
-                    "this log begins like what was stored of it, and none of its lines agrees with its \
-                     row: stored as a new log");
-                log_look_alike(files, log);
-                return Ok(Registered::New);
-            };
-            let begins = match tail.tail_fingerprint_at(kept_to) {
-                Ok(tail_fingerprint) => Position {
-                    offset: kept_to,
-                    first_offset: kept_to,
-                    tail_fingerprint,
-                    ..Position::default()
-                },
-                Err(_) => return Ok(Registered::Undecided),
+                End::Unreadable(error) => {
+                    let ignored = unreadable(tail, &error);
+                    return Ok(ignored.map_or(Registered::Gone, Registered::Ignored));
+                }
+                End::Changed => return Ok(Registered::Undecided),
             };
             let new = NewFile { begins, ..new_file(seen, &format) };
             let ids = compared.files();

@@ -32,6 +32,51 @@ struct Window {
 struct Compared {
     end: u64,
     agreement: Agreement,
+    /// Whether an entry is stored before it of which the log has no line.
+    after_hole: bool,
+}
+
+/// How far a log is still what was stored of it.
+pub(crate) enum End {
+    /// It goes on here, after the last line that agrees with its stored row.
+    At(Position),
+    /// No line agrees.
+    Nowhere,
+    /// The log cannot be read.
+    Unreadable(io::Error),
+    /// The log has changed since it was compared.
+    Changed,
+}
+
+/// Finds where a log goes on of which `known` was stored, and before it, newest first, the files that
+/// earlier power cuts ended.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn find_end(
+    writer: &mut Writer,
+    tail: &Tail,
+    known: &Checkpoint,
+    before: &[&Checkpoint],
+    format: &Arc<Format>,
+) -> Result<End, StoreError> {
+    for part in std::iter::once(known).chain(before.iter().copied()) {
+        let offset = match last_agreeing(writer, tail, part, format).await? {
+            Ok(end) if end > part.first_offset => end,
+            Ok(_) => continue,
+            Err(error) => return Ok(End::Unreadable(error)),
+        };
+        return Ok(match tail.tail_fingerprint_at(offset) {
+            Ok(tail_fingerprint) => End::At(Position {
+                offset,
+                first_offset: offset,
+                tail_fingerprint,
+                ..Position::default()
+            }),
+            Err(_) => End::Changed,
+        });
+    }
+    Ok(End::Nowhere)
 }
 
 /// Returns the offset after the last line of the log that agrees with its stored row; where `known`
@@ -39,10 +84,7 @@ struct Compared {
 ///
 /// Lines with a time are compared from the end on, past holes. Lines without a time may agree by
 /// chance: they are compared from the beginning on, up to the first one that differs.
-///
-/// # Errors
-/// The store's.
-pub(crate) async fn last_agreeing(
+async fn last_agreeing(
     writer: &mut Writer,
     tail: &Tail,
     known: &Checkpoint,
@@ -113,6 +155,9 @@ impl Comparison<'_> {
             };
             for line in lines {
                 match line.agreement {
+                    _ if line.after_hole => {
+                        return Ok(Ok(agreed.unwrap_or(self.known.first_offset)));
+                    }
                     Agreement::Same => agreed = Some(line.end),
                     // What a sweep has removed stands at the beginning.
                     Agreement::NothingStored if swept && agreed.is_none() => {}
@@ -200,18 +245,27 @@ impl Comparison<'_> {
         };
         let mut lines = Lines::default();
         lines.reset(&Position { offset: from, ..Position::default() }, b"");
-        let context = self.format.context(0, Completeness::Growing);
+        let context = self.format.context(0, Completeness::Whole);
         let mut source = window.bytes.as_slice();
         if let Err(error) = fill_batch(&mut lines, &mut source, &context, &mut batch, &target) {
             return Ok(Err(error));
         }
         let stored = writer.lines_between(known.file, from, to.max(from + 1), u32::MAX).await?;
+        let mut unseen = 0;
         let compared = expected(&batch).into_iter().filter_map(|(offset, line)| {
             let rest = window.bytes.get(usize::try_from(offset - from).ok()?..)?;
             let end = offset + memchr::memchr(b'\n', rest)? as u64 + 1;
             let at = stored.binary_search_by_key(&offset, |(offset, _)| *offset).ok();
-            let stored: Option<&StoredLine> = at.map(|at| &stored[at].1);
-            Some(Compared { end, agreement: agreement(&line, stored, known.time_estimated) })
+            let stored_line: Option<&StoredLine> = at.map(|at| &stored[at].1);
+            // A line in which another one began is not as it was, even if it says the same.
+            let was_shorter = at.and_then(|at| stored.get(at + 1)).is_some_and(|next| next.0 < end);
+            let agreement = match was_shorter {
+                true => Agreement::None,
+                false => agreement(&line, stored_line, known.time_estimated),
+            };
+            let after_hole = stored.get(unseen).is_some_and(|(first, _)| *first < offset);
+            unseen = stored.partition_point(|(stored, _)| *stored <= offset);
+            Some(Compared { end, agreement, after_hole })
         });
         Ok(Ok(compared.collect()))
     }

@@ -30,6 +30,8 @@ pub(crate) struct FilesOfProcess<'a> {
     pub(crate) truncated: Vec<TruncatedFile<'a>>,
     /// Files whose object is still at the path where it was last seen, whatever it holds now.
     pub(crate) in_place: Vec<FileId>,
+    /// Files whose object lies in a watched place, under whatever name.
+    pub(crate) found: Vec<FileId>,
 }
 
 /// A file that the process follows.
@@ -183,7 +185,8 @@ impl Comparison {
     }
 
     /// Returns the files that earlier power cuts have ended in the log of `known`, the newest first: each
-    /// begins alike, and ends where the one after it begins.
+    /// begins alike, and ends where the one after it begins. Other logs may begin alike and have been cut at
+    /// the same offset: the same object comes first, and else the name must be that of the same log.
     pub(crate) fn cut_before(&self, known: &Checkpoint) -> Vec<&Checkpoint> {
         let mut before = Vec::new();
         let (mut last, mut begin) = (known.file, known.first_offset);
@@ -195,7 +198,16 @@ impl Comparison {
                     && other.file < last
                     && other.head == known.head
             });
-            let Some(other) = ends_there.max_by_key(|other| other.file) else { break };
+            let of_same_log = ends_there.filter_map(|other| {
+                let same = is_object(other, known.key);
+                let named = || {
+                    same_directory(&other.path, &known.path)
+                        && related_names(&other.path, &known.path)
+                };
+                (same || named()).then_some((same, other.file, other))
+            });
+            let found = of_same_log.max_by_key(|(same, file, _)| (*same, *file));
+            let Some((_, _, other)) = found else { break };
             before.push(other);
             (last, begin) = (other.file, other.first_offset);
         }
@@ -309,9 +321,11 @@ impl Resolver<'_> {
             });
         }
         match self.policy {
-            Policy::Daemon | Policy::Spool => {
-                self.copy_of_followed().or_else(|| self.copy_of_stored())
-            }
+            Policy::Daemon | Policy::Spool => self
+                .was_cut()
+                .map(|known| Decision::Cut(known.file))
+                .or_else(|| self.copy_of_followed())
+                .or_else(|| self.copy_of_stored()),
             Policy::Verify => self.compared.same().next().map(|it| Decision::Resume(it.file)),
             Policy::Import | Policy::Archive => self.same_as_stored(),
         }
@@ -319,6 +333,10 @@ impl Resolver<'_> {
 
     fn follows(&self, file: FileId) -> bool {
         self.here.followed.iter().any(|it| it.file == file)
+    }
+
+    fn is_renamed(&self, known: &Checkpoint) -> bool {
+        self.here.found.contains(&known.file) && !self.is_in_place(known)
     }
 
     fn is_in_place(&self, known: &Checkpoint) -> bool {
@@ -471,11 +489,27 @@ impl Resolver<'_> {
         }
         let near = same_directory(&path, &known.path);
         let related = related_names(&path, &known.path);
+        // At the live path is never the copy of a log that was renamed away from it.
+        if near && is_derived_name(&known.path, &path) {
+            return false;
+        }
+        // What a truncation or a power cut has ended may still be found in a copy, and nowhere else: not in
+        // a log that grows, nor in an object that was a log before.
+        if known.kept_to.is_some()
+            && (!near
+                || !is_derived_name(&path, &known.path)
+                || self.content.grows()
+                || self.compared.replaced(self.content).next().is_some())
+        {
+            return false;
+        }
         let is_all = self.content.size() == Some(known.committed) && !self.content.grows();
         if is_truncated {
             return near && related || self.proves(known.committed);
         }
         match (self.proves(known.committed), near) {
+            // Renamed away, the object is the log; unless its name is that of a copy, this is another one.
+            (true, true) if self.is_renamed(known) => is_derived_name(&path, &known.path),
             (true, true) => related || is_all,
             // It was moved here from another file system, or restored.
             (true, false) => {
@@ -521,9 +555,6 @@ impl Resolver<'_> {
         {
             return Decision::OfOtherHost(known.file);
         }
-        if let Some(known) = self.was_cut() {
-            return Decision::Cut(known.file);
-        }
         // Of a file that was truncated before anything of it was stored, only the first line is
         // known.
         let unread = self.here.truncated.iter().find(|file| {
@@ -544,7 +575,7 @@ impl Resolver<'_> {
     /// took its last bytes. A log that was truncated while it was followed is another case, and so is
     /// one whose content was found in another object, which is followed by now.
     fn was_cut(&self) -> Option<&Checkpoint> {
-        if !self.policy.follows() {
+        if self.policy != Policy::Daemon {
             return None;
         }
         let replaced = self.compared.replaced(self.content).filter(|known| {
@@ -572,6 +603,7 @@ impl Resolver<'_> {
             && self.content.may_be_half_a_copy()
             && self.compared.with(ContentMatch::Shorter).any(|known| {
                 !is_object(known, self.content.key())
+                    && known.kept_to.is_none()
                     && !self.is_older_than(known.key)
                     && related_names(&path, &known.path)
                     && (is_derived_name(&path, &known.path)

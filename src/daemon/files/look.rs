@@ -58,6 +58,7 @@ impl FollowedFiles {
                 (false, Some(_)) => {}
             }
         }
+        self.objects = seen;
         self.looks += 1;
         self.look_at_followed(None);
         self.share_descriptors();

@@ -206,6 +206,8 @@ pub(crate) struct FollowedFiles {
     pub(crate) deciding: bool,
     /// How many looks at all watched places there were.
     looks: u64,
+    /// The files that the last one found.
+    objects: HashSet<FileKey>,
     /// Files that another writer holds, which was logged once, with the waits between two tries.
     pub(crate) held_by_others: HashMap<FileId, Backoff>,
     /// Paths that could not be opened at the last look, and the error of the system.
@@ -260,6 +262,7 @@ impl FollowedFiles {
             replaced: Vec::new(),
             deciding: false,
             looks: 0,
+            objects: HashSet::new(),
             held_by_others: HashMap::new(),
             unopened: Vec::new(),
             not_regular: Vec::new(),
@@ -369,6 +372,12 @@ impl FollowedFiles {
                 })
                 .collect(),
             in_place: in_place(compared.matches.iter().map(|(known, _)| known)),
+            found: compared
+                .matches
+                .iter()
+                .filter(|(known, _)| known.key.is_some_and(|key| self.objects.contains(&key)))
+                .map(|(known, _)| known.file)
+                .collect(),
             truncated: truncated
                 .map(|file| resolve::TruncatedFile {
                     file: file.file(),

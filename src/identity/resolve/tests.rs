@@ -148,6 +148,8 @@ struct Situation {
     truncated: Vec<(i32, &'static str, u64, u64)>,
     /// Files whose object is still where it was.
     in_place: Vec<i32>,
+    /// Files whose object has another name now.
+    renamed: Vec<i32>,
     /// What the daemon, `import`, an archive and `verify` decide.
     decisions: [&'static str; 4],
 }
@@ -155,8 +157,8 @@ struct Situation {
 impl Situation {
     fn new(what: &'static str, content: Made, known: Vec<Checkpoint>) -> Self {
         let (followed, truncated) = (Vec::new(), Vec::new());
-        let in_place = Vec::new();
-        Self { what, content, known, followed, truncated, in_place, decisions: [""; 4] }
+        let (in_place, renamed) = (Vec::new(), Vec::new());
+        Self { what, content, known, followed, truncated, in_place, renamed, decisions: [""; 4] }
     }
 
     fn following(mut self, file: i32, position: u64, content: Made) -> Self {
@@ -171,6 +173,11 @@ impl Situation {
 
     fn in_place(mut self, file: i32) -> Self {
         self.in_place.push(file);
+        self
+    }
+
+    fn renamed(mut self, file: i32) -> Self {
+        self.renamed.push(file);
         self
     }
 
@@ -193,6 +200,7 @@ impl Situation {
                 })
                 .collect(),
             in_place: self.in_place.iter().map(|file| FileId(*file)).collect(),
+            found: self.in_place.iter().chain(&self.renamed).map(|it| FileId(*it)).collect(),
             truncated: self
                 .truncated
                 .iter()
@@ -278,6 +286,25 @@ fn situations() -> Vec<Situation> {
             vec![known(1, LOG, 1, "a\nb\n")],
         )
         .gives(["cut 1", "new", "new", "changed 1"]),
+        Situation::new(
+            "what a power cut left of a log, which begins like another that is stored wholly",
+            content(ROTATED, 1, "a\nb\nx\n"),
+            vec![known(1, LOG, 1, "a\nb\nc\n"), known(2, "/log/access.log.2", 2, "a\nb\n")],
+        )
+        .gives(["cut 1", "resume 2", "resume 2", "resume 2"]),
+        Situation::new(
+            "a new log that begins like the one that was renamed away from it and is gone",
+            content(LOG, 2, "a\nb\nc\n"),
+            vec![known(1, ROTATED, 1, "a\nb\n")],
+        )
+        .gives(["new", "resume 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "a new log that begins like the one before, which was renamed and damaged",
+            content(LOG, 2, "a\nb\nc\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .renamed(1)
+        .gives(["new", "resume 1", "resume 1", "resume 1"]),
         Situation::new(
             "an inode that is used again",
             content(LOG, 1, "x\ny\n"),
