@@ -23,8 +23,8 @@ fn watch_with_descriptors(bench: &Bench, descriptors: u32) -> Daemon {
 }
 
 for_each_store! {
-    async fn ten_thousand_files_are_followed_with_256_descriptors(bench) {
-        let files = 10_000;
+    async fn three_thousand_files_are_followed_with_256_descriptors(bench) {
+        let files = 3000;
         for number in 0..files {
             bench.append(&format!("{number}.log"), line(&format!("/first/{number}")));
         }
@@ -36,7 +36,7 @@ for_each_store! {
         bench.rows(files.into()).await;
         // Some grow, some are renamed first, some are cut short.
         for number in 0..200 {
-            let name = format!("{}.log", number * 50);
+            let name = format!("{}.log", number * 15);
             if number % 2 == 0 {
                 rename(&bench.log(&name), &bench.log(&format!("{name}.1")));
                 bench.append(&format!("{name}.1"), line(&format!("/late/{number}")));
