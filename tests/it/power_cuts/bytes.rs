@@ -181,7 +181,7 @@ impl Directory {
             daemon
         };
         self.complete("after the cut").await?;
-        differences(&self.bench, PATIENCE).await.map_or(Ok(()), Err)?;
+        differences(&self.bench, PATIENCE, &[]).await.map_or(Ok(()), Err)?;
         self.bench.balanced().await;
         if self.dice.bool() {
             daemon.kill();

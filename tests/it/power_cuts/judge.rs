@@ -104,6 +104,18 @@ impl Log {
         }
     }
 
+    /// Whether a hole is in the middle of what one file of the store has: its end is as it was, so that
+    /// only `verify` finds it.
+    pub(super) fn has_hole(&self) -> bool {
+        let last = self.known.keys().map(|(file, _)| *file).max();
+        self.known.iter().any(|((file, offset), known)| {
+            let (from, to) = (*offset as usize, *offset as usize + known.line.len());
+            known.fate == Fate::Damaged
+                && Some(*file) == last
+                && self.content.get(from..to) != Some(&known.line)
+        })
+    }
+
     /// Notes lines that an application writes.
     pub(super) fn wrote(&mut self, text: &str) {
         self.written.extend(text.split_inclusive('\n').map(|line| line.as_bytes().to_vec()));
@@ -115,8 +127,8 @@ impl Log {
         self.written.contains(&line[nuls..])
     }
 
-    /// Whether a line is what holes have left of lines that were stored whole, and lies before the last
-    /// bytes that the log still has of what was stored: nothing is read there again.
+    /// Whether a line is what holes have left of lines that were stored whole, by the file that covers
+    /// their place still: nothing is read there again.
     fn is_rest_of_stored(
         &self,
         (start, end): (usize, usize),
@@ -124,13 +136,16 @@ impl Log {
         files: &[&StoredFile],
         known: &BTreeMap<Key, Known>,
     ) -> bool {
-        let goes_on = files.iter().map(|file| file.first_offset).max().unwrap_or(0);
-        let is_of = |(_, offset): &Key, known: &Known| {
+        let covering = files.iter().filter(|file| file.first_offset <= start as u64);
+        let Some(covering) = covering.map(|file| file.id).max() else { return false };
+        let is_of = |(file, offset): &Key, known: &Known| {
             let from = *offset as usize;
-            known.fate == Fate::Damaged && from < end && from + known.line.len() > start
+            known.fate == Fate::Damaged
+                && *file == covering
+                && from < end
+                && from + known.line.len() > start
         };
-        end as u64 <= goes_on
-            && !self.is_as_written(&lines.content[start..end])
+        !self.is_as_written(&lines.content[start..end])
             && known.iter().any(|(key, known)| is_of(key, known))
     }
 
@@ -218,7 +233,8 @@ impl Log {
                 ([], []) => {
                     findings.missing += 1;
                     let ranges: String = files.iter().map(|it| it.range()).collect();
-                    let what = format!("line {}, {line}: not stored; in{ranges}", nth + 1);
+                    let around = around(files, start as u64);
+                    let what = format!("line {}, {line}: not stored; in{ranges}{around}", nth + 1);
                     self.tell(findings, "missing", start as u64, &what);
                 }
                 ([], _) => needed += 1,
@@ -286,6 +302,19 @@ fn owner(
         return Err(format!("file {} of the store ({}) is none of the logs", file.id, file.path));
     }
     Ok(found)
+}
+
+/// The entries next to an offset, for a message.
+fn around(files: &[&StoredFile], offset: u64) -> String {
+    let mut told = String::new();
+    for file in files {
+        let before = file.entries.range(..=offset).next_back();
+        let after = file.entries.range(offset + 1..).next();
+        for (at, entry) in before.into_iter().chain(after) {
+            let _ = write!(told, "\n      file {} at {at}: {entry}", file.id);
+        }
+    }
+    told
 }
 
 /// The number in `/g7/`.

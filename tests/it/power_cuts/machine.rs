@@ -388,7 +388,11 @@ impl<'a> Machine<'a> {
             return Err("the daemon has ended by itself".to_owned());
         }
         self.bench.balanced().await;
-        if let Some(what) = differences(&self.bench, PATIENCE).await {
+        let holes: Vec<PathBuf> = {
+            let all = applications.lock().unwrap();
+            all.logs.iter().filter(|log| log.has_hole()).map(|log| log.path.clone()).collect()
+        };
+        if let Some(what) = differences(&self.bench, PATIENCE, &holes).await {
             return Err(what);
         }
         applications.lock().unwrap().has_power = true;
