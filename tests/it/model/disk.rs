@@ -224,6 +224,20 @@ impl Disk {
         self.delete_at(at);
     }
 
+    /// Whether the log is there, and lines of it are stored.
+    pub(super) fn has_stored(&self, name: Name) -> bool {
+        self.find(name).is_some_and(|at| {
+            let LogFile { kind, lines, .. } = &self.files[at];
+            *kind == Kind::Log && lines.first().is_some_and(|first| self.ledger.is_stored(*first))
+        })
+    }
+
+    /// How many bytes of a line without its end are in the log.
+    pub(super) fn begun_bytes(&self, name: Name) -> u64 {
+        let begun = self.find(name).and_then(|at| self.files[at].begun.as_ref());
+        begun.map_or(0, |(_, written, _)| *written)
+    }
+
     pub(super) fn delete(&mut self, name: Name) {
         if let Some(at) = self.find(name) {
             self.delete_at(at);

@@ -191,6 +191,16 @@ impl Ledger {
         self.losable_bytes += bytes;
     }
 
+    /// The number of the next line.
+    pub(super) fn next(&self) -> u32 {
+        self.lines.len() as u32
+    }
+
+    /// The store is what it was before the lines from `first` on were stored.
+    pub(super) fn restored(&mut self, first: u32) {
+        self.lines[first as usize..].iter_mut().for_each(|line| line.stored = false);
+    }
+
     /// How many lines are due.
     pub(super) fn due(&self) -> i64 {
         self.lines.iter().filter(|line| line.fate == Fate::Due).count() as i64

@@ -94,6 +94,19 @@ pub(super) enum Step {
     Host,
     /// `swap`: the watched path leads to another directory, which is empty.
     Swap,
+    /// `second 100`: another daemon on the same logs and the same store, if one runs alone.
+    Second(u32),
+    /// `overtake 100`: the daemon is paused, its connections to PostgreSQL are cut, and a second one
+    /// starts. SQLite's files stay those of the paused one.
+    Overtake(u32),
+    /// `leave`: kill -9 of the second daemon.
+    Leave,
+    /// `restore access 5`: after a catch-up the store is kept as it is; 5 lines are written and stored; the
+    /// store is again what was kept, under the living daemons; a line is written; catch-up.
+    Restore(Name, u32),
+    /// `lose access 40`: after a catch-up so many percent of a line are written, and seen; then the log is
+    /// truncated, and what is lost has to be counted.
+    Lose(Name, u32),
     /// `wait 50`: milliseconds, for the next step to come at another moment.
     Wait(u32),
     /// `catch-up`: until all that can be read is stored; starts and continues the daemon.
@@ -134,6 +147,10 @@ impl Display for Step {
             Step::Recreate(name, lines) => write!(f, "recreate {name} {lines}"),
             Step::Away(name) => write!(f, "away {name}"),
             Step::Start(milliseconds) => write!(f, "start {milliseconds}"),
+            Step::Second(milliseconds) => write!(f, "second {milliseconds}"),
+            Step::Overtake(milliseconds) => write!(f, "overtake {milliseconds}"),
+            Step::Restore(name, lines) => write!(f, "restore {name} {lines}"),
+            Step::Lose(name, percent) => write!(f, "lose {name} {percent}"),
             Step::Power(name, damage, bytes, lines) => {
                 let damage = format!("{damage:?}").to_lowercase();
                 write!(f, "{damage} {name} {bytes} {lines}")
@@ -181,6 +198,11 @@ impl FromStr for Step {
             ["no-time"] => Step::NoTime,
             ["host"] => Step::Host,
             ["swap"] => Step::Swap,
+            ["second", milliseconds] => Step::Second(number(milliseconds)?),
+            ["overtake", milliseconds] => Step::Overtake(number(milliseconds)?),
+            ["leave"] => Step::Leave,
+            ["restore", name, lines] => Step::Restore(name.parse()?, number(lines)?),
+            ["lose", name, percent] => Step::Lose(name.parse()?, number(percent)?),
             ["start", milliseconds] => Step::Start(number(milliseconds)?),
             ["wait", milliseconds] => Step::Wait(number(milliseconds)?),
             ["kill"] => Step::Kill,
