@@ -38,7 +38,7 @@ const WEIGHTS: [(u32, Make); 22] = [
 ];
 
 /// The same of what takes long, or damages logs: `tests/torture` plays it.
-const OF_TORTURE: [(u32, Make); 9] = [
+const OF_TORTURE: [(u32, Make); 10] = [
     (4, |dice| {
         let first = dice.usize(..LOGS.len());
         let name = |log| Name { log: log % LOGS.len(), slot: 0 };
@@ -49,6 +49,7 @@ const OF_TORTURE: [(u32, Make); 9] = [
     (3, |dice| Step::Second(LOOKS[dice.usize(..LOOKS.len())])),
     (3, |dice| Step::Overtake(LOOKS[dice.usize(..LOOKS.len())])),
     (3, |_| Step::Leave),
+    (6, |dice| Step::Storm(log(dice), dice.u32(100..4000), dice.u32(..60))),
     (1, |dice| Step::Restore(log(dice), dice.u32(1..40))),
     (2, |dice| Step::Lose(log(dice), dice.u32(1..100))),
     // More than a batch holds.

@@ -103,6 +103,8 @@ struct Actor {
     second: Option<Daemon>,
     /// How many daemons were started.
     daemons: u32,
+    /// How often a daemon was alone from then on.
+    lives: u32,
     /// Whether the first one is.
     paused: bool,
     /// Keeps SQLite from writing.
@@ -127,6 +129,7 @@ impl Actor {
             daemon: None,
             second: None,
             daemons: 0,
+            lives: 0,
             paused: false,
             lock: None,
             watched,
@@ -209,6 +212,11 @@ impl Actor {
                 self.catch_up().await;
             }
             Step::Swap => disk.swap(&self.watched),
+            Step::Storm(name, lines, after) => {
+                disk.write(name, lines);
+                tokio::time::sleep(Duration::from_millis(after.into())).await;
+                self.cut().await;
+            }
             Step::Second(looks) => self.start_second(looks),
             Step::Overtake(looks) => {
                 self.pause();
@@ -235,13 +243,15 @@ impl Actor {
     fn start(&mut self, looks: u32) {
         if self.daemon.is_none() {
             self.daemon = Some(self.spawn(looks));
-            self.disk.daemon_starts(self.daemons);
+            self.one_lives();
         }
     }
 
     fn start_second(&mut self, looks: u32) {
         if self.daemon.is_some() && self.second.is_none() {
             self.second = Some(self.spawn(looks));
+            // A deleted file that one of both has open is done with when the other one claims it.
+            self.disk.daemon_ends();
         }
     }
 
@@ -273,9 +283,13 @@ impl Actor {
     fn one_is_left(&mut self) {
         self.disk.daemon_ends();
         if self.daemon.is_some() {
-            self.daemons += 1;
-            self.disk.daemon_starts(self.daemons);
+            self.one_lives();
         }
+    }
+
+    fn one_lives(&mut self) {
+        self.lives += 1;
+        self.disk.daemon_starts(self.lives);
     }
 
     async fn stop(&mut self) {

@@ -99,6 +99,8 @@ pub(super) enum Step {
     /// `overtake 100`: the daemon is paused, its connections to PostgreSQL are cut, and a second one
     /// starts. SQLite's files stay those of the paused one.
     Overtake(u32),
+    /// `storm access 2000 15`: so many lines, and a cut so many milliseconds later.
+    Storm(Name, u32, u32),
     /// `leave`: kill -9 of the second daemon.
     Leave,
     /// `restore access 5`: after a catch-up the store is kept as it is; 5 lines are written and stored; the
@@ -147,6 +149,7 @@ impl Display for Step {
             Step::Recreate(name, lines) => write!(f, "recreate {name} {lines}"),
             Step::Away(name) => write!(f, "away {name}"),
             Step::Start(milliseconds) => write!(f, "start {milliseconds}"),
+            Step::Storm(name, lines, after) => write!(f, "storm {name} {lines} {after}"),
             Step::Second(milliseconds) => write!(f, "second {milliseconds}"),
             Step::Overtake(milliseconds) => write!(f, "overtake {milliseconds}"),
             Step::Restore(name, lines) => write!(f, "restore {name} {lines}"),
@@ -198,6 +201,9 @@ impl FromStr for Step {
             ["no-time"] => Step::NoTime,
             ["host"] => Step::Host,
             ["swap"] => Step::Swap,
+            ["storm", name, lines, after] => {
+                Step::Storm(name.parse()?, number(lines)?, number(after)?)
+            }
             ["second", milliseconds] => Step::Second(number(milliseconds)?),
             ["overtake", milliseconds] => Step::Overtake(number(milliseconds)?),
             ["leave"] => Step::Leave,
