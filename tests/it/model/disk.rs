@@ -56,7 +56,9 @@ impl Disk {
     pub(super) fn caught_up(&mut self) {
         self.ghosts.clear();
         for file in &mut self.files {
-            if QUIET_FILES_STAY_OPEN && file.appended_under == self.daemon {
+            // Without a complete line it is not known whether it is a log.
+            let is_log = !file.lines.is_empty();
+            if QUIET_FILES_STAY_OPEN && is_log && file.appended_under == self.daemon {
                 file.open_in = self.daemon;
             }
         }
