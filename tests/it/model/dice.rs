@@ -6,7 +6,7 @@ use crate::archives::KINDS;
 use crate::power_cuts::in_scripts;
 
 use super::asked;
-use super::script::{Copy, Damage, KEPT, LOGS, Name, Step};
+use super::script::{Copy, Damage, KEPT, LOGS, Name, Step, Way};
 
 /// Makes a step of one kind.
 type Make = fn(&mut Rng) -> Step;
@@ -38,7 +38,7 @@ const WEIGHTS: [(u32, Make); 22] = [
 ];
 
 /// The same of what takes long, or damages logs: `tests/torture` plays it.
-const OF_TORTURE: [(u32, Make); 10] = [
+const OF_TORTURE: [(u32, Make); 12] = [
     (4, |dice| {
         let first = dice.usize(..LOGS.len());
         let name = |log| Name { log: log % LOGS.len(), slot: 0 };
@@ -49,6 +49,8 @@ const OF_TORTURE: [(u32, Make); 10] = [
     (3, |dice| Step::Second(LOOKS[dice.usize(..LOOKS.len())])),
     (3, |dice| Step::Overtake(LOOKS[dice.usize(..LOOKS.len())])),
     (3, |_| Step::Leave),
+    (6, |dice| Step::Burst(log(dice), dice.u32(1..3000), dice.u32(..60))),
+    (5, |dice| Step::Night(dice.u32(1..4), way(dice))),
     (6, |dice| Step::Storm(log(dice), dice.u32(100..4000), dice.u32(..60))),
     (1, |dice| Step::Restore(log(dice), dice.u32(1..40))),
     (2, |dice| Step::Lose(log(dice), dice.u32(1..100))),
@@ -105,6 +107,14 @@ fn step(dice: &mut Rng) -> Step {
 
 fn cuts_power() -> bool {
     in_scripts() && asked("POWER").as_deref() != Some("no")
+}
+
+fn way(dice: &mut Rng) -> Way {
+    match dice.u32(..3) {
+        0 => Way::Rename,
+        1 => Way::Copy,
+        _ => Way::Compress(KINDS[dice.usize(..KINDS.len())]),
+    }
 }
 
 fn log(dice: &mut Rng) -> Name {

@@ -13,7 +13,7 @@ use crate::place::Place;
 use crate::postgres::Cluster;
 
 use super::disk::Disk;
-use super::script::{Copy, Damage, Name, Step};
+use super::script::{Copy, Damage, LOGS, Name, Step, Way};
 
 /// Milliseconds between two looks of a daemon that no step has started.
 const LOOKS: u32 = 100;
@@ -217,6 +217,13 @@ impl Actor {
                 tokio::time::sleep(Duration::from_millis(after.into())).await;
                 self.cut().await;
             }
+            Step::Burst(name, lines, after) => {
+                disk.write(name, lines);
+                tokio::time::sleep(Duration::from_millis(after.into())).await;
+                disk.copy_truncate(name, Copy::Inside);
+                disk.write(name, 1);
+            }
+            Step::Night(lines, way) => self.night(lines, way).await,
             Step::Second(looks) => self.start_second(looks),
             Step::Overtake(looks) => {
                 self.pause();
@@ -345,6 +352,26 @@ impl Actor {
             self.disk.write(name, lines.max(2));
             self.catch_up().await;
         }
+    }
+
+    /// All logs are rotated while no daemon looks.
+    async fn night(&mut self, lines: u32, way: Way) {
+        self.catch_up().await;
+        self.stop().await;
+        for log in 0..LOGS.len() {
+            let name = Name { log, slot: 0 };
+            self.disk.write(name, lines);
+            match way {
+                Way::Copy => self.disk.copy_truncate(name, Copy::Inside),
+                Way::Rename => self.disk.rotate(name),
+                Way::Compress(kind) => {
+                    self.disk.rotate(name);
+                    self.disk.compress(Name { log, slot: 1 }, kind);
+                }
+            }
+            self.disk.write(name, lines);
+        }
+        self.start(LOOKS);
     }
 
     /// A backup is restored while daemons live: what they have stored since is not there any more.

@@ -45,6 +45,16 @@ pub(super) enum Damage {
     Replace,
 }
 
+/// How all logs are rotated at night.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Rename,
+    /// By copytruncate.
+    Copy,
+    /// Renamed and compressed at once.
+    Compress(&'static str),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// `write access.1 20`: so many lines. A file that is not there is made if it is a log.
@@ -101,6 +111,12 @@ pub(super) enum Step {
     Overtake(u32),
     /// `storm access 2000 15`: so many lines, and a cut so many milliseconds later.
     Storm(Name, u32, u32),
+    /// `burst access 2000 15`: so many lines, so many milliseconds later a copytruncate into the watched
+    /// directory, and at once a line.
+    Burst(Name, u32, u32),
+    /// `night 3 rename`, `night 3 copy` or `night 3 gz`: after a catch-up the daemon is stopped; each log
+    /// gets 3 lines, is rotated so, and gets 3 lines; the daemon starts.
+    Night(u32, Way),
     /// `leave`: kill -9 of the second daemon.
     Leave,
     /// `restore access 5`: after a catch-up the store is kept as it is; 5 lines are written and stored; the
@@ -150,6 +166,11 @@ impl Display for Step {
             Step::Away(name) => write!(f, "away {name}"),
             Step::Start(milliseconds) => write!(f, "start {milliseconds}"),
             Step::Storm(name, lines, after) => write!(f, "storm {name} {lines} {after}"),
+            Step::Burst(name, lines, after) => write!(f, "burst {name} {lines} {after}"),
+            Step::Night(lines, Way::Compress(kind)) => write!(f, "night {lines} {kind}"),
+            Step::Night(lines, way) => {
+                write!(f, "night {lines} {}", format!("{way:?}").to_lowercase())
+            }
             Step::Second(milliseconds) => write!(f, "second {milliseconds}"),
             Step::Overtake(milliseconds) => write!(f, "overtake {milliseconds}"),
             Step::Restore(name, lines) => write!(f, "restore {name} {lines}"),
@@ -203,6 +224,18 @@ impl FromStr for Step {
             ["swap"] => Step::Swap,
             ["storm", name, lines, after] => {
                 Step::Storm(name.parse()?, number(lines)?, number(after)?)
+            }
+            ["burst", name, lines, after] => {
+                Step::Burst(name.parse()?, number(lines)?, number(after)?)
+            }
+            ["night", lines, "rename"] => Step::Night(number(lines)?, Way::Rename),
+            ["night", lines, "copy"] => Step::Night(number(lines)?, Way::Copy),
+            ["night", lines, kind] => {
+                let kind = KINDS.iter().find(|known| **known == kind);
+                Step::Night(
+                    number(lines)?,
+                    Way::Compress(kind.ok_or(format!("no kind in '{text}'"))?),
+                )
             }
             ["second", milliseconds] => Step::Second(number(milliseconds)?),
             ["overtake", milliseconds] => Step::Overtake(number(milliseconds)?),
