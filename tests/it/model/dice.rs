@@ -38,7 +38,7 @@ const WEIGHTS: [(u32, Make); 22] = [
 ];
 
 /// The same of what takes long, or damages logs: `tests/torture` plays it.
-const OF_TORTURE: [(u32, Make); 12] = [
+const OF_TORTURE: [(u32, Make); 13] = [
     (4, |dice| {
         let first = dice.usize(..LOGS.len());
         let name = |log| Name { log: log % LOGS.len(), slot: 0 };
@@ -49,7 +49,8 @@ const OF_TORTURE: [(u32, Make); 12] = [
     (3, |dice| Step::Second(LOOKS[dice.usize(..LOOKS.len())])),
     (3, |dice| Step::Overtake(LOOKS[dice.usize(..LOOKS.len())])),
     (3, |_| Step::Leave),
-    (6, |dice| Step::Burst(log(dice), dice.u32(1..3000), dice.u32(..60))),
+    (3, |dice| Step::Burst(log(dice), dice.u32(1..3000), dice.u32(..60), Copy::Inside)),
+    (4, |dice| Step::Burst(log(dice), dice.u32(1..3000), dice.u32(..300), Copy::Nowhere)),
     (5, |dice| Step::Night(dice.u32(1..4), way(dice))),
     (6, |dice| Step::Storm(log(dice), dice.u32(100..4000), dice.u32(..60))),
     (1, |dice| Step::Restore(log(dice), dice.u32(1..40))),

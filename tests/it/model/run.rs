@@ -217,10 +217,10 @@ impl Actor {
                 tokio::time::sleep(Duration::from_millis(after.into())).await;
                 self.cut().await;
             }
-            Step::Burst(name, lines, after) => {
+            Step::Burst(name, lines, after, copy) => {
                 disk.write(name, lines);
                 tokio::time::sleep(Duration::from_millis(after.into())).await;
-                disk.copy_truncate(name, Copy::Inside);
+                disk.copy_truncate(name, copy);
                 disk.write(name, 1);
             }
             Step::Night(lines, way) => self.night(lines, way).await,

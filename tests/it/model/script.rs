@@ -111,9 +111,9 @@ pub(super) enum Step {
     Overtake(u32),
     /// `storm access 2000 15`: so many lines, and a cut so many milliseconds later.
     Storm(Name, u32, u32),
-    /// `burst access 2000 15`: so many lines, so many milliseconds later a copytruncate into the watched
-    /// directory, and at once a line.
-    Burst(Name, u32, u32),
+    /// `burst access 2000 15 inside`: so many lines, so many milliseconds later a copytruncate, and at once
+    /// a line.
+    Burst(Name, u32, u32, Copy),
     /// `night 3 rename`, `night 3 copy` or `night 3 gz`: after a catch-up the daemon is stopped; each log
     /// gets 3 lines, is rotated so, and gets 3 lines; the daemon starts.
     Night(u32, Way),
@@ -166,7 +166,10 @@ impl Display for Step {
             Step::Away(name) => write!(f, "away {name}"),
             Step::Start(milliseconds) => write!(f, "start {milliseconds}"),
             Step::Storm(name, lines, after) => write!(f, "storm {name} {lines} {after}"),
-            Step::Burst(name, lines, after) => write!(f, "burst {name} {lines} {after}"),
+            Step::Burst(name, lines, after, copy) => {
+                let copy = format!("{copy:?}").to_lowercase();
+                write!(f, "burst {name} {lines} {after} {copy}")
+            }
             Step::Night(lines, Way::Compress(kind)) => write!(f, "night {lines} {kind}"),
             Step::Night(lines, way) => {
                 write!(f, "night {lines} {}", format!("{way:?}").to_lowercase())
@@ -225,8 +228,14 @@ impl FromStr for Step {
             ["storm", name, lines, after] => {
                 Step::Storm(name.parse()?, number(lines)?, number(after)?)
             }
-            ["burst", name, lines, after] => {
-                Step::Burst(name.parse()?, number(lines)?, number(after)?)
+            ["burst", name, lines, after, copy] => {
+                let copy = match copy {
+                    "inside" => Copy::Inside,
+                    "outside" => Copy::Outside,
+                    "nowhere" => Copy::Nowhere,
+                    _ => return Err(format!("no copy in '{text}'")),
+                };
+                Step::Burst(name.parse()?, number(lines)?, number(after)?, copy)
             }
             ["night", lines, "rename"] => Step::Night(number(lines)?, Way::Rename),
             ["night", lines, "copy"] => Step::Night(number(lines)?, Way::Copy),
