@@ -90,7 +90,7 @@ impl Bench {
 
     /// The program with this test's store; nothing of the caller's environment gets in.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_log-ingestd"));
+        let mut command = Command::new(program());
         command
             .args(arguments)
             .env_clear()
@@ -181,6 +181,13 @@ impl Bench {
         assert!(found == wanted, "rows are not what was written");
         self.balanced().await;
     }
+}
+
+/// The program that is tried: `LOG_INGESTD_PROGRAM`, or that of this build. `tests/faults/run` names one
+/// with a fault.
+pub(crate) fn program() -> PathBuf {
+    let named = std::env::var_os("LOG_INGESTD_PROGRAM").map(PathBuf::from);
+    named.unwrap_or_else(|| env!("CARGO_BIN_EXE_log-ingestd").into())
 }
 
 /// A running daemon; killed when dropped.

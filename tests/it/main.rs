@@ -41,6 +41,7 @@ mod digest;
 mod documents;
 mod durability;
 mod environment;
+mod faults;
 mod fleet;
 mod floor_plan;
 mod follow;

@@ -66,7 +66,6 @@ fn a_script_reads_as_it_was_written() {
 
 /// What the caller asks for: one script, new seeds for some minutes, or the usual seeds.
 async fn play(stage: Stage) {
-    let asked = |name: &str| std::env::var(format!("LOG_INGESTD_TORTURE_{name}")).ok();
     if let Some(text) = asked("SCRIPT") {
         return try_script("as given", &script::parse(&text).unwrap(), stage).await;
     }
@@ -91,6 +90,10 @@ async fn play(stage: Stage) {
     println!("{stage}: {} scripts, seeds {first} to {}, each held", seed - first, seed - 1);
 }
 
+fn asked(name: &str) -> Option<String> {
+    std::env::var(format!("LOG_INGESTD_TORTURE_{name}")).ok()
+}
+
 async fn try_seed(seed: u64, stage: Stage) {
     try_script(&format!("seed {seed}"), &dice::script(seed), stage).await;
 }
@@ -109,12 +112,17 @@ async fn try_script(origin: &str, script: &[Step], stage: Stage) {
             );
         }
         Err(failure) => {
+            let shrinks = asked("SHRINK").as_deref() != Some("no");
             println!(
-                "{stage}, {origin}: {}; looking for a shorter script than\n{}",
+                "{stage}, {origin}: {}; {}\n{}",
                 failure.what,
+                if shrinks { "looking for a shorter script than" } else { "by the script" },
                 script::text(script)
             );
-            let (short, Failure { what, said }) = shrink(script, stage, failure).await;
+            let (short, Failure { what, said }) = match shrinks {
+                true => shrink(script, stage, failure).await,
+                false => (script.to_vec(), failure),
+            };
             panic!(
                 "{stage}, {origin}: {what}\n\n{said}\nagain: LOG_INGESTD_TORTURE_SCRIPT='{}' \
                  cargo test --test it model::on_{stage}\n",

@@ -32,7 +32,7 @@ impl Home {
         let bench = Bench::new(Place::sqlite().await).await;
         let program = bench.aside("log-ingestd");
         // The build directory may lie where only its owner may look.
-        fs::copy(env!("CARGO_BIN_EXE_log-ingestd"), &program).unwrap();
+        fs::copy(crate::daemon::program(), &program).unwrap();
         let state = bench.aside("state");
         fs::create_dir(&state).unwrap();
         if is_root() {

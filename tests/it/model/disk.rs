@@ -56,7 +56,9 @@ impl Disk {
     pub(super) fn caught_up(&mut self) {
         self.ghosts.clear();
         for file in &mut self.files {
-            if QUIET_FILES_STAY_OPEN && file.appended_under == self.daemon {
+            // Without a complete line it is not known whether it is a log.
+            let is_log = !file.lines.is_empty();
+            if QUIET_FILES_STAY_OPEN && is_log && file.appended_under == self.daemon {
                 file.open_in = self.daemon;
             }
         }
@@ -222,6 +224,20 @@ impl Disk {
         };
         self.files.push(archive);
         self.delete_at(at);
+    }
+
+    /// Whether the log is there, and lines of it are stored.
+    pub(super) fn has_stored(&self, name: Name) -> bool {
+        self.find(name).is_some_and(|at| {
+            let LogFile { kind, lines, .. } = &self.files[at];
+            *kind == Kind::Log && lines.first().is_some_and(|first| self.ledger.is_stored(*first))
+        })
+    }
+
+    /// How many bytes of a line without its end are in the log.
+    pub(super) fn begun_bytes(&self, name: Name) -> u64 {
+        let begun = self.find(name).and_then(|at| self.files[at].begun.as_ref());
+        begun.map_or(0, |(_, written, _)| *written)
     }
 
     pub(super) fn delete(&mut self, name: Name) {

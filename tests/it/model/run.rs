@@ -13,7 +13,7 @@ use crate::place::Place;
 use crate::postgres::Cluster;
 
 use super::disk::Disk;
-use super::script::{Damage, Name, Step};
+use super::script::{Copy, Damage, LOGS, Name, Step, Way};
 
 /// Milliseconds between two looks of a daemon that no step has started.
 const LOOKS: u32 = 100;
@@ -99,8 +99,13 @@ struct Actor {
     patience: Duration,
     disk: Disk,
     daemon: Option<Daemon>,
+    /// Another one on the same logs and the same store.
+    second: Option<Daemon>,
     /// How many daemons were started.
     daemons: u32,
+    /// How often a daemon was alone from then on.
+    lives: u32,
+    /// Whether the first one is.
     paused: bool,
     /// Keeps SQLite from writing.
     lock: Option<SqliteConnection>,
@@ -116,8 +121,20 @@ impl Actor {
         fs::create_dir(&aside).unwrap();
         let disk = Disk::new(bench.logs(), aside);
         let watched = bench.logs();
-        let (daemon, daemons, paused, lock, renamed) = (None, 0, false, None, 0);
-        Actor { bench, stage, patience, disk, daemon, daemons, paused, lock, watched, renamed }
+        Actor {
+            bench,
+            stage,
+            patience,
+            disk,
+            daemon: None,
+            second: None,
+            daemons: 0,
+            lives: 0,
+            paused: false,
+            lock: None,
+            watched,
+            renamed: 0,
+        }
     }
 
     async fn act(&mut self, script: &[Step]) -> Shown {
@@ -138,7 +155,19 @@ impl Actor {
         self.stop().await;
         self.disk.ledger.compare(&self.bench).await.unwrap();
         self.disk.ledger.balance(&self.bench).await;
+        self.is_alone_if_it_was(script);
         Shown { due: self.disk.ledger.due(), excused: self.disk.ledger.excused() }
+    }
+
+    /// A daemon that had no other beside it, and whose store was not restored, has not met one.
+    fn is_alone_if_it_was(&self, script: &[Step]) {
+        let makes_two =
+            |it: &Step| matches!(it, Step::Second(_) | Step::Overtake(_) | Step::Restore(..));
+        if !script.iter().any(makes_two) {
+            let said = said(&self.bench);
+            let meets = said.lines().find(|line| line.contains("took this file over"));
+            assert!(meets.is_none(), "there was no other daemon: {}", meets.unwrap());
+        }
     }
 
     async fn step(&mut self, step: &Step) {
@@ -183,6 +212,34 @@ impl Actor {
                 self.catch_up().await;
             }
             Step::Swap => disk.swap(&self.watched),
+            Step::Storm(name, lines, after) => {
+                disk.write(name, lines);
+                tokio::time::sleep(Duration::from_millis(after.into())).await;
+                self.cut().await;
+            }
+            Step::Burst(name, lines, after, copy) => {
+                disk.write(name, lines);
+                tokio::time::sleep(Duration::from_millis(after.into())).await;
+                disk.copy_truncate(name, copy);
+                disk.write(name, 1);
+            }
+            Step::Night(lines, way) => self.night(lines, way).await,
+            Step::Second(looks) => self.start_second(looks),
+            Step::Overtake(looks) => {
+                self.pause();
+                if let Stage::Postgres(_) = self.stage {
+                    self.cut().await;
+                }
+                self.start_second(looks);
+            }
+            Step::Leave => {
+                if let Some(second) = self.second.take() {
+                    second.kill();
+                    self.one_is_left();
+                }
+            }
+            Step::Restore(name, lines) => self.restore(name, lines).await,
+            Step::Lose(name, percent) => self.lose(name, percent).await,
             Step::Wait(milliseconds) => {
                 tokio::time::sleep(Duration::from_millis(milliseconds.into())).await;
             }
@@ -192,37 +249,65 @@ impl Actor {
 
     fn start(&mut self, looks: u32) {
         if self.daemon.is_none() {
-            self.daemons += 1;
-            let looks = format!("{looks}ms");
-            let format = if self.disk.ledger.timeless { "uvicorn" } else { "gunicorn" };
-            let watched = self.watched.to_str().unwrap();
-            let watch = ["--watch", watched, "--poll-interval", &looks, "--format", format];
-            let mut command = self.bench.command(&[&watch[..], &FLAGS[..]].concat());
-            if self.renamed > 0 {
-                command.env("LOG_INGESTD_HOST", format!("web{}", self.renamed));
-            }
-            self.daemon = Some(Daemon::start(command, self.bench.aside(&said_name(self.daemons))));
-            self.disk.daemon_starts(self.daemons);
+            self.daemon = Some(self.spawn(looks));
+            self.one_lives();
         }
     }
 
+    fn start_second(&mut self, looks: u32) {
+        if self.daemon.is_some() && self.second.is_none() {
+            self.second = Some(self.spawn(looks));
+            // A deleted file that one of both has open is done with when the other one claims it.
+            self.disk.daemon_ends();
+        }
+    }
+
+    fn spawn(&mut self, looks: u32) -> Daemon {
+        self.daemons += 1;
+        let looks = format!("{looks}ms");
+        let format = if self.disk.ledger.timeless { "uvicorn" } else { "gunicorn" };
+        let watched = self.watched.to_str().unwrap();
+        let watch = ["--watch", watched, "--poll-interval", &looks, "--format", format];
+        let mut command = self.bench.command(&[&watch[..], &FLAGS[..]].concat());
+        if self.renamed > 0 {
+            command.env("LOG_INGESTD_HOST", format!("web{}", self.renamed));
+        }
+        Daemon::start(command, self.bench.aside(&said_name(self.daemons)))
+    }
+
+    /// Kills the first daemon. The second one, if there is one, is the first from now on.
     fn kill(&mut self) {
         if let Some(daemon) = self.daemon.take() {
             daemon.kill();
             self.paused = false;
-            self.disk.daemon_ends();
+            self.daemon = self.second.take();
+            self.one_is_left();
         }
+    }
+
+    /// One daemon ended. What only that one could still read is gone; which files the other one has open,
+    /// if there is one, is not known.
+    fn one_is_left(&mut self) {
+        self.disk.daemon_ends();
+        if self.daemon.is_some() {
+            self.one_lives();
+        }
+    }
+
+    fn one_lives(&mut self) {
+        self.lives += 1;
+        self.disk.daemon_starts(self.lives);
     }
 
     async fn stop(&mut self) {
         self.lock = None; // or the daemon would wait for it for as long as a stop may take
         self.go_on();
-        if let Some(mut daemon) = self.daemon.take() {
+        for mut daemon in self.daemon.take().into_iter().chain(self.second.take()) {
             // Before this it has not asked for signals yet.
             daemon.says("watching").await;
             assert!(daemon.stop().await.success(), "the stop failed");
-            self.disk.daemon_ends();
         }
+        self.disk.daemon_ends();
     }
 
     fn pause(&mut self) {
@@ -256,6 +341,7 @@ impl Actor {
     /// A log loses its end, and the daemon its life. What it has stored by then is known.
     async fn lose_power(&mut self, name: Name, damage: Damage, bytes: u32, lines: u32) {
         self.kill();
+        self.kill();
         self.lock = None;
         self.bench.place.until_alone().await;
         // What is not stored yet is no fault.
@@ -265,6 +351,84 @@ impl Actor {
             // daemon has seen the log as it is now.
             self.disk.write(name, lines.max(2));
             self.catch_up().await;
+        }
+    }
+
+    /// All logs are rotated while no daemon looks.
+    async fn night(&mut self, lines: u32, way: Way) {
+        self.catch_up().await;
+        self.stop().await;
+        for log in 0..LOGS.len() {
+            let name = Name { log, slot: 0 };
+            self.disk.write(name, lines);
+            match way {
+                Way::Copy => self.disk.copy_truncate(name, Copy::Inside),
+                Way::Rename => self.disk.rotate(name),
+                Way::Compress(kind) => {
+                    self.disk.rotate(name);
+                    self.disk.compress(Name { log, slot: 1 }, kind);
+                }
+            }
+            self.disk.write(name, lines);
+        }
+        self.start(LOOKS);
+    }
+
+    /// A backup is restored while daemons live: what they have stored since is not there any more.
+    async fn restore(&mut self, name: Name, lines: u32) {
+        self.catch_up().await;
+        if !self.disk.has_stored(name) {
+            return;
+        }
+        let tables =
+            ["gunicorn_log", "request_log", "rejected_line", "gunicorn_minute", "gunicorn_hour"];
+        let all = || tables.iter().chain(&["log_file"]);
+        let keep = all().map(|table| {
+            format!(
+                "DROP TABLE IF EXISTS kept_{table}; \
+                 CREATE TABLE kept_{table} AS SELECT * FROM {table};"
+            )
+        });
+        self.bench.place.execute(&keep.collect::<String>()).await;
+        let first = self.disk.ledger.next();
+        self.disk.write(name, lines);
+        self.catch_up().await;
+        let known = "(SELECT id FROM kept_log_file)";
+        let remove =
+            tables.iter().map(|table| format!("DELETE FROM {table} WHERE log_file IN {known};"));
+        let remove = remove.chain([format!("DELETE FROM log_file WHERE id IN {known};")]);
+        let restore = all().map(|table| format!("INSERT INTO {table} SELECT * FROM kept_{table};"));
+        let restore: String = remove.chain(restore).collect();
+        let begin = if self.bench.place.is_postgres() { "BEGIN" } else { "BEGIN IMMEDIATE" };
+        self.bench.place.execute(&format!("{begin}; {restore} COMMIT")).await;
+        self.disk.ledger.restored(first);
+        // With this line the daemon finds out.
+        self.disk.write(name, 1);
+        self.catch_up().await;
+    }
+
+    /// The part of a line that a daemon has seen is gone with a truncation.
+    async fn lose(&mut self, name: Name, percent: u32) {
+        self.catch_up().await;
+        if !self.disk.has_stored(name) {
+            return;
+        }
+        self.disk.begin(name, percent);
+        // When this line is stored, the daemon has seen the part.
+        self.disk.write_elsewhere();
+        self.catch_up().await;
+        let sum = "SELECT CAST(coalesce(sum(lost_bytes), 0) AS bigint) FROM log_file";
+        let before = self.bench.place.number(sum).await;
+        let least = before + self.disk.begun_bytes(name) as i64;
+        self.disk.copy_truncate(name, Copy::Nowhere);
+        let end = Instant::now() + self.patience;
+        loop {
+            let lost = self.bench.place.number(sum).await;
+            if lost >= least {
+                break;
+            }
+            assert!(Instant::now() < end, "{lost} bytes counted as lost, {least} were");
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
     }
 
@@ -285,8 +449,8 @@ impl Actor {
                 self.disk.ledger.compare(&self.bench).await.unwrap();
                 panic!("waited in vain: {missing}");
             }
-            let ended = self.daemon.as_mut().is_some_and(Daemon::has_ended);
-            assert!(!ended, "the daemon ended by itself");
+            let mut daemons = self.daemon.iter_mut().chain(&mut self.second);
+            assert!(!daemons.any(Daemon::has_ended), "the daemon ended by itself");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         self.disk.caught_up();

@@ -45,6 +45,16 @@ pub(super) enum Damage {
     Replace,
 }
 
+/// How all logs are rotated at night.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Rename,
+    /// By copytruncate.
+    Copy,
+    /// Renamed and compressed at once.
+    Compress(&'static str),
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// `write access.1 20`: so many lines. A file that is not there is made if it is a log.
@@ -94,6 +104,27 @@ pub(super) enum Step {
     Host,
     /// `swap`: the watched path leads to another directory, which is empty.
     Swap,
+    /// `second 100`: another daemon on the same logs and the same store, if one runs alone.
+    Second(u32),
+    /// `overtake 100`: the daemon is paused, its connections to PostgreSQL are cut, and a second one
+    /// starts. SQLite's files stay those of the paused one.
+    Overtake(u32),
+    /// `storm access 2000 15`: so many lines, and a cut so many milliseconds later.
+    Storm(Name, u32, u32),
+    /// `burst access 2000 15 inside`: so many lines, so many milliseconds later a copytruncate, and at once
+    /// a line.
+    Burst(Name, u32, u32, Copy),
+    /// `night 3 rename`, `night 3 copy` or `night 3 gz`: after a catch-up the daemon is stopped; each log
+    /// gets 3 lines, is rotated so, and gets 3 lines; the daemon starts.
+    Night(u32, Way),
+    /// `leave`: kill -9 of the second daemon.
+    Leave,
+    /// `restore access 5`: after a catch-up the store is kept as it is; 5 lines are written and stored; the
+    /// store is again what was kept, under the living daemons; a line is written; catch-up.
+    Restore(Name, u32),
+    /// `lose access 40`: after a catch-up so many percent of a line are written, and seen; then the log is
+    /// truncated, and what is lost has to be counted.
+    Lose(Name, u32),
     /// `wait 50`: milliseconds, for the next step to come at another moment.
     Wait(u32),
     /// `catch-up`: until all that can be read is stored; starts and continues the daemon.
@@ -134,6 +165,19 @@ impl Display for Step {
             Step::Recreate(name, lines) => write!(f, "recreate {name} {lines}"),
             Step::Away(name) => write!(f, "away {name}"),
             Step::Start(milliseconds) => write!(f, "start {milliseconds}"),
+            Step::Storm(name, lines, after) => write!(f, "storm {name} {lines} {after}"),
+            Step::Burst(name, lines, after, copy) => {
+                let copy = format!("{copy:?}").to_lowercase();
+                write!(f, "burst {name} {lines} {after} {copy}")
+            }
+            Step::Night(lines, Way::Compress(kind)) => write!(f, "night {lines} {kind}"),
+            Step::Night(lines, way) => {
+                write!(f, "night {lines} {}", format!("{way:?}").to_lowercase())
+            }
+            Step::Second(milliseconds) => write!(f, "second {milliseconds}"),
+            Step::Overtake(milliseconds) => write!(f, "overtake {milliseconds}"),
+            Step::Restore(name, lines) => write!(f, "restore {name} {lines}"),
+            Step::Lose(name, percent) => write!(f, "lose {name} {percent}"),
             Step::Power(name, damage, bytes, lines) => {
                 let damage = format!("{damage:?}").to_lowercase();
                 write!(f, "{damage} {name} {bytes} {lines}")
@@ -181,6 +225,32 @@ impl FromStr for Step {
             ["no-time"] => Step::NoTime,
             ["host"] => Step::Host,
             ["swap"] => Step::Swap,
+            ["storm", name, lines, after] => {
+                Step::Storm(name.parse()?, number(lines)?, number(after)?)
+            }
+            ["burst", name, lines, after, copy] => {
+                let copy = match copy {
+                    "inside" => Copy::Inside,
+                    "outside" => Copy::Outside,
+                    "nowhere" => Copy::Nowhere,
+                    _ => return Err(format!("no copy in '{text}'")),
+                };
+                Step::Burst(name.parse()?, number(lines)?, number(after)?, copy)
+            }
+            ["night", lines, "rename"] => Step::Night(number(lines)?, Way::Rename),
+            ["night", lines, "copy"] => Step::Night(number(lines)?, Way::Copy),
+            ["night", lines, kind] => {
+                let kind = KINDS.iter().find(|known| **known == kind);
+                Step::Night(
+                    number(lines)?,
+                    Way::Compress(kind.ok_or(format!("no kind in '{text}'"))?),
+                )
+            }
+            ["second", milliseconds] => Step::Second(number(milliseconds)?),
+            ["overtake", milliseconds] => Step::Overtake(number(milliseconds)?),
+            ["leave"] => Step::Leave,
+            ["restore", name, lines] => Step::Restore(name.parse()?, number(lines)?),
+            ["lose", name, percent] => Step::Lose(name.parse()?, number(percent)?),
             ["start", milliseconds] => Step::Start(number(milliseconds)?),
             ["wait", milliseconds] => Step::Wait(number(milliseconds)?),
             ["kill"] => Step::Kill,

@@ -13,7 +13,7 @@ use crate::place::until;
 
 use super::{hold_open, make_fifo, spool, spooled, watch};
 
-/// Kills in one test.
+/// Kills in one test, unless `tests/torture --streams N` asks for more.
 const KILLS: u32 = 12;
 
 /// How long a daemon lives, milliseconds.
@@ -28,8 +28,9 @@ for_each_store! {
         let fifo = bench.aside("access.fifo");
         make_fifo(&fifo);
         let mut writer = hold_open(&fifo);
-        let seed = fastrand::u64(..1 << 40);
-        println!("seed {seed}");
+        let asked = std::env::var("LOG_INGESTD_TORTURE_SEED").ok();
+        let seed = asked.map_or_else(|| fastrand::u64(..1 << 40), |seed| seed.parse().unwrap());
+        println!("{}, seed {seed}", if bench.place.is_postgres() { "postgres" } else { "sqlite" });
         let mut dice = Rng::with_seed(seed);
         let enough = Arc::new(AtomicBool::new(false));
         let (told, mut pieces) = (Arc::clone(&enough), dice.fork());
@@ -50,7 +51,8 @@ for_each_store! {
             }
             (writer, number)
         });
-        for _ in 0..KILLS {
+        let asked = std::env::var("LOG_INGESTD_TORTURE_STREAMS").ok();
+        for _ in 0..asked.map_or(KILLS, |kills| kills.parse().unwrap()) {
             // Of a small spool files are ended and removed all the time.
             let limit = if dice.bool() { "256KiB" } else { "1GiB" };
             let arguments = [fifo.to_str().unwrap(), "--spool-limit", limit];
@@ -70,6 +72,8 @@ for_each_store! {
         println!("{written} lines in {files} files");
         bench.exactly(urls("a", 0..written)).await;
         assert_eq!(bench.place.number("SELECT count(*) FROM rejected_line").await, 0);
+        let lost = "SELECT count(*) FROM log_file WHERE lost_bytes > 0";
+        assert_eq!(bench.place.number(lost).await, 0, "bytes that are stored count as lost");
         let began = Instant::now();
         assert!(daemon.stop().await.success());
         assert!(began.elapsed() < ORDERLY);
