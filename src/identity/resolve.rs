@@ -448,8 +448,9 @@ impl Resolver<'_> {
             // A copy that is made again and again grows too, and has such a name.
             true if is_derived_name(&path, &other_path) => !grows || self.has_birth(),
             true => {
-                let is_all = self.content.size() == other.size();
-                !grows && proves && related && is_all && !is_older_name(&other_path, &path)
+                // Of one that was truncated in this moment the size says nothing any more.
+                let is_all = || self.content.size() == other.size() || !other.is_intact();
+                !grows && proves && related && !is_older_name(&other_path, &path) && is_all()
             }
             false => !grows && proves && related && (followed.nameless || is_rotated_name(&path)),
         }

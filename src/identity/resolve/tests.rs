@@ -352,6 +352,13 @@ fn situations() -> Vec<Situation> {
         .following(1, 4, replaced(Made { bytes: b"a\nx\n".to_vec(), ..content(LOG, 1, "") }))
         .gives(["copy of 1", "held", "held", "resume 1"]),
         Situation::new(
+            "a copy of a followed file that was truncated, written and rotated in this moment",
+            content("/log/access.log.2", 2, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, replaced(Made { bytes: b"a\ny\nz\n".to_vec(), ..content(ROTATED, 1, "") }))
+        .gives(["copy of 1", "held", "held", "resume 1"]),
+        Situation::new(
             "a copy that was half made when its followed file was truncated",
             growing(content(ROTATED, 2, "a\n")),
             vec![known(1, LOG, 1, "a\nb\n")],
