@@ -59,8 +59,8 @@ const OF_TORTURE: [(u32, Make); 13] = [
     (1, |dice| Step::Write(log(dice), dice.u32(20_000..30_000))),
 ];
 
-/// The same of power cuts. `LOG_INGESTD_TORTURE_POWER=no` leaves them out, and lines without a time: both
-/// are known to fail once in a thousand scripts, which says nothing of a planted fault.
+/// The same of power cuts. `LOG_INGESTD_TORTURE_POWER=no` leaves them out, and lines without a time: a
+/// failure of these would say nothing of a planted fault.
 const OF_POWER: [(u32, Make); 2] = [
     (5, |dice| Step::Power(any(dice), DAMAGES[dice.usize(..3)], dice.u32(1..6000), dice.u32(..30))),
     (2, |dice| Step::Power(log(dice), DAMAGES[dice.usize(..3)], dice.u32(1..100), dice.u32(..3))),
@@ -84,8 +84,18 @@ const LENGTH: std::ops::Range<usize> = 12..70;
 pub(super) fn script(seed: u64) -> Vec<Step> {
     let mut dice = Rng::with_seed(seed);
     let length = dice.usize(LENGTH);
-    let first = (cuts_power() && dice.u32(..NO_TIME) == 0).then_some(Step::NoTime);
-    first.into_iter().chain((0..length).map(|_| step(&mut dice))).collect()
+    let no_time = cuts_power() && dice.u32(..NO_TIME) == 0;
+    let mut steps = Vec::from_iter(no_time.then_some(Step::NoTime));
+    for _ in 0..length {
+        let step = step(&mut dice);
+        let copies = matches!(step, Step::Burst(..) | Step::CopyTruncate(..));
+        steps.push(step);
+        // Without times, only the truncated log in its place says that another file is its copy.
+        if no_time && copies {
+            steps.push(Step::CatchUp);
+        }
+    }
+    steps
 }
 
 fn step(dice: &mut Rng) -> Step {

@@ -103,6 +103,8 @@ struct Directory {
     /// Of each of the logs, in the same order.
     written: Vec<Written>,
     generations: u32,
+    /// How many times logs were rotated.
+    rotations: u32,
     /// Cuts so far.
     done: u64,
     /// The last findings, all of them right.
@@ -112,6 +114,8 @@ struct Directory {
 /// How a log is written.
 struct Written {
     kind: Kind,
+    /// That of all logs which are made at the same time.
+    probe: u32,
     /// The number of its next line.
     next: u32,
     /// Which application writes to it; `None` once it is rotated.
@@ -131,6 +135,7 @@ impl Directory {
             logs: Vec::new(),
             written: Vec::new(),
             generations: 0,
+            rotations: 0,
             done: 0,
             judged: Findings::default(),
         };
@@ -259,7 +264,14 @@ impl Directory {
         let mut log = Log::new(self.generations, path, inode);
         log.note(&format!("{kind:?}"));
         self.logs.push(log);
-        let written = Written { kind, next: 0, site: Some(site), seen: true, has_copy: false };
+        let written = Written {
+            kind,
+            probe: self.rotations,
+            next: 0,
+            site: Some(site),
+            seen: true,
+            has_copy: false,
+        };
         self.written.push(written);
         self.logs.len() - 1
     }
@@ -271,7 +283,8 @@ impl Directory {
         }
         let numbers = written.next..written.next + lines;
         written.next += lines;
-        let text: String = numbers.map(|nth| written.kind.line(log.generation, nth)).collect();
+        let text: String =
+            numbers.map(|nth| written.kind.line(log.generation, nth, written.probe)).collect();
         log.note(&format!("{lines} lines"));
         log.wrote(&text);
         // A reader may see any part of a write.
@@ -284,7 +297,7 @@ impl Directory {
     fn begin(&mut self, nth: usize) {
         let (log, written) = (&mut self.logs[nth], &mut self.written[nth]);
         if written.site.is_some() {
-            let text = written.kind.line(log.generation, written.next);
+            let text = written.kind.line(log.generation, written.next, written.probe);
             written.next += 1;
             log.note("part of a line");
             put(log, &text.as_bytes()[..self.dice.usize(1..text.len() - 1)]);
@@ -314,6 +327,7 @@ impl Directory {
 
     /// Rotates some logs by a rename, between the cut and the next start.
     fn rename_some(&mut self) {
+        self.rotations += 1;
         for nth in 0..self.logs.len() {
             let written = &self.written[nth];
             // Without times, only a truncated log in its place says that another file is its copy.
@@ -326,6 +340,7 @@ impl Directory {
 
     /// Rotates or compresses some logs of which everything is stored.
     fn rotate_some(&mut self) {
+        self.rotations += 1;
         for nth in 0..self.logs.len() {
             let known = self.written[nth].kind.is_known_by_content();
             match (self.dice.u32(..24), self.written[nth].site) {
@@ -365,7 +380,9 @@ impl Directory {
         // A copy that was cut before a daemon saw it is a log that only begins like another.
         written.seen = false;
         let kind = written.kind;
-        self.written.push(Written { kind, next: 0, site: Some(site), seen: true, has_copy: true });
+        let probe = self.rotations;
+        let site = Some(site);
+        self.written.push(Written { kind, probe, next: 0, site, seen: true, has_copy: true });
     }
 
     fn compress(&mut self, nth: usize) {

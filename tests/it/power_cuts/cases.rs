@@ -53,7 +53,7 @@ impl Story {
     fn write(&mut self, lines: u32) {
         let numbers = self.next..self.next + lines;
         self.next += lines;
-        let text: String = numbers.map(|number| self.kind.line(1, number)).collect();
+        let text: String = numbers.map(|number| self.kind.line(1, number, 0)).collect();
         let mut file = OpenOptions::new().append(true).open(&self.log[0].path).unwrap();
         file.write_all(text.as_bytes()).unwrap();
         self.log[0].wrote(&text);

@@ -501,7 +501,8 @@ impl Applications {
         let lines = self.dice.u32(1..BURST);
         self.next[nth] += lines;
         let generation = self.logs[nth].generation;
-        let text: String = (next..next + lines).map(|it| kind.line(generation, it)).collect();
+        let text: String =
+            (next..next + lines).map(|it| kind.line(generation, it, generation)).collect();
         self.logs[nth].wrote(&text);
         let (first, rest) = text.split_at(self.dice.usize(..text.len()));
         self.put(site, first)?;

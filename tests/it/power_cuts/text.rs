@@ -33,11 +33,12 @@ pub(super) const KINDS: [Kind; 8] = [
 const PROBES: u32 = 2;
 
 impl Kind {
-    /// The line with this number of a log, with its newline. Some are longer than others.
-    pub(super) fn line(self, generation: u32, number: u32) -> String {
+    /// The line with this number of a log, with its newline. Some are longer than others. Logs that are made
+    /// at the same time have the same `probe`.
+    pub(super) fn line(self, generation: u32, number: u32, probe: u32) -> String {
         let agent = "x".repeat((number as usize * 37 + generation as usize * 11) % 190);
         match self {
-            Kind::Probed if number < PROBES => line(&format!("/g0/probe{number}")),
+            Kind::Probed if number < PROBES => line(&format!("/g0/probe{probe}-{number}")),
             Kind::Timed | Kind::Probed => line(&format!("/g{generation}/{number}"))
                 .replace("curl/8", &format!("curl/8{agent}")),
             Kind::Timeless => timeless(&format!("/g{generation}/{number}?{agent}")),
