@@ -145,7 +145,7 @@ impl Stream {
         let rows = self.rows_of(stored);
         let mut wrong = Vec::new();
         for (number, places) in &rows {
-            if places.len() > 1 {
+            if places.len() > 1 && !self.is_joined(*number, places, &rows) {
                 wrong.push(format!("/s{}/{number} is stored as {places:?}", self.id));
             }
         }
@@ -156,6 +156,22 @@ impl Stream {
         let due = |it: &u32| !self.gone.contains(it) && !self.firsts.contains(it);
         let missing = (0..self.next).filter(due).filter(|it| !rows.contains_key(it)).count();
         (missing as u64, wrong)
+    }
+
+    /// Whether a second row of this line, at the same offset, is the half that a cut has left of it and the
+    /// first line after the cut, in one.
+    fn is_joined(
+        &self,
+        number: u32,
+        places: &[(i64, u64)],
+        rows: &BTreeMap<u32, Vec<(i64, u64)>>,
+    ) -> bool {
+        let same_offset = matches!(places, [one, other] if one.1 == other.1);
+        let first = self.firsts.range(number + 1..).next();
+        same_offset
+            && first.is_some_and(|first| {
+                !rows.contains_key(first) && (number + 1..*first).all(|it| self.gone.contains(&it))
+            })
     }
 
     /// Rows by number: file and offset of each.
