@@ -88,7 +88,7 @@ pub(super) fn script(seed: u64) -> Vec<Step> {
     let mut steps = Vec::from_iter(no_time.then_some(Step::NoTime));
     for _ in 0..length {
         let step = step(&mut dice);
-        let copies = matches!(step, Step::Burst(..) | Step::CopyTruncate(..));
+        let copies = matches!(step, Step::Burst(..) | Step::CopyTruncate(..) | Step::Night(..));
         steps.push(step);
         // Without times, only the truncated log in its place says that another file is its copy.
         if no_time && copies {
