@@ -363,12 +363,18 @@ impl Pipeline {
             max_bytes: TURN,
             ..file.format.context(now, Completeness::Growing)
         };
-        let mut source = file.tail.reader_at(self.lines.read_to())?;
+        let Some(mut source) = file.tail.unread(self.lines.read_to())? else {
+            return Ok(None);
+        };
         let stop = fill_batch(&mut self.lines, &mut source, &context, &mut self.building, &target);
+        let replaced = source.was_replaced();
         drop(source);
         file.tail.advance(self.lines.position());
         let read_to = self.lines.read_to();
         file.skipped_line = self.lines.pause_skipping().map(Box::new);
+        if replaced {
+            return Ok(None);
+        }
         let stop = stop?;
         if stop == Stop::End {
             file.ready = false;

@@ -386,6 +386,21 @@ impl Tail {
         Ok(ReaderAt { file: self.opened()?, offset })
     }
 
+    /// Reads the file from `offset` on, which is the read position or lies in a line that was skipped so
+    /// far. `None` if the file does not hold any more what was read of it.
+    ///
+    /// # Errors
+    /// A file that cannot be opened or read.
+    pub fn unread(&self, offset: u64) -> io::Result<Option<Unread>> {
+        let history = self.history(offset)?;
+        let is_position = offset == self.position.offset;
+        if is_position && print_of_history(&history) != self.position.tail_fingerprint {
+            return Ok(None);
+        }
+        let reader = ReaderAt { file: self.opened()?, offset };
+        Ok(Some(Unread { reader, history, replaced: false }))
+    }
+
     /// Records that everything before `position` was read.
     pub fn advance(&mut self, position: Position) {
         self.position = position;
@@ -427,6 +442,7 @@ impl Tail {
 }
 
 /// Reads a file from an offset on, without using the position of the descriptor.
+#[derive(Debug)]
 struct ReaderAt {
     file: Arc<File>,
     offset: u64,
@@ -444,6 +460,53 @@ impl ByteSource for ReaderAt {
     fn skip_hole(&mut self, most: u64) -> io::Result<u64> {
         let hole = hole_at(&self.file, self.offset)?.min(most);
         self.offset += hole;
+        Ok(hole)
+    }
+}
+
+/// Unread bytes of a file that may be truncated and written again in the middle of a read: after each read
+/// the bytes before it must still be there.
+#[derive(Debug)]
+pub struct Unread {
+    reader: ReaderAt,
+    /// The bytes before the read position, as many as a tail fingerprint covers.
+    history: Vec<u8>,
+    replaced: bool,
+}
+
+impl Unread {
+    /// Returns whether a read has failed because the file holds other content now.
+    pub fn was_replaced(&self) -> bool {
+        self.replaced
+    }
+}
+
+impl Read for Unread {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let before = self.reader.offset - self.history.len() as u64;
+        let read = self.reader.read(buffer)?;
+        if read > 0 && !self.history.is_empty() {
+            let mut now = vec![0; self.history.len()];
+            let same =
+                self.reader.file.read_exact_at(&mut now, before).is_ok() && now == self.history;
+            if !same {
+                self.replaced = true;
+                return Err(io::Error::other("truncated and written again while it was read"));
+            }
+        }
+        let longest = tail_fingerprint_length(u64::MAX);
+        self.history.extend_from_slice(&buffer[read.saturating_sub(longest)..read]);
+        self.history.drain(..self.history.len().saturating_sub(longest));
+        Ok(read)
+    }
+}
+
+impl ByteSource for Unread {
+    fn skip_hole(&mut self, most: u64) -> io::Result<u64> {
+        let hole = self.reader.skip_hole(most)?;
+        if hole > 0 {
+            self.history.clear(); // zeros, which any hole would have
+        }
         Ok(hole)
     }
 }
@@ -471,6 +534,20 @@ mod tests {
         let mut text = String::new();
         tail.reader_at(0)?.read_to_string(&mut text)?;
         Ok(text)
+    }
+
+    #[test]
+    fn a_file_that_is_written_again_between_two_reads_gives_nothing_of_the_new_content() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        std::fs::write(&path, "old".repeat(3000)).unwrap();
+        let tail = Tail::open(&path).unwrap().unwrap();
+        let mut unread = tail.unread(0).unwrap().unwrap();
+        let mut buffer = [0; 5000];
+        assert_eq!(unread.read(&mut buffer).unwrap(), 5000);
+        std::fs::write(&path, "new".repeat(4000)).unwrap();
+        unread.read(&mut buffer).unwrap_err();
+        assert!(unread.was_replaced());
     }
 
     #[test]
