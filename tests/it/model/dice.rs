@@ -88,10 +88,12 @@ pub(super) fn script(seed: u64) -> Vec<Step> {
     let mut steps = Vec::from_iter(no_time.then_some(Step::NoTime));
     for _ in 0..length {
         let step = step(&mut dice);
-        let copies = matches!(step, Step::Burst(..) | Step::CopyTruncate(..) | Step::Night(..));
+        let copies = matches!(step, Step::Burst(..) | Step::CopyTruncate(..));
+        let proves_nothing = no_time && copies || matches!(step, Step::Night(..));
         steps.push(step);
-        // Without times, only the truncated log in its place says that another file is its copy.
-        if no_time && copies {
+        // Without times, or of one line, only the truncated log in its place says that another file is its
+        // copy.
+        if proves_nothing {
             steps.push(Step::CatchUp);
         }
     }
