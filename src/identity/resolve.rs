@@ -448,9 +448,10 @@ impl Resolver<'_> {
             // A copy that is made again and again grows too, and has such a name.
             true if is_derived_name(&path, &other_path) => !grows || self.has_birth(),
             true => {
-                // Of one that was truncated in this moment the size says nothing any more.
-                let is_all = || self.content.size() == other.size() || !other.is_intact();
-                !grows && proves && related && !is_older_name(&other_path, &path) && is_all()
+                let is_all = proves && self.content.size() == other.size();
+                // One that was truncated in this moment has its copy beside it.
+                let allowed = !grows && related && !is_older_name(&other_path, &path);
+                allowed && (is_all || !other.is_intact())
             }
             false => !grows && proves && related && (followed.nameless || is_rotated_name(&path)),
         }
@@ -484,12 +485,19 @@ impl Resolver<'_> {
     fn may_take_over(&self, known: &Checkpoint) -> bool {
         let path = self.content.path();
         let is_truncated = self.here.truncated.iter().any(|it| it.file == known.file);
-        // Of one of which nothing is stored, only the first line is known.
-        if self.is_older_than(known.key) || (known.committed == 0 && !is_truncated) {
+        if self.is_older_than(known.key) {
             return false;
         }
         let near = same_directory(&path, &known.path);
         let related = related_names(&path, &known.path);
+        // Of one of which nothing is stored, only the first line is known. Another daemon may be about to
+        // store it; if none has it, nothing of it can be stored twice.
+        if known.committed == 0 && !is_truncated {
+            return near
+                && is_derived_name(&path, &known.path)
+                && self.is_in_place(known)
+                && !known.closed;
+        }
         // At the live path is never the copy of a log that was renamed away from it.
         if near && is_derived_name(&known.path, &path) {
             return false;

@@ -359,6 +359,13 @@ fn situations() -> Vec<Situation> {
         .following(1, 4, replaced(Made { bytes: b"a\ny\nz\n".to_vec(), ..content(ROTATED, 1, "") }))
         .gives(["copy of 1", "held", "held", "resume 1"]),
         Situation::new(
+            "a copy of a log that another daemon has, of which nothing is stored yet",
+            content(ROTATED, 2, "a\nb\n"),
+            vec![unread(1, LOG, 1, "a\n")],
+        )
+        .in_place(1)
+        .gives(["adopt 1", "resume 1", "new", "resume 1"]),
+        Situation::new(
             "a copy that was half made when its followed file was truncated",
             growing(content(ROTATED, 2, "a\n")),
             vec![known(1, LOG, 1, "a\nb\n")],
