@@ -23,13 +23,23 @@
 //!
 //! An ordinary line passes `parser`, `matching` and `values` only.
 
+mod escapes;
+mod infer;
 mod json;
+mod json_keys;
+mod layout;
 mod matching;
 mod parser;
+mod prefix;
 mod presets;
+mod server_log;
+mod shapes;
 mod template;
+mod times;
 mod values;
 
+pub use infer::{Detection, Inferred, detect, find_access};
+pub use layout::Layout;
 pub use parser::{Chunk, Exclusions, LineParser, Mask, Parsed, Parsing, TextLine};
-pub use presets::{Detection, Layout, Preset, detect, find, find_access, presets};
+pub use presets::{Preset, find, presets};
 pub use template::{FormatError, Template};
