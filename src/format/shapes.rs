@@ -54,6 +54,8 @@ pub(super) fn shape(field: &Field, text: &str) -> Shape {
         Atom::Url => or_odd(text.starts_with(['/', '*']) && !text.contains(' ')),
         Atom::Query | Atom::Referer => or_odd(!text.contains(' ')),
         Atom::Host => or_odd(is_host(text)),
+        // Inference names an address so that no column holds.
+        Atom::Tail if field.name.starts_with("address_") => or_odd(is_address_list(text)),
         Atom::Tail => or_odd(!text.contains([' ', '"'])),
         Atom::TailNumber => or_wrong(is_number(text)),
         Atom::RequestHeader | Atom::Environ if field.name == "host" => or_odd(is_host(text)),

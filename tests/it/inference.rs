@@ -286,10 +286,10 @@ fn keyed(rng: &mut Rng) -> String {
     }
 }
 
-/// A decidable format in which atoms were changed, swapped, added or removed: it looks like what it is
-/// not.
+/// The common log format in which atoms were changed, swapped, added or removed: it looks like what it is
+/// not. Keys are left alone: nobody can find out that a key lies.
 fn misleading(rng: &mut Rng) -> String {
-    let mut format = decidable(rng);
+    let mut format = common(rng);
     let atoms: Vec<&str> = request(&mut Rng::with_seed(1)).into_keys().collect();
     for _ in 0..rng.u8(1..4) {
         let places: Vec<(usize, usize)> = format
@@ -351,7 +351,7 @@ enum Outcome {
 }
 
 fn outcome(format: &str, rng: &mut Rng) -> Outcome {
-    let requests: Vec<Atoms> = (0..rng.usize(20..120)).map(|_| request(rng)).collect();
+    let requests: Vec<Atoms> = (0..rng.usize(20..60)).map(|_| request(rng)).collect();
     let lines: Vec<String> = requests.iter().map(|atoms| written(format, atoms)).collect();
     let bytes: Vec<&[u8]> = lines.iter().map(|line| line.as_bytes()).collect();
     let Detection::Access(found) = detect(&bytes) else { return Outcome::Undetected };
@@ -388,7 +388,7 @@ fn tried(count: u64, seed: u64, draw: fn(&mut Rng) -> String) -> (u64, Vec<Strin
     (inferred, wrong)
 }
 
-const CASES: u64 = 400;
+const CASES: u64 = 150;
 
 #[test]
 fn what_is_inferred_of_a_decidable_format_is_right_and_most_are_inferred() {

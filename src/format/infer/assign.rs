@@ -464,6 +464,12 @@ impl<'a> Assigner<'a> {
         if !number(next) {
             return Some(());
         }
+        // Where there is never a number, it may be in another place.
+        if self.columns[next].is_absent()
+            && self.free().iter().any(|nth| self.columns[*nth].is_integer())
+        {
+            return None;
+        }
         let second = number(next + 1).then_some(next + 1);
         let is_after_request = self.request().is_some_and(|request| request < status);
         let is_common = self.has("u") && self.has_time() && is_after_request;

@@ -5,7 +5,7 @@ use super::column::{looks_like_agent, looks_like_id};
 use super::looks_like_access;
 use crate::format::matching::{PhysicalLines, Quoting, match_fields, odd_values};
 use crate::format::server_log::is_server_log;
-use crate::format::shapes::address_and_port;
+use crate::format::shapes::{address_and_port, is_method};
 use crate::format::template::{Atom, Template};
 use crate::format::values::{FieldMatch, address, request_line, short_request_line};
 
@@ -185,20 +185,37 @@ impl<'t> Judge<'t> {
         let is_path: Test = |text| text.starts_with('/');
         let is_address: Test = |text| text.split([',', ' ']).any(|item| address(item).is_some());
         let is_query: Test = |text| text.contains('=') && !text.contains(' ');
+        let is_bracketed: Test = |text| text.starts_with('[');
+        let is_mail: Test = |text| text.contains('@') && !text.contains(' ');
+        let is_host_name: Test = |text| text.contains('.') && !text.contains(['/', ' ']);
+        let has_port: Test = |text| {
+            let port = text.rsplit_once(':').map_or("", |(_, port)| port);
+            !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit())
+        };
         // Two values in one pair of quotes.
         let has_more_before: Test = |text| {
             let first = text.split(' ').next().unwrap_or_default();
             let is_number = first.starts_with(|c: char| c.is_ascii_digit())
                 && first.bytes().all(|it| it.is_ascii_digit() || it == b'.');
-            text.contains(' ') && (first == "-" || is_number || address(first).is_some())
-                || looks_like_id(first)
+            let is_more = matches!(first, "-") || is_number || is_method(first);
+            text.contains(' ') && (is_more || address(first).is_some()) || looks_like_id(first)
         };
         let is_number: Test = |text| text.bytes().all(|it| it.is_ascii_digit() || it == b'.');
+        let is_pid: Test = |text| text.starts_with('<');
         let has_protocol: Test = |text| text.contains("HTTP/1.");
-        let is_referer: Test = |text| text.contains("://") || text.starts_with('/');
+        let is_target: Test = |text| text.starts_with(['/', '*']) || text.contains("://");
         let has_space: Test = |text| text.contains(' ');
-        let no_person =
-            [looks_like_id, is_address, is_number, is_url, is_path, has_protocol, is_query];
+        let no_person = [
+            looks_like_id,
+            is_address,
+            is_number,
+            is_url,
+            is_path,
+            has_protocol,
+            is_query,
+            is_pid,
+            is_method,
+        ];
         let no_agent = [
             looks_like_id,
             is_address,
@@ -207,7 +224,12 @@ impl<'t> Judge<'t> {
             is_path,
             has_protocol,
             is_query,
+            is_pid,
+            is_method,
             has_more_before,
+            is_bracketed,
+            is_mail,
+            is_host_name,
         ];
         // The name of a client or that of the requested host?
         let is_name = |text: &str| {
@@ -225,16 +247,26 @@ impl<'t> Judge<'t> {
             matches!(&**status, "204" | "304") && !matches!(&**bytes, "0" | "-")
         };
         let spaced = self.urls.iter().filter(|url| has_space(url)).count();
-        !self.urls.is_empty()
+        most(&self.urls, is_target)
             && 4 * spaced <= self.urls.len()
             && !all(&self.users, looks_like_id)
+            && !self.users.iter().any(|user| has_port(user))
+            && (self.bodies.is_empty() || self.bodies.iter().any(|(status, _)| status != "-"))
             && 5 * self.users.iter().filter(|user| looks_like_agent(user)).count()
                 <= self.users.len()
             && !no_person.iter().any(|test| most(&self.users, *test))
             && !no_agent.iter().any(|test| most(&self.agents, *test))
-            && (self.referers.is_empty() || most(&self.referers, is_referer))
+            && (self.referers.is_empty() || most(&self.referers, is_url))
             && !most(&self.remotes, is_name)
             && !(bare_queries && !has_query_atom)
             && !self.bodies.iter().any(bodiless)
+            && !self.counts_seconds()
+    }
+
+    /// Returns whether what stands in the place of the bytes is never more than a few, as seconds are.
+    fn counts_seconds(&self) -> bool {
+        let numbers = self.bodies.iter().filter_map(|(_, bytes)| bytes.parse::<u64>().ok());
+        let numbers: Vec<u64> = numbers.collect();
+        numbers.len() >= 20 && numbers.iter().all(|number| *number < 10)
     }
 }
