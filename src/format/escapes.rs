@@ -91,7 +91,7 @@ pub(super) fn is_of_nginx(line: &[u8]) -> bool {
     let escapes = |at: usize| {
         let is_hex = line.get(at + 1) == Some(&b'x');
         let byte = if is_hex { hex(&line[at + 2..], 2) } else { None };
-        byte.is_some_and(|byte| byte < 32 || byte > 126 || byte == 34 || byte == 92)
+        byte.is_some_and(|byte| !(32..=126).contains(&byte) || matches!(byte, 34 | 92))
             && !line[at + 2..at + 4].iter().any(u8::is_ascii_lowercase)
     };
     let mut found = memchr::memchr_iter(b'\\', line).peekable();

@@ -111,7 +111,7 @@ pub(super) fn parse(text: &str) -> Result<GunicornJson, RejectReason> {
     record.pid = keys.take(&["pid", "process"], integer).and_then(|pid| i32::try_from(pid).ok());
     record.duration = duration(&mut keys);
     keys.object.retain(|_, value| !value.is_null());
-    let request = (!keys.object.is_empty()).then(|| Value::Object(keys.object));
+    let request = (!keys.object.is_empty()).then_some(Value::Object(keys.object));
     Ok(GunicornJson { timestamp, record, request, response: None, headers: None })
 }
 
@@ -214,7 +214,7 @@ fn time(value: &Value) -> Option<Micros> {
         return (0..253_402_300_800_000_000).contains(&micros).then_some(micros);
     }
     let bare = text.trim_start_matches('[').trim_end_matches(']').as_bytes();
-    let readers: [fn(&[u8]) -> Option<(Micros, &[u8])>; 3] = [times::iso, times::clf, times::epoch];
+    let readers: [times::Reader; 3] = [times::iso, times::clf, times::epoch];
     readers.iter().find_map(|read| read(bare).filter(|(_, rest)| rest.is_empty()).map(|it| it.0))
 }
 

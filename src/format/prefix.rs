@@ -340,10 +340,7 @@ fn log(line: &str) -> Option<Stripped<'_>> {
         let token = if let (None, Some((time, after))) = (moment, iso(inner)) {
             moment = Some(time);
             close(after)
-        } else if LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word)) {
-            named = true;
-            close(after_word)
-        } else if is_logger(word) {
+        } else if is_level(word) || is_logger(word) {
             named = true;
             close(after_word)
         } else if matches!(word, "MainThread" | "MainProcess")
@@ -373,6 +370,10 @@ fn log(line: &str) -> Option<Stripped<'_>> {
 
 fn ends_word(c: char) -> bool {
     !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
+fn is_level(word: &str) -> bool {
+    LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word))
 }
 
 fn is_logger(word: &str) -> bool {

@@ -6,7 +6,10 @@ use chrono::NaiveDate;
 use crate::model::Micros;
 
 /// A time, and the text after it.
-type Found<'a> = Option<(Micros, &'a [u8])>;
+pub(super) type Found<'a> = Option<(Micros, &'a [u8])>;
+
+/// One of the functions of this module.
+pub(super) type Reader = fn(&[u8]) -> Found<'_>;
 
 const MONTHS: [&[u8; 3]; 12] = [
     b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec",
@@ -146,7 +149,7 @@ mod tests {
 
     #[test]
     fn each_form_is_read_to_its_end() {
-        let cases: [(fn(&[u8]) -> Found<'_>, &str, &str); 11] = [
+        let cases: [(Reader, &str, &str); 11] = [
             (clf, "23/Nov/2026:08:53:17 +0000] x", "] x"),
             (clf, "23/Nov/2026:14:23:17 +0530", ""),
             (clf, "23/Nov/2026 08:53:17] x", "] x"),

@@ -182,11 +182,15 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             Atom::Referer => record.source = Some(text),
             Atom::Agent => record.agent = Some(text),
             Atom::ResponseHeader => {
-                self.remember_user(field, &text);
+                if is_remote_user(field) {
+                    self.remote_user.get_or_insert_with(|| text.clone());
+                }
                 capture(&mut self.record.response_headers, &field.name, text);
             }
             Atom::Environ => {
-                self.remember_user(field, &text);
+                if is_remote_user(field) {
+                    self.remote_user.get_or_insert_with(|| text.clone());
+                }
                 match field.name.as_str() {
                     "http_x_real_ip" | "remote_addr" if self.remote_addr.is_none() => {
                         self.remote_addr = address(&text);
@@ -199,15 +203,6 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             _ => self.request_header(field, text),
         }
         true
-    }
-
-    /// A proxy or a middleware puts the name of a logged-in user into `REMOTE_USER`.
-    fn remember_user(&mut self, field: &Field, text: &Cow<'a, str>) {
-        if matches!(field.name.as_str(), "remote_user" | "remote-user")
-            && self.remote_user.is_none()
-        {
-            self.remote_user = Some(text.clone());
-        }
     }
 
     /// Splits the request line before unescaping, so that only a word with an escape is copied.
@@ -262,7 +257,9 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
     }
 
     fn request_header(&mut self, field: &'a Field, text: Cow<'a, str>) {
-        self.remember_user(field, &text);
+        if is_remote_user(field) {
+            self.remote_user.get_or_insert_with(|| text.clone());
+        }
         let record = &mut *self.record;
         let name = field.name.as_str();
         match name {
@@ -302,6 +299,11 @@ fn ipv4(bits: u32) -> IpAddr {
 /// Returns whether a value of this atom goes into a column that has a shape of its own.
 fn is_typed(atom: Atom) -> bool {
     matches!(atom, Atom::RemoteAddress | Atom::AddressAndPort | Atom::Method | Atom::Protocol)
+}
+
+/// Returns whether a captured value is the name of a logged-in user, as a proxy or a middleware gives it.
+fn is_remote_user(field: &Field) -> bool {
+    matches!(field.name.as_str(), "remote_user" | "remote-user")
 }
 
 /// Keeps a value that has not the shape of its column.
@@ -450,10 +452,7 @@ fn decimal_milliseconds(input: &[u8]) -> IResult<&[u8], Number> {
 }
 
 /// Parses a time by one of the functions of [`times`].
-fn moment<'a>(
-    read: fn(&'a [u8]) -> Option<(Micros, &'a [u8])>,
-    input: &'a [u8],
-) -> IResult<&'a [u8], Number> {
+fn moment(read: times::Reader, input: &[u8]) -> IResult<&[u8], Number> {
     match read(input) {
         Some((time, rest)) => Ok((rest, Some(time))),
         None => nothing(input),

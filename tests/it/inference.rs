@@ -235,7 +235,7 @@ fn common(rng: &mut Rng) -> String {
     ];
     for _ in 0..rng.u8(..3) {
         let more = pick(rng, &after);
-        if !format.contains(more) && !(texts.is_empty() && more.contains("forwarded")) {
+        if !(format.contains(more) || texts.is_empty() && more.contains("forwarded")) {
             format.push_str(more);
         }
     }

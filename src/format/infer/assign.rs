@@ -611,14 +611,10 @@ impl<'a> Assigner<'a> {
                 || is_keyed && column.any(|value| value.contains("://"))
             {
                 return None;
-            } else if self.has("u") && (column.is_id() || is_keyed) && self.may_be_no_text(nth) {
-                self.keep(nth, "value");
-            } else if self.has("u") && agent.is_some_and(|agent| nth > agent) && self.has("f") {
-                self.keep(nth, "value");
             } else if self.has("u")
-                && !column.is_quoted()
-                && nth < self.request()?
-                && column.is_id()
+                && ((column.is_id() || is_keyed) && self.may_be_no_text(nth)
+                    || agent.is_some_and(|agent| nth > agent) && self.has("f")
+                    || !column.is_quoted() && nth < self.request()? && column.is_id())
             {
                 self.keep(nth, "value");
             } else {

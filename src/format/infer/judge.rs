@@ -258,7 +258,7 @@ impl<'t> Judge<'t> {
             && !no_agent.iter().any(|test| most(&self.agents, *test))
             && (self.referers.is_empty() || most(&self.referers, is_url))
             && !most(&self.remotes, is_name)
-            && !(bare_queries && !has_query_atom)
+            && (!bare_queries || has_query_atom)
             && !self.bodies.iter().any(bodiless)
             && !self.counts_seconds()
     }

@@ -107,8 +107,7 @@ fn of_directive(text: &str) -> String {
     }
     let mut joined = String::new();
     let mut quoted = rest.trim_end_matches(';').trim_end();
-    loop {
-        let Some(quote) = quoted.chars().next().filter(|c| matches!(c, '\'' | '"')) else { break };
+    while let Some(quote) = quoted.chars().next().filter(|c| matches!(c, '\'' | '"')) {
         // The format itself may begin with a quote: then it does not end where the text does.
         let Some(end) = end_of_quoted(quoted, quote) else { break };
         joined.push_str(&quoted[1..end].replace("\\'", "'").replace("\\\"", "\""));
