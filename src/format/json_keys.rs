@@ -78,7 +78,8 @@ pub(super) fn parse(text: &str) -> Result<GunicornJson, RejectReason> {
     if object.values().any(holds_nul) {
         return Err(RejectReason::HoldsNul(Some("a value".into())));
     }
-    let mut keys = Keys { object, nested: Map::new() };
+    let is_of_traefik = object.contains_key("DownstreamStatus");
+    let mut keys = Keys { object, nested: Map::new(), is_of_traefik };
     if let Some(Value::Object(request)) = keys.object.get("request") {
         keys.nested = request.clone();
     }
@@ -158,7 +159,7 @@ fn duration(keys: &mut Keys) -> Option<i64> {
         };
         (0.0..1e12).contains(&seconds).then(|| (seconds * 1e6).round() as i64)
     };
-    if keys.object.contains_key("DownstreamStatus") || keys.object.contains_key("RequestMethod") {
+    if keys.is_of_traefik {
         return keys.take(&["Duration"], integer).map(|nanoseconds| nanoseconds / 1_000);
     }
     let nginx = keys.take(&["request_time"], seconds);
@@ -173,6 +174,7 @@ struct Keys {
     object: Map<String, Value>,
     /// The keys of Caddy's `request`. They are read, and stay where they are.
     nested: Map<String, Value>,
+    is_of_traefik: bool,
 }
 
 impl Keys {
@@ -206,7 +208,9 @@ fn integer(value: &Value) -> Option<i64> {
 fn time(value: &Value) -> Option<Micros> {
     if let Some(seconds) = value.as_f64() {
         // Seconds since 1970, of the years 2001 to 2286. Other numbers may be in another unit.
-        return (1e9..1e10).contains(&seconds).then(|| (seconds * 1e6).round() as i64);
+        let micros =
+            || (seconds.trunc() as i64) * 1_000_000 + (seconds.fract() * 1e6).round() as i64;
+        return (1e9..1e10).contains(&seconds).then(micros);
     }
     let text = value.as_str()?;
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {

@@ -115,9 +115,9 @@ static PRESETS: [Preset; 25] = [
     },
     Preset {
         name: "uwsgi",
-        format: "[pid: %(p)s|app: %({app}x)s|req: %({requests}x)s] %(h)s (%(u)s) {%({vars}x)s} \
+        format: "[pid: %(p)s|app: %({app}x)s|req: %({requests}x)s] %(h)s (%(u)s) {%({vars}n)s vars in %({request_bytes}n)s bytes} \
                  [%({ctime}t)s] %(m)s %({query}U)s => generated %(b)s bytes in %(M)s msecs \
-                 (%(H)s %(s)s) %({sent}x)s",
+                 (%(H)s %(s)s) %({headers}n)s headers in %({header_bytes}n)s bytes (%({switches}n)s switches on core %({core}n)s)",
         about: "uWSGI's own lines: a time without zone, taken as UTC",
     },
     Preset {

@@ -42,7 +42,7 @@ pub(super) fn is_server_log(line: &str) -> bool {
 }
 
 /// Returns whether a text looks like an access line that its format does not read. Such a line is a
-/// reject of the usual kind, so that nobody misses it.
+/// reject of the usual kind, so that it is not missed.
 pub(super) fn is_request(text: &str) -> bool {
     text.contains(" HTTP/1.") || text.contains(" HTTP/2")
 }

@@ -110,13 +110,13 @@ async fn lines(bench: &Bench, wanted: usize) {
         .await;
 }
 
-/// The corpora without a number whose unit no line proves: without a format it is no duration.
+/// The corpora without a number whose unit no line proves: without a format its column is NULL.
 fn without_numbers() -> Vec<Corpus> {
     let all = Corpus::all().into_iter();
     all.filter(|corpus| !corpus.template.format().contains("%(D)s")).collect()
 }
 
-/// A log of which nobody can tell where the referer ends and the agent begins.
+/// A log whose lines do not say where the referer ends and the agent begins.
 fn unknown() -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
     root.join("fixtures/formats/logs/allunquoted.log")

@@ -287,7 +287,7 @@ fn keyed(rng: &mut Rng) -> String {
 }
 
 /// The common log format in which atoms were changed, swapped, added or removed: it looks like what it is
-/// not. Keys are left alone: nobody can find out that a key lies.
+/// not. Keys are left alone: nothing in a line shows that a key lies.
 fn misleading(rng: &mut Rng) -> String {
     let mut format = common(rng);
     let atoms: Vec<&str> = request(&mut Rng::with_seed(1)).into_keys().collect();
@@ -297,7 +297,7 @@ fn misleading(rng: &mut Rng) -> String {
             .map(|(at, _)| (at, at + format[at..].find(")s").unwrap() + 2))
             .collect();
         let (from, to) = places[rng.usize(..places.len())];
-        // A value with a wrong unit is another value: the line says so, and nobody can know better.
+        // A value with a wrong unit is another value, and nothing in the line says so.
         if ["µs", "us", "ms", "s"].iter().any(|unit| format[to..].starts_with(unit)) {
             continue;
         }

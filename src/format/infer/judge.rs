@@ -267,6 +267,7 @@ impl<'t> Judge<'t> {
     fn counts_seconds(&self) -> bool {
         let numbers = self.bodies.iter().filter_map(|(_, bytes)| bytes.parse::<u64>().ok());
         let numbers: Vec<u64> = numbers.collect();
-        numbers.len() >= 20 && numbers.iter().all(|number| *number < 10)
+        let varies = numbers.contains(&0) && numbers.iter().any(|number| *number > 0);
+        numbers.len() >= 20 && varies && numbers.iter().all(|number| *number < 10)
     }
 }

@@ -7,7 +7,7 @@
 //! 4. `judge` checks each format against all lines.
 //!
 //! A format is chosen only if it reads all lines that look like access lines, with each value in its
-//! shape. A number of unknown unit is no duration, and a text of unknown meaning no column: they are kept
+//! shape. A number of unknown unit does not become a duration, nor a text of unknown meaning a column: they are kept
 //! under a name. If the meaning of a slot is open, and a column could be missed, there is no format.
 
 mod assign;
@@ -26,6 +26,7 @@ use super::prefix::Prefix;
 use super::presets::{Preset, find, presets};
 use super::server_log::{is_request, is_server_log};
 use super::template::Template;
+use super::times;
 use judge::is_read;
 
 /// The number of lines that are looked at.
@@ -54,6 +55,9 @@ const FIXED: [&str; 13] = [
     "django-audit-logger",
     "apache-vhost",
 ];
+
+/// Those of them whose times have no zone.
+const WITHOUT_ZONE: [&str; 3] = ["daphne", "werkzeug", "runserver"];
 
 /// What a file seems to hold.
 #[derive(Clone, Debug)]
@@ -108,7 +112,7 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
     }
     let lines: Vec<&str> = lines.iter().map(|line| &**line).collect();
     match infer(&lines, 0) {
-        Some(inferred) if blank >= lines.len() => {
+        Some(inferred) if lines.len() > 1 && blank >= lines.len() => {
             Detection::Access(Box::new(with_blank_lines(inferred)))
         }
         Some(inferred) => Detection::Access(Box::new(inferred)),
@@ -148,7 +152,9 @@ fn infer(lines: &[&str], depth: usize) -> Option<Inferred> {
     if depth < DEEPEST && lines.iter().any(|line| line.contains("\u{1b}[")) {
         return after_prefix(Prefix::Colours, lines, depth);
     }
-    let fixed = FIXED.iter().find_map(|name| {
+    let has_zones = lines.iter().any(|line| has_zone(line));
+    let fixed = FIXED.iter().filter(|name| !(has_zones && WITHOUT_ZONE.contains(name)));
+    let fixed = fixed.into_iter().find_map(|name| {
         let layout = Layout::compile(find(name)?.format).ok()?;
         is_read(layout.template()?, lines).then_some(layout)
     });
@@ -164,7 +170,15 @@ fn infer(lines: &[&str], depth: usize) -> Option<Inferred> {
         .or_else(|| (depth < DEEPEST).then(|| after_prefix(Prefix::Time, lines, depth))?)
 }
 
-/// Works out the format of lines without a prefix. Each line that is no line of the server itself must
+/// Returns whether a line has a time like `[23/Nov/2026:08:41:00 +0000]`.
+fn has_zone(line: &str) -> bool {
+    line.match_indices('[').any(|(at, _)| {
+        times::clf(&line.as_bytes()[at + 1..])
+            .is_some_and(|(_, after)| line.len() - after.len() - at - 1 == 26)
+    })
+}
+
+/// Works out the format of lines without a prefix. Each line but those of the server itself must
 /// have it, and the rest of those must agree.
 fn after_prefix(prefix: Prefix, lines: &[&str], depth: usize) -> Option<Inferred> {
     let mut rests = Vec::new();
@@ -355,14 +369,14 @@ mod tests {
     }
 
     #[test]
-    fn a_number_without_a_unit_is_no_duration() {
+    fn a_number_without_a_unit_does_not_become_a_duration() {
         let lines: Vec<Vec<u8>> =
             ["205", "1200"].map(|it| format!("{DEFAULT} {it}").into_bytes()).to_vec();
         let lines: Vec<&[u8]> = lines.iter().map(Vec::as_slice).collect();
         let Detection::Access(found) = detect(&lines) else { panic!() };
-        assert_eq!(found.layout.format(), format!("{FORMAT} %({{number_10}}x)s"));
+        assert_eq!(found.layout.format(), format!("{FORMAT} %({{number_10}}n)s"));
         let uncertain = &found.uncertain[0];
-        assert!(uncertain.starts_with("%({number_10}x)s may be a duration"), "{uncertain}");
+        assert!(uncertain.starts_with("%({number_10}n)s may be a duration"), "{uncertain}");
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub(in crate::format) enum Atom {
     Tail,
     /// The same, of a number whose meaning or unit is not known.
     TailNumber,
-    /// Path and query side by side, `%(U)s%(q)s`: nobody can tell where the query begins.
+    /// Path and query side by side, `%(U)s%(q)s`: the line does not say where the query begins.
     PathAndQuery,
 }
 
