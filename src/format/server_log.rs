@@ -41,10 +41,16 @@ pub(super) fn is_server_log(line: &str) -> bool {
     }
 }
 
-/// Returns whether a text looks like an access line that its format does not read. Such a line is a
-/// reject of the usual kind, so that it is not missed.
+/// Returns whether a text looks like an access line that its format does not read: a request line, and a
+/// status after it. Such a line is a reject of the usual kind, so that it is not missed.
 pub(super) fn is_request(text: &str) -> bool {
-    text.contains(" HTTP/1.") || text.contains(" HTTP/2")
+    text.match_indices(" HTTP/").any(|(at, protocol)| {
+        let after = text[at + protocol.len()..]
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
+        let after = after.trim_start_matches(['"', '\'']);
+        let status = after.strip_prefix(' ').and_then(|status| status.get(..3));
+        status.is_some_and(|status| status.bytes().all(|byte| byte.is_ascii_digit()))
+    })
 }
 
 #[cfg(test)]
@@ -59,12 +65,13 @@ mod tests {
             "INFO:     Started server process [123]",
             "<14>gunicorn.aapp.wapp.error: [7906] Handling signal: term\0",
             "Serving on http://127.0.0.1:28729",
+            "[2026-11-25 02:22:54 +0530] [48] [WARNING] Invalid HTTP request line: 'GET /x HTTP/1.1'",
         ] {
             assert!(is_server_log(line), "{line}");
         }
         for line in [
             "127.0.0.1 - - [25/Nov/2026:22:54:28 +0000] \"GET / HTTP/1.1\" 200",
-            "INFO:     127.0.0.1:5 - \"GET / HTTP/1.1\" 2000000",
+            "INFO:     127.0.0.1:5 - \"GET / HTTP/1.1\" 200 x",
             "Traceback (most recent call last):",
             "",
         ] {

@@ -185,7 +185,7 @@ fn after_prefix(prefix: Prefix, lines: &[&str], depth: usize) -> Option<Inferred
     for line in lines {
         match prefix.strip(line) {
             Some(stripped) => rests.push(stripped.rest),
-            None if is_request(line) || looks_like_access(line) => return None,
+            None if !is_server_log(line) && looks_like_access(line) => return None,
             None => {}
         }
     }
