@@ -276,7 +276,7 @@ impl Writer {
         self.touched(file, done).await
     }
 
-    /// Returns open files of a host, oldest first: [`Writer::PAGE`] at most of those after `after`, since
+    /// Returns open files of a host, oldest first: `PAGE` at most of those after `after`, since
     /// there may be many.
     pub async fn open_files(
         &mut self,
