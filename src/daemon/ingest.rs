@@ -363,7 +363,7 @@ impl Pipeline {
             max_bytes: TURN,
             ..file.format.context(now, Completeness::Growing)
         };
-        let Some(mut source) = file.tail.unread(self.lines.read_to())? else {
+        let Some(mut source) = file.tail.unread(self.lines.read_to(), file.head)? else {
             return Ok(None);
         };
         let stop = fill_batch(&mut self.lines, &mut source, &context, &mut self.building, &target);

@@ -387,18 +387,20 @@ impl Tail {
     }
 
     /// Reads the file from `offset` on, which is the read position or lies in a line that was skipped so
-    /// far. `None` if the file does not hold any more what was read of it.
+    /// far. Read from its beginning, its first line must have this fingerprint. `None` if the file does not
+    /// hold any more what was read of it.
     ///
     /// # Errors
     /// A file that cannot be opened or read.
-    pub fn unread(&self, offset: u64) -> io::Result<Option<Unread>> {
+    pub fn unread(&self, offset: u64, head: Option<Fingerprint>) -> io::Result<Option<Unread>> {
         let history = self.history(offset)?;
         let is_position = offset == self.position.offset;
         if is_position && print_of_history(&history) != self.position.tail_fingerprint {
             return Ok(None);
         }
         let reader = ReaderAt { file: self.opened()?, offset };
-        Ok(Some(Unread { reader, history, replaced: false }))
+        let head = head.filter(|_| offset == 0);
+        Ok(Some(Unread { reader, history, head, replaced: false }))
     }
 
     /// Records that everything before `position` was read.
@@ -471,6 +473,8 @@ pub struct Unread {
     reader: ReaderAt,
     /// The bytes before the read position, as many as a tail fingerprint covers.
     history: Vec<u8>,
+    /// Of the first line, until it is read.
+    head: Option<Fingerprint>,
     replaced: bool,
 }
 
@@ -485,14 +489,19 @@ impl Read for Unread {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let before = self.reader.offset - self.history.len() as u64;
         let read = self.reader.read(buffer)?;
+        let mut same = true;
         if read > 0 && !self.history.is_empty() {
             let mut now = vec![0; self.history.len()];
-            let same =
-                self.reader.file.read_exact_at(&mut now, before).is_ok() && now == self.history;
-            if !same {
-                self.replaced = true;
-                return Err(io::Error::other("truncated and written again while it was read"));
-            }
+            same = self.reader.file.read_exact_at(&mut now, before).is_ok() && now == self.history;
+        }
+        let first = buffer[..read].iter().position(|&byte| byte != 0);
+        if let Some((head, first)) = self.head.zip(first) {
+            same &= head_fingerprint(&buffer[first..read]).is_none_or(|found| found == head);
+            self.head = None;
+        }
+        if !same {
+            self.replaced = true;
+            return Err(io::Error::other("truncated and written again while it was read"));
         }
         let longest = tail_fingerprint_length(u64::MAX);
         self.history.extend_from_slice(&buffer[read.saturating_sub(longest)..read]);
@@ -505,7 +514,7 @@ impl ByteSource for Unread {
     fn skip_hole(&mut self, most: u64) -> io::Result<u64> {
         let hole = self.reader.skip_hole(most)?;
         if hole > 0 {
-            self.history.clear(); // zeros, which any hole would have
+            (self.history, self.head) = (Vec::new(), None); // zeros, which any hole would have
         }
         Ok(hole)
     }
@@ -542,10 +551,26 @@ mod tests {
         let path = directory.path().join("log");
         std::fs::write(&path, "old".repeat(3000)).unwrap();
         let tail = Tail::open(&path).unwrap().unwrap();
-        let mut unread = tail.unread(0).unwrap().unwrap();
+        let mut unread = tail.unread(0, None).unwrap().unwrap();
         let mut buffer = [0; 5000];
         assert_eq!(unread.read(&mut buffer).unwrap(), 5000);
         std::fs::write(&path, "new".repeat(4000)).unwrap();
+        unread.read(&mut buffer).unwrap_err();
+        assert!(unread.was_replaced());
+    }
+
+    #[test]
+    fn a_file_that_is_written_again_before_its_first_read_gives_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        std::fs::write(&path, "old\nline\n").unwrap();
+        let tail = Tail::open(&path).unwrap().unwrap();
+        let head = tail.head_fingerprint().unwrap();
+        assert!(head.is_some());
+        let mut buffer = [0; 50];
+        assert_eq!(tail.unread(0, head).unwrap().unwrap().read(&mut buffer).unwrap(), 9);
+        std::fs::write(&path, "new\n").unwrap();
+        let mut unread = tail.unread(0, head).unwrap().unwrap();
         unread.read(&mut buffer).unwrap_err();
         assert!(unread.was_replaced());
     }
