@@ -110,7 +110,11 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
     if lines.is_empty() {
         return Detection::NotYet;
     }
-    let lines: Vec<&str> = lines.iter().map(|line| &**line).collect();
+    // What is not text, or holds NUL, is a reject by any format.
+    let is_text =
+        |line: &str| !line.contains(['\0', char::REPLACEMENT_CHARACTER]) || line.ends_with('\0');
+    let texts: Vec<&str> = lines.iter().map(|line| &**line).filter(|line| is_text(line)).collect();
+    let lines = texts;
     match infer(&lines, 0) {
         Some(inferred) if lines.len() > 1 && blank >= lines.len() => {
             Detection::Access(Box::new(with_blank_lines(inferred)))
