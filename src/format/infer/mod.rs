@@ -110,7 +110,7 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
     if lines.is_empty() {
         return Detection::NotYet;
     }
-    let lines: Vec<&str> = lines.iter().map(|line| &**line).collect();
+    let lines: Vec<&str> = lines.iter().map(|line| &**line).filter(|line| is_text(line)).collect();
     match infer(&lines, 0) {
         Some(inferred) if lines.len() > 1 && blank >= lines.len() => {
             Detection::Access(Box::new(with_blank_lines(inferred)))
@@ -119,6 +119,13 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
         None if lines.iter().any(|line| is_error_log(line)) => Detection::ErrorLog,
         None => Detection::Unknown,
     }
+}
+
+/// Returns whether a line is text. What is not, or holds NUL, is a reject by any format, but for the NUL
+/// with which Gunicorn ends a message to syslog.
+fn is_text(line: &str) -> bool {
+    let within = line.strip_suffix('\0').unwrap_or(line);
+    !within.contains(['\0', char::REPLACEMENT_CHARACTER])
 }
 
 /// Returns the format whose records have blank lines around them: one that begins with a newline.
@@ -138,8 +145,11 @@ fn with_blank_lines(inferred: Inferred) -> Inferred {
 pub fn find_access(stdout: &[&[u8]], stderr: &[&[u8]]) -> Option<Inferred> {
     let text = |line: &&[u8]| String::from_utf8_lossy(line).into_owned();
     let lines: Vec<String> = stdout.iter().chain(stderr).map(text).collect();
-    let lines: Vec<&str> =
-        lines.iter().map(String::as_str).filter(|line| !line.trim().is_empty()).collect();
+    let lines: Vec<&str> = lines
+        .iter()
+        .map(String::as_str)
+        .filter(|line| !line.trim().is_empty() && is_text(line))
+        .collect();
     infer(&lines, 0)
 }
 
