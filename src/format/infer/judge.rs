@@ -12,6 +12,14 @@ use crate::format::values::{FieldMatch, address, request_line, short_request_lin
 /// The most lines of one record.
 const MOST_JOINED: usize = 4;
 
+/// How many access lines may be torn: two workers may write at once, and a client may forge a line by a
+/// newline in a user's name.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Torn {
+    None,
+    OneOf(usize),
+}
+
 /// How a template reads a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Reading {
@@ -24,8 +32,8 @@ enum Reading {
 }
 
 /// Returns whether a template reads all access lines among `lines`, and its values are plausible. The
-/// first line may be torn.
-pub(super) fn is_read(template: &Template, lines: &[&str]) -> bool {
+/// first line may be torn, and others as far as is tolerated.
+pub(super) fn is_read(template: &Template, lines: &[&str], torn: Torn) -> bool {
     let mut judge = Judge::new(template);
     let (mut right, mut odd, mut others, mut wrong) = (0, 0, 0, 0);
     let mut nth = 0;
@@ -47,7 +55,11 @@ pub(super) fn is_read(template: &Template, lines: &[&str]) -> bool {
         nth += taken;
     }
     let is_clear = template.has_time() || 2 * (right + odd) >= right + odd + others;
-    right > 0 && wrong == 0 && odd <= right && is_clear && judge.is_plausible()
+    let is_whole = match torn {
+        Torn::None => wrong == 0,
+        Torn::OneOf(so_many) => wrong * so_many <= right,
+    };
+    right > 0 && is_whole && odd <= right && is_clear && judge.is_plausible()
 }
 
 /// The values of some atoms in all lines that were read.

@@ -7,7 +7,7 @@
 //! 4. `judge` checks each format against all lines.
 //!
 //! A format is chosen only if it reads all lines that look like access lines, with each value in its
-//! shape. A number of unknown unit does not become a duration, nor a text of unknown meaning a column: they are kept
+//! shape; a known one also if it reads all but a few torn ones, and no format reads all. A number of unknown unit does not become a duration, nor a text of unknown meaning a column: they are kept
 //! under a name. If the meaning of a slot is open, and a column could be missed, there is no format.
 
 mod assign;
@@ -27,7 +27,7 @@ use super::presets::{Preset, find, presets};
 use super::server_log::{is_request, is_server_log};
 use super::template::Template;
 use super::times;
-use judge::is_read;
+use judge::{Torn, is_read};
 
 /// The number of lines that are looked at.
 const LINES_READ: usize = 1_000;
@@ -55,6 +55,9 @@ const FIXED: [&str; 13] = [
     "django-audit-logger",
     "apache-vhost",
 ];
+
+/// If no format reads all lines, one of so many may be torn or forged, and be a reject by a known format.
+const ONE_TORN_OF: usize = 5;
 
 /// Those of them whose times have no zone.
 const WITHOUT_ZONE: [&str; 3] = ["daphne", "werkzeug", "runserver"];
@@ -111,7 +114,7 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
         return Detection::NotYet;
     }
     let lines: Vec<&str> = lines.iter().map(|line| &**line).filter(|line| is_text(line)).collect();
-    match infer(&lines, 0) {
+    match infer(&lines, 0).or_else(|| fixed(&lines, Torn::OneOf(ONE_TORN_OF))) {
         Some(inferred) if lines.len() > 1 && blank >= lines.len() => {
             Detection::Access(Box::new(with_blank_lines(inferred)))
         }
@@ -162,14 +165,8 @@ fn infer(lines: &[&str], depth: usize) -> Option<Inferred> {
     if depth < DEEPEST && lines.iter().any(|line| line.contains("\u{1b}[")) {
         return after_prefix(Prefix::Colours, lines, depth);
     }
-    let has_zones = lines.iter().any(|line| has_zone(line));
-    let fixed = FIXED.iter().filter(|name| !(has_zones && WITHOUT_ZONE.contains(name)));
-    let fixed = fixed.into_iter().find_map(|name| {
-        let layout = Layout::compile(find(name)?.format).ok()?;
-        is_read(layout.template()?, lines).then_some(layout)
-    });
-    if let Some(layout) = fixed {
-        return Some(in_its_dialect(Inferred::new(layout, Vec::new()), lines));
+    if let Some(found) = fixed(lines, Torn::None) {
+        return Some(found);
     }
     let prefixes = Prefix::ALL.into_iter().filter(|_| depth < DEEPEST);
     let strong = |prefix: &Prefix| !matches!(prefix, Prefix::Colours | Prefix::Time);
@@ -178,6 +175,17 @@ fn infer(lines: &[&str], depth: usize) -> Option<Inferred> {
         .or_else(|| by_keys(lines))
         .or_else(|| made_of(lines).map(|inferred| in_its_dialect(inferred, lines)))
         .or_else(|| (depth < DEEPEST).then(|| after_prefix(Prefix::Time, lines, depth))?)
+}
+
+/// Returns the first of the [`FIXED`] formats that reads the lines.
+fn fixed(lines: &[&str], torn: Torn) -> Option<Inferred> {
+    let has_zones = lines.iter().any(|line| has_zone(line));
+    let mut candidates = FIXED.iter().filter(|name| !(has_zones && WITHOUT_ZONE.contains(name)));
+    let layout = candidates.find_map(|name| {
+        let layout = Layout::compile(find(name)?.format).ok()?;
+        is_read(layout.template()?, lines, torn).then_some(layout)
+    })?;
+    Some(in_its_dialect(Inferred::new(layout, Vec::new()), lines))
 }
 
 /// Returns whether a line has a time like `[23/Nov/2026:08:41:00 +0000]`.
@@ -244,7 +252,8 @@ fn made_of(lines: &[&str]) -> Option<Inferred> {
     let made_of = |group: &[Vec<lex::Token<'_>>]| {
         let found = assign::assign(group)?;
         let template = Template::compile(&found.format).ok()?;
-        is_read(&template, lines).then(|| Inferred::new(template.into(), found.uncertain))
+        is_read(&template, lines, Torn::None)
+            .then(|| Inferred::new(template.into(), found.uncertain))
     };
     groups
         .iter()
@@ -387,6 +396,14 @@ mod tests {
         assert_eq!(found.layout.format(), format!("{FORMAT} %({{number_10}}n)s"));
         let uncertain = &found.uncertain[0];
         assert!(uncertain.starts_with("%({number_10}n)s may be a duration"), "{uncertain}");
+    }
+
+    #[test]
+    fn one_forged_line_does_not_hide_the_format_of_the_others() {
+        let forged = format!("{DEFAULT} [23/Nov/2026:14:23:17 +0530] \"GET /true HTTP/1.1\" 200 2");
+        let lines = [DEFAULT, DEFAULT, &forged, DEFAULT, DEFAULT, DEFAULT];
+        assert_eq!(detected(&lines), "gunicorn");
+        assert_eq!(detected(&lines[..4]), "Unknown");
     }
 
     #[test]
