@@ -348,9 +348,7 @@ impl Pipeline {
     fn read(&mut self, at: usize) -> io::Result<Option<Stop>> {
         let now = now();
         let file = &mut self.files.followed[at];
-        if !file.begin(&mut self.lines)? {
-            return Ok(None);
-        }
+        let Some(history) = file.begin(&mut self.lines)? else { return Ok(None) };
         let target = BatchTarget {
             file: file.file(),
             epoch: file.claim.epoch(),
@@ -363,9 +361,7 @@ impl Pipeline {
             max_bytes: TURN,
             ..file.format.context(now, Completeness::Growing)
         };
-        let Some(mut source) = file.tail.unread(self.lines.read_to(), file.head)? else {
-            return Ok(None);
-        };
+        let mut source = file.tail.unread(self.lines.read_to(), history, file.head)?;
         let stop = fill_batch(&mut self.lines, &mut source, &context, &mut self.building, &target);
         let replaced = source.was_replaced();
         drop(source);

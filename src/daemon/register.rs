@@ -1,19 +1,20 @@
 //! Decides about new files, by what the store remembers.
 //!
-//! In two rounds. First, files that are the same object with the same content go on where they
-//! stood. Then the others: a copy of a followed file is left alone; the copy of a file that is no
+//! In three rounds. First, files that are the same object with the same content go on where they
+//! stood. Then what may be a copy: that of a followed file is left alone; the copy of a file that is no
 //! longer where it was (truncated after it was copied, moved across file systems, restored) takes
-//! over its identity and its offset; a log whose end a power cut took goes on after its last line that
-//! is stored; everything else is new and read from its beginning. What was truncated and is found
-//! nowhere is lost, and is counted.
+//! over its identity and its offset; and everything that nothing is known of is new and read from its
+//! beginning. Last, objects of which other content is stored: a log whose end a power cut took goes on
+//! after its last line that is stored, and one that was truncated begins anew. What was truncated and is
+//! found nowhere is lost, and is counted.
 //!
 //! After a start with very many files, a part of them is decided about at a time, and what is decided
 //! is read and stored before the next part. The files that were written last come first: lines of a log
-//! that is in use do not wait for thousands of idle ones. The rounds stay what they are: the second
-//! begins when the first has ended for all files.
+//! that is in use do not wait for thousands of idle ones. The rounds stay what they are: each begins when
+//! the one before has ended for all files.
 
 use std::cmp::Reverse;
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -76,10 +77,9 @@ impl NewLog {
 
 /// What became of a new log.
 enum Registered {
-    /// It is this file, and this process writes it.
-    Claimed(ClaimedFile),
-    /// It is the file by which a log goes on after a power cut; the file before is ended.
-    AfterCut { claim: ClaimedFile, ended: FileId },
+    /// It is this file, and this process writes it. If a log goes on by it after a power cut, the file
+    /// before is ended.
+    Claimed { claim: ClaimedFile, ended: Option<FileId> },
     /// Another writer holds this file.
     HeldByAnother(FileId),
     /// It is not followed.
@@ -90,6 +90,12 @@ enum Registered {
     New,
     /// Something has changed since it was compared: decide again.
     Undecided,
+}
+
+impl Registered {
+    fn claimed(claim: ClaimedFile) -> Self {
+        Self::Claimed { claim, ended: None }
+    }
 }
 
 /// Decides about new files: all of them, or a part if there are very many. Then `files.deciding` says so.
@@ -115,19 +121,15 @@ pub(crate) async fn register_new_files(
     let (mut copies, mut others): (Vec<_>, Vec<_>) = others
         .into_iter()
         .partition(|log| log.compared.replaced(&log.content(files)).next().is_none());
-    if round == Some(Round::SameObject) {
-        files
-            .ignored
-            .extend(copies.drain(..).map(|log| IgnoredFile::of_round(Round::Copy, log.tail)));
-    }
-    if round.is_some_and(|round| round < Round::Replaced) {
-        // A round that has ended does not begin again for these.
-        let next = round.map_or(Round::Replaced, |round| match round {
-            Round::SameObject => Round::Copy,
-            Round::Copy | Round::Replaced => Round::Replaced,
-        });
-        files.ignored.extend(others.drain(..).map(|log| IgnoredFile::of_round(next, log.tail)));
-    }
+    // A round that has ended does not begin again for those of a later one.
+    let (later, next) = match round {
+        Some(Round::SameObject) => {
+            (copies.drain(..).chain(others.drain(..)).collect(), Round::Copy)
+        }
+        Some(Round::Copy) => (std::mem::take(&mut others), Round::Replaced),
+        Some(Round::Replaced) | None => (Vec::new(), Round::Replaced),
+    };
+    files.ignored.extend(later.into_iter().map(|log| IgnoredFile::of_round(next, log.tail)));
     let mut queue: VecDeque<NewLog> = same.into();
     if let Err(error) = resume(files, writer, &mut queue, losses).await {
         let tails = queue.into_iter().chain(copies).chain(others).map(|log| log.tail);
@@ -309,13 +311,13 @@ async fn resume(
     queue: &mut VecDeque<NewLog>,
     losses: &LossCounter,
 ) -> Result<(), StoreError> {
-    let mut known = HashMap::with_capacity(queue.len());
-    let policy = |files: &FollowedFiles, log: &NewLog| files.spool.covers(log.tail.path());
+    let mut known = HashSet::with_capacity(queue.len());
     let mut resumed = Vec::with_capacity(queue.len());
     let mut others = VecDeque::new();
     for log in queue.drain(..) {
         let same = log.compared.same_object_and_content(&log.content(files)).map(Compared::from);
-        match same.filter(|it| !policy(files, &log) && known.insert(it.file, ()).is_none()) {
+        let is_spooled = files.spool.covers(log.tail.path());
+        match same.filter(|it| !is_spooled && known.insert(it.file)) {
             Some(same) => resumed.push((log, same)),
             None => others.push_back(log),
         }
@@ -395,7 +397,7 @@ async fn register_collected(
         .collect();
     let claims = ClaimedFile::register_all(writer, &rows, losses).await?;
     for (log, claim) in new.drain(..).zip(claims) {
-        after_registration(files, log, claim.map_or(Registered::Undecided, Registered::Claimed));
+        after_registration(files, log, claim.map_or(Registered::Undecided, Registered::claimed));
     }
     Ok(())
 }
@@ -403,15 +405,10 @@ async fn register_collected(
 /// Follows a log, or takes note of why it is not followed.
 fn after_registration(files: &mut FollowedFiles, log: NewLog, registered: Registered) {
     match registered {
-        Registered::Claimed(claim) => {
+        Registered::Claimed { claim, ended } => {
             let content = log.content(files);
-            let replaced: Vec<Checkpoint> = log.compared.replaced(&content).cloned().collect();
-            files.replaced.extend(replaced);
-            follow(files, log, claim);
-        }
-        Registered::AfterCut { claim, ended } => {
-            let content = log.content(files);
-            let replaced = log.compared.replaced(&content).filter(|known| known.file != ended);
+            let replaced = log.compared.replaced(&content);
+            let replaced = replaced.filter(|known| Some(known.file) != ended);
             let replaced: Vec<Checkpoint> = replaced.cloned().collect();
             files.replaced.extend(replaced);
             follow(files, log, claim);
@@ -533,7 +530,9 @@ async fn register(
             let result =
                 ClaimedFile::continue_after_cut(writer, known, &before, &new, &ids, losses).await?;
             return Ok(match result {
-                ClaimResult::Claimed(claim) => Registered::AfterCut { claim: *claim, ended: file },
+                ClaimResult::Claimed(claim) => {
+                    Registered::Claimed { claim: *claim, ended: Some(file) }
+                }
                 ClaimResult::HeldByAnother => Registered::HeldByAnother(file),
                 ClaimResult::Outdated => Registered::Undecided,
             });
@@ -581,7 +580,7 @@ async fn after_claim(
     let truncated = files.truncated.iter().find(|truncated| truncated.file() == file);
     let known_size = truncated.map_or(0, |truncated| truncated.size).max(claim.known_size());
     claim.lose_what_a_copy_lacks(writer, tail.path(), size, known_size).await?;
-    Ok(Registered::Claimed(claim))
+    Ok(Registered::claimed(claim))
 }
 
 /// Carries on a log that is stored under the name of another host, if that host is this one by all that
@@ -625,7 +624,7 @@ async fn of_other_host(
                 to,
                 "this host was renamed: its log goes on under the new name"
             );
-            Ok(Registered::Claimed(*claim))
+            Ok(Registered::claimed(*claim))
         }
         ClaimResult::HeldByAnother => {
             if !files.held_by_others.contains_key(&known.file) {

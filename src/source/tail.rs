@@ -340,12 +340,13 @@ impl Tail {
         })
     }
 
-    /// Sets `lines` to the first unread byte. Returns `false` if the bytes before it are not those that
-    /// were read: the file was truncated and written again, and all its content is new.
+    /// Sets `lines` to the first unread byte, and returns the bytes before it, for [`Tail::unread`]. `None` if
+    /// they are not those that were read: the file was truncated and written again, and all its content is
+    /// new.
     ///
     /// # Errors
     /// A read that fails.
-    pub fn start_reading(&mut self, lines: &mut Lines) -> io::Result<bool> {
+    pub fn start_reading(&mut self, lines: &mut Lines) -> io::Result<Option<Vec<u8>>> {
         let history = self.history(self.position.offset)?;
         let found = print_of_history(&history);
         lines.reset(&self.position, &history);
@@ -353,22 +354,26 @@ impl Tail {
         if is_same {
             self.verified = self.size;
         }
-        Ok(is_same)
+        Ok(is_same.then_some(history))
     }
 
     /// Continues with a line that is too long to be read in one turn, or after NULs that were skipped.
-    /// Returns `false` if there are other bytes in their place.
+    /// Returns the bytes before that place, `None` if there are others than those NULs.
     ///
     /// # Errors
     /// A read that fails.
-    pub fn resume_skipping(&self, lines: &mut Lines, line: SkippedLine) -> io::Result<bool> {
+    pub fn resume_skipping(
+        &self,
+        lines: &mut Lines,
+        line: SkippedLine,
+    ) -> io::Result<Option<Vec<u8>>> {
         let history = self.history(line.skipped_to())?;
         let nuls = usize::try_from(line.nuls()).unwrap_or(usize::MAX);
         let nuls = nuls.min(tail_fingerprint_length(line.skipped_to()));
         let is_same =
             history.len() >= nuls && leading_nuls(&history[history.len() - nuls..]) == nuls;
         lines.resume_skipping(line, &history);
-        Ok(is_same)
+        Ok(is_same.then_some(history))
     }
 
     /// Returns the bytes from `offset` on, up to `limit`.
@@ -386,21 +391,19 @@ impl Tail {
         Ok(ReaderAt { file: self.opened()?, offset })
     }
 
-    /// Reads the file from `offset` on, which is the read position or lies in a line that was skipped so
-    /// far. Read from its beginning, its first line must have this fingerprint. `None` if the file does not
-    /// hold any more what was read of it.
+    /// Reads the file from `offset` on, before which `history` must stay as it is. Read from its beginning,
+    /// the first line must have the fingerprint `head`.
     ///
     /// # Errors
-    /// A file that cannot be opened or read.
-    pub fn unread(&self, offset: u64, head: Option<Fingerprint>) -> io::Result<Option<Unread>> {
-        let history = self.history(offset)?;
-        let is_position = offset == self.position.offset;
-        if is_position && print_of_history(&history) != self.position.tail_fingerprint {
-            return Ok(None);
-        }
+    /// A file that cannot be opened.
+    pub fn unread(
+        &self,
+        offset: u64,
+        history: Vec<u8>,
+        head: Option<Fingerprint>,
+    ) -> io::Result<Unread> {
         let reader = ReaderAt { file: self.opened()?, offset };
-        let head = head.filter(|_| offset == 0);
-        Ok(Some(Unread { reader, history, head, replaced: false }))
+        Ok(Unread { reader, history, head: head.filter(|_| offset == 0), replaced: false })
     }
 
     /// Records that everything before `position` was read.
@@ -494,8 +497,9 @@ impl Read for Unread {
             let mut now = vec![0; self.history.len()];
             same = self.reader.file.read_exact_at(&mut now, before).is_ok() && now == self.history;
         }
-        let first = buffer[..read].iter().position(|&byte| byte != 0);
-        if let Some((head, first)) = self.head.zip(first) {
+        if let Some(head) = self.head
+            && let Some(first) = buffer[..read].iter().position(|&byte| byte != 0)
+        {
             same &= head_fingerprint(&buffer[first..read]).is_none_or(|found| found == head);
             self.head = None;
         }
@@ -551,7 +555,7 @@ mod tests {
         let path = directory.path().join("log");
         std::fs::write(&path, "old".repeat(3000)).unwrap();
         let tail = Tail::open(&path).unwrap().unwrap();
-        let mut unread = tail.unread(0, None).unwrap().unwrap();
+        let mut unread = tail.unread(0, Vec::new(), None).unwrap();
         let mut buffer = [0; 5000];
         assert_eq!(unread.read(&mut buffer).unwrap(), 5000);
         std::fs::write(&path, "new".repeat(4000)).unwrap();
@@ -568,9 +572,9 @@ mod tests {
         let head = tail.head_fingerprint().unwrap();
         assert!(head.is_some());
         let mut buffer = [0; 50];
-        assert_eq!(tail.unread(0, head).unwrap().unwrap().read(&mut buffer).unwrap(), 9);
+        assert_eq!(tail.unread(0, Vec::new(), head).unwrap().read(&mut buffer).unwrap(), 9);
         std::fs::write(&path, "new\n").unwrap();
-        let mut unread = tail.unread(0, head).unwrap().unwrap();
+        let mut unread = tail.unread(0, Vec::new(), head).unwrap();
         unread.read(&mut buffer).unwrap_err();
         assert!(unread.was_replaced());
     }

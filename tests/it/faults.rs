@@ -38,7 +38,7 @@ fn are_numbered_without_gaps_and_say_what_they_break() {
 fn apply_to_this_tree() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for patch in patches() {
-        // In a directory that is no repository git reads files only.
+        // Outside of a repository git reads files only.
         let copy = tempfile::tempdir().unwrap();
         let text = fs::read_to_string(&patch).unwrap();
         for changed in text.lines().filter_map(|line| line.strip_prefix("--- a/")) {

@@ -20,6 +20,8 @@ mod text;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use crate::daemon::Bench;
 
 /// Whether damages by chance are played in every run. Some that coincide with rotations still lose or
@@ -50,21 +52,27 @@ fn cuts(name: &str, few: u64) -> Option<u64> {
 async fn differences(bench: &Bench, patience: Duration, holes: &[PathBuf]) -> Option<String> {
     let end = Instant::now() + patience;
     loop {
-        let output = bench.run(&["verify"]);
+        let output = bench.run(&["verify", "--json"]);
         let said = String::from_utf8_lossy(&output.stdout);
-        let differs = |path: &&str| !holes.iter().any(|hole| hole.as_os_str() == *path);
-        let of_file = |line: &'_ str| line.strip_prefix("DIFFERENT ").map(str::to_owned);
-        let mut found = said.lines().filter_map(of_file);
-        let is_right = found.all(|it| it.split(": ").next().is_none_or(|path| !differs(&path)));
-        if output.status.success() || (is_right && !holes.is_empty()) {
-            return None;
+        let told: Option<Value> = serde_json::from_str(&said).ok();
+        let has_hole = |file: &Value| {
+            let path = file["path"].as_str().unwrap();
+            holes.iter().any(|hole| hole.as_os_str() == path)
+        };
+        let differs = |file: &&Value| file["differences"] != 0 && !has_hole(file);
+        let found = told.as_ref().map(|told| {
+            let files: Vec<&Value> =
+                told["files"].as_array().unwrap().iter().filter(differs).take(8).collect();
+            (files, &told["stray_rows"])
+        });
+        match &found {
+            Some((files, stray)) if files.is_empty() && **stray == 0 => return None,
+            _ if Instant::now() < end => tokio::time::sleep(Duration::from_millis(200)).await,
+            _ => {
+                let error = String::from_utf8_lossy(&output.stderr);
+                return Some(format!("verify: {found:#?}\n{error}"));
+            }
         }
-        if Instant::now() > end {
-            let told = said.lines().filter(|line| !line.starts_with("ok ")).take(8);
-            let told: String = told.map(|line| format!("\n  {line}")).collect();
-            return Some(format!("verify:{told}\n{}", String::from_utf8_lossy(&output.stderr)));
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
     }
 }
 

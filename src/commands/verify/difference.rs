@@ -22,7 +22,7 @@ pub struct Difference {
     pub file: String,
     /// What the database says.
     pub database: String,
-    /// Whether the file has no record there, as where a power cut left a hole.
+    /// Whether NULs are in the place, as where a power cut left a hole.
     #[serde(skip)]
     pub(crate) is_hole: bool,
 }

@@ -101,9 +101,8 @@ impl Page<'_> {
                 Ok(())
             }
             (Some(line), []) => {
-                let is_hole = matches!(line, StoredLine::Reject { .. });
                 let difference = Difference::whole("line", describe(line), nothing());
-                Err(Difference { is_hole, ..difference })
+                Err(Difference { is_hole: self.is_hole(offset, wanted), ..difference })
             }
             (Some(StoredLine::Row(wanted)), [(_, StoredLine::Row(stored))]) => {
                 compare_rows(&**wanted, &**stored, estimated).map(|()| verdict.rows += 1)
@@ -127,11 +126,19 @@ impl Page<'_> {
                 Ok(())
             }
             (wanted, [(_, stored)]) => {
-                let is_hole = matches!(wanted, None | Some(StoredLine::Reject { .. }));
                 let difference = Difference::whole("line", told(wanted), describe(stored));
-                Err(Difference { is_hole, ..difference })
+                Err(Difference { is_hole: self.is_hole(offset, wanted), ..difference })
             }
             (None, []) => Ok(()),
+        }
+    }
+
+    /// Returns whether NULs are in this place, or in the line there, which is none because of them.
+    fn is_hole(&self, offset: u64, wanted: Option<&StoredLine>) -> bool {
+        match wanted {
+            None => self.window.bytes(offset).is_some_and(|bytes| bytes.first() == Some(&0)),
+            Some(StoredLine::Reject { raw, .. }) => raw.contains(&0),
+            Some(_) => false,
         }
     }
 

@@ -95,24 +95,24 @@ impl FollowedFile {
         self.tail.is_intact()
     }
 
-    /// Sets `lines` to the first unread byte. Returns `false` if the file is not intact: truncated
-    /// and written again.
+    /// Sets `lines` to the first unread byte, and returns the bytes before it. `None` if the file is not
+    /// intact: truncated and written again.
     ///
     /// # Errors
     /// A read that fails.
-    pub(crate) fn begin(&mut self, lines: &mut Lines) -> io::Result<bool> {
+    pub(crate) fn begin(&mut self, lines: &mut Lines) -> io::Result<Option<Vec<u8>>> {
         // After a rewind it is of no use: what is before it is to be read again.
         let skipped_line =
             self.skipped_line.take().filter(|line| line.offset() == self.tail.offset());
         // The first line after many NULs is not looked for again in each turn that skips some of them.
         let is_in_nuls = skipped_line.as_ref().is_some_and(|line| line.nuls() > 0);
         if self.tail.offset() == 0 && !is_in_nuls && !self.check_intact()? {
-            return Ok(false);
+            return Ok(None);
         }
-        let same = self.tail.start_reading(lines)?;
-        match skipped_line.filter(|_| same) {
+        let history = self.tail.start_reading(lines)?;
+        match skipped_line.filter(|_| history.is_some()) {
             Some(skipped_line) => self.tail.resume_skipping(lines, *skipped_line),
-            None => Ok(same),
+            None => Ok(history),
         }
     }
 }

@@ -163,6 +163,29 @@ for_each_store! {
         story.bench.verified(&[]);
     }
 
+    /// Rows of lines in a hole stay and are counted. A row that no hole explains is a difference as ever.
+    async fn verify_tells_a_hole_from_a_row_that_was_added(bench) {
+        let mut story = Story::begin(bench).await;
+        story.cut(|content| {
+            let third = content.len() / 3;
+            content[third..2 * third].fill(0);
+            content.truncate(content.len() - 60);
+        }).await;
+        story.write(AFTER);
+        story.start();
+        story.complete().await;
+        assert!(story.daemon.take().unwrap().stop().await.success());
+        let told = story.bench.verified(&[]);
+        assert!(told.sum("after_holes") > 100, "{}", told.sum("after_holes"));
+        let columns = "timestamp, log_file, code, method, url, user_ip, protocol, response";
+        story.bench.place.execute(&format!(
+            "INSERT INTO gunicorn_log (id, log_offset, {columns})
+             SELECT id + 1, log_offset + 1, {columns} FROM gunicorn_log WHERE url = '/g1/5'"
+        )).await;
+        let first = story.bench.differs(&[]).first();
+        assert_eq!((first.0.as_str(), first.2.as_str()), ("line", "no line begins here"));
+    }
+
     /// Of lines that are all alike, what follows a hole proves nothing. Each cut goes back further than
     /// all before it.
     async fn each_cut_of_many_goes_back_further_in_lines_that_are_alike(bench) {
