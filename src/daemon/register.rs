@@ -617,6 +617,7 @@ async fn of_other_host(
     let compared = Compared::from(known);
     match ClaimedFile::claim_known(writer, compared, seen, format, losses).await? {
         ClaimResult::Claimed(claim) => {
+            writer.rename_ended(known, to).await?;
             warn!(
                 path,
                 file = known.file.0,

@@ -305,6 +305,10 @@ pub(super) const RENAME_IGNORED: &str = "UPDATE ignored_file SET host = $2 WHERE
 
 pub(super) const RENAME_HOST: &str = "UPDATE log_file SET host = $2 WHERE host = $1";
 
+/// Moves the ended parts of a log from host `$1` to `$2`: `$3` device, `$4` inode.
+pub(super) const RENAME_ENDED: &str = "UPDATE log_file SET host = $2
+     WHERE host = $1 AND device = $3 AND inode = $4 AND kept_to IS NOT NULL";
+
 pub(super) const LOSE: &str = "UPDATE log_file SET lost_bytes = $3 WHERE id = $1 AND epoch = $2";
 
 /// Open files of host `$1` after the id `$2`: `$3` at most.

@@ -172,6 +172,18 @@ impl Writer {
         self.unless_schema(renamed).await
     }
 
+    /// Moves what power cuts and truncations have ended of the log `known` to another host, as the claim
+    /// of the log itself has done. Where that goes on depends on them.
+    pub async fn rename_ended(&mut self, known: &Checkpoint, to: &str) -> Result<(), StoreError> {
+        let Some(key) = known.key else { return Ok(()) };
+        let renamed = on_connection!(&mut self.backend, connection => {
+            let query = sqlx::query(sql::RENAME_ENDED).bind(&known.host).bind(to);
+            let query = query.bind(key.device as i64).bind(key.inode as i64);
+            query.execute(connection).await.map(|_| ())
+        });
+        self.unless_schema(renamed).await
+    }
+
     /// Releases a file; nothing happens if this writer does not have it.
     pub async fn release(&mut self, file: FileId) -> Result<(), StoreError> {
         self.release_all(&[file]).await

@@ -27,6 +27,7 @@ struct Story {
     daemon: Option<Daemon>,
     next: u32,
     kind: Kind,
+    host: &'static str,
 }
 
 impl Story {
@@ -39,7 +40,7 @@ impl Story {
         let path = bench.log("access.log");
         let inode = fs::File::create_new(&path).unwrap().metadata().unwrap().ino();
         let log = vec![Log::new(1, path, inode)];
-        let mut story = Story { bench, log, daemon: None, next: 0, kind };
+        let mut story = Story { bench, log, daemon: None, next: 0, kind, host: "web" };
         story.write(BEFORE);
         story.start();
         story.complete().await;
@@ -47,7 +48,7 @@ impl Story {
     }
 
     fn start(&mut self) {
-        self.daemon = Some(self.bench.watch_with(&["--retention", "off"]));
+        self.daemon = Some(self.bench.watch_with(&["--retention", "off", "--host", self.host]));
     }
 
     fn write(&mut self, lines: u32) {
@@ -161,6 +162,29 @@ for_each_store! {
         story.complete().await;
         story.bench.balanced().await;
         story.bench.verified(&[]);
+    }
+
+    /// What the first cut has ended goes on under the new name, too: the second cut goes back into it.
+    async fn a_host_that_is_renamed_between_two_cuts_knows_both_parts(bench) {
+        let mut story = Story::begin(bench).await;
+        story.cut(|content| content.truncate(content.len() - TAKEN)).await;
+        story.write(AFTER);
+        story.start();
+        story.complete().await;
+        assert!(story.daemon.take().unwrap().stop().await.success());
+        story.host = "new";
+        story.start();
+        story.daemon.as_mut().unwrap().says("this host was renamed").await;
+        story.write(1);
+        story.complete().await;
+        story.cut(|content| content.truncate(content.len() / 2)).await;
+        story.write(AFTER);
+        story.start();
+        story.complete().await;
+        let hosts = story.bench.place.texts("SELECT DISTINCT host FROM log_file").await;
+        assert_eq!(hosts, ["new"]);
+        let log = story.bench.logs();
+        story.bench.verified(&["--host", "new", log.to_str().unwrap()]);
     }
 
     /// Rows of lines in a hole stay and are counted. A row that no hole explains is a difference as ever.
