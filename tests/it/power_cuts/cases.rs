@@ -164,6 +164,20 @@ for_each_store! {
         story.bench.verified(&[]);
     }
 
+    /// The first line has lost its end and nothing else, so that it still begins as before.
+    async fn the_second_cut_leaves_the_first_line_without_its_end(bench) {
+        let mut story = Story::of(Kind::Alike, bench).await;
+        let line = story.log[0].content.len() / BEFORE as usize;
+        story.cut(|content| content[100 * line + 6..].fill(0)).await;
+        story.start();
+        story.daemon.as_mut().unwrap().says("goes on after the last line").await;
+        story.cut(|content| content.truncate(line - 1)).await;
+        story.start();
+        story.daemon.as_mut().unwrap().says("no complete line").await;
+        story.bench.balanced().await;
+        story.bench.verified(&[]);
+    }
+
     /// What the first cut has ended goes on under the new name, too: the second cut goes back into it.
     async fn a_host_that_is_renamed_between_two_cuts_knows_both_parts(bench) {
         let mut story = Story::begin(bench).await;
