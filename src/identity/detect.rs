@@ -368,6 +368,7 @@ pub(crate) fn inspect(
     let Some(head) = head_fingerprint(&sample) else {
         return Ok(Inspected::NoLog(Undetected::NoLine));
     };
+    tail.measure()?;
     let detected = formats.detect(&sample);
     let detected = match (stream, detected) {
         (Some(stream), Err(_)) => {

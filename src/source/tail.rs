@@ -340,6 +340,17 @@ impl Tail {
         })
     }
 
+    /// Reads the size of a file whose first line was just inspected. What was there before that is none of
+    /// its lines, if it was truncated and written again since it was found.
+    ///
+    /// # Errors
+    /// Errors of the system.
+    pub fn measure(&mut self) -> io::Result<()> {
+        self.refresh()?;
+        self.largest = self.size;
+        Ok(())
+    }
+
     /// Sets `lines` to the first unread byte, and returns the bytes before it, for [`Tail::unread`]. `None` if
     /// they are not those that were read: the file was truncated and written again, and all its content is
     /// new.
