@@ -424,8 +424,9 @@ impl Resolver<'_> {
                 if self.holds_all_of(followed) {
                     return Some(Decision::CopyOf(followed.file));
                 }
-                // The copy was still being made when it was compared, and is complete since.
-                if self.content.has_grown() {
+                // The copy was still being made when it was compared, and is complete since; or something
+                // was stored since.
+                if self.content.has_grown() || self.was_unread(followed) {
                     return Some(Decision::Wait);
                 }
             }
@@ -466,6 +467,12 @@ impl Resolver<'_> {
     fn holds_all_of(&self, followed: &FollowedFile<'_>) -> bool {
         followed.position == 0
             || self.compared.same().any(|it| it.file == followed.file && it.committed > 0)
+    }
+
+    /// Returns whether nothing of a followed file was stored when it was compared.
+    fn was_unread(&self, followed: &FollowedFile<'_>) -> bool {
+        let mut matches = self.compared.matches.iter();
+        matches.any(|(known, _)| known.file == followed.file && known.committed == 0)
     }
 
     /// Decides about content that a stored file has which is not followed. One with another name that is

@@ -352,6 +352,13 @@ fn situations() -> Vec<Situation> {
         .following(1, 4, replaced(Made { bytes: b"a\nx\n".to_vec(), ..content(LOG, 1, "") }))
         .gives(["copy of 1", "held", "held", "resume 1"]),
         Situation::new(
+            "a copy of a followed file that was truncated in this moment, and first stored after it was compared",
+            content(ROTATED, 2, "a\nb\n"),
+            vec![unread(1, LOG, 1, "a\n")],
+        )
+        .following(1, 4, replaced(Made { bytes: b"a\nx\n".to_vec(), ..content(LOG, 1, "") }))
+        .gives(["wait", "resume 1", "held", "resume 1"]),
+        Situation::new(
             "a copy of a followed file that was truncated, written and rotated in this moment",
             content("/log/access.log.2", 2, "a\nb\n"),
             vec![known(1, LOG, 1, "a\nb\n")],

@@ -409,6 +409,8 @@ impl Actor {
 
     /// The part of a line that a daemon has seen is gone with a truncation.
     async fn lose(&mut self, name: Name, percent: u32) {
+        // When this line is stored, the daemon follows the log: another one may have waited for it.
+        self.disk.write(name, 1);
         self.catch_up().await;
         if !self.disk.has_stored(name) {
             return;
