@@ -2,6 +2,7 @@
 //! into it by hand. Many logs lie in one directory, so that one kill and one start are thousands of
 //! cuts a minute.
 
+use std::cmp::Reverse;
 use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt};
@@ -69,7 +70,7 @@ pub(super) async fn play(cuts: u64, cluster: Option<&Cluster>) {
                      tests/torture --byte-cuts {} --store {store} --seed {}\n",
                     directory.seed,
                     round + 1,
-                    directory.said(),
+                    directory.said(&what),
                     directory.done + 1,
                     directory.seed,
                 );
@@ -191,7 +192,7 @@ impl Directory {
         if self.dice.bool() {
             daemon.kill();
         } else {
-            assert!(daemon.stop().await.success(), "the stop failed: {}", self.said());
+            assert!(daemon.stop().await.success(), "the stop failed: {}", self.bench.said());
         }
         Ok(())
     }
@@ -217,10 +218,22 @@ impl Directory {
         ])
     }
 
-    fn said(&self) -> String {
-        let said = self.bench.said();
-        let loud: Vec<&str> = said.lines().filter(|line| line.contains("WARN")).take(12).collect();
-        loud.join("\n")
+    /// What the daemon has said of the first log that is named in a failure, and what was done to it.
+    fn said(&self, what: &str) -> String {
+        let name = |log: &Log| log.path.file_name().unwrap().to_string_lossy().into_owned();
+        let named = self.logs.iter().filter_map(|log| Some((what.find(&*name(log))?, log)));
+        let Some((_, log)) = named.min_by_key(|(at, log)| (*at, Reverse(name(log).len()))) else {
+            return String::new();
+        };
+        let (name, said) = (name(log), self.bench.said());
+        let site = name.split('-').next().unwrap();
+        let file = what.split_once("file ").and_then(|(_, rest)| rest.split(' ').next());
+        let file = file.map(|number| format!(" file={number} "));
+        let is_told = |line: &&str| {
+            line.contains(site) || file.as_ref().is_some_and(|file| line.contains(file))
+        };
+        let told: Vec<&str> = said.lines().filter(is_told).collect();
+        format!("{name}: {}\n{}", log.history(), told.join("\n"))
     }
 
     /// Waits until every line is stored, or nothing more comes.

@@ -149,6 +149,11 @@ impl Log {
             && known.iter().any(|(key, known)| is_of(key, known))
     }
 
+    /// What was done to it lately.
+    pub(super) fn history(&self) -> String {
+        self.history.join(", ")
+    }
+
     /// Notes what was done to it; what is long ago is forgotten.
     pub(super) fn note(&mut self, what: &str) {
         if self.history.len() == NOTES {
@@ -267,7 +272,7 @@ impl Log {
         let told = findings.told.entry(kind).or_default();
         if told.len() < TOLD_OF_LOG {
             let path = self.path.file_name().unwrap().to_string_lossy();
-            let history = self.history.join(", ");
+            let history = self.history();
             told.push(format!("{path} at {offset}: {what}\n      [{history}]"));
         }
     }
@@ -297,6 +302,21 @@ fn owner(
     let at_path = |log: &Log| log.path.to_string_lossy() == file.path;
     // An object may be used again: the newest log is the one that has it.
     let by_object = || logs.iter().rposition(plain).or_else(|| logs.iter().rposition(at_path));
+    // A line that a cut has put together out of two may name another log.
+    let holds_one = |nth: &usize| {
+        let content = &logs[*nth].content;
+        file.entries.iter().any(|(offset, entry)| match entry {
+            Entry::Row(url) => {
+                let from = (*offset as usize).min(content.len());
+                holds(&content[from..line_end(content, from)], url)
+            }
+            Entry::Reject(_) => false,
+        })
+    };
+    let named = match named {
+        Some(nth) if !holds_one(&nth) => by_object().filter(holds_one).or(named),
+        named => named,
+    };
     let found = named.or(known.get(&file.id).copied()).or_else(by_object);
     if found.is_none() && !file.entries.is_empty() {
         return Err(format!("file {} of the store ({}) is none of the logs", file.id, file.path));

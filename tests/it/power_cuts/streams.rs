@@ -166,12 +166,19 @@ impl Stream {
         places: &[(i64, u64)],
         rows: &BTreeMap<u32, Vec<(i64, u64)>>,
     ) -> bool {
-        let same_offset = matches!(places, [one, other] if one.1 == other.1);
+        let [one, other] = places else { return false };
+        let same_offset = one.1 == other.1;
+        let before_cut = one.0.min(other.0);
         let first = self.firsts.range(number + 1..).next();
+        // What came after it in the spool is gone, or was stored before the cut.
+        let is_gone = |it: u32| {
+            let before =
+                rows.get(&it).is_some_and(|places| places.iter().all(|at| at.0 == before_cut));
+            self.gone.contains(&it) || before
+        };
         same_offset
-            && first.is_some_and(|first| {
-                !rows.contains_key(first) && (number + 1..*first).all(|it| self.gone.contains(&it))
-            })
+            && first
+                .is_some_and(|first| !rows.contains_key(first) && (number + 1..*first).all(is_gone))
     }
 
     /// Rows by number: file and offset of each.
