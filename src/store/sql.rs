@@ -309,11 +309,6 @@ pub(super) const RENAME_HOST: &str = "UPDATE log_file SET host = $2 WHERE host =
 pub(super) const RENAME_ENDED: &str = "UPDATE log_file SET host = $2
      WHERE host = $1 AND device = $3 AND inode = $4 AND kept_to IS NOT NULL";
 
-/// Says of all earlier parts of the log `$1`, whose object was truncated, that it holds nothing of them.
-pub(super) const FORGET_ENDED: &str = "UPDATE log_file SET kept_to = 0
-     WHERE kept_to > 0 AND id <> $1
-       AND (host, device, inode) = (SELECT host, device, inode FROM log_file WHERE id = $1)";
-
 pub(super) const LOSE: &str = "UPDATE log_file SET lost_bytes = $3 WHERE id = $1 AND epoch = $2";
 
 /// Open files of host `$1` after the id `$2`: `$3` at most.

@@ -251,8 +251,7 @@ impl Writer {
 
     /// Closes a file that was truncated, replaced or deleted. `lost_bytes` of it were gone before they
     /// could be read. `kept_to` is given if its object goes on as another file: up to where it still
-    /// holds this one. At 0 it holds nothing of its earlier parts either. If the file appears again, a claim
-    /// opens it.
+    /// holds this one. If the file appears again, a claim opens it.
     ///
     /// # Errors
     ///

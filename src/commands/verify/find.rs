@@ -220,6 +220,8 @@ fn still_held<'a>(
     for known in all {
         let begin = held.last().map(|last| last.first_offset);
         match begin {
+            // It was truncated since: nothing of it is left, or of those before it.
+            None if known.kept_to == Some(0) => break,
             None => held.push(known),
             Some(0) => break,
             Some(begin) if known.kept_to == Some(begin) => held.push(known),

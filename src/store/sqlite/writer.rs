@@ -252,24 +252,17 @@ impl SqliteWriter {
         reason: &str,
         kept_to: Option<i64>,
     ) -> Result<u64, StoreError> {
-        let closed = async {
-            let mut tx = self.connection.begin().await?;
-            let done = sqlx::query(CLOSE)
-                .bind(file.0)
-                .bind(epoch)
-                .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
-                .bind(reason)
-                .bind(kept_to)
-                .bind(Time(now()))
-                .execute(&mut *tx)
-                .await?;
-            if kept_to == Some(0) && done.rows_affected() > 0 {
-                sqlx::query(sql::FORGET_ENDED).bind(file.0).execute(&mut *tx).await?;
-            }
-            tx.commit().await?;
-            Ok(done.rows_affected())
-        };
-        closed.await.map_err(failed(&self.backend.name))
+        let done = sqlx::query(CLOSE)
+            .bind(file.0)
+            .bind(epoch)
+            .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
+            .bind(reason)
+            .bind(kept_to)
+            .bind(Time(now()))
+            .execute(&mut self.connection)
+            .await
+            .map_err(failed(&self.backend.name))?;
+        Ok(done.rows_affected())
     }
 }
 
