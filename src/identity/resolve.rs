@@ -531,8 +531,12 @@ impl Resolver<'_> {
             (true, false) => {
                 !self.is_in_place(known) && (is_all || (related && is_rotated_name(&path)))
             }
-            // It was copied before the log was truncated, while no daemon followed it.
-            (false, true) => is_derived_name(&path, &known.path) && self.is_in_place(known),
+            // It was copied before the log was truncated, while no daemon followed it; the log may have
+            // been renamed since.
+            (false, true) => {
+                is_derived_name(&path, &known.path)
+                    && (self.is_in_place(known) || self.is_renamed(known))
+            }
             (false, false) => false,
         }
     }

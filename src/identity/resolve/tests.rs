@@ -306,6 +306,13 @@ fn situations() -> Vec<Situation> {
         .renamed(1)
         .gives(["new", "resume 1", "resume 1", "resume 1"]),
         Situation::new(
+            "a copy of a log of one line, which was truncated and renamed",
+            content("/log/access.log.2", 2, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\n")],
+        )
+        .renamed(1)
+        .gives(["adopt 1", "unproven 1", "resume 1", "resume 1"]),
+        Situation::new(
             "an inode that is used again",
             content(LOG, 1, "x\ny\n"),
             vec![closed(known(1, LOG, 1, "a\nb\n"))],
