@@ -7,11 +7,11 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::model::columns::Value;
-use crate::model::{Recorded, RejectCode, RejectReason};
+use crate::model::{Extra, GunicornLogModel, Recorded, RejectCode, RejectReason};
 use crate::source::Envelope;
 
 use crate::format::Parsing;
-use crate::identity::detect::{Detected, Formats, sample};
+use crate::identity::detect::{Detected, FormatSource, Formats, sample};
 use crate::pipeline::read_lines::{LineSink, LogLine, Record};
 use crate::pipeline::sink::Counter;
 use crate::pipeline::store_file::Content;
@@ -27,7 +27,7 @@ pub struct Report {
     pub format: String,
     /// The envelope of a container's log.
     pub envelope: Option<&'static str>,
-    /// The detected preset and its description; `None` if the format was given.
+    /// The detected preset or `inferred`, and a description; `None` if the format was given.
     pub told: Option<(&'static str, &'static str)>,
     /// Atoms that cannot be told apart for certain.
     pub warnings: Vec<String>,
@@ -52,18 +52,23 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     let source = Source::open(path).with_context(|| format!("cannot read '{}'", path.display()))?;
     let sample = sample(|limit| source.sample(limit))?;
     let detected = Formats::new(parsing.clone()).detect_complete(sample);
-    let Detected { format, preset } =
+    let detected: Detected =
         detected.with_context(|| format!("cannot check '{}'", path.display()))?;
+    let format = &detected.format;
     let layout = format.parser.layout();
     let mut sink = ReportSink::default();
-    Content::whole(&source, &format).read(&mut sink)?;
+    Content::whole(&source, format).read(&mut sink)?;
     let ReportSink { counter, mut report } = sink;
     number_lines(&source, &mut report)?;
     Ok(Report {
         format: layout.format().to_owned(),
         envelope: format.envelope.map(Envelope::name),
-        told: preset.map(|preset| (preset.name, preset.about)),
-        warnings: layout.warnings(),
+        told: match detected.source {
+            FormatSource::Preset(preset) => Some((preset.name, preset.about)),
+            FormatSource::Inferred => Some(("inferred", "made out of the first lines")),
+            FormatSource::Given | FormatSource::Stored => None,
+        },
+        warnings: detected.warnings(),
         lines: counter.lines(),
         rows: counter.rows,
         excluded: counter.excluded,
@@ -84,7 +89,7 @@ impl LineSink for ReportSink {
         self.counter.record(line, record);
         if self.report.shown.len() < SHOWN {
             let fields = match record {
-                Record::Access(record) => fields(record),
+                Record::Access(record) => access_fields(record),
                 Record::Json(record) => fields(record),
             };
             self.report.shown.push((line.offset, fields));
@@ -119,6 +124,16 @@ fn number_lines(source: &Source, report: &mut Report) -> anyhow::Result<()> {
         *offset = walk.lines + 1;
     }
     Ok(())
+}
+
+/// Returns the columns of an access line that are not NULL, as text, and what is kept beside them.
+fn access_fields(record: &GunicornLogModel<'_>) -> Vec<(&'static str, String)> {
+    let mut shown = fields(record);
+    shown.extend(record.extras.iter().map(|(key, text)| match key {
+        Extra::Around(key) => ("request", format!("{key}: {text}")),
+        Extra::Tail(key) => ("request", format!("tail.{key}: {text}")),
+    }));
+    shown
 }
 
 /// Returns the columns of a record that are not NULL, as text.

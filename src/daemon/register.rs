@@ -672,18 +672,17 @@ fn hold_back(files: &mut FollowedFiles, tail: Box<Tail>, file: FileId) {
 
 /// Follows a log that is claimed.
 fn follow(files: &mut FollowedFiles, log: NewLog, claim: ClaimedFile) {
-    let NewLog { mut tail, head, detected: Detected { format, preset }, .. } = log;
+    let NewLog { mut tail, head, detected, .. } = log;
+    let format = Arc::clone(&detected.format);
     let file = claim.file();
     files.held_by_others.remove(&file);
     files.truncated.retain(|truncated| truncated.file() != file);
     let path = tail.path().display();
     if claim.is_new() {
         let envelope = format.envelope.map(Envelope::name);
-        let (name, about) = preset
-            .map_or((format.parser.layout().format(), "as given"), |preset| {
-                (preset.name, preset.about)
-            });
-        info!(file = file.0, %path, format = name, about, envelope, "following a new file");
+        let (name, source) = (detected.name(), detected.source.name());
+        info!(file = file.0, %path, format = name, source, envelope, "following a new file");
+        detected.warn(&path.to_string());
     } else {
         info!(file = file.0, %path, offset = claim.committed().offset, "following on");
     }

@@ -22,10 +22,14 @@ use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, Micros, RejectRea
 
 /// Reads a line, and excludes or masks its record.
 pub(super) fn parse(line: TextLine<'_>, mask: &Mask, exclusions: &Exclusions) -> Parsed<'static> {
-    let record = match record(line) {
-        Ok(record) => record,
-        Err(reject) => return Parsed::Reject(reject),
-    };
+    match record(line) {
+        Ok(record) => finish(record, mask, exclusions),
+        Err(reject) => Parsed::Reject(reject),
+    }
+}
+
+/// Excludes a record, or masks its secrets.
+pub(super) fn finish(record: JsonRecord, mask: &Mask, exclusions: &Exclusions) -> Parsed<'static> {
     let url = match &record {
         JsonRecord::Gunicorn(line) => line.record.url.as_deref(),
         JsonRecord::Request(line) => line.path.as_deref(),

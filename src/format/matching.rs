@@ -11,9 +11,17 @@
 //!    it, as Gunicorn guarantees. A quote without a backslash is tried as an end before those with one.
 //! 3. *Verbatim*: values may hold any byte, for writers that escape nothing.
 //!
+//! A line may have several readings where no double quotes enclose a value. The first reading that is
+//! found has the shortest values. If one of them has not its shape ([`shape`]), the search goes on for a
+//! reading in which all have, then for one in which one client's value has not, and so on. If there is
+//! none, the first reading stands: no value that a client chooses makes a line a reject.
+//!
 //! A record of several physical lines is only matched escaped, and only a value that Gunicorn decodes
 //! may hold the newline. Otherwise the agent of a torn line would include the whole next line.
 
+use std::collections::HashSet;
+
+use super::shapes::{Shape, shape};
 use super::template::{Atom, Field, Template};
 use super::values::{FieldMatch, Number, few_digits, integer, leading_ipv4, parse_typed, phrase};
 use crate::model::RejectReason;
@@ -39,6 +47,39 @@ pub(super) enum PhysicalLines {
 /// The quotings in the order in which they are tried.
 const QUOTINGS: [Quoting; 2] = [Quoting::Escaped, Quoting::Verbatim];
 
+/// How many values may lack their shape, in the order in which they are tried. Beyond that, the number
+/// says nothing about which reading is right.
+const ODD_VALUES: [u8; 4] = [0, 1, 2, 4];
+
+/// The longest line whose readings are compared (64 KiB), which bounds the time for a hostile line.
+const LONGEST_COMPARED: usize = 64 << 10;
+
+/// Returns how many values have not their shape; `None` if one of them is not what a server writes.
+pub(super) fn odd_values(template: &Template, line: &[u8], values: &[FieldMatch]) -> Option<usize> {
+    let mut odd = 0;
+    for (field, value) in template.fields.iter().zip(values) {
+        match shape_of(field, line, *value) {
+            Shape::Right => {}
+            Shape::Odd => odd += 1,
+            Shape::Wrong => return None,
+        }
+    }
+    Some(odd)
+}
+
+fn shape_of(field: &Field, line: &[u8], value: FieldMatch) -> Shape {
+    match std::str::from_utf8(&line[value.start..value.end]) {
+        Ok(text) if field.atom.is_text() => shape(field, text),
+        Ok(_) if field.atom == Atom::Status && value.number.is_some_and(is_no_status) => Shape::Odd,
+        Ok(_) => Shape::Right,
+        Err(_) => Shape::Wrong,
+    }
+}
+
+fn is_no_status(number: i64) -> bool {
+    !(100..600).contains(&number)
+}
+
 /// Finds the fields of `template` in `line`. `values` must have one element for each field.
 pub(super) fn match_fields(
     template: &Template,
@@ -48,10 +89,22 @@ pub(super) fn match_fields(
 ) -> Result<Quoting, RejectReason> {
     let mut place = values.iter_mut();
     let set = |_, value| place.next().map(|place| *place = value).is_some();
-    if physical == PhysicalLines::One && match_greedily(template, line, set) {
+    if physical == PhysicalLines::One
+        && template.is_plain
+        && match_greedily(template, line, set)
+        && is_certain(template, line, values)
+    {
         return Ok(Quoting::Escaped);
     }
     match_by_search(template, line, physical, values)
+}
+
+/// Returns whether each value has its shape, or ends for certain.
+fn is_certain(template: &Template, line: &[u8], values: &[FieldMatch]) -> bool {
+    let certain = |(field, value): (&Field, &FieldMatch)| {
+        field.quoted || shape_of(field, line, *value) == Shape::Right
+    };
+    template.fields.iter().zip(values).all(certain)
 }
 
 /// Makes the second and the third attempt, for a line that does not match greedily.
@@ -73,13 +126,18 @@ pub(super) fn match_by_search(
             fields: &template.fields,
             line,
             quoting,
-            values,
+            values: &mut *values,
             dead_ends: vec![(1, 0); template.fields.len()],
             physical,
             budget: 16_384 + line.len().saturating_mul(4),
             furthest: 0,
+            odd_values: None,
+            failed: HashSet::new(),
         };
         if search.rest_matches(0, at) {
+            if !is_certain(template, line, values) {
+                find_better(template, line, quoting, physical, values);
+            }
             return Ok(quoting);
         }
         if search.budget == 0 {
@@ -93,6 +151,42 @@ pub(super) fn match_by_search(
     let field = &template.fields[furthest / 2];
     let reason = if furthest % 2 == 0 { &field.missing_value } else { &field.missing_terminator };
     Err(RejectReason::UnlikeFormat(reason.clone()))
+}
+
+/// Replaces a reading by one with fewer values that lack their shape, if there is one.
+fn find_better(
+    template: &Template,
+    line: &[u8],
+    quoting: Quoting,
+    physical: PhysicalLines,
+    values: &mut [FieldMatch],
+) {
+    if line.len() > LONGEST_COMPARED {
+        return;
+    }
+    let present = odd_values(template, line, values);
+    let mut found = vec![FieldMatch::default(); values.len()];
+    for allowed in ODD_VALUES {
+        if present.is_some_and(|present| usize::from(allowed) >= present) {
+            return;
+        }
+        let mut search = Search {
+            fields: &template.fields,
+            line,
+            quoting,
+            values: &mut found,
+            dead_ends: Vec::new(),
+            physical,
+            budget: 16_384 + line.len().saturating_mul(4),
+            furthest: 0,
+            odd_values: Some(allowed),
+            failed: HashSet::new(),
+        };
+        if search.rest_matches(0, template.prefix.len()) {
+            values.copy_from_slice(&found);
+            return;
+        }
+    }
 }
 
 /// Returns the position of the first `"` in `text` without a backslash before it.
@@ -247,6 +341,11 @@ struct Search<'s> {
     /// The furthest failure: twice the field's number, plus one if the value matched but its
     /// terminator did not.
     furthest: usize,
+    /// How many further values may lack their shape; `None` if shapes mean nothing.
+    odd_values: Option<u8>,
+    /// With shapes: the fields, the places and the remaining [`Search::odd_values`] from which the rest
+    /// of the line is known not to match.
+    failed: HashSet<(usize, usize, u8)>,
 }
 
 impl Search<'_> {
@@ -256,11 +355,21 @@ impl Search<'_> {
         if self.budget == 0 {
             return false;
         }
+        if let Some(left) = self.odd_values
+            && !self.failed.insert((nth, at, left))
+        {
+            return false;
+        }
         if field.atom.is_text() {
             self.furthest = self.furthest.max(2 * nth + 1);
             return self.text(nth, at, &field.terminator);
         }
         self.furthest = self.furthest.max(2 * nth);
+        let spaces = |from: usize| match field.padded {
+            true => self.line[from..].iter().take_while(|byte| **byte == b' ').count(),
+            false => 0,
+        };
+        let at = at + spaces(at);
         let input = &self.line[at..];
         let Ok((after, number)) = parse_typed(field.atom, input) else {
             self.spend(1);
@@ -268,7 +377,10 @@ impl Search<'_> {
         };
         self.furthest = self.furthest.max(2 * nth + 1);
         let length = input.len() - after.len();
-        if self.ends_at(nth, at, at + length, number) {
+        let padding = spaces(at + length);
+        if (1..=padding).rev().any(|more| self.ends_at(nth, at, at + length + more, number))
+            || self.ends_at(nth, at, at + length, number)
+        {
             return true;
         }
         let words = if field.atom == Atom::Status { phrase(after) } else { 0 };
@@ -289,7 +401,7 @@ impl Search<'_> {
     }
 
     fn text(&mut self, nth: usize, start: usize, terminator: &[u8]) -> bool {
-        let (dead_from, dead_to) = self.dead_ends[nth];
+        let (dead_from, dead_to) = self.dead_ends.get(nth).copied().unwrap_or((1, 0));
         if dead_from <= start && start <= dead_to {
             self.spend(1);
             return false;
@@ -315,7 +427,7 @@ impl Search<'_> {
         } else {
             self.any_end(nth, start, reach, terminator)
         };
-        if !found {
+        if !found && self.odd_values.is_none() {
             // A failed start before the known range extends the range if it reaches it.
             let to =
                 if start < dead_from && dead_from <= reach { reach.max(dead_to) } else { reach };
@@ -351,8 +463,30 @@ impl Search<'_> {
         if self.budget == 0 || !begins_with(&self.line[end..], terminator) {
             return false;
         }
-        self.values[nth] = FieldMatch { start, end, number };
-        self.rest_matches(nth + 1, end + terminator.len())
+        let value = FieldMatch { start, end, number };
+        let next = end + terminator.len();
+        let Some(left) = self.odd_values else {
+            self.values[nth] = value;
+            return self.rest_matches(nth + 1, next);
+        };
+        let field = &self.fields[nth];
+        self.spend((end - start) / 16);
+        let is_odd = !(field.quoted && self.quoting == Quoting::Escaped)
+            && match shape_of(field, self.line, value) {
+                Shape::Right => false,
+                Shape::Odd => true,
+                Shape::Wrong => return false,
+            };
+        if is_odd && left == 0 {
+            return false;
+        }
+        self.odd_values = Some(left - u8::from(is_odd));
+        let matches = self.rest_matches(nth + 1, next);
+        self.odd_values = Some(left);
+        if matches {
+            self.values[nth] = value;
+        }
+        matches
     }
 
     fn spend(&mut self, steps: usize) {

@@ -1,9 +1,10 @@
 //! What a line means: lines become records, exclusions or rejects.
 //!
-//! A format string, as Gunicorn takes it, is compiled once to a [`Template`], which then reads lines.
+//! A format string of Gunicorn, nginx or Apache is compiled once to a [`Template`], which then reads lines.
 //! Each line is a record ([`crate::model::GunicornLogModel`]) or a reject with a
 //! [`crate::model::RejectReason`]. Lines of
-//! JSON need no format string ([`crate::model::JsonRecord`]). A [`Layout`] is either of the two.
+//! JSON need no format string ([`crate::model::JsonRecord`]). A [`Layout`] is any of them, also after what
+//! another program put before each line.
 //!
 //! This folder may assume that a line is complete and given without its end. It works in memory only:
 //! it reads no file, stores nothing, and knows nothing of offsets, envelopes or the other lines of a
@@ -14,22 +15,36 @@
 //!
 //! ## The files, in reading order
 //!
-//! - `template`: compiles a format string to fields and the literal text around them.
+//! - `template`: compiles a format string, in one of three dialects, to fields and the literal text around
+//!   them.
 //! - `parser`: the entry. Reads one line, excludes requests and masks secrets.
-//! - `matching`: finds where each field of a line begins and ends.
-//! - `values`: turns the matched fields into columns: numbers, texts, times and addresses.
-//! - `json`: reads lines of JSON, and hides the secrets in them.
-//! - `presets`: formats by name, and the detection of a file's format.
+//! - `matching`: finds where each field of a line begins and ends; `shapes`: what a value must look like.
+//! - `values`: turns the matched fields into columns; `times` and `escapes` help it.
+//! - `layout`: a template, JSON, or either after a prefix; `prefix`: what other programs put before a line.
+//! - `json`: reads lines of JSON of our own, and hides the secrets in them; `json_keys`: those of others.
+//! - `server_log`: lines that a server writes of itself.
+//! - `presets`: formats by name.
+//! - `infer`: works out the format of a file.
 //!
 //! An ordinary line passes `parser`, `matching` and `values` only.
 
+mod escapes;
+mod infer;
 mod json;
+mod json_keys;
+mod layout;
 mod matching;
 mod parser;
+mod prefix;
 mod presets;
+mod server_log;
+mod shapes;
 mod template;
+mod times;
 mod values;
 
+pub use infer::{Detection, Inferred, detect, find_access};
+pub use layout::Layout;
 pub use parser::{Chunk, Exclusions, LineParser, Mask, Parsed, Parsing, TextLine};
-pub use presets::{Detection, Layout, Preset, detect, find, find_access, presets};
+pub use presets::{Preset, find, presets};
 pub use template::{FormatError, Template};

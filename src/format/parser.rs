@@ -6,11 +6,14 @@
 use std::borrow::Cow;
 
 use super::json;
+use super::json_keys;
+use super::layout::{Layout, Prefixed};
 use super::matching::{PhysicalLines, Quoting, match_by_search, match_fields, match_greedily};
-use super::presets::Layout;
+use super::prefix::Stripped;
+use super::server_log::is_server_log;
 use super::template::{MOST_FIELDS, Template};
-use super::values::{Escapes, FieldMatch, RecordBuilder};
-use crate::model::{GunicornLogModel, JsonRecord, RejectReason};
+use super::values::{Escapes, FieldMatch, RecordBuilder, UNSHAPED, Unshaped};
+use crate::model::{Captured, Extra, GunicornLogModel, JsonRecord, RejectReason};
 
 /// The settings by which lines become records.
 #[derive(Clone, Debug)]
@@ -70,10 +73,21 @@ impl LineParser {
 
     /// Reads one line of a [`Chunk`], like [`LineParser::parse`].
     pub fn parse_text<'a>(&'a self, line: TextLine<'a>) -> Parsed<'a> {
-        let template = match &self.layout {
-            Layout::Template(template) => template,
-            Layout::Json => return json::parse(line, &self.mask, &self.exclusions),
+        let Layout::Template(template) = &self.layout else {
+            return match self.parse_other(&self.layout, line) {
+                Parsed::Reject(reject) => rejected(line, reject),
+                parsed => parsed,
+            };
         };
+        let parsed = self.parse_by(template, line);
+        match parsed {
+            Parsed::Reject(reject) => rejected(line, reject),
+            _ => parsed,
+        }
+    }
+
+    #[inline(always)]
+    fn parse_by<'a>(&'a self, template: &'a Template, line: TextLine<'a>) -> Parsed<'a> {
         // The record is built in place, because moving it costs as much as reading a field.
         let mut parsed = Parsed::Record(GunicornLogModel::default());
         if let Parsed::Record(record) = &mut parsed {
@@ -90,6 +104,68 @@ impl LineParser {
         parsed
     }
 
+    /// Reads a line of any layout, without looking for a line of the server in what cannot be read.
+    #[cold]
+    fn parse_other<'a>(&'a self, layout: &'a Layout, line: TextLine<'a>) -> Parsed<'a> {
+        match layout {
+            Layout::Template(template) => self.parse_by(template, line),
+            Layout::Json => json::parse(line, &self.mask, &self.exclusions),
+            Layout::JsonKeys => match json_keys::parse(line.text) {
+                Ok(record) => {
+                    json::finish(JsonRecord::Gunicorn(record), &self.mask, &self.exclusions)
+                }
+                Err(reject) => Parsed::Reject(reject),
+            },
+            Layout::Prefixed(prefixed) => self.parse_prefixed(prefixed, line),
+        }
+    }
+
+    /// Reads a line without its prefix, and puts the prefix into the record.
+    fn parse_prefixed<'a>(&'a self, prefixed: &'a Prefixed, line: TextLine<'a>) -> Parsed<'a> {
+        let Some(stripped) = prefixed.prefix.strip(line.text) else {
+            return Parsed::Reject(RejectReason::UnlikeFormat(prefixed.prefix.missing().into()));
+        };
+        let Stripped { rest, prefix, suffix, time, pid, container } = stripped;
+        let (mut parsed, whole) = match rest {
+            Cow::Borrowed(rest) => {
+                (self.parse_other(&prefixed.layout, TextLine::special(rest)), None)
+            }
+            Cow::Owned(rest) => {
+                let parsed = self.parse_other(&prefixed.layout, TextLine::special(&rest));
+                (owned(&prefixed.layout, parsed), Some(line.text))
+            }
+        };
+        match &mut parsed {
+            Parsed::Record(record) => {
+                record.timestamp = record.timestamp.or(time);
+                record.pid = record.pid.or(pid);
+                put_prefix(record, prefix);
+                let parts = [
+                    ("suffix", suffix.map(Cow::Borrowed)),
+                    ("container", container),
+                    ("line", whole.map(Cow::Borrowed)),
+                ];
+                for (key, text) in parts {
+                    if let Some(mut text) = text.filter(|text| !text.contains('\0')) {
+                        self.mask.apply(&mut text);
+                        record.extras.push((Extra::Around(key), text));
+                    }
+                }
+            }
+            Parsed::Json(json) => {
+                if let JsonRecord::Gunicorn(line) = &mut **json
+                    && !prefix.is_empty()
+                    && let Some(serde_json::Value::Object(request)) =
+                        Some(line.request.get_or_insert_with(|| serde_json::json!({})))
+                {
+                    request.insert("prefix".to_owned(), prefix.into());
+                }
+            }
+            Parsed::Excluded | Parsed::Reject(_) => {}
+        }
+        parsed
+    }
+
     fn hide_secrets(&self, record: &mut GunicornLogModel<'_>) {
         for url in [&mut record.url, &mut record.source].into_iter().flatten() {
             self.mask.apply(url);
@@ -97,7 +173,81 @@ impl LineParser {
         for (_, referer) in record.headers.iter_mut().filter(|(name, _)| *name == "referer") {
             self.mask.apply(referer);
         }
+        for (_, text) in &mut record.extras {
+            self.mask.apply(text);
+        }
     }
+}
+
+/// Returns the result for a line that cannot be read: a line of the server itself has a reason of its
+/// own.
+#[cold]
+fn rejected<'a>(line: TextLine<'_>, reject: RejectReason) -> Parsed<'a> {
+    Parsed::Reject(match reject {
+        RejectReason::UnlikeFormat(_) | RejectReason::HoldsNul(None)
+            if is_server_log(line.text) =>
+        {
+            RejectReason::ServerLog
+        }
+        reject => reject,
+    })
+}
+
+/// Puts a prefix before the one that was taken off after it.
+fn put_prefix<'a>(record: &mut GunicornLogModel<'a>, prefix: &'a str) {
+    if prefix.is_empty() {
+        return;
+    }
+    let key = Extra::Around("prefix");
+    match record.extras.iter_mut().find(|(known, _)| *known == key) {
+        Some((_, inner)) => *inner = Cow::Owned(format!("{prefix}{inner}")),
+        None => record.extras.push((key, Cow::Borrowed(prefix))),
+    }
+}
+
+/// Returns the same result with texts of its own, of a line that will be gone. The names of captured
+/// values are those of the layout.
+fn owned<'a>(layout: &'a Layout, parsed: Parsed<'_>) -> Parsed<'a> {
+    let record = match parsed {
+        Parsed::Record(record) => record,
+        Parsed::Json(record) => return Parsed::Json(record),
+        Parsed::Excluded => return Parsed::Excluded,
+        Parsed::Reject(reject) => return Parsed::Reject(reject),
+    };
+    let fields = layout.template().map_or(&[][..], |template| &template.fields);
+    let name = |name: &str| fields.iter().map(|it| it.name.as_str()).find(|known| *known == name);
+    let text = |text: Cow<'_, str>| Cow::Owned(text.into_owned());
+    let pairs = |pairs: Captured<'_>| -> Captured<'a> {
+        pairs.into_iter().filter_map(|(key, value)| Some((name(key)?, text(value)))).collect()
+    };
+    let extras = record.extras.into_iter().filter_map(|(key, value)| {
+        let key = match key {
+            Extra::Around(key) => Extra::Around(key),
+            Extra::Tail(key) => {
+                Extra::Tail(name(key).or_else(|| UNSHAPED.iter().copied().find(|it| *it == key))?)
+            }
+        };
+        Some((key, text(value)))
+    });
+    Parsed::Record(GunicornLogModel {
+        timestamp: record.timestamp,
+        method: record.method.map(text),
+        url: record.url.map(text),
+        host: record.host.map(text),
+        user_id: record.user_id.map(text),
+        user_ip: record.user_ip,
+        agent: record.agent.map(text),
+        source: record.source.map(text),
+        extras: extras.collect(),
+        environ: pairs(record.environ),
+        response_headers: pairs(record.response_headers),
+        headers: pairs(record.headers),
+        duration: record.duration,
+        code: record.code,
+        protocol: record.protocol.map(text),
+        response_bytes: record.response_bytes,
+        pid: record.pid,
+    })
 }
 
 /// The number of fields that nearly every format stays within. Their places are kept in an array of
@@ -118,11 +268,13 @@ impl Template {
     /// - Texts are stored as logged, except that `\"` is unescaped to `"`. If a value holds a `"`
     ///   without a backslash, the writer escaped nothing, and `\"` stays.
     /// - `-`, `None` for numbers, and empty texts are no value.
-    /// - `%(r)s` gives method, URL and protocol. If it does not have these three words, all of it is
-    ///   the URL. Without `%(r)s` the URL is `%(U)s`, followed by `?` and `%(q)s`.
+    /// - `%(r)s` gives method, URL and protocol. The protocol may be missing. Without `%(r)s` the URL is
+    ///   `%(U)s`, followed by `?` and `%(q)s`.
+    /// - A value that has not the shape of its column is kept in `request`, and its column is NULL.
     /// - The duration is that of `%(D)s`, else `%(L)s`, else `%(M)s`, else `%(T)s`.
     /// - The address is `%(h)s`, else the first valid one in a captured X-Forwarded-For, else a
-    ///   captured X-Real-IP. Ports are dropped.
+    ///   captured X-Real-IP, else `REMOTE_ADDR`. Ports are dropped.
+    /// - The user is `%(u)s`, else a captured `REMOTE_USER`.
     /// - Every captured header is in `headers`, also one with a column of its own.
     ///
     /// # Errors
@@ -154,10 +306,16 @@ impl Template {
             true => PhysicalLines::Several,
             false => PhysicalLines::One,
         };
-        if physical == PhysicalLines::One {
+        if self.has_blank_lines && text.trim_ascii().is_empty() {
+            return Err(RejectReason::Continues); // the format begins or ends in a newline
+        }
+        if physical == PhysicalLines::One && self.is_plain {
             // Each value is stored as soon as it is read, without a list between the two.
-            let escapes = if may_hold_special { Escapes::Possible } else { Escapes::None };
-            let mut builder = RecordBuilder::new(record, escapes);
+            let escapes = match may_hold_special {
+                true => Escapes::Possible(self.escaping()),
+                false => Escapes::None,
+            };
+            let mut builder = RecordBuilder::new(record, escapes, Unshaped::Refuse);
             if match_greedily(self, line, |field, value| builder.set(field, text, value)) {
                 builder.finish();
                 return if may_hold_special { check_no_nul(line) } else { Ok(()) };
@@ -200,10 +358,10 @@ impl Template {
         };
         check_no_nul(line)?;
         let escapes = match quoting {
-            Quoting::Escaped => Escapes::Possible,
+            Quoting::Escaped => Escapes::Possible(self.escaping()),
             Quoting::Verbatim => Escapes::None,
         };
-        let mut builder = RecordBuilder::new(record, escapes);
+        let mut builder = RecordBuilder::new(record, escapes, Unshaped::Keep);
         for (field, value) in self.fields.iter().zip(values) {
             if !builder.set(field, within, *value) {
                 return Err(RejectReason::UnlikeFormat(field.missing_terminator.clone()));
@@ -240,6 +398,11 @@ impl<'a> TextLine<'a> {
     #[inline]
     pub fn bytes(self) -> &'a [u8] {
         self.text.as_bytes()
+    }
+
+    /// Returns a line that may hold anything.
+    fn special(text: &'a str) -> TextLine<'a> {
+        TextLine { text, may_hold_special: true }
     }
 
     /// Checks one line. Returns `None` if the line is not UTF-8.
@@ -569,11 +732,59 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_request_line_is_stored_whole() {
-        let template = Template::compile("\"%(r)s\"").unwrap();
-        let record = template.parse(b"\"\\x16\\x03\"").unwrap();
-        assert_eq!(record.url.as_deref(), Some("\\x16\\x03"));
-        assert_eq!(record.method, None);
+    fn a_value_without_its_shape_is_kept_and_its_column_is_null() {
+        let template = Template::compile("%(h)s \"%(r)s\" %(s)s").unwrap();
+        let record = template.parse(b"web.example \"\\x16\\x03\" 999").unwrap();
+        assert_eq!((&record.url, &record.method), (&None, &None));
+        assert_eq!((record.code, record.user_ip), (None, None));
+        let kept = serde_json::json!({
+            "tail": {"remote_host": "web.example", "request_line": "\\x16\\x03", "status": "999"}
+        });
+        assert_eq!(record.request(), Some(kept));
+    }
+
+    #[test]
+    fn a_request_line_may_lack_its_protocol() {
+        let template = Template::compile("\"%(r)s\" %(s)s").unwrap();
+        let record = template.parse(b"\"GET /\" 499").unwrap();
+        assert_eq!((record.method.as_deref(), record.url.as_deref()), (Some("GET"), Some("/")));
+        assert_eq!(record.protocol, None);
+    }
+
+    fn parse(layout: &str, line: &str) -> serde_json::Value {
+        let layout = Layout::named_or_format(layout).unwrap();
+        let parser = LineParser::new(layout, Mask::default(), Exclusions::default());
+        let parsed = parser.parse(line.as_bytes());
+        let Parsed::Record(record) = parsed else { panic!("{parsed:?}") };
+        serde_json::json!({
+            "url": record.url, "user_ip": record.user_ip, "agent": record.agent, "pid": record.pid,
+            "request": record.request(),
+        })
+    }
+
+    #[test]
+    fn a_prefix_is_kept_with_the_row() {
+        let line =
+            r#"127.0.0.1 - - [25/Nov/2026:22:54:28 +0000] "GET /a HTTP/1.1" 200 1 "-" "curl""#;
+        let row = |pid: Option<i32>, request: serde_json::Value| {
+            serde_json::json!({"url": "/a", "user_ip": "127.0.0.1", "agent": "curl", "pid": pid,
+                "request": request})
+        };
+        let prefix = "[2026-11-25 22:54:28 +0000] [123] [INFO] ";
+        let found = parse("after-log gunicorn", &format!("{prefix}{line}"));
+        assert_eq!(found, row(Some(123), serde_json::json!({"prefix": prefix})));
+        let found = parse("after-compose after-log gunicorn", &format!("web_1  | {prefix}{line}"));
+        let both = format!("web_1  | {prefix}");
+        assert_eq!(
+            found,
+            row(Some(123), serde_json::json!({"prefix": both, "container": "web_1"}))
+        );
+        let json = serde_json::json!({"message": line, "levelname": "INFO"}).to_string();
+        let found = parse("after-json gunicorn", &json);
+        assert_eq!(found, row(None, serde_json::json!({"line": json})));
+        let coloured = line.replace("GET", "\u{1b}[32mGET\u{1b}[0m");
+        let found = parse("after-colours gunicorn", &coloured);
+        assert_eq!(found, row(None, serde_json::json!({"line": coloured})));
     }
 
     #[test]

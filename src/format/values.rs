@@ -17,49 +17,72 @@ use nom::error::{Error, ErrorKind};
 use nom::sequence::{delimited, separated_pair};
 use nom::{IResult, Parser};
 
-use super::template::{Atom, Field};
-use crate::model::{Captured, GunicornLogModel, Micros};
+use super::escapes::unescape_backslashes;
+use super::shapes::{Shape, address_and_port, is_method, shape};
+use super::template::{Atom, Escaping, Field};
+use super::times;
+use crate::model::{Captured, Extra, GunicornLogModel, Micros};
 
-/// Whether the texts of a line may hold `\"` for `"`.
+/// What the texts of a line may hold in place of a `"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Escapes {
-    /// The line holds a backslash, and the writer escaped quotes.
-    Possible,
+    /// The line holds a backslash, and the writer escaped as it does.
+    Possible(Escaping),
     /// The line has no backslash, or the writer escaped nothing.
     None,
+}
+
+/// The names under which values without the shape of their column are kept.
+pub(super) const UNSHAPED: [&str; 6] =
+    ["status", "remote_host", "method", "protocol", "request_line", "path_and_query"];
+
+/// What to do with a value that has not the shape of its atom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unshaped {
+    /// Refuse it: another reading of the line may have better values.
+    Refuse,
+    /// Keep it under its name, in no column.
+    Keep,
 }
 
 /// Fills a record, and chooses between atoms that belong to the same column.
 pub(super) struct RecordBuilder<'r, 'a> {
     record: &'r mut GunicornLogModel<'a>,
-    /// Whether texts may hold `\"` for `"`.
     escapes: Escapes,
+    unshaped: Unshaped,
     path: Option<Cow<'a, str>>,
     query: Option<Cow<'a, str>>,
     /// The precision of the duration: 4 for `D`, down to 1 for `T`; 0 if there is none yet.
     exactness: u8,
     forwarded_for: Option<IpAddr>,
     real_ip: Option<IpAddr>,
+    remote_addr: Option<IpAddr>,
+    remote_user: Option<Cow<'a, str>>,
 }
 
 impl<'r, 'a> RecordBuilder<'r, 'a> {
     pub(super) fn new(
         record: &'r mut GunicornLogModel<'a>,
         escapes: Escapes,
+        unshaped: Unshaped,
     ) -> RecordBuilder<'r, 'a> {
         RecordBuilder {
             record,
             escapes,
+            unshaped,
             path: None,
             query: None,
             exactness: 0,
             forwarded_for: None,
             real_ip: None,
+            remote_addr: None,
+            remote_user: None,
         }
     }
 
-    /// Stores the field's value in its column. Returns `false` if the value begins or ends within a
-    /// character: a terminator never does, but neighbours without a literal between them could.
+    /// Stores the field's value in its column. Returns `false` for a value that is to be refused, and
+    /// if the value begins or ends within a character: a terminator never does, but neighbours without a
+    /// literal between them could.
     ///
     /// This method and what it calls are inlined into the loop of
     /// [`super::matching::match_greedily`], for the reason given there.
@@ -76,10 +99,7 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             return true;
         }
         let Some(text) = line.get(value.start..value.end) else { return false };
-        if !matches!(text, "" | "-") {
-            self.text(field, text);
-        }
-        true
+        matches!(text, "" | "-") || self.text(field, text)
     }
 
     #[inline(always)]
@@ -87,13 +107,17 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
         let record = &mut *self.record;
         let exactness = match atom {
             Atom::Time => return record.timestamp = Some(number),
-            Atom::Status => return record.code = i32::try_from(number).ok(),
+            Atom::Status if (100..600).contains(&number) => {
+                return record.code = i32::try_from(number).ok();
+            }
+            Atom::Status => return keep(record, "status", Cow::Owned(number.to_string())),
             Atom::ResponseBytes => return record.response_bytes = Some(number),
             Atom::Pid => return record.pid = i32::try_from(number).ok(),
             Atom::Microseconds => 4,
-            Atom::DecimalSeconds => 3,
+            Atom::DecimalSeconds | Atom::DecimalMilliseconds => 3,
             Atom::Milliseconds => 2,
-            _ => 1,
+            Atom::Seconds => 1,
+            _ => return record.timestamp = record.timestamp.or(Some(number)),
         };
         if exactness > self.exactness {
             self.exactness = exactness;
@@ -102,43 +126,142 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
     }
 
     #[inline(always)]
-    fn text(&mut self, field: &'a Field, raw: &'a str) {
+    fn text(&mut self, field: &'a Field, raw: &'a str) -> bool {
         if field.atom == Atom::RequestLine {
-            return self.request_line(raw);
+            return self.request_line(field, raw);
         }
         let escapes = self.escapes;
-        let record = &mut *self.record;
-        let text = unescape(raw, escapes);
         match field.atom {
-            Atom::RemoteAddress => record.user_ip = address(&text),
+            Atom::User => self.record.user_id = Some(unescape(raw, escapes)),
+            Atom::Referer if field.quoted => self.record.source = Some(unescape(raw, escapes)),
+            Atom::Agent => self.record.agent = Some(unescape(raw, escapes)),
+            _ => return self.other_text(field, raw),
+        }
+        true
+    }
+
+    /// Stores a value of an atom that Gunicorn's default format does not have as a text.
+    fn other_text(&mut self, field: &'a Field, raw: &'a str) -> bool {
+        let raw = if field.padded { raw.trim_matches(' ') } else { raw };
+        if matches!(raw, "" | "-") {
+            return true;
+        }
+        let shape =
+            if field.quoted && !is_typed(field.atom) { Shape::Right } else { shape(field, raw) };
+        if shape != Shape::Right && self.unshaped == Unshaped::Refuse && !field.quoted {
+            return false;
+        }
+        let text = unescape(raw, self.escapes);
+        let record = &mut *self.record;
+        match field.atom {
+            Atom::RemoteAddress => match address(&text) {
+                None if matches!(&*text, "b''") || text.starts_with("unix:") => {}
+                None => keep(record, "remote_host", text),
+                address => record.user_ip = address,
+            },
+            Atom::AddressAndPort => match address_and_port(&text).or_else(|| address(&text)) {
+                None => keep(record, "remote_host", text),
+                address => record.user_ip = address,
+            },
             Atom::User => record.user_id = Some(text),
+            Atom::Method if shape == Shape::Wrong => keep(record, "method", text),
             Atom::Method => record.method = Some(text),
+            Atom::Path if text == "None" => {} // Gunicorn lost the request's path in a crash
             Atom::Path => self.path = Some(text),
-            Atom::Query => self.query = Some(text),
+            Atom::PathAndQuery if text == "None" => {}
+            Atom::PathAndQuery if text.contains(['=', '&', '?']) => {
+                keep(record, "path_and_query", text);
+            }
+            Atom::PathAndQuery => self.path = Some(text),
+            Atom::Url => record.url = Some(text),
+            Atom::Query => self.query = Some(without_question_mark(text)),
+            Atom::Protocol if shape == Shape::Wrong => keep(record, "protocol", text),
             Atom::Protocol => record.protocol = Some(text),
+            Atom::VersionedRequestLine => return self.versioned_request_line(text),
+            Atom::Host => record.host = Some(text),
             Atom::Referer => record.source = Some(text),
             Atom::Agent => record.agent = Some(text),
-            Atom::ResponseHeader => capture(&mut record.response_headers, &field.name, text),
-            Atom::Environ => capture(&mut record.environ, &field.name, text),
-            _ => self.request_header(&field.name, text),
+            Atom::ResponseHeader => {
+                if is_remote_user(field) {
+                    self.remote_user.get_or_insert_with(|| text.clone());
+                }
+                capture(&mut self.record.response_headers, &field.name, text);
+            }
+            Atom::Environ => {
+                if is_remote_user(field) {
+                    self.remote_user.get_or_insert_with(|| text.clone());
+                }
+                match field.name.as_str() {
+                    "http_x_real_ip" | "remote_addr" if self.remote_addr.is_none() => {
+                        self.remote_addr = address(&text);
+                    }
+                    _ => {}
+                }
+                capture(&mut self.record.environ, &field.name, text);
+            }
+            Atom::Tail | Atom::TailNumber => record.extras.push((Extra::Tail(&field.name), text)),
+            _ => self.request_header(field, text),
         }
+        true
     }
 
     /// Splits the request line before unescaping, so that only a word with an escape is copied.
     /// Unescaping adds and removes no space, so the words are the same.
-    fn request_line(&mut self, text: &'a str) {
+    #[inline(always)]
+    fn request_line(&mut self, field: &Field, text: &'a str) -> bool {
         let escapes = self.escapes;
-        let record = &mut *self.record;
         let Some((method, url, protocol)) = request_line(text) else {
-            return record.url = Some(unescape(text, escapes));
+            return self.short_request_line(field, text);
         };
+        let record = &mut *self.record;
         record.method = Some(unescape(method, escapes));
         record.url = (!url.is_empty()).then(|| unescape(url, escapes));
         record.protocol = Some(unescape(protocol, escapes));
+        true
     }
 
-    fn request_header(&mut self, name: &'a str, text: Cow<'a, str>) {
+    /// Takes a request line without a protocol, or keeps what is no request line at all.
+    #[cold]
+    fn short_request_line(&mut self, field: &Field, text: &'a str) -> bool {
+        if self.unshaped == Unshaped::Refuse && !field.quoted && !is_request_line(text) {
+            return false;
+        }
+        let text = text.trim_matches(' ');
         let record = &mut *self.record;
+        let Some((method, url)) = short_request_line(text) else {
+            if !matches!(text, "" | "-") {
+                keep(record, "request_line", unescape(text, self.escapes));
+            }
+            return true;
+        };
+        record.method = Some(unescape(method, self.escapes));
+        record.url = Some(unescape(url, self.escapes));
+        true
+    }
+
+    /// Splits `GET / 1.1`.
+    fn versioned_request_line(&mut self, text: Cow<'a, str>) -> bool {
+        let record = &mut *self.record;
+        let mut words = text.split(' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some(method), Some(url), Some(version), None) => {
+                record.method = Some(Cow::Owned(method.to_owned()));
+                record.url = Some(Cow::Owned(url.to_owned()));
+                let bare = version.starts_with(|c: char| c.is_ascii_digit());
+                let protocol = if bare { format!("HTTP/{version}") } else { version.to_owned() };
+                record.protocol = Some(Cow::Owned(protocol));
+            }
+            _ => keep(record, "request_line", text),
+        }
+        true
+    }
+
+    fn request_header(&mut self, field: &'a Field, text: Cow<'a, str>) {
+        if is_remote_user(field) {
+            self.remote_user.get_or_insert_with(|| text.clone());
+        }
+        let record = &mut *self.record;
+        let name = field.name.as_str();
         match name {
             "host" => record.host = Some(text.clone()),
             "user-agent" if record.agent.is_none() => record.agent = Some(text.clone()),
@@ -153,7 +276,11 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
     /// Fills the columns that depend on several fields.
     pub(super) fn finish(self) {
         let record = self.record;
-        record.user_ip = record.user_ip.or(self.forwarded_for).or(self.real_ip);
+        record.user_ip =
+            record.user_ip.or(self.forwarded_for).or(self.real_ip).or(self.remote_addr);
+        if record.user_id.is_none() {
+            record.user_id = self.remote_user;
+        }
         if record.url.is_none() {
             record.url = match (self.path, self.query) {
                 (path, None) => path,
@@ -169,6 +296,30 @@ fn ipv4(bits: u32) -> IpAddr {
     IpAddr::V4(Ipv4Addr::from_bits(bits))
 }
 
+/// Returns whether a value of this atom goes into a column that has a shape of its own.
+fn is_typed(atom: Atom) -> bool {
+    matches!(atom, Atom::RemoteAddress | Atom::AddressAndPort | Atom::Method | Atom::Protocol)
+}
+
+/// Returns whether a captured value is the name of a logged-in user, as a proxy or a middleware gives it.
+fn is_remote_user(field: &Field) -> bool {
+    matches!(field.name.as_str(), "remote_user" | "remote-user")
+}
+
+/// Keeps a value that has not the shape of its column.
+#[cold]
+fn keep<'a>(record: &mut GunicornLogModel<'a>, name: &'static str, text: Cow<'a, str>) {
+    record.extras.push((Extra::Tail(name), text));
+}
+
+/// Apache's `%q` is the query with its question mark.
+fn without_question_mark(query: Cow<'_, str>) -> Cow<'_, str> {
+    match query {
+        Cow::Borrowed(text) => Cow::Borrowed(text.strip_prefix('?').unwrap_or(text)),
+        Cow::Owned(text) => Cow::Owned(text.strip_prefix('?').unwrap_or(&text).to_owned()),
+    }
+}
+
 /// Adds a captured header or variable. A format may name one header twice; the first is kept.
 fn capture<'a>(captured: &mut Captured<'a>, name: &'a str, text: Cow<'a, str>) {
     if captured.iter().all(|(known, _)| *known != name) {
@@ -178,7 +329,11 @@ fn capture<'a>(captured: &mut Captured<'a>, name: &'a str, text: Cow<'a, str>) {
 
 #[inline]
 fn unescape(text: &str, escapes: Escapes) -> Cow<'_, str> {
-    if escapes == Escapes::Possible { unescaped(text) } else { Cow::Borrowed(text) }
+    match escapes {
+        Escapes::None => Cow::Borrowed(text),
+        Escapes::Possible(Escaping::Quotes) => unescaped(text),
+        Escapes::Possible(Escaping::Backslashes) => unescape_backslashes(text),
+    }
 }
 
 #[cold]
@@ -199,6 +354,11 @@ pub(super) fn parse_typed(atom: Atom, input: &[u8]) -> IResult<&[u8], Number> {
         Atom::Milliseconds => scaled(1_000, input),
         Atom::Seconds => scaled(1_000_000, input),
         Atom::DecimalSeconds => decimal_seconds(input),
+        Atom::DecimalMilliseconds => decimal_milliseconds(input),
+        Atom::ClfTime => moment(times::clf, input),
+        Atom::IsoTime => moment(times::iso, input),
+        Atom::EpochTime => moment(times::epoch, input),
+        Atom::CTime => moment(times::ctime, input),
         Atom::Pid => pid(input),
         _ => char('-').map(|_| None).parse(input),
     }
@@ -286,6 +446,19 @@ pub(super) fn decimal_seconds(input: &[u8]) -> IResult<&[u8], Number> {
     alt((micros, nothing)).parse(input)
 }
 
+/// Parses `0.123` milliseconds to microseconds, or their absence. Further decimals are cut off.
+fn decimal_milliseconds(input: &[u8]) -> IResult<&[u8], Number> {
+    decimal_seconds.map(|number| number.map(|number| number / 1_000)).parse(input)
+}
+
+/// Parses a time by one of the functions of [`times`].
+fn moment(read: times::Reader, input: &[u8]) -> IResult<&[u8], Number> {
+    match read(input) {
+        Some((time, rest)) => Ok((rest, Some(time))),
+        None => nothing(input),
+    }
+}
+
 fn small(input: &[u8]) -> IResult<&[u8], i64> {
     map_opt(integer, |number| i32::try_from(number).ok().map(i64::from)).parse(input)
 }
@@ -316,6 +489,21 @@ pub(super) fn request_line(text: &str) -> Option<(&str, &str, &str)> {
     }
     let (method, url, protocol) = (&text[..first], &text[first + 1..last], &text[last + 1..]);
     protocol.starts_with("HTTP/").then_some((method, url, protocol))
+}
+
+/// Splits `GET /path` into method and URL: what a client of HTTP/0.9 sends.
+pub(super) fn short_request_line(text: &str) -> Option<(&str, &str)> {
+    let (method, url) = text.split_once(' ')?;
+    let is_url = url.starts_with(['/', '*']) || url.contains("://");
+    (is_method(method) && is_url && !url.contains(' ')).then_some((method, url))
+}
+
+/// Returns whether a text is `METHOD URL [PROTOCOL]`.
+pub(super) fn is_request_line(text: &str) -> bool {
+    match request_line(text) {
+        Some((method, ..)) => is_method(method),
+        None => short_request_line(text).is_some(),
+    }
 }
 
 const TIME_LENGTH: usize = 28;
@@ -437,24 +625,25 @@ fn read_whole_time(text: &[u8; TIME_LENGTH]) -> Option<Micros> {
 }
 
 /// Parses an address: `10.0.0.7`, `10.0.0.7:1234`, `2001:db8::7`, `[2001:db8::7]`,
-/// `[2001:db8::7]:1234`, `fe80::1%eth0`. The port and the zone are dropped.
+/// `[2001:db8::7]:1234`, `fe80::1%eth0`. The port and the zone are dropped. An address of IPv4 within
+/// IPv6, `::ffff:10.0.0.7`, is that of IPv4: it is what one searches for.
 pub(super) fn address(text: &str) -> Option<IpAddr> {
     const LONGEST: usize = 80; // 45 bytes of IPv6, brackets, a zone, a port
     let text = text.trim();
     if text.len() > LONGEST {
         return None;
     }
-    if let Ok(address) = text.parse() {
-        return Some(address);
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Some(address.to_canonical());
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
-        return Some(address.ip());
+        return Some(address.ip().to_canonical());
     }
     let within = match text.strip_prefix('[') {
         Some(rest) => rest.split_once(']')?.0,
         None => text,
     };
-    within.split('%').next()?.parse().ok()
+    within.split('%').next()?.parse().ok().map(|address: IpAddr| address.to_canonical())
 }
 
 /// Returns the IPv4 address at the beginning of `input`, and its length. It has four numbers up to
@@ -635,6 +824,8 @@ mod tests {
             ("[2001:db8::7]:1234", "2001:db8::7"),
             ("fe80::1%eth0", "fe80::1"),
             ("[fe80::1%eth0]:80", "fe80::1"),
+            ("::ffff:10.0.0.7", "10.0.0.7"),
+            ("[::ffff:10.0.0.7]:1234", "10.0.0.7"),
         ] {
             assert_eq!(address(text), right.parse().ok(), "{text}");
         }

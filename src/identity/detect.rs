@@ -12,7 +12,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 
 use crate::format;
-use crate::format::{Detection, Layout, LineParser, Parsed, Parsing, Preset};
+use crate::format::{Detection, Inferred, Layout, LineParser, Parsed, Parsing, Preset};
 use crate::model::{Checkpoint, Fingerprint, IgnoredCode};
 use crate::pipeline::file_format::Format;
 use crate::source::fingerprint::{ContentMatch, head_fingerprint};
@@ -28,8 +28,11 @@ pub(crate) const SAMPLE: usize = 64 << 10;
 /// Bytes at the beginning of a container's log that its format is detected from (256 KiB).
 const ENVELOPED_SAMPLE: usize = 256 << 10;
 
-/// Lines of them that are tried; of a container's log, at a time.
-const SAMPLE_LINES: usize = 64;
+/// Lines of them that a format is checked against.
+const SAMPLE_LINES: usize = 1_000;
+
+/// Lines of a container's log that are tried at a time, and lines of a stream that are enough.
+const FEW_LINES: usize = 64;
 
 /// The word before a stored format that itself begins like the name of an envelope.
 const PLAIN: &str = "plain";
@@ -61,8 +64,62 @@ fn first_lines(sample: &[u8]) -> Vec<&[u8]> {
 #[derive(Clone, Debug)]
 pub(crate) struct Detected {
     pub(crate) format: Arc<Format>,
-    /// The preset, if it was detected from the lines and not given.
-    pub(crate) preset: Option<&'static Preset>,
+    pub(crate) source: FormatSource,
+    /// A sentence for each value whose meaning the first lines leave open.
+    pub(crate) uncertain: Vec<String>,
+}
+
+/// Where a format comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum FormatSource {
+    /// The user gave it.
+    Given,
+    /// The first lines are those of a preset.
+    Preset(&'static Preset),
+    /// It was made out of the first lines.
+    Inferred,
+    /// The file was read by it before.
+    Stored,
+}
+
+impl FormatSource {
+    /// Returns the word for messages.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::Preset(_) => "preset",
+            Self::Inferred => "inferred",
+            Self::Stored => "stored",
+        }
+    }
+}
+
+impl Detected {
+    fn given(format: Arc<Format>) -> Self {
+        Self { format, source: FormatSource::Given, uncertain: Vec::new() }
+    }
+
+    /// Returns the preset's name, else the format itself.
+    pub(crate) fn name(&self) -> &str {
+        match self.source {
+            FormatSource::Preset(preset) => preset.name,
+            _ => self.format.parser.layout().format(),
+        }
+    }
+
+    /// Returns a sentence for each value that may be read wrongly, or whose meaning is open.
+    pub(crate) fn warnings(&self) -> Vec<String> {
+        let mut warnings = self.format.parser.layout().warnings();
+        warnings.extend(self.uncertain.iter().cloned());
+        warnings
+    }
+
+    /// Logs the warnings about a file.
+    pub(crate) fn warn(&self, path: &str) {
+        for warning in self.warnings() {
+            warn!(path, "{warning}");
+        }
+    }
 }
 
 /// Why a file has no format.
@@ -165,11 +222,11 @@ impl Formats {
             let reads = |line: &&[u8]| !matches!(format.parser.parse(line), Parsed::Reject(_));
             return match detection {
                 Detection::ErrorLog if !lines.iter().any(reads) => Err(Undetected::ErrorLog),
-                _ => Ok(Detected { format, preset: None }),
+                _ => Ok(Detected::given(format)),
             };
         }
         match detection {
-            Detection::Access(preset) => self.preset(None, preset),
+            Detection::Access(inferred) => Ok(self.inferred(None, *inferred)),
             Detection::ErrorLog => Err(Undetected::ErrorLog),
             Detection::NotYet => Err(Undetected::NoLine),
             Detection::Unknown => Err(Undetected::UnknownFormat),
@@ -187,7 +244,7 @@ impl Formats {
         self.detect(&sample)
     }
 
-    /// Detects the format of a complete file, and logs a preset.
+    /// Detects the format of a complete file, and logs it.
     ///
     /// # Errors
     /// Why it has none.
@@ -196,11 +253,11 @@ impl Formats {
         source: &Source,
         sample: Vec<u8>,
     ) -> Result<Arc<Format>, Undetected> {
-        let Detected { format, preset } = self.detect_complete(sample)?;
-        if let Some(preset) = preset {
-            info!(path = source.name, format = preset.name, "told from its first lines");
-        }
-        Ok(format)
+        let detected = self.detect_complete(sample)?;
+        let (format, from) = (detected.name(), detected.source.name());
+        info!(path = source.name, format, source = from, "reading a file");
+        detected.warn(&source.name);
+        Ok(detected.format)
     }
 
     /// Detects the format of a container's log: the first lines among which there are access lines
@@ -211,7 +268,7 @@ impl Formats {
         sample: &[u8],
     ) -> Result<Detected, Undetected> {
         if let Some(layout) = self.parsing.layout.clone() {
-            return Ok(Detected { format: self.build(Some(envelope), layout), preset: None });
+            return Ok(Detected::given(self.build(Some(envelope), layout)));
         }
         let mut lines: Vec<Joined<'_>> = Vec::new();
         let mut rest = sample;
@@ -219,7 +276,7 @@ impl Formats {
             lines.extend(block.lines);
             rest = &rest[block.length..];
         }
-        let preset = lines.chunks(SAMPLE_LINES).find_map(|lines| {
+        let inferred = lines.chunks(FEW_LINES).find_map(|lines| {
             let (mut stdout, mut stderr): (Vec<&[u8]>, Vec<&[u8]>) = Default::default();
             for line in lines {
                 let of_stream = match line.stream {
@@ -230,8 +287,8 @@ impl Formats {
             }
             format::find_access(&stdout, &stderr)
         });
-        match preset {
-            Some(preset) => self.preset(Some(envelope), preset),
+        match inferred {
+            Some(inferred) => Ok(self.inferred(Some(envelope), inferred)),
             None => Err(Undetected::NoAccessLine(match sample.len() < ENVELOPED_SAMPLE {
                 true => MoreLines::MayHelp,
                 false => MoreLines::DoNotHelp,
@@ -239,22 +296,15 @@ impl Formats {
         }
     }
 
-    fn preset(
-        &mut self,
-        envelope: Option<Envelope>,
-        preset: &'static Preset,
-    ) -> Result<Detected, Undetected> {
-        match Layout::compile(preset.format) {
-            Ok(layout) => {
-                Ok(Detected { format: self.build(envelope, layout), preset: Some(preset) })
-            }
-            Err(_) => Err(Undetected::UnknownFormat), // every preset compiles: a test checks it
-        }
+    fn inferred(&mut self, envelope: Option<Envelope>, inferred: Inferred) -> Detected {
+        let Inferred { layout, preset, uncertain } = inferred;
+        let source = preset.map_or(FormatSource::Inferred, FormatSource::Preset);
+        Detected { format: self.build(envelope, layout), source, uncertain }
     }
 
     /// Returns whether more lines would not help to detect the format.
     fn is_enough(sample: &[u8]) -> bool {
-        sample.len() >= SAMPLE || memchr::memchr_iter(b'\n', sample).count() >= SAMPLE_LINES
+        sample.len() >= SAMPLE || memchr::memchr_iter(b'\n', sample).count() >= FEW_LINES
     }
 
     /// Returns the user's format, else Gunicorn's default: for a stream, whose lines are read by some
@@ -403,7 +453,7 @@ impl Formats {
                 format
             }
         };
-        Ok(Detected { format, preset: None })
+        Ok(Detected::given(format))
     }
 
     /// Returns the format by which the file was read before, so that a restart goes on as it began;
@@ -418,7 +468,9 @@ impl Formats {
     ) -> Result<Detected, Undetected> {
         let before = known.iter().find(|(_, content_match)| *content_match == ContentMatch::Same);
         let before = before.and_then(|(known, _)| self.stored(&known.format));
-        before.map_or(detected, |format| Ok(Detected { format, preset: None }))
+        let stored =
+            |format| Detected { format, source: FormatSource::Stored, uncertain: Vec::new() };
+        before.map_or(detected, |format| Ok(stored(format)))
     }
 }
 

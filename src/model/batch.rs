@@ -136,10 +136,13 @@ impl Batch {
         self.begin_record(file, offset, record, record.timestamp.unwrap_or(estimated));
         let row = &mut self.gunicorn_log;
         let pairs = [&record.environ, &record.response_headers, &record.headers];
-        if pairs.iter().all(|pairs| pairs.is_empty()) {
+        if pairs.iter().all(|pairs| pairs.is_empty()) && record.extras.is_empty() {
             return row.nulls::<3>();
         }
-        captured(row, Some("environ"), &record.environ);
+        match record.extras.is_empty() {
+            true => captured(row, Some("environ"), &record.environ),
+            false => json(row, record.request().as_ref()),
+        }
         captured(row, Some("headers"), &record.response_headers);
         captured(row, None, &record.headers);
     }

@@ -503,7 +503,8 @@ table! {
         field source: Text = source, export 8, check 8;
         /// Protocol and version.
         field protocol: Text = protocol, export 14, check 4;
-        /// What else was logged of the request: `{"environ":{name:value}}`.
+        /// What else was logged of the request: `{"environ":{name:value}}`, values without a column in
+        /// `tail`, and what another program put around the line.
         field request: Json = environ, export 9, check 15;
         /// What was logged of the response: `{"headers":{name:value}}`.
         field response: Json = response_headers, export 10, check 14;
@@ -716,6 +717,7 @@ mod tests {
             agent: Some("agent".into()),
             source: Some("source".into()),
             environ: vec![("request", "request".into())],
+            extras: vec![],
             response_headers: vec![("response", "response".into())],
             headers: vec![("headers", "headers".into())],
             duration: Some(2),

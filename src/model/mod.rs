@@ -19,5 +19,7 @@ pub use file::{
 pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};
 pub use ignored::IgnoredCode;
 pub use reason::{RejectCode, RejectReason};
-pub use record::{Captured, GunicornJson, GunicornLogModel, JsonRecord, Micros, moment, now};
+pub use record::{
+    Captured, Extra, Extras, GunicornJson, GunicornLogModel, JsonRecord, Micros, moment, now,
+};
 pub use rollup::{CLASSES, Counts, Period, Rollup};

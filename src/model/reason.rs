@@ -27,11 +27,13 @@ pub enum RejectCode {
     NoEnvelope,
     /// The database refused the row of the line.
     RefusedByStore,
+    /// The line is one of the server's own: its start, its workers, its errors.
+    ServerLog,
 }
 
 impl RejectCode {
     /// All codes, in the order of their discriminants.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::UnlikeFormat,
         Self::NotUtf8,
         Self::HoldsNul,
@@ -41,6 +43,7 @@ impl RejectCode {
         Self::NoFinalPiece,
         Self::NoEnvelope,
         Self::RefusedByStore,
+        Self::ServerLog,
     ];
 
     /// Returns the stored code.
@@ -55,6 +58,7 @@ impl RejectCode {
             Self::NoFinalPiece => "no_final_piece",
             Self::NoEnvelope => "no_envelope",
             Self::RefusedByStore => "refused_by_store",
+            Self::ServerLog => "server_log",
         }
     }
 
@@ -88,6 +92,7 @@ impl RejectCode {
             }
             Self::NoEnvelope => "has no envelope of a container's log",
             Self::RefusedByStore => "the database cannot hold its row",
+            Self::ServerLog => "is a line of the server itself, not a request",
         }
     }
 }
@@ -119,6 +124,8 @@ pub enum RejectReason {
     NoEnvelope(&'static str),
     /// See [`RejectCode::RefusedByStore`]; what the database answered.
     RefusedByStore(String),
+    /// See [`RejectCode::ServerLog`].
+    ServerLog,
 }
 
 impl RejectReason {
@@ -134,6 +141,7 @@ impl RejectReason {
             Self::NoFinalPiece => RejectCode::NoFinalPiece,
             Self::NoEnvelope(_) => RejectCode::NoEnvelope,
             Self::RefusedByStore(_) => RejectCode::RefusedByStore,
+            Self::ServerLog => RejectCode::ServerLog,
         }
     }
 }
@@ -157,7 +165,8 @@ impl Display for RejectReason {
             | Self::HoldsNul(None)
             | Self::Ambiguous
             | Self::Continues
-            | Self::NoFinalPiece => to.write_str(words),
+            | Self::NoFinalPiece
+            | Self::ServerLog => to.write_str(words),
         }
     }
 }
@@ -176,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn the_labels_of_metrics_are_those_of_the_first_release() {
+    fn the_labels_of_metrics_are_those_of_the_first_release_and_that_of_server_logs() {
         let mut labels = RejectCode::ALL.map(RejectCode::metric_label).to_vec();
         labels.sort_unstable();
         labels.dedup();
@@ -186,6 +195,7 @@ mod tests {
             "holds_nul",
             "not_utf8",
             "refused_by_store",
+            "server_log",
             "too_long",
             "unlike_format",
         ];

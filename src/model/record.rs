@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use chrono::{DateTime, SecondsFormat};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::columns::RequestLog;
 
@@ -24,6 +24,18 @@ pub fn moment(at: Micros) -> String {
 
 /// Captured headers or variables: names in lower case, in the order of the format.
 pub type Captured<'a> = Vec<(&'a str, Cow<'a, str>)>;
+
+/// The name under which `request` keeps a text that has no column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra<'a> {
+    /// A key of `request` itself: what another program put around the line.
+    Around(&'static str),
+    /// A key of `request -> 'tail'`: a value of the line.
+    Tail(&'a str),
+}
+
+/// Texts that have no column, in the order of the line.
+pub type Extras<'a> = Vec<(Extra<'a>, Cow<'a, str>)>;
 
 /// A request as Gunicorn logged it, with a field for each column of `gunicorn_log`. What the line does
 /// not have is `None`, never `-` or an empty text. Texts borrow from the line where they can.
@@ -47,6 +59,8 @@ pub struct GunicornLogModel<'a> {
     pub source: Option<Cow<'a, str>>,
     /// Variables of the WSGI environment (`%({x}e)s`): stored as `request -> 'environ'`.
     pub environ: Captured<'a>,
+    /// What has no column, or has not the shape of its column: stored in `request`.
+    pub extras: Extras<'a>,
     /// Response headers (`%({x}o)s`): stored as `response -> 'headers'`.
     pub response_headers: Captured<'a>,
     /// Request headers (`%({x}i)s`): stored as `headers`.
@@ -61,6 +75,31 @@ pub struct GunicornLogModel<'a> {
     pub response_bytes: Option<i64>,
     /// The worker's process id.
     pub pid: Option<i32>,
+}
+
+impl GunicornLogModel<'_> {
+    /// Returns what is stored as `request`: an object, or nothing.
+    pub fn request(&self) -> Option<Value> {
+        let object = |pairs: &Captured<'_>| -> Value {
+            pairs.iter().map(|(name, value)| (*name, &**value)).collect()
+        };
+        let mut request = Map::new();
+        if !self.environ.is_empty() {
+            request.insert("environ".to_owned(), object(&self.environ));
+        }
+        let mut tail = Map::new();
+        for (key, text) in &self.extras {
+            let (map, key) = match key {
+                Extra::Around(key) => (&mut request, *key),
+                Extra::Tail(key) => (&mut tail, *key),
+            };
+            map.insert(key.to_owned(), Value::from(&**text));
+        }
+        if !tail.is_empty() {
+            request.insert("tail".to_owned(), tail.into());
+        }
+        (!request.is_empty()).then(|| request.into())
+    }
 }
 
 /// What a line of JSON says, by the table that it belongs to.

@@ -1,5 +1,6 @@
 //! `check` counts what `import` would store, reject and leave out, of every file and format.
 
+use std::collections::HashSet;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -110,7 +111,8 @@ async fn every_fixture_by_every_preset_counts_as_in_an_import() {
     assert_eq!(imported(&store, &paths, &[]), sum_checked(&bench, &paths, &[]));
     let bench = Bench::new(Place::sqlite().await).await;
     let paths = fixtures(&bench, 200);
-    for preset in presets() {
+    let mut formats = HashSet::new();
+    for preset in presets().iter().filter(|preset| formats.insert(preset.format)) {
         let store = Bench::new(Place::sqlite().await).await;
         let format = ["--format", preset.name];
         let sum = sum_checked(&bench, &paths, &format);

@@ -33,6 +33,7 @@ async fn what_was_committed_is_read_back_exactly(place: Place) {
         agent: Some("Mozilla/5.0 \u{1f980}".into()),
         source: Some("https://example.com/".into()),
         environ: vec![("request_id", "a\"b".into())],
+        extras: vec![],
         response_headers: vec![("content-type", "text/html".into())],
         headers: vec![("x-forwarded-for", "10.0.0.1, 10.0.0.2".into()), ("via", "\u{7}".into())],
         duration: Some(i64::MAX),

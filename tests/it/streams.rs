@@ -119,7 +119,7 @@ for_each_store! {
         input.write_all(started.repeat(3).as_bytes()).unwrap();
         daemon.says("waits for more").await;
         assert_eq!(bench.stored().await, 3, "nothing is decided yet");
-        let micros: String = (0..9).map(|n| line(&format!("/b/{n}")).replace('\n', " 205\n")).collect();
+        let micros: String = (0..9).map(|n| line(&format!("/b/{n}")).replace('\n', " 205µs\n")).collect();
         input.write_all(micros.as_bytes()).unwrap();
         bench.rows(9).await;
         assert_eq!(bench.place.number("SELECT count(*) FROM gunicorn_log WHERE duration = 205").await, 9);
