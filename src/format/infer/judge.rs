@@ -197,7 +197,7 @@ impl<'t> Judge<'t> {
         let is_path: Test = |text| text.starts_with('/');
         let is_address: Test = |text| text.split([',', ' ']).any(|item| address(item).is_some());
         let is_query: Test = |text| text.contains('=') && !text.contains(' ');
-        let is_bracketed: Test = |text| text.starts_with('[');
+        let is_bracketed: Test = |text| text.starts_with('[') && text.ends_with(']');
         let is_mail: Test = |text| text.contains('@') && !text.contains(' ');
         let is_host_name: Test = |text| text.contains('.') && !text.contains(['/', ' ']);
         let has_port: Test = |text| {
@@ -213,10 +213,15 @@ impl<'t> Judge<'t> {
             text.contains(' ') && (is_more || address(first).is_some()) || looks_like_id(first)
         };
         let is_number: Test = |text| text.bytes().all(|it| it.is_ascii_digit() || it == b'.');
-        let is_pid: Test = |text| text.starts_with('<');
+        let is_pid: Test = |text| text.starts_with('<') && text.ends_with('>') && !text.contains('/');
         let has_protocol: Test = |text| text.contains("HTTP/1.");
         let is_target: Test = |text| text.starts_with(['/', '*']) || text.contains("://");
-        let has_space: Test = |text| text.contains(' ');
+        // An empty query between two spaces, or a query without a question mark after one.
+        let holds_query_apart: Test = |text| {
+            text.rsplit_once(' ').is_some_and(|(before, last)| {
+                !before.contains('?') && (last.is_empty() || last.contains('=') && !last.contains('?'))
+            })
+        };
         let no_person = [
             looks_like_id,
             is_address,
@@ -258,7 +263,7 @@ impl<'t> Judge<'t> {
         let bodiless = |(status, bytes): &(String, String)| {
             matches!(&**status, "204" | "304") && !matches!(&**bytes, "0" | "-")
         };
-        let spaced = self.urls.iter().filter(|url| has_space(url)).count();
+        let spaced = self.urls.iter().filter(|url| holds_query_apart(url)).count();
         most(&self.urls, is_target)
             && 4 * spaced <= self.urls.len()
             && !all(&self.users, looks_like_id)
