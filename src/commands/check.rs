@@ -52,8 +52,9 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
     let source = Source::open(path).with_context(|| format!("cannot read '{}'", path.display()))?;
     let sample = sample(|limit| source.sample(limit))?;
     let detected = Formats::new(parsing.clone()).detect_complete(sample);
-    let detected: Detected =
-        detected.with_context(|| format!("cannot check '{}'", path.display()))?;
+    let detected: Detected = detected
+        .map_err(|why| why.explained(&source))
+        .with_context(|| format!("cannot check '{}'", path.display()))?;
     let format = &detected.format;
     let layout = format.parser.layout();
     let mut sink = ReportSink::default();
@@ -66,7 +67,7 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
         told: match detected.source {
             FormatSource::Preset(preset) => Some((preset.name, preset.about)),
             FormatSource::Inferred => Some(("inferred", "made out of the first lines")),
-            FormatSource::Given | FormatSource::Stored => None,
+            FormatSource::Given | FormatSource::Stored | FormatSource::Rotated => None,
         },
         warnings: detected.warnings(),
         lines: counter.lines(),

@@ -264,9 +264,17 @@ async fn inspect_one(
             return Ok(None);
         }
     };
+    let path = tail.path().to_string_lossy().into_owned();
+    let detected = match detected {
+        Err(Undetected::UnknownFormat) if stream.is_none() => {
+            let before = formats.as_before(&tail, files.formats_of_log(&path)).unwrap_or_default();
+            before.ok_or(Undetected::UnknownFormat)
+        }
+        detected => detected,
+    };
     let seen = Sighting {
         host: host.to_owned(),
-        path: tail.path().to_string_lossy().into_owned(),
+        path,
         key: Some(tail.key()),
         head: Some(head),
         origin: origin(tail.path()),

@@ -43,7 +43,7 @@ mod template;
 mod times;
 mod values;
 
-pub use infer::{Detection, Inferred, detect, find_access};
+pub use infer::{Detection, Inferred, detect, explain, find_access};
 pub use layout::Layout;
 pub use parser::{Chunk, Exclusions, LineParser, Mask, Parsed, Parsing, TextLine};
 pub use presets::{Preset, find, presets};

@@ -34,6 +34,10 @@ const SAMPLE_LINES: usize = 1_000;
 /// Lines of a container's log that are tried at a time, and lines of a stream that are enough.
 const FEW_LINES: usize = 64;
 
+/// Of the first lines of a log that was rotated, one of so many may be a reject by the format of the log
+/// before.
+const ONE_ODD_OF: usize = 5;
+
 /// The word before a stored format that itself begins like the name of an envelope.
 const PLAIN: &str = "plain";
 
@@ -80,6 +84,8 @@ pub(crate) enum FormatSource {
     Inferred,
     /// The file was read by it before.
     Stored,
+    /// The log was read by it before it was rotated.
+    Rotated,
 }
 
 impl FormatSource {
@@ -90,6 +96,7 @@ impl FormatSource {
             Self::Preset(_) => "preset",
             Self::Inferred => "inferred",
             Self::Stored => "stored",
+            Self::Rotated => "as before the rotation",
         }
     }
 }
@@ -161,6 +168,25 @@ impl Undetected {
             Undetected::ErrorLog => MoreLines::DoNotHelp,
             Undetected::NoAccessLine(more) => more,
         }
+    }
+
+    /// Returns it as an error, which also says how far a format reads the lines.
+    pub(crate) fn explained(self, source: &Source) -> anyhow::Error {
+        match self.explanation(source) {
+            Some(explanation) => {
+                anyhow::anyhow!("{}: {explanation}; {}", self.finding(), self.advice())
+            }
+            None => self.into(),
+        }
+    }
+
+    fn explanation(self, source: &Source) -> Option<String> {
+        if self != Undetected::UnknownFormat {
+            return None;
+        }
+        // What cannot be read again is not explained: that there is no format stays true.
+        let sample = sample(|limit| source.sample(limit)).ok()?;
+        format::explain(&first_lines(&sample))
     }
 
     /// Returns what was found.
@@ -474,8 +500,43 @@ impl Formats {
     }
 }
 
+impl Formats {
+    /// Returns the first of the formats that reads nearly all of the first lines: those of the same log
+    /// before it was rotated. So a client whose requests are the first of a new log, and are odd, cannot
+    /// keep it from being followed.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub(crate) fn as_before(
+        &mut self,
+        tail: &Tail,
+        formats: impl IntoIterator<Item = Arc<Format>>,
+    ) -> io::Result<Option<Detected>> {
+        let mut formats = formats.into_iter().filter(|format| format.envelope.is_none()).peekable();
+        if formats.peek().is_none() {
+            return Ok(None);
+        }
+        let sample = sample(|limit| tail.first_bytes_after_nuls(limit))?;
+        let lines = first_lines(&sample);
+        let lines: Vec<&[u8]> =
+            lines.into_iter().filter(|line| !line.trim_ascii().is_empty()).collect();
+        let reads_most = |format: &Arc<Format>| {
+            let is_read = |line: &&&[u8]| !matches!(format.parser.parse(line), Parsed::Reject(_));
+            let read = lines.iter().filter(is_read).count();
+            read > 0 && (lines.len() - read) * ONE_ODD_OF <= lines.len()
+        };
+        let found = formats.find(reads_most);
+        Ok(found.map(|format| Detected {
+            format,
+            source: FormatSource::Rotated,
+            uncertain: Vec::new(),
+        }))
+    }
+}
+
 /// Says why a file in a watched place is left alone.
 pub(crate) fn log_left_alone(path: &Path, why: Undetected) {
+    let explanation = Source::open(path).ok().and_then(|source| why.explanation(&source));
     let (path, finding, advice) = (path.display(), why.finding(), why.advice());
     match why {
         Undetected::NoLine => info!(%path, "{finding} yet: left alone until it has one"),
@@ -483,7 +544,8 @@ pub(crate) fn log_left_alone(path: &Path, why: Undetected) {
             info!(%path, "{finding}: left alone; {advice}");
         }
         Undetected::UnknownFormat => {
-            warn!(%path, "{finding}: left alone; {advice}; or leave it out with --exclude");
+            let explanation = explanation.map(|words| format!("{words}; ")).unwrap_or_default();
+            warn!(%path, "{finding}: left alone; {explanation}{advice}; or leave it out with --exclude");
         }
         Undetected::NoAccessLine(MoreLines::MayHelp) => {
             info!(%path, "a container's log without access lines so far: waiting for them");

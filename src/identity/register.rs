@@ -136,7 +136,7 @@ pub(crate) async fn register(
             Err(_) if terms.new_file == NewFileIs::Reported => {
                 return Ok(Registered::Unknown(compared));
             }
-            Err(error) => return Err(error.into()),
+            Err(why) => return Err(why.explained(&file.source)),
         };
         let writer = committer.available_writer().await?;
         let decision = tokio::task::block_in_place(|| {

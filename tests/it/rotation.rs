@@ -247,6 +247,24 @@ for_each_store! {
         bench.append("access.log", lines("afterwards", 0..10));
         bench.exactly([all, urls("afterwards", 0..10)].concat()).await;
     }
+
+    /// By itself the new log says nothing for certain: its agents might be another header's addresses.
+    async fn a_log_that_begins_with_odd_requests_keeps_the_format_of_the_one_before(bench) {
+        let odd = |prefix: &str| lines(prefix, 0..10).replace("curl/8", "10.0.0.1");
+        bench.append("new.log", odd("refused"));
+        bench.append("access.log", lines("a", 0..10));
+        let daemon = bench.watch();
+        bench.rows(10).await;
+        rename(&bench.log("access.log"), &bench.log("access.log.1"));
+        bench.append("access.log", odd("b"));
+        bench.exactly([urls("a", 0..10), urls("b", 0..10)].concat()).await;
+        let agents = "SELECT count(*) FROM gunicorn_log WHERE agent = '10.0.0.1'";
+        assert_eq!(bench.place.number(agents).await, 10);
+        let said = bench.said();
+        assert!(said.contains("as before the rotation"), "{said}");
+        assert!(said.contains("no known format reads the first lines"), "{said}");
+        assert!(daemon.stop().await.success());
+    }
 }
 
 /// The database keeps the daemon waiting between its look at the copy and its verdict; meanwhile the

@@ -23,6 +23,7 @@ mod store_changes;
 mod waiting;
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -44,6 +45,7 @@ use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Span};
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::committer::Claims;
 use crate::pipeline::file_format::Format;
+use crate::source::names::{related_names, same_directory};
 use crate::source::{Container, Lines, SkippedLine, Spool, Tail, WatchedPaths, Watchlist};
 
 /// A file that is read, line by line, as it grows.
@@ -388,6 +390,28 @@ impl FollowedFiles {
                 })
                 .collect(),
         }
+    }
+
+    /// Returns the formats of the followed files that a log at `path` may have been rotated to, each once,
+    /// that of the newest first.
+    pub(crate) fn formats_of_log(&self, path: &str) -> Vec<Arc<Format>> {
+        let mut of_log: Vec<&FollowedFile> = self
+            .followed
+            .iter()
+            .map(|file| &**file)
+            .filter(|file| {
+                let other = file.tail.path().to_string_lossy();
+                same_directory(path, &other) && related_names(path, &other)
+            })
+            .collect();
+        of_log.sort_by_key(|file| Reverse(file.file()));
+        let mut formats: Vec<Arc<Format>> = Vec::new();
+        for file in of_log {
+            if !formats.iter().any(|known| Arc::ptr_eq(known, &file.format)) {
+                formats.push(Arc::clone(&file.format));
+            }
+        }
+        formats
     }
 
     /// Returns the open files that have no name in a watched place: what a look cannot find again.

@@ -63,7 +63,7 @@ pub(super) fn is_read(template: &Template, lines: &[&str], torn: Torn) -> bool {
 }
 
 /// The values of some atoms in all lines that were read.
-struct Judge<'t> {
+pub(super) struct Judge<'t> {
     template: &'t Template,
     values: Vec<FieldMatch>,
     users: Vec<String>,
@@ -76,7 +76,7 @@ struct Judge<'t> {
 }
 
 impl<'t> Judge<'t> {
-    fn new(template: &'t Template) -> Self {
+    pub(super) fn new(template: &'t Template) -> Self {
         Self {
             template,
             values: vec![FieldMatch::default(); template.fields.len()],
@@ -87,6 +87,20 @@ impl<'t> Judge<'t> {
             bodies: Vec::new(),
             remotes: Vec::new(),
         }
+    }
+
+    /// Returns whether the template reads a line, whatever its values look like.
+    pub(super) fn reads(&mut self, line: &str) -> bool {
+        self.reading(line, PhysicalLines::One) != Reading::Wrong
+    }
+
+    /// Returns the last value of a line that the template reads.
+    pub(super) fn last_value(&mut self, line: &str) -> Option<String> {
+        if !self.reads(line) {
+            return None;
+        }
+        let value = self.values.last()?;
+        line.get(value.start..value.end).map(str::to_owned)
     }
 
     fn read(&mut self, line: &str) -> Reading {
@@ -213,13 +227,15 @@ impl<'t> Judge<'t> {
             text.contains(' ') && (is_more || address(first).is_some()) || looks_like_id(first)
         };
         let is_number: Test = |text| text.bytes().all(|it| it.is_ascii_digit() || it == b'.');
-        let is_pid: Test = |text| text.starts_with('<') && text.ends_with('>') && !text.contains('/');
+        let is_pid: Test =
+            |text| text.starts_with('<') && text.ends_with('>') && !text.contains('/');
         let has_protocol: Test = |text| text.contains("HTTP/1.");
         let is_target: Test = |text| text.starts_with(['/', '*']) || text.contains("://");
         // An empty query between two spaces, or a query without a question mark after one.
         let holds_query_apart: Test = |text| {
             text.rsplit_once(' ').is_some_and(|(before, last)| {
-                !before.contains('?') && (last.is_empty() || last.contains('=') && !last.contains('?'))
+                !before.contains('?')
+                    && (last.is_empty() || last.contains('=') && !last.contains('?'))
             })
         };
         let no_person = [

@@ -12,6 +12,7 @@
 
 mod assign;
 mod column;
+mod explain;
 mod judge;
 mod lex;
 
@@ -31,6 +32,9 @@ use judge::{Torn, is_read};
 
 /// The number of lines that are looked at.
 const LINES_READ: usize = 1_000;
+
+/// The number of lines by which it is explained that there is no format.
+const LINES_EXPLAINED: usize = 50;
 
 /// The number of signatures from which a format is made, and of lines with one of them.
 const SIGNATURES_TRIED: usize = 6;
@@ -122,6 +126,19 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
         None if lines.iter().any(|line| is_error_log(line)) => Detection::ErrorLog,
         None => Detection::Unknown,
     }
+}
+
+/// Says why the first complete lines have no format, in a sentence without its end: which part of them a
+/// preset reads, and what to try. `None` if none of them is an access line.
+pub fn explain(first_lines: &[&[u8]]) -> Option<String> {
+    let lines: Vec<Cow<'_, str>> = first_lines
+        .iter()
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .take(LINES_EXPLAINED)
+        .map(String::from_utf8_lossy)
+        .collect();
+    let lines: Vec<&str> = lines.iter().map(|line| &**line).collect();
+    explain::explain(&lines)
 }
 
 /// Returns whether a line is text. What is not, or holds NUL, is a reject by any format, but for the NUL
