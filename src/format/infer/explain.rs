@@ -29,8 +29,9 @@ pub(super) fn explain(lines: &[&str]) -> Option<String> {
     let attempts = presets().iter().filter_map(|preset| attempt(preset, &lines));
     // Of equal ones the plainest, which comes first.
     let best = attempts.reduce(|best, other| {
-        let further = |it: &Attempt| (it.read, reach(it.template.format(), first).unwrap_or(0));
-        if further(&other) > further(&best) { other } else { best }
+        let further = |it: &Attempt| (it.read, left(&it.template, first));
+        let ((read, left), (most, least)) = (further(&other), further(&best));
+        if read > most || read == most && left < least { other } else { best }
     })?;
     let (name, all) = (best.preset.name, lines.len());
     let Some(nth) = best.unread else {
@@ -81,6 +82,13 @@ fn reach(format: &str, line: &str) -> Option<usize> {
 fn rest_of(part: &str, line: &str) -> Option<String> {
     let template = Template::compile(&format!("{part}%({{rest}}x)s")).ok()?;
     Judge::new(&template).last_value(line)
+}
+
+/// Returns how many bytes of a line a format does not read.
+fn left(template: &Template, line: &str) -> usize {
+    let format = template.format();
+    let rest = reach(format, line).and_then(|end| rest_of(&format[..end], line));
+    rest.map_or(line.len(), |rest| rest.len())
 }
 
 fn unread_part(part: &str, line: &str) -> String {
