@@ -38,6 +38,9 @@ const FEW_LINES: usize = 64;
 /// before.
 const ONE_ODD_OF: usize = 5;
 
+/// After what a preset reads of the lines.
+const OR_GIVE_IT: &str = "or give --format with the access_log_format of your Gunicorn";
+
 /// The word before a stored format that itself begins like the name of an envelope.
 const PLAIN: &str = "plain";
 
@@ -174,7 +177,7 @@ impl Undetected {
     pub(crate) fn explained(self, source: &Source) -> anyhow::Error {
         match self.explanation(source) {
             Some(explanation) => {
-                anyhow::anyhow!("{}: {explanation}; {}", self.finding(), self.advice())
+                anyhow::anyhow!("{}: {explanation}; {OR_GIVE_IT}", self.finding())
             }
             None => self.into(),
         }
@@ -544,8 +547,11 @@ pub(crate) fn log_left_alone(path: &Path, why: Undetected) {
             info!(%path, "{finding}: left alone; {advice}");
         }
         Undetected::UnknownFormat => {
-            let explanation = explanation.map(|words| format!("{words}; ")).unwrap_or_default();
-            warn!(%path, "{finding}: left alone; {explanation}{advice}; or leave it out with --exclude");
+            let advice = explanation.map_or_else(
+                || advice.to_owned(),
+                |explanation| format!("{explanation}; {OR_GIVE_IT}"),
+            );
+            warn!(%path, "{finding}: left alone; {advice}; or leave it out with --exclude");
         }
         Undetected::NoAccessLine(MoreLines::MayHelp) => {
             info!(%path, "a container's log without access lines so far: waiting for them");
