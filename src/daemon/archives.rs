@@ -32,6 +32,7 @@ use crate::pipeline::backoff::{Backoff, Jitter};
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::owner;
 use crate::pipeline::ordered_commits::OrderedCommits;
+use crate::pipeline::reject_notices::RejectNotices;
 use crate::pipeline::store_file::{Content, End, FileStorer};
 use crate::source::Container;
 use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
@@ -396,9 +397,11 @@ impl ArchiveReader {
             ArchiveState::BeingWritten => Content::growing(source, &format),
         };
         let mut lines = 0;
+        let mut notices = RejectNotices::new();
         let mut on_stored = |batch: &Batch, _| {
             lines += batch.lines();
             self.metrics.ingest.stored(batch);
+            notices.stored(batch, |_| source.name.clone(), Instant::now());
         };
         let mut storer = FileStorer {
             committer: &mut session.committer,

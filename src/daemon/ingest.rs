@@ -30,6 +30,7 @@ use crate::pipeline::bisect::{Bisect, Refusal};
 use crate::pipeline::committer::{Committer, EarlierTry, Outcome};
 use crate::pipeline::connect::owner;
 use crate::pipeline::read_lines::{BatchTarget, Completeness, ReadContext, Stop, fill_batch};
+use crate::pipeline::reject_notices::RejectNotices;
 use crate::pipeline::{Request, Shutdown};
 use crate::store::Store;
 
@@ -100,6 +101,7 @@ pub(crate) struct Pipeline {
     /// When the last look ended, and how long it took.
     looked: (Instant, Duration),
     metrics: Arc<Metrics>,
+    reject_notices: RejectNotices,
     /// Lines of the batch that is under way.
     sent: u64,
     /// When the lag was reported last.
@@ -159,6 +161,7 @@ impl Pipeline {
             look_due: Instant::now(),
             looked: (Instant::now(), Duration::ZERO),
             metrics,
+            reject_notices: RejectNotices::new(),
             sent: 0,
             lag_reported_at: None,
             lag_may_have_changed: false,
@@ -488,6 +491,8 @@ impl Pipeline {
             }
             self.files.stored(span);
         }
+        let name = |file| self.files.path_of(file).display().to_string();
+        self.reject_notices.stored(batch, name, Instant::now());
         self.bisect.stored(batch);
     }
 

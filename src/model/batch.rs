@@ -15,6 +15,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use super::columns::{GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG, RequestLog};
+use super::excerpt::excerpt;
 use super::file::{FileId, Fingerprint, NulRun, Position};
 use super::reason::{RejectCode, RejectReason};
 use super::record::{GunicornLogModel, JsonRecord, Micros};
@@ -58,6 +59,23 @@ impl Span {
     }
 }
 
+/// The first reject of a batch for a file and a cause, for messages.
+#[derive(Clone, Debug)]
+pub struct RejectExample {
+    /// The file.
+    pub file: FileId,
+    /// The cause.
+    pub code: RejectCode,
+    /// The offset of the line.
+    pub offset: u64,
+    /// How many lines of the file the batch rejects for it.
+    pub lines: u64,
+    /// The cause of this one in words.
+    pub reason: String,
+    /// The line's beginning, by [`excerpt`].
+    pub beginning: String,
+}
+
 /// Lines of one or several files that are stored together or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -79,6 +97,8 @@ pub struct Batch {
     pub rejected_days: BTreeSet<i32>,
     /// Counts of the rejects by the code of their reason, in the order of [`RejectCode::ALL`].
     pub reasons: [u64; RejectCode::ALL.len()],
+    /// One for each file and cause that is unexpected.
+    pub reject_examples: Vec<RejectExample>,
     /// Rows before this time are counted in `expired`.
     pub cutoff: Option<Micros>,
     /// Rows that are older than `cutoff`.
@@ -122,6 +142,7 @@ impl Batch {
         self.request_days.clear();
         self.rejected_days.clear();
         self.reasons = Default::default();
+        self.reject_examples.clear();
         self.expired = 0;
     }
 
@@ -237,6 +258,9 @@ impl Batch {
         self.rejected_days.insert(day(at));
         let code = reason.code();
         self.reasons[code as usize] += 1;
+        if code.is_unexpected() {
+            self.note_reject(file, offset, reason, raw);
+        }
         let row = &mut self.rejected_line;
         row.begin(REJECTED_LINE.len() as i16);
         row.int8(offset as i64);
@@ -245,6 +269,26 @@ impl Batch {
         row.text(code.name());
         row.display(reason);
         row.raw(raw);
+    }
+
+    fn note_reject(&mut self, file: FileId, offset: u64, reason: &RejectReason, raw: &[u8]) {
+        let code = reason.code();
+        // Lines of one file come one after the other: its examples are the last.
+        let of_file = self.reject_examples.iter_mut().rev().take_while(|it| it.file == file);
+        if let Some(known) = { of_file }.find(|it| it.code == code) {
+            known.lines += 1;
+            return;
+        }
+        let beginning = excerpt(&String::from_utf8_lossy(&raw[..raw.len().min(1024)]));
+        let reason = reason.to_string();
+        self.reject_examples.push(RejectExample {
+            file,
+            code,
+            offset,
+            lines: 1,
+            reason,
+            beginning,
+        });
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod batch;
 pub mod columns;
+mod excerpt;
 mod file;
 mod filter;
 pub mod histogram;
@@ -10,8 +11,9 @@ mod reason;
 mod record;
 mod rollup;
 
-pub use batch::{Batch, Field, Reparsed, Span, Tuples};
+pub use batch::{Batch, Field, RejectExample, Reparsed, Span, Tuples};
 pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
+pub use excerpt::excerpt;
 pub use file::{
     Checkpoint, Claim, Cut, DIGEST_BLOCK, Digest, FileId, FileKey, Fingerprint, MAX_NUL_RUNS,
     MAX_OFFSET, NewFile, NulRun, NulTotals, Origin, Position, ShortHash, Sighting,

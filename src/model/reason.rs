@@ -7,7 +7,7 @@ use std::sync::Arc;
 ///
 /// Words may be improved from version to version; a code never changes. Programs count and decide
 /// by the code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RejectCode {
     /// The line does not have the shape of its format, or, in JSON, the types of its keys.
     UnlikeFormat,
@@ -75,6 +75,31 @@ impl RejectCode {
         match self {
             Self::NoFinalPiece | Self::NoEnvelope => Self::UnlikeFormat.name(),
             code => code.name(),
+        }
+    }
+
+    /// Returns whether such a line may be a request that became no row. A line of the server itself is none,
+    /// and the row of a record has all of the lines that continue it.
+    pub fn is_unexpected(self) -> bool {
+        !matches!(self, Self::ServerLog | Self::Continues)
+    }
+
+    /// Returns what to do about such lines, for a message.
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::UnlikeFormat | Self::Ambiguous => {
+                "`log-ingestd check FILE --format …` shows how a format reads them, and \
+                 `log-ingestd reparse --format …` makes rows of them"
+            }
+            Self::NoEnvelope | Self::NoFinalPiece => {
+                "another program may have written into a container's log, or a part of it is gone"
+            }
+            Self::NotUtf8 | Self::HoldsNul => {
+                "a power cut, a full disk or two writers of one file may have damaged them"
+            }
+            Self::TooLong => "their first 64 KiB are kept",
+            Self::RefusedByStore => "`log-ingestd reparse` tries them again",
+            Self::Continues | Self::ServerLog => "they are none of the requests",
         }
     }
 

@@ -79,6 +79,7 @@ mod power_cuts;
 mod proxy;
 mod query;
 mod readme;
+mod reject_notices;
 mod reparse;
 mod roles;
 mod rollups;

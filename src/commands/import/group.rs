@@ -2,6 +2,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::identity::claim::ClaimedFile;
 use crate::identity::register::{Registration, UnknownFile};
@@ -194,6 +195,12 @@ impl<'a> Gatherer<'a> {
             }
         }
         self.import.summary.expired += batch.expired;
+        let members = &self.members;
+        let name = |file| {
+            let member = members.iter().find(|it| it.claim.file() == file);
+            member.map(|it| it.source.name.clone()).unwrap_or_default()
+        };
+        self.import.notices.stored(&batch, name, Instant::now());
         batch.clear();
         self.spare.push(batch);
     }

@@ -34,6 +34,7 @@ use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, owner};
 use crate::pipeline::ordered_commits::OrderedCommits;
+use crate::pipeline::reject_notices::RejectNotices;
 use crate::pipeline::store_file::{Content, End, FileStorer};
 use crate::retain::indexing::index_after_import;
 use crate::store::chain;
@@ -115,6 +116,7 @@ pub async fn import(
         unproven,
         progress,
         summary: Summary::default(),
+        notices: RejectNotices::new(),
         shutdown,
     };
     let mut stop = import.shutdown.clone();
@@ -154,6 +156,7 @@ struct Import<'a> {
     unproven: Unproven,
     progress: &'a (dyn Progress + Sync),
     summary: Summary,
+    notices: RejectNotices,
     shutdown: Shutdown,
 }
 
@@ -170,10 +173,11 @@ impl Import<'_> {
 
     /// Stores all lines of a file after its checkpoint.
     async fn store(&mut self, content: Content<'_>, claimed: &mut Claim) -> anyhow::Result<End> {
-        let Self { summary, progress, .. } = self;
+        let Self { summary, progress, notices, .. } = self;
         let mut on_stored = |batch: &Batch, on_disk: u64| {
             batch.spans.iter().for_each(|span| summary.add(span));
             summary.expired += batch.expired;
+            notices.stored(batch, |_| content.source.name.clone(), Instant::now());
             progress.at(on_disk, summary.lines);
         };
         let mut storer = FileStorer {

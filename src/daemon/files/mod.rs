@@ -392,6 +392,11 @@ impl FollowedFiles {
         }
     }
 
+    /// Returns the path of a followed file; empty if it is none.
+    pub(crate) fn path_of(&self, file: FileId) -> &Path {
+        self.followed.place(file).map_or(Path::new(""), |at| self.followed[at].tail.path())
+    }
+
     /// Returns the formats of the followed files that a log at `path` may have been rotated to, each once,
     /// that of the newest first.
     pub(crate) fn formats_of_log(&self, path: &str) -> Vec<Arc<Format>> {

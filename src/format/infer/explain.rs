@@ -4,9 +4,7 @@ use super::super::presets::{Preset, presets};
 use super::super::template::Template;
 use super::judge::Judge;
 use super::looks_like_access;
-
-/// Characters of a line that are shown.
-const SHOWN: usize = 60;
+use crate::model::excerpt;
 
 /// How a preset reads the lines.
 struct Attempt {
@@ -49,10 +47,10 @@ pub(super) fn explain(lines: &[&str]) -> Option<String> {
                 "'{name}' reads {} of {all}; of line {nth} it reads {atoms:?} and not the rest, \
                  {:?}; try `log-ingestd check FILE --format '{atoms}%({{rest}}x)s'`",
                 best.read,
-                shown(&rest),
+                excerpt(&rest),
             )
         }
-        None => format!("no preset reads the beginning of line {nth}, {:?}", shown(line)),
+        None => format!("no preset reads the beginning of line {nth}, {:?}", excerpt(line)),
     })
 }
 
@@ -93,27 +91,6 @@ fn left(template: &Template, line: &str) -> usize {
 
 fn unread_part(part: &str, line: &str) -> String {
     rest_of(part, line).unwrap_or_default()
-}
-
-/// The beginning of a text without the queries of its urls, which may hold secrets.
-fn shown(text: &str) -> String {
-    let mut shown = String::new();
-    let mut in_query = false;
-    for c in text.chars() {
-        in_query &= !matches!(c, ' ' | '"');
-        if shown.chars().count() >= SHOWN {
-            shown.push('…');
-            break;
-        }
-        if !in_query {
-            shown.push(c);
-        }
-        if c == '?' && !in_query {
-            in_query = true;
-            shown.push('…');
-        }
-    }
-    shown
 }
 
 #[cfg(test)]
