@@ -231,12 +231,10 @@ impl<'t> Judge<'t> {
             |text| text.starts_with('<') && text.ends_with('>') && !text.contains('/');
         let has_protocol: Test = |text| text.contains("HTTP/1.");
         let is_target: Test = |text| text.starts_with(['/', '*']) || text.contains("://");
-        // An empty query between two spaces, or a query without a question mark after one.
-        let holds_query_apart: Test = |text| {
-            text.rsplit_once(' ').is_some_and(|(before, last)| {
-                !before.contains('?')
-                    && (last.is_empty() || last.contains('=') && !last.contains('?'))
-            })
+        // Another value between the url and the protocol: a query, nothing at all, an id.
+        let holds_more: Test = |text| {
+            let last = text.rsplit_once(' ').map(|(_, last)| last);
+            last.is_some_and(|last| last.contains('=') || !last.contains(['/', '.']))
         };
         let no_person = [
             looks_like_id,
@@ -279,7 +277,7 @@ impl<'t> Judge<'t> {
         let bodiless = |(status, bytes): &(String, String)| {
             matches!(&**status, "204" | "304") && !matches!(&**bytes, "0" | "-")
         };
-        let spaced = self.urls.iter().filter(|url| holds_query_apart(url)).count();
+        let spaced = self.urls.iter().filter(|url| holds_more(url)).count();
         most(&self.urls, is_target)
             && 4 * spaced <= self.urls.len()
             && !all(&self.users, looks_like_id)
