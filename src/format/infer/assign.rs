@@ -156,6 +156,7 @@ impl<'a> Assigner<'a> {
         self.response_bytes()?;
         self.durations();
         self.prove_microseconds();
+        self.prove_seconds();
         self.others()?;
         let is_access = self.has("r") || self.has("parts") || self.has("m") && self.has("U");
         (is_access && (self.has("s") || self.has("t"))).then_some(())
@@ -537,6 +538,27 @@ impl<'a> Assigner<'a> {
         }
     }
 
+    /// Two whole numbers are the same duration in seconds and in microseconds if they say so in each of
+    /// many lines, and once it took a second.
+    fn prove_seconds(&mut self) {
+        let numbers: Vec<usize> = self
+            .free()
+            .into_iter()
+            .filter(|nth| self.columns[*nth].after.is_empty() && self.columns[*nth].is_integer())
+            .collect();
+        let [seconds, micros] = *numbers.as_slice() else { return };
+        let pairs = self.columns[seconds].values.iter().zip(&self.columns[micros].values);
+        let agree = |(seconds, micros): (&&str, &&str)| {
+            let (seconds, micros) = (seconds.parse::<u64>().ok()?, micros.parse::<u64>().ok()?);
+            (micros / 1_000_000 == seconds).then_some(seconds > 0)
+        };
+        let agreed: Option<Vec<bool>> = pairs.map(agree).collect();
+        if agreed.is_some_and(|lines| lines.len() >= 10 && lines.contains(&true)) {
+            self.give(seconds, "T");
+            self.give(micros, "D");
+        }
+    }
+
     /// A whole number is in microseconds if a duration of known unit beside it says so in each line.
     fn prove_microseconds(&mut self) {
         let known = [("L", 1), ("M", 1_000), ("T", 1_000_000)];
@@ -705,7 +727,8 @@ impl<'a> Assigner<'a> {
                 // Other keys of a time are for text.
                 Role::Atom(key) => {
                     format.push_str(&literal(column.before));
-                    format.push_str(&format!("%({key})s"));
+                    let width = column.width.map(|width| format!("-{width}")).unwrap_or_default();
+                    format.push_str(&format!("%({key}){width}s"));
                     format.push_str(&literal(column.after));
                     debug_assert!(*kind == column.kind);
                 }

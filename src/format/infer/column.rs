@@ -22,6 +22,8 @@ pub(super) struct Column<'a> {
     pub(super) before: &'a str,
     /// What stands after each value within its slot: `µs`.
     pub(super) after: &'a str,
+    /// The width to which values are filled up with spaces.
+    pub(super) width: Option<usize>,
 }
 
 /// The units that may follow a number without a space.
@@ -30,12 +32,26 @@ const UNITS: [&str; 5] = ["µs", "μs", "us", "ms", "s"];
 impl<'a> Column<'a> {
     /// Takes `key=` and a unit off the values, if all of them have the same.
     pub(super) fn of(kind: Kind, values: Vec<&'a str>) -> Self {
-        let mut column = Self { kind, values, key: None, before: "", after: "" };
+        let mut column = Self { kind, values, key: None, before: "", after: "", width: None };
         if kind == Kind::Word {
+            column.take_padding();
             column.take_key();
         }
         column.take_unit();
         column
+    }
+
+    fn take_padding(&mut self) {
+        let padded = self.values.iter().find(|value| value.ends_with(' '));
+        let Some(width) = padded.map(|value| value.chars().count()) else { return };
+        let fills = |value: &&str| match value.ends_with(' ') {
+            true => value.chars().count() == width,
+            false => value.chars().count() >= width,
+        };
+        if self.values.iter().all(fills) {
+            self.width = Some(width);
+            self.values.iter_mut().for_each(|value| *value = value.trim_end_matches(' '));
+        }
     }
 
     fn take_key(&mut self) {

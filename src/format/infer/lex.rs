@@ -30,6 +30,15 @@ pub(super) enum Token<'a> {
     Slot(Kind, &'a str),
 }
 
+impl<'a> Token<'a> {
+    /// Returns what of the line it is.
+    pub(super) fn text(&self) -> &'a str {
+        match self {
+            Token::Literal(text) | Token::Slot(_, text) => text,
+        }
+    }
+}
+
 /// Splits a line.
 pub(super) fn lex(line: &str) -> Vec<Token<'_>> {
     let mut lexer = Lexer { line, at: 0, literal: 0, tokens: Vec::new() };
@@ -137,8 +146,17 @@ impl<'a> Lexer<'a> {
         } else if word.is_empty() {
             self.at += length;
         } else {
-            self.slot(Kind::Word, self.at + word.len());
+            self.slot(Kind::Word, self.at + word.len() + self.padding(&rest[word.len()..]));
         }
+    }
+}
+
+impl Lexer<'_> {
+    /// Returns the number of spaces with which the word here is filled up, as in `[127.0.0.1   ]`.
+    fn padding(&self, after: &str) -> usize {
+        let spaces = after.len() - after.trim_start_matches(' ').len();
+        let is_bracketed = self.line[..self.at].ends_with('[') && after[spaces..].starts_with(']');
+        if is_bracketed { spaces } else { 0 }
     }
 }
 
@@ -259,6 +277,7 @@ mod tests {
         );
         assert_eq!(slots("x GET /  HTTP/1.1 200")[1], (Kind::Request, "GET /  HTTP/1.1"));
         assert_eq!(slots("'a b' c'd")[0], (Kind::Single, "a b"));
+        assert_eq!(slots("[10.0.0.1  ] x"), [(Kind::Word, "10.0.0.1  "), (Kind::Word, "x")]);
     }
 
     #[test]

@@ -276,6 +276,58 @@ fn made_of(lines: &[&str]) -> Option<Inferred> {
         .iter()
         .take(SIGNATURES_TRIED)
         .find_map(|(_, group)| made_of(group).or_else(|| made_of(&without_outliers(group)?)))
+        .or_else(|| with_bare_ends(lines))
+}
+
+/// Makes a format of lines that end in a referer and an agent without quotes: an agent has as many words
+/// as it likes, so that hardly two lines have one signature.
+fn with_bare_ends(lines: &[&str]) -> Option<Inferred> {
+    let mut groups: HashMap<String, Vec<Vec<lex::Token<'_>>>> = HashMap::new();
+    let (mut ends, mut referers, mut agents) = (0, 0, 0);
+    for line in lines.iter().filter(|line| !is_server_log(line)).take(LINES_COMPARED) {
+        let Some((head, end)) = split_after_bytes(line) else { continue };
+        let (referer, agent) = end.split_once(' ')?;
+        ends += 1;
+        referers += usize::from(referer.contains("://"));
+        agents += usize::from(column::looks_like_agent(agent));
+        let tokens = lex::lex(head);
+        groups.entry(lex::signature(&tokens)).or_default().push(tokens);
+    }
+    if referers == 0 || 2 * agents <= ends {
+        return None;
+    }
+    let group = groups.into_values().max_by_key(Vec::len)?;
+    let found = assign::assign(&group)?;
+    if !["%(s)s", "%(b)s"].iter().all(|atom| found.format.contains(atom)) {
+        return None;
+    }
+    let template = Template::compile(&format!("{} %(f)s %(a)s", found.format)).ok()?;
+    is_read(&template, lines, Torn::None).then(|| Inferred::new(template.into(), found.uncertain))
+}
+
+/// Splits a line after a bare request line, a status and a number of bytes.
+fn split_after_bytes(line: &str) -> Option<(&str, &str)> {
+    let tokens = lex::lex(line);
+    let is_number = |text: &str| text == "-" || column::is_digits(text);
+    let mut length = 0;
+    let mut before = tokens.iter();
+    while let Some(token) = before.next() {
+        length += token.text().len();
+        if !matches!(token, lex::Token::Slot(lex::Kind::Request, _)) {
+            continue;
+        }
+        let rest: Vec<&str> = before.take(4).map(lex::Token::text).collect();
+        return match rest.as_slice() {
+            [" ", status, " ", bytes]
+                if status.len() == 3 && is_number(status) && is_number(bytes) =>
+            {
+                let at = length + 2 + status.len() + bytes.len();
+                Some((&line[..at], line[at..].strip_prefix(' ')?))
+            }
+            _ => None,
+        };
+    }
+    None
 }
 
 /// Returns the lines of a group without the few that have words where the others have numbers: the
