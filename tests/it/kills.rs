@@ -4,6 +4,7 @@
 //! A few kills here, as many as one likes by `tests/torture --kills N`.
 
 pub(crate) mod server;
+mod soak;
 
 use std::fs;
 use std::path::PathBuf;
