@@ -116,10 +116,10 @@ fn without_numbers() -> Vec<Corpus> {
     all.filter(|corpus| !corpus.template.format().contains("%(D)s")).collect()
 }
 
-/// A log whose lines do not say where the referer ends and the agent begins.
+/// A log whose lines do not say which of two values is the user.
 fn unknown() -> PathBuf {
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
-    root.join("fixtures/formats/logs/allunquoted.log")
+    root.join("fixtures/formats/logs/t_real_T_D.log")
 }
 
 for_each_store! {
@@ -179,7 +179,8 @@ for_each_store! {
         assert_eq!(output.status.code(), Some(1));
         assert!(String::from_utf8_lossy(&output.stderr).contains("give --format"));
         assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 0);
-        bench.succeed(&["import", path, "--format", "%(h)s %(l)s %(u)s %(t)s %(r)s %(s)s %(b)s %(f)s %(a)s"]);
+        let format = r#"%(t)s %({X-Real-IP}i)s %(u)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s" %(T)s %(D)s"#;
+        bench.succeed(&["import", path, "--format", format]);
         bench.succeed(&["import", path]);
         assert_eq!(bench.place.number("SELECT count(*) FROM gunicorn_log").await, 52);
     }

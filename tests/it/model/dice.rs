@@ -86,10 +86,19 @@ pub(super) fn script(seed: u64) -> Vec<Step> {
     let length = dice.usize(LENGTH);
     let no_time = cuts_power() && dice.u32(..NO_TIME) == 0;
     let mut steps = Vec::from_iter(no_time.then_some(Step::NoTime));
+    // Logs that hold one line, as far as is known.
+    let mut short: Vec<Name> = Vec::new();
     for _ in 0..length {
         let step = step(&mut dice);
-        let copies = matches!(step, Step::Burst(..) | Step::CopyTruncate(..));
-        let proves_nothing = no_time && copies || matches!(step, Step::Night(..));
+        let proves_nothing = match &step {
+            Step::Burst(name, ..) | Step::CopyTruncate(name, ..) => no_time || short.contains(name),
+            step => matches!(step, Step::Night(..)),
+        };
+        match &step {
+            Step::Burst(name, ..) => short.push(*name),
+            Step::Write(name, 2..) => short.retain(|it| it != name),
+            _ => {}
+        }
         steps.push(step);
         // Without times, or of one line, only the truncated log in its place says that another file is its
         // copy.
