@@ -25,6 +25,9 @@ _log__ingestd() {
             log__ingestd,completions)
                 cmd="log__ingestd__subcmd__completions"
                 ;;
+            log__ingestd,forget)
+                cmd="log__ingestd__subcmd__forget"
+                ;;
             log__ingestd,hash-password)
                 cmd="log__ingestd__subcmd__hash__subcmd__password"
                 ;;
@@ -70,6 +73,9 @@ _log__ingestd() {
             log__ingestd__subcmd__help,completions)
                 cmd="log__ingestd__subcmd__help__subcmd__completions"
                 ;;
+            log__ingestd__subcmd__help,forget)
+                cmd="log__ingestd__subcmd__help__subcmd__forget"
+                ;;
             log__ingestd__subcmd__help,hash-password)
                 cmd="log__ingestd__subcmd__help__subcmd__hash__subcmd__password"
                 ;;
@@ -113,7 +119,7 @@ _log__ingestd() {
 
     case "${cmd}" in
         log__ingestd)
-            opts="-h -V --watch --include --exclude --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help --version import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help"
+            opts="-h -V --watch --include --exclude --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help --version import check status query top verify reparse forget cleanup migrate rename-host hash-password healthcheck completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -412,6 +418,68 @@ _log__ingestd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        log__ingestd__subcmd__forget)
+            opts="-h --yes --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollup-retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sensitive-fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-extension)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         log__ingestd__subcmd__hash__subcmd__password)
             opts="-h --token --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
@@ -537,7 +605,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help)
-            opts="import check status query top verify reparse cleanup migrate rename-host hash-password healthcheck completions man help"
+            opts="import check status query top verify reparse forget cleanup migrate rename-host hash-password healthcheck completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -579,6 +647,20 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help__subcmd__completions)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__help__subcmd__forget)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

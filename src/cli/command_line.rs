@@ -91,6 +91,19 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Remove all that is stored of a file, so that it can be imported again, by another format perhaps;
+    /// stop its daemon first
+    Forget {
+        /// The file, by its path as `status` shows it
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Although it is still there, and a daemon that watches its directory will read it again
+        #[arg(long)]
+        yes: bool,
+        /// Print the summary as one JSON object
+        #[arg(long)]
+        json: bool,
+    },
     /// Sweep old rows now
     Cleanup(Cleanup),
     /// Make the tables, or bring them to this program's schema, and exit; daemons that are older stop

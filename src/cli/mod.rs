@@ -21,7 +21,7 @@ use anyhow::Context;
 use clap::FromArgMatches;
 use tracing::Level;
 
-use crate::commands::{Probe, Unproven};
+use crate::commands::{Probe, StillThere, Unproven};
 use crate::store::Shown;
 use crate::web::SecretKind;
 use crate::{commands, daemon};
@@ -141,6 +141,15 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
             match json {
                 true => print::json(&summary)?,
                 false => print::reparsed(&summary, dry_run)?,
+            }
+        }
+        Some(Command::Forget { file, yes, json }) => {
+            let still_there = if yes { StillThere::Confirmed } else { StillThere::Refused };
+            let config = build::config(settings)?;
+            let summary = commands::forget(&config, &file, still_there).await?;
+            match json {
+                true => print::json(&summary)?,
+                false => print::forgotten(&summary, &file)?,
             }
         }
         Some(Command::Cleanup(cleanup)) => {

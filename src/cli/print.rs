@@ -1,6 +1,7 @@
 //! Prints what commands answer, for people or as JSON.
 
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use chrono::{DateTime, SecondsFormat};
@@ -9,7 +10,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::commands::import::Summary;
-use crate::commands::{FileStatus, FileVerdict, ReparseSummary, Report, Status, Verification};
+use crate::commands::{
+    FileStatus, FileVerdict, ForgetSummary, ReparseSummary, Report, Status, Verification,
+};
 use crate::config::Config;
 use crate::model::{IgnoredCode, Micros, moment};
 use crate::retain::SweepOutcome;
@@ -240,6 +243,26 @@ fn sweep_json(sweep: &SweepReport) -> Value {
 pub(super) fn renamed_host(logs: u64, old: &str, new: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     writeln!(out, "logs moved from host '{old}' to '{new}': {}", HumanCount(logs))?;
+    Ok(())
+}
+
+/// Prints what was forgotten of a file.
+pub(super) fn forgotten(summary: &ForgetSummary, file: &Path) -> anyhow::Result<()> {
+    let mut out = io::stdout().lock();
+    writeln!(
+        out,
+        "forgot '{}': {} rows, {} rejected lines; it can be imported again",
+        file.display(),
+        HumanCount(summary.rows),
+        HumanCount(summary.rejected)
+    )?;
+    if let Some(path) = &summary.still_there {
+        let path = path.display();
+        writeln!(
+            out,
+            "'{path}' is still there: a daemon that watches its directory reads it again"
+        )?;
+    }
     Ok(())
 }
 

@@ -5,11 +5,12 @@
 //!
 //! Files, in reading order: `import` and `verify` (whole files into the
 //! store, and compared with it), `check` (parses without a store),
-//! `reparse` (rejected lines again), `status`, `query`,
+//! `reparse` (rejected lines again), `forget` (takes a file out again), `status`, `query`,
 //! `cleanup`, `migrate`, `rename_host`, `healthcheck`.
 
 mod check;
 mod cleanup;
+mod forget;
 mod healthcheck;
 pub(crate) mod import;
 mod migrate;
@@ -21,6 +22,7 @@ mod verify;
 
 pub use check::{Report, check};
 pub use cleanup::cleanup;
+pub use forget::{ForgetSummary, StillThere, forget};
 pub use healthcheck::{Probe, healthcheck};
 pub use import::{Progress, Summary, Unproven, import};
 pub use migrate::{MigrateOptions, Migration, migrate};

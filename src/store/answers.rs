@@ -5,6 +5,15 @@ use crate::model::{
     Checkpoint, FileId, Micros, RejectCode, RejectedLine, StoredRequest, StoredRow,
 };
 
+/// What a file had that was forgotten.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    /// Its rows.
+    pub rows: u64,
+    /// Its rejects.
+    pub rejected: u64,
+}
+
 /// One row of `log_file`, for people. Times are microseconds since 1970, counts are lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileReport {

@@ -47,7 +47,7 @@ use std::sync::Arc;
 
 pub use crate::model::{StoredRequest, StoredRow};
 pub use answers::{
-    Committed, FileCounts, FileReport, IgnoredReport, Ledger, PastDay, RejectKey, Shown,
+    Committed, FileCounts, FileReport, Forgotten, IgnoredReport, Ledger, PastDay, RejectKey, Shown,
     StoredLine, SweepReport, Table,
 };
 pub use error::{Cause, StoreError, chain};

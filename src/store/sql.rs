@@ -309,6 +309,22 @@ pub(super) const RENAME_HOST: &str = "UPDATE log_file SET host = $2 WHERE host =
 pub(super) const RENAME_ENDED: &str = "UPDATE log_file SET host = $2
      WHERE host = $1 AND device = $3 AND inode = $4 AND kept_to IS NOT NULL";
 
+/// Deletes the rows of the file `$1`, whose ids are from `$2` on and before `$3`.
+pub(super) const FORGET_ROWS: [&str; 2] = [
+    "DELETE FROM gunicorn_log WHERE log_file = $1 AND id >= $2 AND id < $3",
+    "DELETE FROM request_log WHERE log_file = $1 AND id >= $2 AND id < $3",
+];
+
+/// Deletes the rejects and the counts of the file `$1`.
+pub(super) const FORGET_REJECTS_AND_COUNTS: [&str; 3] = [
+    "DELETE FROM rejected_line WHERE log_file = $1",
+    "DELETE FROM gunicorn_minute WHERE log_file = $1",
+    "DELETE FROM gunicorn_hour WHERE log_file = $1",
+];
+
+/// Deletes the file `$1`, which was claimed under the epoch `$2`.
+pub(super) const FORGET_FILE: &str = "DELETE FROM log_file WHERE id = $1 AND epoch = $2";
+
 pub(super) const LOSE: &str = "UPDATE log_file SET lost_bytes = $3 WHERE id = $1 AND epoch = $2";
 
 /// Open files of host `$1` after the id `$2`: `$3` at most.

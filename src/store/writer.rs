@@ -1,6 +1,8 @@
 //! The contract of ingest: claims, commits, and queries about files.
 
-use super::answers::Committed;
+use sqlx::Connection;
+
+use super::answers::{Committed, Forgotten};
 use super::error::StoreError;
 use super::postgres::PgWriter;
 use super::sql::LineQueries;
@@ -182,6 +184,39 @@ impl Writer {
             query.execute(connection).await.map(|_| ())
         });
         self.unless_schema(renamed).await
+    }
+
+    /// Removes a file that this writer holds, with its rows, rejects and counts, in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] if the epoch is another.
+    pub async fn forget(&mut self, file: FileId, epoch: i64) -> Result<Forgotten, StoreError> {
+        let (from, to) = (file.row_id(0), FileId(file.0 + 1).row_id(0));
+        let mut forgotten = Forgotten::default();
+        let done = on_connection!(&mut self.backend, connection => {
+            let mut tx = connection.begin().await?;
+            let done = sqlx::query(sql::FORGET_FILE).bind(file.0).bind(epoch).execute(&mut *tx).await?;
+            if done.rows_affected() == 0 {
+                return Ok(0);
+            }
+            let mut rows = 0;
+            for sql in sql::FORGET_ROWS {
+                let query = sqlx::query(sql).bind(file.0).bind(from).bind(to);
+                rows += query.execute(&mut *tx).await?.rows_affected();
+            }
+            let mut others = [0; 3];
+            for (sql, count) in sql::FORGET_REJECTS_AND_COUNTS.into_iter().zip(&mut others) {
+                let query = sqlx::query(sql).bind(file.0);
+                *count = query.execute(&mut *tx).await?.rows_affected();
+            }
+            tx.commit().await?;
+            forgotten = Forgotten { rows, rejected: others[0] };
+            Ok(1)
+        });
+        self.touched(file, done).await?;
+        self.release(file).await?;
+        Ok(forgotten)
     }
 
     /// Releases a file; nothing happens if this writer does not have it.

@@ -45,6 +45,7 @@ mod faults;
 mod fleet;
 mod floor_plan;
 mod follow;
+mod forget;
 mod formats;
 mod gunicorn;
 mod host_names;

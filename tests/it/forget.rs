@@ -1,0 +1,86 @@
+//! `log-ingestd forget`: all that is stored of a file goes, and it can be imported again.
+
+use std::fs;
+
+use crate::daemon::{Bench, for_each_store, lines, urls};
+
+/// Everything that any table has of any file.
+async fn is_empty(bench: &Bench) -> bool {
+    let tables = [
+        "gunicorn_log",
+        "request_log",
+        "rejected_line",
+        "gunicorn_minute",
+        "gunicorn_hour",
+        "log_file",
+    ];
+    for table in tables {
+        if bench.place.number(&format!("SELECT count(*) FROM {table}")).await != 0 {
+            return false;
+        }
+    }
+    true
+}
+
+for_each_store! {
+    async fn a_file_that_was_read_by_the_wrong_format_is_imported_again(bench) {
+        let file = bench.log("old.log");
+        let line = |nth: u32| format!("{} {nth}\n", lines("a", nth..nth + 1).trim_end());
+        fs::write(&file, (0..50).map(line).collect::<String>() + "garbage\n").unwrap();
+        let path = file.to_str().unwrap();
+        let default = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
+        bench.succeed(&["import", path, "--format", &format!("{default} %(T)s")]);
+        let seconds = "SELECT CAST(sum(duration) AS bigint) FROM gunicorn_log";
+        assert_eq!(bench.place.number(seconds).await, 1_225_000_000);
+        let refused = bench.run(&["forget", path]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("--yes"), "{said}");
+        assert_eq!(bench.place.number(seconds).await, 1_225_000_000, "nothing is removed");
+        let said = bench.succeed(&["forget", path, "--yes"]);
+        assert!(said.contains("50 rows, 1 rejected lines") && said.contains("still there"), "{said}");
+        assert!(is_empty(&bench).await);
+        bench.succeed(&["import", path, "--format", &format!("{default} %(D)s")]);
+        assert_eq!(bench.place.number(seconds).await, 1225);
+        bench.exactly(urls("a", 0..50)).await;
+        bench.balanced().await;
+    }
+
+    async fn what_a_daemon_follows_is_not_forgotten(bench) {
+        bench.append("access.log", lines("a", 0..5));
+        let daemon = bench.watch();
+        bench.exactly(urls("a", 0..5)).await;
+        let path = bench.log("access.log");
+        let path = path.to_str().unwrap();
+        let refused = bench.run(&["forget", path, "--yes"]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("stop it first"), "{said}");
+        assert!(daemon.stop().await.success());
+        bench.exactly(urls("a", 0..5)).await;
+        bench.succeed(&["forget", path, "--yes"]);
+        assert!(is_empty(&bench).await);
+        // The next daemon reads it again, as it was said.
+        let daemon = bench.watch();
+        bench.exactly(urls("a", 0..5)).await;
+        assert!(daemon.stop().await.success());
+        bench.balanced().await;
+    }
+
+    async fn other_files_keep_what_they_have(bench) {
+        bench.append("a.log", lines("a", 0..5));
+        bench.append("b.log", lines("b", 0..7));
+        let daemon = bench.watch();
+        bench.exactly([urls("a", 0..5), urls("b", 0..7)].concat()).await;
+        assert!(daemon.stop().await.success());
+        fs::remove_file(bench.log("a.log")).unwrap();
+        let said = bench.succeed(&["forget", bench.log("a.log").to_str().unwrap(), "--json"]);
+        let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+        assert_eq!((&said["rows"], &said["still_there"]), (&5.into(), &serde_json::Value::Null));
+        bench.exactly(urls("b", 0..7)).await;
+        bench.balanced().await;
+        bench.verified(&[]);
+        let unknown = bench.run(&["forget", bench.log("a.log").to_str().unwrap()]);
+        let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+        assert!(!unknown.status.success() && said.contains("nothing is stored from"), "{said}");
+        assert!(said.contains("status --all"), "{said}");
+    }
+}
