@@ -36,6 +36,7 @@ async fn it_names_every_flag_and_variable_and_no_other() {
         "top",
         "verify",
         "reparse",
+        "forget",
         "cleanup",
         "hash-password",
         "migrate",
