@@ -324,6 +324,7 @@ pub(super) fn verified_file(file: &FileVerdict) -> anyhow::Result<()> {
     }
     for (count, what) in [
         (file.readable, "rejected lines can be read by now: see reparse"),
+        (file.by_other_format, "lines were read by another format: see forget"),
         (file.unstored_bytes, "bytes not stored yet"),
         (file.after_holes, "lines not as they were stored, since a power cut left holes"),
         (file.lost_bytes, "BYTES LOST"),

@@ -32,6 +32,14 @@ for_each_store! {
         bench.succeed(&["import", path, "--format", &format!("{default} %(T)s")]);
         let seconds = "SELECT CAST(sum(duration) AS bigint) FROM gunicorn_log";
         assert_eq!(bench.place.number(seconds).await, 1_225_000_000);
+        // By the format that it was read by there is no difference; by the right one there is.
+        bench.succeed(&["verify", path]);
+        let right = format!("{default} %(D)s");
+        let differs = bench.run(&["verify", path, "--format", &right]);
+        let said = String::from_utf8_lossy(&differs.stdout).into_owned();
+        assert!(!differs.status.success(), "{said}");
+        assert!(said.contains("49 lines were read by another format"), "{said}");
+        assert!(said.contains("duration"), "{said}");
         let refused = bench.run(&["forget", path]);
         let said = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(!refused.status.success() && said.contains("--yes"), "{said}");
@@ -39,7 +47,8 @@ for_each_store! {
         let said = bench.succeed(&["forget", path, "--yes"]);
         assert!(said.contains("50 rows, 1 rejected lines") && said.contains("still there"), "{said}");
         assert!(is_empty(&bench).await);
-        bench.succeed(&["import", path, "--format", &format!("{default} %(D)s")]);
+        bench.succeed(&["import", path, "--format", &right]);
+        bench.succeed(&["verify", path, "--format", &right]);
         assert_eq!(bench.place.number(seconds).await, 1225);
         bench.exactly(urls("a", 0..50)).await;
         bench.balanced().await;

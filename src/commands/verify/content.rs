@@ -9,7 +9,7 @@ use crate::source::Lines;
 use crate::store::{FileReport, StoredLine};
 
 use crate::commands::verify::difference::Difference;
-use crate::commands::verify::page::{Page, Swept};
+use crate::commands::verify::page::{Page, Swept, at};
 use crate::commands::verify::window::Window;
 use crate::commands::verify::{Auditor, FileVerdict};
 use crate::pipeline::expected::expected;
@@ -95,9 +95,17 @@ impl Auditor<'_> {
                     break;
                 }
                 let by_other = self.read_again(&window, seen_from, report, source, other)?;
+                let mut settled = Vec::new();
                 found.retain(|difference| {
-                    !page.is_settled_by(&by_other, estimated(other), difference, &mut verdict)
+                    let is_settled =
+                        page.is_settled_by(&by_other, estimated(other), difference, &mut verdict);
+                    settled.extend(is_settled.then(|| difference.clone()));
+                    !is_settled
                 });
+                // What the given format does not read may well have been read by another.
+                settled.retain(|difference| self.given.is_some() && is_row(&wanted, difference));
+                verdict.by_other_format += settled.len() as u64;
+                settled.into_iter().for_each(|difference| verdict.differs(difference));
             }
             for difference in found {
                 // What follows a hole may be the rest of a line, or bytes of an older write.
@@ -191,20 +199,25 @@ impl Auditor<'_> {
         }
     }
 
-    /// Returns the file's own format, then the others that lines of it were read by, then the one that
-    /// the user gave.
+    /// Returns the format that the user gave, then the file's own, then the others that lines of it were read
+    /// by.
     fn formats_of(&mut self, report: &FileReport) -> anyhow::Result<Vec<Arc<Format>>> {
-        let stored = std::iter::once(&report.checkpoint.format).chain(&report.other_formats);
-        let mut formats: Vec<Arc<Format>> = Vec::new();
-        for format in stored {
+        let own = &report.checkpoint.format;
+        let given = self.given.iter().filter_map(|format| self.formats.other(own, format));
+        let mut formats: Vec<Arc<Format>> = given.collect();
+        for format in std::iter::once(own).chain(&report.other_formats) {
             formats.extend(self.formats.stored(format));
         }
-        let stored = &report.checkpoint.format;
-        formats.extend(self.given.iter().filter_map(|format| self.formats.other(stored, format)));
         let mut seen = std::collections::HashSet::new();
         formats.retain(|format| seen.insert(format.format.clone()));
         Ok(formats)
     }
+}
+
+/// Returns whether the file says that there is a row in the place of a difference.
+fn is_row(wanted: &[(u64, StoredLine)], difference: &Difference) -> bool {
+    let lines = difference.offset.map_or(&[][..], |offset| at(wanted, offset));
+    matches!(lines, [(_, StoredLine::Row(_) | StoredLine::Request(_)), ..])
 }
 
 fn batch_target(report: &FileReport, source: &Source, limits: Limits) -> BatchTarget {

@@ -59,6 +59,9 @@ pub struct FileVerdict {
     pub rejected: u64,
     /// Rejects that can be read by now: `reparse` makes rows of them.
     pub readable: u64,
+    /// Differences from the given format that are what another one makes of the line, by which the file was
+    /// read.
+    pub by_other_format: u64,
     /// Lines that are left out: by the configuration, or on a container's standard error.
     pub excluded: u64,
     /// Lines that a sweep has removed, as old as they are.

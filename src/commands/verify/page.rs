@@ -150,7 +150,7 @@ impl Page<'_> {
 }
 
 /// All lines at `offset`.
-fn at(lines: &[(u64, StoredLine)], offset: u64) -> &[(u64, StoredLine)] {
+pub(crate) fn at(lines: &[(u64, StoredLine)], offset: u64) -> &[(u64, StoredLine)] {
     let from = lines.partition_point(|(at, _)| *at < offset);
     let to = lines.partition_point(|(at, _)| *at <= offset);
     &lines[from..to]
