@@ -67,7 +67,7 @@ pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
         told: match detected.source {
             FormatSource::Preset(preset) => Some((preset.name, preset.about)),
             FormatSource::Inferred => Some(("inferred", "made out of the first lines")),
-            FormatSource::Given | FormatSource::Stored | FormatSource::Rotated => None,
+            FormatSource::Given | FormatSource::Stored | FormatSource::Before => None,
         },
         warnings: detected.warnings(),
         lines: counter.lines(),

@@ -299,7 +299,18 @@ fn compare(
         files.ignored.push(IgnoredFile::undecided(tail));
         return None;
     }
-    match formats.stored_or_detected(&compared.matches, detected) {
+    let detected = match formats.stored_or_detected(&compared.matches, detected) {
+        Err(Undetected::UnknownFormat) if !is_stream => {
+            let same =
+                compared.matches.iter().filter(|(known, _)| is_object(known, Some(tail.key())));
+            let before: Vec<_> =
+                same.filter_map(|(known, _)| formats.stored(&known.format)).collect();
+            let before = formats.as_before(&tail, before).unwrap_or_default();
+            before.ok_or(Undetected::UnknownFormat)
+        }
+        detected => detected,
+    };
+    match detected {
         Ok(detected) => Some(NewLog { tail, head, detected, seen, compared }),
         Err(why) => {
             if is_stream {

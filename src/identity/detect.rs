@@ -87,8 +87,8 @@ pub(crate) enum FormatSource {
     Inferred,
     /// The file was read by it before.
     Stored,
-    /// The log was read by it before it was rotated.
-    Rotated,
+    /// The log was read by it before it was rotated, truncated or damaged.
+    Before,
 }
 
 impl FormatSource {
@@ -99,7 +99,7 @@ impl FormatSource {
             Self::Preset(_) => "preset",
             Self::Inferred => "inferred",
             Self::Stored => "stored",
-            Self::Rotated => "as before the rotation",
+            Self::Before => "as before",
         }
     }
 }
@@ -531,7 +531,7 @@ impl Formats {
         let found = formats.find(reads_most);
         Ok(found.map(|format| Detected {
             format,
-            source: FormatSource::Rotated,
+            source: FormatSource::Before,
             uncertain: Vec::new(),
         }))
     }

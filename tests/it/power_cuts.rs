@@ -24,13 +24,9 @@ use serde_json::Value;
 
 use crate::daemon::Bench;
 
-/// Whether damages by chance are played in every run. Some that coincide with rotations still lose or
-/// double lines, about one in a thousand: `tests/torture` finds them.
-const BY_CHANCE: bool = false;
-
-/// Returns whether power is cut in the scripts of the model test.
+/// Returns whether power is cut in the scripts of the model test: in those of `tests/torture`.
 pub(crate) fn in_scripts() -> bool {
-    BY_CHANCE || std::env::var_os("LOG_INGESTD_TORTURE_MINUTES").is_some()
+    std::env::var_os("LOG_INGESTD_TORTURE_MINUTES").is_some()
 }
 
 /// A number that `tests/torture` asks for.
@@ -38,13 +34,9 @@ fn asked(name: &str) -> Option<u64> {
     std::env::var(format!("LOG_INGESTD_TORTURE_{name}")).ok().map(|text| text.parse().unwrap())
 }
 
-/// How many cuts to play: as many as are asked for, else a few. `None` while they are left out.
-fn cuts(name: &str, few: u64) -> Option<u64> {
-    let cuts = asked(name).or(BY_CHANCE.then_some(few));
-    if cuts.is_none() {
-        println!("NOT RUN: damages by chance are played by tests/torture only");
-    }
-    cuts
+/// How many cuts to play: as many as are asked for, else a few.
+fn cuts(name: &str, few: u64) -> u64 {
+    asked(name).unwrap_or(few)
 }
 
 /// Waits until `verify` finds no difference but in logs with `holes`: a log of which no line is missing may

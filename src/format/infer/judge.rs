@@ -127,7 +127,8 @@ impl<'t> Judge<'t> {
 
     fn read_text(&mut self, text: &str, physical: PhysicalLines) -> Reading {
         let reading = self.reading(text, physical);
-        if reading != Reading::Wrong {
+        // What is odd, as a torn line is, says nothing of the others.
+        if reading == Reading::Right {
             self.note(text);
         }
         reading
