@@ -204,6 +204,10 @@ impl Actor {
             Step::Alike(name, other) => disk.begin_alike(name, other),
             Step::NoTime => disk.write_without_time(),
             Step::Host => {
+                // When these lines are stored, the copies of what was truncated have been found.
+                for log in 0..LOGS.len() {
+                    self.disk.write(Name { log, slot: 0 }, 1);
+                }
                 self.catch_up().await;
                 self.stop().await;
                 self.renamed += 1;
