@@ -51,6 +51,13 @@ pub struct LineParser {
     exclusions: Exclusions,
 }
 
+/// Whether a record is stored, or the configuration leaves it out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Yes,
+    No,
+}
+
 impl LineParser {
     /// Makes a parser that reads by `layout`, drops what `exclusions` covers, and applies `mask`.
     pub fn new(layout: impl Into<Layout>, mask: Mask, exclusions: Exclusions) -> LineParser {
@@ -79,29 +86,43 @@ impl LineParser {
                 parsed => parsed,
             };
         };
-        let parsed = self.parse_by(template, line);
-        match parsed {
-            Parsed::Reject(reject) => rejected(line, reject),
-            _ => parsed,
-        }
-    }
-
-    #[inline(always)]
-    fn parse_by<'a>(&'a self, template: &'a Template, line: TextLine<'a>) -> Parsed<'a> {
         // The record is built in place, because moving it costs as much as reading a field.
         let mut parsed = Parsed::Record(GunicornLogModel::default());
         if let Parsed::Record(record) = &mut parsed {
-            if let Err(reject) = template.parse_text(line, record) {
-                return Parsed::Reject(reject);
-            }
-            if record.url.as_deref().is_some_and(|url| self.exclusions.covers(url)) {
-                return Parsed::Excluded;
-            }
-            if !self.mask.is_empty() {
-                self.hide_secrets(record);
+            match self.fill(template, line, record) {
+                Ok(Kept::Yes) => {}
+                Ok(Kept::No) => return Parsed::Excluded,
+                Err(reject) => return rejected(line, reject),
             }
         }
         parsed
+    }
+
+    /// Reads a line into an empty record, and hides its secrets.
+    #[inline(always)]
+    fn fill<'a>(
+        &'a self,
+        template: &'a Template,
+        line: TextLine<'a>,
+        record: &mut GunicornLogModel<'a>,
+    ) -> Result<Kept, RejectReason> {
+        template.parse_text(line, record)?;
+        if record.url.as_deref().is_some_and(|url| self.exclusions.covers(url)) {
+            return Ok(Kept::No);
+        }
+        if !self.mask.is_empty() {
+            self.hide_secrets(record);
+        }
+        Ok(Kept::Yes)
+    }
+
+    fn parse_by<'a>(&'a self, template: &'a Template, line: TextLine<'a>) -> Parsed<'a> {
+        let mut record = GunicornLogModel::default();
+        match self.fill(template, line, &mut record) {
+            Ok(Kept::Yes) => Parsed::Record(record),
+            Ok(Kept::No) => Parsed::Excluded,
+            Err(reject) => Parsed::Reject(reject),
+        }
     }
 
     /// Reads a line of any layout, without looking for a line of the server in what cannot be read.

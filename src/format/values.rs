@@ -648,6 +648,7 @@ pub(super) fn address(text: &str) -> Option<IpAddr> {
 
 /// Returns the IPv4 address at the beginning of `input`, and its length. It has four numbers up to
 /// 255 without leading zeros, as the standard library reads them, and ends where no digit follows.
+#[inline(always)]
 pub(super) fn leading_ipv4(input: &[u8]) -> Option<(Ipv4Addr, usize)> {
     let digit = |at: usize| input.get(at).map(|byte| byte.wrapping_sub(b'0')).filter(|it| *it < 10);
     let mut address = 0;
