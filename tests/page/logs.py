@@ -41,20 +41,22 @@ def line(time, url="/", code=200, agent="me", method="GET", address="203.0.113.9
     agent = agent.replace('"', '\\"')
     return (
         f'{address} - {user} {stamp(time).decode()} "{method} {url} HTTP/1.1" {code} {size} '
-        f'"https://example.com/" "{agent}" {took}\n'
+        f'"https://example.com/" "{agent}" {took}µs\n'
     ).encode()
 
 
 def access(now):
     minute = datetime.timedelta(minutes=1)
-    yield from corpus("default-with-microseconds", now)
+    # With a unit: a number alone would be no duration.
+    for text in corpus("default-with-microseconds", now):
+        yield text.rstrip(b"\n") + "µs\n".encode()
     for nth, text in enumerate(HOSTILE):
         yield line(now - nth * minute, f"/hostile/{nth}?q={text.replace(' ', '+').replace(chr(34), '%22')}", 404, text)
     for nth in range(40):
         code = [200, 301, 404, 500, 503][nth % 5]
         yield line(now - nth * minute, f"/shop/{nth % 4}", code, "shopper/1.0", "PATCH", f"198.51.100.{nth % 3}", "ann", nth * 10_000)
     yield b"this is no line of an access log <script>alert(1)</script>\n"
-    yield b'127.0.0.1 - - [oops] "GET / HTTP/1.1" 200 2 "-" "\xff\xfe<img src=x onerror=alert(1)>" 5\n'
+    yield b'127.0.0.1 - - [oops] "GET / HTTP/1.1" 200 2 "-" "\xff\xfe<img src=x onerror=alert(1)>" 5\xc2\xb5s\n'
 
 
 def requests(now):

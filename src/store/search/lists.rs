@@ -134,6 +134,31 @@ impl Reader {
         rejects.truncate(limit);
         Ok(RejectList { rejects, more })
     }
+
+    /// Counts the newest rejects, of one file or of all, by their code: `most` of them at most. The most
+    /// frequent code comes first.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn reject_codes(
+        &self,
+        file: Option<FileId>,
+        most: u32,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut statement = Statement::default();
+        statement.sql("SELECT code, count(*) AS n FROM (SELECT code FROM rejected_line");
+        if let Some(file) = file {
+            statement.sql(" WHERE log_file = ").int(i64::from(file.0));
+        }
+        statement.sql(" ORDER BY rejected_at DESC LIMIT ").int(i64::from(most));
+        statement.sql(") AS newest GROUP BY code ORDER BY n DESC, code");
+        statement.rows(self, code_and_number, code_and_number).await
+    }
+}
+
+fn code_and_number(row: &impl Columns) -> Result<(String, u64), sqlx::Error> {
+    Ok((row.text("code")?.unwrap_or_default(), number(row)?))
 }
 
 fn number(row: &impl Columns) -> Result<u64, sqlx::Error> {

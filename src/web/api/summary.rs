@@ -4,7 +4,7 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::{ApiError, ApiResult, QueryString, json_answer};
-use crate::model::{FileId, IgnoredCode, moment};
+use crate::model::{FileId, IgnoredCode, RejectCode, moment};
 use crate::store::{By, FileReport, IgnoredReport, Point, RejectKey, SweepReport};
 use crate::web::PageState;
 
@@ -135,7 +135,11 @@ fn sweep(sweep: &SweepReport) -> Value {
     })
 }
 
-/// Answers `/api/rejects[?file=ID][&before=CURSOR]`: rejected lines, newest first.
+/// Rejects that are counted by their codes.
+const MOST_COUNTED: u32 = 100_000;
+
+/// Answers `/api/rejects[?file=ID][&before=CURSOR]`: rejected lines, newest first; without a cursor also how
+/// many there are of each code.
 pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) -> ApiResult {
     let file = match query.get("file") {
         Some(text) => Some(FileId(text.parse().map_err(|_| {
@@ -144,6 +148,21 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
         None => None,
     };
     let before = query.get("before").map(parse_reject_key).transpose()?;
+    let codes = match before {
+        Some(_) => Vec::new(),
+        None => state.reader.reject_codes(file, MOST_COUNTED).await?,
+    };
+    let codes = codes.iter().map(|(name, lines)| {
+        let code = RejectCode::named(name);
+        json!({
+            "code": name,
+            "words": code.map(RejectCode::words),
+            "remedy": code.map(RejectCode::remedy),
+            "unexpected": code.is_none_or(RejectCode::is_unexpected),
+            "lines": lines,
+        })
+    });
+    let codes: Vec<Value> = codes.collect();
     let list = state.reader.rejects(file, before, query.limit(50, 500)?).await?;
     let rows = list.rejects.iter().map(|(reject, path)| {
         json!({
@@ -151,6 +170,7 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
             "path": path,
             "offset": reject.log_offset,
             "rejected_at": moment(reject.rejected_at),
+            "code": reject.code.map(RejectCode::name),
             "reason": reject.reason,
             "raw": visible(&reject.raw),
         })
@@ -160,7 +180,8 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
         .last()
         .filter(|_| list.more)
         .map(|(reject, _)| format_reject_key(reject.into()));
-    json_answer(json!({ "rows": rows.collect::<Vec<_>>(), "older": older }))
+    let rows: Vec<Value> = rows.collect();
+    json_answer(json!({ "rows": rows, "older": older, "codes": codes, "most": MOST_COUNTED }))
 }
 
 fn format_reject_key(key: RejectKey) -> String {

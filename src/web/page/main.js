@@ -1,10 +1,11 @@
 // Shows the view that the page's address names, at the start and after each change.
 
+import { get } from './api.js';
 import * as bar from './bar.js';
-import { announce } from './dom.js';
+import { announce, el } from './dom.js';
 import * as files from './files.js';
 import { address, go, read, visit } from './filter.js';
-import { zone, zoneName } from './format.js';
+import { count, zone, zoneName } from './format.js';
 import * as log from './log.js';
 import * as overview from './overview.js';
 import * as requests from './requests.js';
@@ -70,6 +71,16 @@ for (const button of zones) {
   });
 }
 
+// Says beside the link to the files how many lines were rejected that may be requests.
+async function mark() {
+  const { codes } = await get('rejects', new URLSearchParams({ limit: '1' }), new AbortController().signal);
+  const lines = codes.filter((group) => group.unexpected).reduce((total, group) => total + group.lines, 0);
+  if (lines) {
+    document.querySelector('.views a[data-view=files]')
+      .after(el('span', { class: 'badge', title: 'Rejected lines' }, count(lines)));
+  }
+}
+
 addEventListener('popstate', route);
 addEventListener('state', route);
 
@@ -78,3 +89,4 @@ for (const [name, view] of Object.entries(VIEWS)) {
   view.start(document.querySelector(`main > section[data-view=${name}]`));
 }
 route();
+mark().catch(() => {}); // the views themselves say that the daemon does not answer

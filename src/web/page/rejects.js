@@ -7,13 +7,15 @@ import { count, stamp } from './format.js';
 
 let place;
 let head;
+let codes;
 let foot;
 
 export function start(section) {
   head = el('p', { class: 'note' });
+  codes = el('ul', { class: 'codes' });
   place = el('div', { class: 'rejects loading' });
   foot = el('div', { class: 'rows-foot' });
-  section.append(el('div', { class: 'panel', id: 'rejects' }, el('h2', {}, 'Rejected lines'), head, place, foot));
+  section.append(el('div', { class: 'panel', id: 'rejects' }, el('h2', {}, 'Rejected lines'), head, codes, place, foot));
 }
 
 export function show(state, signal) {
@@ -25,7 +27,16 @@ export function show(state, signal) {
   return load(place, signal, () => get('rejects', asked, signal), (answer) => draw(answer, state));
 }
 
-function draw({ rows, older }, state) {
+// By cause, the most frequent first. The server's own lines are no requests: they are not marked.
+function drawCodes(groups, most) {
+  const all = groups.reduce((total, group) => total + group.lines, 0);
+  replace(codes, groups.map((group) => el('li', { title: group.remedy },
+    el('strong', { class: group.unexpected ? 'bad' : null }, count(group.lines)), ` ${group.words ?? group.code}`)),
+  all === most ? el('li', {}, `of the newest ${count(most)}`) : null);
+}
+
+function draw({ rows, older, codes: groups, most }, state) {
+  if (!state.before) drawCodes(groups, most);
   replace(foot, state.before ? el('a', { class: 'button', href: address(state, { before: undefined }) }, 'Newest') : null,
     older ? el('a', { class: 'button', href: address(state, { before: older }) }, 'Older') : null);
   if (!rows.length) {

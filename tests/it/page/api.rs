@@ -174,6 +174,10 @@ async fn request_logs_files_and_rejects_are_told(place: Place) {
     let rejects = json(&site, "/api/rejects");
     assert_eq!(rejects["rows"][0]["raw"], "no \\xff line\\x01");
     assert!(rejects["rows"][0]["reason"].as_str().unwrap().len() > 5);
+    let code = &rejects["codes"][0];
+    assert_eq!((&code["lines"], &code["unexpected"]), (&1.into(), &true.into()));
+    assert_eq!(rejects["rows"][0]["code"], code["code"]);
+    assert!(code["remedy"].as_str().unwrap().len() > 5, "{code}");
     let file = rejects["rows"][0]["file"].as_i64().unwrap();
     assert_eq!(
         json(&site, &format!("/api/rejects?file={file}"))["rows"].as_array().unwrap().len(),
