@@ -242,9 +242,10 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
     /// Splits `GET / 1.1`.
     fn versioned_request_line(&mut self, text: Cow<'a, str>) -> bool {
         let record = &mut *self.record;
-        let mut words = text.split(' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some(method), Some(url), Some(version), None) => {
+        let is_absent = |word: &str| matches!(word, "" | "-");
+        let words: Vec<&str> = text.split(' ').collect();
+        match *words.as_slice() {
+            [method, url, version] if ![method, url, version].into_iter().any(is_absent) => {
                 record.method = Some(Cow::Owned(method.to_owned()));
                 record.url = Some(Cow::Owned(url.to_owned()));
                 let bare = version.starts_with(|c: char| c.is_ascii_digit());

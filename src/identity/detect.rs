@@ -39,7 +39,7 @@ const FEW_LINES: usize = 64;
 const ONE_ODD_OF: usize = 5;
 
 /// After what a preset reads of the lines.
-const OR_GIVE_IT: &str = "or give --format with the access_log_format of your Gunicorn";
+const GIVE_IT: &str = "give --format with the access_log_format of your Gunicorn";
 
 /// The word before a stored format that itself begins like the name of an envelope.
 const PLAIN: &str = "plain";
@@ -177,7 +177,7 @@ impl Undetected {
     pub(crate) fn explained(self, source: &Source) -> anyhow::Error {
         match self.explanation(source) {
             Some(explanation) => {
-                anyhow::anyhow!("{}: {explanation}; {OR_GIVE_IT}", self.finding())
+                anyhow::anyhow!("{}: {explanation}; {GIVE_IT}", self.finding())
             }
             None => self.into(),
         }
@@ -549,7 +549,7 @@ pub(crate) fn log_left_alone(path: &Path, why: Undetected) {
         Undetected::UnknownFormat => {
             let advice = explanation.map_or_else(
                 || advice.to_owned(),
-                |explanation| format!("{explanation}; {OR_GIVE_IT}"),
+                |explanation| format!("{explanation}; {GIVE_IT}"),
             );
             warn!(%path, "{finding}: left alone; {advice}; or leave it out with --exclude");
         }
