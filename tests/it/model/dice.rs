@@ -87,26 +87,37 @@ pub(super) fn script(seed: u64) -> Vec<Step> {
     let no_time = cuts_power() && dice.u32(..NO_TIME) == 0;
     let mut steps = Vec::from_iter(no_time.then_some(Step::NoTime));
     // Logs that hold one line, as far as is known.
-    let mut short: Vec<Name> = Vec::new();
+    let mut short: Vec<Name> = all_logs().collect();
     for _ in 0..length {
         let step = step(&mut dice);
-        let proves_nothing = match &step {
-            Step::Burst(name, ..) | Step::CopyTruncate(name, ..) => no_time || short.contains(name),
-            step => matches!(step, Step::Night(..)),
+        let is_night = matches!(step, Step::Night(..));
+        let copied = match &step {
+            Step::Burst(name, ..) | Step::CopyTruncate(name, ..) => Some(*name),
+            _ => None,
         };
+        // Without times, or of one line, only the truncated log in its place says that another file is its
+        // copy. When these lines are stored, the daemon has seen both.
+        let proves_nothing = copied.filter(|name| no_time || short.contains(name));
+        if is_night {
+            steps.extend(all_logs().map(|name| Step::Write(name, 2)));
+        }
         match &step {
-            Step::Burst(name, ..) => short.push(*name),
             Step::Write(name, 2..) => short.retain(|it| it != name),
-            _ => {}
+            Step::Night(..) | Step::Alike(..) => short = all_logs().collect(),
+            Step::Recreate(name, _) | Step::Delete(name) => short.push(*name),
+            _ => short.extend(copied),
         }
         steps.push(step);
-        // Without times, or of one line, only the truncated log in its place says that another file is its
-        // copy.
-        if proves_nothing {
+        steps.extend(proves_nothing.map(|name| Step::Write(name, 2)));
+        if is_night || proves_nothing.is_some() {
             steps.push(Step::CatchUp);
         }
     }
     steps
+}
+
+fn all_logs() -> impl Iterator<Item = Name> {
+    (0..LOGS.len()).map(|log| Name { log, slot: 0 })
 }
 
 fn step(dice: &mut Rng) -> Step {
