@@ -109,7 +109,7 @@ impl Tail {
     /// Returns the same file, to be read from its beginning like a new one.
     #[must_use]
     pub fn from_beginning(self) -> Self {
-        Self { position: Position::default(), largest: 0, verified: 0, ..self }
+        Self { position: Position::default(), verified: 0, ..self }
     }
 
     /// Returns the path at which the file was last seen.

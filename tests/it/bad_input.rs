@@ -77,8 +77,8 @@ async fn what_is_typed_wrong_is_quoted_and_put_right() {
     let logs = logs.to_str().unwrap();
     for (arguments, parts) in [
         (
-            &["--format", "%(h)s %(z)s"][..],
-            &["unknown atom %(z)s", "\"%(h)s %(z)s\"", "atoms are h l"][..],
+            &["--format", "%(h)s 100% x"][..],
+            &["% at character 10", "\"%(h)s 100% x\"", "as %%"][..],
         ),
         (&["--format", "gunicron"], &["\"gunicron\"", "did you mean \"gunicorn\"", "presets are"]),
         (&["--retention", "12x"], &["--retention", "'12x'", "120d"]),
