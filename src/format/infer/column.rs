@@ -218,6 +218,14 @@ pub(super) fn looks_like_id(value: &str) -> bool {
         || value.len() >= 8 && digits >= 2 && of(u8::is_ascii_alphanumeric)
 }
 
+/// Returns whether a text looks like an id of a request and not like the name of a person, as `user1234` does.
+pub(super) fn looks_like_request_id(value: &str) -> bool {
+    let digits = value.bytes().filter(u8::is_ascii_digit).count();
+    let of = |test: fn(&u8) -> bool| value.bytes().all(|byte| byte == b'-' || test(&byte));
+    value.len() >= 8 && digits >= 1 && of(u8::is_ascii_hexdigit)
+        || value.len() >= 16 && digits >= 2 && of(u8::is_ascii_alphanumeric)
+}
+
 pub(super) fn is_digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -1,7 +1,7 @@
 //! Checks a format against all lines: whether it reads them, and whether the values are what the format
 //! says.
 
-use super::column::{looks_like_agent, looks_like_id};
+use super::column::{looks_like_agent, looks_like_id, looks_like_request_id};
 use super::looks_like_access;
 use crate::format::matching::{PhysicalLines, Quoting, match_fields, odd_values};
 use crate::format::server_log::is_server_log;
@@ -238,7 +238,7 @@ impl<'t> Judge<'t> {
             last.is_some_and(|last| last.contains('=') || !last.contains(['/', '.']))
         };
         let no_person = [
-            looks_like_id,
+            looks_like_request_id,
             is_address,
             is_number,
             is_url,
@@ -281,7 +281,7 @@ impl<'t> Judge<'t> {
         let spaced = self.urls.iter().filter(|url| holds_more(url)).count();
         most(&self.urls, is_target)
             && 4 * spaced <= self.urls.len()
-            && !all(&self.users, looks_like_id)
+            && !all(&self.users, looks_like_request_id)
             && !self.users.iter().any(|user| has_port(user))
             && (self.bodies.is_empty() || self.bodies.iter().any(|(status, _)| status != "-"))
             && 5 * self.users.iter().filter(|user| looks_like_agent(user)).count()

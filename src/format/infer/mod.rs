@@ -468,6 +468,17 @@ mod tests {
     }
 
     #[test]
+    fn names_with_numbers_are_names_of_users() {
+        let lines: Vec<String> =
+            (1234..1260).map(|nth| DEFAULT.replacen("- -", &format!("- user{nth}"), 1)).collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        assert_eq!(detected(&lines), "gunicorn");
+        let ids: Vec<String> = lines.iter().map(|it| it.replace("user", "5f0c9ab1-")).collect();
+        let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+        assert_eq!(detected(&ids), "Unknown");
+    }
+
+    #[test]
     fn one_forged_line_does_not_hide_the_format_of_the_others() {
         let forged = format!("{DEFAULT} [23/Nov/2026:14:23:17 +0530] \"GET /true HTTP/1.1\" 200 2");
         let lines = [DEFAULT, DEFAULT, &forged, DEFAULT, DEFAULT, DEFAULT];
