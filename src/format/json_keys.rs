@@ -7,6 +7,10 @@
 use chrono::DateTime;
 use serde_json::{Map, Value};
 
+use super::key_names::{
+    ADDRESSES, AGENTS, BYTES, HOSTS, METHODS, PIDS, PROTOCOLS, QUERIES, REFERERS, REQUEST_LINES,
+    STATUSES, URLS, USERS,
+};
 use super::shapes::is_method;
 use super::times;
 use super::values::{address, first_address, request_line, short_request_line};
@@ -23,48 +27,11 @@ const TIMES: &[&str] = &[
     "asctime",
     "date",
 ];
-const METHODS: &[&str] = &["method", "request_method", "http_method", "RequestMethod", "verb"];
-const REQUEST_LINES: &[&str] = &["request", "request_line"];
-const URLS: &[&str] =
-    &["uri", "url", "request_uri", "RequestPath", "path", "url_path", "request_path"];
-const QUERIES: &[&str] = &["query", "query_string", "args"];
-const PROTOCOLS: &[&str] =
-    &["proto", "protocol", "server_protocol", "RequestProtocol", "http_version"];
-const HOSTS: &[&str] = &["host", "http_host", "RequestHost", "vhost"];
-const USERS: &[&str] =
-    &["user_id", "remote_user", "user", "username", "user_name", "ClientUsername"];
-const ADDRESSES: &[&str] = &[
-    "client_ip",
-    "remote_addr",
-    "remote_ip",
-    "remote_address",
-    "ClientHost",
-    "ClientAddr",
-    "client_addr",
-    "ip",
-    "remote",
-    "client",
-];
-const AGENTS: &[&str] =
-    &["http_user_agent", "user_agent", "request_User-Agent", "User-Agent", "agent", "useragent"];
-const REFERERS: &[&str] =
-    &["http_referer", "http_referrer", "referer", "referrer", "request_Referer", "Referer"];
-const STATUSES: &[&str] =
-    &["status", "status_code", "DownstreamStatus", "code", "response_status", "http_status"];
-const BYTES: &[&str] = &[
-    "body_bytes_sent",
-    "size",
-    "DownstreamContentSize",
-    "bytes",
-    "response_length",
-    "response_size",
-    "response_bytes",
-];
 
 /// Reads a line.
 ///
 /// # Errors
-/// A line that is no JSON object, or no access line.
+/// A line that is not a JSON object, or not an access line.
 pub(super) fn parse(text: &str) -> Result<GunicornJson, RejectReason> {
     let reject = |words: &str| RejectReason::UnlikeFormat(words.into());
     if text.contains('\0') {
@@ -109,7 +76,7 @@ pub(super) fn parse(text: &str) -> Result<GunicornJson, RejectReason> {
     record.source =
         keys.take(REFERERS, text_value).or_else(|| keys.header("Referer")).map(Into::into);
     record.response_bytes = keys.take(BYTES, integer);
-    record.pid = keys.take(&["pid", "process"], integer).and_then(|pid| i32::try_from(pid).ok());
+    record.pid = keys.take(PIDS, integer).and_then(|pid| i32::try_from(pid).ok());
     record.duration = duration(&mut keys);
     keys.object.retain(|_, value| !value.is_null());
     let request = (!keys.object.is_empty()).then_some(Value::Object(keys.object));

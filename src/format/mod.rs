@@ -21,7 +21,8 @@
 //! - `matching`: finds where each field of a line begins and ends; `shapes`: what a value must look like.
 //! - `values`: turns the matched fields into columns; `times` and `escapes` help it.
 //! - `layout`: a template, JSON, or either after a prefix; `prefix`: what other programs put before a line.
-//! - `json`: reads lines of JSON of our own, and hides the secrets in them; `json_keys`: those of others.
+//! - `json`: reads lines of JSON of our own, and hides the secrets in them; `json_keys`: those of others,
+//!   by `key_names`.
 //! - `server_log`: lines that a server writes of itself.
 //! - `presets`: formats by name.
 //! - `infer`: works out the format of a file.
@@ -32,6 +33,7 @@ mod escapes;
 mod infer;
 mod json;
 mod json_keys;
+mod key_names;
 mod layout;
 mod matching;
 mod parser;

@@ -28,7 +28,7 @@ const BEGINNINGS: [&str; 22] = [
     "spawned uWSGI ",
 ];
 
-/// Returns whether a line is one of the server's own. The caller has found that it is no access line.
+/// Returns whether a line is one of the server's own. The caller has found that it is not an access line.
 pub(super) fn is_server_log(line: &str) -> bool {
     if BEGINNINGS.iter().any(|beginning| line.starts_with(beginning)) {
         return true;

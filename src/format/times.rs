@@ -70,7 +70,7 @@ pub(super) fn ctime(input: &[u8]) -> Found<'_> {
 }
 
 /// Returns the length of `Nov 23 08:41:00`, as the older syslog writes a time: without a year, so that
-/// it is no moment.
+/// it is not a moment.
 pub(super) fn syslog_length(input: &[u8]) -> Option<usize> {
     let (_, rest) = month(input)?;
     let rest = rest.strip_prefix(b" ")?;
@@ -102,7 +102,7 @@ fn clock(input: &[u8]) -> Option<(i64, &[u8])> {
     exists.then_some((hour * 3_600 + minute * 60 + second, rest))
 }
 
-/// Reads `.123456` or `,123` to microseconds; nothing if there is no fraction.
+/// Reads `.123456` or `,123` to microseconds; nothing without a fraction.
 fn fraction(input: &[u8]) -> (i64, &[u8]) {
     let [b'.' | b',', rest @ ..] = input else { return (0, input) };
     let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();

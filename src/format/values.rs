@@ -220,7 +220,7 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
         true
     }
 
-    /// Takes a request line without a protocol, or keeps what is no request line at all.
+    /// Takes a request line without a protocol, or keeps what is not a request line at all.
     #[cold]
     fn short_request_line(&mut self, field: &Field, text: &'a str) -> bool {
         if self.unshaped == Unshaped::Refuse && !field.quoted && !is_request_line(text) {

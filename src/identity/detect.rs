@@ -187,7 +187,7 @@ impl Undetected {
         if self != Undetected::UnknownFormat {
             return None;
         }
-        // What cannot be read again is not explained: that there is no format stays true.
+        // What cannot be read again is not explained: it still has no format.
         let sample = sample(|limit| source.sample(limit)).ok()?;
         format::explain(&first_lines(&sample))
     }

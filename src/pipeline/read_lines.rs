@@ -313,7 +313,7 @@ impl<S: LineSink> LineReader<'_, S> {
                     self.lines.take(end);
                     return Step::Took;
                 }
-                // A line of the server itself is no part of a record.
+                // A line of the server itself does not belong to a record.
                 Some(RejectReason::ServerLog) => RejectReason::ServerLog,
                 Some(reject) => match self.take_joined(end) {
                     Some(step) => return step,

@@ -18,7 +18,7 @@ const MOST_TOLD: usize = 10_000;
 #[derive(Debug)]
 pub(crate) struct RejectNotices {
     told: HashSet<(FileId, RejectCode)>,
-    /// Rejects since the last summary that were not told of one by one, by cause.
+    /// Rejects since the last summary, by cause.
     counts: [u64; RejectCode::ALL.len()],
     /// When the last summary was, or the first reject.
     since: Option<Instant>,

@@ -32,7 +32,7 @@ for_each_store! {
         bench.succeed(&["import", path, "--format", &format!("{default} %(T)s")]);
         let seconds = "SELECT CAST(sum(duration) AS bigint) FROM gunicorn_log";
         assert_eq!(bench.place.number(seconds).await, 1_225_000_000);
-        // By the format that it was read by there is no difference; by the right one there is.
+        // The format that it was read by shows nothing; the right one does.
         bench.succeed(&["verify", path]);
         let right = format!("{default} %(D)s");
         let differs = bench.run(&["verify", path, "--format", &right]);

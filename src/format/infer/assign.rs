@@ -6,6 +6,10 @@
 
 use super::column::{Column, is_digits};
 use super::lex::{Kind, Token};
+use crate::format::key_names::{
+    ADDRESSES, AGENTS, BYTES, HOSTS, METHODS, PIDS, PROTOCOLS, QUERIES, REFERERS, REQUEST_LINES,
+    STATUSES, URLS, USERS, folded,
+};
 
 /// A format that was found, and what is not certain about it.
 #[derive(Clone, Debug)]
@@ -15,48 +19,22 @@ pub(super) struct Found {
     pub(super) uncertain: Vec<String>,
 }
 
-/// Names of keys by what they mean. Values must have the right look, too.
-const KEYS: [(&str, &[&str]); 15] = [
-    ("m", &["method", "request_method", "http_method", "verb"]),
-    ("U", &["path", "url_path", "uri", "url", "request_path", "request_uri"]),
-    ("q", &["query", "query_string", "args", "qs"]),
-    ("H", &["protocol", "proto", "server_protocol", "http_version"]),
-    ("s", &["status", "status_code", "code", "response_status", "http_status"]),
-    (
-        "b",
-        &[
-            "bytes",
-            "size",
-            "length",
-            "response_length",
-            "response_size",
-            "body_bytes_sent",
-            "bytes_sent",
-            "content_length",
-            "response_bytes",
-        ],
-    ),
-    ("f", &["referer", "referrer", "http_referer", "http_referrer"]),
-    ("a", &["user_agent", "agent", "http_user_agent", "useragent", "ua"]),
-    ("u", &["user", "user_name", "username", "remote_user", "user_id"]),
-    (
-        "h",
-        &[
-            "address",
-            "remote_address",
-            "remote_addr",
-            "remote_ip",
-            "client_ip",
-            "client_addr",
-            "client",
-            "ip",
-        ],
-    ),
-    ("{x-forwarded-for}i", &["x_forwarded_for", "http_x_forwarded_for", "forwarded_for", "xff"]),
-    ("{host}i", &["http_host", "host_header", "vhost", "server_name", "host"]),
-    ("r", &["request", "request_line"]),
-    ("p", &["pid", "process_id", "process"]),
-    ("t", &["time", "timestamp", "date", "datetime", "ts"]),
+/// Names of keys by what they mean: those of JSON, and more. Values must have the right look, too.
+const KEYS: [(&str, &[&[&str]]); 14] = [
+    ("m", &[METHODS]),
+    ("U", &[URLS]),
+    ("q", &[QUERIES, &["qs"]]),
+    ("H", &[PROTOCOLS]),
+    ("s", &[STATUSES]),
+    ("b", &[BYTES, &["length", "bytes_sent", "content_length"]]),
+    ("f", &[REFERERS]),
+    ("a", &[AGENTS, &["ua"]]),
+    ("u", &[USERS]),
+    ("h", &[ADDRESSES, &["address"]]),
+    ("{x-forwarded-for}i", &[&["x_forwarded_for", "http_x_forwarded_for", "forwarded_for", "xff"]]),
+    ("{host}i", &[HOSTS, &["host_header", "server_name"]]),
+    ("r", &[REQUEST_LINES]),
+    ("p", &[PIDS, &["process_id"]]),
 ];
 
 /// Keys of a duration in seconds with three decimals, as nginx writes `$request_time`.
@@ -128,7 +106,7 @@ impl<'a> Assigner<'a> {
                 && let Some(key) = columns[next - 1].constant()
             {
                 assigner.roles[next - 1] = Role::Literal;
-                columns[next].key = Some(key.to_lowercase().replace('-', "_"));
+                columns[next].key = Some(folded(key));
             } else if let Some(key) = text.trim_end_matches(['"', '\'']).strip_suffix('=') {
                 let start = key
                     .rfind(|c: char| !(c.is_ascii_alphanumeric() || b"_-.".contains(&(c as u8))));
@@ -136,7 +114,7 @@ impl<'a> Assigner<'a> {
                     .map_or(key, |at| &key[at..])
                     .trim_start_matches([' ', '\t', ',', ';', '"']);
                 if !key.is_empty() {
-                    columns[next].key = Some(key.to_lowercase().replace('-', "_"));
+                    columns[next].key = Some(folded(key));
                 }
             }
         }
@@ -218,8 +196,8 @@ impl<'a> Assigner<'a> {
         for nth in self.free() {
             let column = &self.columns[nth];
             let Some(key) = &column.key else { continue };
-            let Some((atom, _)) = KEYS.iter().find(|(_, names)| names.contains(&key.as_str()))
-            else {
+            let is_named = |names: &&[&str]| names.iter().any(|name| folded(name) == *key);
+            let Some((atom, _)) = KEYS.iter().find(|(_, lists)| lists.iter().any(is_named)) else {
                 continue;
             };
             let is_needed = matches!(*atom, "m" | "U" | "r" | "s");

@@ -1,6 +1,7 @@
 //! The values of one slot over several lines, and what they look like.
 
 use super::lex::Kind;
+use crate::format::key_names::folded;
 use crate::format::shapes::{is_address_list, is_method};
 use crate::format::values::{address, is_request_line};
 
@@ -62,7 +63,7 @@ impl<'a> Column<'a> {
             && key.bytes().all(|it| it.is_ascii_alphanumeric() || b"_-.".contains(&it));
         if is_key && self.values.iter().all(|value| value.starts_with(&first[..end])) {
             self.before = &first[..end];
-            self.key = Some(key.to_lowercase());
+            self.key = Some(folded(key));
             self.values.iter_mut().for_each(|value| *value = &value[end..]);
         }
     }

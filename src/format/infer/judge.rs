@@ -237,32 +237,14 @@ impl<'t> Judge<'t> {
             let last = text.rsplit_once(' ').map(|(_, last)| last);
             last.is_some_and(|last| last.contains('=') || !last.contains(['/', '.']))
         };
-        let no_person = [
-            looks_like_request_id,
-            is_address,
-            is_number,
-            is_url,
-            is_path,
-            has_protocol,
-            is_query,
-            is_pid,
-            is_method,
-        ];
-        let no_agent = [
-            looks_like_id,
-            is_address,
-            is_number,
-            is_url,
-            is_path,
-            has_protocol,
-            is_query,
-            is_pid,
-            is_method,
-            has_more_before,
-            is_bracketed,
-            is_mail,
-            is_host_name,
-        ];
+        // Of another column, whether a user's name is expected or an agent.
+        let of_others =
+            [is_address, is_number, is_url, is_path, has_protocol, is_query, is_pid, is_method];
+        let not_of_users: [Test; 1] = [looks_like_request_id];
+        let not_of_agents = [looks_like_id, has_more_before, is_bracketed, is_mail, is_host_name];
+        let belongs = |values: &[String], others: &[Test]| {
+            !of_others.iter().chain(others).any(|test| most(values, *test))
+        };
         // The name of a client or that of the requested host?
         let is_name = |text: &str| {
             !text.starts_with("unix:")
@@ -286,8 +268,8 @@ impl<'t> Judge<'t> {
             && (self.bodies.is_empty() || self.bodies.iter().any(|(status, _)| status != "-"))
             && 5 * self.users.iter().filter(|user| looks_like_agent(user)).count()
                 <= self.users.len()
-            && !no_person.iter().any(|test| most(&self.users, *test))
-            && !no_agent.iter().any(|test| most(&self.agents, *test))
+            && belongs(&self.users, &not_of_users)
+            && belongs(&self.agents, &not_of_agents)
             && (self.referers.is_empty() || most(&self.referers, is_url))
             && !most(&self.remotes, is_name)
             && (!bare_queries || has_query_atom)

@@ -7,8 +7,9 @@
 //! 4. `judge` checks each format against all lines.
 //!
 //! A format is chosen only if it reads all lines that look like access lines, with each value in its
-//! shape; a known one also if it reads all but a few torn ones, and no format reads all. A number of unknown unit does not become a duration, nor a text of unknown meaning a column: they are kept
-//! under a name. If the meaning of a slot is open, and a column could be missed, there is no format.
+//! shape; a known one also if it reads all but a few torn ones, and no other reads all. A number of unknown
+//! unit does not become a duration, nor a text of unknown meaning a column: they are kept under a name. If the
+//! meaning of a slot is open, and a column could be missed, no format is chosen.
 
 mod assign;
 mod column;
@@ -33,7 +34,7 @@ use judge::{Torn, is_read};
 /// The number of lines that are looked at.
 const LINES_READ: usize = 1_000;
 
-/// The number of lines by which it is explained that there is no format.
+/// The number of lines by which it is explained why no format reads them.
 const LINES_EXPLAINED: usize = 50;
 
 /// The number of signatures from which a format is made, and of lines with one of them.
@@ -60,11 +61,11 @@ const FIXED: [&str; 13] = [
     "apache-vhost",
 ];
 
-/// If no format reads all lines, one of so many may be torn or forged, and be a reject by a known format.
-const ONE_TORN_OF: usize = 5;
-
 /// Those of them whose times have no zone.
 const WITHOUT_ZONE: [&str; 3] = ["daphne", "werkzeug", "runserver"];
+
+/// If no format reads all lines, one of so many may be torn or forged, and be a reject by a known format.
+const ONE_TORN_OF: usize = 5;
 
 /// What a file seems to hold.
 #[derive(Clone, Debug)]
