@@ -97,6 +97,9 @@ pub(super) enum Command {
         /// The file, by its path as `status` shows it
         #[arg(value_name = "FILE")]
         file: PathBuf,
+        /// Of several files that were stored from there, the one with this id; may be given again
+        #[arg(long = "id", value_name = "ID")]
+        ids: Vec<i32>,
         /// Although it is still there, and a daemon that watches its directory will read it again
         #[arg(long)]
         yes: bool,

@@ -21,7 +21,7 @@ use anyhow::Context;
 use clap::FromArgMatches;
 use tracing::Level;
 
-use crate::commands::{Probe, StillThere, Unproven};
+use crate::commands::{ForgetOptions, Probe, Unproven};
 use crate::store::Shown;
 use crate::web::SecretKind;
 use crate::{commands, daemon};
@@ -143,10 +143,9 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
                 false => print::reparsed(&summary, dry_run)?,
             }
         }
-        Some(Command::Forget { file, yes, json }) => {
-            let still_there = if yes { StillThere::Confirmed } else { StillThere::Refused };
-            let config = build::config(settings)?;
-            let summary = commands::forget(&config, &file, still_there).await?;
+        Some(Command::Forget { file, ids, yes, json }) => {
+            let options = ForgetOptions { ids, even_if_there: yes };
+            let summary = commands::forget(&build::config(settings)?, &file, &options).await?;
             match json {
                 true => print::json(&summary)?,
                 false => print::forgotten(&summary, &file)?,

@@ -22,7 +22,7 @@ mod verify;
 
 pub use check::{Report, check};
 pub use cleanup::cleanup;
-pub use forget::{ForgetSummary, StillThere, forget};
+pub use forget::{ForgetOptions, ForgetSummary, forget};
 pub use healthcheck::{Probe, healthcheck};
 pub use import::{Progress, Summary, Unproven, import};
 pub use migrate::{MigrateOptions, Migration, migrate};

@@ -27,7 +27,7 @@ pub async fn rename_host(config: &Config, from: &str, to: &str) -> anyhow::Resul
         let known = writer.open_files(from, after).await?;
         let Some(last) = known.last() else { break };
         after = last.file;
-        let seen: Vec<Sighting> = known.iter().map(as_it_was).collect();
+        let seen: Vec<Sighting> = known.iter().map(Checkpoint::sighting).collect();
         let requests: Vec<ClaimRequest<'_>> = known
             .iter()
             .zip(&seen)
@@ -53,15 +53,4 @@ pub async fn rename_host(config: &Config, from: &str, to: &str) -> anyhow::Resul
         bail!("no log of host '{from}' is stored; there are logs of: {}", hosts.join(", "));
     }
     Ok(renamed)
-}
-
-/// Returns where a log was last seen.
-fn as_it_was(known: &Checkpoint) -> Sighting {
-    Sighting {
-        host: known.host.clone(),
-        path: known.path.clone(),
-        key: known.key,
-        head: known.head,
-        origin: known.origin.clone(),
-    }
 }

@@ -264,17 +264,9 @@ async fn inspect_one(
             return Ok(None);
         }
     };
-    let path = tail.path().to_string_lossy().into_owned();
-    let detected = match detected {
-        Err(Undetected::UnknownFormat) if stream.is_none() => {
-            let before = formats.as_before(&tail, files.formats_of_log(&path)).unwrap_or_default();
-            before.ok_or(Undetected::UnknownFormat)
-        }
-        detected => detected,
-    };
     let seen = Sighting {
         host: host.to_owned(),
-        path,
+        path: tail.path().to_string_lossy().into_owned(),
         key: Some(tail.key()),
         head: Some(head),
         origin: origin(tail.path()),
@@ -300,13 +292,21 @@ fn compare(
         return None;
     }
     let detected = match formats.stored_or_detected(&compared.matches, detected) {
-        Err(Undetected::UnknownFormat) if !is_stream => {
-            let same =
-                compared.matches.iter().filter(|(known, _)| is_object(known, Some(tail.key())));
-            let before: Vec<_> =
-                same.filter_map(|(known, _)| formats.stored(&known.format)).collect();
-            let before = formats.as_before(&tail, before).unwrap_or_default();
-            before.ok_or(Undetected::UnknownFormat)
+        Err(why @ Undetected::UnknownFormat) if !is_stream => {
+            // That of the same object, or of the log that was rotated away from here.
+            let same = compared.matches.iter().map(|(known, _)| known);
+            let same = same.filter(|known| is_object(known, seen.key));
+            let mut before: Vec<_> =
+                same.filter_map(|known| formats.stored(&known.format)).collect();
+            before.extend(files.formats_of_log(&seen.path));
+            match formats.as_before(&tail, before) {
+                Ok(detected) => detected.ok_or(why),
+                Err(error) => {
+                    let reason = unreadable(&tail, &error);
+                    files.ignored.extend(reason.map(|it| IgnoredFile::new(&tail, it)));
+                    return None;
+                }
+            }
         }
         detected => detected,
     };

@@ -260,13 +260,8 @@ impl ClaimedFile {
         ending: Ending,
         losses: &LossCounter,
     ) -> Result<(), StoreError> {
-        let seen = Sighting {
-            host: host.to_owned(),
-            path: known.path.clone(),
-            key: known.key,
-            head: known.head,
-            origin: Origin::default(), // it was not seen
-        };
+        let unseen = Origin::default();
+        let seen = Sighting { host: host.to_owned(), origin: unseen, ..known.sighting() };
         let Some(claimed) = writer.claim(known.file, &seen, &known.format).await? else {
             return Ok(());
         };

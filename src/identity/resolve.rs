@@ -236,6 +236,31 @@ pub(crate) fn in_place<'a>(known: impl IntoIterator<Item = &'a Checkpoint>) -> V
     known.into_iter().filter(is_there).map(|known| known.file).collect()
 }
 
+/// Returns the files of one object that it still holds in part, the newest first: that it is now, and
+/// those before it which power cuts have ended. One that began at its first byte has none before it.
+pub(crate) fn still_held<'a>(
+    known: &'a [Checkpoint],
+    host: &str,
+    key: Option<FileKey>,
+) -> Vec<&'a Checkpoint> {
+    let mut all: Vec<&Checkpoint> =
+        known.iter().filter(|known| known.host == host && is_object(known, key)).collect();
+    all.sort_by_key(|known| std::cmp::Reverse(known.file));
+    let mut held: Vec<&Checkpoint> = Vec::new();
+    for known in all {
+        let begin = held.last().map(|last| last.first_offset);
+        match begin {
+            // It was truncated since: nothing of it is left, or of those before it.
+            None if known.kept_to == Some(0) => break,
+            None => held.push(known),
+            Some(0) => break,
+            Some(begin) if known.kept_to == Some(begin) => held.push(known),
+            Some(_) => {}
+        }
+    }
+    held
+}
+
 /// Replaces a first line's fingerprint that an older version made, in what is known of the content's own
 /// object, by the one that is made now. A claim stores it.
 fn use_current_heads(content: &dyn Content, known: &mut [Checkpoint]) {

@@ -244,6 +244,17 @@ pub struct Claim {
 }
 
 impl Checkpoint {
+    /// Returns it as it was last seen.
+    pub fn sighting(&self) -> Sighting {
+        Sighting {
+            host: self.host.clone(),
+            path: self.path.clone(),
+            key: self.key,
+            head: self.head,
+            origin: self.origin.clone(),
+        }
+    }
+
     /// Returns the offset up to which its log still holds what was stored of it.
     pub fn held_to(&self) -> u64 {
         self.kept_to.map_or(self.committed, |kept_to| kept_to.min(self.committed))

@@ -3,18 +3,11 @@
 use std::fs;
 
 use crate::daemon::{Bench, for_each_store, lines, urls};
+use crate::place::{OF_FILES, until};
 
 /// Everything that any table has of any file.
 async fn is_empty(bench: &Bench) -> bool {
-    let tables = [
-        "gunicorn_log",
-        "request_log",
-        "rejected_line",
-        "gunicorn_minute",
-        "gunicorn_hour",
-        "log_file",
-    ];
-    for table in tables {
+    for table in OF_FILES {
         if bench.place.number(&format!("SELECT count(*) FROM {table}")).await != 0 {
             return false;
         }
@@ -72,6 +65,43 @@ for_each_store! {
         bench.exactly(urls("a", 0..5)).await;
         assert!(daemon.stop().await.success());
         bench.balanced().await;
+    }
+
+    /// Each day's log lies under the last name for a while, and is deleted from there.
+    async fn of_several_files_that_lay_there_only_the_one_that_is_meant_goes(bench) {
+        let path = bench.log("access.log.1");
+        let daemon = bench.watch();
+        let mut all = Vec::new();
+        for day in ["monday", "tuesday", "wednesday"] {
+            bench.append("access.log", lines(day, 0..5));
+            all.push(urls(day, 0..5));
+            bench.exactly(all.concat()).await;
+            fs::rename(bench.log("access.log"), &path).unwrap();
+            let moved = format!("SELECT count(*) FROM log_file WHERE path LIKE '%/access.log.1'");
+            let so_many = all.len() as i64;
+            until("the new name is stored", async || bench.place.number(&moved).await == so_many).await;
+        }
+        assert!(daemon.stop().await.success());
+        let name = path.to_str().unwrap();
+        let said = bench.succeed(&["forget", name, "--yes"]);
+        assert!(said.contains("5 rows"), "{said}");
+        bench.exactly([urls("monday", 0..5), urls("tuesday", 0..5)].concat()).await;
+        // Without the file it is not certain which of the two others is meant.
+        fs::remove_file(&path).unwrap();
+        let refused = bench.run(&["forget", name]);
+        let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(!refused.status.success() && said.contains("2 files were stored from"), "{said}");
+        let ids = bench.place.texts("SELECT CAST(id AS text) FROM log_file ORDER BY id").await;
+        assert!(ids.iter().all(|id| said.contains(&format!("{id} (5 rows, since "))), "{said}");
+        let unknown = bench.run(&["forget", name, "--id", "99"]);
+        assert!(String::from_utf8_lossy(&unknown.stderr).contains("--id 99 was not stored from"));
+        bench.exactly([urls("monday", 0..5), urls("tuesday", 0..5)].concat()).await;
+        bench.succeed(&["forget", name, "--id", &ids[0]]);
+        bench.exactly(urls("tuesday", 0..5)).await;
+        bench.balanced().await;
+        // One is left: it is meant.
+        bench.succeed(&["forget", name]);
+        assert!(is_empty(&bench).await);
     }
 
     async fn other_files_keep_what_they_have(bench) {

@@ -132,6 +132,19 @@ pub(crate) async fn judge(
     judgement
 }
 
+/// Judges logs side by side: each task returns the name of a log and what was found. In their order.
+pub(crate) async fn all<F>(logs: impl IntoIterator<Item = F>) -> Vec<(String, Judgement)>
+where
+    F: Future<Output = (String, Judgement)> + Send + 'static,
+{
+    let tasks: Vec<_> = logs.into_iter().map(tokio::spawn).collect();
+    let mut judged = Vec::with_capacity(tasks.len());
+    for task in tasks {
+        judged.push(task.await.unwrap());
+    }
+    judged
+}
+
 /// Prints one line for each log, and returns how many there are of each verdict.
 pub(crate) fn table(title: &str, judged: &[(String, Judgement)]) -> BTreeMap<Verdict, usize> {
     let mut counts = BTreeMap::new();

@@ -6,7 +6,7 @@ use std::io::Write;
 use std::process::Command;
 
 use crate::daemon::{Bench, for_each_store, line, lines, rename, urls};
-use crate::place::until;
+use crate::place::{OF_FILES, until};
 
 /// What uvicorn logs of a probe: no time, and each line like the one before.
 const PROBE: &str = "INFO:     10.0.0.1:0 - \"GET /health HTTP/1.1\" 200 OK\n";
@@ -250,14 +250,7 @@ async fn refused(bench: &Bench, name: &str) {
 
 /// Empties the tables, so that the next round begins anew.
 async fn clear(bench: &Bench) {
-    for table in [
-        "gunicorn_log",
-        "request_log",
-        "rejected_line",
-        "gunicorn_minute",
-        "gunicorn_hour",
-        "log_file",
-    ] {
+    for table in OF_FILES {
         bench.place.execute(&format!("DELETE FROM {table}")).await;
     }
 }

@@ -16,6 +16,16 @@ use tokio::sync::Mutex;
 use crate::daemon::PATIENCE;
 use crate::postgres;
 
+/// The tables that have something of a file.
+pub(crate) const OF_FILES: [&str; 6] = [
+    "gunicorn_log",
+    "request_log",
+    "rejected_line",
+    "gunicorn_minute",
+    "gunicorn_hour",
+    "log_file",
+];
+
 /// 2026-11-23 08:41:00 UTC.
 pub(crate) const NOW: Micros = 1_795_423_260_000_000;
 pub(crate) const DAY: Micros = 86_400_000_000;

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-use crate::judge::{COLUMNS, Entry, Judgement, Truth, Verdict, judge, table};
+use crate::judge::{self, COLUMNS, Entry, Judgement, Truth, Verdict, judge, table};
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("fixtures/servers")
@@ -60,19 +60,12 @@ fn meaning(truth: &Value) -> Truth {
 }
 
 async fn judged() -> Vec<(String, Judgement)> {
-    let mut tasks = Vec::new();
-    for name in names() {
-        tasks.push(tokio::spawn(async move {
-            let log = root().join(format!("{name}.log"));
-            let judgement = judge(&log, None, &entries(&name), |_, _| false).await;
-            (name, judgement)
-        }));
-    }
-    let mut judged = Vec::new();
-    for task in tasks {
-        judged.push(task.await.unwrap());
-    }
-    judged
+    let logs = names().into_iter().map(|name| async move {
+        let log = root().join(format!("{name}.log"));
+        let judgement = judge(&log, None, &entries(&name), |_, _| false).await;
+        (name, judgement)
+    });
+    judge::all(logs).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -81,5 +74,5 @@ async fn no_line_of_another_server_is_stored_wrongly() {
     let counts = table("servers", &judged);
     let of = |verdict| counts.get(&verdict).copied().unwrap_or(0);
     assert_eq!(of(Verdict::Wrong), 0);
-    assert!(of(Verdict::Right) + of(Verdict::Undecided) >= 19);
+    assert!(of(Verdict::Right) >= 19);
 }

@@ -16,7 +16,7 @@ use crate::store::FileReport;
 use crate::commands::verify::{Auditor, FileVerdict};
 use crate::identity::content::WholeFile;
 use crate::identity::detect::sample;
-use crate::identity::resolve::{Decision, FilesOfProcess, Policy, is_object, resolve};
+use crate::identity::resolve::{Decision, FilesOfProcess, Policy, is_object, resolve, still_held};
 use crate::source::whole_file::Source;
 
 /// A file of a directory, as far as it may be one that has another name now.
@@ -75,13 +75,7 @@ impl Auditor<'_> {
 
     /// Returns whether the object of a file that a power cut has ended goes on as the file after it.
     pub(crate) async fn is_still_held(&mut self, known: &Checkpoint) -> anyhow::Result<bool> {
-        let seen = Sighting {
-            host: known.host.clone(),
-            path: known.path.clone(),
-            key: known.key,
-            head: None,
-            origin: known.origin.clone(),
-        };
+        let seen = Sighting { head: None, ..known.sighting() };
         let all = self.writer().await?.candidates(&seen).await?;
         let held = still_held(&all, &known.host, known.key);
         Ok(held.iter().any(|held| held.file == known.file))
@@ -204,31 +198,6 @@ fn open(path: &Path) -> io::Result<Option<Source>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         other => other.map(Some),
     }
-}
-
-/// Returns the files of one object that it still holds in part, the newest first: that it is now, and
-/// those before it which power cuts have ended. One that began at its first byte has none before it.
-fn still_held<'a>(
-    known: &'a [Checkpoint],
-    host: &str,
-    key: Option<FileKey>,
-) -> Vec<&'a Checkpoint> {
-    let mut all: Vec<&Checkpoint> =
-        known.iter().filter(|known| known.host == host && is_object(known, key)).collect();
-    all.sort_by_key(|known| std::cmp::Reverse(known.file));
-    let mut held: Vec<&Checkpoint> = Vec::new();
-    for known in all {
-        let begin = held.last().map(|last| last.first_offset);
-        match begin {
-            // It was truncated since: nothing of it is left, or of those before it.
-            None if known.kept_to == Some(0) => break,
-            None => held.push(known),
-            Some(0) => break,
-            Some(begin) if known.kept_to == Some(begin) => held.push(known),
-            Some(_) => {}
-        }
-    }
-    held
 }
 
 /// Returns whether a power cut has ended the file `known` in this log.
