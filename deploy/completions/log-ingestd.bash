@@ -419,12 +419,16 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__forget)
-            opts="-h --yes --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --id --yes --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --database-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0

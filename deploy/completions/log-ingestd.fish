@@ -203,6 +203,7 @@ complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l log-
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l dry-run -d 'Count what would become a row, and change nothing'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -l json -d 'Print the summary as one JSON object'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand reparse" -s h -l help -d 'Print help'
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand forget" -l id -d 'Of several files that were stored from there, the one with this id; may be given again' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand forget" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand forget" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand forget" -l format -d 'A preset\'s name or a Gunicorn access_log_format [default: told from each file\'s lines]' -r

@@ -125,7 +125,7 @@ pub async fn forget(
     Ok(summary)
 }
 
-/// Claims the files that are open, so that no daemon writes them. A closed one is written by nobody, and a
+/// Claims the files that are open, so that no daemon writes them. No daemon writes a closed one, and a
 /// claim would open it. Returns the epoch of each.
 async fn hold(writer: &mut Writer, files: &[FileReport]) -> anyhow::Result<Vec<(FileId, i64)>> {
     let mut held = Vec::with_capacity(files.len());

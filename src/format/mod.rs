@@ -45,7 +45,7 @@ mod template;
 mod times;
 mod values;
 
-pub use infer::{Detection, Inferred, detect, explain, find_access};
+pub use infer::{Detection, Inferred, detect, explain, find_access, lacks_zone};
 pub use layout::Layout;
 pub use parser::{Chunk, Exclusions, LineParser, Mask, Parsed, Parsing, TextLine};
 pub use presets::{Preset, find, presets};

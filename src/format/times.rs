@@ -82,6 +82,20 @@ pub(super) fn syslog_length(input: &[u8]) -> Option<usize> {
     Some(input.len() - rest.len())
 }
 
+/// Returns whether the first time in a line says its zone; `None` without a time.
+pub(super) fn says_zone(line: &[u8]) -> Option<bool> {
+    let begins = |at: &usize| *at == 0 || !line[at - 1].is_ascii_alphanumeric();
+    let time = |at: usize| {
+        let text = &line[at..];
+        let (_, rest) = clf(text).or_else(|| iso(text)).or_else(|| ctime(text))?;
+        Some(&text[..text.len() - rest.len()])
+    };
+    let found = (0..line.len()).filter(begins).find_map(time)?;
+    // Of `2026-11-23T08:41:00` only the date has signs.
+    let end = &found[found.len() - 6..];
+    Some(end.ends_with(b"Z") || end.iter().any(|byte| matches!(byte, b'+' | b'-')))
+}
+
 fn digits(input: &[u8], count: usize) -> Option<(i64, &[u8])> {
     let (text, rest) = input.split_at_checked(count)?;
     let all = text.iter().all(u8::is_ascii_digit);
@@ -182,5 +196,20 @@ mod tests {
         }
         assert_eq!(epoch(b"543 1200"), None);
         assert_eq!(ctime(b"Xyz Nov 23 08:53:17 2026"), None);
+    }
+
+    #[test]
+    fn a_time_says_its_zone_or_not() {
+        for (line, says) in [
+            (r#"1.1.1.1 - - [23/Nov/2026:08:41:00 +0000] "GET / HTTP/1.1""#, Some(true)),
+            (r#"1.1.1.1 - - [23/Nov/2026:08:41:00] "GET / HTTP/1.1""#, Some(false)),
+            ("2026-11-23T08:41:00.123Z GET", Some(true)),
+            ("2026-11-23 08:41:00,123 +05:30 GET", Some(true)),
+            ("[2026-11-23 08:41:00,123] GET", Some(false)),
+            ("[Mon Nov 23 08:41:00 2026] GET", Some(false)),
+            ("GET / HTTP/1.1", None),
+        ] {
+            assert_eq!(says_zone(line.as_bytes()), says, "{line}");
+        }
     }
 }

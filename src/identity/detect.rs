@@ -38,6 +38,14 @@ const FEW_LINES: usize = 64;
 /// before.
 const ONE_ODD_OF: usize = 5;
 
+/// Of a log whose times say no zone.
+const NO_ZONE: &str = "the times of these lines have no zone and are taken as UTC: let the server log a zone, or \
+                       run it in UTC";
+
+/// Of a log that is read as before its rotation or damage.
+const READ_AS_BEFORE: &str =
+    "these lines say nothing for certain: they are read by the format that the log had before";
+
 /// After what a preset reads of the lines.
 const GIVE_IT: &str = "give --format with the access_log_format of your Gunicorn";
 
@@ -245,7 +253,15 @@ impl Formats {
         if let Some(envelope) = Envelope::of_file(&lines) {
             return self.detect_enveloped(envelope, sample);
         }
-        let detection = format::detect(&lines);
+        let mut detected = self.detect_lines(&lines)?;
+        if format::lacks_zone(detected.format.parser.layout(), &lines) {
+            detected.uncertain.push(NO_ZONE.to_owned());
+        }
+        Ok(detected)
+    }
+
+    fn detect_lines(&mut self, lines: &[&[u8]]) -> Result<Detected, Undetected> {
+        let detection = format::detect(lines);
         if let Some(layout) = self.parsing.layout.clone() {
             let format = self.build(None, layout);
             let reads = |line: &&[u8]| !matches!(format.parser.parse(line), Parsed::Reject(_));
@@ -532,7 +548,7 @@ impl Formats {
         Ok(found.map(|format| Detected {
             format,
             source: FormatSource::Before,
-            uncertain: Vec::new(),
+            uncertain: vec![READ_AS_BEFORE.to_owned()],
         }))
     }
 }

@@ -77,9 +77,9 @@ for_each_store! {
             all.push(urls(day, 0..5));
             bench.exactly(all.concat()).await;
             fs::rename(bench.log("access.log"), &path).unwrap();
-            let moved = format!("SELECT count(*) FROM log_file WHERE path LIKE '%/access.log.1'");
+            let moved = "SELECT count(*) FROM log_file WHERE path LIKE '%/access.log.1'";
             let so_many = all.len() as i64;
-            until("the new name is stored", async || bench.place.number(&moved).await == so_many).await;
+            until("the new name is stored", async || bench.place.number(moved).await == so_many).await;
         }
         assert!(daemon.stop().await.success());
         let name = path.to_str().unwrap();

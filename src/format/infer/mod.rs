@@ -142,6 +142,15 @@ pub fn explain(first_lines: &[&[u8]]) -> Option<String> {
     explain::explain(&lines)
 }
 
+/// Returns whether the lines have times and none of them says its zone, so that all are taken as UTC.
+pub fn lacks_zone(layout: &Layout, first_lines: &[&[u8]]) -> bool {
+    if !layout.has_time() || layout.template().is_none() {
+        return false;
+    }
+    let mut says = first_lines.iter().filter_map(|line| times::says_zone(line)).peekable();
+    says.peek().is_some() && !says.any(|zone| zone)
+}
+
 /// Returns whether a line is text. What is not, or holds NUL, is a reject by any format, but for the NUL
 /// with which Gunicorn ends a message to syslog.
 fn is_text(line: &str) -> bool {
@@ -197,21 +206,13 @@ fn infer(lines: &[&str], depth: usize) -> Option<Inferred> {
 
 /// Returns the first of the [`FIXED`] formats that reads the lines.
 fn fixed(lines: &[&str], torn: Torn) -> Option<Inferred> {
-    let has_zones = lines.iter().any(|line| has_zone(line));
+    let has_zones = lines.iter().any(|line| times::says_zone(line.as_bytes()) == Some(true));
     let mut candidates = FIXED.iter().filter(|name| !(has_zones && WITHOUT_ZONE.contains(name)));
     let layout = candidates.find_map(|name| {
         let layout = Layout::compile(find(name)?.format).ok()?;
         is_read(layout.template()?, lines, torn).then_some(layout)
     })?;
     Some(in_its_dialect(Inferred::new(layout, Vec::new()), lines))
-}
-
-/// Returns whether a line has a time like `[23/Nov/2026:08:41:00 +0000]`.
-fn has_zone(line: &str) -> bool {
-    line.match_indices('[').any(|(at, _)| {
-        times::clf(&line.as_bytes()[at + 1..])
-            .is_some_and(|(_, after)| line.len() - after.len() - at - 1 == 26)
-    })
 }
 
 /// Works out the format of lines without a prefix. Each line but those of the server itself must
