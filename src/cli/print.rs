@@ -54,6 +54,11 @@ pub(super) fn imported(config: &Config, summary: &Summary) -> anyhow::Result<()>
             writeln!(out, "{:>15} {what}", HumanCount(count).to_string())?;
         }
     }
+    for read in &summary.formats {
+        let files = if read.files == 1 { "file" } else { "files" };
+        let count = HumanCount(read.files).to_string();
+        writeln!(out, "{count:>15} {files} read by the format {} ({})", read.format, read.source)?;
+    }
     if summary.expired > 0 {
         writeln!(
             out,

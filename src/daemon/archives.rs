@@ -355,7 +355,8 @@ impl ArchiveReader {
                 return Ok(Outcome::Incomplete);
             }
             terms.new_file = NewFileIs::Registered;
-            file.format = session.formats.format_of_complete(&file.source, sample);
+            let detected = session.formats.format_of_complete(&file.source, sample);
+            file.format = detected.map(|detected| detected.format);
             registered =
                 register(&mut session.committer, &mut session.formats, &file, &terms).await;
         }

@@ -297,12 +297,12 @@ impl Formats {
         &mut self,
         source: &Source,
         sample: Vec<u8>,
-    ) -> Result<Arc<Format>, Undetected> {
+    ) -> Result<Detected, Undetected> {
         let detected = self.detect_complete(sample)?;
         let (format, from) = (detected.name(), detected.source.name());
         info!(path = source.name, format, source = from, "reading a file");
         detected.warn(&source.name);
-        Ok(detected.format)
+        Ok(detected)
     }
 
     /// Detects the format of a container's log: the first lines among which there are access lines

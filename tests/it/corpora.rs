@@ -166,7 +166,8 @@ for_each_store! {
     async fn an_import_tells_the_known_formats_by_itself(bench) {
         for corpus in without_numbers() {
             let path = placed(&bench, &corpus);
-            bench.succeed(&["import", &path, "--sensitive-fields", ""]);
+            let said = bench.succeed(&["import", &path, "--sensitive-fields", ""]);
+            assert!(said.contains("1 file read by the format "), "{said}");
             exact(&bench, &corpus).await;
         }
         bench.balanced().await;

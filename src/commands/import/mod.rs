@@ -58,6 +58,19 @@ pub struct Summary {
     pub seconds: f64,
     /// Rows that are older than the retention; the next sweep removes them.
     pub expired: u64,
+    /// By which formats files were read.
+    pub formats: Vec<ReadBy>,
+}
+
+/// A format by which files were read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ReadBy {
+    /// The preset's name, or the format itself.
+    pub format: String,
+    /// Where it comes from: `given`, `preset` or `inferred`.
+    pub source: &'static str,
+    /// How many files.
+    pub files: u64,
 }
 
 impl Summary {
@@ -68,6 +81,15 @@ impl Summary {
         self.rejected += span.rejected;
         self.excluded += span.excluded;
         self.bytes += span.to.offset - span.from;
+    }
+
+    /// Counts a file by its format.
+    fn add_format(&mut self, format: &str, source: &'static str) {
+        let known = self.formats.iter_mut().find(|it| it.format == format && it.source == source);
+        match known {
+            Some(known) => known.files += 1,
+            None => self.formats.push(ReadBy { format: format.to_owned(), source, files: 1 }),
+        }
     }
 
     /// Adds lines that were stored before, and the bytes that they take.

@@ -34,7 +34,11 @@ impl Import<'_> {
             anyhow::Ok((source, sample))
         })?;
         let Some(head) = whole_head_fingerprint(&sample) else { return Ok(None) };
-        let format = self.formats.format_of_complete(&source, sample);
+        let detected = self.formats.format_of_complete(&source, sample);
+        if let Ok(detected) = &detected {
+            self.summary.add_format(detected.name(), detected.source.name());
+        }
+        let format = detected.map(|detected| detected.format);
         let seen = source.sighting(self.host, Some(head));
         Ok(Some(UnknownFile { source, seen, format }))
     }
