@@ -8,7 +8,6 @@ medians of the rounds are compared. ``django-gunicorn-audit-logs`` (see ``other.
 unconfigured PostgreSQL server, over a connection that stays open, and to an SQLite file.
 """
 
-import io
 import statistics
 import sys
 import tempfile
@@ -21,6 +20,7 @@ from django.urls import path
 
 import other
 from tests.stores import Postgres
+from wsgi import environ
 
 TURN = 500
 ANSWER = {"items": [{"id": nth, "name": f"item {nth}", "price": nth * 1.5} for nth in range(20)]}
@@ -83,22 +83,6 @@ def handler(middleware, alias="default"):
         return application(environ, start_response)
 
     return answer
-
-
-def environ(method, url, body=b""):
-    headers = {
-        "HTTP_HOST": "example.com",
-        "HTTP_USER_AGENT": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-        "HTTP_ACCEPT": "application/json", "HTTP_ACCEPT_LANGUAGE": "en-GB,en;q=0.5",
-        "HTTP_ACCEPT_ENCODING": "gzip, br", "HTTP_COOKIE": "sessionid=abcdefghijklmnop",
-        "HTTP_REFERER": "https://example.com/orders?page=2", "HTTP_X_FORWARDED_FOR": "203.0.113.9",
-    }
-    return {
-        **headers, "REQUEST_METHOD": method, "PATH_INFO": url, "QUERY_STRING": "page=2&sort=name",
-        "SERVER_NAME": "example.com", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
-        "REMOTE_ADDR": "127.0.0.1", "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(body),
-        "CONTENT_TYPE": "application/json" if body else "", "CONTENT_LENGTH": str(len(body) or ""),
-    }  # fmt: skip
 
 
 def turn(application, request, count):

@@ -10,6 +10,7 @@ import unittest
 
 from django.db import connections
 
+from .server import PROJECT
 from .stores import ALIAS, Postgres, StoreCase
 
 PROGRAM = os.environ.get("LOG_INGESTD_PROGRAM")
@@ -44,12 +45,13 @@ class DaemonCase(StoreCase):
         self.addCleanup(connections[ALIAS].close)
         self.logs = self.directory / "logs"
         self.logs.mkdir()
+        self.start([PROGRAM, "--watch", str(self.logs), *self.flags()], environment())
+
+    def start(self, command, variables):
+        """Starts a daemon, whose messages are in ``daemon.txt``."""
         self.said = open(self.directory / "daemon.txt", "wb")
         self.addCleanup(self.said.close)
-        self.daemon = subprocess.Popen(
-            [PROGRAM, "--watch", str(self.logs), *self.flags()],
-            env=environment(), stdout=self.said, stderr=self.said,
-        )
+        self.daemon = subprocess.Popen(command, env=variables, stdout=self.said, stderr=self.said, cwd=PROJECT)
         self.addCleanup(self.stop)
 
     def flags(self):

@@ -1,11 +1,13 @@
 """A project with the package in it, for tests."""
 
+import json
 import os
 import tempfile
 
 SECRET_KEY = "tests"
 ALLOWED_HOSTS = ["*"]
-USE_TZ = True
+USE_TZ = os.environ.get("TEST_USE_TZ", "yes") == "yes"
+TIME_ZONE = "America/Chicago"
 ROOT_URLCONF = "tests.urls"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 STATIC_URL = "/static/"
@@ -42,9 +44,15 @@ DATABASES = {
         "NAME": os.environ.get("TEST_DATABASE", ":memory:"),
     }
 }
+if "TEST_LOGS" in os.environ:
+    DATABASES["logs"] = json.loads(os.environ["TEST_LOGS"])
+    DATABASE_ROUTERS = ["django_audit_logger.router.AuditRouter"]
 SESSION_ENGINE = os.environ.get("TEST_SESSIONS", "django.contrib.sessions.backends.db")
 AUDIT_LOGGER = {
+    "LOG_IN_TESTS": True,
+    "DATABASE": "logs" if "TEST_LOGS" in os.environ else None,
     "LOG_FILE": os.environ.get(
         "TEST_LOG_FILE", os.path.join(tempfile.gettempdir(), f"audit-tests-{os.getuid()}/requests.log")
-    )
+    ),
+    **json.loads(os.environ.get("TEST_AUDIT_LOGGER", "{}")),
 }

@@ -2,6 +2,7 @@
 
 import atexit
 import copy
+import json
 import os
 import pathlib
 import shutil
@@ -13,7 +14,8 @@ import unittest
 from django.db import connections
 from django.test import SimpleTestCase, override_settings
 
-MIGRATIONS = pathlib.Path(__file__).resolve().parents[3] / "migrations"
+# A link to the daemon's; in a source distribution a copy.
+MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
 ALIAS = "logs"
 
 
@@ -58,6 +60,16 @@ class Postgres:
     def _run(self, program, *arguments):
         command = [*self.user, str(self.bin / program), *arguments]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
+
+    def make_user(self, name, password):
+        """Makes a user who needs the password, once; others need none."""
+        if name in self.psql("postgres", "SELECT rolname FROM pg_roles").split():
+            return
+        password = password.replace("'", "''")
+        self.psql("postgres", f"CREATE ROLE {name} SUPERUSER LOGIN PASSWORD '{password}'")
+        rules = pathlib.Path(self.data, "pg_hba.conf")
+        rules.write_text(f"local all {name} scram-sha-256\n{rules.read_text()}")
+        self.psql("postgres", "SELECT pg_reload_conf()")
 
     def psql(self, database, text):
         command = [str(self.bin / "psql"), "-h", self.directory, "-U", "audit", "-XqAt"]
@@ -131,6 +143,12 @@ class StoreCase(SimpleTestCase):
             values["timestamp"] = timestamp
         columns, marks = ", ".join(values), ", ".join(["%s"] * len(values))
         self.execute(f"INSERT INTO {table} ({columns}) VALUES ({marks})", *values.values())
+
+
+def environment(database):
+    """Returns the environment of a process of the tests' project that has the logs in this database."""
+    kept = {key: str(database[key]) for key in ("ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT")}
+    return {**os.environ, "DJANGO_SETTINGS_MODULE": "tests.settings", "TEST_LOGS": json.dumps(kept)}
 
 
 def both(case):

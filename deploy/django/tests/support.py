@@ -23,7 +23,7 @@ class LogMixin:
 
     def set(self, **settings):
         """Sets these settings of AUDIT_LOGGER until the test ends."""
-        values = {"LOG_FILE": str(self.log), **settings}
+        values = {"LOG_FILE": str(self.log), "LOG_IN_TESTS": True, **settings}
         override = override_settings(AUDIT_LOGGER=values)
         override.enable()
         self.addCleanup(override.disable)

@@ -3,7 +3,7 @@
 from django.core.checks import run_checks
 from django.test import SimpleTestCase, override_settings
 
-from django_audit_logger.checks import check_settings
+from django_audit_logger.checks import check_place, check_settings
 
 SEED = {
     "ENABLED": True,
@@ -37,6 +37,21 @@ class Checks(SimpleTestCase):
             ({"EXCLUDE_PATHS": [1]}, ["E002"]),
             ({"MAX_BODY_LENGTH": True}, ["E002"]),
             ({"MAX_BYTES": -1}, ["E003"]),
+            ({"MASKING": "some"}, ["E006"]),
+            ({"TRUSTED_PROXIES": ["10.0.0.0/8", "proxy"]}, ["E007"]),
+            ({"TRUSTED_PROXIES": -1}, ["E003"]),
+            ({"ANONYMIZE_IP": 24}, ["E009"]),
+            ({"ANONYMIZE_IP": (33, 48)}, ["E009"]),
+            ({"ANONYMIZE_IP": "24, 48"}, ["E009"]),
+            ({"LOG_FILE": "/tmp/x.log", "ANONYMIZE_IP": (24, 48)}, []),
+            ({"LOG_FILE": "/tmp/x.log", "ANONYMIZE_IP": None}, []),
+            ({"EXCLUDE_PATTERNS": ["("]}, ["E008"]),
+            ({"MASK_PATHS": "/a/"}, ["E002"]),
+            ({"SHOULD_LOG_CALLABLE": "no.such.thing"}, ["E004"]),
+            ({"TRUSTED_PROXIES": True}, ["E002"]),
+            ({"IP_HEADERS": "Forwarded"}, ["E002"]),
+            ({"LOG_FILE": "/tmp/x.log", "TRUSTED_PROXIES": 1}, []),
+            ({"LOG_FILE": "/tmp/x.log", "MASKING": "exact"}, []),
             ({"USER_ID_CALLABLE": "no.such.thing"}, ["E004"]),
             ({"EXTRA_DATA_CALLABLE": "django_audit_logger.__version__"}, ["E004"]),
             ({"LOG_FILE": "/tmp/x.log", "DATABASE": "nowhere"}, ["E005"]),
@@ -45,6 +60,14 @@ class Checks(SimpleTestCase):
             ({"LOG_FILE": "/tmp/x.log", "MAX_BODY_LENGTH": 10**6}, ["W003"]),
         ):
             self.assertEqual(self.ids(values), ids, values)
+
+    def test_the_middleware_says_what_it_cannot_see(self):
+        ours, other = "django_audit_logger.middleware.AuditLogMiddleware", "x.SecurityMiddleware"
+        for middleware, ids in (([ours, other], []), ([other], []), ([other, ours], ["I001"])):
+            with override_settings(MIDDLEWARE=middleware):
+                messages = check_place()
+            self.assertEqual([message.id.rpartition(".")[2] for message in messages], ids)
+        self.assertIn("stands after SecurityMiddleware: ", messages[0].msg)
 
     def test_they_are_registered(self):
         with override_settings(AUDIT_LOGGER={"ENABLED": 1}):

@@ -82,6 +82,10 @@ class EndToEnd(DaemonCase):
             sorted((int(re.search(r"\?id=(\d+)", row[0]).group(1)), *row[1:]) for row in rows),
             [(it.number, it.method, it.status, it.agent, user(it)) for it in handled],
         )
+        # Each request has names of its own, which link its two rows.
+        pairs = [set(it.objects.values_list("request_id", "trace_id", "route")) for it in (RequestLog, GunicornLogModel)]
+        self.assertEqual(pairs[0], pairs[1])
+        self.assertEqual(len({request_id for request_id, _, _ in pairs[0]}), len(handled))
         paths = collections.Counter(
             url.partition("?")[0] for url in GunicornLogModel.objects.values_list("url", flat=True)
         )

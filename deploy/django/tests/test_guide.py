@@ -64,5 +64,5 @@ class Guide(Project):
         self.assertIn(str([[0, 1, 2], [0, 1], [1, 2], [0, 2]] * 2), said)
 
     def test_the_package_is_installed_for_development(self):
-        text = importlib.metadata.distribution("django-audit-logger").read_text("direct_url.json")
+        text = importlib.metadata.distribution("log-ingestd-django").read_text("direct_url.json")
         self.assertIs(json.loads(text)["dir_info"]["editable"], True)

@@ -15,7 +15,7 @@ from .support import lines
 
 KEYS = (
     "log timestamp method url host user_ip agent source request response headers duration code "
-    "protocol response_bytes pid user_id"
+    "protocol response_bytes pid route request_id trace_id user_id"
 ).split()
 
 
@@ -35,6 +35,41 @@ class Case(unittest.TestCase):
         rows = lines(server.log)
         self.assertEqual(len(rows), count)
         return rows
+
+
+class Rules(Case):
+    def test_the_address_and_exclusions_are_those_of_the_middleware(self):
+        server = self.serve(TEST_AUDIT_LOGGER='{"EXCLUDE_PATHS": ["/health/", "/style"]}')
+        for forwarded in ("6.6.6.6, 1.2.3.4", "1.2.3.4, ::ffff:203.0.113.9"):
+            server.get("/health/")
+            server.get("/style.css?a=b")
+            server.get("/hello", **{"X-Forwarded-For": forwarded})
+        rows = self.rows(server, 2)
+        self.assertEqual([row["user_ip"] for row in rows], ["1.2.3.4", "203.0.113.9"])
+        requests = lines(server.requests)
+        self.assertEqual([row["ip_address"] for row in requests], ["1.2.3.4", "203.0.113.9"])
+        self.assertEqual([row["path"] for row in requests], ["/hello"] * 2)
+
+    def test_addresses_are_shortened_as_by_the_middleware(self):
+        for options, app in (((), "tests.wsgi"), (("-k", "uvicorn_worker.UvicornWorker"), "tests.asgi")):
+            self.setUp()
+            server = self.serve(*options, app=app, TEST_AUDIT_LOGGER='{"ANONYMIZE_IP": true}')
+            server.get("/hello", **{"X-Forwarded-For": "203.0.113.77, 2001:db8:1:2:3::4"})
+            (row,), (request,) = self.rows(server, 1), lines(server.requests)
+            if not options:
+                self.assertEqual(row["headers"], request["headers"])
+            self.assertEqual((row["user_ip"], request["ip_address"]), ("2001:db8:1::", "2001:db8:1::"))
+            self.assertEqual(request["headers"]["x-forwarded-for"], "203.0.113.0, 2001:db8:1::")
+            for log in (server.log, server.requests):
+                self.assertNotIn("113.77", log.read_text())
+
+    def test_the_address_of_the_callable_is_shortened_in_both_logs(self):
+        server = self.serve(
+            TEST_AUDIT_LOGGER='{"ANONYMIZE_IP": [16, 32], "IP_CALLABLE": "tests.test_anonymize.of_header"}'
+        )
+        server.get("/hello", **{"X-Client": "203.0.113.77"})
+        self.assertEqual(self.rows(server, 1)[0]["user_ip"], "203.0.0.0")
+        self.assertEqual(lines(server.requests)[0]["ip_address"], "203.0.0.0")
 
 
 class Workers(Case):
@@ -68,7 +103,16 @@ class Workers(Case):
         # Gunicorn's own log is still written.
         server.wait(lambda: server.output.read_text().count('"GET /') == 2)
         # The middleware's line of the same request.
-        self.assertEqual([it["status_code"] for it in lines(server.requests)], [200, 500])
+        requests = lines(server.requests)
+        self.assertEqual([it["status_code"] for it in requests], [200, 500])
+        # Both lines of a request have the same names, and the client has them too.
+        for access, request in zip((row, failed), requests):
+            self.assertEqual(access["request_id"], request["request_id"])
+            self.assertEqual(access["trace_id"], request["trace_id"])
+            answered = access["response"]["headers"]
+            self.assertEqual(answered["x-request-id"], access["request_id"])
+            self.assertEqual(answered["traceresponse"].split("-")[1], access["trace_id"])
+            self.assertEqual(access.get("route", request["route"]), request["route"])
         return row
 
     def test_sync(self):

@@ -3,9 +3,12 @@
 import datetime
 import io
 
+from django.conf import settings
 from django.core.management import call_command
 from django.db import connections
+from django.db.models import Max
 from django.test import SimpleTestCase, override_settings
+from django.utils.timezone import get_default_timezone
 
 from django_audit_logger.models import GunicornLogModel, RequestLog
 from django_audit_logger.router import AuditRouter
@@ -13,6 +16,12 @@ from django_audit_logger.router import AuditRouter
 from .stores import ALIAS, StoreCase, both
 
 UTC = datetime.timezone.utc
+
+
+def moment(*parts):
+    """Returns a time, given in UTC, as the project's settings want it: in Chicago without USE_TZ."""
+    aware = datetime.datetime(*parts, tzinfo=UTC)
+    return aware if settings.USE_TZ else aware.astimezone(get_default_timezone()).replace(tzinfo=None)
 
 
 class Rows(StoreCase):
@@ -47,20 +56,28 @@ class Rows(StoreCase):
 
     def test_each_column_is_read_with_its_type(self):
         row = RequestLog.objects.get(id=1)
-        self.assertEqual(row.timestamp, datetime.datetime(2026, 11, 23, 8, 41, tzinfo=UTC))
+        self.assertEqual(row.timestamp, moment(2026, 11, 23, 8, 41))
         self.assertEqual(row.headers, {"host": "h"})
         self.assertEqual(row.extra_data, {"tenant": {"id": 7}})
         self.assertEqual((row.response_time_ms, row.ip_address), (1.25, "203.0.113.9"))
         self.assertEqual((row.log_file, row.log_offset, row.body), (1, 1, None))
-        self.assertEqual(str(row), "GET /api/a - 200 (2026-11-23 08:41:00)")
+        logged = "08:41:00" if settings.USE_TZ else "02:41:00"
+        self.assertEqual(str(row), f"GET /api/a - 200 (2026-11-23 {logged})")
         row = GunicornLogModel.objects.get(id=3)
         self.assertEqual((row.user_ip, row.duration, row.pid), ("2001:db8::1", 1234, 7))
         self.assertEqual(row.response, {"headers": {"c": "d"}})
         self.assertEqual(RequestLog.objects.get(id=2).timestamp.microsecond, 123456)
 
     def test_times_addresses_and_json_can_be_asked_for(self):
-        noon = datetime.datetime(2026, 11, 23, 8, 41, 0, 1, tzinfo=UTC)
-        self.assertEqual(RequestLog.objects.get(timestamp__gte=noon).id, 2)
+        after = moment(2026, 11, 23, 8, 41, 0, 1)
+        self.assertEqual(RequestLog.objects.get(timestamp__gte=after).id, 2)
+        aware = datetime.datetime(2026, 11, 23, 8, 41, 0, 1, tzinfo=UTC)
+        self.assertEqual(RequestLog.objects.get(timestamp__gte=aware).id, 2)
+        times = (moment(2026, 11, 23, 8, 41), moment(2026, 11, 23, 8, 41, 0, 123456))
+        self.assertEqual(RequestLog.objects.filter(timestamp__range=times).count(), 2)
+        self.assertEqual(RequestLog.objects.get(timestamp=times[0]).id, 1)
+        latest = RequestLog.objects.aggregate(latest=Max("timestamp"))["latest"]
+        self.assertEqual(latest, times[1])
         self.assertEqual(RequestLog.objects.get(ip_address="203.0.113.9").id, 1)
         self.assertEqual(RequestLog.objects.get(extra_data__tenant__id=7).id, 1)
         self.assertEqual(GunicornLogModel.objects.get(headers__accept="*/*").id, 3)

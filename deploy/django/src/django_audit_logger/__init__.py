@@ -1,3 +1,3 @@
 """Request logs of Django and access logs of Gunicorn, as JSON lines in files."""
 
-__version__ = "0.1.0"
+__version__ = "1.2.0"

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta, tzinfo
 from functools import cached_property
 from typing import Any, Optional
+from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import admin
-from django.contrib.admin.views.main import PAGE_VAR
+from django.contrib.admin.views.main import PAGE_VAR, SEARCH_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.functional import lazy
 
 Rows = QuerySet[Any]
+UTC = timezone.get_fixed_timezone(0)
 
 # A page is found by skipping the pages before it, so their number is limited.
 MOST_PAGES = 100
@@ -27,13 +31,64 @@ _PERIODS = {
 }
 _DEFAULT = "hour"
 _ANY = "any"
+
+
+def is_any_time(request: HttpRequest) -> bool:
+    """Returns whether the list is not limited to a period."""
+    return request.GET.get(PeriodFilter.parameter_name) == _ANY
+
+
 _DAYS = 14
+
+
+def zone() -> tzinfo:
+    """Returns the time zone of the pages: the current one; without ``USE_TZ`` the project's."""
+    return timezone.get_current_timezone() if settings.USE_TZ else timezone.get_default_timezone()
+
+
+def zone_name() -> str:
+    """Returns the name of the pages' time zone."""
+    return str(zone())
+
+
+def shown(moment: datetime) -> str:
+    """Returns a time with milliseconds, in the pages' time zone."""
+    local = moment if timezone.is_naive(moment) else moment.astimezone(zone())
+    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03d}"
+
+
+class AtLeast(int):
+    """A number of rows of which there are more: the rest was not counted."""
+
+    def __str__(self) -> str:
+        return f"more than {int(self):d}"
+
+
+class LogList(ChangeList):
+    """A list that says only what it knows: how many rows there are, up to the page that is shown."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        paginator: Any = self.paginator
+        if paginator.has_more:
+            self.result_count = AtLeast(paginator.known)
+
+    @property
+    def without_search(self) -> str:
+        """Returns the link to the same list and period without the search."""
+        # get_query_string() would remove all names that begin with PAGE_VAR, "p".
+        kept = [(key, value) for key, value in self.params.items() if key not in (SEARCH_VAR, PAGE_VAR)]
+        return f"?{urlencode(kept)}"
 
 
 class CountlessPaginator(Paginator):  # type: ignore[type-arg] # not generic at run time
     """Counts the rows up to the page that is shown, and finds out whether there is one more."""
 
     current = 1
+    # Whether there may be rows after the page that is shown.
+    has_more = False
+    # The rows up to the page's end.
+    known = 0
 
     @cached_property
     def count(self) -> int:
@@ -41,8 +96,10 @@ class CountlessPaginator(Paginator):  # type: ignore[type-arg] # not generic at 
         before = (page - 1) * self.per_page
         more = 1 if page < MOST_PAGES else 0
         rows: Any = self.object_list
-        shown = len(rows.values_list("pk")[before : before + self.per_page + more])
-        return before + shown if shown or page == 1 else 0
+        found = len(rows.values_list("pk")[before : before + self.per_page + more])
+        self.has_more = found > self.per_page or found == self.per_page and not more
+        self.known = before + min(found, self.per_page)
+        return before + found if found or page == 1 else 0
 
 
 def current_page(request: HttpRequest) -> int:
@@ -59,11 +116,11 @@ class PeriodFilter(admin.SimpleListFilter):
     PostgreSQL reads only the partitions of its days.
     """
 
-    title = "period"
+    title = lazy(lambda: f"period ({zone_name()})", str)()
     parameter_name = "period"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        today = timezone.localdate()
+        today = datetime.now(zone()).date()
         days = (today - timedelta(days=ago) for ago in range(_DAYS))
         periods = [(key, title) for key, (title, _) in _PERIODS.items()]
         return [*periods, *((str(day), f"{day:%a %d %b}") for day in days), (_ANY, "Any time")]
@@ -82,12 +139,13 @@ class PeriodFilter(admin.SimpleListFilter):
             return queryset
         day = _day(value)
         if day is not None:
-            start = timezone.make_aware(datetime.combine(day, time.min))
-            end = timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min))
+            start = timezone.make_aware(datetime.combine(day, time.min), zone())
+            end = timezone.make_aware(datetime.combine(day + timedelta(days=1), time.min), zone())
             queryset = queryset.filter(timestamp__gte=start, timestamp__lt=end)
         else:
             _, length = _PERIODS.get(value, _PERIODS[_DEFAULT])
-            queryset = queryset.filter(timestamp__gte=timezone.now() - length)
+            # In UTC: where clocks change, the difference of local times is another one.
+            queryset = queryset.filter(timestamp__gte=datetime.now(UTC) - length)
         return queryset
 
 

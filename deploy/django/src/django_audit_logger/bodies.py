@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Optional
@@ -11,6 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from .conf import Config
+from .masking import Mask
 
 CUT = "... [truncated]"
 
@@ -46,6 +48,11 @@ def request_body(request: HttpRequest, config: Config) -> Optional[str]:
     if content_type and _content(content_type)[0] == _MULTIPART:
         return _fields(request, config)
     data = request.__dict__.get("_body")
+    if not data:
+        return None
+    encoding = request.META.get("HTTP_CONTENT_ENCODING")
+    if encoding:
+        data = _decompressed(data, encoding, config)
     return _text(data, content_type, request.encoding, config) if data else None
 
 
@@ -64,13 +71,29 @@ def response_body(
     """Returns the response's body if it is text and not streamed, else None."""
     if response.streaming or not getattr(response, "is_rendered", True):
         return None
-    if "content-encoding" in headers and headers["content-encoding"][1] != "identity":
-        return None
     data = getattr(response, "content", b"")
+    if data and "content-encoding" in headers:
+        data = _decompressed(data, headers["content-encoding"][1], config)
     if not data:
         return None
     content_type = headers["content-type"][1] if "content-type" in headers else ""
     return _text(data, content_type, _charset(response, content_type, config), config)
+
+
+def _decompressed(data: bytes, encoding: str, config: Config) -> Optional[bytes]:
+    """Returns as much of a compressed body as is logged; None if it cannot be read."""
+    encoding = encoding.strip().lower()
+    if encoding == "identity":
+        return data
+    if encoding not in ("gzip", "x-gzip", "deflate"):
+        return None
+    # A deflated body may have a header or not.
+    for wbits in (47, -15):
+        try:
+            return zlib.decompressobj(wbits).decompress(data, config.most_bytes + 1)
+        except zlib.error:
+            continue
+    return None
 
 
 def _charset(response: HttpResponseBase, content_type: str, config: Config) -> str:
@@ -100,17 +123,20 @@ def _text(
     limit = config.max_body_length
     if limit == 0 or not is_text:
         return None
-    # Text after the limit needs no masking, except for a margin: masks change lengths.
-    most = 4 * limit + 4096
-    text = _decoded(data[:most], encoding)
-    if kind == _FORM:
-        text = config.mask.query(text)
-    else:
-        text = config.mask.json(text)
-        # A form with another type. In an HTML page a match would be chance.
-        if "=" in text and not text.lstrip().startswith(("{", "[", "<")):
-            text = config.mask.query(text)
+    most = config.most_bytes
+    text = masked_text(_decoded(data[:most], encoding), kind, config.mask)
     return _cut(text, limit, len(data) > most)
+
+
+def masked_text(text: str, kind: str, mask: Mask) -> str:
+    """Masks a body of this type, which has no parameters."""
+    if kind == _FORM:
+        return mask.query(text)
+    text = mask.json(text)
+    # A form with another type. In an HTML page a match would be chance.
+    if "=" in text and not text.lstrip().startswith(("{", "[", "<")):
+        text = mask.query(text)
+    return text
 
 
 def _decoded(data: bytes, encoding: Optional[str]) -> str:
@@ -131,7 +157,9 @@ def _fields(request: HttpRequest, config: Config) -> Optional[str]:
         return None
     fields: dict[str, Any] = {}
     for name, values in (post.lists() if post else ()):
-        masked = config.mask.masked(name, [value[: config.max_body_length] for value in values])
+        # A view may have put values of any type into its copy of the form.
+        texts = [str(value)[: config.max_body_length] for value in values]
+        masked = config.mask.masked(str(name), texts)
         fields[name] = masked[0] if isinstance(masked, list) and len(masked) == 1 else masked
     for name, uploads in (files.lists() if files else ()):
         fields[name] = [f"[file, {upload.size} bytes]" for upload in uploads]

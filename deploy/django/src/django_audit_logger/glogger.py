@@ -9,14 +9,16 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
+from urllib.parse import unquote
 
 from django.conf import settings
 from gunicorn.glogging import Logger
 
-from . import conf, records
-from .addresses import client_ip
+from . import conf, ids, records
+from .addresses import Addresses
 from .logfile import LogFile
 from .masking import Mask
 from .warn import warner
@@ -52,10 +54,11 @@ class GLogger(Logger):
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: Any) -> None:
         try:
-            values = access_values(resp, req, environ, request_time)
-            if "user_id" not in values:
-                values["user_id"] = self._get_user(environ)
-            self.lines.write(records.line("gunicorn", values))
+            if not _is_excluded(environ):
+                values = access_values(resp, req, environ, request_time)
+                if "user_id" not in values:
+                    values["user_id"] = self._get_user(environ)
+                self.lines.write(records.line("gunicorn", values))
         except Exception as error:
             warner.warn("logging an access", error)
         if self._writes_text:
@@ -75,25 +78,30 @@ def access_values(
 ) -> dict[str, Any]:
     """Returns the fields of one access, with the names of the daemon's table."""
     mask = _mask()
-    referer = environ.get("HTTP_REFERER")
+    referer, agent = environ.get("HTTP_REFERER"), environ.get("HTTP_USER_AGENT")
     url = environ.get("RAW_URI") or getattr(req, "uri", None)
     others = {key: str(environ[key]) for key in _ENVIRON if environ.get(key)}
     response_headers = {name.lower(): value for name, value in _texts(resp.headers)}
+    code = int(str(resp.status).split(None, 1)[0])
+    request_id, trace_id = ids.of_access(environ, response_headers, mask)
     values: dict[str, Any] = {
         "method": environ.get("REQUEST_METHOD"),
         "url": mask.url(str(url)) if url else None,
         "host": environ.get("HTTP_HOST"),
-        "user_ip": client_ip(environ),
-        "agent": environ.get("HTTP_USER_AGENT"),
+        "user_ip": environ.get(records.ADDRESS_KEY) or _addresses().client_ip(environ),
+        "agent": mask.tokens(agent) if agent else None,
         "source": mask.url(referer) if referer else None,
         "request": {"environ": others} if others else None,
         "response": records.Json(f'{{"headers":{mask.headers(response_headers.items())}}}'),
         "headers": mask.request_headers(environ),
         "duration": _microseconds(request_time),
-        "code": int(str(resp.status).split(None, 1)[0]),
+        "code": code,
         "protocol": environ.get("SERVER_PROTOCOL"),
-        "response_bytes": getattr(resp, "sent", None),
+        "response_bytes": _sent(resp, environ, code),
         "pid": os.getpid(),
+        "route": environ.get(records.ROUTE_KEY),
+        "request_id": request_id,
+        "trace_id": trace_id,
     }
     if environ.get(records.USER_ID_KEY):
         values["user_id"] = environ[records.USER_ID_KEY]
@@ -112,10 +120,12 @@ class UvicornHandler(logging.Handler):
             return
         try:
             address, method, url, version, status = record.args
+            if _is_excluded({}, str(url)):
+                return
             values = {
                 "method": method,
                 "url": _mask().url(str(url)),
-                "user_ip": client_ip({"REMOTE_ADDR": str(address).rpartition(":")[0]}),
+                "user_ip": _addresses().client_ip({"REMOTE_ADDR": str(address).rpartition(":")[0]}),
                 "code": int(str(status)),
                 "protocol": f"HTTP/{version}",
                 "pid": record.process,
@@ -125,12 +135,37 @@ class UvicornHandler(logging.Handler):
             warner.warn("logging an access", error)
 
 
-_without_django = Mask(conf.DEFAULT_SENSITIVE_FIELDS)
+_without_django = (
+    Mask(conf.DEFAULT_SENSITIVE_FIELDS, paths=map(re.compile, conf.DEFAULT_PATHS)),
+    Addresses(),
+)
 
 
+# The application may not be a Django one.
 def _mask() -> Mask:
-    # The application may not be a Django one.
-    return conf.get_config().mask if settings.configured else _without_django
+    return conf.get_config().mask if settings.configured else _without_django[0]
+
+
+def _addresses() -> Addresses:
+    return conf.get_config().addresses if settings.configured else _without_django[1]
+
+
+def _is_excluded(environ: Mapping[str, Any], url: Optional[str] = None) -> bool:
+    if not settings.configured:
+        return False
+    if url is not None:
+        path = unquote(url.partition("?")[0])
+    else:
+        path = (environ.get("SCRIPT_NAME") or "") + (environ.get("PATH_INFO") or "")
+    return conf.get_config().excludes(path)
+
+
+def _sent(resp: Any, environ: Mapping[str, Any], code: int) -> Any:
+    sent = getattr(resp, "sent", None)
+    # Gunicorn does not count what it sends by sendfile.
+    if sent == 0 and environ.get("REQUEST_METHOD") != "HEAD" and code not in (204, 304):
+        return getattr(resp, "response_length", None) or sent
+    return sent
 
 
 def _microseconds(took: Any) -> int:

@@ -6,17 +6,22 @@ from typing import ClassVar
 
 from django.db import models
 
+from .fields import TimestampField
+
 
 class Line(models.Model):
     """The columns of both tables."""
 
     id = models.BigIntegerField(primary_key=True, help_text="The same line always has the same.")
-    timestamp = models.DateTimeField(help_text="When the request was logged.")
+    timestamp = TimestampField(help_text="When the request was logged.")
     # Plain numbers, no foreign key: they stay valid when the file's own row is deleted.
     log_file = models.IntegerField(help_text="The file that held the line: log_file.id.")
     log_offset = models.BigIntegerField(help_text="Bytes before the line in its file.")
     method = models.TextField(null=True)
     user_id = models.TextField(null=True)
+    route = models.TextField(null=True, help_text="The pattern of URLs that led to the view.")
+    request_id = models.TextField(null=True, help_text="A client may choose it.")
+    trace_id = models.TextField(null=True, help_text="Of traceparent.")
     headers = models.JSONField(null=True, help_text="Request headers by their lower-case names.")
 
     class Meta:

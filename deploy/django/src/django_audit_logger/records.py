@@ -11,6 +11,12 @@ from typing import Any
 
 # The key of the user for the Gunicorn logger: under WSGI, request.META is the logger's environ.
 USER_ID_KEY = "django_audit_logger.user_id"
+# The same for the address that IP_CALLABLE returned.
+ADDRESS_KEY = "django_audit_logger.ip_address"
+# The same for the names of the request, and the route of its view.
+REQUEST_ID_KEY = "django_audit_logger.request_id"
+TRACE_ID_KEY = "django_audit_logger.trace_id"
+ROUTE_KEY = "django_audit_logger.route"
 
 # PostgreSQL can store neither as text.
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -44,28 +50,27 @@ def line(kind: str, values: dict[str, Any]) -> bytes:
             continue
         its = type(value)
         if its is str:
-            if "\x00" in value:
-                value = value.replace("\x00", "\ufffd")
             parts.append(f'"{key}":{encode_basestring(value)}')
-            continue
-        if its is not Json:
-            value = str(value) if its is int else _json(value)
-        # The first encoder is much faster, and nearly always sufficient.
-        if "\\" in value and _ESCAPED_NUL in value:
-            value = _REAL_NUL.sub("\\1\ufffd", value)
-        parts.append(f'"{key}":' + value)
+        elif its is Json:
+            parts.append(f'"{key}":' + value)
+        else:
+            parts.append(f'"{key}":{value if its is int else json_text(value)}')
     text = ",".join(parts) + "}\n"
+    # The first search is much faster, and nearly always sufficient.
+    if _ESCAPED_NUL in text:
+        text = _REAL_NUL.sub("\\1\ufffd", text)
     try:
         return text.encode()
     except UnicodeEncodeError:  # of a surrogate
-        return _text(text).encode()
+        return storable(text).encode()
 
 
-def _json(value: Any) -> str:
+def json_text(value: Any) -> Json:
+    """Returns any value as JSON."""
     try:
-        return _encode(value)
+        return Json(_encode(value))
     except (ValueError, TypeError, RecursionError):
-        return _encode(_plain(value))
+        return Json(_encode(plain(value)))
 
 
 # The second of the last line, and its text.
@@ -83,21 +88,22 @@ def now() -> str:
     return f"{name}.{nanoseconds // 1000:06d}+00:00"
 
 
-def _plain(value: Any, within: tuple[int, ...] = ()) -> Any:
+def plain(value: Any, within: tuple[int, ...] = ()) -> Any:
     """Returns the value with plain and storable parts; ``within`` has the containers around it."""
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if not isinstance(value, (dict, list, tuple)):
-        return _text(value)
+        return storable(value)
     if len(within) >= _MAX_DEPTH or id(value) in within:
         return "…"
     within = (*within, id(value))
     if isinstance(value, dict):
-        return {_text(key): _plain(item, within) for key, item in value.items()}
-    return [_plain(item, within) for item in value]
+        return {storable(key): plain(item, within) for key, item in value.items()}
+    return [plain(item, within) for item in value]
 
 
-def _text(value: Any) -> str:
+def storable(value: Any) -> str:
+    """Returns a text that PostgreSQL can store."""
     return _UNSTORABLE.sub("\ufffd", str(value))

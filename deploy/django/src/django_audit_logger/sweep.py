@@ -7,7 +7,7 @@ Counts by minute and hour stay: the daemon deletes them after their own, longer 
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
@@ -17,6 +17,17 @@ from django.db.models import Model
 
 # PostgreSQL's advisory lock for sweeps of this database; the daemon takes the same.
 _SWEEP_LOCK = (0x6C696430, 3)
+
+
+def missing_tables(alias: str, models: Iterable[type[Model]]) -> str:
+    """Returns what to do if the database does not have these tables; an empty text if it has them."""
+    present = set(connections[alias].introspection.table_names())
+    wanted = [*(model._meta.db_table for model in models), "sweep"]
+    missing = ", ".join(name for name in wanted if name not in present)
+    return missing and (
+        f"The database {alias!r} has no table {missing}: log-ingestd makes it at its first start. Start it "
+        "with this database, or name the one that it uses in AUDIT_LOGGER['DATABASE']"
+    )
 
 
 class Busy(Exception):
@@ -55,8 +66,10 @@ class Sweep:
         """Adds a row to ``sweep``, which tells ``log-ingestd verify`` that rows may be missing."""
         counts = {model._meta.db_table: count for model, count in removed.items()}
         self._execute(
-            "INSERT INTO sweep (host, started_at, finished_at, cutoff, gunicorn_removed,"
-            " request_removed, rejected_removed) VALUES (%s, %s, %s, %s, %s, %s, 0)",
+            # The daemon's next sweep stays planned.
+            "INSERT INTO sweep (host, started_at, finished_at, cutoff, next_at, gunicorn_removed,"
+            " request_removed, rejected_removed) VALUES (%s, %s, %s, %s, (SELECT next_at FROM sweep"
+            " ORDER BY finished_at DESC, id DESC LIMIT 1), %s, %s, 0)",
             socket.gethostname(),
             self._time(self.began),
             self._time(datetime.now(timezone.utc)),

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Optional
+from typing import Any, Optional
 
 from django.http import HttpRequest
 from django.utils.functional import LazyObject, empty
 
-from .addresses import client_ip
-
 # The session's key for the user, set by django.contrib.auth.login.
 _SESSION_USER = "_auth_user_id"
+
+
+# The key of the user whom this request logged out, on the request.
+_LOGGED_OUT = "_audit_logger_logged_out"
+
+
+def remember_logged_out(sender: Any, request: Any, user: Any, **_: Any) -> None:
+    """Keeps the user of a request that logs out: afterwards the request is anonymous."""
+    if request is not None and getattr(user, "pk", None) is not None:
+        request.__dict__[_LOGGED_OUT] = user.pk
 
 
 def get_user_id(request: HttpRequest) -> Optional[str]:
@@ -27,8 +35,14 @@ def get_user_id(request: HttpRequest) -> Optional[str]:
         user = user.__dict__.get("_wrapped")
     if user is None or user is empty:
         user = known.get("_cached_user") or known.get("_acached_user")
+    key = getattr(user, "pk", None)
+    if key is not None:
+        return str(key)
+    left = known.get(_LOGGED_OUT)
+    if left is not None:
+        return str(left)
     if user is not None:
-        return None if getattr(user, "pk", None) is None else str(user.pk)
+        return None
     # The session's own dictionary: access to the session would mark it as used, and add Vary: Cookie.
     session = known.get("session")
     if session is None:
@@ -53,5 +67,7 @@ def session_digest(key: str) -> str:
 
 
 def get_client_ip(request: HttpRequest) -> Optional[str]:
-    """Returns the client's address; see :func:`.addresses.client_ip`."""
-    return client_ip(request.META)
+    """Returns the client's address by ``TRUSTED_PROXIES`` and ``IP_HEADERS``."""
+    from .conf import get_config
+
+    return get_config().addresses.client_ip(request.META)

@@ -12,7 +12,7 @@ INTERVAL = 60.0
 
 
 class Warner:
-    """Warns of a failure, at most once a minute, with the number of failures since the last warning."""
+    """Warns of a failure with its traceback, at most once a minute, and counts the failures between."""
 
     def __init__(self) -> None:
         self._next = 0.0
@@ -25,7 +25,9 @@ class Warner:
             return
         self._next = moment + INTERVAL
         silent, self._silent = self._silent, 0
-        logger.warning("%s failed: %r (%d more since the last warning)", doing, error, silent)
+        logger.warning(
+            "%s failed: %r (%d more since the last warning)", doing, error, silent, exc_info=error
+        )
 
     def reset(self) -> None:
         """Lets the next warning through."""

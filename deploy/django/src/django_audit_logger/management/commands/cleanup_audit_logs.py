@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import router
 from django.db.models import Model
-from django.utils import timezone
 
 from ...models import GunicornLogModel, RequestLog
-from ...sweep import Busy, Sweep
+from ...sweep import Busy, Sweep, missing_tables
 
 _TABLES: dict[str, type[Model]] = {"request": RequestLog, "gunicorn": GunicornLogModel}
 
@@ -44,11 +43,14 @@ class Command(BaseCommand):
         if options["batch_size"] <= 0:
             raise CommandError("Batch size must be a positive number of rows")
         try:
-            cutoff = timezone.now() - timedelta(days=options["days"])
+            cutoff = datetime.now(timezone.utc) - timedelta(days=options["days"])
         except OverflowError:
             raise CommandError("Retention period goes back further than time") from None
         wanted = _TABLES if options["log_type"] == "all" else [options["log_type"]]
         sweep = Sweep(router.db_for_write(RequestLog), cutoff)
+        missing = missing_tables(sweep.alias, (_TABLES[name] for name in wanted))
+        if missing:
+            raise CommandError(missing)
         if options["dry_run"]:
             for name in wanted:
                 count = self._count(sweep, name)
