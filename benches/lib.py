@@ -7,6 +7,7 @@ runs of one round: its median over the rounds.
 import os
 import pathlib
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -51,13 +52,17 @@ class Run:
 
 
 class Postgres:
-    """A server with its default configuration, in a temporary directory, on a socket there."""
+    """A server with its default configuration, in a temporary directory, on a socket there.
 
-    def __init__(self, directory=None):
+    With `network` it listens to TCP on this machine, too, with and without TLS.
+    """
+
+    def __init__(self, directory=None, network=False):
         programs = sorted(pathlib.Path("/usr/lib/postgresql").glob("*/bin/initdb"))
         if not programs:
             sys.exit("no PostgreSQL server is installed: apt-get install postgresql")
         self.bin = programs[-1].parent
+        self.port = 5432
         self.directory = tempfile.mkdtemp(prefix="log-ingestd-bench-", dir=directory)
         # It refuses to run as root.
         self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
@@ -68,6 +73,12 @@ class Postgres:
         self.data = f"{self.directory}/data"
         self._run("initdb", "-D", self.data, "-U", "bench", "--auth=trust")
         options = f"-c listen_addresses='' -k {self.directory}"
+        if network:
+            with socket.create_server(("127.0.0.1", 0)) as free:
+                self.port = free.getsockname()[1]
+            self._certify()
+            # The socket keeps its usual name, with the port in it.
+            options = f"-c listen_addresses=127.0.0.1 -c port={self.port} -c ssl=on -k {self.directory}"
         self._run("pg_ctl", "-D", self.data, "-o", options, "-l", f"{self.directory}/log", "-w", "start")
         with open(f"{self.data}/postmaster.pid") as pid:
             self.pid = int(pid.readline())
@@ -83,14 +94,26 @@ class Postgres:
         command = [*self.user, str(self.bin / program), *arguments]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd="/")
 
-    def url(self, database):
-        return f"postgres://bench@/{database}?host={self.directory}"
+    def _certify(self):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-days", "30", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.crt"],
+            cwd=self.data, check=True, stderr=subprocess.DEVNULL)
+        for name in ("server.key", "server.crt"):
+            os.chmod(f"{self.data}/{name}", 0o600)
+            if self.user:
+                shutil.chown(f"{self.data}/{name}", "postgres", "postgres")
 
-    def psql(self, database, *arguments):
+    def url(self, database, port=None, tls=False):
+        """The URL by the socket, or by this port of 127.0.0.1."""
+        if port is None:
+            return f"postgres://bench@/{database}?host={self.directory}&port={self.port}"
+        return f"postgres://bench@127.0.0.1:{port}/{database}?sslmode={'require' if tls else 'disable'}"
+
+    def psql(self, database, *arguments, port=None, tls=False):
         """The command that runs these psql arguments."""
         return [
-            str(self.bin / "psql"), "-h", self.directory, "-U", "bench", "-XqAt",
-            "-v", "ON_ERROR_STOP=1", "-d", database, *arguments,
+            str(self.bin / "psql"), "-XqAt", "-v", "ON_ERROR_STOP=1", "-d", self.url(database, port, tls), *arguments,
         ]
 
     def sql(self, database, text):

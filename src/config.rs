@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::format::Parsing;
+use crate::format::{Layout, Parsing};
 use crate::retain::{Retention, SweepTime};
-use crate::source::Watchlist;
+use crate::source::{ByWatchedPath, Watchlist};
 use crate::store::Location;
 use crate::web::Credentials;
 
@@ -23,6 +23,8 @@ pub struct Config {
     pub host: String,
     /// How lines become records.
     pub parsing: Parsing,
+    /// The formats of single watched paths; `None` for a path that has none of its own.
+    pub formats_by_path: ByWatchedPath<Option<Layout>>,
     /// How long rows stay.
     pub retention: Retention,
     /// How long counts by minute and hour stay. Never shorter than `retention`.
@@ -34,13 +36,15 @@ pub struct Config {
 pub struct Watch {
     /// What the daemon shares with the commands.
     pub config: Config,
+    /// Whether commands find the database without a flag: by the settings of the installed service.
+    pub commands_find_store: bool,
     /// The files to follow.
     pub list: Watchlist,
     /// Whether standard input is followed.
     pub standard_input: StandardInput,
     /// Where the bytes of streams are kept until they are stored.
     pub spool: SpoolConfig,
-    /// The paths as the user wrote them, for messages.
+    /// The paths as the user wrote them, but absolute, for messages.
     pub paths: Vec<PathBuf>,
     /// Time between two looks at all files, for file systems that send no events.
     pub poll_interval: Duration,

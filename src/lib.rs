@@ -40,8 +40,11 @@
 //! ## Invariants
 //!
 //! 1. An offset changes only in the transaction that stores its lines, by compare-and-swap.
-//! 2. If the answer to COMMIT is lost, the offset is read back before the batch is sent again.
-//! 3. A file has one writer: a lock, and an epoch that the transaction compares.
+//! 2. If the answer to COMMIT is lost, the offset is read back before the batch is sent again. At the end
+//!    of a batch of ours, under our epoch, all before it happened; anything else is a conflict. A lower
+//!    epoch or offset means that the database was restored: its offsets are the truth, and all files are
+//!    compared with it anew.
+//! 3. A file has one writer: a lock, and an epoch that the transaction compares. No epoch comes twice.
 //! 4. The log file is the buffer: back-pressure is waiting, never dropping.
 //! 5. A reject is data: a line that becomes no record is stored as bytes, with the reason.
 //! 6. Per file, complete lines up to the committed offset = rows + rejects + excluded lines.

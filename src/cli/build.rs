@@ -6,26 +6,26 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
-use chrono::Utc;
-
+use crate::commands::{Connections, Doctor};
 use crate::config::{Config, PageConfig, Reload, SpoolConfig, StandardInput, Watch};
 use crate::format::{Exclusions, Layout, Mask, Parsing};
+use crate::model::now;
 use crate::retain::{self, Retention, SweepOptions};
-use crate::source::{WatchError, Watchlist};
+use crate::source::{ByWatchedPath, Symlinks, WatchError, Watchlist};
 use crate::store::Location;
 use crate::web::Credentials;
 
 use super::command_line::{Cleanup, LogType};
 use super::settings::{
-    AUTH_FILE, CONNECT_TIMEOUT, DATABASE_URL, EXCLUDE, EXCLUDE_EXTENSION, EXCLUDE_PATH, FORMAT,
-    HOST, INCLUDE, LISTEN, POLL_INTERVAL, RETENTION, ROLLUP_RETENTION, SENSITIVE_FIELDS, SPOOL_DIR,
-    SPOOL_LIMIT, SWEEP_AT, WATCH, address, duration, spool_limit,
+    AUTH_FILE, CONNECT_TIMEOUT, DATABASE_URL, EXCLUDE, EXCLUDE_EXTENSION, EXCLUDE_PATH,
+    EXCLUDE_SERVER_LOG, FOLLOW_SYMLINKS, FORMAT, HOST, INCLUDE, KEEP_RAW_REJECTS, LISTEN, MASKING,
+    MASKING_EXACT, POLL_INTERVAL, RETENTION, ROLLUP_RETENTION, SENSITIVE_FIELDS, SPOOL_DIR,
+    SPOOL_LIMIT, SWEEP_AT, WATCH, address, duration, poll_interval, spool_limit,
 };
-use super::sources::Settings;
-use super::usage;
+use super::sources::{Settings, Watched};
+use super::{UsageError, usage};
 
-/// The state directory of a service that has no other place for its spool.
+/// The state directory of the installed service, and of a service that has no other place for its spool.
 const SYSTEM_STATE: &str = "/var/lib/log-ingestd";
 
 pub(super) fn config(settings: &Settings) -> anyhow::Result<Config> {
@@ -37,6 +37,7 @@ pub(super) fn config(settings: &Settings) -> anyhow::Result<Config> {
             .optional(&HOST, host)?
             .unwrap_or_else(|| rustix::system::uname().nodename().to_string_lossy().into_owned()),
         parsing: parsing(settings)?,
+        formats_by_path: formats_by_path(settings)?,
         retention,
         rollup_retention: rollup_retention(settings, retention)?,
     })
@@ -45,9 +46,13 @@ pub(super) fn config(settings: &Settings) -> anyhow::Result<Config> {
 /// Returns the database. An empty URL is the default, as services leave it in their settings.
 fn location(settings: &Settings) -> anyhow::Result<Location> {
     if settings.texts(&DATABASE_URL).iter().any(|url| !url.trim().is_empty()) {
-        return settings.get(&DATABASE_URL, Location::parse);
+        return Ok(match settings.get(&DATABASE_URL, Location::parse)? {
+            // Messages name a file wherever they are read.
+            Location::Sqlite(path) => Location::Sqlite(std::path::absolute(path)?),
+            server => server,
+        });
     }
-    let state = state_directory("database", "--database-url")?;
+    let state = state_directory(settings, "database", "--database-url")?;
     Ok(Location::Sqlite(state.join("log-ingestd.sqlite3")))
 }
 
@@ -73,14 +78,49 @@ fn rollup_retention(settings: &Settings, rows: Retention) -> anyhow::Result<Rete
 
 /// Returns how lines are read.
 pub(super) fn parsing(settings: &Settings) -> anyhow::Result<Parsing> {
+    let exclusions =
+        Exclusions::new(&settings.texts(&EXCLUDE_PATH), &settings.texts(&EXCLUDE_EXTENSION));
+    let json = Arc::new(settings.json_mapping());
+    let layout = settings.optional(&FORMAT, Layout::named_or_format)?;
+    let mask = match settings.texts(&MASKING).iter().any(|rule| rule == MASKING_EXACT) {
+        true => Mask::exact(&settings.texts(&SENSITIVE_FIELDS)),
+        false => Mask::by_meaning(&settings.texts(&SENSITIVE_FIELDS)),
+    };
     Ok(Parsing {
-        layout: settings.optional(&FORMAT, Layout::named_or_format)?,
-        mask: Mask::new(&settings.texts(&SENSITIVE_FIELDS)),
-        exclusions: Exclusions::new(
-            &settings.texts(&EXCLUDE_PATH),
-            &settings.texts(&EXCLUDE_EXTENSION),
-        ),
+        layout: layout.map(|layout| layout.with_mapping(&json)),
+        json,
+        mask: match settings.is_on(&KEEP_RAW_REJECTS) {
+            true => mask.keeping_raw_rejects(),
+            false => mask,
+        },
+        exclusions: match settings.is_on(&EXCLUDE_SERVER_LOG) {
+            true => exclusions.and_server_log(),
+            false => exclusions,
+        },
     })
+}
+
+/// Returns the formats of single watched paths.
+pub(super) fn formats_by_path(
+    settings: &Settings,
+) -> anyhow::Result<ByWatchedPath<Option<Layout>>> {
+    let json = Arc::new(settings.json_mapping());
+    let mut formats = ByWatchedPath::default();
+    for Watched { path, format } in settings.watched() {
+        let layout = format.as_deref().map(Layout::named_or_format).transpose();
+        let layout = layout.map_err(|error| {
+            usage(format!("the format of the watched path '{}': {error}", path.display()))
+        })?;
+        let layout = layout.map(|layout| layout.with_mapping(&json));
+        // Standard input has two names.
+        let path = if is_standard_input(path) { Path::new("-") } else { path.as_path() };
+        formats.add(path, layout).map_err(|error| usage(error.to_string()))?;
+    }
+    Ok(formats)
+}
+
+fn is_standard_input(path: &Path) -> bool {
+    path == Path::new("-") || path == Path::new("/dev/stdin")
 }
 
 /// Returns what a reload makes of the settings, of which the configuration file is read once.
@@ -94,13 +134,12 @@ pub(super) fn watch(settings: &Settings) -> anyhow::Result<Watch> {
     let given = settings.paths(&WATCH);
     if given.is_empty() {
         return Err(usage(
-            "nothing to do: give --watch PATH to follow logs, or a command (import, check, \
-             status, query, top, verify, reparse, cleanup, migrate); --help tells more",
+            "nothing to do: give --watch PATH to follow logs, or a command (watch, serve, import, check, \
+             status, query, top, verify, reparse, cleanup, migrate, doctor); --help tells more",
         ));
     }
-    let (input, files): (Vec<PathBuf>, Vec<PathBuf>) = given
-        .into_iter()
-        .partition(|path| *path == Path::new("-") || *path == Path::new("/dev/stdin"));
+    let (input, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        given.into_iter().partition(|path| is_standard_input(path));
     let standard_input = match (input.is_empty(), files.is_empty()) {
         (true, _) => StandardInput::Unread,
         (false, false) => StandardInput::Beside,
@@ -113,13 +152,30 @@ pub(super) fn watch(settings: &Settings) -> anyhow::Result<Watch> {
         WatchError::Pattern { .. } => usage(error.to_string()),
         error => error.into(),
     })?;
-    let mut paths = files;
+    let symlinks = match settings.is_on(&FOLLOW_SYMLINKS) {
+        true => Symlinks::All,
+        false => Symlinks::Trusted,
+    };
+    let list = list.following(symlinks);
+    let paths = files.into_iter().map(std::path::absolute);
+    let mut paths = paths.collect::<std::io::Result<Vec<_>>>()?;
     paths.extend(standard_input.is_read().then(|| PathBuf::from("-")));
-    let poll_interval = settings.get(&POLL_INTERVAL, duration)?;
+    let poll_interval = settings.get(&POLL_INTERVAL, poll_interval)?;
     let sweep_at = settings.get(&SWEEP_AT, str::parse)?;
-    warn_of_format(&config.parsing);
+    warn_of_format(&config);
     let page = page(settings)?;
-    Ok(Watch { config, list, standard_input, spool, paths, poll_interval, sweep_at, page })
+    let commands_find_store = settings.are_those_of_commands();
+    Ok(Watch {
+        config,
+        commands_find_store,
+        list,
+        standard_input,
+        spool,
+        paths,
+        poll_interval,
+        sweep_at,
+        page,
+    })
 }
 
 fn spool(settings: &Settings, input: StandardInput) -> anyhow::Result<SpoolConfig> {
@@ -130,7 +186,7 @@ fn spool(settings: &Settings, input: StandardInput) -> anyhow::Result<SpoolConfi
             ));
         }
         Some(directory) => directory,
-        None => match state_directory("spool", "--spool-dir") {
+        None => match state_directory(settings, "spool", "--spool-dir") {
             Ok(state) => state.join("spool"),
             Err(error) if input.is_read() => return Err(error),
             Err(_) => Path::new(SYSTEM_STATE).join("spool"),
@@ -169,6 +225,26 @@ fn credentials(path: &Path) -> anyhow::Result<Arc<Credentials>> {
     Ok(Arc::new(credentials))
 }
 
+/// Returns the page of `serve`, which has nothing to do without one.
+pub(super) fn served_page(settings: &Settings) -> anyhow::Result<PageConfig> {
+    let page = page(settings)?.ok_or_else(|| {
+        usage(
+            "--listen is off, so that there is nothing to serve: expected an address for the page",
+        )
+    })?;
+    Ok(PageConfig { explicit: true, ..page })
+}
+
+/// Returns what `doctor` examines.
+pub(super) fn doctor(settings: &Settings) -> anyhow::Result<Doctor> {
+    let config = config(settings)?;
+    let watch = match settings.is_given(&WATCH).then(|| watch(settings)) {
+        Some(Err(error)) if error.is::<UsageError>() => return Err(error),
+        watch => watch,
+    };
+    Ok(Doctor { config, watch })
+}
+
 /// Returns where a daemon with the same settings has its page.
 pub(super) fn listens_at(settings: &Settings) -> anyhow::Result<SocketAddr> {
     settings.get(&LISTEN, address)?.ok_or_else(|| {
@@ -179,26 +255,33 @@ pub(super) fn listens_at(settings: &Settings) -> anyhow::Result<SocketAddr> {
     })
 }
 
-/// Warns of the atoms of a given format that cannot be told apart for certain.
-pub(super) fn warn_of_format(parsing: &Parsing) {
-    for warning in parsing.layout.iter().flat_map(Layout::warnings) {
+/// Warns of the atoms of a given format that cannot be told apart for certain. Those of a single path are
+/// told with its files.
+pub(super) fn warn_of_format(config: &Config) {
+    for warning in config.parsing.layout.iter().flat_map(Layout::warnings) {
         tracing::warn!("--format: {warning}");
     }
 }
 
 /// Returns what `cleanup` is to do.
 pub(super) fn sweep(cleanup: &Cleanup, config: &Config) -> anyhow::Result<SweepOptions> {
-    let age = if let Some(days) = cleanup.days {
-        Retention::For(Duration::from_secs(u64::from(days) * 86_400))
+    let now = now();
+    let cutoff = if let Some(days) = cleanup.days {
+        Retention::For(Duration::from_secs(u64::from(days) * 86_400)).cutoff(now)
     } else if let Some(text) = &cleanup.older_than {
-        Retention::For(duration(text).context("--older-than")?)
+        Some(cleanup.clock.read_flag("--older-than", text)?)
     } else {
-        config.retention
+        config.retention.cutoff(now)
     };
-    let now = Utc::now().timestamp_micros();
-    let cutoff = age.cutoff(now).ok_or_else(|| {
+    let cutoff = cutoff.ok_or_else(|| {
         usage("the retention is off: say what to remove with --days or --older-than")
     })?;
+    if cutoff >= now && !cleanup.dry_run && !cleanup.yes {
+        return Err(usage(
+            "this removes every row: --yes does it, and --dry-run counts them; expected an age such as \
+             --days 30 else",
+        ));
+    }
     Ok(SweepOptions {
         cutoff,
         rollup_cutoff: config.rollup_retention.cutoff(now),
@@ -214,15 +297,19 @@ pub(super) fn sweep(cleanup: &Cleanup, config: &Config) -> anyhow::Result<SweepO
     })
 }
 
-/// Returns where a service keeps its state: what systemd gives, else the XDG base directory
+/// Returns where a service keeps its state: what systemd gives, else the installed service's directory if its
+/// settings are in use, else the XDG base directory
 /// (<https://specifications.freedesktop.org/basedir-spec/latest/>).
-fn state_directory(purpose: &str, flag: &str) -> anyhow::Result<PathBuf> {
+fn state_directory(settings: &Settings, purpose: &str, flag: &str) -> anyhow::Result<PathBuf> {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     if let Some(directories) = variable("STATE_DIRECTORY") {
         // systemd separates several with colons.
         if let Some(first) = std::env::split_paths(&directories).next() {
             return Ok(first);
         }
+    }
+    if settings.file_of_service().is_some() {
+        return Ok(PathBuf::from(SYSTEM_STATE));
     }
     if let Some(state) = variable("XDG_STATE_HOME").map(PathBuf::from).filter(|p| p.is_absolute()) {
         return Ok(state.join("log-ingestd"));
@@ -237,8 +324,9 @@ fn state_directory(purpose: &str, flag: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Returns how many connections an import uses: with more than a few, the database limits the speed.
-pub(super) fn jobs() -> usize {
-    std::thread::available_parallelism().map_or(1, |processors| processors.get().min(4))
+pub(super) fn connections() -> Connections {
+    let processors = std::thread::available_parallelism();
+    Connections::ByDistance(processors.map_or(1, |processors| processors.get().min(4)))
 }
 
 #[cfg(test)]

@@ -1,12 +1,14 @@
 //! `log-ingestd migrate`: its flags and its answer.
 
-use std::io::{self, Write};
+use std::io::Write;
 
-use chrono::{DateTime, NaiveDate, Utc};
 use clap::Args;
 
 use crate::commands::{self, MigrateOptions, Migration};
+use crate::model::{Micros, now};
 
+use super::clock::Clock;
+use super::output::{self, Form};
 use super::sources::Settings;
 use super::{build, usage};
 
@@ -20,9 +22,9 @@ pub(super) struct Migrate {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=3650))]
     days: Option<u16>,
 
-    /// With --days: make them from this day on, for older lines
-    #[arg(long, value_name = "YYYY-MM-DD", requires = "days")]
-    since: Option<NaiveDate>,
+    /// With --days: make them from this day on, for older lines: a day (2026-09-01) or an age (90d)
+    #[arg(long, value_name = "WHEN", requires = "days")]
+    since: Option<String>,
 
     /// Also distribute the tables over the workers of a Citus cluster
     #[arg(long)]
@@ -32,13 +34,16 @@ pub(super) struct Migrate {
 /// Brings the schema up, and prints what was done.
 pub(super) async fn migrate(settings: &Settings, typed: &Migrate) -> anyhow::Result<()> {
     let config = build::config(settings)?;
-    let today = Utc::now().date_naive();
-    let first = typed.since.unwrap_or(today);
+    // Partitions are UTC days.
+    let since = typed.since.as_deref().map(|text| Clock::UTC.read_flag("--since", text));
+    let since = since.transpose()?.unwrap_or_else(now);
     let days = match typed.days {
-        Some(days) => day_number(first)..day_number(today) + i32::from(days) + 1,
+        Some(days) => day_number(since)..day_number(now()) + i32::from(days) + 1,
         None => 0..0,
     };
-    if typed.since.is_some() && days.is_empty() {
+    if let Some(first) = &typed.since
+        && days.is_empty()
+    {
         return Err(usage(format!(
             "invalid --since {first}: expected a day before the last one of --days"
         )));
@@ -48,13 +53,12 @@ pub(super) async fn migrate(settings: &Settings, typed: &Migrate) -> anyhow::Res
 }
 
 /// Returns the days since 1970-01-01.
-fn day_number(date: NaiveDate) -> i32 {
-    let days = date.signed_duration_since(DateTime::UNIX_EPOCH.date_naive()).num_days();
-    i32::try_from(days).unwrap_or(0)
+fn day_number(at: Micros) -> i32 {
+    i32::try_from(at.div_euclid(86_400_000_000)).unwrap_or(0)
 }
 
 fn print(done: &Migration, dry_run: bool) -> anyhow::Result<()> {
-    let mut out = io::stdout().lock();
+    let mut out = output::stdout(Form::Text);
     let schema = &done.before;
     match schema.found {
         _ if schema.is_current() => writeln!(out, "schema {}, nothing to do", schema.known)?,

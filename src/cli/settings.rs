@@ -26,17 +26,71 @@ macro_rules! settings {
     };
 }
 
+/// Commands that reach a database, those of [`OF_STORE`] after the first one.
+const OF_DATABASES: &[&str] = &[
+    "copy", // which has two
+    "watch",
+    "serve",
+    "import",
+    "status",
+    "query",
+    "top",
+    "verify",
+    "reparse",
+    "forget",
+    "cleanup",
+    "migrate",
+    "rename-host",
+    "doctor",
+];
+/// Commands that read or write rows of one database.
+const OF_STORE: &[&str] = match OF_DATABASES {
+    [_, one @ ..] => one,
+    [] => &[],
+};
+/// Commands that read lines.
+const OF_LINES: &[&str] = &["watch", "import", "check", "verify", "reparse"];
+/// The same, and those that only detect formats.
+const OF_FORMATS: &[&str] = &["watch", "import", "check", "verify", "reparse", "status", "doctor"];
+/// Commands that know the files of a host.
+const OF_FILES: &[&str] = &[
+    "watch",
+    "import",
+    "status",
+    "verify",
+    "reparse",
+    "forget",
+    "cleanup",
+    "rename-host",
+    "doctor",
+];
+/// Commands that find the files to follow.
+const OF_PATHS: &[&str] = &["watch", "doctor"];
+/// Commands with a page.
+const OF_PAGE: &[&str] = &["watch", "serve"];
+
 settings! {
     WATCH = Setting::of_daemon("watch", "LOG_INGESTD_WATCH", "PATH")
+        .used_by(&["doctor"])
         .shape(Shape::Paths)
         .help("Directories, files, FIFOs or patterns to follow; - is standard input; may be given \
-               several times [env: LOG_INGESTD_WATCH, several separated by colons]");
+               several times, each with a --format after it if there are several formats [env: \
+               LOG_INGESTD_WATCH, several separated by colons]");
     INCLUDE = Setting::of_daemon("include", "LOG_INGESTD_INCLUDE", "GLOB")
+        .used_by(OF_PATHS)
         .shape(Shape::Texts)
         .help("Follow only names that match this pattern, for example 'access*'; may be repeated");
     EXCLUDE = Setting::of_daemon("exclude", "LOG_INGESTD_EXCLUDE", "GLOB")
+        .used_by(OF_PATHS)
         .shape(Shape::Texts)
         .help("Never follow names that match this pattern; may be repeated");
+    FOLLOW_SYMLINKS =
+        Setting::of_daemon("follow-symlinks", "LOG_INGESTD_FOLLOW_SYMLINKS", "true|false")
+            .used_by(OF_PATHS)
+            .shape(Shape::Switch)
+            .help("Follow every symbolic link in a watched directory or below a pattern; without it only \
+                   those of root, of this user and of the owner of what they lead to, and those to what \
+                   is watched itself");
     POLL_INTERVAL = Setting::of_daemon("poll-interval", "LOG_INGESTD_POLL_INTERVAL", "DURATION")
         .help("Time between two looks at all files, for file systems that send no events")
         .default("2s");
@@ -44,58 +98,96 @@ settings! {
         .help("Local time of the daily sweep")
         .default("03:30");
     SPOOL_DIR = Setting::of_daemon("spool-dir", "LOG_INGESTD_SPOOL_DIR", "DIR")
+        .used_by(OF_PATHS)
         .shape(Shape::Path)
         .help("Where what comes from standard input and FIFOs is kept until it is stored \
                [default: spool beside the default SQLite file]");
     SPOOL_LIMIT = Setting::of_daemon("spool-limit", "LOG_INGESTD_SPOOL_LIMIT", "SIZE")
+        .used_by(OF_PATHS)
         .help("How much may be kept there while the database is unavailable; then the writers wait")
         .default("1GiB");
     LISTEN = Setting::of_daemon("listen", "LOG_INGESTD_LISTEN", "ADDRESS")
+        .used_by(&["watch", "serve", "healthcheck"])
         .help("Where the page and the metrics are; 'off' for nowhere")
         .default("127.0.0.1:8686");
     AUTH_FILE = Setting::of_daemon("auth-file", "LOG_INGESTD_AUTH_FILE", "FILE")
+        .used_by(OF_PAGE)
         .shape(Shape::Path)
         .help("Who may see the page: lines of the command hash-password. Needed for any address \
                that other machines reach");
     DATABASE_URL = Setting::common("database-url", "DATABASE_URL", "URL")
+        .used_by(OF_STORE)
         .shape(Shape::Secret)
         .help("The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite \
                file in the user's state directory]");
     CONNECT_TIMEOUT = Setting::common("connect-timeout", "LOG_INGESTD_CONNECT_TIMEOUT", "DURATION")
+        .used_by(OF_DATABASES)
         .help("How long to try to reach the database at the start")
         .default("10s");
     FORMAT = Setting::common("format", "LOG_INGESTD_FORMAT", "FORMAT")
-        .help("A preset's name or a Gunicorn access_log_format [default: told from each file's \
+        .used_by(OF_FORMATS)
+        .shape(Shape::Format)
+        .help("A preset's name, or the format in the dialect of Gunicorn, nginx or Apache. One is for all \
+               files; of several, each is for the --watch before it [default: told from each file's \
                lines]");
     RETENTION = Setting::common("retention", "LOG_INGESTD_RETENTION", "DURATION")
+        .used_by(&["watch", "serve", "import", "cleanup", "doctor"])
         .help("How long rows stay, for example 120d or 36h; 'off' keeps them")
         .default("120d");
     ROLLUP_RETENTION = Setting::common("rollup-retention", "LOG_INGESTD_ROLLUP_RETENTION", "DURATION")
+        .used_by(&["watch", "serve", "cleanup"])
         .help("How long counts by minute and hour stay, which charts read; 'off' keeps them \
                [default: 400d, or as long as the rows]");
     SENSITIVE_FIELDS = Setting::common("sensitive-fields", "LOG_INGESTD_SENSITIVE_FIELDS", "NAMES")
+        .used_by(OF_LINES)
         .shape(Shape::Names)
-        .help("Query parameters, and keys of JSON, whose values are stored as ********; '' hides none")
+        .help("Query parameters, headers and keys of JSON whose values are stored as ********, besides all whose \
+               names mean a secret; '' hides none")
         .default("password,token,access_key,secret");
+    MASKING = Setting::common("masking", "LOG_INGESTD_MASKING", "RULE")
+        .used_by(OF_LINES)
+        .shape(Shape::Word(&[MASKING_BY_MEANING, MASKING_EXACT]))
+        .help("Whether names that mean a secret and values that look like one are hidden, or exactly the names in \
+               --sensitive-fields")
+        .default(MASKING_BY_MEANING);
+    KEEP_RAW_REJECTS =
+        Setting::common("keep-raw-rejects", "LOG_INGESTD_KEEP_RAW_REJECTS", "true|false")
+        .used_by(OF_LINES)
+        .shape(Shape::Switch)
+        .help("Keep the exact bytes of rejected lines, with the secrets in them; without it they are masked as \
+               rows are");
     EXCLUDE_PATH = Setting::common("exclude-path", "LOG_INGESTD_EXCLUDE_PATH", "PREFIX")
+        .used_by(OF_LINES)
         .shape(Shape::Texts)
         .help("Leave out requests whose path begins so, for example /health/; may be repeated");
     EXCLUDE_EXTENSION =
         Setting::common("exclude-extension", "LOG_INGESTD_EXCLUDE_EXTENSION", "EXTENSION")
+        .used_by(OF_LINES)
         .shape(Shape::Texts)
         .help("Leave out requests whose path ends so, for example .css; may be repeated");
+    EXCLUDE_SERVER_LOG =
+        Setting::common("exclude-server-log", "LOG_INGESTD_EXCLUDE_SERVER_LOG", "true|false")
+        .used_by(OF_LINES)
+        .shape(Shape::Switch)
+        .help("Leave out lines of the server itself, as of Gunicorn's error log, that stand among \
+               access lines; without it they are kept as rejected lines");
     HOST = Setting::common("host", "LOG_INGESTD_HOST", "NAME")
+        .used_by(OF_FILES)
         .help("The host whose logs these are [default: this host's name]");
     CONFIG = Setting::common("config", "LOG_INGESTD_CONFIG", "FILE")
         .shape(Shape::Path)
-        .help("A TOML file with any of these settings");
+        .help("A TOML file with any of these settings; /dev/null is none [default: \
+               /etc/log-ingestd/config.toml, the installed service's, if it is there]");
     LOG_FORMAT = Setting::common("log-format", "LOG_INGESTD_LOG_FORMAT", "LOG_FORMAT")
         .shape(Shape::Word(&["human", "json"]))
-        .help("How the daemon's own log is written")
+        .help("How the program's own log is written, on standard error")
         .default("human");
     LOG_LEVEL = Setting::common("log-level", "LOG_INGESTD_LOG_LEVEL", "LEVEL")
-        .help("error, warn, info, debug or trace [default: info; import and cleanup: warn]");
+        .help("error, warn, info, debug or trace [default: info to follow or serve, else warn]");
 }
+
+/// Commands that ask neither files nor a database.
+const WITHOUT_SETTINGS: &[&str] = &["hash-password", "completions", "man"];
 
 /// What flags, environment, configuration file and help need to know of a setting.
 #[derive(Clone, Copy)]
@@ -106,8 +198,10 @@ pub(super) struct Setting {
     pub(super) variable: &'static str,
     /// The value's name in the help.
     value: &'static str,
-    /// Whether the flag may stand before or after any command. Of others only the daemon makes use.
+    /// Whether the flag may stand before or after any command, also one that makes no use of it.
     is_common: bool,
+    /// The commands that make use of it, and whose help shows it; `None` for all.
+    used_by: Option<&'static [&'static str]>,
     pub(super) shape: Shape,
     /// The value if none is given, as a user would write it. The help describes other defaults.
     default: Option<&'static str>,
@@ -123,6 +217,10 @@ pub(super) enum Shape {
     Secret,
     /// One of these words.
     Word(&'static [&'static str]),
+    /// One text, or several flags, each after the paths that it is about.
+    Format,
+    /// `true` or `false`; a flag without a value is `true`. A boolean in the file.
+    Switch,
     /// One path.
     Path,
     /// A flag that may be repeated; commas separate texts. A sequence in the file.
@@ -143,12 +241,16 @@ impl Shape {
 
 impl Setting {
     const fn common(flag: &'static str, variable: &'static str, value: &'static str) -> Self {
-        let (shape, default, help) = (Shape::Text, None, "");
-        Self { flag, variable, value, is_common: true, shape, default, help }
+        let (shape, default, help, used_by) = (Shape::Text, None, "", None);
+        Self { flag, variable, value, is_common: true, used_by, shape, default, help }
     }
 
     const fn of_daemon(flag: &'static str, variable: &'static str, value: &'static str) -> Self {
-        Self { is_common: false, ..Self::common(flag, variable, value) }
+        Self { is_common: false, used_by: Some(&["watch"]), ..Self::common(flag, variable, value) }
+    }
+
+    const fn used_by(self, commands: &'static [&'static str]) -> Self {
+        Self { used_by: Some(commands), ..self }
     }
 
     const fn shape(self, shape: Shape) -> Self {
@@ -163,7 +265,22 @@ impl Setting {
         Self { help, ..self }
     }
 
-    /// Returns the setting as clap knows it.
+    /// Returns whether a command makes use of it.
+    pub(super) fn is_used_by(&self, command: &str) -> bool {
+        !WITHOUT_SETTINGS.contains(&command)
+            && self.used_by.is_none_or(|commands| commands.contains(&command))
+    }
+
+    /// Returns the setting as clap knows it after a command; `None` if it may not stand there.
+    pub(super) fn arg_of(&self, command: &str) -> Option<Arg> {
+        match (self.is_used_by(command), self.is_common) {
+            (true, _) => Some(self.arg()),
+            (false, true) => Some(self.arg().hide(true)),
+            (false, false) => None,
+        }
+    }
+
+    /// Returns the setting as clap knows it before a command.
     pub(super) fn arg(&self) -> Arg {
         let default = self.default.map(|text| format!(" [default: {text}]"));
         let help = format!("{}{}", self.help, default.unwrap_or_default());
@@ -179,6 +296,13 @@ impl Setting {
             Shape::Word(words) => {
                 arg.env(self.variable).value_parser(PossibleValuesParser::new(words))
             }
+            Shape::Format => list(arg).env(self.variable),
+            Shape::Switch => arg
+                .env(self.variable)
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value(ON)
+                .value_parser(PossibleValuesParser::new([ON, OFF])),
             Shape::Path => arg.env(self.variable).value_parser(value_parser!(PathBuf)),
             Shape::Texts => list(arg).env(self.variable).value_delimiter(','),
             // Not `env`: clap would split the flag's paths at colons too.
@@ -204,6 +328,14 @@ impl Setting {
     }
 }
 
+/// The two values of `--masking`.
+const MASKING_BY_MEANING: &str = "meaning";
+pub(super) const MASKING_EXACT: &str = "exact";
+
+/// The two values of a [`Shape::Switch`].
+pub(super) const ON: &str = "true";
+pub(super) const OFF: &str = "false";
+
 /// Parses a duration such as `500ms`.
 pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
     humantime::parse_duration(text).map_err(|error| {
@@ -211,6 +343,20 @@ pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
             "invalid duration '{text}': expected for example 500ms, 10s or 36h ({error})"
         ))
     })
+}
+
+/// The shortest time between two looks: shorter ones only take the processor's time.
+const LEAST_POLL: Duration = Duration::from_millis(10);
+
+/// Parses the time between two looks.
+pub(super) fn poll_interval(text: &str) -> anyhow::Result<Duration> {
+    match duration(text)? {
+        least if least < LEAST_POLL => Err(usage(format!(
+            "the duration '{text}' is too short: expected {} or more, for example 2s",
+            humantime::format_duration(LEAST_POLL)
+        ))),
+        interval => Ok(interval),
+    }
 }
 
 /// The smallest spool: more than a pipe holds.
@@ -285,7 +431,7 @@ mod tests {
 
     #[test]
     fn every_default_can_be_parsed() {
-        assert_eq!(duration(&default_of(&POLL_INTERVAL)).unwrap(), Duration::from_secs(2));
+        assert_eq!(poll_interval(&default_of(&POLL_INTERVAL)).unwrap(), Duration::from_secs(2));
         assert_eq!(default_of(&RETENTION).parse::<Retention>().unwrap(), Retention::DEFAULT);
         assert_eq!(spool_limit(&default_of(&SPOOL_LIMIT)).unwrap(), 1 << 30);
         assert!(default_of(&SWEEP_AT).parse::<crate::retain::SweepTime>().is_ok());

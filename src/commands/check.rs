@@ -8,10 +8,10 @@ use anyhow::Context;
 
 use crate::model::columns::Value;
 use crate::model::{Extra, GunicornLogModel, Recorded, RejectCode, RejectReason};
-use crate::source::Envelope;
+use crate::source::{ByWatchedPath, Envelope};
 
-use crate::format::Parsing;
-use crate::identity::detect::{Detected, FormatSource, Formats, sample};
+use crate::format::{Layout, Parsing};
+use crate::identity::detect::{Detected, FormatSource, Formats, NamedFiles, sample};
 use crate::pipeline::read_lines::{LineSink, LogLine, Record};
 use crate::pipeline::sink::Counter;
 use crate::pipeline::store_file::Content;
@@ -48,10 +48,16 @@ pub struct Report {
 ///
 /// # Errors
 /// A file that cannot be read, or whose format cannot be detected.
-pub fn check(parsing: &Parsing, path: &Path) -> anyhow::Result<Report> {
+pub fn check(
+    parsing: &Parsing,
+    formats_by_path: &ByWatchedPath<Option<Layout>>,
+    path: &Path,
+) -> anyhow::Result<Report> {
     let source = Source::open(path).with_context(|| format!("cannot read '{}'", path.display()))?;
     let sample = sample(|limit| source.sample(limit))?;
-    let detected = Formats::new(parsing.clone()).detect_complete(sample);
+    let mut formats =
+        Formats::new(parsing.clone()).by_path(formats_by_path).of_named(NamedFiles::All);
+    let detected = formats.detect_complete(source.path(), sample);
     let detected: Detected = detected
         .map_err(|why| why.explained(&source))
         .with_context(|| format!("cannot check '{}'", path.display()))?;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::commands::open_store;
 use crate::config::Config;
 use crate::identity::resolve::still_held;
-use crate::model::{Checkpoint, FileId, moment};
+use crate::model::{Checkpoint, FileId, moment, text_path};
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, owner};
 use crate::source::Tail;
@@ -73,7 +73,11 @@ pub async fn forget(
     };
     let is_there = |file: &FileReport| there.contains(&file.checkpoint.file);
     let was_there = |file: &FileReport| {
-        [&path, &resolved].iter().any(|path| Path::new(&file.checkpoint.path) == path.as_path())
+        // A name that is not UTF-8 may also be given as `status` shows it.
+        let known = &*file.checkpoint.path;
+        [&path, &resolved]
+            .iter()
+            .any(|path| *text_path(known) == *path.as_path() || path.to_str() == Some(known))
     };
     known.retain(|file| is_there(file) || was_there(file));
     if known.is_empty() {

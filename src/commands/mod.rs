@@ -5,11 +5,14 @@
 //!
 //! Files, in reading order: `import` and `verify` (whole files into the
 //! store, and compared with it), `check` (parses without a store),
-//! `reparse` (rejected lines again), `forget` (takes a file out again), `status`, `query`,
-//! `cleanup`, `migrate`, `rename_host`, `healthcheck`.
+//! `reparse` (stored lines again), `forget` (takes a file out again), `status`, `query`,
+//! `follow`, `cleanup`, `migrate`, `copy`, `rename_host`, `healthcheck`, `doctor`.
 
 mod check;
 mod cleanup;
+mod copy;
+mod doctor;
+mod follow;
 mod forget;
 mod healthcheck;
 pub(crate) mod import;
@@ -22,27 +25,42 @@ mod verify;
 
 pub use check::{Report, check};
 pub use cleanup::cleanup;
+pub use copy::{
+    CopiedTable, CopyDifference, CopyOptions, CopyProgress, CopyStep, CopySummary, copy,
+};
+pub use doctor::{Doctor, Finding, Severity, doctor};
+pub use follow::NewRows;
 pub use forget::{ForgetOptions, ForgetSummary, forget};
 pub use healthcheck::{Probe, healthcheck};
-pub use import::{Progress, Summary, Unproven, import};
+pub use import::{Connections, Progress, Summary, Unproven, import};
 pub use migrate::{MigrateOptions, Migration, migrate};
 pub use query::open_reader;
 pub use rename_host::rename_host;
-pub use reparse::{ReparseSummary, reparse};
+pub use reparse::{ReparseSummary, RereadFile, RowsOptions, RowsSummary, reparse, reparse_rows};
 pub use status::{FileStatus, Status, status};
 pub use verify::{Difference, FileVerdict, Verification, verify};
 
 use anyhow::Context;
 
 use crate::config::Config;
-use crate::pipeline::Shutdown;
-use crate::pipeline::connect::{Access, connect};
+use crate::pipeline::connect::{Access, connect_with};
+use crate::pipeline::{LONGEST_STOP, Shutdown, limit_stop};
 use crate::store::Store;
 
 /// Connects to the configured store. A signal ends the wait for it, and later the command.
 async fn open_store(config: &Config, access: Access) -> anyhow::Result<(Store, Shutdown)> {
+    open_store_with(config, access, &mut |_| ()).await
+}
+
+/// The same; `reached` is called as soon as the server is reached.
+async fn open_store_with(
+    config: &Config,
+    access: Access,
+    reached: &mut (dyn FnMut(&Store) + Send),
+) -> anyhow::Result<(Store, Shutdown)> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
+    limit_stop(LONGEST_STOP).context("cannot listen to signals")?;
     let Config { location, connect_timeout, .. } = config;
-    let store = connect(location, *connect_timeout, access, &mut shutdown).await?;
+    let store = connect_with(location, *connect_timeout, access, &mut shutdown, reached).await?;
     Ok((store, shutdown))
 }

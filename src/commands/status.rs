@@ -1,7 +1,6 @@
 //! `log-ingestd status`: what is stored of each file, and what is not yet.
 
-use std::path::Path;
-
+use crate::model::text_path;
 use crate::source::fingerprint::same_object;
 use crate::source::{Lines, Tail};
 use crate::store::{FileCounts, FileReport, IgnoredReport, Ledger, Shown, SweepReport};
@@ -43,6 +42,8 @@ pub struct FileStatus {
     /// Bytes and complete lines that are in the file and not stored. `None` if the file is closed, on
     /// another host, or no longer exists.
     pub lag: Option<(u64, u64)>,
+    /// Whether it is this host's.
+    pub is_here: bool,
 }
 
 /// Reads the reports in the store, and the sizes of the files of this host.
@@ -52,11 +53,12 @@ pub struct FileStatus {
 pub async fn status(config: &Config, shown: Shown) -> anyhow::Result<Status> {
     let (store, _shutdown) = open_store(config, Access::Read).await?;
     let Ledger { counts, files, ignored, last_sweep } = store.ledger(shown).await?;
-    let mut formats = Formats::new(config.parsing.clone());
+    let mut formats = Formats::new(config.parsing.clone()).by_path(&config.formats_by_path);
     let files = files.into_iter().map(|stored| {
-        let is_here = stored.checkpoint.host == config.host && !stored.checkpoint.closed;
-        let lag = if is_here { lag(&stored, &mut formats) } else { None };
-        FileStatus { stored, lag }
+        let is_here = stored.checkpoint.host == config.host;
+        let is_open = is_here && !stored.checkpoint.closed;
+        let lag = if is_open { lag(&stored, &mut formats) } else { None };
+        FileStatus { stored, lag, is_here }
     });
     let (store, files) = (config.location.to_string(), files.collect());
     Ok(Status { store, files, counts, ignored, last_sweep })
@@ -65,7 +67,7 @@ pub async fn status(config: &Config, shown: Shown) -> anyhow::Result<Status> {
 /// Returns the bytes and the lines that are not stored yet; `None` if the file is not there.
 fn lag(stored: &FileReport, formats: &mut Formats) -> Option<(u64, u64)> {
     let known = &stored.checkpoint;
-    let mut tail = Tail::open(Path::new(&known.path)).ok()??;
+    let mut tail = Tail::open(&text_path(&known.path)).ok()??;
     if !same_object(known.key?, tail.key()) {
         return None;
     }
@@ -73,7 +75,7 @@ fn lag(stored: &FileReport, formats: &mut Formats) -> Option<(u64, u64)> {
     let mut lines = Lines::default();
     tail.start_reading(&mut lines).ok()?;
     let mut counter = Counter::default();
-    if let Some(format) = formats.stored(&known.format) {
+    if let Some(format) = formats.of_known(&text_path(&known.path), known) {
         let context = ReadContext {
             parser: &format.parser,
             envelope: format.envelope,

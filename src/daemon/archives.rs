@@ -15,8 +15,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::config::Config;
 use crate::identity::claim::{Ending, LossCounter};
@@ -26,20 +28,20 @@ use crate::identity::register::{
 };
 use crate::identity::resolve::Policy;
 use crate::metrics::Metrics;
-use crate::model::{Batch, FileId, FileKey, Micros, Sighting, now};
+use crate::model::{Batch, FileId, FileKey, Micros, Sighting, now, path_text};
 use crate::pipeline::Shutdown;
 use crate::pipeline::backoff::{Backoff, Jitter};
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::owner;
-use crate::pipeline::ordered_commits::OrderedCommits;
+use crate::pipeline::ordered_commits::{Connections, OrderedCommits};
 use crate::pipeline::reject_notices::RejectNotices;
-use crate::pipeline::store_file::{Content, End, FileStorer};
-use crate::source::Container;
+use crate::pipeline::store_file::{ClaimAtEnd, Content, End, FileStorer};
 use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
 use crate::source::names::related_names;
 use crate::source::origin::origin;
 use crate::source::whole_file::Source;
-use crate::store::Store;
+use crate::source::{Container, Tail};
+use crate::store::{Store, StoreError};
 
 use crate::daemon::files::FollowedFiles;
 
@@ -116,11 +118,36 @@ struct ReadArchive {
 
 type Read = Vec<ReadArchive>;
 
+/// The thread that reads archives: to read from a file system that does not answer must not hold up other
+/// tasks.
+#[derive(Debug)]
+struct Reading {
+    read: JoinHandle<Read>,
+    /// When this is dropped, the thread ends at its next wait.
+    _stop: oneshot::Sender<()>,
+}
+
+impl Reading {
+    fn start(reader: ArchiveReader, archives: Vec<Archive>) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        let runtime = Handle::current();
+        let read = tokio::task::spawn_blocking(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    read = reader.read_all(archives) => read,
+                    _ = stopped => Read::new(),
+                }
+            })
+        });
+        Self { read, _stop: stop }
+    }
+}
+
 /// The archives that are to be read, and the task that reads them.
 #[derive(Debug, Default)]
 pub(crate) struct Archives {
     waiting: HashMap<FileKey, NextTry>,
-    reading: Option<JoinHandle<Read>>,
+    reading: Option<Reading>,
     verdicts: HashMap<FileKey, ArchiveVerdict>,
     /// The closed files of the ledger that each archive keeps there.
     closed: HashMap<FileKey, Vec<FileId>>,
@@ -180,14 +207,14 @@ impl Archives {
         });
         if !archives.is_empty() {
             archives.sort_by(|one, other| one.path.cmp(&other.path));
-            self.reading = Some(tokio::spawn(reader().read_all(archives)));
+            self.reading = Some(Reading::start(reader(), archives));
         }
     }
 
     /// Waits for the task that reads; for ever if there is none. Cancel-safe.
     pub(crate) async fn finished(&mut self) {
         let read = match self.reading.as_mut() {
-            Some(reading) => reading.await.unwrap_or_default(),
+            Some(reading) => (&mut reading.read).await.unwrap_or_default(),
             None => std::future::pending().await,
         };
         self.reading = None;
@@ -220,6 +247,12 @@ impl Archives {
                 Ok(Outcome::Holds(container)) => self.containers.push((archive.key, container)),
                 // Deleted, or renamed and found again by the next look.
                 Err(error) if is_io(&error, io::ErrorKind::NotFound) => continue,
+                // Nothing is wrong with the archive: it is tried again, and until then the log that it may be
+                // is not given up as gone.
+                Err(error) if is_of_store(&error) => {
+                    debug!(%path, "the store failed while this archive was read: {error:#}");
+                    continue;
+                }
                 Err(error) => warn!(%path, "cannot read this archive: {error:#}"),
             }
             self.verdicts.insert(archive.key, verdict);
@@ -235,9 +268,8 @@ impl Archives {
     /// Lets the task end, or ends it after `patience`.
     pub(crate) async fn stop(&mut self, patience: Duration) {
         let Some(mut reading) = self.reading.take() else { return };
-        if tokio::time::timeout(patience, &mut reading).await.is_err() {
-            reading.abort(); // like a kill: what is not committed is read again
-        }
+        // Then it ends like a kill: what is not committed is read again.
+        let _ = tokio::time::timeout(patience, &mut reading.read).await;
     }
 }
 
@@ -274,6 +306,12 @@ impl Session {
     }
 }
 
+/// Returns the error for an archive of which another one has the name since a rotation: its content is not that of
+/// the file which is known by this key.
+fn renamed() -> anyhow::Error {
+    io::Error::new(io::ErrorKind::NotFound, "another file has this name by now").into()
+}
+
 /// Whether more may be written to an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ArchiveState {
@@ -286,15 +324,16 @@ impl ArchiveReader {
         let owner = owner(&self.config.host);
         let mut session = Session {
             committer: Committer::new(self.store.clone(), owner.clone(), None),
-            commits: OrderedCommits::new(self.store.clone(), owner, 1),
-            formats: Formats::new(self.config.parsing.clone()),
+            commits: OrderedCommits::new(self.store.clone(), owner, Connections::Exactly(1)),
+            formats: Formats::new(self.config.parsing.clone())
+                .by_path(&self.config.formats_by_path),
             known_logs: None,
         };
         let mut read = Vec::new();
         for archive in archives {
             let mut seen = Sighting {
                 host: self.config.host.clone(),
-                path: archive.path.to_string_lossy().into_owned(),
+                path: path_text(&archive.path).into_owned(),
                 key: Some(archive.key),
                 head: None,
                 origin: origin(&archive.path),
@@ -319,10 +358,17 @@ impl ArchiveReader {
         let source = match Source::open(&archive.path) {
             Ok(source) => source,
             Err(error) => {
-                return Container::of_error(&error)
-                    .map_or_else(|| Err(error.into()), |container| Ok(Outcome::Holds(container)));
+                let there = Tail::key_and_size(&archive.path).ok().flatten();
+                return match Container::of_error(&error) {
+                    None => Err(error.into()),
+                    Some(_) if there.is_none_or(|(key, _)| key != archive.key) => Err(renamed()),
+                    Some(container) => Ok(Outcome::Holds(container)),
+                };
             }
         };
+        if source.object != Some(archive.key) {
+            return Err(renamed());
+        }
         let sample = match sample(|limit| source.sample(limit)) {
             Ok(sample) => sample,
             Err(error) => return incomplete(error.into()),
@@ -347,7 +393,7 @@ impl ArchiveReader {
             UnknownFile { source, seen: seen.clone(), format: Err(Undetected::UnknownFormat) };
         let mut terms = self.terms();
         let mut registered =
-            register(&mut session.committer, &mut session.formats, &file, &terms).await;
+            register(&mut session.committer, &mut session.formats, &file, None, &terms).await;
         if let Ok(Registered::Unknown(_)) = registered
             && (archive.requested || self.was_followed_here(&file.source, session).await?)
         {
@@ -358,7 +404,7 @@ impl ArchiveReader {
             let detected = session.formats.format_of_complete(&file.source, sample);
             file.format = detected.map(|detected| detected.format);
             registered =
-                register(&mut session.committer, &mut session.formats, &file, &terms).await;
+                register(&mut session.committer, &mut session.formats, &file, None, &terms).await;
         }
         match registered {
             Ok(Registered::Claimed(registration)) => {
@@ -405,6 +451,7 @@ impl ArchiveReader {
             notices.stored(batch, |_| source.name.clone(), Instant::now());
         };
         let mut storer = FileStorer {
+            claim_at_end: ClaimAtEnd::Kept,
             committer: &mut session.committer,
             commits: &mut session.commits,
             shutdown: &self.shutdown,
@@ -457,6 +504,10 @@ fn incomplete(error: anyhow::Error) -> anyhow::Result<Outcome> {
         true => Ok(Outcome::Incomplete),
         false => Err(error),
     }
+}
+
+fn is_of_store(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| cause.is::<StoreError>())
 }
 
 fn is_io(error: &anyhow::Error, kind: io::ErrorKind) -> bool {

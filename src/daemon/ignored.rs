@@ -20,7 +20,7 @@ use crate::daemon::archives::Archives;
 use crate::daemon::files::{FollowedFiles, Logged, NotFollowed};
 use crate::identity::detect::log_left_alone;
 use crate::metrics::Metrics;
-use crate::model::{IgnoredCode, Micros, now};
+use crate::model::{IgnoredCode, Micros, now, path_text, text_path};
 use crate::store::{IgnoredReport, StoreError, Writer, chain};
 
 /// Files that the store lists by name, the first by path. The others are counted by reason.
@@ -91,7 +91,8 @@ pub(crate) struct IgnoredFiles {
 
 impl IgnoredFiles {
     pub(crate) fn new(host: &str, owner: String, watched: &[PathBuf]) -> Self {
-        let watched: Vec<String> = watched.iter().map(|path| path.display().to_string()).collect();
+        let watched: Vec<String> =
+            watched.iter().map(|path| path_text(path).into_owned()).collect();
         Self {
             host: host.to_owned(),
             owner,
@@ -182,7 +183,7 @@ impl IgnoredFiles {
             let count = &mut others[said.code as usize];
             *count = count.saturating_sub(1);
             listed.push(Entry {
-                path: path.to_string_lossy().into_owned(),
+                path: path_text(path).into_owned(),
                 code: said.code,
                 detail: said.detail.as_deref().map(str::to_owned),
                 bytes,
@@ -199,6 +200,11 @@ impl IgnoredFiles {
             listed.push(Entry { path, code, detail: None, bytes: None, files, since });
         }
         listed
+    }
+
+    /// Has the store be asked again what it holds: it was restored.
+    pub(crate) fn start_over(&mut self) {
+        (self.stored, self.changed, self.refused) = (None, Some(Instant::now()), false);
     }
 
     /// Returns whether there is something to tell the store.
@@ -294,7 +300,7 @@ impl IgnoredFiles {
     ) -> Result<Vec<Entry>, StoreError> {
         let mut taken = Vec::new();
         for row in writer.ignored_files(&self.host).await? {
-            let path = Path::new(&row.path);
+            let path = &*text_path(&row.path);
             let is_ours = row.owner == self.owner
                 || row.path == self.watched
                 || files.lies_within(path)

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 use crate::metrics::{FileLag, MAX_FILES, Metrics};
-use crate::model::{Batch, FileId, now};
+use crate::model::{Batch, FileId, counted, grouped, now, path_text};
 use crate::source::{Changes, FsEvents, Lines, SpoolChange, Tail};
 
 use crate::config::{Config, StandardInput, Watch};
@@ -25,20 +25,20 @@ use crate::daemon::register::register_new_files;
 use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
 use crate::identity::claim::LossCounter;
-use crate::identity::detect::Formats;
+use crate::identity::detect::{Formats, NamedFiles};
 use crate::pipeline::bisect::{Bisect, Refusal};
 use crate::pipeline::committer::{Committer, EarlierTry, Outcome};
 use crate::pipeline::connect::owner;
 use crate::pipeline::read_lines::{BatchTarget, Completeness, ReadContext, Stop, fill_batch};
 use crate::pipeline::reject_notices::RejectNotices;
 use crate::pipeline::{Request, Shutdown};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Bytes read of one file before the next has its turn (1 MiB).
 const TURN: u64 = 1 << 20;
 
 /// How long a stop waits for what was read to be stored.
-const DRAIN: Duration = Duration::from_secs(7);
+const DRAIN: Duration = Duration::from_secs(6);
 
 /// How long a stop may take to let files go.
 const RELEASE: Duration = Duration::from_secs(1);
@@ -108,6 +108,18 @@ pub(crate) struct Pipeline {
     lag_reported_at: Option<Instant>,
     /// Whether the lag may have changed since.
     lag_may_have_changed: bool,
+    /// Lines that were stored since the start; `None` after it was said that all are stored.
+    since_start: Option<Totals>,
+    /// Whether the database is not the one that the files were compared with.
+    restored: bool,
+}
+
+/// Lines that were stored.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    lines: u64,
+    rejected: u64,
+    excluded: u64,
 }
 
 /// What one pipeline hands over to the next when the configuration is read again.
@@ -136,8 +148,10 @@ impl Pipeline {
         let host = &watch.config.host;
         let ignored = IgnoredFiles::new(host, owner(host), &watch.paths);
         Self {
+            formats: Formats::new(watch.config.parsing.clone())
+                .by_path(&watch.config.formats_by_path)
+                .of_named(NamedFiles::Of(Box::new(watch.list.clone()))),
             files: FollowedFiles::new(watch.list, spool, nameless, descriptors),
-            formats: Formats::new(watch.config.parsing.clone()),
             committer: Some(
                 Committer::new(store.clone(), owner(&watch.config.host), None)
                     .counted(Arc::clone(&metrics)),
@@ -165,6 +179,8 @@ impl Pipeline {
             sent: 0,
             lag_reported_at: None,
             lag_may_have_changed: false,
+            since_start: Some(Totals::default()),
+            restored: false,
         }
     }
 
@@ -208,6 +224,10 @@ impl Pipeline {
                 self.report_lag();
                 supervisor.ready(&self.metrics);
             }
+            if std::mem::take(&mut self.restored) {
+                self.start_over().await;
+                continue;
+            }
             self.tend_archives(shutdown);
             self.metrics.health.reading_started();
             let more = tokio::task::block_in_place(|| self.fill_round());
@@ -218,6 +238,9 @@ impl Pipeline {
                 break;
             }
             let deciding = std::mem::take(&mut deciding) && self.in_flight.is_none();
+            if !more && !deciding {
+                self.say_caught_up();
+            }
             if !(more || deciding) || self.is_full() {
                 self.wait(shutdown).await;
             } else if let Some(flight) = self.in_flight.take_if(|flight| flight.is_finished()) {
@@ -244,12 +267,36 @@ impl Pipeline {
         Ok(Handover { nameless: self.files.into_nameless(), streams: self.streams })
     }
 
+    /// Decides about all files anew, as a start does: what was known of the database does not hold any more.
+    async fn start_over(&mut self) {
+        warn!(
+            store = %self.config.location,
+            "the database was restored to an earlier state, or replaced by another: what it lacks is read again, \
+             from all logs and archives that are still there"
+        );
+        self.archives.stop(RELEASE).await;
+        self.archives = Archives::default();
+        self.building.clear();
+        self.files.start_over();
+        self.ignored.start_over();
+        self.missing_due = Instant::now();
+        self.since_start = Some(Totals::default());
+        self.look();
+    }
+
+    /// Looks at all watched places. A file system may be slow to answer.
     fn look(&mut self) {
+        tokio::task::block_in_place(|| self.look_blocking());
+    }
+
+    fn look_blocking(&mut self) {
         self.metrics.health.reading_started();
         let began = Instant::now();
         self.input_ended = self.streams.input_has_ended(); // before the look, which sees the rest
         self.files.look();
-        self.streams.update(self.input, &self.files.fifos);
+        self.streams.update(self.input, &self.files.list, &self.files.fifos);
+        self.files.foreign_fifos = self.streams.foreign().to_vec();
+        self.files.log_foreign_links();
         // What is not decided about yet, and soon is, is not ignored.
         if !self.files.deciding || !self.metrics.health.is_store_up() {
             self.ignored.update(&self.files, &self.archives, &self.metrics);
@@ -393,7 +440,7 @@ impl Pipeline {
         self.sent = batch.lines();
         let claims = self.files.claims();
         self.in_flight = Some(tokio::spawn(async move {
-            let outcome = committer.commit(&batch, &claims, EarlierTry::NotStored).await;
+            let outcome = committer.commit(&batch, &[], &claims, EarlierTry::NotStored).await;
             (committer, batch, outcome)
         }));
     }
@@ -458,6 +505,10 @@ impl Pipeline {
                 self.discard();
                 self.refused(&batch, &reason);
             }
+            Outcome::Restored(_) => {
+                self.discard();
+                self.restored = true;
+            }
             // Waiting does not help: the committer knows why, and the pipeline ends.
             Outcome::GaveUp(_) => self.discard(),
         }
@@ -479,6 +530,11 @@ impl Pipeline {
                 excluded = span.excluded,
                 "stored"
             );
+            if let Some(totals) = &mut self.since_start {
+                totals.lines += span.lines;
+                totals.rejected += span.rejected;
+                totals.excluded += span.excluded;
+            }
             if let Some(first) = span.nul_runs.first() {
                 warn!(
                     file = span.file.0,
@@ -491,7 +547,7 @@ impl Pipeline {
             }
             self.files.stored(span);
         }
-        let name = |file| self.files.path_of(file).display().to_string();
+        let name = |file| path_text(self.files.path_of(file)).into_owned();
         self.reject_notices.stored(batch, name, Instant::now());
         self.bisect.stored(batch);
     }
@@ -544,6 +600,11 @@ impl Pipeline {
                 self.in_flight = None;
                 self.landed(landed.ok());
             }
+            if self.restored {
+                return warn!(
+                    "stopping while the database is restored; what it lacks is read at the next start"
+                );
+            }
             if self.building.is_empty() {
                 return info!("stopped; everything that was read is stored");
             }
@@ -554,8 +615,14 @@ impl Pipeline {
     /// Does what needs the store and is not a commit: new files, and those that are gone. Returns whether it
     /// could go on at once, with more new files.
     async fn housekeep(&mut self) -> bool {
-        let Some(committer) = self.committer.as_mut() else { return false };
-        committer.keep_alive().await;
+        let Some(committer) = self.committer.as_mut().filter(|_| !self.restored) else {
+            return false;
+        };
+        committer.keep_alive(|file| self.files.is_followed(file)).await;
+        if committer.take_restored() {
+            self.restored = true;
+            return false;
+        }
         let missing = Instant::now() >= self.missing_due
             && self.archives.are_quiet()
             && !self.files.has_undecided();
@@ -572,11 +639,19 @@ impl Pipeline {
                 true => committer.hold_again(&claims).await?,
                 false => Vec::new(),
             };
+            self.restored = committer.take_restored();
+            if self.restored {
+                return Ok(Vec::new());
+            }
             if let Some(writer) = committer.writer().await? {
                 let host = &self.config.host;
                 let (files, formats) = (&mut self.files, &mut self.formats);
                 let undecided = files.has_undecided();
                 register_new_files(files, formats, host, writer, &losses).await?;
+                if files.restored {
+                    self.restored = true;
+                    return Ok(Vec::new());
+                }
                 if undecided && !files.deciding {
                     self.ignored.update(files, &self.archives, &self.metrics);
                 }
@@ -594,6 +669,15 @@ impl Pipeline {
             Ok(taken_over)
         }
         .await;
+        let result = match result {
+            // Renamed or closed files are another writer's, or the database was restored: that is asked for.
+            Err(StoreError::Conflict { .. }) => {
+                let taken_over = committer.hold_again(&claims).await;
+                self.restored |= committer.take_restored();
+                taken_over
+            }
+            result => result,
+        };
         match result {
             Ok(taken_over) => {
                 if committer.is_connected() {
@@ -635,10 +719,29 @@ impl Pipeline {
             && !self.files.awaits_input()
     }
 
+    /// Says once after the start that all lines of the followed files are stored.
+    fn say_caught_up(&mut self) {
+        let Some(Totals { lines, rejected, excluded }) = self.since_start else { return };
+        let is_waiting = self.in_flight.is_some()
+            || self.files.followed.is_empty()
+            || self.files.needs_store()
+            || self.files.has_undecided();
+        if is_waiting {
+            return;
+        }
+        self.since_start = None;
+        let left_out = match excluded {
+            0 => String::new(),
+            excluded => format!(", {} left out", grouped(excluded)),
+        };
+        let (lines, rejected) = (counted(lines, "line"), grouped(rejected));
+        info!("caught up: {lines} stored, {rejected} rejected{left_out}");
+    }
+
     /// Warns if there is nothing to follow: the path may be wrong.
     fn warn_if_empty(&self, paths: &[PathBuf]) {
         let streams = self.input.is_read() || !self.files.fifos.is_empty();
-        if !streams && self.files.followed.is_empty() && self.files.ignored.is_empty() {
+        if !streams && self.files.is_empty() {
             let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
             warn!(
                 paths = paths.join(" "),
@@ -685,7 +788,7 @@ impl Pipeline {
             lags.truncate(MAX_FILES);
         }
         let furthest = lags.into_iter().map(|(bytes, since, at)| {
-            let path = self.files.followed[at].tail.path().display().to_string();
+            let path = path_text(self.files.followed[at].tail.path()).into_owned();
             FileLag { path, bytes, since }
         });
         let furthest = furthest.collect();

@@ -87,6 +87,11 @@ async fn daily_work(
             ("log_file", swept.files_removed),
         ],
     );
+    let removed = report.gunicorn_removed + report.request_removed + report.rejected_removed;
+    if removed + swept.files_removed == 0 && swept.postponed == 0 {
+        debug!("swept: nothing was old enough");
+        return Ok(());
+    }
     info!(
         gunicorn_log = report.gunicorn_removed,
         request_log = report.request_removed,

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use crate::identity::claim::{ClaimedFile, Ending, LossCounter};
 use crate::identity::resolve::is_object;
-use crate::model::{Checkpoint, FileId};
+use crate::model::{Checkpoint, FileId, text_path};
 use crate::source::Tail;
 use crate::store::{StoreError, Writer};
 
@@ -29,20 +29,18 @@ pub(crate) async fn close_missing(
         let all = writer.open_files(host, after).await?;
         let Some(last) = all.last() else { return Ok(()) };
         after = last.file;
-        for known in all {
-            let path = Path::new(&known.path);
-            if files.has(&known) || !files.covers(path) || may_be_there(&known) {
-                continue;
-            }
-            ClaimedFile::close_unread(writer, &known, host, Ending::Gone, losses).await?;
-        }
+        let is_gone = |known: &Checkpoint| {
+            !files.has(known) && files.covers(&text_path(&known.path)) && !may_be_there(known)
+        };
+        let gone: Vec<Checkpoint> = all.into_iter().filter(is_gone).collect();
+        ClaimedFile::close_unread(writer, &gone, host, Ending::Gone, losses).await?;
     }
 }
 
 /// Returns whether the file is where it was last seen, or that cannot be known: a directory that is
 /// not there may be a file system that is not mounted.
 fn may_be_there(known: &Checkpoint) -> bool {
-    let path = Path::new(&known.path);
+    let path = &*text_path(&known.path);
     match Tail::key_and_size(path) {
         Ok(Some((key, _))) => known.key.is_none() || is_object(known, Some(key)),
         Ok(None) => false,

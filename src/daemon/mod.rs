@@ -8,7 +8,7 @@
 //! input and FIFOs), `ingest` (the loop), `files` (the followed files), `register`
 //! (new files), `missing` (deleted files), `archives` (compressed files), `ignored` (which files are
 //! not followed),
-//! `maintenance` (sweeps and indexes), `page` (the HTTP server), `supervisor` (systemd),
+//! `maintenance` (sweeps and indexes), `page` (the HTTP server), `serve` (the page alone), `supervisor` (systemd),
 //! `file_limit` (the limit of open files).
 
 mod archives;
@@ -20,8 +20,10 @@ mod maintenance;
 mod missing;
 mod page;
 mod register;
+mod serve;
 mod streams;
 mod supervisor;
 mod watch;
 
+pub use serve::serve;
 pub use watch::watch;

@@ -11,11 +11,11 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{Config, PageConfig, Watch};
+use crate::config::{Config, PageConfig};
 use crate::metrics::Metrics;
 use crate::pipeline::Shutdown;
 use crate::store::Store;
-use crate::web::{self, Authenticator, PageState};
+use crate::web::{self, Authenticator, Credentials, PageState};
 
 /// How long answers under way may delay a reload or a stop.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
@@ -26,6 +26,8 @@ pub(crate) struct Bound {
     /// The address in the configuration, whose port may be 0.
     configured: SocketAddr,
     listener: Arc<TcpListener>,
+    /// Who may see the page.
+    credentials: Option<Arc<Credentials>>,
 }
 
 /// Binds the configured address, or keeps `before` if it is the same. Returns `None` if there is no
@@ -38,12 +40,16 @@ pub(crate) async fn bind(
     wanted: Option<&PageConfig>,
     before: Option<&Bound>,
 ) -> anyhow::Result<Option<Bound>> {
-    let Some(&PageConfig { address, explicit, .. }) = wanted else { return Ok(None) };
+    let Some(&PageConfig { address, explicit, ref credentials }) = wanted else { return Ok(None) };
+    let credentials = credentials.clone();
     if let Some(before) = before.filter(|before| before.configured == address) {
-        return Ok(Some(before.clone()));
+        return Ok(Some(Bound { credentials, ..before.clone() }));
     }
     match TcpListener::bind(address).await {
-        Ok(listener) => Ok(Some(Bound { configured: address, listener: Arc::new(listener) })),
+        Ok(listener) => {
+            let listener = Arc::new(listener);
+            Ok(Some(Bound { configured: address, listener, credentials }))
+        }
         Err(error) if !explicit => {
             warn!(%address, %error, "no page: cannot listen on its address; --listen gives another");
             Ok(None)
@@ -65,7 +71,7 @@ impl PageServer {
     /// Serves the page until a stop or [`PageServer::close`].
     pub(crate) fn start(
         bound: &Bound,
-        config: &Watch,
+        config: &Config,
         store: &Store,
         metrics: &Arc<Metrics>,
         shutdown: &Shutdown,
@@ -79,8 +85,7 @@ impl PageServer {
                 );
             }
         }
-        let credentials = config.page.as_ref().and_then(|page| page.credentials.clone());
-        let Config { retention, rollup_retention, .. } = &config.config;
+        let Config { retention, rollup_retention, .. } = config;
         let (closing, closed) = watch::channel(false);
         let state = PageState::new(
             store,
@@ -90,13 +95,15 @@ impl PageServer {
             closed,
         );
         let listener = Arc::clone(&bound.listener);
-        let serving = web::serve(listener, Authenticator::new(credentials), state);
+        let serving =
+            web::serve(listener, Authenticator::new(bound.credentials.clone()), state.clone());
         let (closing_at_stop, mut shutdown) = (closing.clone(), shutdown.clone());
         let task = tokio::spawn(async move {
             let mut serving = std::pin::pin!(serving);
             tokio::select! {
                 () = &mut serving => return,
                 () = shutdown.stopped() => {}
+                () = state.close_idle_connections() => {}
             }
             closing_at_stop.send_replace(true);
             serving.await;

@@ -16,6 +16,7 @@
 use std::cmp::Reverse;
 use std::collections::{HashSet, VecDeque};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,13 +24,16 @@ use tracing::{debug, info, warn};
 
 use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, Ending, LossCounter};
 use crate::identity::content::{Content, TailedFile};
-use crate::identity::detect::{Detected, Formats, Inspected, Undetected, inspect};
+use crate::identity::detect::{
+    Detected, Formats, Inspected, MoreLines, Odd, Undetected, inspect, log_other_format, place_of,
+};
 use crate::identity::power_cut::{End, find_end};
 use crate::identity::register::new_file;
-use crate::identity::resolve::{Comparison, Decision, Policy, decide, is_object};
-use crate::model::{Checkpoint, FileId, Fingerprint, NewFile, Sighting};
+use crate::identity::resolve::{Comparison, Decision, Policy, decide, in_place, is_object};
+use crate::model::{Checkpoint, FileId, Fingerprint, NewFile, Sighting, path_text, text_path};
 use crate::pipeline::backoff::{Backoff, Jitter};
 use crate::source::fingerprint::{ContentMatch, compare as compare_content};
+use crate::source::names::same_directory;
 use crate::source::origin::origin;
 use crate::source::{Envelope, Tail};
 use crate::store::{StoreError, Writer};
@@ -43,6 +47,11 @@ use crate::daemon::files::{
 const HELD_BY_ANOTHER: Backoff =
     Backoff::new(Duration::from_millis(250), Duration::from_secs(5), Jitter::None);
 
+/// The waits until a file of which more lines seldom help is examined again, if it has grown. An error log
+/// grows for ever.
+const EXAMINED_AGAIN: Backoff =
+    Backoff::new(Duration::from_millis(500), Duration::from_secs(60), Jitter::None);
+
 /// The most files that are decided about at a time.
 const AT_ONCE: usize = 500;
 
@@ -53,6 +62,7 @@ struct Inspection {
     detected: Result<Detected, Undetected>,
     seen: Sighting,
     is_stream: bool,
+    place: PathBuf,
 }
 
 /// A new log, and what was found out about it.
@@ -62,6 +72,8 @@ struct NewLog {
     detected: Detected,
     seen: Sighting,
     compared: Comparison,
+    /// The path by which the user's format for it is found.
+    place: PathBuf,
 }
 
 impl NewLog {
@@ -150,7 +162,8 @@ pub(crate) async fn register_new_files(
     {
         if !files.is_followed(known.file) {
             // It was replaced while no daemon followed it, and its bytes were found nowhere.
-            ClaimedFile::close_unread(writer, &known, host, Ending::Truncated, losses).await?;
+            let known = std::slice::from_ref(&known);
+            ClaimedFile::close_unread(writer, known, host, Ending::Truncated, losses).await?;
         }
     }
     Ok(())
@@ -256,7 +269,8 @@ async fn inspect_one(
                 files.ignored.push(IgnoredFile::undecided(tail));
                 return Err(error);
             }
-            files.ignored.push(IgnoredFile::new(&tail, no_log(&tail, why)));
+            let reason = no_log(files, &tail, why);
+            files.ignored.push(IgnoredFile::new(&tail, reason));
             return Ok(None);
         }
         Err(error) => {
@@ -266,12 +280,13 @@ async fn inspect_one(
     };
     let seen = Sighting {
         host: host.to_owned(),
-        path: tail.path().to_string_lossy().into_owned(),
+        path: path_text(tail.path()).into_owned(),
         key: Some(tail.key()),
         head: Some(head),
         origin: origin(tail.path()),
     };
-    Ok(Some(Inspection { tail, head, detected, seen, is_stream: stream.is_some() }))
+    let place = place_of(&tail, stream.as_ref());
+    Ok(Some(Inspection { tail, head, detected, seen, is_stream: stream.is_some(), place }))
 }
 
 /// Compares a file with what the store remembers. Returns `None` if it is ignored.
@@ -282,7 +297,7 @@ fn compare(
     inspection: Inspection,
     known: Vec<Checkpoint>,
 ) -> Option<NewLog> {
-    let Inspection { tail, head, detected, seen, is_stream } = inspection;
+    let Inspection { mut tail, head, detected, seen, is_stream, place } = inspection;
     let content = TailedFile { tail: &tail, head, has_time: false, grows: false };
     let compared = Comparison::of(&content, known, host);
     // Truncated while it was compared: its first line was compared with one content and its last
@@ -291,14 +306,24 @@ fn compare(
         files.ignored.push(IgnoredFile::undecided(tail));
         return None;
     }
-    let detected = match formats.stored_or_detected(&compared.matches, detected) {
+    // By its first line, and by the bytes before the offset if there are any, up to the size that it had when
+    // it was inspected. It may be truncated and written again before it is claimed.
+    tail.mark_verified();
+    let detected = match formats.stored_or_detected(&place, &compared.matches, detected) {
         Err(why @ Undetected::UnknownFormat) if !is_stream => {
             // That of the same object, or of the log that was rotated away from here.
             let same = compared.matches.iter().map(|(known, _)| known);
             let same = same.filter(|known| is_object(known, seen.key));
-            let mut before: Vec<_> =
-                same.filter_map(|known| formats.stored(&known.format)).collect();
-            before.extend(files.formats_of_log(&seen.path));
+            let mut before = Vec::new();
+            for known in same {
+                let odd = match known.head == Some(head) {
+                    true => Odd::AllButOne, // its beginning shows that it is the same log, damaged
+                    false => Odd::Half,
+                };
+                before.extend(formats.of_known(&place, known).map(|format| (format, odd)));
+            }
+            let of_log = files.formats_of_log(&seen.path).into_iter();
+            before.extend(of_log.map(|format| (format, Odd::OneOfFive)));
             match formats.as_before(&tail, before) {
                 Ok(detected) => detected.ok_or(why),
                 Err(error) => {
@@ -311,12 +336,13 @@ fn compare(
         detected => detected,
     };
     match detected {
-        Ok(detected) => Some(NewLog { tail, head, detected, seen, compared }),
+        Ok(detected) => Some(NewLog { tail, head, detected, seen, compared, place }),
         Err(why) => {
             if is_stream {
                 log_undetected_stream(files, &tail);
             }
-            files.ignored.push(IgnoredFile::new(&tail, no_log(&tail, why)));
+            let reason = no_log(files, &tail, why);
+            files.ignored.push(IgnoredFile::new(&tail, reason));
             None
         }
     }
@@ -424,6 +450,11 @@ async fn register_collected(
 /// Follows a log, or takes note of why it is not followed.
 fn after_registration(files: &mut FollowedFiles, log: NewLog, registered: Registered) {
     match registered {
+        // In a database that was restored to an earlier state, ids are given again.
+        Registered::Claimed { claim, .. } if files.followed.place(claim.file()).is_some() => {
+            files.restored = true;
+            files.ignored.push(IgnoredFile::undecided(log.tail));
+        }
         Registered::Claimed { claim, ended } => {
             let content = log.content(files);
             let replaced = log.compared.replaced(&content);
@@ -452,7 +483,7 @@ async fn close_replaced(
 ) -> Result<(), StoreError> {
     let seen = Sighting {
         host: host.to_owned(),
-        path: tail.path().to_string_lossy().into_owned(),
+        path: path_text(tail.path()).into_owned(),
         key: Some(tail.key()),
         head: tail.head_fingerprint().ok().flatten(),
         origin: origin(tail.path()),
@@ -462,15 +493,20 @@ async fn close_replaced(
         let found = compare_content(&known, seen.head, |at| tail.tail_fingerprint_at(at));
         let is_other = known.committed > 0 && matches!(found, Ok(it) if it != ContentMatch::Same);
         if was_here && is_other && !files.is_followed(known.file) {
-            ClaimedFile::close_unread(writer, &known, host, Ending::Truncated, losses).await?;
+            let known = std::slice::from_ref(&known);
+            ClaimedFile::close_unread(writer, known, host, Ending::Truncated, losses).await?;
         }
     }
     Ok(())
 }
 
 /// Returns the reason for a file that holds no log, at least as it stands.
-fn no_log(tail: &Tail, why: Undetected) -> IgnoredReason {
-    IgnoredReason::NoLog { size: tail.size(), more: why.more_lines(), why }
+fn no_log(files: &mut FollowedFiles, tail: &Tail, why: Undetected) -> IgnoredReason {
+    let (more, mut due) = (why.more_lines(), Instant::now());
+    if more == MoreLines::SeldomHelp {
+        due += files.examinations.entry(tail.key()).or_insert(EXAMINED_AGAIN).wait();
+    }
+    IgnoredReason::NoLog { size: tail.size(), more, why, due }
 }
 
 /// Returns the reason for a file that cannot be read. Returns `None` for one that was deleted before
@@ -501,7 +537,7 @@ async fn register(
     let spooled = files.spool.covers(log.tail.path());
     let policy = if spooled { Policy::Spool } else { Policy::Daemon };
     let (grows, has_time) = (files.grows(log.tail.key()), log.detected.format.has_time);
-    let NewLog { tail, head, detected, seen, compared } = log;
+    let NewLog { tail, head, detected, seen, compared, place } = log;
     let content = TailedFile { tail, head: *head, has_time, grows };
     let here = files.that_may_be(&content, compared);
     let decision = decide(&content, compared, &here, policy);
@@ -525,7 +561,7 @@ async fn register(
         Decision::Cut(file) => {
             let known = compared.matches.iter().find(|(known, _)| known.file == file);
             let Some((known, _)) = known else { return Ok(Registered::Undecided) };
-            let format = formats.stored(&known.format).unwrap_or(Arc::clone(&detected.format));
+            let format = formats.of_known(place, known).unwrap_or(Arc::clone(&detected.format));
             // Earlier power cuts may have ended files in this log; the newest comes first.
             let before = compared.cut_before(known);
             let begins = match find_end(writer, tail, known, &before, &format).await? {
@@ -602,6 +638,50 @@ async fn after_claim(
     Ok(Registered::claimed(claim))
 }
 
+/// Moves what else lay in the directory of a log whose host was renamed, and is closed or has no object there
+/// any more, to the new name. It was compressed or deleted: an archive there may be what is left of it.
+async fn take_over_gone(
+    files: &mut FollowedFiles,
+    writer: &mut Writer,
+    known: &Checkpoint,
+    seen: &Sighting,
+) -> Result<(), StoreError> {
+    let known_path = text_path(&known.path);
+    let Some(directory) = known_path.parent() else { return Ok(()) };
+    let renamed = (known.host.clone(), directory.to_path_buf());
+    if files.renamed_hosts.contains(&renamed) {
+        return Ok(());
+    }
+    let beginning = path_text(&directory.join("")).into_owned();
+    let below = writer.files_below(&known.host, &beginning).await?;
+    let in_place = in_place(&below);
+    let mut moved = 0;
+    for other in below {
+        if !same_directory(&other.path, &known.path) || !other.origin.may_be(&seen.origin) {
+            continue;
+        }
+        if other.closed {
+            writer.rename_closed(other.file, &seen.host).await?;
+            moved += 1;
+            continue;
+        }
+        if in_place.contains(&other.file) || files.has(&other) {
+            continue; // it has evidence of its own
+        }
+        let as_seen = Sighting { host: seen.host.clone(), ..other.sighting() };
+        if writer.claim(other.file, &as_seen, &other.format).await?.is_some() {
+            writer.release(other.file).await?;
+            moved += 1;
+        }
+    }
+    if moved > 0 {
+        info!(directory = %directory.display(), from = known.host, to = seen.host, files = moved,
+            "moved what else is stored from here and is closed or gone to the new name of the host");
+    }
+    files.renamed_hosts.insert(renamed);
+    Ok(())
+}
+
 /// Carries on a log that is stored under the name of another host, if that host is this one by all that
 /// is known, and no daemon follows it there. Otherwise it is a log of its own, as on a clone.
 async fn of_other_host(
@@ -612,7 +692,7 @@ async fn of_other_host(
     losses: &LossCounter,
 ) -> Result<Registered, StoreError> {
     let NewLog { tail, detected, seen, .. } = log;
-    let path = tail.path().display().to_string();
+    let path = path_text(tail.path()).into_owned();
     let (from, to) = (&known.host, &seen.host);
     let stored = known.digest.map(|digest| digest.sum);
     let found = tokio::task::block_in_place(|| {
@@ -637,6 +717,7 @@ async fn of_other_host(
     match ClaimedFile::claim_known(writer, compared, seen, format, losses).await? {
         ClaimResult::Claimed(claim) => {
             writer.rename_ended(known, to).await?;
+            take_over_gone(files, writer, known, seen).await?;
             warn!(
                 path,
                 file = known.file.0,
@@ -691,22 +772,33 @@ fn hold_back(files: &mut FollowedFiles, tail: Box<Tail>, file: FileId) {
 
 /// Follows a log that is claimed.
 fn follow(files: &mut FollowedFiles, log: NewLog, claim: ClaimedFile) {
-    let NewLog { mut tail, head, detected, .. } = log;
+    let NewLog { mut tail, head, detected, compared, .. } = log;
     let format = Arc::clone(&detected.format);
     let file = claim.file();
     files.held_by_others.remove(&file);
     files.truncated.retain(|truncated| truncated.file() != file);
     let path = tail.path().display();
+    let (name, source) = (detected.name(), detected.source.name());
     if claim.is_new() {
         let envelope = format.envelope.map(Envelope::name);
-        let (name, source) = (detected.name(), detected.source.name());
         info!(file = file.0, %path, format = name, source, envelope, "following a new file");
         detected.warn(&path.to_string());
+        if let Some((lacks, better)) = format.parser.layout().lacking()
+            && !std::mem::replace(&mut files.lack_is_logged, true)
+        {
+            info!(%path, "these lines have no {lacks}: if Gunicorn writes them, give it \
+                --access-logformat '{better}' and a new log file");
+        }
     } else {
-        info!(file = file.0, %path, offset = claim.committed().offset, "following on");
+        let offset = claim.committed().offset;
+        info!(file = file.0, %path, offset, format = name, "following on");
+        detected.warn_if_unread(&path.to_string());
+        let mut known = compared.matches.iter().map(|(known, _)| known);
+        if let Some(known) = known.find(|known| known.file == file) {
+            log_other_format(tail.path(), known, &format);
+        }
     }
     tail.advance(claim.committed());
-    tail.mark_verified(); // by its first line, and by the bytes before the offset if there are any
     files.followed.push(FollowedFile {
         tail,
         claim,

@@ -14,8 +14,9 @@ use tokio::task::JoinHandle;
 use tracing::{error, info, warn};
 
 use crate::config::{SpoolConfig, StandardInput, Watch};
-use crate::source::Spool;
+use crate::source::open::Refused;
 use crate::source::spool::{PumpControl, PumpError, PumpStep, StreamPump, WaitFor};
+use crate::source::{Spool, Watchlist};
 
 /// Time between two checks for room in the spool. A removed spool file wakes the thread at once.
 const ROOM_INTERVAL: Duration = Duration::from_millis(500);
@@ -37,6 +38,8 @@ pub(crate) struct Streams {
     ending: Vec<StreamReader>,
     /// FIFOs that could not be opened. The error is logged once.
     unreadable: HashSet<PathBuf>,
+    /// Links to FIFOs that are not followed, because another user made them.
+    foreign: Vec<PathBuf>,
 }
 
 /// The thread that reads one stream.
@@ -63,6 +66,7 @@ impl Streams {
             fifos: HashMap::new(),
             ending: Vec::new(),
             unreadable: HashSet::new(),
+            foreign: Vec::new(),
         };
         let fifos = watch.list.scan().fifos;
         if watch.standard_input.is_read() || !fifos.is_empty() {
@@ -74,7 +78,7 @@ impl Streams {
                 )
             })?;
         }
-        streams.update(watch.standard_input, &fifos);
+        streams.update(watch.standard_input, &watch.list, &fifos);
         Ok(streams)
     }
 
@@ -92,7 +96,8 @@ impl Streams {
     }
 
     /// Starts readers of new streams, and ends those of streams that are gone or not configured.
-    pub(crate) fn update(&mut self, input: StandardInput, fifos: &[PathBuf]) {
+    pub(crate) fn update(&mut self, input: StandardInput, list: &Watchlist, fifos: &[PathBuf]) {
+        self.foreign.clear();
         self.ending.retain(|reader| !reader.task.is_finished());
         match self.input.take_if(|_| !input.is_read()) {
             Some(reader) => {
@@ -115,9 +120,14 @@ impl Streams {
             // Two readers of one FIFO would each get half of its lines, so a second name is ignored.
             let is_read = |it: &StreamReader| Some(it.object) == now && !it.has_ended();
             if !self.fifos.contains_key(path) && !self.all().any(is_read) {
-                self.read_fifo(path);
+                self.read_fifo(path, list);
             }
         }
+    }
+
+    /// Returns the links to FIFOs that the last update did not follow.
+    pub(crate) fn foreign(&self) -> &[PathBuf] {
+        &self.foreign
     }
 
     /// Ends the reader of a FIFO that was removed, replaced or is no longer configured.
@@ -145,9 +155,10 @@ impl Streams {
         }
     }
 
-    fn read_fifo(&mut self, path: &Path) {
+    fn read_fifo(&mut self, path: &Path, list: &Watchlist) {
         let spool = Arc::clone(&self.spool);
-        let begin = |control| StreamPump::fifo(spool, path, control);
+        let begin =
+            |control| list.with_links(path, |links| StreamPump::fifo(spool, path, links, control));
         match StreamReader::spawn(path.display().to_string(), begin) {
             Ok(reader) => {
                 info!(path = %path.display(), spool = %self.spool.directory().display(),
@@ -156,6 +167,9 @@ impl Streams {
                 self.fifos.insert(path.to_path_buf(), reader);
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) if Refused::of(&error) == Some(Refused::ForeignLink) => {
+                self.foreign.push(path.to_path_buf());
+            }
             Err(error) => {
                 if self.unreadable.insert(path.to_path_buf()) {
                     warn!(path = %path.display(), %error, "cannot read this FIFO");

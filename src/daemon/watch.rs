@@ -15,8 +15,8 @@ use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
 use crate::metrics::Metrics;
 use crate::pipeline::connect::{Access, connect};
-use crate::pipeline::{Request, Shutdown};
-use crate::store::{Location, Store};
+use crate::pipeline::{LONGEST_STOP, Request, Shutdown, limit_stop};
+use crate::store::Store;
 use crate::web::MAX_CONNECTIONS;
 
 /// A configuration and what was opened for it. A reload replaces all of it at once.
@@ -37,6 +37,7 @@ pub async fn watch(
     reload: impl Fn() -> anyhow::Result<Reload>,
 ) -> anyhow::Result<()> {
     let mut shutdown = Shutdown::on_signals().context("cannot listen to signals")?;
+    limit_stop(LONGEST_STOP).context("cannot listen to signals")?;
     let supervisor = Supervisor::from_environment();
     let bound = page::bind(watch.page.as_ref(), None).await?;
     supervisor.status(&format!("opening {}", watch.config.location));
@@ -55,9 +56,9 @@ pub async fn watch(
     let mut session = Session { watch, store, bound };
     let mut handover = Handover { nameless: Vec::new(), streams };
     loop {
+        let page = session.serve_page(&metrics, &shutdown);
         session.announce(&metrics);
         let maintenance = maintenance::start(&session.watch, &session.store, &metrics);
-        let page = session.serve_page(&metrics, &shutdown);
         let pipeline = session.ingest(handover, page.as_ref(), &metrics);
         let ended = pipeline.run(&mut shutdown, &session.watch.paths, &supervisor).await;
         drop(maintenance);
@@ -107,16 +108,18 @@ impl Session {
         let Watch { paths, config, .. } = &self.watch;
         let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
         info!(paths = paths.join(" "), store = %config.location, "watching");
-        info!("look into it with: {}", config.location.look_command());
-        metrics.set_store_kind(match config.location {
-            Location::Postgres(_) => "postgres",
-            Location::Sqlite(_) => "sqlite",
-        });
+        // As it was called: it need not be where the shell looks for programs.
+        let program = std::env::args().next().unwrap_or_else(|| env!("CARGO_PKG_NAME").to_owned());
+        match self.watch.commands_find_store {
+            true => info!("look into it with: {program} query"),
+            false => info!("look into it with: {}", config.location.look_command(&program)),
+        }
+        metrics.set_store_kind(config.location.kind());
     }
 
     fn serve_page(&self, metrics: &Arc<Metrics>, shutdown: &Shutdown) -> Option<PageServer> {
         let bound = self.bound.as_ref()?;
-        Some(PageServer::start(bound, &self.watch, &self.store, metrics, shutdown))
+        Some(PageServer::start(bound, &self.watch.config, &self.store, metrics, shutdown))
     }
 
     /// Creates the ingest loop with as many file descriptors as the page leaves.

@@ -4,7 +4,8 @@
 //! A line is one object. Its key `log` decides: `request` becomes a row of `request_log`, `gunicorn` a
 //! row of `gunicorn_log`. Keys are named like the columns. A missing key, null, an empty text and an
 //! empty object are no value. Other keys are kept: those of a request in `extra_data`, those of
-//! Gunicorn in `request`.
+//! Gunicorn in `request`. The place of a stored row, which an exported line has, is left out: the row gets
+//! another one.
 //!
 //! The second half of the file hides secrets. The application should have hidden them already: this is
 //! the second line of defence.
@@ -16,13 +17,23 @@ use chrono::{DateTime, Datelike, Timelike};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
-use super::parser::{Exclusions, Mask, Parsed, STARS, TextLine};
+use super::identifiers::{Columns, Identifier};
+use super::mask::{Mask, STARS, string_end};
+use super::parser::{Exclusions, Parsed, TextLine};
 use super::values::address;
-use crate::model::{GunicornJson, GunicornLogModel, JsonRecord, Micros, RejectReason, RequestLog};
+use crate::model::{
+    FileId, GunicornJson, GunicornLogModel, JsonRecord, MAX_OFFSET, Micros, RejectReason,
+    RequestLog,
+};
 
 /// Reads a line, and excludes or masks its record.
-pub(super) fn parse(line: TextLine<'_>, mask: &Mask, exclusions: &Exclusions) -> Parsed<'static> {
-    match record(line) {
+pub(super) fn parse(
+    line: TextLine<'_>,
+    columns: Columns,
+    mask: &Mask,
+    exclusions: &Exclusions,
+) -> Parsed<'static> {
+    match record(line, columns) {
         Ok(record) => finish(record, mask, exclusions),
         Err(reject) => Parsed::Reject(reject),
     }
@@ -61,8 +72,8 @@ pub(super) fn is_json_line(line: &[u8]) -> bool {
 }
 
 /// Reads a line as a record of either table.
-fn record(line: TextLine<'_>) -> Result<JsonRecord, RejectReason> {
-    let TextLine { text, may_hold_special } = line;
+fn record(line: TextLine<'_>, columns: Columns) -> Result<JsonRecord, RejectReason> {
+    let TextLine { text, may_hold_special, .. } = line;
     // JSON may hold newlines between its parts, but a record must be one line.
     if may_hold_special && memchr::memchr(b'\n', text.as_bytes()).is_some() {
         return Err(reject("is more than one line"));
@@ -70,7 +81,8 @@ fn record(line: TextLine<'_>) -> Result<JsonRecord, RejectReason> {
     if may_hold_special && memchr::memchr(0, text.as_bytes()).is_some() {
         return Err(RejectReason::HoldsNul(None));
     }
-    let mut fields = Fields::parse(text)?;
+    let mut fields = Fields::parse(text, columns)?;
+    fields.leave_out_place();
     match fields.text("log")?.as_deref() {
         Some("request") => request(fields).map(JsonRecord::Request),
         Some("gunicorn") => gunicorn(fields).map(JsonRecord::Gunicorn),
@@ -97,6 +109,9 @@ fn request(mut from: Fields) -> Result<RequestLog, RejectReason> {
         user_id: from.text("user_id")?,
         user_agent: from.text("user_agent")?,
         session_id: from.text("session_id")?,
+        route: from.identifier("route", Identifier::Route),
+        request_id: from.identifier("request_id", Identifier::RequestId),
+        trace_id: from.identifier("trace_id", Identifier::TraceId),
         extra_data: from.remaining("extra_data")?,
     })
 }
@@ -118,6 +133,9 @@ fn gunicorn(mut from: Fields) -> Result<GunicornJson, RejectReason> {
         protocol: from.text("protocol")?.map(Into::into),
         response_bytes: from.int8("response_bytes")?,
         pid: from.int4("pid")?,
+        route: from.identifier("route", Identifier::Route).map(Into::into),
+        request_id: from.identifier("request_id", Identifier::RequestId).map(Into::into),
+        trace_id: from.identifier("trace_id", Identifier::TraceId).map(Into::into),
         ..GunicornLogModel::default()
     };
     let (response, headers) = (from.object("response")?, from.object("headers")?);
@@ -130,15 +148,29 @@ const OBJECT: &str = "an object, {…}";
 
 /// The keys of a line that no column has taken yet. Each method takes one key, if it has the right
 /// type.
-struct Fields(Map<String, Value>);
+struct Fields(Map<String, Value>, Columns);
 
 impl Fields {
     /// Parses the line.
-    fn parse(text: &str) -> Result<Fields, RejectReason> {
+    fn parse(text: &str, columns: Columns) -> Result<Fields, RejectReason> {
         if !text.trim_start().starts_with('{') {
             return Err(reject(NO_KIND));
         }
-        serde_json::from_str(text).map(Fields).map_err(|error| invalid_json(&error))
+        serde_json::from_str(text)
+            .map(|map| Fields(map, columns))
+            .map_err(|error| invalid_json(&error))
+    }
+
+    /// Removes id, file and offset, if they are those of a stored row: the id is made of the others.
+    fn leave_out_place(&mut self) {
+        const PLACE: [&str; 3] = ["id", "log_file", "log_offset"];
+        let number = |key| self.0.get(key).and_then(Value::as_i64);
+        let [Some(id), Some(file), Some(offset)] = PLACE.map(number) else { return };
+        let file = i32::try_from(file).ok().map(FileId);
+        let offset = u64::try_from(offset).ok().filter(|offset| *offset < MAX_OFFSET);
+        if file.zip(offset).is_some_and(|(file, offset)| file.row_id(offset) == id) {
+            PLACE.iter().for_each(|key| drop(self.0.remove(*key)));
+        }
     }
 
     /// Takes a value; `None` if it is absent, null or empty.
@@ -158,6 +190,20 @@ impl Fields {
             Some(Value::String(text)) => Ok(Some(text)),
             Some(other) => Err(wrong_type(key, &other, "a text")),
         }
+    }
+
+    /// Takes a text that names the request or its view. A value of another shape makes no reject of the line,
+    /// because a client may have sent it: it stays among the other keys.
+    fn identifier(&mut self, key: &str, what: Identifier) -> Option<String> {
+        if self.1 == Columns::Older {
+            return None;
+        }
+        let text = self.0.get(key)?.as_str()?;
+        let value = what.value(text).map(str::to_owned);
+        if value.is_some() || text.is_empty() {
+            self.0.remove(key);
+        }
+        value
     }
 
     /// Takes an address. A text that is not an address is no value, as in Gunicorn's own lines.
@@ -331,11 +377,7 @@ fn invalid_json(error: &serde_json::Error) -> RejectReason {
     })
 }
 
-/// Headers that hold nothing but a secret.
-const HEADERS: [&str; 5] =
-    ["authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key"];
-
-/// Hides the values of the configured names, and always those of [`HEADERS`].
+/// Hides the values of the configured names, and always those of headers that hold nothing but a secret.
 struct Secrets<'m> {
     mask: &'m Mask,
 }
@@ -349,17 +391,33 @@ impl Secrets<'_> {
     }
 
     fn hide_in_gunicorn(&self, line: &mut GunicornJson) {
-        for url in [&mut line.record.url, &mut line.record.source].into_iter().flatten() {
+        let record = &mut line.record;
+        for url in [&mut record.url, &mut record.source].into_iter().flatten() {
             self.mask.apply(url);
+        }
+        for text in record.texts_mut() {
+            self.mask.apply_to_tokens(text);
         }
         for value in [&mut line.request, &mut line.response, &mut line.headers] {
             value.iter_mut().for_each(|value| self.hide_in_value(value));
         }
+        self.mask.remove_secret(&mut line.record.route);
+        self.mask.remove_secret(&mut line.record.request_id);
     }
 
     fn hide_in_request(&self, line: &mut RequestLog) {
         if let Some(path) = &mut line.path {
             edit(path, |path| self.mask.apply(path));
+        }
+        let texts = [
+            &mut line.method,
+            &mut line.path,
+            &mut line.content_type,
+            &mut line.user_id,
+            &mut line.user_agent,
+        ];
+        for text in texts.into_iter().flatten() {
+            edit(text, |text| self.mask.apply_to_tokens(text));
         }
         for text in [&mut line.query_params, &mut line.body, &mut line.response_body] {
             text.iter_mut().for_each(|text| self.hide_in_text(text));
@@ -367,10 +425,12 @@ impl Secrets<'_> {
         for value in [&mut line.headers, &mut line.response_headers, &mut line.extra_data] {
             value.iter_mut().for_each(|value| self.hide_in_value(value));
         }
+        self.mask.remove_secret(&mut line.route);
+        self.mask.remove_secret(&mut line.request_id);
     }
 
     fn hides(&self, name: &str) -> bool {
-        is_secret_header(name) || self.mask.matches(name.as_bytes())
+        self.mask.hides_header(name)
     }
 
     fn hide_in_value(&self, value: &mut Value) {
@@ -386,7 +446,14 @@ impl Secrets<'_> {
                     }
                 }
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) => {}
+            Value::Number(number) => {
+                let mut digits = Cow::Owned(number.to_string());
+                self.mask.apply_to_values(&mut digits);
+                if digits == STARS {
+                    *value = STARS.into();
+                }
+            }
+            Value::Null | Value::Bool(_) => {}
         }
     }
 
@@ -400,14 +467,8 @@ impl Secrets<'_> {
         } else {
             edit(text, |text| self.mask.apply_to_form(text));
         }
+        edit(text, |text| self.mask.apply_to_values(text));
     }
-}
-
-/// Returns whether a header holds a secret: `Authorization`, or `HTTP_AUTHORIZATION` as in the
-/// WSGI environment.
-fn is_secret_header(name: &str) -> bool {
-    let name = name.trim().to_ascii_lowercase().replace('_', "-");
-    HEADERS.contains(&name.strip_prefix("http-").unwrap_or(&name))
 }
 
 fn edit(text: &mut String, mask: impl FnOnce(&mut Cow<'_, str>)) {
@@ -421,7 +482,7 @@ fn edit(text: &mut String, mask: impl FnOnce(&mut Cow<'_, str>)) {
 /// Replaces the values of keys for which `hides` returns true, in place. Other texts are edited by
 /// `mask`. All other bytes stay as they were written. JSON that was cut off is edited up to its
 /// end.
-fn hide_in_json(
+pub(super) fn hide_in_json(
     text: &mut Cow<'_, str>,
     hides: impl Fn(&str) -> bool,
     mask: impl Fn(&mut Cow<'_, str>),
@@ -468,20 +529,6 @@ fn hide_in_json(
 fn unquoted(literal: &str) -> Cow<'_, str> {
     serde_json::from_str::<String>(literal)
         .map_or_else(|_| literal.trim_matches('"').into(), Cow::Owned)
-}
-
-/// Returns the position after the string whose quotation mark is at `start`, or the end if the
-/// string was cut off.
-fn string_end(bytes: &[u8], start: usize) -> usize {
-    let mut at = start + 1;
-    while let Some(next) = bytes.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
-        at += next + 1;
-        if bytes[at - 1] == b'"' {
-            return at;
-        }
-        at += 1; // the escaped character
-    }
-    bytes.len()
 }
 
 fn skip_blanks(bytes: &[u8], at: usize) -> usize {

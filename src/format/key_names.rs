@@ -40,6 +40,27 @@ pub(super) const BYTES: &[&str] = &[
     "response_bytes",
 ];
 pub(super) const PIDS: &[&str] = &["pid", "process"];
+/// What the application answered or the proxy passed on comes before what the client sent.
+pub(super) const REQUEST_IDS: &[&str] = &[
+    "sent_http_x_request_id",
+    "upstream_http_x_request_id",
+    "downstream_X-Request-Id",
+    "origin_X-Request-Id",
+    "request_id",
+    "requestId",
+    "req_id",
+    "x_request_id",
+    "x-request-id",
+    "X-Request-ID",
+    "X-Request-Id",
+    "http_x_request_id",
+    "request_X-Request-Id",
+];
+pub(super) const TRACE_IDS: &[&str] =
+    &["trace_id", "traceId", "TraceId", "otelTraceID", "otel_trace_id", "opentelemetry_trace_id"];
+pub(super) const TRACE_PARENTS: &[&str] =
+    &["traceparent", "http_traceparent", "request_Traceparent"];
+pub(super) const ROUTES: &[&str] = &["route", "http_route", "http.route"];
 
 /// Returns a key as it is compared: in lower case, with `_` for `-`.
 pub(super) fn folded(key: &str) -> String {

@@ -1,5 +1,8 @@
 //! How the lines of a file are read: by a template, as JSON, and after which prefix.
 
+use std::sync::Arc;
+
+use super::json_mapping::{JsonMapping, SharedMapping};
 use super::prefix::Prefix;
 use super::presets::{find, names, nearest};
 use super::template::{FormatError, Template};
@@ -17,8 +20,8 @@ pub enum Layout {
     Template(Template),
     /// One JSON object a line, for either table.
     Json,
-    /// One JSON object a line, of another server or logger.
-    JsonKeys,
+    /// One JSON object a line, of another server or logger; with the user's mapping of its keys.
+    JsonKeys(SharedMapping),
     /// Lines that another program has put something before.
     Prefixed(Box<Prefixed>),
 }
@@ -44,10 +47,11 @@ impl Layout {
     /// # Errors
     /// Those of [`Template::compile`].
     pub fn compile(format: &str) -> Result<Layout, FormatError> {
-        Layout::read(format, |format| match format {
-            JSON => Ok(Layout::Json),
-            JSON_KEYS => Ok(Layout::JsonKeys),
-            _ => Template::compile(format).map(Layout::from),
+        Layout::read(format, |format| match (format, mapping_of(format)) {
+            (JSON, _) => Ok(Layout::Json),
+            (JSON_KEYS, _) => Ok(Layout::JsonKeys(SharedMapping::default())),
+            (_, Some(mapping)) => Ok(Layout::JsonKeys(Arc::new(JsonMapping::read(mapping)?))),
+            (_, None) => Template::compile(format).map(Layout::from),
         })
     }
 
@@ -58,7 +62,7 @@ impl Layout {
     /// Those of [`Template::compile`], and a name that no preset has.
     pub fn named_or_format(text: &str) -> Result<Layout, FormatError> {
         Layout::read(text, |text| {
-            if text.contains(['%', '$']) {
+            if text.contains(['%', '$']) || mapping_of(text).is_some() {
                 return Layout::compile(text);
             }
             match find(text) {
@@ -87,27 +91,56 @@ impl Layout {
         Ok(prefixes.into_iter().rev().fold(layout, Layout::after))
     }
 
+    /// Returns the same with this mapping, if it reads JSON by the names of keys and has none.
+    #[must_use]
+    pub fn with_mapping(self, mapping: &SharedMapping) -> Layout {
+        match self {
+            Layout::JsonKeys(own) if own.is_empty() => Layout::JsonKeys(Arc::clone(mapping)),
+            Layout::Prefixed(prefixed) => {
+                prefixed.layout.with_mapping(mapping).after(prefixed.prefix)
+            }
+            other => other,
+        }
+    }
+
+    /// Returns the same with this mapping in place of its own; `None` if it does not read JSON by the names of
+    /// keys.
+    pub fn remapped(&self, mapping: &SharedMapping) -> Option<Layout> {
+        match self {
+            Layout::JsonKeys(_) => Some(Layout::JsonKeys(Arc::clone(mapping))),
+            Layout::Prefixed(prefixed) => {
+                Some(prefixed.layout.remapped(mapping)?.after(prefixed.prefix))
+            }
+            Layout::Template(_) | Layout::Json => None,
+        }
+    }
+
     /// Returns the layout of the same lines after a prefix.
     pub(super) fn after(self, prefix: Prefix) -> Layout {
         let format = format!("{} {}", prefix.name(), self.format());
         Layout::Prefixed(Box::new(Prefixed { format, prefix, layout: self }))
     }
 
-    /// Returns what is stored with a file: the format string, or `json`.
+    /// Returns what is stored with a file: the format string, or `json`, or `json-keys` with its mapping.
     pub fn format(&self) -> &str {
         match self {
             Layout::Template(template) => template.format(),
             Layout::Json => JSON,
-            Layout::JsonKeys => JSON_KEYS,
+            Layout::JsonKeys(mapping) => mapping.format(),
             Layout::Prefixed(prefixed) => &prefixed.format,
         }
+    }
+
+    /// Returns what lines of Gunicorn lack that it could write, as [`Template::lacking`].
+    pub fn lacking(&self) -> Option<(&'static str, String)> {
+        self.template()?.lacking()
     }
 
     /// Returns whether the lines carry a time. Rows of other lines get an estimated time.
     pub fn has_time(&self) -> bool {
         match self {
             Layout::Template(template) => template.has_time(),
-            Layout::Json | Layout::JsonKeys => true,
+            Layout::Json | Layout::JsonKeys(_) => true,
             Layout::Prefixed(prefixed) => prefixed.layout.has_time() || prefixed.prefix.has_time(),
         }
     }
@@ -116,8 +149,17 @@ impl Layout {
     pub fn warnings(&self) -> Vec<String> {
         match self {
             Layout::Template(template) => template.warnings(),
-            Layout::Json | Layout::JsonKeys => Vec::new(),
+            Layout::Json | Layout::JsonKeys(_) => Vec::new(),
             Layout::Prefixed(prefixed) => prefixed.layout.warnings(),
+        }
+    }
+
+    /// Returns whether a line may fill a column of [`super::identifiers`].
+    pub(super) fn identifies(&self) -> bool {
+        match self {
+            Layout::Template(template) => template.identifies(),
+            Layout::Json | Layout::JsonKeys(_) => true,
+            Layout::Prefixed(prefixed) => prefixed.layout.identifies(),
         }
     }
 
@@ -125,8 +167,14 @@ impl Layout {
     pub(super) fn template(&self) -> Option<&Template> {
         match self {
             Layout::Template(template) => Some(template),
-            Layout::Json | Layout::JsonKeys => None,
+            Layout::Json | Layout::JsonKeys(_) => None,
             Layout::Prefixed(prefixed) => prefixed.layout.template(),
         }
     }
+}
+
+/// Returns the mapping in a format like `json-keys {"req.path":"url"}`.
+fn mapping_of(format: &str) -> Option<&str> {
+    let rest = format.strip_prefix(JSON_KEYS)?;
+    rest.starts_with(char::is_whitespace).then(|| rest.trim())
 }

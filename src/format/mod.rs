@@ -18,35 +18,46 @@
 //! - `template`: compiles a format string, in one of three dialects, to fields and the literal text around
 //!   them.
 //! - `parser`: the entry. Reads one line, excludes requests and masks secrets.
+//! - `mask`: replaces secrets by stars, `mask_rejects` in lines that could not be read; `secrets`: which names
+//!   and values are secret.
 //! - `matching`: finds where each field of a line begins and ends; `shapes`: what a value must look like.
-//! - `values`: turns the matched fields into columns; `times` and `escapes` help it.
+//! - `values`: turns the matched fields into columns; `times` and `escapes` help it; `identifiers`: which
+//!   values name the request and its view.
 //! - `layout`: a template, JSON, or either after a prefix; `prefix`: what other programs put before a line.
 //! - `json`: reads lines of JSON of our own, and hides the secrets in them; `json_keys`: those of others,
-//!   by `key_names`.
+//!   by `key_names` and by what the user says in a `json_mapping`.
 //! - `server_log`: lines that a server writes of itself.
 //! - `presets`: formats by name.
-//! - `infer`: works out the format of a file.
+//! - `infer`: works out the format of a file. `render`: writes a stored row as a line again.
 //!
 //! An ordinary line passes `parser`, `matching` and `values` only.
 
 mod escapes;
+mod identifiers;
 mod infer;
 mod json;
 mod json_keys;
+mod json_mapping;
 mod key_names;
 mod layout;
+mod mask;
+mod mask_rejects;
 mod matching;
 mod parser;
 mod prefix;
 mod presets;
+mod render;
+mod secrets;
 mod server_log;
 mod shapes;
 mod template;
 mod times;
 mod values;
 
-pub use infer::{Detection, Inferred, detect, explain, find_access, lacks_zone};
+pub use infer::{Detection, Inferred, detect, explain, find_access, find_mapped, lacks_zone};
+pub use json_mapping::{JsonMapping, MappingError};
 pub use layout::Layout;
-pub use parser::{Chunk, Exclusions, LineParser, Mask, Parsed, Parsing, TextLine};
-pub use presets::{Preset, find, presets};
+pub use mask::{Mask, STARS};
+pub use parser::{Chunk, Exclusions, LineParser, Parsed, Parsing, TextLine};
+pub use presets::{Preset, find, name_of, presets};
 pub use template::{FormatError, Template};

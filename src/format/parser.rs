@@ -4,10 +4,14 @@
 //! ([`Exclusions`]) and hides secrets ([`Mask`]). [`Chunk`] checks the bytes of many lines at once.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use super::identifiers::Columns;
 use super::json;
 use super::json_keys;
+use super::json_mapping::JsonMapping;
 use super::layout::{Layout, Prefixed};
+use super::mask::{Mask, STARS};
 use super::matching::{PhysicalLines, Quoting, match_by_search, match_fields, match_greedily};
 use super::prefix::Stripped;
 use super::server_log::is_server_log;
@@ -20,6 +24,8 @@ use crate::model::{Captured, Extra, GunicornLogModel, JsonRecord, RejectReason};
 pub struct Parsing {
     /// The format that the user gave. Without one, each file's format is detected.
     pub layout: Option<Layout>,
+    /// Which keys of JSON lines fill which columns.
+    pub json: Arc<JsonMapping>,
     /// The names whose values are hidden.
     pub mask: Mask,
     /// The requests that are excluded.
@@ -43,12 +49,25 @@ pub enum Parsed<'a> {
     Reject(RejectReason),
 }
 
+impl Parsed<'_> {
+    /// Returns whether this is a record with a value that has not the shape of its column, and so is kept
+    /// beside the columns.
+    pub fn holds_unshaped(&self) -> bool {
+        let Parsed::Record(record) = self else { return false };
+        record
+            .extras
+            .iter()
+            .any(|(key, _)| matches!(key, Extra::Tail(key) if UNSHAPED.contains(key)))
+    }
+}
+
 /// Reads lines of one format, as the configuration asks for it.
 #[derive(Clone, Debug)]
 pub struct LineParser {
     layout: Layout,
     mask: Mask,
     exclusions: Exclusions,
+    columns: Columns,
 }
 
 /// Whether a record is stored, or the configuration leaves it out.
@@ -61,12 +80,39 @@ enum Kept {
 impl LineParser {
     /// Makes a parser that reads by `layout`, drops what `exclusions` covers, and applies `mask`.
     pub fn new(layout: impl Into<Layout>, mask: Mask, exclusions: Exclusions) -> LineParser {
-        LineParser { layout: layout.into(), mask, exclusions }
+        LineParser { layout: layout.into(), mask, exclusions, columns: Columns::Current }
+    }
+
+    /// Returns the parsers with the masks by which the same lines may have been stored before.
+    pub(crate) fn with_older_masks(&self) -> Vec<LineParser> {
+        self.mask.older().into_iter().map(|mask| LineParser { mask, ..self.clone() }).collect()
+    }
+
+    /// Returns the bytes of a rejected line as they are kept.
+    pub(crate) fn kept<'r>(&self, raw: &'r [u8]) -> Cow<'r, [u8]> {
+        self.mask.kept(raw)
+    }
+
+    /// Returns the bytes of a rejected line as they are kept if its secrets are masked.
+    pub(crate) fn masked<'r>(&self, raw: &'r [u8]) -> Cow<'r, [u8]> {
+        self.mask.masked(raw)
+    }
+
+    /// Returns the parser of versions without `route`, `request_id` and `trace_id`; `None` if no line has them.
+    pub(crate) fn with_older_columns(&self) -> Option<LineParser> {
+        self.layout.identifies().then(|| LineParser { columns: Columns::Older, ..self.clone() })
     }
 
     /// Returns the format by which lines are read.
     pub fn layout(&self) -> &Layout {
         &self.layout
+    }
+
+    /// Returns whether a line that is rejected for this reason is left out, instead of being kept: one of
+    /// the server itself, if these are excluded. [`LineParser::parse`] rejects it all the same, because
+    /// whether it is a part of a record is known only with the lines around it.
+    pub fn leaves_out(&self, reason: &RejectReason) -> bool {
+        self.exclusions.server_log == ServerLog::Excluded && *reason == RejectReason::ServerLog
     }
 
     /// Reads one line, given without its end. URL and referer are masked, also a referer among the
@@ -111,7 +157,10 @@ impl LineParser {
             return Ok(Kept::No);
         }
         if !self.mask.is_empty() {
-            self.hide_secrets(record);
+            self.hide_secrets(record, line);
+        }
+        if self.columns == Columns::Older {
+            (record.route, record.request_id, record.trace_id) = (None, None, None);
         }
         Ok(Kept::Yes)
     }
@@ -130,8 +179,8 @@ impl LineParser {
     fn parse_other<'a>(&'a self, layout: &'a Layout, line: TextLine<'a>) -> Parsed<'a> {
         match layout {
             Layout::Template(template) => self.parse_by(template, line),
-            Layout::Json => json::parse(line, &self.mask, &self.exclusions),
-            Layout::JsonKeys => match json_keys::parse(line.text) {
+            Layout::Json => json::parse(line, self.columns, &self.mask, &self.exclusions),
+            Layout::JsonKeys(mapping) => match json_keys::parse(line.text, mapping, self.columns) {
                 Ok(record) => {
                     json::finish(JsonRecord::Gunicorn(record), &self.mask, &self.exclusions)
                 }
@@ -169,6 +218,7 @@ impl LineParser {
                 for (key, text) in parts {
                     if let Some(mut text) = text.filter(|text| !text.contains('\0')) {
                         self.mask.apply(&mut text);
+                        self.mask.apply_to_tokens(&mut text);
                         record.extras.push((Extra::Around(key), text));
                     }
                 }
@@ -187,7 +237,7 @@ impl LineParser {
         parsed
     }
 
-    fn hide_secrets(&self, record: &mut GunicornLogModel<'_>) {
+    fn hide_secrets(&self, record: &mut GunicornLogModel<'_>, line: TextLine<'_>) {
         for url in [&mut record.url, &mut record.source].into_iter().flatten() {
             self.mask.apply(url);
         }
@@ -197,6 +247,23 @@ impl LineParser {
         for (_, text) in &mut record.extras {
             self.mask.apply(text);
         }
+        self.hide_captured(record);
+        if line.may_hold_token && self.mask.may_have_token(line.text.as_bytes()) {
+            record.texts_mut().for_each(|text| self.mask.apply_to_tokens(text));
+        }
+    }
+
+    /// Hides secrets of captured headers and variables: by their names, and in their values.
+    fn hide_captured(&self, record: &mut GunicornLogModel<'_>) {
+        let captured = [&mut record.headers, &mut record.response_headers, &mut record.environ];
+        for (name, text) in captured.into_iter().flatten() {
+            match self.mask.hides_captured(name) {
+                true => *text = Cow::Borrowed(STARS),
+                false => self.mask.apply_to_values(text),
+            }
+        }
+        self.mask.remove_secret(&mut record.route);
+        self.mask.remove_secret(&mut record.request_id);
     }
 }
 
@@ -268,6 +335,9 @@ fn owned<'a>(layout: &'a Layout, parsed: Parsed<'_>) -> Parsed<'a> {
         protocol: record.protocol.map(text),
         response_bytes: record.response_bytes,
         pid: record.pid,
+        route: record.route.map(text),
+        request_id: record.request_id.map(text),
+        trace_id: record.trace_id.map(text),
     })
 }
 
@@ -296,6 +366,8 @@ impl Template {
     /// - The address is `%(h)s`, else the first valid one in a captured X-Forwarded-For, else a
     ///   captured X-Real-IP, else `REMOTE_ADDR`. Ports are dropped.
     /// - The user is `%(u)s`, else a captured `REMOTE_USER`.
+    /// - The request id and the trace id are those of the response, else those that a proxy has passed on, else
+    ///   those of the request.
     /// - Every captured header is in `headers`, also one with a column of its own.
     ///
     /// # Errors
@@ -321,7 +393,7 @@ impl Template {
         line: TextLine<'a>,
         record: &mut GunicornLogModel<'a>,
     ) -> Result<(), RejectReason> {
-        let TextLine { text, may_hold_special } = line;
+        let TextLine { text, may_hold_special, .. } = line;
         let line = text.as_bytes();
         let physical = match may_hold_special && memchr::memchr(b'\n', line).is_some() {
             true => PhysicalLines::Several,
@@ -412,6 +484,9 @@ pub struct TextLine<'a> {
     pub(super) text: &'a str,
     /// `false` if the line holds neither NUL nor a newline nor a backslash; `true` may be wrong.
     pub(super) may_hold_special: bool,
+    /// `false` if no text of the line holds a JSON Web Token or the user information of a URL; `true` may be
+    /// wrong.
+    may_hold_token: bool,
 }
 
 impl<'a> TextLine<'a> {
@@ -423,14 +498,15 @@ impl<'a> TextLine<'a> {
 
     /// Returns a line that may hold anything.
     fn special(text: &'a str) -> TextLine<'a> {
-        TextLine { text, may_hold_special: true }
+        TextLine { text, may_hold_special: true, may_hold_token: true }
     }
 
     /// Checks one line. Returns `None` if the line is not UTF-8.
     #[inline]
     pub(super) fn of(line: &'a [u8]) -> Option<TextLine<'a>> {
         let text = std::str::from_utf8(line).ok()?;
-        Some(TextLine { text, may_hold_special: memchr::memchr3(0, b'\n', b'\\', line).is_some() })
+        let may_hold_special = memchr::memchr3(0, b'\n', b'\\', line).is_some();
+        Some(TextLine { text, may_hold_special, may_hold_token: true })
     }
 }
 
@@ -443,6 +519,7 @@ impl<'a> TextLine<'a> {
 pub struct Chunk<'a> {
     rest: &'a str,
     may_hold_special: bool,
+    may_hold_token: bool,
 }
 
 impl<'a> Chunk<'a> {
@@ -452,7 +529,12 @@ impl<'a> Chunk<'a> {
         let bytes = &bytes[..bytes.len().min(CHUNK_SIZE)];
         let whole = memchr::memrchr(b'\n', bytes).map_or(0, |last| last + 1);
         let rest = std::str::from_utf8(&bytes[..whole]).unwrap_or_default();
-        Chunk { rest, may_hold_special: memchr::memchr2(0, b'\\', rest.as_bytes()).is_some() }
+        let bytes = rest.as_bytes();
+        // Most chunks have none of these, and of the others each line is looked at.
+        let has_any = memchr::memchr3(0, b'\\', b'@', bytes).is_some();
+        let may_hold_special = has_any && memchr::memchr2(0, b'\\', bytes).is_some();
+        let may_hold_token = has_any || memchr::memchr(b'J', bytes).is_some();
+        Chunk { rest, may_hold_special, may_hold_token }
     }
 }
 
@@ -467,7 +549,8 @@ impl<'a> Iterator for Chunk<'a> {
         self.rest = rest;
         let line = &line[..length];
         let text = line.strip_suffix('\r').unwrap_or(line);
-        Some((TextLine { text, may_hold_special: self.may_hold_special }, length + 1))
+        let Chunk { may_hold_special, may_hold_token, .. } = *self;
+        Some((TextLine { text, may_hold_special, may_hold_token }, length + 1))
     }
 }
 
@@ -478,6 +561,15 @@ pub struct Exclusions {
     prefixes: Vec<String>,
     /// Extensions, each with its dot.
     extensions: Vec<String>,
+    server_log: ServerLog,
+}
+
+/// Whether lines of the server itself are excluded too.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum ServerLog {
+    #[default]
+    Rejected,
+    Excluded,
 }
 
 impl Exclusions {
@@ -490,7 +582,13 @@ impl Exclusions {
             false => format!(".{extension}"),
         };
         let extensions = extensions.iter().filter(|extension| !extension.is_empty()).map(dotted);
-        Exclusions { prefixes, extensions: extensions.collect() }
+        let server_log = ServerLog::default();
+        Exclusions { prefixes, extensions: extensions.collect(), server_log }
+    }
+
+    /// Excludes lines of the server itself, too.
+    pub fn and_server_log(self) -> Exclusions {
+        Exclusions { server_log: ServerLog::Excluded, ..self }
     }
 
     /// Returns whether a request for `url` is excluded.
@@ -519,115 +617,6 @@ fn path(url: &str) -> &str {
     }
 }
 
-/// The text that replaces a masked value.
-pub(super) const STARS: &str = "********";
-
-/// Replaces the values of some query parameters before they are stored.
-///
-/// A parameter matches by its name, without regard to case and percent-encoding. Of a name with
-/// brackets (`user[password]`, `password[]`) any part may match. Parameters come after the first `?` or
-/// `#` and are separated by `&`, `;`, `?` or `#`. So those of a URL within a parameter are found too,
-/// unless that URL is percent-encoded.
-#[derive(Clone, Debug, Default)]
-pub struct Mask {
-    /// The names in lower case.
-    names: Vec<Vec<u8>>,
-}
-
-impl Mask {
-    /// Makes a mask for parameters with these names. Without names, nothing is masked.
-    pub fn new(fields: &[String]) -> Mask {
-        let names = fields.iter().map(|name| name.trim().to_lowercase().into_bytes());
-        Mask { names: names.filter(|name| !name.is_empty()).collect() }
-    }
-
-    /// Returns whether nothing is masked.
-    pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty()
-    }
-
-    /// Masks the values in the query of `url`. Text without such parameters stays borrowed.
-    pub(super) fn apply(&self, url: &mut Cow<'_, str>) {
-        let bytes = url.as_bytes();
-        let Some(query) = memchr::memchr2(b'?', b'#', bytes) else { return };
-        self.apply_from(query + 1, url);
-    }
-
-    /// Masks the values in names and values alone, without a URL before them.
-    pub(super) fn apply_to_form(&self, form: &mut Cow<'_, str>) {
-        self.apply_from(0, form);
-    }
-
-    fn apply_from(&self, mut start: usize, url: &mut Cow<'_, str>) {
-        let bytes = url.as_bytes();
-        let mut masked = String::new();
-        let mut copied = 0;
-        while start < bytes.len() {
-            let rest = &bytes[start..];
-            let parameter = &rest[..rest.iter().position(ends_parameter).unwrap_or(rest.len())];
-            let end = start + parameter.len();
-            if let Some(name) = parameter.iter().position(|byte| *byte == b'=')
-                && name + 1 < parameter.len()
-                && self.matches(&parameter[..name])
-            {
-                masked.push_str(&url[copied..=start + name]);
-                masked.push_str(STARS);
-                copied = end;
-            }
-            start = end + 1;
-        }
-        if copied > 0 {
-            masked.push_str(&url[copied..]);
-            *url = Cow::Owned(masked);
-        }
-    }
-
-    /// Returns whether the values of parameters with this name are masked.
-    pub(super) fn matches(&self, name: &[u8]) -> bool {
-        // Nearly every name needs no decoding, and so no copy.
-        if name.iter().all(is_plain) {
-            return self.names.iter().any(|known| known.eq_ignore_ascii_case(name));
-        }
-        let name = decoded(name);
-        name.split(|byte| matches!(byte, b'[' | b']'))
-            .any(|part| self.names.iter().any(|n| n == part))
-    }
-}
-
-fn ends_parameter(byte: &u8) -> bool {
-    matches!(byte, b'&' | b';' | b'?' | b'#')
-}
-
-/// Returns whether decoding leaves this byte of a name as it is, except for its case.
-fn is_plain(byte: &u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.')
-}
-
-/// Decodes a percent-encoded name to lower case, without spaces around it.
-fn decoded(name: &[u8]) -> Vec<u8> {
-    let mut plain = Vec::with_capacity(name.len());
-    let mut rest = name;
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        let mut byte = byte;
-        if byte == b'%'
-            && let [high, low, ..] = *after
-            && let (Some(high), Some(low)) = (hex(high), hex(low))
-        {
-            byte = high << 4 | low;
-            rest = &after[2..];
-        } else if byte == b'+' {
-            byte = b' ';
-        }
-        plain.push(byte);
-    }
-    String::from_utf8_lossy(&plain).trim().to_lowercase().into_bytes()
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -635,7 +624,7 @@ mod tests {
     #[test]
     fn lines_are_masked_excluded_or_rejected() {
         let template = Template::compile(r#""%(r)s" "%(f)s" "%({referer}i)s""#).unwrap();
-        let mask = Mask::new(&["token".into()]);
+        let mask = Mask::by_meaning(&["token".into()]);
         let exclusions = Exclusions::new(&["/static/".into()], &[]);
         let parser = LineParser::new(template, mask, exclusions);
         let line = br#""GET /?token=a HTTP/1.1" "/?token=b" "/?token=b""#;
@@ -831,49 +820,5 @@ mod tests {
             assert!(!exclusions.covers(url), "{url}");
         }
         assert!(!Exclusions::default().covers("/static/"));
-    }
-
-    fn masked(url: &str) -> String {
-        let mask = Mask::new(&["password".into(), "Token".into(), " ".into()]);
-        let mut url = Cow::Borrowed(url);
-        mask.apply(&mut url);
-        url.into_owned()
-    }
-
-    #[test]
-    fn values_of_masked_names_become_stars() {
-        for (url, right) in [
-            ("/?password=a&b=c", "/?password=********&b=c"),
-            ("/?b=c;PassWord=a", "/?b=c;PassWord=********"),
-            ("/?p%61ssword=a#token=b", "/?p%61ssword=********#token=********"),
-            ("/?user%5Bpassword%5D=a=b", "/?user%5Bpassword%5D=********"),
-            ("/?token[]=a&token[]=b", "/?token[]=********&token[]=********"),
-            ("/?next=/x?token=a", "/?next=/x?token=********"),
-            ("https://h/#token=ä", "https://h/#token=********"),
-            ("/?+password=a", "/?+password=********"),
-            ("/?\u{212a}=a&toKen=b", "/?\u{212a}=a&toKen=********"),
-            ("/?a.password=b&PASSWORD=c", "/?a.password=b&PASSWORD=********"),
-        ] {
-            assert_eq!(masked(url), right);
-        }
-    }
-
-    #[test]
-    fn other_values_are_unchanged() {
-        for url in [
-            "/password=a",
-            "/?passwords=a",
-            "/?q=password",
-            "/?password",
-            "/?password=",
-            "/?=a&%=b&%f",
-            "",
-            "?",
-        ] {
-            assert_eq!(masked(url), url);
-        }
-        let mut url = Cow::Borrowed("/?password=a");
-        Mask::new(&[]).apply(&mut url);
-        assert_eq!(url, "/?password=a");
     }
 }

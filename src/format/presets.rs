@@ -157,6 +157,11 @@ pub fn find(name: &str) -> Option<&'static Preset> {
     PRESETS.iter().find(|preset| preset.name == name)
 }
 
+/// Returns the name of the preset with this format, or the format itself.
+pub fn name_of(format: &str) -> &str {
+    PRESETS.iter().find(|preset| preset.format == format).map_or(format, |preset| preset.name)
+}
+
 pub(super) fn names() -> String {
     PRESETS.map(|preset| preset.name).join(", ")
 }

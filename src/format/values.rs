@@ -18,6 +18,7 @@ use nom::sequence::{delimited, separated_pair};
 use nom::{IResult, Parser};
 
 use super::escapes::unescape_backslashes;
+use super::identifiers::{Identifier, Identifies};
 use super::shapes::{Shape, address_and_port, is_method, shape};
 use super::template::{Atom, Escaping, Field};
 use super::times;
@@ -58,6 +59,8 @@ pub(super) struct RecordBuilder<'r, 'a> {
     real_ip: Option<IpAddr>,
     remote_addr: Option<IpAddr>,
     remote_user: Option<Cow<'a, str>>,
+    /// The ranks of the request id and of the trace id; 0 if there is none yet.
+    ranks: [u8; 2],
 }
 
 impl<'r, 'a> RecordBuilder<'r, 'a> {
@@ -77,6 +80,7 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             real_ip: None,
             remote_addr: None,
             remote_user: None,
+            ranks: [0; 2],
         }
     }
 
@@ -152,6 +156,11 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             return false;
         }
         let text = unescape(raw, self.escapes);
+        if let Some(Identifies { what, rank }) = field.identifies
+            && let Some(value) = what.value_of(&text)
+        {
+            self.identify(what, rank, value);
+        }
         let record = &mut *self.record;
         match field.atom {
             Atom::RemoteAddress => match address(&text) {
@@ -255,6 +264,20 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             _ => keep(record, "request_line", text),
         }
         true
+    }
+
+    /// Fills the column of a value that names the request or its view, unless a value of a higher rank has.
+    fn identify(&mut self, what: Identifier, rank: u8, value: Cow<'a, str>) {
+        let record = &mut *self.record;
+        let [of_request, of_trace] = &mut self.ranks;
+        let (column, known) = match what {
+            Identifier::Route => return record.route = Some(value),
+            Identifier::RequestId => (&mut record.request_id, of_request),
+            Identifier::TraceId | Identifier::TraceParent => (&mut record.trace_id, of_trace),
+        };
+        if rank > *known {
+            (*column, *known) = (Some(value), rank);
+        }
     }
 
     fn request_header(&mut self, field: &'a Field, text: Cow<'a, str>) {

@@ -11,7 +11,7 @@ use tracing::{info, warn};
 
 use crate::metrics::Metrics;
 use crate::model::{Checkpoint, Claim, Cut, FileId, NewFile, Origin, Position, Sighting, Span};
-use crate::store::{ClaimRequest, FIRST_EPOCH, StoreError, Writer};
+use crate::store::{ClaimRequest, Closing, Committed, NewOrKnown, StoreError, Writer};
 
 /// Where lost bytes are counted besides the store.
 #[derive(Clone, Debug)]
@@ -88,6 +88,17 @@ pub(crate) enum ClaimResult {
     Outdated,
 }
 
+/// A file that ends.
+#[derive(Debug)]
+pub(crate) struct Ended<'a> {
+    pub(crate) file: &'a mut ClaimedFile,
+    /// Where it was.
+    pub(crate) path: &'a Path,
+    /// Bytes that it is known to have had.
+    pub(crate) size: u64,
+    pub(crate) ending: Ending,
+}
+
 /// A file that this process alone may write.
 #[derive(Debug)]
 pub(crate) struct ClaimedFile {
@@ -103,6 +114,8 @@ pub(crate) struct ClaimedFile {
     losses: LossCounter,
     /// Whether nothing more was expected of it before it was claimed.
     was_closed: bool,
+    /// Whether it was registered by this claim.
+    is_new: bool,
 }
 
 impl ClaimedFile {
@@ -118,7 +131,7 @@ impl ClaimedFile {
         losses: &LossCounter,
     ) -> Result<Option<Self>, StoreError> {
         let registered = writer.register(new, compared).await?;
-        Ok(registered.map(|new| Self::new(&new, 0, losses)))
+        Ok(registered.map(|new| Self::registered(&new, losses)))
     }
 
     /// Registers several files, no two of which are alike, in one transaction.
@@ -131,8 +144,23 @@ impl ClaimedFile {
         losses: &LossCounter,
     ) -> Result<Vec<Option<Self>>, StoreError> {
         let registered = writer.register_all(files).await?;
-        let claimed = |new: Option<Checkpoint>| new.map(|it| Self::new(&it, 0, losses));
+        let claimed = |new: Option<Checkpoint>| new.map(|it| Self::registered(&it, losses));
         Ok(registered.into_iter().map(claimed).collect())
+    }
+
+    /// Registers a file that has no candidates, and returns the candidates of one that may have some.
+    ///
+    /// # Errors
+    /// The store's.
+    pub(crate) async fn register_unless_known(
+        writer: &mut Writer,
+        new: &NewFile,
+        losses: &LossCounter,
+    ) -> Result<NewOrKnown<Self>, StoreError> {
+        Ok(match writer.register_unless_known(new).await? {
+            NewOrKnown::New(new) => NewOrKnown::New(Self::registered(&new, losses)),
+            NewOrKnown::Known(known) => NewOrKnown::Known(known),
+        })
     }
 
     /// Claims files that were registered before, no two of which are the same, many in one transaction.
@@ -245,28 +273,48 @@ impl ClaimedFile {
         );
         ended.log_ending(path.as_ref(), cut.lost_bytes, Ending::PowerCut);
         ended.count(cut.lost_bytes);
-        Ok(ClaimResult::Claimed(Box::new(Self::new(&registered, 0, losses))))
+        Ok(ClaimResult::Claimed(Box::new(Self::registered(&registered, losses))))
     }
 
-    /// Closes a file that cannot be read any more, under the name that it was last seen by. One that
+    /// Closes files that cannot be read any more, under the names that they were last seen by. One that
     /// another writer holds is left to that writer, which can read it or knows more of it.
     ///
     /// # Errors
     /// The store's.
     pub(crate) async fn close_unread(
         writer: &mut Writer,
-        known: &Checkpoint,
+        known: &[Checkpoint],
         host: &str,
         ending: Ending,
         losses: &LossCounter,
     ) -> Result<(), StoreError> {
-        let unseen = Origin::default();
-        let seen = Sighting { host: host.to_owned(), origin: unseen, ..known.sighting() };
-        let Some(claimed) = writer.claim(known.file, &seen, &known.format).await? else {
-            return Ok(());
+        let unseen = |known: &Checkpoint| Sighting {
+            host: host.to_owned(),
+            origin: Origin::default(),
+            ..known.sighting()
         };
-        let mut file = Self::new(&claimed, known.lost_bytes, losses);
-        file.close(writer, known.path.as_ref(), claimed.size, ending).await
+        let seen: Vec<Sighting> = known.iter().map(unseen).collect();
+        let requests = known.iter().zip(&seen);
+        let requests: Vec<ClaimRequest<'_>> = requests
+            .map(|(known, seen)| ClaimRequest { file: known.file, seen, format: &known.format })
+            .collect();
+        let claimed = writer.claim_all(&requests).await?;
+        let claimed = known.iter().zip(claimed).filter_map(|(known, claimed)| {
+            let claimed = claimed?;
+            Some((Self::new(&claimed, known.lost_bytes, losses), known, claimed.size))
+        });
+        let mut claimed: Vec<_> = claimed.collect();
+        let files = claimed.iter_mut().map(|(file, known, size)| Ended {
+            file,
+            path: known.path.as_ref(),
+            size: *size,
+            ending,
+        });
+        Self::close_all(writer, files.collect()).await
+    }
+
+    fn registered(new: &Checkpoint, losses: &LossCounter) -> Self {
+        Self { is_new: true, ..Self::new(new, 0, losses) }
     }
 
     fn new(claimed: &Checkpoint, counted: u64, losses: &LossCounter) -> Self {
@@ -275,6 +323,7 @@ impl ClaimedFile {
                 file: claimed.file,
                 epoch: claimed.epoch,
                 committed: claimed.position(),
+                released: false,
             },
             size: claimed.size,
             refused: None,
@@ -282,6 +331,7 @@ impl ClaimedFile {
             counted,
             losses: losses.clone(),
             was_closed: false,
+            is_new: false,
         }
     }
 
@@ -295,14 +345,20 @@ impl ClaimedFile {
         self.claim.epoch
     }
 
-    /// Returns id and epoch of the claim.
-    pub(crate) fn id_and_epoch(&self) -> (FileId, i64) {
-        (self.claim.file, self.claim.epoch)
+    /// Returns what the store has to say of it as long as the claim holds.
+    pub(crate) fn held(&self) -> Committed {
+        let Claim { file, epoch, committed, .. } = self.claim;
+        Committed { file, offset: committed.offset, epoch }
     }
 
     /// Returns whether it was registered by this claim.
     pub(crate) fn is_new(&self) -> bool {
-        self.claim.epoch == FIRST_EPOCH
+        self.is_new
+    }
+
+    /// Returns whether it was released with its last lines.
+    pub(crate) fn is_released(&self) -> bool {
+        self.claim.released
     }
 
     /// Returns the position up to which it is stored.
@@ -322,7 +378,7 @@ impl ClaimedFile {
 
     /// Takes note of a span that is stored.
     pub(crate) fn stored(&mut self, span: &Span) {
-        self.claim.committed = span.to;
+        self.claim.stored(span);
         self.refused.take_if(|(at, _)| *at < span.to.offset);
     }
 
@@ -334,14 +390,6 @@ impl ClaimedFile {
     /// Returns the line that the store refuses, and why.
     pub(crate) fn refused(&self) -> Option<(u64, &str)> {
         self.refused.as_ref().map(|(offset, reason)| (*offset, reason.as_str()))
-    }
-
-    /// Writes down its new path.
-    ///
-    /// # Errors
-    /// [`StoreError::Conflict`] if another writer has claimed it since, here and below.
-    pub(crate) async fn renamed(&self, writer: &mut Writer, path: &Path) -> Result<(), StoreError> {
-        writer.moved(self.claim.file, self.claim.epoch, &path.to_string_lossy()).await
     }
 
     /// Writes down that bytes of a file that goes on are gone: the copy at `path` holds `size`
@@ -356,7 +404,8 @@ impl ClaimedFile {
         size: u64,
         known: u64,
     ) -> Result<(), StoreError> {
-        let bytes = known.saturating_sub(size);
+        // What is stored is not lost. The copy itself may have been truncated since it was compared.
+        let bytes = known.saturating_sub(size.max(self.claim.committed.offset));
         if bytes == 0 {
             return Ok(());
         }
@@ -404,14 +453,36 @@ impl ClaimedFile {
         size: u64,
         ending: Ending,
     ) -> Result<(), StoreError> {
-        let bytes = size.saturating_sub(self.claim.committed.offset) + self.absent;
-        self.log_ending(path, bytes, ending);
-        // Its object holds another file now, which may say the same.
-        let kept_to = (ending == Ending::Truncated).then_some(0);
-        let (file, epoch) = self.id_and_epoch();
-        writer.close_file(file, epoch, bytes, ending.closed_reason(), kept_to).await?;
-        self.count(bytes);
-        self.release(writer).await
+        Self::close_all(writer, vec![Ended { file: self, path, size, ending }]).await
+    }
+
+    /// Closes files, and releases them, many in one request.
+    ///
+    /// # Errors
+    /// As for [`ClaimedFile::close`].
+    pub(crate) async fn close_all(
+        writer: &mut Writer,
+        files: Vec<Ended<'_>>,
+    ) -> Result<(), StoreError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        let closing = |Ended { file, path, size, ending }: &Ended<'_>| {
+            let lost_bytes = size.saturating_sub(file.claim.committed.offset) + file.absent;
+            file.log_ending(path, lost_bytes, *ending);
+            // Its object holds another file now, which may say the same.
+            let kept_to = (*ending == Ending::Truncated).then_some(0);
+            let Claim { file, epoch, .. } = file.claim;
+            Closing { file, epoch, lost_bytes, reason: ending.closed_reason(), kept_to }
+        };
+        let closings: Vec<Closing<'_>> = files.iter().map(closing).collect();
+        writer.close_files(&closings).await?;
+        let mut ids = Vec::with_capacity(files.len());
+        for (it, closing) in files.into_iter().zip(&closings) {
+            it.file.count(closing.lost_bytes);
+            ids.push(closing.file);
+        }
+        writer.release_all(&ids).await
     }
 
     fn log_ending(&self, path: &Path, bytes: u64, ending: Ending) {

@@ -26,16 +26,22 @@ pub(crate) async fn is_contained(
 ) -> anyhow::Result<bool> {
     let mut last = LastLines::new(COMPARED);
     tokio::task::block_in_place(|| Content::growing(source, format).read(&mut last))?;
+    // An older version may have masked other values of the same line.
+    let older = format.older();
+    let parsers = || std::iter::once(&format.parser).chain(older.iter().map(|(_, it)| &it.parser));
     for line in last.newest_first() {
         let stored = writer.line_at(known, line.offset).await?;
         match (line.record(&format.parser), stored) {
-            (Some(Parsed::Record(record)), Some(StoredLine::Row(row))) => {
-                return Ok(is_of(&row, &record));
+            (_, Some(StoredLine::Reject { raw, .. })) => {
+                return Ok(raw == line.raw || parsers().any(|it| *it.kept(&line.raw) == *raw));
             }
-            (Some(Parsed::Json(record)), Some(stored)) if !is_reject(&stored) => {
-                return Ok(is_of_json(&stored, &record));
+            (Some(Parsed::Record(_) | Parsed::Json(_)), Some(stored)) => {
+                return Ok(parsers().any(|parser| match line.record(parser) {
+                    Some(Parsed::Record(record)) => is_of_row(&stored, &record),
+                    Some(Parsed::Json(record)) => is_of_json(&stored, &record),
+                    _ => false,
+                }));
             }
-            (_, Some(StoredLine::Reject { raw, .. })) => return Ok(raw == line.raw),
             (None, Some(_)) => {} // a row of a reparse by another format
             _ => return Ok(false),
         }
@@ -43,8 +49,8 @@ pub(crate) async fn is_contained(
     Ok(true) // nothing but excluded lines
 }
 
-fn is_reject(line: &StoredLine) -> bool {
-    matches!(line, StoredLine::Reject { .. })
+fn is_of_row(stored: &StoredLine, record: &GunicornLogModel<'_>) -> bool {
+    matches!(stored, StoredLine::Row(row) if is_of(row, record))
 }
 
 /// Returns whether a stored row is the record of this line, by what tells requests apart.

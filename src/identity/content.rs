@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{FileKey, Fingerprint};
+use crate::model::{FileKey, Fingerprint, path_text};
 use crate::source::whole_file::{Source, Walk};
 use crate::source::{ByteSource, Tail};
 
@@ -57,6 +57,11 @@ pub(crate) trait Content {
 
     /// Returns whether it was appended to after it had been at rest: a copy is not.
     fn grows(&self) -> bool;
+
+    /// Returns whether its object has no name any more, so that it is not at the path where it was found.
+    fn is_unlinked(&self) -> bool {
+        false
+    }
 }
 
 /// A file that may grow, and was just opened.
@@ -73,7 +78,7 @@ pub(crate) struct TailedFile<'a> {
 
 impl Content for TailedFile<'_> {
     fn path(&self) -> Cow<'_, str> {
-        self.tail.path().to_string_lossy()
+        path_text(self.tail.path())
     }
 
     fn key(&self) -> Option<FileKey> {
@@ -114,6 +119,10 @@ impl Content for TailedFile<'_> {
 
     fn grows(&self) -> bool {
         self.grows
+    }
+
+    fn is_unlinked(&self) -> bool {
+        self.tail.is_unlinked()
     }
 }
 

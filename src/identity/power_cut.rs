@@ -5,6 +5,7 @@
 //! older content where lines were; and its writer has appended since. What was stored shows how far the
 //! log is still the same: line by line, at the same offsets.
 
+use std::collections::HashMap;
 use std::io::{self, Read};
 use std::sync::Arc;
 
@@ -27,9 +28,26 @@ struct Window {
     bytes: Vec<u8>,
 }
 
+impl Window {
+    /// Returns for each line, by its offset, how many lines of the window have the same bytes.
+    fn alike(&self, lines: &[Compared]) -> HashMap<u64, u32> {
+        let bytes = |line: &Compared| {
+            let at = |offset: u64| usize::try_from(offset - self.from).ok();
+            self.bytes.get(at(line.offset)?..at(line.end)?)
+        };
+        let mut counts: HashMap<&[u8], u32> = HashMap::new();
+        for line in lines.iter().filter_map(bytes) {
+            *counts.entry(line).or_default() += 1;
+        }
+        let count = |line| bytes(line).and_then(|bytes| counts.get(bytes)).copied();
+        lines.iter().map(|line| (line.offset, count(line).unwrap_or(0))).collect()
+    }
+}
+
 /// A line of a window, compared with the store.
 #[derive(Clone, Copy, Debug)]
 struct Compared {
+    offset: u64,
     end: u64,
     agreement: Agreement,
     /// Whether an entry is stored before it of which the log has no line.
@@ -83,7 +101,8 @@ pub(crate) async fn find_end(
 /// begins, if none does. `Ok(Err(…))` says that the log cannot be read.
 ///
 /// Lines with a time are compared from the end on, past holes. Lines without a time may agree by
-/// chance: they are compared from the beginning on, up to the first one that differs.
+/// chance: they are compared from the beginning on, up to the first one that differs, and past it only as
+/// far as a line is like no other one.
 async fn last_agreeing(
     writer: &mut Writer,
     tail: &Tail,
@@ -143,6 +162,9 @@ impl Comparison<'_> {
         }
         let swept = self.may_be_swept(writer).await?;
         let mut agreed = None;
+        // Whether a line before differs: after it, only a line that is like no other one proves that the
+        // log is still the same there.
+        let mut is_broken = false;
         let mut from = self.known.first_offset;
         while from < self.end() {
             let window = match self.window_after(from) {
@@ -153,17 +175,18 @@ impl Comparison<'_> {
                 Ok(lines) => lines,
                 Err(error) => return Ok(Err(error)),
             };
+            let alike = window.alike(&lines);
             for line in lines {
+                is_broken |= line.after_hole;
                 match line.agreement {
-                    _ if line.after_hole => {
-                        return Ok(Ok(agreed.unwrap_or(self.known.first_offset)));
+                    Agreement::Same if !is_broken || alike.get(&line.offset) == Some(&1) => {
+                        agreed = Some(line.end);
+                        is_broken = false;
                     }
-                    Agreement::Same => agreed = Some(line.end),
+                    Agreement::Same => {}
                     // What a sweep has removed stands at the beginning.
-                    Agreement::NothingStored if swept && agreed.is_none() => {}
-                    Agreement::NothingStored | Agreement::None => {
-                        return Ok(Ok(agreed.unwrap_or(self.known.first_offset)));
-                    }
+                    Agreement::NothingStored if swept && agreed.is_none() && !is_broken => {}
+                    Agreement::NothingStored | Agreement::None => is_broken = true,
                 }
             }
             if window.bytes.is_empty() {
@@ -227,6 +250,23 @@ impl Comparison<'_> {
         Ok(bytes)
     }
 
+    /// Reads the lines of a window.
+    fn read(&self, window: &Window, format: &Format) -> io::Result<Vec<(u64, StoredLine)>> {
+        let mut batch = Batch::default();
+        let target = BatchTarget {
+            file: self.known.file,
+            epoch: self.known.epoch,
+            size: 0,
+            now: 0,
+            limits: Limits::NONE,
+        };
+        let mut lines = Lines::default();
+        lines.reset(&Position { offset: window.from, ..Position::default() }, b"");
+        let context = format.context(0, Completeness::Whole);
+        fill_batch(&mut lines, &mut window.bytes.as_slice(), &context, &mut batch, &target)?;
+        Ok(expected(&batch))
+    }
+
     /// Compares each line of a window with the store. Lines that are left out are not among them.
     async fn compare(
         &self,
@@ -235,37 +275,47 @@ impl Comparison<'_> {
     ) -> Result<io::Result<Vec<Compared>>, StoreError> {
         let (known, from) = (self.known, window.from);
         let to = from + window.bytes.len() as u64;
-        let mut batch = Batch::default();
-        let target = BatchTarget {
-            file: known.file,
-            epoch: known.epoch,
-            size: 0,
-            now: 0,
-            limits: Limits::NONE,
+        let read = match self.read(window, self.format) {
+            Ok(read) => read,
+            Err(error) => return Ok(Err(error)),
         };
-        let mut lines = Lines::default();
-        lines.reset(&Position { offset: from, ..Position::default() }, b"");
-        let context = self.format.context(0, Completeness::Whole);
-        let mut source = window.bytes.as_slice();
-        if let Err(error) = fill_batch(&mut lines, &mut source, &context, &mut batch, &target) {
-            return Ok(Err(error));
-        }
         let stored = writer.lines_between(known.file, from, to.max(from + 1), u32::MAX).await?;
+        let at = |offset: u64| stored.binary_search_by_key(&offset, |(offset, _)| *offset).ok();
+        let agrees = |offset: u64, line: &StoredLine| {
+            agreement(line, at(offset).map(|at| &stored[at].1), known.time_estimated)
+        };
+        // An older version may have masked other values of the same lines, or filled fewer columns.
+        let differs = |(offset, line): &(u64, StoredLine)| agrees(*offset, line) == Agreement::None;
+        let older = match read.iter().any(differs) {
+            true => self.format.older(),
+            false => Vec::new(),
+        };
+        let older = older.iter().map(|(_, format)| self.read(window, format));
+        let older = match older.collect::<io::Result<Vec<_>>>() {
+            Ok(older) => older,
+            Err(error) => return Ok(Err(error)),
+        };
+        let agrees_by_older = |offset: u64| {
+            older.iter().any(|lines| {
+                let line = lines.binary_search_by_key(&offset, |(offset, _)| *offset);
+                line.is_ok_and(|nth| agrees(offset, &lines[nth].1) == Agreement::Same)
+            })
+        };
         let mut unseen = 0;
-        let compared = expected(&batch).into_iter().filter_map(|(offset, line)| {
+        let compared = read.into_iter().filter_map(|(offset, line)| {
             let rest = window.bytes.get(usize::try_from(offset - from).ok()?..)?;
             let end = offset + memchr::memchr(b'\n', rest)? as u64 + 1;
-            let at = stored.binary_search_by_key(&offset, |(offset, _)| *offset).ok();
-            let stored_line: Option<&StoredLine> = at.map(|at| &stored[at].1);
             // A line in which another one began is not as it was, even if it says the same.
-            let was_shorter = at.and_then(|at| stored.get(at + 1)).is_some_and(|next| next.0 < end);
-            let agreement = match was_shorter {
-                true => Agreement::None,
-                false => agreement(&line, stored_line, known.time_estimated),
+            let next = at(offset).and_then(|at| stored.get(at + 1));
+            let was_shorter = next.is_some_and(|next| next.0 < end);
+            let agreement = match agrees(offset, &line) {
+                _ if was_shorter => Agreement::None,
+                Agreement::None if agrees_by_older(offset) => Agreement::Same,
+                agreement => agreement,
             };
             let after_hole = stored.get(unseen).is_some_and(|(first, _)| *first < offset);
             unseen = stored.partition_point(|(stored, _)| *stored <= offset);
-            Some(Compared { end, agreement, after_hole })
+            Some(Compared { offset, end, agreement, after_hole })
         });
         Ok(Ok(compared.collect()))
     }

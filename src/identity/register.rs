@@ -5,16 +5,16 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::model::{Checkpoint, FileId, NewFile, Position, Sighting};
+use crate::model::{Checkpoint, FileId, NewFile, Position, Sighting, text_path};
 use crate::pipeline::committer::Committer;
 use crate::pipeline::file_format::Format;
 use crate::source::whole_file::Source;
-use crate::store::Writer;
+use crate::store::{NewOrKnown, Writer};
 
 use crate::identity::claim::{ClaimResult, ClaimedFile, Compared, LossCounter};
 use crate::identity::contained::is_contained;
 use crate::identity::content::WholeFile;
-use crate::identity::detect::{Formats, Undetected};
+use crate::identity::detect::{Formats, Undetected, log_other_format};
 use crate::identity::resolve::{Decision, FilesOfProcess, FollowedFile, Policy, in_place, resolve};
 
 /// How long to wait for another writer to store enough of a file to compare with.
@@ -117,6 +117,7 @@ pub(crate) enum OtherWriter {
 
 /// Finds out which logical file this is, and claims it. Other writers may do the same at the same
 /// time, so that what was found out may be outdated when it is used: then it is found out again.
+/// `known` are the candidates, if the store was asked for them a moment ago.
 ///
 /// # Errors
 /// A file that cannot be read or has no format, and the store's.
@@ -124,12 +125,32 @@ pub(crate) async fn register(
     committer: &mut Committer,
     formats: &mut Formats,
     file: &UnknownFile,
+    mut known: Option<Vec<Checkpoint>>,
     terms: &Terms<'_>,
 ) -> anyhow::Result<Registered> {
     let UnknownFile { source, seen, format } = file;
     let give_up = Instant::now() + PATIENCE;
     loop {
-        let known = committer.available_writer().await?.candidates(seen).await?;
+        let known = match known.take() {
+            Some(known) => known,
+            None => {
+                let writer = committer.available_writer().await?;
+                match (format, terms.new_file) {
+                    // Without candidates it is new, by any policy for complete files.
+                    (Ok(format), NewFileIs::Registered) => {
+                        let new = new_file(seen, format);
+                        let losses = &terms.losses;
+                        match ClaimedFile::register_unless_known(writer, &new, losses).await? {
+                            NewOrKnown::New(claim) => {
+                                return Ok(Registration::of(claim, Arc::clone(format)));
+                            }
+                            NewOrKnown::Known(known) => known,
+                        }
+                    }
+                    _ => writer.candidates(seen).await?,
+                }
+            }
+        };
         let compared: Vec<FileId> = known.iter().map(|known| known.file).collect();
         let format = match detected_or_stored(formats, format, seen, &known) {
             Ok(format) => format,
@@ -186,7 +207,8 @@ pub(crate) async fn register(
             }
         };
         let Some(checkpoint) = known.into_iter().find(|known| known.file == file) else { continue };
-        let format = formats.stored(&checkpoint.format).unwrap_or(format);
+        let place = text_path(&seen.path);
+        let format = formats.of_known(&place, &checkpoint).unwrap_or(format);
         let mut seen = seen.clone();
         // An archive's path becomes the log's. What is imported is a copy of the log.
         if terms.policy != Policy::Archive {
@@ -197,7 +219,10 @@ pub(crate) async fn register(
         match ClaimedFile::claim_known(writer, compared, &seen, &format.format, &terms.losses)
             .await?
         {
-            ClaimResult::Claimed(claim) => return Ok(Registration::of(*claim, format)),
+            ClaimResult::Claimed(claim) => {
+                log_other_format(&place, &checkpoint, &format);
+                return Ok(Registration::of(*claim, format));
+            }
             ClaimResult::Outdated => {}
             // Only the first line is known to be the same: the writer that has it stores more soon.
             ClaimResult::HeldByAnother
@@ -250,5 +275,5 @@ fn detected_or_stored(
         Err(why) => *why,
     };
     let mut alike = known.iter().filter(|known| known.head == seen.head);
-    alike.find_map(|known| formats.stored(&known.format)).ok_or(why)
+    alike.find_map(|known| formats.of_known(&text_path(&seen.path), known)).ok_or(why)
 }

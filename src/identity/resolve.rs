@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
-use crate::model::{Checkpoint, FileId, FileKey, Fingerprint};
+use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, text_path};
 use crate::source::Tail;
 use crate::source::fingerprint::{ContentMatch, compare, same_object};
 use crate::source::names::{
@@ -230,7 +230,7 @@ pub(crate) fn is_object(known: &Checkpoint, key: Option<FileKey>) -> bool {
 /// Returns those of the `known` files whose object is still where it was last seen.
 pub(crate) fn in_place<'a>(known: impl IntoIterator<Item = &'a Checkpoint>) -> Vec<FileId> {
     let is_there = |known: &&Checkpoint| {
-        let found = Tail::key_and_size(Path::new(&known.path)).ok().flatten();
+        let found = Tail::key_and_size(&text_path(&known.path)).ok().flatten();
         is_object(known, found.map(|(key, _)| key))
     };
     known.into_iter().filter(is_there).map(|known| known.file).collect()
@@ -348,7 +348,10 @@ impl Resolver<'_> {
         match self.policy {
             Policy::Daemon | Policy::Spool => self
                 .was_cut()
-                .map(|known| Decision::Cut(known.file))
+                .map(|known| match self.was_appended_to(known) {
+                    true => Decision::Wait,
+                    false => Decision::Cut(known.file),
+                })
                 .or_else(|| self.copy_of_followed())
                 .or_else(|| self.copy_of_stored()),
             Policy::Verify => self.compared.same().next().map(|it| Decision::Resume(it.file)),
@@ -517,11 +520,17 @@ impl Resolver<'_> {
     fn may_take_over(&self, known: &Checkpoint) -> bool {
         let path = self.content.path();
         let is_truncated = self.here.truncated.iter().any(|it| it.file == known.file);
+        let near = same_directory(&path, &known.path);
+        let related = related_names(&path, &known.path);
+        let is_all = self.content.size() == Some(known.committed) && !self.content.grows();
+        let is_renamed_away = near && is_derived_name(&known.path, &path);
+        // Compressed and deleted before it was decided about, and stored from its archive, which is younger.
+        if is_renamed_away && self.content.is_unlinked() {
+            return self.proves(known.committed) || is_all && known.closed;
+        }
         if self.is_older_than(known.key) {
             return false;
         }
-        let near = same_directory(&path, &known.path);
-        let related = related_names(&path, &known.path);
         // Of one of which nothing is stored, only the first line is known. Another daemon may be about to
         // store it; if none has it, nothing of it can be stored twice.
         if known.committed == 0 && !is_truncated {
@@ -531,7 +540,7 @@ impl Resolver<'_> {
                 && !known.closed;
         }
         // At the live path is never the copy of a log that was renamed away from it.
-        if near && is_derived_name(&known.path, &path) {
+        if is_renamed_away {
             return false;
         }
         // What a truncation or a power cut has ended may still be found in a copy, and nowhere else: not in
@@ -544,7 +553,6 @@ impl Resolver<'_> {
         {
             return false;
         }
-        let is_all = self.content.size() == Some(known.committed) && !self.content.grows();
         if is_truncated {
             return near && related || self.proves(known.committed);
         }
@@ -632,6 +640,12 @@ impl Resolver<'_> {
         });
         // An older one was truncated there, and its copy is still to be found.
         replaced.max_by_key(|known| known.file)
+    }
+
+    /// Returns whether the content was appended to since its size was read, and is only for that shorter than
+    /// what is stored: another daemon that follows it has stored the new lines already.
+    fn was_appended_to(&self, known: &Checkpoint) -> bool {
+        self.content.size().is_some_and(|size| size < known.committed) && self.content.has_grown()
     }
 
     /// Returns whether the content lies where this file was last seen.

@@ -7,14 +7,17 @@
 //! as they are, the other decodes them with [`Tuples::rows`]. Both store the same values.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io::Write;
 use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::columns::{GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG, RequestLog};
+use super::columns::{
+    Column, Encoded, GUNICORN_LOG, NARROW, REJECTED_LINE, REQUEST_LOG, RequestLog, Row as _,
+    Source as _, StoredRow,
+};
 use super::excerpt::excerpt;
 use super::file::{FileId, Fingerprint, NulRun, Position};
 use super::reason::{RejectCode, RejectReason};
@@ -50,6 +53,8 @@ pub struct Span {
     pub size: u64,
     /// NULs before lines that were skipped, in order.
     pub nul_runs: Vec<NulRun>,
+    /// Whether the claim of the file ends with it.
+    pub releases: bool,
 }
 
 impl Span {
@@ -158,7 +163,8 @@ impl Batch {
         let row = &mut self.gunicorn_log;
         let pairs = [&record.environ, &record.response_headers, &record.headers];
         if pairs.iter().all(|pairs| pairs.is_empty()) && record.extras.is_empty() {
-            return row.nulls::<3>();
+            row.nulls::<3>();
+            return self.end_record(record);
         }
         match record.extras.is_empty() {
             true => captured(row, Some("environ"), &record.environ),
@@ -166,6 +172,7 @@ impl Batch {
         }
         captured(row, Some("headers"), &record.response_headers);
         captured(row, None, &record.headers);
+        self.end_record(record);
     }
 
     /// Adds the record of the JSON line at `offset`.
@@ -176,13 +183,27 @@ impl Batch {
                 for value in [&line.request, &line.response, &line.headers] {
                     json(&mut self.gunicorn_log, value.as_ref());
                 }
+                self.end_record(&line.record);
             }
             JsonRecord::Request(line) => self.push_request(file, offset, line),
         }
     }
 
-    /// Counts a record, and adds its row but for the last three columns, which are JSON. The fields
-    /// are in the order of [`GUNICORN_LOG`]; a test of that module compares them.
+    /// Adds the last three columns of a record, which name the request and its view, unless all rows are
+    /// without them.
+    #[inline(always)]
+    fn end_record(&mut self, record: &GunicornLogModel<'_>) {
+        let row = &mut self.gunicorn_log;
+        if row.width() == NARROW {
+            return;
+        }
+        for name in [&record.route, &record.request_id, &record.trace_id] {
+            or_null(row, name.as_deref(), Tuples::text);
+        }
+    }
+
+    /// Counts a record, and adds its row but for the last six columns: three of JSON, and three that name the
+    /// request and its view. The fields are in the order of [`GUNICORN_LOG`]; a test of that module compares them.
     #[inline(always)]
     fn begin_record(
         &mut self,
@@ -198,9 +219,15 @@ impl Batch {
         self.expired += u64::from(self.cutoff.is_some_and(|cutoff| timestamp < cutoff));
         let GunicornLogModel { code, response_bytes, duration, .. } = *record;
         self.rollup.count(file, timestamp, code, response_bytes, duration);
+        let has_name =
+            record.route.is_some() || record.request_id.is_some() || record.trace_id.is_some();
         let row = &mut self.gunicorn_log;
+        let width = if has_name { GUNICORN_LOG.len() } else { row.width().max(NARROW) };
+        if width > row.width() {
+            row.widen(width);
+        }
         row.begin_with(
-            GUNICORN_LOG.len() as i16,
+            width as i16,
             [file.row_id(offset), Tuples::from_micros(timestamp), offset as i64],
         );
         or_null(row, record.duration, Tuples::int8);
@@ -242,10 +269,13 @@ impl Batch {
         for value in [&line.user_id, &line.user_agent, &line.session_id] {
             or_null(row, value.as_deref(), Tuples::text);
         }
+        for value in [&line.route, &line.request_id, &line.trace_id] {
+            or_null(row, value.as_deref(), Tuples::text);
+        }
         json(row, line.extra_data.as_ref());
     }
 
-    /// Adds the line at `offset` as a reject, with its exact bytes. The fields are in the order of
+    /// Adds the line at `offset` as a reject, with these bytes. The fields are in the order of
     /// [`REJECTED_LINE`].
     pub fn push_reject(
         &mut self,
@@ -271,6 +301,45 @@ impl Batch {
         row.raw(raw);
     }
 
+    /// Adds lines of another batch, which are all of `file`: those for whose offset `chosen` has an entry,
+    /// with the time that it holds, if any, instead of their own.
+    pub fn extend_with(
+        &mut self,
+        file: FileId,
+        others: &Batch,
+        chosen: &BTreeMap<u64, Option<Micros>>,
+    ) {
+        let choose = |columns: &'static [Column], row: &[Field<'_>]| {
+            let offset = Encoded::new(columns, row).int("log_offset").ok().flatten()?;
+            chosen.get(&u64::try_from(offset).ok()?).copied()
+        };
+        for mut row in others.gunicorn_log.rows() {
+            let Some(time) = choose(GUNICORN_LOG, &row) else { continue };
+            let time = time.map(time_field);
+            replace(GUNICORN_LOG, &mut row, "timestamp", time.as_ref());
+            let Ok(stored) = StoredRow::read(&Encoded::new(GUNICORN_LOG, &row)) else { continue };
+            let StoredRow { timestamp, code, response_bytes, duration, .. } = stored;
+            self.rollup.count(file, timestamp, code, response_bytes, duration);
+            self.days.insert(day(timestamp));
+            self.gunicorn_log.push(&row);
+        }
+        for row in others.request_log.rows() {
+            if choose(REQUEST_LOG, &row).is_some() {
+                let time = Encoded::new(REQUEST_LOG, &row).time("timestamp").ok().flatten();
+                self.request_days.extend(time.map(day));
+                self.request_log.push(&row);
+            }
+        }
+        for mut row in others.rejected_line.rows() {
+            let Some(time) = choose(REJECTED_LINE, &row) else { continue };
+            let time = time.map(time_field);
+            replace(REJECTED_LINE, &mut row, "rejected_at", time.as_ref());
+            let time = Encoded::new(REJECTED_LINE, &row).time("rejected_at").ok().flatten();
+            self.rejected_days.extend(time.map(day));
+            self.rejected_line.push(&row);
+        }
+    }
+
     fn note_reject(&mut self, file: FileId, offset: u64, reason: &RejectReason, raw: &[u8]) {
         let code = reason.code();
         // Lines of one file come one after the other: its examples are the last.
@@ -292,8 +361,8 @@ impl Batch {
     }
 }
 
-/// Rejected lines of one file that the file's format can read now. They become rows in one
-/// transaction.
+/// Lines of one file that were read again, and what they are now. In one transaction it takes the place of
+/// what was stored of them.
 #[derive(Clone, Debug)]
 pub struct Reparsed {
     /// The file.
@@ -301,17 +370,76 @@ pub struct Reparsed {
     /// The format by which the lines were read.
     pub format: String,
     /// The rejects that are removed: offset, and time of the rejection.
-    pub taken: Vec<(u64, Micros)>,
-    /// How many of the rejects the configuration leaves out; the others are in `rows`.
+    pub rejects: Vec<(u64, Micros)>,
+    /// Offsets of the rows of `gunicorn_log` that are removed.
+    pub rows: Vec<u64>,
+    /// Offsets of the rows of `request_log` that are removed.
+    pub requests: Vec<u64>,
+    /// The first and the last time of the rows that are removed.
+    pub times: Option<(Micros, Micros)>,
+    /// How many of the lines the configuration leaves out; the others are in `new`.
     pub excluded: u64,
-    /// The rows of the rejects. The batch has no spans, since no offset moves.
-    pub rows: Batch,
+    /// What the lines are now. The batch has no spans, since no offset moves.
+    pub new: Batch,
 }
 
 impl Reparsed {
     /// Returns a value without lines.
     pub fn of(file: FileId, format: String) -> Self {
-        Self { file, format, taken: Vec::new(), excluded: 0, rows: Batch::default() }
+        Self {
+            file,
+            format,
+            rejects: Vec::new(),
+            rows: Vec::new(),
+            requests: Vec::new(),
+            times: None,
+            excluded: 0,
+            new: Batch::default(),
+        }
+    }
+
+    /// Has a row of `gunicorn_log` removed that was stored with this time.
+    pub fn remove_row(&mut self, offset: u64, time: Micros) {
+        self.rows.push(offset);
+        self.extend_times(time);
+    }
+
+    /// Has a row of `request_log` removed that was stored with this time.
+    pub fn remove_request(&mut self, offset: u64, time: Micros) {
+        self.requests.push(offset);
+        self.extend_times(time);
+    }
+
+    fn extend_times(&mut self, time: Micros) {
+        let (first, last) = self.times.unwrap_or((time, time));
+        self.times = Some((first.min(time), last.max(time)));
+    }
+
+    /// Returns how many stored lines are removed.
+    pub fn removed(&self) -> usize {
+        self.rejects.len() + self.rows.len() + self.requests.len()
+    }
+
+    /// Returns by how much the number of rows grows.
+    pub fn more_rows(&self) -> i64 {
+        self.new.rows() as i64 - (self.rows.len() + self.requests.len()) as i64
+    }
+
+    /// Returns by how much the number of rejects grows.
+    pub fn more_rejects(&self) -> i64 {
+        self.new.rejected_line.count() as i64 - self.rejects.len() as i64
+    }
+}
+
+fn time_field(time: Micros) -> [u8; 8] {
+    Tuples::from_micros(time).to_be_bytes()
+}
+
+/// Replaces the field of a column, if there is another.
+fn replace<'a>(columns: &[Column], row: &mut [Field<'a>], name: &str, other: Option<&'a [u8; 8]>) {
+    let at = columns.iter().position(|column| column.name == name);
+    if let (Some(other), Some(field)) = (other, at.and_then(|at| row.get_mut(at))) {
+        *field = Some(other);
     }
 }
 
@@ -368,6 +496,9 @@ fn quoted(out: &mut Vec<u8>, text: &str) {
 /// 2000-01-01 00:00:00 UTC, from which PostgreSQL counts, in microseconds since 1970.
 const POSTGRES_EPOCH_US: i64 = 946_684_800_000_000;
 
+/// What names `bigint` in an array (`pg_type.oid`).
+const INT8_OID: u32 = 20;
+
 /// Rows of one table, encoded.
 #[derive(Clone, Debug, Default)]
 pub struct Tuples {
@@ -378,6 +509,17 @@ pub struct Tuples {
 /// One field's bytes, `None` for NULL. Times count microseconds from 2000-01-01, json begins with
 /// the version byte 1, addresses are `family, bits, is_cidr, length, bytes…`.
 pub type Field<'a> = Option<&'a [u8]>;
+
+/// What the output of a COPY begins with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Taken<'a> {
+    /// A row with its fields.
+    Row(Vec<Field<'a>>),
+    /// A part of a row, or nothing: more has to come.
+    Partial,
+    /// The end.
+    End,
+}
 
 impl Tuples {
     /// Returns how many rows there are.
@@ -394,6 +536,43 @@ impl Tuples {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.count = 0;
+    }
+
+    /// Adds a row as [`Tuples::rows`] returns it. All rows have as many fields as the widest, of which the last
+    /// are NULL.
+    pub fn push(&mut self, row: &[Field<'_>]) {
+        self.widen(row.len());
+        self.push_as(self.width().max(row.len()), row);
+    }
+
+    /// Adds a row of `width` fields, the last ones NULL if it has fewer.
+    fn push_as(&mut self, width: usize, row: &[Field<'_>]) {
+        self.begin(width as i16);
+        for nth in 0..width {
+            match row.get(nth).copied().flatten() {
+                Some(bytes) => self.raw(bytes),
+                None => self.null(),
+            }
+        }
+    }
+
+    /// Returns how many fields each row has; 0 without a row.
+    #[inline]
+    pub fn width(&self) -> usize {
+        let first = self.bytes.first_chunk::<2>();
+        first.map_or(0, |width| usize::from(u16::from_be_bytes(*width)))
+    }
+
+    /// Gives all rows at least so many fields, the last ones NULL.
+    #[cold]
+    fn widen(&mut self, width: usize) {
+        if self.count == 0 || self.width() >= width {
+            return;
+        }
+        let narrow = std::mem::take(self);
+        for row in narrow.rows() {
+            self.push_as(width, &row);
+        }
     }
 
     /// Begins a row of `fields` fields; exactly as many must follow.
@@ -498,6 +677,30 @@ impl Tuples {
         }
     }
 
+    /// Adds a `boolean`.
+    pub fn bool(&mut self, value: bool) {
+        self.raw(&[u8::from(value)]);
+    }
+
+    /// Adds a `bigint[]`.
+    pub fn int8s(&mut self, values: &[i64]) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        // Dimensions, whether there are NULLs, and the type of the elements; then length and first index of
+        // the one dimension, which an empty array does not have.
+        let dimensions = u32::from(!values.is_empty());
+        for number in [dimensions, 0, INT8_OID] {
+            self.bytes.extend_from_slice(&number.to_be_bytes());
+        }
+        if !values.is_empty() {
+            let length = u32::try_from(values.len()).unwrap_or(u32::MAX);
+            self.bytes.extend_from_slice(&length.to_be_bytes());
+            self.bytes.extend_from_slice(&1u32.to_be_bytes());
+            values.iter().for_each(|value| self.int8(*value));
+        }
+        self.end(at);
+    }
+
     /// Adds a `jsonb`: `write` appends the JSON text.
     pub fn json(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         let at = self.bytes.len();
@@ -521,6 +724,23 @@ impl Tuples {
         })
     }
 
+    /// Takes the next row from the beginning of COPY's binary output, which has begun with its header and of
+    /// which more may follow.
+    pub fn take_row<'a>(output: &mut &'a [u8]) -> Taken<'a> {
+        let mut rest = *output;
+        let Some(fields) = take::<2>(&mut rest).copied().map(i16::from_be_bytes) else {
+            return Taken::Partial;
+        };
+        if fields < 0 {
+            *output = rest;
+            return Taken::End;
+        }
+        let row: Option<Vec<Field<'a>>> = (0..fields).map(|_| field(&mut rest)).collect();
+        let Some(row) = row else { return Taken::Partial };
+        *output = rest;
+        Taken::Row(row)
+    }
+
     /// Returns the `bigint` as which a `timestamptz` is stored.
     pub fn from_micros(value: Micros) -> i64 {
         value.saturating_sub(POSTGRES_EPOCH_US)
@@ -531,6 +751,21 @@ impl Tuples {
         let bytes = field.get(4..)?;
         let v4 = <[u8; 4]>::try_from(bytes).map(IpAddr::from);
         v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from)).ok()
+    }
+
+    /// Returns the numbers that a field of a `bigint[]` holds, which are none of them NULL.
+    pub fn numbers(field: &[u8]) -> Option<Vec<i64>> {
+        let (head, mut elements) = field.split_at_checked(12)?;
+        if head[..4] == [0; 4] {
+            return Some(Vec::new());
+        }
+        take::<8>(&mut elements)?;
+        let mut numbers = Vec::with_capacity(elements.len() / 12);
+        while !elements.is_empty() {
+            let number = self::field(&mut elements)??;
+            numbers.push(i64::from_be_bytes(number.try_into().ok()?));
+        }
+        Some(numbers)
     }
 
     /// Returns the time of a field, in microseconds since 1970.
@@ -551,4 +786,33 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
     let (value, tail) = rest.split_at_checked(length)?;
     *rest = tail;
     Some(Some(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_taken_from_output_that_comes_in_pieces() {
+        let mut rows = Tuples::default();
+        rows.begin(4);
+        rows.null();
+        rows.bool(true);
+        rows.int8s(&[1, -2, i64::MAX]);
+        rows.int8s(&[]);
+        let end = (-1i16).to_be_bytes();
+        let output = [rows.bytes(), &end].concat();
+        for length in 0..rows.bytes().len() {
+            let mut piece = &output[..length];
+            assert_eq!(Tuples::take_row(&mut piece), Taken::Partial);
+            assert_eq!(piece.len(), length, "a part of a row is left where it is");
+        }
+        let mut rest = &output[..];
+        let Taken::Row(row) = Tuples::take_row(&mut rest) else { panic!("{rest:?}") };
+        assert_eq!((row[0], row[1]), (None, Some(&[1][..])));
+        assert_eq!(Tuples::numbers(row[2].unwrap()), Some(vec![1, -2, i64::MAX]));
+        assert_eq!(Tuples::numbers(row[3].unwrap()), Some(vec![]));
+        assert_eq!(Tuples::take_row(&mut rest), Taken::End);
+        assert!(rest.is_empty());
+    }
 }

@@ -5,8 +5,8 @@
 //! SQLite's INSERT, the SELECTs, `verify`, `check` and exports follow the declarations.
 //!
 //! To add a column:
-//! 1. Add a line to its declaration, where the column is to be encoded (JSON columns come last). Its
-//!    places in the orders are one more than the largest so far.
+//! 1. Add a line to its declaration, where the column is to be encoded (JSON columns come last; after them
+//!    those of [`NARROW`]). Its places in the orders are one more than the largest so far.
 //! 2. Add the field to [`GunicornLogModel`]; a [`RequestLog`] gets it by the declaration. Let the format
 //!    fill it: for access lines the atom in `format/template.rs` and its value in `format/values.rs`, for
 //!    JSON lines the key in `format/json.rs`.
@@ -16,7 +16,7 @@
 //!    `MIGRATIONS` of `store/postgres/mod.rs` and `store/sqlite/mod.rs`, and its number stands in
 //!    `store/schema.rs`.
 //! 5. Where it is wanted besides: filters (`model/filter`, `store/search`), the page (`web/page/log.js`,
-//!    `web/page/requests.js`), the models in `deploy/django`, the README's tables.
+//!    `web/page/requests.js`), the models in `deploy/django`, `deploy/docs/tables.md`.
 
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -48,9 +48,13 @@ pub enum Encoding {
     Json,
     /// `bytea`.
     Bytes,
+    /// `boolean`; 0 or 1 in SQLite.
+    Bool,
+    /// `bigint[]`; an array of JSON in SQLite.
+    Int8s,
 }
 
-/// A column of a table that holds lines.
+/// A column of a table, mostly of one that holds lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
     /// Its name in SQL, in JSON and in CSV.
@@ -63,6 +67,13 @@ pub struct Column {
     pub check: Option<usize>,
     /// Whether lists of rows leave the column out, because its values may be large.
     pub large: bool,
+}
+
+impl Column {
+    /// Declares a column of a table that holds no lines.
+    pub const fn new(name: &'static str, encoding: Encoding) -> Column {
+        Column { name, encoding, export: None, check: None, large: false }
+    }
 }
 
 /// The value of a field of a row.
@@ -207,8 +218,12 @@ impl<'a> Encoded<'a> {
         let at = from.iter().chain(before).position(|column| column.name == name);
         let at = at.map(|at| (at + before.len()) % self.columns.len());
         self.next.set(at.map_or(0, |at| at + 1));
-        let field = at.and_then(|at| self.fields.get(at));
-        field.copied().ok_or_else(|| self.unreadable(name))
+        let at = at.ok_or_else(|| self.unreadable(name))?;
+        match self.fields.get(at) {
+            Some(field) => Ok(*field),
+            None if self.fields.len() == NARROW => Ok(None),
+            None => Err(self.unreadable(name)),
+        }
     }
 }
 
@@ -510,8 +525,18 @@ table! {
         field response: Json = response_headers, export 10, check 14;
         /// Logged request headers by name.
         field headers: Json = headers, export 11, check 13;
+        /// The pattern of URLs that led to the view.
+        field route: Text = route, export 19, check 16;
+        /// What names the request in other logs; a client may choose it.
+        field request_id: Text = request_id, export 20, check 17;
+        /// The trace of which the request is a part: 32 hexadecimal digits.
+        field trace_id: Text = trace_id, export 21, check 18;
     }
 }
+
+/// The columns of `gunicorn_log` without the last three, which few logs fill: rows of a batch in which they
+/// are NULL are encoded and stored without them. With them, storing takes 4 % longer.
+pub const NARROW: usize = GUNICORN_LOG.len() - 3;
 
 table! {
     /// The columns of `request_log`.
@@ -553,6 +578,12 @@ table! {
         field user_agent: Text = user_agent, export 14, check 8;
         /// The session's key.
         field session_id: Text = session_id, export 15, check 9;
+        /// The pattern of URLs that led to the view.
+        field route: Text = route, export 19, check 16;
+        /// What names the request in other logs; a client may choose it.
+        field request_id: Text = request_id, export 20, check 17;
+        /// The trace of which the request is a part: 32 hexadecimal digits.
+        field trace_id: Text = trace_id, export 21, check 18;
         /// Whatever else was logged.
         field extra_data: Json = extra_data, export 16, check 15, may be large;
     }
@@ -725,6 +756,9 @@ mod tests {
             protocol: Some("protocol".into()),
             response_bytes: Some(4),
             pid: Some(5),
+            route: Some("route".into()),
+            request_id: Some("request_id".into()),
+            trace_id: Some("trace_id".into()),
         };
         batch.push_record(FileId(1), 7, &record, 0);
         let row = batch.gunicorn_log.rows().next().unwrap();
@@ -765,6 +799,9 @@ mod tests {
             user_id: text("user_id"),
             user_agent: text("user_agent"),
             session_id: text("session_id"),
+            route: text("route"),
+            request_id: text("request_id"),
+            trace_id: text("trace_id"),
             extra_data: json("extra_data"),
         });
         batch.push_json(FileId(1), 7, &line);
@@ -782,6 +819,36 @@ mod tests {
             raw: b"raw".to_vec(),
         };
         assert_eq!(RejectedLine::read(&Encoded::new(REJECTED_LINE, &row)), Ok(expected));
+    }
+
+    #[test]
+    fn rows_are_narrow_until_one_of_them_has_a_name() {
+        let mut batch = Batch::default();
+        let plain = GunicornLogModel { code: Some(200), ..GunicornLogModel::default() };
+        let named = GunicornLogModel { request_id: Some("r1".into()), ..plain.clone() };
+        let ids = |batch: &Batch| -> Vec<_> {
+            let rows = batch.gunicorn_log.rows();
+            let read = |row: Vec<_>| StoredRow::read(&Encoded::new(GUNICORN_LOG, &row)).unwrap();
+            rows.map(read).map(|row| (row.log_offset, row.code, row.request_id)).collect()
+        };
+        batch.push_record(FileId(1), 7, &plain, 0);
+        assert_eq!(batch.gunicorn_log.width(), NARROW);
+        assert_eq!(ids(&batch), [(7, Some(200), None)]);
+        let r1 = Some("r1".to_owned());
+        batch.push_record(FileId(1), 8, &named, 0);
+        batch.push_record(FileId(1), 9, &plain, 0);
+        assert!(batch.gunicorn_log.rows().all(|row| row.len() == GUNICORN_LOG.len()));
+        let all = [(7, Some(200), None), (8, Some(200), r1), (9, Some(200), None)];
+        assert_eq!(ids(&batch), all);
+        assert_eq!(batch.gunicorn_log.count(), 3);
+        // A part of it may be of plain rows first.
+        let mut part = Batch::default();
+        part.push_record(FileId(1), 7, &plain, 0);
+        part.extend_with(FileId(1), &batch, &[(8, None), (9, None)].into());
+        assert_eq!(ids(&part), all);
+        batch.clear();
+        batch.push_record(FileId(1), 7, &plain, 0);
+        assert_eq!(batch.gunicorn_log.width(), NARROW);
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The beginning of a line for a message.
 
+use super::printable::is_printable;
+
 /// Characters that are shown.
 const SHOWN: usize = 100;
 
@@ -23,7 +25,7 @@ pub fn excerpt(line: &str) -> String {
                 is_query = true;
                 shown.push_str("?…");
             }
-            (false, c) if c.is_control() => shown.extend(c.escape_default()),
+            (false, c) if !is_printable(c) => shown.extend(c.escape_default()),
             (false, c) => shown.push(c),
         }
     }

@@ -4,6 +4,8 @@
 //! when it is renamed, copied before a truncate, or compressed. Its row in `log_file` has an id,
 //! and a line is named by (file, offset of its first byte) wherever it is read from.
 
+use super::Span;
+
 /// Bits of a row's id that hold the line's offset; the file's id stands above them.
 const OFFSET_BITS: u32 = 38;
 
@@ -241,6 +243,16 @@ pub struct Claim {
     pub epoch: i64,
     /// Every byte before this position is stored, rejected or excluded.
     pub committed: Position,
+    /// Whether it has ended with the last span.
+    pub released: bool,
+}
+
+impl Claim {
+    /// Takes note of a span that is stored.
+    pub fn stored(&mut self, span: &Span) {
+        self.committed = span.to;
+        self.released = span.releases;
+    }
 }
 
 impl Checkpoint {

@@ -28,11 +28,11 @@ pub enum IgnoredCode {
     HeldByAnotherWriter,
     /// An archive of a kind that is refused, such as tar, or an archive that holds one.
     Container,
-    /// A linked directory below a pattern that is not followed, because another user made the link.
+    /// A link that is not followed, because it leads elsewhere and another user made it.
     ForeignLink,
     /// A FIFO in a watched directory.
     Fifo,
-    /// Neither a regular file nor a FIFO.
+    /// Neither a regular file nor a FIFO, or a file of the kernel.
     NotRegular,
     /// No decision for longer than some seconds.
     Undecided,
@@ -100,9 +100,13 @@ impl IgnoredCode {
                 "no known format reads its first lines; give --format with the access_log_format of \
                  your Gunicorn, or leave the file out with --exclude"
             }
-            Self::ErrorLog => "Gunicorn's error log; the access log is another file",
+            Self::ErrorLog => {
+                "Gunicorn's error log as far as it was read; the access log is another file; it is \
+                 examined again as it grows, and followed when its lines are access lines"
+            }
             Self::NoAccessLine => {
-                "a container's log without an access line so far; if it has some, give --format"
+                "a container's log without an access line so far; it is examined again as it grows; \
+                 if it has some, give --format"
             }
             Self::NoLine => "no complete line yet; it is followed when it has one",
             Self::Unreadable => {
@@ -116,15 +120,18 @@ impl IgnoredCode {
                  with --exclude"
             }
             Self::ForeignLink => {
-                "a link to a directory elsewhere, made by a user who is neither root, nor the \
-                 daemon's, nor the directory's owner; watch the directory itself, or have its owner \
-                 make the link"
+                "a link to a file or directory elsewhere, made by a user who is neither root, nor \
+                 the daemon's, nor the owner of what it leads to; watch that itself, have its owner \
+                 make the link, or give --follow-symlinks"
             }
             Self::Fifo => {
                 "a FIFO in a watched directory: what is read from it is gone for its reader; name \
                  it with --watch to follow it"
             }
-            Self::NotRegular => "neither a regular file nor a FIFO; leave it out with --exclude",
+            Self::NotRegular => {
+                "neither a regular file nor a FIFO, but a socket, a device, or a file of the kernel as \
+                 in /proc; leave it out with --exclude PATTERN"
+            }
             Self::Undecided => {
                 "it could not be compared with what is stored so far; it is tried again"
             }

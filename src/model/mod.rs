@@ -7,21 +7,25 @@ mod file;
 mod filter;
 pub mod histogram;
 mod ignored;
+mod printable;
 mod reason;
 mod record;
 mod rollup;
+mod text;
 
-pub use batch::{Batch, Field, RejectExample, Reparsed, Span, Tuples};
+pub use batch::{Batch, Field, RejectExample, Reparsed, Span, Taken, Tuples};
 pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
 pub use excerpt::excerpt;
 pub use file::{
     Checkpoint, Claim, Cut, DIGEST_BLOCK, Digest, FileId, FileKey, Fingerprint, MAX_NUL_RUNS,
     MAX_OFFSET, NewFile, NulRun, NulTotals, Origin, Position, ShortHash, Sighting,
 };
-pub use filter::{Codes, Filter, FilterError, Network, UrlFilter};
+pub use filter::{Codes, Filter, FilterError, MOMENT_EXPECTED, Network, UrlFilter, read_moment};
 pub use ignored::IgnoredCode;
+pub use printable::{is_printable, path_text, printable, text_path};
 pub use reason::{RejectCode, RejectReason};
 pub use record::{
     Captured, Extra, Extras, GunicornJson, GunicornLogModel, JsonRecord, Micros, moment, now,
 };
 pub use rollup::{CLASSES, Counts, Period, Rollup};
+pub use text::{counted, grouped};

@@ -75,9 +75,30 @@ pub struct GunicornLogModel<'a> {
     pub response_bytes: Option<i64>,
     /// The worker's process id.
     pub pid: Option<i32>,
+    /// The pattern of URLs that led to the view.
+    pub route: Option<Cow<'a, str>>,
+    /// What names the request in other logs.
+    pub request_id: Option<Cow<'a, str>>,
+    /// The trace of which the request is a part: 32 hexadecimal digits.
+    pub trace_id: Option<Cow<'a, str>>,
 }
 
-impl GunicornLogModel<'_> {
+impl<'a> GunicornLogModel<'a> {
+    /// Returns all texts that a client or another program wrote, but for captured headers and variables, and
+    /// for identifiers.
+    pub fn texts_mut(&mut self) -> impl Iterator<Item = &mut Cow<'a, str>> {
+        let columns = [
+            &mut self.method,
+            &mut self.url,
+            &mut self.host,
+            &mut self.user_id,
+            &mut self.agent,
+            &mut self.source,
+            &mut self.protocol,
+        ];
+        columns.into_iter().flatten().chain(self.extras.iter_mut().map(|(_, text)| text))
+    }
+
     /// Returns what is stored as `request`: an object, or nothing.
     pub fn request(&self) -> Option<Value> {
         let object = |pairs: &Captured<'_>| -> Value {

@@ -1,5 +1,8 @@
 //! Counts of rows by minute and by hour, which charts read instead of the rows.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
 use super::file::FileId;
 use super::histogram;
 use super::record::Micros;
@@ -45,6 +48,38 @@ pub struct Counts {
     pub response_bytes: i64,
     /// Rows with a duration, by [`histogram::bucket`]; up to the last bucket that is not empty.
     pub durations: Vec<i64>,
+}
+
+impl Counts {
+    /// Adds counts of the same file and period.
+    fn add(&mut self, more: &Counts) {
+        for (rows, more) in self.rows.iter_mut().zip(more.rows) {
+            *rows += more;
+        }
+        self.response_bytes = self.response_bytes.saturating_add(more.response_bytes);
+        histogram::add(&mut self.durations, &more.durations);
+        let last = self.durations.iter().rposition(|&rows| rows != 0);
+        self.durations.truncate(last.map_or(0, |last| last + 1));
+    }
+
+    fn is_zero(&self) -> bool {
+        self.rows == [0; CLASSES] && self.response_bytes == 0 && self.durations.is_empty()
+    }
+
+    /// Returns these counts after a change, `None` if no row is left. A period that is not stored has
+    /// been swept, unless nothing was taken from it.
+    pub fn changed(stored: Option<Counts>, change: &Counts) -> Option<Counts> {
+        let is_taken = |rows: &i64| *rows < 0;
+        let counts = match stored {
+            Some(mut stored) => {
+                stored.add(change);
+                stored
+            }
+            None if change.rows.iter().chain(&change.durations).any(is_taken) => return None,
+            None => change.clone(),
+        };
+        counts.rows.iter().any(|&rows| rows > 0).then_some(counts)
+    }
 }
 
 /// Consecutive rows of one file and minute.
@@ -129,6 +164,24 @@ impl Rollup {
         })
     }
 
+    /// Returns how the counts of a period change when the rows of `self` take the place of those of
+    /// `removed`: counts may be negative. What stays as it is has no entry.
+    pub fn changes(&self, removed: &Rollup, period: Period) -> Vec<Counts> {
+        let mut changes: BTreeMap<(FileId, Micros), Counts> =
+            self.by(period).map(|added| ((added.file, added.start), added)).collect();
+        for removed in removed.by(period) {
+            let mut negative = removed;
+            negative.rows.iter_mut().for_each(|rows| *rows = -*rows);
+            negative.response_bytes = -negative.response_bytes;
+            negative.durations.iter_mut().for_each(|rows| *rows = -*rows);
+            match changes.entry((negative.file, negative.start)) {
+                Entry::Vacant(entry) => drop(entry.insert(negative)),
+                Entry::Occupied(mut entry) => entry.get_mut().add(&negative),
+            }
+        }
+        changes.into_values().filter(|change| !change.is_zero()).collect()
+    }
+
     fn durations(&self, run: &Run) -> Vec<i64> {
         let rows = run.rows.iter().sum::<i64>() as usize;
         let buckets = &self.buckets[run.buckets..run.buckets + rows];
@@ -202,5 +255,30 @@ mod tests {
         );
         one.clear();
         assert_eq!(flat(&one, Period::Minute), []);
+    }
+
+    #[test]
+    fn what_other_rows_change_is_the_difference() {
+        let was = rollup(&[
+            (1, 0, Some(200), Some(10), None),
+            (1, 1, Some(200), Some(10), Some(72)),
+            (1, 60_000_000, Some(500), None, Some(1)),
+        ]);
+        let now = rollup(&[
+            (1, 0, Some(200), Some(10), Some(1)),
+            (1, 60_000_000, Some(500), None, Some(1)),
+            (1, 120_000_000, Some(404), Some(5), None),
+        ]);
+        let changes = now.changes(&was, Period::Minute);
+        let [first, last] = &changes[..] else { panic!("{changes:?}") };
+        assert_eq!((first.start, last.start), (0, 120_000_000));
+        let stored: Vec<Counts> = was.by(Period::Minute).collect();
+        let left: Vec<Counts> = now.by(Period::Minute).collect();
+        assert_eq!(Counts::changed(Some(stored[0].clone()), first), Some(left[0].clone()));
+        assert_eq!(Counts::changed(None, last), Some(left[2].clone()));
+        // Of a period that was swept nothing can be taken; one without rows goes.
+        assert_eq!(Counts::changed(None, first), None);
+        let taken = Rollup::default().changes(&was, Period::Hour);
+        assert_eq!(Counts::changed(was.by(Period::Hour).next(), &taken[0]), None);
     }
 }

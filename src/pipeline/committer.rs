@@ -3,7 +3,14 @@
 //! The hard case is a connection that is lost after COMMIT was sent: the answer is lost, and it is
 //! unknown whether the rows are stored. The offset tells, since it moved in the same transaction. So
 //! it is read back: at the span's end, the batch is stored; at its beginning, it is sent again;
-//! anywhere else, another writer has taken the file over.
+//! anywhere else under a higher epoch, another writer has taken the file over.
+//!
+//! Epochs and offsets only rise. If one is lower than it was, or the file has no row, the database was restored to
+//! an earlier state, or another one is in its place: nothing that is known of it holds. A restore undoes the
+//! newest changes first. So it is enough to ask now and then for the file that was stored last.
+//!
+//! An import has several commits on the way, in the order of the file, and their answers may be lost
+//! together. So the end of a later batch of ours, under our epoch, tells that this one is stored, too.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,8 +19,8 @@ use anyhow::Context;
 use tracing::{info, warn};
 
 use crate::metrics::Metrics;
-use crate::model::{Batch, FileId};
-use crate::store::{Store, StoreError, Writer, chain};
+use crate::model::{Batch, FileId, Span};
+use crate::store::{Committed, DatabaseId, LostClaim, Store, StoreError, Writer, chain};
 
 use crate::pipeline::backoff::Backoff;
 
@@ -24,6 +31,9 @@ pub(crate) enum Outcome {
     Stored(Vec<FileId>),
     /// Nothing of the batch is stored: another writer has taken these files over.
     Conflict(Vec<FileId>),
+    /// The database was restored to an earlier state, or replaced by another. What it holds of any file has to be
+    /// asked for anew.
+    Restored(StoreError),
     /// Nothing of the batch is stored: the store refuses one of its rows, for this reason.
     BadRow(String),
     /// The store was unavailable for longer than the committer's patience, and it is unknown whether
@@ -35,8 +45,10 @@ pub(crate) enum Outcome {
 enum ReadBack {
     Stored,
     NotStored,
-    /// The offsets of these files stand somewhere else: another writer moved them.
+    /// Another writer has claimed these files, and moved their offsets.
     TakenOver(Vec<FileId>),
+    /// An offset is what no writer can have made it: the database was restored.
+    Restored,
 }
 
 /// What is known of an earlier try to store the same batch.
@@ -48,8 +60,17 @@ pub(crate) enum EarlierTry {
     Unknown,
 }
 
-/// Files that are claimed, with the epochs of their claims.
-pub(crate) type Claims = Vec<(FileId, i64)>;
+/// Files that are claimed, the epochs of their claims, and how far they are stored.
+pub(crate) type Claims = Vec<Committed>;
+
+/// Returns how far a file is stored with these lines of it.
+fn end_of(span: &Span) -> Committed {
+    Committed { file: span.file, offset: span.to.offset, epoch: span.epoch }
+}
+
+fn last_of(batch: &Batch) -> Option<Committed> {
+    batch.spans.last().map(end_of)
+}
 
 /// Owns the connection that writes.
 #[derive(Debug)]
@@ -67,8 +88,14 @@ pub(crate) struct Committer {
     /// Why nothing can be stored any more, if that is so.
     end: Option<String>,
     kept_alive: Instant,
-    /// Whether there was a connection before.
-    was_connected: bool,
+    /// The database of the last connection.
+    database: Option<DatabaseId>,
+    /// What was stored last.
+    newest: Option<Committed>,
+    /// Whether the database was replaced, so that a connection is made at once.
+    replaced: bool,
+    /// Whether the database was found to be restored or replaced, and the owner of the claims does not know yet.
+    restored: bool,
     /// Counts commits and reconnections, in the daemon.
     metrics: Option<Arc<Metrics>>,
 }
@@ -85,7 +112,10 @@ impl Committer {
             retry_at: None,
             end: None,
             kept_alive: Instant::now(),
-            was_connected: false,
+            database: None,
+            newest: None,
+            replaced: false,
+            restored: false,
             metrics: None,
         }
     }
@@ -97,13 +127,24 @@ impl Committer {
 
     /// Opens a connection, and counts it unless it is the first.
     async fn connect(&mut self) -> Result<(), StoreError> {
-        self.writer = Some(self.store.writer(&self.owner).await?);
-        if std::mem::replace(&mut self.was_connected, true)
-            && let Some(metrics) = &self.metrics
-        {
-            metrics.ingest.reconnected();
+        let writer = self.store.writer(&self.owner).await?;
+        let database = writer.database();
+        self.writer = Some(writer);
+        self.replaced = false;
+        if let Some(before) = self.database.replace(database) {
+            if before != database {
+                (self.restored, self.newest) = (true, None);
+            }
+            if let Some(metrics) = &self.metrics {
+                metrics.ingest.reconnected();
+            }
         }
         Ok(())
+    }
+
+    /// Returns whether the database was found to be restored or replaced since the last call.
+    pub(crate) fn take_restored(&mut self) -> bool {
+        std::mem::take(&mut self.restored)
     }
 
     /// Returns the connection, and opens one if there is none; `None` while the next try has to wait.
@@ -135,24 +176,55 @@ impl Committer {
 
     /// Releases files, so that another writer may claim them at once. A connection that is lost has
     /// released them already.
-    pub(crate) async fn release(&mut self, claims: &[(FileId, i64)]) {
+    pub(crate) async fn release(&mut self, claims: &[Committed]) {
         let Some(writer) = self.writer.as_mut() else { return };
-        let files: Vec<FileId> = claims.iter().map(|&(file, _)| file).collect();
+        let files: Vec<FileId> = claims.iter().map(|claim| claim.file).collect();
         if let Err(error) = writer.release_all(&files).await {
             self.failed(&error);
         }
     }
 
-    /// Tells an idle database that this process lives, once in [`Writer::KEEP_ALIVE`].
-    pub(crate) async fn keep_alive(&mut self) {
-        if self.kept_alive.elapsed() < Writer::KEEP_ALIVE {
-            return;
-        }
-        self.kept_alive = Instant::now();
-        let Some(writer) = self.writer.as_mut() else { return };
-        if let Err(error) = writer.keep_alive().await {
+    /// Checks that the database is still there, and tells an idle one that this process lives, once in
+    /// [`Writer::KEEP_ALIVE`]. `is_held` says whether a file is still claimed.
+    pub(crate) async fn keep_alive(&mut self, is_held: impl FnOnce(FileId) -> bool) {
+        if let Err(error) = self.look(is_held).await {
             self.failed(&error);
         }
+    }
+
+    async fn look(&mut self, is_held: impl FnOnce(FileId) -> bool) -> Result<(), StoreError> {
+        let Some(writer) = self.writer.as_mut() else { return Ok(()) };
+        writer.rest();
+        writer.check_place()?;
+        if self.kept_alive.elapsed() < Writer::KEEP_ALIVE {
+            return Ok(());
+        }
+        self.kept_alive = Instant::now();
+        writer.keep_alive().await?;
+        let database = Some(writer.database());
+        let mut restored = self.database != database;
+        self.database = database;
+        if let Some(newest) = self.newest {
+            let now = writer.committed(&[newest.file]).await?;
+            // The row of a file that is closed may be removed after the retention.
+            let may_tell = !now.is_empty() || is_held(newest.file);
+            restored |= may_tell && newest.lost(now.first()) == Some(LostClaim::Undone);
+        }
+        if restored {
+            (self.restored, self.newest) = (true, None);
+        }
+        Ok(())
+    }
+
+    /// Takes note that the database was found to be restored over this connection.
+    async fn found_restored(&mut self) -> Result<(), StoreError> {
+        (self.restored, self.newest) = (true, None);
+        if let Some(writer) = self.writer.as_mut() {
+            // Its tables may be other ones, or not be ready yet.
+            writer.keep_alive().await?;
+            self.database = Some(writer.database());
+        }
+        Ok(())
     }
 
     /// Drops the connection, and with it all locks.
@@ -167,9 +239,9 @@ impl Committer {
         }
     }
 
-    /// Returns whether the store did not answer when it was asked last.
+    /// Returns whether the store did not answer when it was asked last, or another one is in its place.
     pub(crate) fn is_unavailable(&self) -> bool {
-        self.unavailable_since.is_some()
+        self.unavailable_since.is_some() || self.replaced
     }
 
     /// Returns whether a connection is open.
@@ -187,6 +259,10 @@ impl Committer {
     /// lets the next try wait.
     pub(crate) fn failed(&mut self, error: &StoreError) {
         self.writer = None;
+        if let StoreError::Replaced { .. } = error {
+            self.replaced = true;
+            return;
+        }
         if let Some(metrics) = &self.metrics {
             metrics.ingest.failed();
             metrics.health.store_failed(chain(error));
@@ -224,17 +300,23 @@ impl Committer {
     /// A store that fails.
     pub(crate) async fn hold_again(
         &mut self,
-        claims: &[(FileId, i64)],
+        claims: &[Committed],
     ) -> Result<Vec<FileId>, StoreError> {
         let Some(writer) = self.writer.as_mut() else { return Ok(Vec::new()) };
-        writer.hold_all_again(claims).await
+        let lost = writer.hold_all_again(claims).await?;
+        if lost.iter().any(|(_, how)| *how == LostClaim::Undone) {
+            self.found_restored().await?;
+        }
+        Ok(lost.into_iter().map(|(file, _)| file).collect())
     }
 
-    /// Stores the batch, once. Waits while the store is unavailable.
+    /// Stores the batch, once. Waits while the store is unavailable. `later` are batches that may have been
+    /// sent after this one.
     pub(crate) async fn commit(
         &mut self,
         batch: &Batch,
-        claims: &[(FileId, i64)],
+        later: &[Batch],
+        claims: &[Committed],
         mut earlier: EarlierTry,
     ) -> Outcome {
         let began = Instant::now();
@@ -243,7 +325,7 @@ impl Committer {
                 tokio::time::sleep_until(at.into()).await;
                 self.retry_at = None;
             }
-            match self.try_commit(batch, claims, earlier).await {
+            match self.try_commit(batch, later, claims, earlier).await {
                 Ok(outcome) => {
                     self.worked();
                     return outcome;
@@ -267,7 +349,8 @@ impl Committer {
     async fn try_commit(
         &mut self,
         batch: &Batch,
-        claims: &[(FileId, i64)],
+        later: &[Batch],
+        claims: &[Committed],
         earlier: EarlierTry,
     ) -> Result<Outcome, StoreError> {
         let mut lost = Vec::new();
@@ -276,11 +359,24 @@ impl Committer {
             // Claims first: an offset that is read back cannot move while this connection has them.
             lost = self.hold_again(claims).await?;
         }
+        if self.restored {
+            return self.restored().await;
+        }
         if earlier == EarlierTry::Unknown {
-            match self.read_back(batch).await? {
-                ReadBack::Stored => return Ok(Outcome::Stored(lost)),
+            match self.read_back(batch, later, &lost).await? {
+                ReadBack::Stored => {
+                    self.newest = last_of(batch);
+                    // They may have been taken again with the others.
+                    let released = batch.spans.iter().filter(|span| span.releases);
+                    let released: Claims = released.map(end_of).collect();
+                    if !released.is_empty() {
+                        self.release(&released).await;
+                    }
+                    return Ok(Outcome::Stored(lost));
+                }
                 ReadBack::NotStored => {}
                 ReadBack::TakenOver(files) => return Ok(Outcome::Conflict(files)),
+                ReadBack::Restored => return self.restored().await,
             }
         }
         if !lost.is_empty() {
@@ -293,31 +389,74 @@ impl Committer {
             metrics.ingest.commit_attempted(began.elapsed());
         }
         match committed {
-            Ok(()) => Ok(Outcome::Stored(Vec::new())),
-            Err(StoreError::Conflict { files, .. }) => Ok(Outcome::Conflict(files)),
+            Ok(()) => {
+                self.newest = last_of(batch);
+                Ok(Outcome::Stored(Vec::new()))
+            }
+            Err(StoreError::Conflict { files, .. }) => {
+                Ok(match self.read_back(batch, later, &[]).await? {
+                    // An earlier try over another connection may have reached the server only now.
+                    ReadBack::Stored if earlier == EarlierTry::Unknown => {
+                        Outcome::Stored(Vec::new())
+                    }
+                    ReadBack::Restored => return self.restored().await,
+                    _ => Outcome::Conflict(files),
+                })
+            }
             Err(error @ StoreError::BadRow { .. }) => Ok(Outcome::BadRow(chain(&error))),
             Err(error) => Err(error),
         }
     }
 
-    /// Asks what became of a batch whose COMMIT was not answered.
-    async fn read_back(&mut self, batch: &Batch) -> Result<ReadBack, StoreError> {
+    async fn restored(&mut self) -> Result<Outcome, StoreError> {
+        self.found_restored().await?;
+        self.restored = false; // the answer says so
+        let store = self.store.location().to_string();
+        Ok(Outcome::Restored(StoreError::Replaced { store }))
+    }
+
+    /// Asks what became of a batch whose COMMIT was not answered, or was refused. Another writer has claimed the
+    /// `lost` files since, so their epochs are not ours.
+    async fn read_back(
+        &mut self,
+        batch: &Batch,
+        later: &[Batch],
+        lost: &[FileId],
+    ) -> Result<ReadBack, StoreError> {
         let Some(writer) = self.writer.as_mut() else { return Ok(ReadBack::NotStored) };
         let files: Vec<FileId> = batch.spans.iter().map(|span| span.file).collect();
         let committed = writer.settled(&files).await?;
-        let offset = |file| committed.iter().find(|at| at.file == file).map(|at| at.offset);
-        if batch.spans.iter().all(|span| offset(span.file) == Some(span.to.offset)) {
+        let now = |span: &Span| committed.iter().find(|at| at.file == span.file);
+        let offset = |span: &Span| {
+            let at = now(span)?;
+            (at.epoch == span.epoch || lost.contains(&span.file)).then_some(at.offset)
+        };
+        // A file that was released with its last lines may have another owner, who goes on after them.
+        let is_passed = |span: &Span| {
+            let at = now(span).filter(|at| at.epoch >= span.epoch);
+            let later = later.iter().flat_map(|batch| &batch.spans);
+            let mut ends = std::iter::once(span).chain(later.filter(|it| it.file == span.file));
+            ends.any(|it| it.releases && at.is_some_and(|at| at.offset >= it.to.offset))
+        };
+        let is_stored = |span: &Span| {
+            let later = later.iter().flat_map(|batch| &batch.spans);
+            let ends = later.filter(|it| it.file == span.file).map(|it| it.to.offset);
+            let offset = offset(span);
+            is_passed(span)
+                || std::iter::once(span.to.offset).chain(ends).any(|end| offset == Some(end))
+        };
+        if batch.spans.iter().all(is_stored) {
             return Ok(ReadBack::Stored);
         }
-        let taken_over: Vec<FileId> = batch
-            .spans
-            .iter()
-            .filter(|span| offset(span.file) != Some(span.from))
-            .map(|span| span.file)
-            .collect();
-        Ok(match taken_over.is_empty() {
+        let others: Vec<&Span> =
+            batch.spans.iter().filter(|span| offset(span) != Some(span.from)).collect();
+        let is_taken_over = |span: &&&Span| now(span).is_some_and(|at| at.epoch > span.epoch);
+        Ok(match others.is_empty() {
             true => ReadBack::NotStored,
-            false => ReadBack::TakenOver(taken_over),
+            false if others.iter().all(|span| is_taken_over(&span)) => {
+                ReadBack::TakenOver(others.iter().map(|span| span.file).collect())
+            }
+            false => ReadBack::Restored,
         })
     }
 }

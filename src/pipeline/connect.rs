@@ -33,13 +33,27 @@ pub(crate) async fn connect(
     access: Access,
     shutdown: &mut Shutdown,
 ) -> anyhow::Result<Store> {
+    connect_with(location, timeout, access, shutdown, &mut |_| ()).await
+}
+
+/// Opens the store, and calls `reached` as [`Store::open_with`] does, at each try.
+///
+/// # Errors
+/// As for [`connect`].
+pub(crate) async fn connect_with(
+    location: &Location,
+    timeout: Duration,
+    access: Access,
+    shutdown: &mut Shutdown,
+    reached: &mut (dyn FnMut(&Store) + Send),
+) -> anyhow::Result<Store> {
     let end = tokio::time::Instant::now() + timeout;
     let mut backoff = Backoff::default();
     let mut is_logged = false;
     loop {
         let opening = async {
             match access {
-                Access::Write => Store::open(location.clone()).await,
+                Access::Write => Store::open_with(location.clone(), &mut *reached).await,
                 Access::Read => Store::open_to_read(location.clone()).await,
             }
         };

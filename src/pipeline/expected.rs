@@ -59,17 +59,44 @@ pub(crate) fn agreement(
 }
 
 /// Returns the first column in which two rows differ, in the order of exports, and both values. Times are
-/// not compared if they are `estimated`.
+/// not compared if they are `estimated`. An address of IPv4 within IPv6, as older versions stored it, is the
+/// same as the one of IPv4.
 pub(crate) fn first_difference<'a, T: Row>(
     one: &'a T,
     other: &'a T,
     estimated: bool,
 ) -> Option<(&'static str, Value<'a>, Value<'a>)> {
+    differing(one, other, estimated, differ_in_meaning).next()
+}
+
+/// Returns all columns in which two rows do not hold the same values. Times are not compared if they are
+/// `estimated`.
+pub(crate) fn differences<'a, T: Row>(
+    one: &'a T,
+    other: &'a T,
+    estimated: bool,
+) -> impl Iterator<Item = &'static str> {
+    differing(one, other, estimated, differ).map(|(column, ..)| column)
+}
+
+fn differing<'a, T: Row>(
+    one: &'a T,
+    other: &'a T,
+    estimated: bool,
+    differ: fn(&Value<'_>, &Value<'_>) -> bool,
+) -> impl Iterator<Item = (&'static str, Value<'a>, Value<'a>)> {
     let place = Place::default();
     let both = one.exported(place).into_iter().zip(other.exported(place));
-    let mut both = both.filter(|((column, _), _)| !(estimated && column.name == "timestamp"));
-    let ((column, one), (_, other)) = both.find(|((_, one), (_, other))| differ(one, other))?;
-    Some((column.name, one, other))
+    let both = both.filter(move |((column, _), _)| !(estimated && column.name == "timestamp"));
+    both.filter(move |((_, one), (_, other))| differ(one, other))
+        .map(|((column, one), (_, other))| (column.name, one, other))
+}
+
+fn differ_in_meaning(one: &Value<'_>, other: &Value<'_>) -> bool {
+    match (one, other) {
+        (Value::Address(one), Value::Address(other)) => one.to_canonical() != other.to_canonical(),
+        (one, other) => differ(one, other),
+    }
 }
 
 fn differ(one: &Value<'_>, other: &Value<'_>) -> bool {
@@ -96,5 +123,18 @@ fn is_same(one: &Json, other: &Json) -> bool {
                     .all(|(name, value)| other.get(name).is_some_and(|other| is_same(value, other)))
         }
         (one, other) => one == other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_of_ipv4_within_ipv6_is_the_same() {
+        let address = |text: &str| Value::Address(text.parse().unwrap());
+        assert!(!differ_in_meaning(&address("203.0.113.9"), &address("::ffff:203.0.113.9")));
+        assert!(differ_in_meaning(&address("203.0.113.9"), &address("::ffff:203.0.113.8")));
+        assert!(differ_in_meaning(&address("203.0.113.9"), &address("::203.0.113.9")));
     }
 }

@@ -20,7 +20,28 @@ pub(crate) struct Format {
     pub(crate) envelope: Option<Envelope>,
 }
 
+/// In what an older version read lines differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OlderRule {
+    /// It masked other values, and may have had fewer columns.
+    Mask,
+    /// It had fewer columns.
+    Columns,
+}
+
 impl Format {
+    /// Returns how older versions read lines of the same format, the newest of them first.
+    pub(crate) fn older(&self) -> Vec<(OlderRule, Format)> {
+        let without_columns = self.parser.with_older_columns();
+        let parsers = [Some(&self.parser), without_columns.as_ref()];
+        let masked = parsers.into_iter().flatten().flat_map(LineParser::with_older_masks);
+        let masked: Vec<_> = masked.map(|parser| (OlderRule::Mask, parser)).collect();
+        let columns = without_columns.into_iter().map(|parser| (OlderRule::Columns, parser));
+        let (has_time, envelope) = (self.has_time, self.envelope);
+        let with = |parser| Format { parser, format: self.format.clone(), has_time, envelope };
+        columns.chain(masked).map(|(rule, parser)| (rule, with(parser))).collect()
+    }
+
     /// Returns how lines are read to the end of the source. Lines without a time get `estimated`.
     pub(crate) fn context(&self, estimated: Micros, completeness: Completeness) -> ReadContext<'_> {
         ReadContext {

@@ -24,4 +24,4 @@ mod shutdown;
 pub(crate) mod sink;
 pub(crate) mod store_file;
 
-pub use shutdown::{Request, Shutdown};
+pub use shutdown::{LONGEST_STOP, Request, Shutdown, apart_from_signals, limit_stop};

@@ -10,7 +10,7 @@ use crate::source::{BOUNDS, Block, Envelope, Joined, MAX_LINE, OutputStream, TOO
 
 use crate::pipeline::read_lines::{
     Completeness, LineReader, LineSink, LogLine, MAX_JOINED, MAX_JOINED_BYTES, ReadContext,
-    SourceState, Step, give,
+    SourceState, Step, give, give_reject,
 };
 
 impl<S: LineSink> LineReader<'_, S> {
@@ -92,11 +92,13 @@ impl<S: LineSink> LineReader<'_, S> {
                     let line = line.with_text(record.as_deref().unwrap_or(&joined.payload));
                     // What could be read once can be read again.
                     if let Some(reject) = give(self.sink, &line, context.parser.parse(line.text)) {
-                        self.sink.reject(&line, &reject);
+                        give_reject(self.sink, context.parser, &line, &reject);
                     }
                 }
                 (Fate::LeftOut, _) => self.sink.excluded(&line),
-                (Fate::Reject(reason), _) => self.sink.reject(&line, reason),
+                (Fate::Reject(reason), _) => {
+                    give_reject(self.sink, context.parser, &line, reason);
+                }
             }
         }
         let taken = from + group.taken as u64;

@@ -31,11 +31,11 @@ pub(crate) trait LineSink {
     /// Takes a line that is a record, or the first line of a record of several.
     fn record(&mut self, line: &LogLine<'_>, record: Record<'_>);
 
-    /// Takes a line that is no record.
+    /// Takes a line that is not a record.
     fn reject(&mut self, line: &LogLine<'_>, reason: &RejectReason);
 
-    /// Takes a line that the configuration leaves out, or one of a container's standard error that
-    /// is no access line.
+    /// Takes a line that the configuration leaves out, a request or one of the server itself, or one of a
+    /// container's standard error that is not an access line.
     fn excluded(&mut self, line: &LogLine<'_>);
 
     /// Returns whether the sink wants no further line for now.
@@ -323,7 +323,7 @@ impl<S: LineSink> LineReader<'_, S> {
         };
         if let Some(line) = self.lines.line_at(offset) {
             let line = LogLine::new(offset, context.estimated, line.bytes, line.bytes);
-            self.sink.reject(&line, &reason);
+            give_reject(self.sink, context.parser, &line, &reason);
         }
         self.lines.take(end);
         Step::Took
@@ -422,6 +422,19 @@ pub(crate) fn give(
     None
 }
 
+/// Gives a line that is not a record to the sink: as a reject, or left out if the configuration says so.
+pub(crate) fn give_reject(
+    sink: &mut impl LineSink,
+    parser: &LineParser,
+    line: &LogLine<'_>,
+    reason: &RejectReason,
+) {
+    match parser.leaves_out(reason) {
+        true => sink.excluded(line),
+        false => sink.reject(line, reason),
+    }
+}
+
 /// How much a batch may hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
@@ -470,7 +483,7 @@ pub(crate) fn fill_batch(
     batch: &mut Batch,
     target: &BatchTarget,
 ) -> io::Result<Stop> {
-    let mut sink = BatchSink::open(batch, *target, lines.offset());
+    let mut sink = BatchSink::open(batch, context.parser, *target, lines.offset());
     let stop = read_lines(lines, source, context, &mut sink);
     sink.close(lines);
     stop
@@ -479,6 +492,8 @@ pub(crate) fn fill_batch(
 /// Puts lines of one file into a batch, and counts them in the file's span.
 struct BatchSink<'a> {
     batch: &'a mut Batch,
+    /// Masks rejects.
+    parser: &'a LineParser,
     target: BatchTarget,
     /// The place of the file's span in the batch.
     span: usize,
@@ -486,7 +501,7 @@ struct BatchSink<'a> {
 
 impl<'a> BatchSink<'a> {
     /// Goes on with the file's span, or begins one at offset `from`.
-    fn open(batch: &'a mut Batch, target: BatchTarget, from: u64) -> Self {
+    fn open(batch: &'a mut Batch, parser: &'a LineParser, target: BatchTarget, from: u64) -> Self {
         let BatchTarget { file, epoch, size, .. } = target;
         let span = match batch.spans.iter().position(|span| span.file == file) {
             Some(span) => {
@@ -506,11 +521,12 @@ impl<'a> BatchSink<'a> {
                     head: None,
                     size,
                     nul_runs: Vec::new(),
+                    releases: false,
                 });
                 batch.spans.len() - 1
             }
         };
-        Self { batch, target, span }
+        Self { batch, parser, target, span }
     }
 
     /// Ends the file's span where `lines` stands; removes it if nothing was read.
@@ -542,7 +558,8 @@ impl LineSink for BatchSink<'_> {
 
     fn reject(&mut self, line: &LogLine<'_>, reason: &RejectReason) {
         let BatchTarget { file, now, .. } = self.target;
-        self.batch.push_reject(file, line.offset, now, reason, &line.raw());
+        let raw = line.raw();
+        self.batch.push_reject(file, line.offset, now, reason, &self.parser.kept(&raw));
         let span = &mut self.batch.spans[self.span];
         span.rejected += 1;
         span.lines += 1;

@@ -11,10 +11,10 @@ use crate::model::{Batch, FileId, RejectCode, RejectExample};
 /// Between two summaries.
 const SUMMARY_EVERY: Duration = Duration::from_secs(3600);
 
-/// The most files and causes that are told of one by one.
+/// The most files and causes that are reported one by one.
 const MOST_TOLD: usize = 10_000;
 
-/// What was told of rejects so far.
+/// What was reported of rejects so far.
 #[derive(Debug)]
 pub(crate) struct RejectNotices {
     told: HashSet<(FileId, RejectCode)>,
@@ -86,7 +86,7 @@ fn tell(example: &RejectExample, path: &str) {
         lines,
         why = reason,
         line = beginning,
-        "lines of this file are rejected: kept as they are in rejected_line; {}",
+        "lines of this file are rejected: kept in rejected_line; {}",
         code.remedy()
     );
 }

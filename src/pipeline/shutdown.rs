@@ -5,10 +5,13 @@
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
 use tokio::sync::watch;
+use tracing::error;
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,49 @@ pub enum Request {
     Reload,
     /// Finish what is under way and exit.
     Stop,
+}
+
+/// Runs `work` in another thread than the first one, and waits for it. The system gives a signal to the first
+/// thread of a process if that can take it, and no other one takes it over: the first thread must not wait for
+/// a file system that does not answer.
+///
+/// # Errors
+/// A thread that cannot be started.
+pub fn apart_from_signals<T: Send>(work: impl FnOnce() -> T + Send) -> io::Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("main".to_owned()).stack_size(STACK);
+        let working = thread.spawn_scoped(scope, work)?;
+        working.join().map_err(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// The stack of the thread that does the work, in bytes: as large as that of a first thread.
+const STACK: usize = 8 << 20;
+
+/// How long a stop may take. Supervisors kill after 10 s, or later.
+pub const LONGEST_STOP: Duration = Duration::from_millis(9_500);
+
+/// Ends the process when a stop takes longer than `limit`, whatever its other threads wait for: a read from
+/// a file system that does not answer cannot be cut off. Nothing is lost by it, because an offset moves only
+/// with its lines.
+///
+/// # Errors
+/// What the system says.
+pub fn limit_stop(limit: Duration) -> io::Result<()> {
+    let mut signals = Signals::new([SIGTERM, SIGINT])?;
+    // Not a task: the threads of the runtime may be the ones that wait.
+    let wait = move || {
+        if signals.forever().next().is_some() {
+            std::thread::sleep(limit);
+            error!(
+                seconds = limit.as_secs_f64(),
+                "the stop takes too long, perhaps because a file system does not answer: ended without \
+                 it; what is not stored is read at the next start"
+            );
+            std::process::exit(1);
+        }
+    };
+    std::thread::Builder::new().name("stop".to_owned()).spawn(wait).map(drop)
 }
 
 /// Listens to the process's signals.

@@ -20,7 +20,11 @@ use crate::pipeline::read_lines::{
 };
 use crate::source::whole_file::{Source, Walk};
 use crate::source::{ByteSource, Lines};
-use crate::store::{StoreError, chain};
+use crate::store::{Committed, StoreError, chain};
+
+/// What a command says of a store that is not what it was.
+const RESTORED: &str = "the database was restored to an earlier state, or replaced, meanwhile; the same command goes \
+                        on from what it holds";
 
 /// Batches that wait for a connection: one, so that there is always one to send.
 const AHEAD: usize = 1;
@@ -31,6 +35,14 @@ pub(crate) struct Content<'a> {
     pub(crate) source: &'a Source,
     pub(crate) format: &'a Arc<Format>,
     pub(crate) completeness: Completeness,
+}
+
+/// What becomes of the claim when all of a file is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ClaimAtEnd {
+    /// It ends with the last batch, if the end is found in a batch with lines: [`Claim::released`] tells.
+    Released,
+    Kept,
 }
 
 /// How far a file was stored.
@@ -97,6 +109,7 @@ pub(crate) struct FileStorer<'a> {
     pub(crate) committer: &'a mut Committer,
     pub(crate) commits: &'a mut OrderedCommits,
     pub(crate) shutdown: &'a Shutdown,
+    pub(crate) claim_at_end: ClaimAtEnd,
     /// Rows before this time are counted as expired.
     pub(crate) cutoff: Option<Micros>,
     /// Is called with each batch that is stored, and the bytes that were taken from the disk so far.
@@ -107,8 +120,8 @@ impl FileStorer<'_> {
     /// Stores all lines after the checkpoint, which moves with them.
     ///
     /// # Errors
-    /// Content that cannot be read, a file that another writer has taken over, and a store that is
-    /// unavailable for too long. What was stored by then stays stored.
+    /// Content that cannot be read, a file that another writer has taken over, and a store that was restored, or
+    /// is unavailable for too long. What was stored by then stays stored.
     pub(crate) async fn store(
         &mut self,
         content: Content<'_>,
@@ -143,6 +156,7 @@ impl FileStorer<'_> {
             max_lines: Arc::clone(&max_lines),
             refused: refused.clone(),
             cutoff: self.cutoff,
+            claim_at_end: self.claim_at_end,
         };
         let (mut filled, spare) = thread.start(lines, reader);
         let mut end = None;
@@ -160,7 +174,10 @@ impl FileStorer<'_> {
                     self.commits.launch(batch);
                 }
             }
-            let claims = || vec![(claimed.file, claimed.epoch)];
+            let claims = || {
+                let Claim { file, epoch, committed, .. } = *claimed;
+                vec![Committed { file, offset: committed.offset, epoch }]
+            };
             let Some((mut batch, outcome)) = self.commits.land(self.committer, claims).await else {
                 break;
             };
@@ -173,17 +190,16 @@ impl FileStorer<'_> {
                     return Ok(None);
                 }
                 Outcome::Conflict(_) => bail!("another log-ingestd took this file over"),
+                Outcome::Restored(error) => return Err(anyhow!(error).context(RESTORED)),
                 Outcome::GaveUp(error) => return Err(given_up(&error)),
             }
             bisect.stored(&batch);
             max_lines.store(bisect.limits().lines, Ordering::Relaxed);
-            for span in &batch.spans {
-                claimed.committed = span.to;
-            }
+            batch.spans.iter().for_each(|span| claimed.stored(span));
             (self.on_stored)(&batch, on_disk.load(Ordering::Relaxed));
             batch.clear();
             let _ = spare.send(batch); // for its memory; an error says that the thread has ended
-            self.committer.keep_alive().await;
+            self.committer.keep_alive(|file| file == claimed.file && !claimed.released).await;
         }
         end.context("reading ended early")?.map(Some)
     }
@@ -208,7 +224,11 @@ pub(crate) fn end_of(stop: io::Result<Stop>, lines: &Lines) -> Option<anyhow::Re
 /// Returns the message of a store that takes nothing any more.
 pub(crate) fn given_up(error: &StoreError) -> anyhow::Error {
     let why = anyhow!(chain(error));
-    if error.is_about_schema() { why } else { why.context("the store is unavailable") }
+    match error {
+        StoreError::Replaced { .. } => why.context(RESTORED),
+        error if error.is_about_schema() => why,
+        _ => why.context("the store is unavailable"),
+    }
 }
 
 /// The thread that fills batches.
@@ -221,6 +241,7 @@ struct ReadAhead {
     max_lines: Arc<AtomicU64>,
     refused: Option<(u64, String)>,
     cutoff: Option<Micros>,
+    claim_at_end: ClaimAtEnd,
 }
 
 /// A batch, and how the content ended in it; `None` if it goes on.
@@ -264,6 +285,9 @@ impl ReadAhead {
             let stop = fill_batch(&mut lines, &mut source, &context, &mut batch, &target);
             let end = end_of(stop, &lines);
             let goes_on = end.is_none();
+            if self.claim_at_end == ClaimAtEnd::Released && matches!(end, Some(Ok(_))) {
+                batch.spans.iter_mut().for_each(|span| span.releases = true);
+            }
             if filled.blocking_send(Filled { batch, end }).is_err() || !goes_on {
                 return;
             }

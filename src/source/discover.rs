@@ -6,13 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirEntry, Metadata};
+use std::fs::{DirEntry, File, Metadata};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 use thiserror::Error;
 
+use super::open::{Links, Refused, Wanted, open, resolve};
 use super::pattern::{NamePatterns, PathPattern, Progress, is_pattern};
 
 /// Why a path cannot be watched.
@@ -72,7 +73,8 @@ pub struct WatchedPaths {
     pub unrequested_fifos: Vec<PathBuf>,
     /// Sockets and devices.
     pub not_regular: Vec<PathBuf>,
-    /// Linked directories below a pattern that are not followed, because another user made the link.
+    /// Linked directories below a pattern that are not followed, because another user made the link. Of
+    /// linked files that is found out when they are opened.
     pub foreign_links: Vec<PathBuf>,
     /// Directories below a pattern that cannot be read.
     pub unreadable: Vec<(PathBuf, io::Error)>,
@@ -104,6 +106,11 @@ impl WatchedPaths {
     /// Returns the links that lead to the file of this resolved path.
     pub fn links_to(&self, path: &Path) -> &[PathBuf] {
         self.links.get(path).map_or(&[], Vec::as_slice)
+    }
+
+    /// Returns whether a found file is a link.
+    pub fn is_link(&self, path: &Path) -> bool {
+        self.links.values().flatten().any(|link| link == path)
     }
 
     fn expect(&mut self, directory: PathBuf, expected: Expected) {
@@ -205,6 +212,18 @@ pub struct Watchlist {
     places: Vec<Place>,
     include: NamePatterns,
     exclude: NamePatterns,
+    symlinks: Symlinks,
+}
+
+/// Which links in a watched directory, or below a pattern, are followed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Symlinks {
+    /// Those of root, of the daemon's user and of the owner of what they lead to, and those that lead
+    /// to what is watched.
+    #[default]
+    Trusted,
+    /// All.
+    All,
 }
 
 impl Watchlist {
@@ -221,7 +240,33 @@ impl Watchlist {
     ) -> Result<Self, WatchError> {
         let (include, exclude) = (NamePatterns::read(include)?, NamePatterns::read(exclude)?);
         let places = paths.iter().map(|path| places(path)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { places: places.concat(), include, exclude })
+        let symlinks = Symlinks::default();
+        Ok(Self { places: places.concat(), include, exclude, symlinks })
+    }
+
+    /// Sets which links are followed.
+    #[must_use]
+    pub fn following(self, symlinks: Symlinks) -> Self {
+        Self { symlinks, ..self }
+    }
+
+    /// Calls `open` with the links that are followed on the way to `path`, which a look has found. A
+    /// path that the user named is followed wherever it leads.
+    pub(crate) fn with_links<T>(&self, path: &Path, open: impl FnOnce(Links<'_>) -> T) -> T {
+        match self.symlinks {
+            Symlinks::All => open(Links::All),
+            Symlinks::Trusted => {
+                open(Links::Trusted(&|target| self.names(path) || self.holds(target)))
+            }
+        }
+    }
+
+    /// Opens a regular file that a look has found.
+    ///
+    /// # Errors
+    /// Errors of the system, and [`Refused`](super::open::Refused).
+    pub(crate) fn open(&self, path: &Path) -> io::Result<(File, Metadata)> {
+        self.with_links(path, |links| open(path, Wanted::RegularFile, links))
     }
 
     /// Returns the files and directories of this list that do not exist or cannot be read.
@@ -342,52 +387,72 @@ impl Watchlist {
 
     /// Returns the directory to which a link leads, or `None` if the link is not to be followed: a user
     /// who may write in a watched place, and is none of those whom the daemon trusts, must not be able
-    /// to have it read what is elsewhere.
+    /// to have it read what is elsewhere. What is in the directory is opened by its resolved path, so that
+    /// a link that is exchanged later leads nowhere.
     fn target_of(&self, link: &Path) -> io::Result<Option<PathBuf>> {
-        let of_link = fs::symlink_metadata(link)?;
-        let target = fs::canonicalize(link)?;
-        let of_target = fs::metadata(&target)?;
-        if fs::symlink_metadata(link)?.ino() != of_link.ino() {
-            return Err(io::ErrorKind::NotFound.into()); // turned meanwhile: the next look decides
+        // The links that lead here were followed already.
+        let here = fs::canonicalize(link.parent().unwrap_or(Path::new("/")))?;
+        let link = link.file_name().map_or(here.clone(), |name| here.join(name));
+        let is_searched = |target: &Path| self.searches(target);
+        let links = match self.symlinks {
+            Symlinks::All => Links::All,
+            _ => Links::Trusted(&is_searched),
+        };
+        match resolve(&link, links) {
+            Err(error) if Refused::of(&error) == Some(Refused::ForeignLink) => Ok(None),
+            target => target.map(Some),
         }
-        let is_trusted =
-            |owner| [0, rustix::process::geteuid().as_raw(), of_target.uid()].contains(&owner);
-        Ok((is_trusted(of_link.uid()) || self.is_within(&target)).then_some(target))
     }
 
-    /// Returns whether a directory lies in a watched place. In `/` lies every directory: that says
-    /// nothing.
-    fn is_within(&self, directory: &Path) -> bool {
+    /// Returns whether a directory is searched without any link to it. Where all directories are, that
+    /// says nothing.
+    fn searches(&self, directory: &Path) -> bool {
         self.places.iter().any(|place| match place {
             Place::File(_) => false,
             Place::Directory(path) => fs::canonicalize(path).is_ok_and(|path| directory == path),
-            Place::Pattern(pattern) => fs::canonicalize(&pattern.root)
-                .is_ok_and(|root| root.parent().is_some() && directory.starts_with(root)),
+            Place::Pattern(pattern) => fs::canonicalize(&pattern.root).is_ok_and(|root| {
+                let is_entered = || {
+                    let found = pattern.progress_of(&root, directory);
+                    found.is_some_and(|(at, name)| !pattern.enter(&at, name).is_empty())
+                };
+                root.parent().is_some() && (root == directory || is_entered())
+            }),
         })
+    }
+
+    /// Returns whether a file is found without any link to it.
+    fn holds(&self, file: &Path) -> bool {
+        self.names(file)
+            || self.wants(file)
+                && self.places.iter().any(|place| match place {
+                    Place::File(_) => false,
+                    Place::Directory(path) => {
+                        fs::canonicalize(path).is_ok_and(|path| file.parent() == Some(&path))
+                    }
+                    Place::Pattern(pattern) => fs::canonicalize(&pattern.root)
+                        .is_ok_and(|root| root.parent().is_some() && pattern.matches(&root, file)),
+                })
+    }
+
+    /// Returns whether the user named this very file.
+    pub fn names(&self, path: &Path) -> bool {
+        self.places.iter().any(
+            |place| matches!(place, Place::File(file) if with_resolved_directory(file) == path),
+        )
     }
 
     /// Returns whether the user asked for this very name, by path or by `include`.
     pub fn is_requested(&self, path: &Path) -> bool {
-        let named = |place: &Place| {
-            matches!(
-                place,
-                Place::File(file) if with_resolved_directory(file) == path
-            )
-        };
-        self.places.iter().any(named) || (!self.include.is_empty() && self.wants(path))
+        self.names(path) || (!self.include.is_empty() && self.wants(path))
     }
 
     /// Returns whether the path lies where these places are, whatever `include` and `exclude` say of
     /// its name. `found` is what the last look found.
     pub fn lies_within(&self, found: &WatchedPaths, path: &Path) -> bool {
         let is_below = |pattern: &PathPattern, root: &Path| {
-            let (Ok(below), Some(name)) = (path.strip_prefix(root), path.file_name()) else {
-                return false;
-            };
-            let directories = below.parent().into_iter().flatten();
-            let begin = pattern.begin();
-            let progress = directories.fold(begin, |progress, name| pattern.enter(&progress, name));
-            pattern.accepts(&progress, name) || !pattern.enter(&progress, name).is_empty()
+            pattern.progress_of(root, path).is_some_and(|(progress, name)| {
+                pattern.accepts(&progress, name) || !pattern.enter(&progress, name).is_empty()
+            })
         };
         self.any_expected(found, path, |expected, name| match expected {
             Expected::Files => true,
@@ -510,7 +575,7 @@ fn places(path: &Path) -> Result<Vec<Place>, WatchError> {
 
 /// Returns a path with its directory resolved and its last part as it is. So a symbolic link that is
 /// watched is followed when it points to another file.
-fn with_resolved_directory(path: &Path) -> PathBuf {
+pub(super) fn with_resolved_directory(path: &Path) -> PathBuf {
     match (fs::canonicalize(parent(path)), path.file_name()) {
         (Ok(directory), Some(name)) => directory.join(name),
         _ => path.to_path_buf(),

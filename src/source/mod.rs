@@ -13,6 +13,7 @@
 //! - [`discover`]: finds files by directory, name or pattern ([`Watchlist`]); `pattern`: what patterns
 //!   match.
 //! - [`FsEvents`]: reports that files may have changed.
+//! - `open`: opens a file that another user may have made or exchanged. Nothing else does.
 //! - [`Tail`]: one file that grows, and how far it was read.
 //! - [`Lines`]: turns bytes into complete lines; a partial line stays unread. Hashes the bytes.
 //! - [`ByteSource`]: where [`Lines`] reads from; it may know of holes, which are passed over.
@@ -21,6 +22,7 @@
 //! - [`Compression`]: detects and opens compressed files, which do not grow. [`Container`]: archives
 //!   that are refused.
 //! - [`Spool`]: keeps what comes from streams in files, which are followed like any other.
+//! - [`ByWatchedPath`]: what the user says of single watched paths, and which of them a file belongs to.
 //! - `whole_file`: a file that is read from its beginning to its end.
 //!
 //! A line of a file passes `tail` and `lines` only.
@@ -33,14 +35,16 @@ mod fs_events;
 mod lines;
 pub mod names;
 mod nuls;
+pub(crate) mod open;
 pub(crate) mod origin;
 mod pattern;
 pub mod spool;
 mod tail;
+mod watched;
 pub(crate) mod whole_file;
 
 pub use archive::{Compression, Container, open_archive};
-pub use discover::{WatchError, WatchedPaths, Watchlist};
+pub use discover::{Symlinks, WatchError, WatchedPaths, Watchlist};
 pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, OutputStream, Piece};
 pub use fs_events::{Changes, FsEvents, Watching};
 pub use lines::{
@@ -49,3 +53,4 @@ pub use lines::{
 pub use nuls::ByteSource;
 pub use spool::{Spool, SpoolChange};
 pub use tail::{Tail, TailState};
+pub use watched::ByWatchedPath;

@@ -108,6 +108,24 @@ impl PathPattern {
         })
     }
 
+    /// Returns whether a file at `path` matches if the pattern's directory is `root`.
+    pub(super) fn matches(&self, root: &Path, path: &Path) -> bool {
+        self.progress_of(root, path).is_some_and(|(progress, name)| self.accepts(&progress, name))
+    }
+
+    /// Returns the progress of the directory of `path`, and the last name of `path`; `None` if it does not
+    /// lie below `root`.
+    pub(super) fn progress_of<'a>(
+        &self,
+        root: &Path,
+        path: &'a Path,
+    ) -> Option<(Progress, &'a OsStr)> {
+        let (below, name) = (path.strip_prefix(root).ok()?, path.file_name()?);
+        let directories = below.parent().into_iter().flatten();
+        let enter = |progress: Progress, name| self.enter(&progress, name);
+        Some((directories.fold(self.begin(), enter), name))
+    }
+
     /// Adds the parts after each `**`, which may stand for no directory.
     fn with_skipped(&self, mut progress: Progress) -> Progress {
         let mut nth = 0;

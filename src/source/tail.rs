@@ -21,6 +21,7 @@ use super::fingerprint::{
 };
 use super::lines::{Lines, SkippedLine};
 use super::nuls::{ByteSource, first_bytes_after_nuls, hole_at, leading_nuls};
+use super::open::{Links, Refused, Wanted, open};
 
 /// NULs at the beginning of a file that are read before its end is looked at (64 MiB). If the file ends
 /// with NULs too, it may hold nothing else so far, and is not read through at each look.
@@ -75,13 +76,16 @@ impl Tail {
     /// # Errors
     /// Errors of the system, including a missing file.
     pub fn open(path: &Path) -> io::Result<Option<Self>> {
-        // Its kind is checked before it is opened, because opening a FIFO would wait for a writer.
-        if !std::fs::metadata(path)?.is_file() {
-            return Ok(None);
+        match open(path, Wanted::RegularFile, Links::All) {
+            Ok(opened) => Ok(Some(Self::of(path, opened))),
+            Err(error) if Refused::of(&error).is_some() => Ok(None),
+            Err(error) => Err(error),
         }
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        Ok(metadata.is_file().then(|| Self {
+    }
+
+    /// Takes a regular file that was opened by this path, to be read from its beginning.
+    pub(crate) fn of(path: &Path, (file, metadata): (File, Metadata)) -> Self {
+        Self {
             path: path.to_path_buf(),
             key: key(&metadata),
             file: Some(Arc::new(file)),
@@ -93,7 +97,7 @@ impl Tail {
             opened_at: Instant::now(),
             size_changed_at: Instant::now(),
             position: Position::default(),
-        }))
+        }
     }
 
     /// Returns the identity and the size of the file at `path` without opening it. Returns `None` if it
@@ -230,10 +234,17 @@ impl Tail {
         })
     }
 
+    /// Returns the last bytes of the file, up to `limit`.
+    ///
+    /// # Errors
+    /// A read that fails.
+    pub fn last_bytes(&self, limit: usize) -> io::Result<Vec<u8>> {
+        self.bytes_at(self.metadata()?.len().saturating_sub(limit as u64), limit)
+    }
+
     /// Returns whether the last bytes of the file are NULs.
     fn ends_blank(&self) -> io::Result<bool> {
-        let end = self.metadata()?.len().saturating_sub(BLANK_END as u64);
-        let last = self.bytes_at(end, BLANK_END)?;
+        let last = self.last_bytes(BLANK_END)?;
         Ok(leading_nuls(&last) == last.len())
     }
 
@@ -442,9 +453,14 @@ impl Tail {
     }
 
     fn open_again(&self) -> io::Result<Arc<File>> {
-        self.metadata()?; // checked before it is opened: it could be a FIFO by now
-        let file = File::open(&self.path)?;
-        self.check_identity(file.metadata()?)?;
+        self.metadata()?; // most other files are found out without opening them
+        // Whatever links lead there: it has to be the object that was opened before.
+        let opened = open(&self.path, Wanted::RegularFile, Links::All);
+        let (file, metadata) = opened.map_err(|error| match Refused::of(&error) {
+            Some(_) => another_file(),
+            None => error,
+        })?;
+        self.check_identity(metadata)?;
         Ok(Arc::new(file))
     }
 
@@ -453,8 +469,12 @@ impl Tail {
         if found.is_file() && same_object(self.key, key(&found)) {
             return Ok(found);
         }
-        Err(io::Error::new(io::ErrorKind::NotFound, "another file has this name now"))
+        Err(another_file())
     }
+}
+
+fn another_file() -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, "another file has this name now")
 }
 
 /// Reads a file from an offset on, without using the position of the descriptor.
@@ -540,7 +560,7 @@ fn written(metadata: &Metadata) -> (i64, i64) {
 }
 
 /// Returns the identity of a file in its file system.
-fn key(metadata: &Metadata) -> FileKey {
+pub(super) fn key(metadata: &Metadata) -> FileKey {
     let birth_us = metadata.created().ok().and_then(micros);
     FileKey { device: metadata.dev(), inode: metadata.ino(), birth_us }
 }

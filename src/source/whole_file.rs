@@ -1,34 +1,38 @@
 //! A file to be imported: plain or compressed, on disk or from standard input, and read as often
 //! as need be.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{FileKey, Fingerprint, Sighting, now};
+use crate::model::{FileKey, Fingerprint, Sighting, now, path_text, text_path};
 use crate::source::fingerprint::{
     HEAD_LENGTH, TAIL_FINGERPRINT_LENGTH, older_head_fingerprint, print_of_history,
 };
 use crate::source::nuls::{first_bytes_after_nuls, hole_at};
+use crate::source::open::{Links, Wanted, open};
 use crate::source::origin::origin;
-use crate::source::tail::micros;
-use crate::source::{ByteSource, Compression, Container, Tail, open_archive};
+use crate::source::tail::{key, micros};
+use crate::source::{ByteSource, Compression, Container, open_archive};
 
 /// Bytes read at a time (256 KiB).
 const READ_SIZE: usize = 256 << 10;
 
 /// The name of standard input on the command line.
-const STANDARD_INPUT: &str = "-";
+pub(crate) const STANDARD_INPUT: &str = "-";
 
 /// A file that can be read from its beginning again and again.
 #[derive(Debug)]
 pub(crate) struct Source {
     file: File,
+    /// Its path as a text, or what standard input is called.
     pub(crate) name: String,
-    pub(crate) key: Option<FileKey>,
+    path: PathBuf,
+    /// The file that was opened; `None` of standard input.
+    pub(crate) object: Option<FileKey>,
     pub(crate) compression: Compression,
     /// Bytes on disk.
     pub(crate) size: u64,
@@ -36,17 +40,41 @@ pub(crate) struct Source {
     pub(crate) changed_us: i64,
 }
 
+/// Takes all of standard input into a temporary file.
+fn standard_input() -> io::Result<File> {
+    let mut file = tempfile::tempfile()?;
+    io::copy(&mut io::stdin().lock(), &mut file)?;
+    file.flush()?;
+    Ok(file)
+}
+
 impl Source {
     /// Opens a file, or takes all of standard input into a temporary file without a name.
     ///
     /// # Errors
-    /// What the system says. A directory is an error, and so is an archive that is a [`Container`].
+    /// What the system says. What is not a regular file is an error, and so is an archive that is a
+    /// [`Container`].
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        Self::open_by(path, Links::All)
+    }
+
+    /// Opens a file that was found in a watched place.
+    ///
+    /// # Errors
+    /// The same, and a link that is not followed.
+    pub(crate) fn open_by(path: &Path, links: Links<'_>) -> io::Result<Self> {
         if path.as_os_str() == STANDARD_INPUT {
-            let mut file = tempfile::tempfile()?;
-            io::copy(&mut io::stdin().lock(), &mut file)?;
-            file.flush()?;
-            return Self::of(file, "standard input".to_owned(), None);
+            let file = standard_input().map_err(|error| {
+                let directory = std::env::temp_dir();
+                let message = format!(
+                    "cannot keep standard input in a temporary file in '{}': {error}; TMPDIR names \
+                     another directory",
+                    directory.display()
+                );
+                io::Error::new(error.kind(), message)
+            })?;
+            let metadata = file.metadata()?;
+            return Self::of((file, metadata), "standard input".to_owned(), None);
         }
         let metadata = std::fs::metadata(path)?;
         if metadata.is_dir() {
@@ -55,20 +83,22 @@ impl Source {
                 "is a directory; name the files in it, or follow it with --watch",
             ));
         }
-        let name = std::fs::canonicalize(path)?.to_string_lossy().into_owned();
-        let key = Tail::key_and_size(path)?.map(|(key, _)| key);
-        Self::of(File::open(path)?, name, key)
+        let name = path_text(&std::fs::canonicalize(path)?).into_owned();
+        let (file, metadata) = open(path, Wanted::RegularFile, links)?;
+        Self::of((file, metadata.clone()), name, Some(key(&metadata)))
     }
 
-    fn of(file: File, name: String, key: Option<FileKey>) -> io::Result<Self> {
-        let metadata = file.metadata()?;
+    fn of(
+        (file, metadata): (File, Metadata),
+        name: String,
+        object: Option<FileKey>,
+    ) -> io::Result<Self> {
         let size = metadata.len();
         let changed_us = metadata.modified().ok().and_then(micros).unwrap_or_else(now);
-        let mut source = Self { file, name, key, compression: Compression::None, size, changed_us };
+        let path = text_path(&name).into_owned();
+        let mut source =
+            Self { file, name, path, object, compression: Compression::None, size, changed_us };
         source.compression = Compression::of(&source.first_bytes(Compression::MAGIC_LENGTH)?);
-        if source.is_compressed() {
-            source.key = None; // the inode of an archive is not the inode of what is in it
-        }
         // What cannot be decompressed yet, or not at all, is an error of the reads that follow.
         let first_bytes = source.sample(Container::MAGIC_LENGTH).unwrap_or_default();
         if let Some(container) = Container::of(&first_bytes) {
@@ -92,7 +122,12 @@ impl Source {
 
     /// Returns its path, or what standard input is called.
     pub(crate) fn path(&self) -> &Path {
-        Path::new(&self.name)
+        &self.path
+    }
+
+    /// Returns the object of the content; `None` of an archive, whose inode is not that of what is in it.
+    pub(crate) fn key(&self) -> Option<FileKey> {
+        self.object.filter(|_| !self.is_compressed())
     }
 
     /// Whether nothing can be appended to its content.
@@ -127,7 +162,7 @@ impl Source {
     /// What the store needs to find it again. `head` is of its first bytes.
     pub(crate) fn sighting(&self, host: &str, head: Option<Fingerprint>) -> Sighting {
         let origin = origin(self.path());
-        Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key, head, origin }
+        Sighting { host: host.to_owned(), path: self.name.clone(), key: self.key(), head, origin }
     }
 }
 

@@ -5,6 +5,15 @@ use crate::model::{
     Checkpoint, FileId, Micros, RejectCode, RejectedLine, StoredRequest, StoredRow,
 };
 
+/// What became of a file that may be new.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NewOrKnown<T> {
+    /// It had no candidates, and is registered and claimed.
+    New(T),
+    /// It may be one of these files, and nothing was changed.
+    Known(Vec<Checkpoint>),
+}
+
 /// What a file had that was forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Forgotten {
@@ -112,6 +121,27 @@ pub struct Committed {
     pub epoch: i64,
 }
 
+impl Committed {
+    /// Returns how this claim, stored so far, was lost, by what the store says `now` of the file: `None` if it
+    /// holds. Epochs and offsets only rise, unless the database goes back in time.
+    pub fn lost(&self, now: Option<&Committed>) -> Option<LostClaim> {
+        match now {
+            Some(now) if now.epoch > self.epoch => Some(LostClaim::TakenOver),
+            Some(now) if now.epoch == self.epoch && now.offset >= self.offset => None,
+            Some(_) | None => Some(LostClaim::Undone),
+        }
+    }
+}
+
+/// How a claim was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LostClaim {
+    /// Another writer has claimed the file since.
+    TakenOver,
+    /// The database was restored to an earlier state: the claim, or a commit under it, has not happened there.
+    Undone,
+}
+
 /// What a line became.
 #[derive(Clone, Debug, PartialEq)]
 pub enum StoredLine {
@@ -121,6 +151,8 @@ pub enum StoredLine {
     Request(Box<StoredRequest>),
     /// A row of `rejected_line`.
     Reject {
+        /// When it was rejected.
+        at: Micros,
         /// The code of the reason; `None` if a newer version wrote it.
         code: Option<RejectCode>,
         /// Why, in words.
@@ -153,8 +185,8 @@ impl From<&RejectedLine> for RejectKey {
 }
 
 impl From<RejectedLine> for StoredLine {
-    fn from(RejectedLine { code, reason, raw, .. }: RejectedLine) -> Self {
-        StoredLine::Reject { code, reason, raw }
+    fn from(RejectedLine { rejected_at: at, code, reason, raw, .. }: RejectedLine) -> Self {
+        StoredLine::Reject { at, code, reason, raw }
     }
 }
 

@@ -1,12 +1,12 @@
 //! What `verify` and `reparse` read: lines by their place, each answer from one snapshot.
 
-use sqlx::{Connection, Row};
-
-use super::answers::{FileReport, RejectKey, StoredLine};
+use super::answers::{FileReport, RejectKey, StoredLine, SweepReport};
 use super::error::StoreError;
+use super::rows::{self, Columns};
+use super::search::files_of;
+use super::statement::{Answers, READ, Statement, Value};
 use super::time::Time;
-use super::{Writer, on_connection, rows, sql};
-use crate::model::columns::Source;
+use super::{Writer, sql};
 use crate::model::{FileId, Micros, RejectedLine, Row as _};
 
 /// The reads of `verify` and `reparse`.
@@ -15,12 +15,32 @@ use crate::model::{FileId, Micros, RejectedLine, Row as _};
 ///
 /// [`StoreError`], for all methods here.
 impl Writer {
+    /// Runs statements that read one snapshot.
+    async fn ask(&mut self, statements: Vec<Statement>) -> Result<Answers, StoreError> {
+        self.transact(READ, statements).await
+    }
+
+    /// Returns the sweep that finished last.
+    pub async fn last_sweep(&mut self) -> Result<Option<SweepReport>, StoreError> {
+        let mut answers = self.ask(vec![Statement::of(sql::LAST_SWEEP, [])]).await?;
+        Ok(answers.next(rows::sweep, rows::sweep)?.pop())
+    }
+
+    /// Returns all files of a host, oldest first, and the sweep that finished last.
+    pub async fn files(
+        &mut self,
+        host: &str,
+    ) -> Result<(Vec<FileReport>, Option<SweepReport>), StoreError> {
+        let sweep = Statement::of(sql::LAST_SWEEP, []);
+        let mut answers = self.ask(vec![files_of(Some(host)), sweep]).await?;
+        let files = answers.next(rows::report, rows::report)?;
+        Ok((files, answers.next(rows::sweep, rows::sweep)?.pop()))
+    }
+
     /// Returns the row of the file: offset, digest and counters of one moment.
     pub async fn report(&mut self, file: FileId) -> Result<Option<FileReport>, StoreError> {
-        on_connection!(&mut self.backend, connection => {
-            let row = sqlx::query(sql::REPORT).bind(file.0).fetch_optional(connection).await?;
-            row.as_ref().map(rows::report).transpose()
-        })
+        let report = Statement::of(sql::REPORT, [Value::Int(file.0.into())]);
+        Ok(self.ask(vec![report]).await?.next(rows::report, rows::report)?.pop())
     }
 
     /// Returns what the line at `offset` became, `None` if nothing is stored there (or not any more). It
@@ -44,71 +64,79 @@ impl Writer {
         to: u64,
         limit: u32,
     ) -> Result<Vec<(u64, StoredLine)>, StoreError> {
+        let statements = self.lines(file, from, to, limit);
+        lines(&mut self.ask(statements).await?)
+    }
+
+    /// Returns the same, and the offset of the first row or reject at or after the committed offset, where
+    /// there must be none.
+    pub async fn lines_to_end(
+        &mut self,
+        file: FileId,
+        from: u64,
+        to: u64,
+        limit: u32,
+    ) -> Result<(Vec<(u64, StoredLine)>, Option<u64>), StoreError> {
+        let mut statements = self.lines(file, from, to, limit);
+        statements.push(self.after_committed(file));
+        let mut answers = self.ask(statements).await?;
+        let lines = lines(&mut answers)?;
+        let after = answers.next(rows::first, rows::first)?.into_iter().flatten().next();
+        Ok((lines, after.map(|offset| offset as u64)))
+    }
+
+    fn lines(&self, file: FileId, from: u64, to: u64, limit: u32) -> Vec<Statement> {
         let queries = self.line_queries();
-        on_connection!(&mut self.backend, connection => {
-            let mut tx = connection.begin_with(queries.begin).await?;
-            let mut found = [const { Vec::new() }; 2];
-            for (rows, query) in
-                found.iter_mut().zip([&queries.rows_between, &queries.requests_between])
-            {
-                *rows = sqlx::query(query.as_str())
-                    .bind(file.row_id(from))
-                    .bind(file.row_id(from).saturating_add_unsigned(to - from))
-                    .bind(file.0)
-                    .bind(i64::from(limit))
-                    .fetch_all(&mut *tx)
-                    .await?;
-            }
-            let rejects = sqlx::query(queries.rejects_between.as_str())
-                .bind(file.0)
-                .bind(from as i64)
-                .bind(to as i64)
-                .bind(i64::from(limit))
-                .fetch_all(&mut *tx)
-                .await?;
-            tx.commit().await?;
-            let [rows, requests] = &found;
-            rows::lines(file, rows, requests, &rejects)
-        })
+        let of_file = Value::Int(file.0.into());
+        let limit = Value::Int(limit.into());
+        let first = file.row_id(from);
+        let ids = [first, first.saturating_add_unsigned(to.saturating_sub(from))].map(Value::Int);
+        let [begin, end] = ids;
+        let rows = [begin, end, of_file.clone(), limit.clone()];
+        let rejects = [of_file, Value::Int(from as i64), Value::Int(to as i64), limit];
+        vec![
+            Statement::of(&queries.rows_between, rows.clone()),
+            Statement::of(&queries.requests_between, rows),
+            Statement::of(&queries.rejects_between, rejects),
+        ]
     }
 
     /// Returns the offset of the first row or reject at or after the committed offset, where there must be
     /// none.
     pub async fn line_after_committed(&mut self, file: FileId) -> Result<Option<u64>, StoreError> {
-        let query = self.line_queries().after_committed;
-        on_connection!(&mut self.backend, connection => {
-            let found = sqlx::query_scalar(query).bind(file.0).fetch_optional(connection).await?;
-            Ok(found.flatten().map(|offset: i64| offset as u64))
-        })
+        let mut answers = self.ask(vec![self.after_committed(file)]).await?;
+        let first = answers.next(rows::first, rows::first)?.into_iter().flatten().next();
+        Ok(first.map(|offset| offset as u64))
+    }
+
+    fn after_committed(&self, file: FileId) -> Statement {
+        Statement::of(self.line_queries().after_committed, [Value::Int(file.0.into())])
     }
 
     /// Returns how many rows and rejects of the file begin at or after `offset`.
     pub async fn count_from(&mut self, file: FileId, offset: u64) -> Result<u64, StoreError> {
-        on_connection!(&mut self.backend, connection => {
-            let mut count = 0;
-            for query in [sql::ROWS_FROM, sql::REQUESTS_FROM, sql::REJECTS_FROM] {
-                let query = sqlx::query_scalar::<_, i64>(query).bind(file.0).bind(offset as i64);
-                count += query.fetch_one(&mut *connection).await? as u64;
-            }
-            Ok(count)
-        })
+        let values = [Value::Int(file.0.into()), Value::Int(offset as i64)];
+        let queries = [sql::ROWS_FROM, sql::REQUESTS_FROM, sql::REJECTS_FROM];
+        let statements = queries.map(|query| Statement::of(query, values.clone()));
+        let mut answers = self.ask(statements.into()).await?;
+        let mut count = 0;
+        for _ in queries {
+            count += answers.next(rows::number, rows::number)?.into_iter().sum::<u64>();
+        }
+        Ok(count)
     }
 
     /// Returns how many rows have an id that is not made of their file and offset, and the lowest of
     /// these ids. It reads the whole table.
     pub async fn strays(&mut self) -> Result<(u64, Option<i64>), StoreError> {
-        on_connection!(&mut self.backend, connection => {
-            let row = sqlx::query(sql::STRAYS).fetch_one(connection).await?;
-            Ok((row.try_get::<i64, _>(0)? as u64, row.try_get(1)?))
-        })
+        let mut answers = self.ask(vec![Statement::of(sql::STRAYS, [])]).await?;
+        Ok(answers.next(strays, strays)?.pop().unwrap_or_default())
     }
 
     /// Returns the latest time before which a sweep that finished after `since` has removed lines.
     pub async fn swept_before(&mut self, since: Micros) -> Result<Option<Micros>, StoreError> {
-        on_connection!(&mut self.backend, connection => {
-            let query = sqlx::query(sql::SWEPT_BEFORE).bind(Time(since));
-            Source::time(&query.fetch_one(connection).await?, "cutoff")
-        })
+        let swept = Statement::of(sql::SWEPT_BEFORE, [Value::Time(Time(since))]);
+        Ok(self.ask(vec![swept]).await?.next(cutoff, cutoff)?.into_iter().flatten().next())
     }
 
     /// Returns the next rejects after the key `after`: at most `limit`, and no more after their lines
@@ -119,16 +147,31 @@ impl Writer {
         limit: u32,
         weight: u64,
     ) -> Result<Vec<RejectedLine>, StoreError> {
-        on_connection!(&mut self.backend, connection => {
-            let rows = sqlx::query(sql::REJECTS_AFTER)
-                .bind(after.file.0)
-                .bind(after.offset as i64)
-                .bind(Time(after.rejected_at))
-                .bind(i64::from(limit))
-                .bind(weight as i64)
-                .fetch_all(connection)
-                .await?;
-            rows.iter().map(RejectedLine::read).collect::<Result<Vec<_>, _>>()
-        })
+        let values = [
+            Value::Int(after.file.0.into()),
+            Value::Int(after.offset as i64),
+            Value::Time(Time(after.rejected_at)),
+            Value::Int(limit.into()),
+            Value::Int(weight as i64),
+        ];
+        let rejects = Statement::of(sql::REJECTS_AFTER, values);
+        self.ask(vec![rejects]).await?.next(RejectedLine::read, RejectedLine::read)
     }
+}
+
+/// Reads the answers to the statements of [`Writer::lines`].
+fn lines(answers: &mut Answers) -> Result<Vec<(u64, StoredLine)>, StoreError> {
+    let mut lines = answers.next(rows::line_of_row, rows::line_of_row)?;
+    lines.extend(answers.next(rows::line_of_request, rows::line_of_request)?);
+    lines.extend(answers.next(rows::line_of_reject, rows::line_of_reject)?);
+    lines.sort_by_key(|(offset, _)| *offset);
+    Ok(lines)
+}
+
+fn strays(row: &impl Columns) -> Result<(u64, Option<i64>), sqlx::Error> {
+    Ok((rows::number(row)?, rows::first(row)?))
+}
+
+fn cutoff(row: &impl Columns) -> Result<Option<Micros>, sqlx::Error> {
+    row.time("cutoff")
 }

@@ -13,7 +13,7 @@ macro_rules! candidates {
     };
 }
 
-/// The values of [`register`](super::sql::register).
+/// The values of [`register`](super::sql::register), without the last two.
 macro_rules! register {
     ($sql:expr, $new:expr, $owner:expr) => {
         sqlx::query($sql)
@@ -63,6 +63,7 @@ macro_rules! claim {
             .bind($seen.origin.file_system)
             .bind($seen.head.map(|head| head.print.0.to_vec()))
             .bind($seen.head.map(|head| head.length as i32))
+            .bind($crate::store::schema::claim_number())
     };
 }
 
@@ -94,10 +95,11 @@ macro_rules! count_reparsed {
     ($sql:expr, $lines:expr) => {
         sqlx::query($sql)
             .bind($lines.file.0)
-            .bind($lines.taken.len() as i64)
-            .bind($lines.rows.rows() as i64)
+            .bind($lines.more_rejects())
+            .bind($lines.more_rows())
             .bind($lines.excluded as i64)
             .bind(&$lines.format)
+            .bind($lines.rejects.len() as i64)
     };
 }
 

@@ -64,6 +64,41 @@ pub enum StoreError {
         /// This program's schema.
         known: i64,
     },
+    /// The SQLite file does not exist, or the database has no tables of this program. This command only reads,
+    /// and makes none.
+    #[error(
+        "{store} does not exist, or has no tables of log-ingestd: correct its URL (--database-url, or --from \
+         of a copy), or store something there first, as with `log-ingestd watch PATH`"
+    )]
+    Absent {
+        /// The database.
+        store: String,
+    },
+    /// The database is the target of a copy that is not complete.
+    #[error(
+        "{store} holds half of a copy: the same `log-ingestd copy` again finishes it, and until then \
+         nothing uses it"
+    )]
+    HalfCopied {
+        /// The database.
+        store: String,
+    },
+    /// The database is being copied to another one, and nothing is stored in it meanwhile.
+    #[error(
+        "{store} is being copied to another database: start this again when `log-ingestd copy` has ended, \
+         with the URL of that database"
+    )]
+    BeingCopied {
+        /// The database.
+        store: String,
+    },
+    /// Another SQLite file is in the place of the one that this connection has open: it was restored, or moved
+    /// away. What was stored over this connection last may be in neither. A new connection opens the other one.
+    #[error("{store} was replaced by another database")]
+    Replaced {
+        /// The database.
+        store: String,
+    },
     /// An offset or epoch was not the one that the batch started from: another process has written.
     /// Nothing of the batch was stored.
     #[error("{store} holds another offset or owner for {}", list(files))]
@@ -97,13 +132,19 @@ pub enum StoreError {
 impl StoreError {
     /// Returns whether the same call may succeed later.
     pub fn is_transient(&self) -> bool {
-        matches!(self, StoreError::Unavailable { .. })
+        matches!(self, StoreError::Unavailable { .. } | StoreError::Replaced { .. })
     }
 
-    /// Returns whether the program and the tables have different schemas. Nothing works until one of
-    /// them is upgraded.
+    /// Returns whether the program and the tables have different schemas, or the tables are copied.
+    /// Nothing works until one of them is upgraded, or the copy is complete.
     pub fn is_about_schema(&self) -> bool {
-        matches!(self, StoreError::Newer { .. } | StoreError::Older { .. })
+        matches!(
+            self,
+            StoreError::Newer { .. }
+                | StoreError::Older { .. }
+                | StoreError::HalfCopied { .. }
+                | StoreError::BeingCopied { .. }
+        )
     }
 }
 
@@ -174,7 +215,9 @@ impl Kind {
 
     pub(super) fn of_io(error: &io::Error) -> Kind {
         match error.kind() {
-            io::ErrorKind::PermissionDenied | io::ErrorKind::IsADirectory => Kind::Refused,
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::IsADirectory
+            | io::ErrorKind::InvalidData => Kind::Refused,
             _ => Kind::Unavailable,
         }
     }

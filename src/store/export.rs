@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::answers::Table;
 use super::search::{FoundRow, SearchedRow};
 use crate::model::columns::{self, Place};
-use crate::model::{Micros, StoredRequest, StoredRow, moment};
+use crate::model::{Micros, StoredRequest, StoredRow, is_printable, moment};
 
 impl<T: SearchedRow> FoundRow<T> {
     /// Returns the values of all columns, in order.
@@ -25,11 +25,12 @@ impl<T: SearchedRow> FoundRow<T> {
     }
 
     /// Returns all columns as text, in order; what the row does not have is empty, and objects are JSON.
-    fn record(&self) -> impl Iterator<Item = String> {
-        self.values().map(|(_, value)| match value {
+    fn record(&self, cells: CsvCells) -> impl Iterator<Item = String> {
+        self.values().map(move |(_, value)| match value {
             Value::Null => String::new(),
-            Value::String(text) => text,
-            other => other.to_string(),
+            Value::String(text) => cells.cell(text),
+            Value::Array(_) | Value::Object(_) => cells.cell(value.to_string()),
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
         })
     }
 }
@@ -59,6 +60,44 @@ pub enum Header {
     Omitted,
 }
 
+/// How texts become cells of CSV.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CsvCells {
+    /// As they are stored.
+    Exact,
+    /// With an apostrophe before what a spreadsheet would take for a formula: a text that begins with `=`, `+`,
+    /// `-`, `@`, a tab or a carriage return, and the same after a semicolon, a tab or a newline, at which some
+    /// spreadsheets divide cells. Numbers stay.
+    Safe,
+}
+
+impl CsvCells {
+    fn cell(self, text: String) -> String {
+        if self == Self::Exact || !text.contains(FORMULA) {
+            return text;
+        }
+        let mut cell = String::with_capacity(text.len() + 1);
+        let mut begins = true;
+        for character in text.chars() {
+            if begins && FORMULA.contains(&character) {
+                cell.push('\'');
+                begins = false;
+            }
+            cell.push(character);
+            begins = match character {
+                ';' | '\t' | '\r' | '\n' => true,
+                // A spreadsheet may take these away before it looks.
+                '"' => begins,
+                _ => begins && (character.is_whitespace() || !is_printable(character)),
+            };
+        }
+        cell
+    }
+}
+
+/// With what a formula begins, also in the full width of East Asian keyboards.
+const FORMULA: [char; 10] = ['=', '+', '-', '@', '\t', '\r', '＝', '＋', '－', '＠'];
+
 /// Writes records of CSV, after the names of the columns unless they are omitted.
 ///
 /// # Errors
@@ -68,18 +107,28 @@ pub fn write_csv<T: SearchedRow>(
     out: impl Write,
     rows: &[FoundRow<T>],
     header: Header,
+    cells: CsvCells,
 ) -> io::Result<()> {
     let mut csv = csv::Writer::from_writer(out);
     if header == Header::Written {
-        csv.write_record(T::export_columns().into_iter().map(|column| column.name))?;
+        let names = T::export_columns().into_iter().map(|column| column.name);
+        csv.write_record(names).map_err(of_system)?;
     }
     for row in rows {
-        csv.write_record(row.record())?;
+        csv.write_record(row.record(cells)).map_err(of_system)?;
     }
     csv.flush()
 }
 
-/// Writes a JSON object a line.
+/// Returns the error of the system within one of CSV: a caller may want to know that a pipe was closed.
+fn of_system(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => io::Error::other(format!("{other:?}")),
+    }
+}
+
+/// Writes a JSON object a line, which begins with the kind of its log, so that it can be imported again.
 ///
 /// # Errors
 ///
@@ -88,11 +137,16 @@ pub fn write_json_lines<T: SearchedRow>(
     mut out: impl Write,
     rows: &[FoundRow<T>],
 ) -> io::Result<()> {
-    rows.iter().try_for_each(|row| writeln!(out, "{}", Value::Object(row.object())))
+    rows.iter().try_for_each(|row| {
+        let object = Value::Object(row.object()).to_string();
+        let keys = object.strip_prefix('{').unwrap_or(&object);
+        writeln!(out, r#"{{"log":"{}",{keys}"#, T::LOG)
+    })
 }
 
 impl SearchedRow for StoredRow {
     const TABLE: Table = Table::GunicornLog;
+    const LOG: &'static str = "gunicorn";
 
     fn timestamp(&self) -> Micros {
         self.timestamp
@@ -118,6 +172,7 @@ impl SearchedRow for StoredRow {
 
 impl SearchedRow for StoredRequest {
     const TABLE: Table = Table::RequestLog;
+    const LOG: &'static str = "request";
 
     fn timestamp(&self) -> Micros {
         self.line.timestamp
@@ -193,4 +248,30 @@ fn one_line(text: &str) -> String {
         return text.to_owned();
     }
     text.replace('\n', "\\n").replace('\r', "\\r")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_cell_is_a_formula() {
+        for (text, safe) in [
+            ("=cmd|' /C calc'!A0", "'=cmd|' /C calc'!A0"),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@SUM(1)", "'@SUM(1)"),
+            ("\t=1", "'\t'=1"),
+            ("\r=1", "'\r'=1"),
+            (" \u{feff}=1", " \u{feff}'=1"),
+            ("＝1", "'＝1"),
+            ("a;=1", "a;'=1"),
+            ("a\n\"=1", "a\n\"'=1"),
+            ("Mozilla/5.0 (X11; a=b) +c-d@e", "Mozilla/5.0 (X11; a=b) +c-d@e"),
+            ("", ""),
+        ] {
+            assert_eq!(CsvCells::Safe.cell(text.to_owned()), safe);
+            assert_eq!(CsvCells::Exact.cell(text.to_owned()), text);
+        }
+    }
 }

@@ -1,5 +1,4 @@
-//! The ledger as a whole: which files it shows, which files are ignored, and which closed files are
-//! still there.
+//! The ledger as a whole: known paths, which files are ignored, and which closed files are still there.
 
 use std::collections::HashMap;
 
@@ -7,7 +6,7 @@ use futures_util::TryStreamExt;
 use serde_json::{Value, json};
 use sqlx::Connection;
 
-use super::answers::{IgnoredReport, Ledger, Shown};
+use super::answers::IgnoredReport;
 use super::error::{StoreError, failed};
 use super::sql::{LEDGER_IN_POSTGRES, LEDGER_IN_SQLITE, LedgerQueries};
 use super::sqlite::clock;
@@ -18,9 +17,6 @@ use crate::model::{FileId, Micros, now};
 /// Ids that one statement takes.
 const IDS: usize = 5000;
 
-/// Most ignored files that are read. A daemon lists 1,000 of its own.
-const MOST_IGNORED: i64 = 100_000;
-
 /// A closed file that was seen again within this time is not marked anew (1 h).
 const MARKED_US: i64 = 3_600_000_000;
 
@@ -28,33 +24,6 @@ const MARKED_US: i64 = 3_600_000_000;
 ///
 /// As for [`Store::open`].
 impl Store {
-    /// Returns the files of all hosts that are `shown`, how many there are, the ignored ones, and the last
-    /// sweep. It makes one connection: to make several takes longer than to ask.
-    pub async fn ledger(&self, shown: Shown) -> Result<Ledger, StoreError> {
-        either!(&self.backend, backend => {
-            let mut connection = backend.connect().await?;
-            let ask = async {
-                // Counted first: a file that is registered meanwhile is shown, and not counted.
-                let counts = sqlx::query(sql::COUNT_FILES).fetch_one(&mut connection).await?;
-                let files = match shown {
-                    Shown::OpenAndLossy => sqlx::query(sql::FILES_SHOWN),
-                    Shown::All => sqlx::query(sql::FILES).bind(None::<&str>),
-                };
-                let files = files.fetch_all(&mut connection).await?;
-                let ignored = sqlx::query(sql::IGNORED).bind(None::<&str>).bind(MOST_IGNORED);
-                let ignored = ignored.fetch_all(&mut connection).await?;
-                let sweep = sqlx::query(sql::LAST_SWEEP).fetch_optional(&mut connection).await?;
-                Ok(Ledger {
-                    counts: rows::counts(&counts)?,
-                    files: files.iter().map(rows::report).collect::<Result<_, _>>()?,
-                    ignored: ignored.iter().map(rows::ignored).collect::<Result<_, _>>()?,
-                    last_sweep: sweep.as_ref().map(rows::sweep).transpose()?,
-                })
-            };
-            ask.await.map_err(failed(&backend.name))
-        })
-    }
-
     /// Returns each path at which a log of this host was last seen, and when the first log there was
     /// registered, in microseconds since 1970.
     pub async fn known_paths(&self, host: &str) -> Result<HashMap<String, Micros>, StoreError> {

@@ -25,6 +25,8 @@ pub enum Location {
 /// How to connect to a server, and its TLS settings.
 #[derive(Clone, Debug)]
 pub struct Server {
+    /// The URL as it was given, without its password.
+    url: String,
     pub(super) options: PgConnectOptions,
     pub(super) tls: Tls,
 }
@@ -71,7 +73,8 @@ impl Location {
                 let sources = Sources { parameters: &parameters, variable: &variable };
                 let (options, tls) =
                     Tls::from_sources(options, &sources).map_err(|why| refuse(&why))?;
-                Ok(Location::Postgres(Box::new(Server { options, tls })))
+                let url = stripped(url);
+                Ok(Location::Postgres(Box::new(Server { url, options, tls })))
             }
             "sqlite" => {
                 let path = &url["sqlite:".len()..];
@@ -88,27 +91,27 @@ impl Location {
         }
     }
 
-    /// Returns a shell command that shows the newest rows. It contains no password: psql asks for
-    /// it, or finds it in its own places.
-    pub fn look_command(&self) -> String {
-        let quoted = |text: &str| format!("'{}'", text.replace('\'', r"'\''"));
-        let query = "'SELECT timestamp, method, url, code, user_ip FROM gunicorn_log \
-                     ORDER BY timestamp DESC LIMIT 20'";
+    /// Returns the name of the kind of database.
+    pub fn kind(&self) -> &'static str {
         match self {
-            Location::Sqlite(path) => {
-                format!("sqlite3 -box {} {query}", quoted(&path.to_string_lossy()))
-            }
-            Location::Postgres(server) => {
-                let options = &server.options;
-                let user = options.get_username();
-                let database = options.get_database().unwrap_or(user);
-                let socket = options.get_socket().map(|socket| socket.to_string_lossy());
-                let host = socket.as_deref().unwrap_or(options.get_host());
-                let (host, user, database) = (quoted(host), quoted(user), quoted(database));
-                let port = options.get_port();
-                format!("psql -h {host} -p {port} -U {user} -d {database} -c {query}")
-            }
+            Location::Postgres(_) => "postgres",
+            Location::Sqlite(_) => "sqlite",
         }
+    }
+
+    /// Returns a shell command that shows the newest rows, with the name by which this program was called. It
+    /// contains no password: that is found in the environment or in `~/.pgpass`.
+    pub fn look_command(&self, program: &str) -> String {
+        let url = match self {
+            Location::Sqlite(path) => format!("sqlite:{}", path.display()),
+            Location::Postgres(server) => server.url.clone(),
+        };
+        let is_plain = |c: char| c.is_alphanumeric() || "_@%+=:,./-".contains(c);
+        let word = |text: &str| match text.chars().all(is_plain) {
+            true => text.to_owned(),
+            false => format!("'{}'", text.replace('\'', r"'\''")),
+        };
+        format!("{} query --database-url {}", word(program), word(&url))
     }
 }
 
@@ -129,6 +132,22 @@ impl fmt::Display for Location {
             }
         }
     }
+}
+
+/// Returns a valid URL without its passwords: the user's, and those in parameters.
+fn stripped(url: &str) -> String {
+    let (base, query) = url.split_once('?').unwrap_or((url, ""));
+    let base = match base.rsplit_once('@') {
+        Some((user, place)) => {
+            let authority = user.find("://").map_or(0, |at| at + 3);
+            let colon = user[authority..].find(':').map_or(user.len(), |at| authority + at);
+            format!("{}@{place}", &user[..colon])
+        }
+        None => base.to_owned(),
+    };
+    let kept = query.split('&').filter(|pair| !pair.contains("password=") && !pair.is_empty());
+    let query = kept.collect::<Vec<_>>().join("&");
+    if query.is_empty() { base } else { format!("{base}?{query}") }
 }
 
 /// Returns the URL with `***` for everything that may be a password: from the user's colon to the
@@ -184,14 +203,22 @@ mod tests {
 
     #[test]
     fn the_look_command_quotes_for_a_shell_and_holds_no_password() {
-        let command = |url| Location::parse(url).unwrap().look_command();
-        assert!(
-            command("sqlite:it's.sqlite3").starts_with(r"sqlite3 -box 'it'\''s.sqlite3' 'SELECT")
-        );
-        let command = command("postgres://django:s3cret@db.example:5433/app");
-        let right = "psql -h 'db.example' -p 5433 -U 'django' -d 'app' -c 'SELECT timestamp, ";
-        assert!(command.starts_with(right), "{command}");
-        assert!(!command.contains("cret"));
+        let command = |url| Location::parse(url).unwrap().look_command("target/log-ingestd");
+        for (url, given) in [
+            ("sqlite:it's.sqlite3", r"'sqlite:it'\''s.sqlite3'"),
+            ("sqlite:///var/lib/log.sqlite3", "sqlite:/var/lib/log.sqlite3"),
+            (
+                "postgres://django:s3cret@db.example:5433/app",
+                "postgres://django@db.example:5433/app",
+            ),
+            (
+                "postgres://django:s3cret@/app?host=/run/pg&password=s3cret&sslmode=require",
+                "'postgres://django@/app?host=/run/pg&sslmode=require'",
+            ),
+            ("postgres://db.example/app?password=s3cret", "postgres://db.example/app"),
+        ] {
+            assert_eq!(command(url), format!("target/log-ingestd query --database-url {given}"));
+        }
     }
 
     #[test]

@@ -20,14 +20,27 @@
 //! Make a new [`Writer`], [`Writer::hold_again`] each file, and only then read
 //! [`Writer::committed`]: the COMMIT of the old connection may still run on the server, whose lock
 //! is free only after it. If the offset is the end of the batch (`to`), the commit happened. If it is the
-//! beginning (`from`), send the batch again. Any other offset means that another process owns the file.
+//! beginning (`from`), send the batch again. If later batches were sent too ([`Lane`]), their ends under
+//! the same epoch tell that all before them happened. A higher epoch means that another process owns the file.
+//! Anything else means that the database is not what it was: see [`LostClaim`].
+//!
+//! # After a restore
+//!
+//! A database may go back in time, under a writer that lives. Then its offsets are the truth: they say what the
+//! rows of that time hold, and the rest is read again. Ids of files that were registered since are given
+//! again, to other files; no epoch is (`schema`), so that no commit of before fits a claim of after.
+//! [`Writer::database`] tells one database from another, and [`StoreError::Replaced`] says that an SQLite file was
+//! replaced while a connection was open.
 
 mod answers;
 mod audit;
 mod bound;
+mod copy;
 mod error;
+mod examine;
 mod export;
 mod foreign_text;
+mod lane;
 mod ledger;
 mod location;
 mod nul_runs;
@@ -38,6 +51,7 @@ mod schema;
 mod search;
 mod sql;
 mod sqlite;
+mod statement;
 mod sweeper;
 mod time;
 mod tls;
@@ -47,22 +61,28 @@ use std::sync::Arc;
 
 pub use crate::model::{StoredRequest, StoredRow};
 pub use answers::{
-    Committed, FileCounts, FileReport, Forgotten, IgnoredReport, Ledger, PastDay, RejectKey, Shown,
-    StoredLine, SweepReport, Table,
+    Committed, FileCounts, FileReport, Forgotten, IgnoredReport, Ledger, LostClaim, NewOrKnown,
+    PastDay, RejectKey, Shown, StoredLine, SweepReport, Table,
+};
+pub use copy::{
+    COPY_TABLES, CopyError, CopyPart, CopySource, CopyTable, CopyTables, CopyTarget, NOT_COPIED,
+    Sum,
 };
 pub use error::{Cause, StoreError, chain};
-pub use export::{Header, write_csv, write_json_lines};
+pub use examine::{Examination, LockTable};
+pub use export::{CsvCells, Header, write_csv, write_json_lines};
+pub use lane::{Lane, Turn};
 pub use location::{Location, LocationError, Server};
 pub use postgres::Indexer;
-pub use schema::{FIRST_EPOCH, Schema, Step};
+pub use schema::{Schema, Step};
 pub use search::{
-    By, Cursor, Direction, FileList, FoundRow, IgnoredList, Overview, Point, Reader, RejectList,
-    RowPage, RowPages, SearchedRow, Top, TopItem,
+    By, Cursor, Direction, FilesPage, FoundRow, MOST_COUNTED, Overview, Point, Reader, RecentRows,
+    RejectList, RowPage, RowPages, SearchedRow, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, OldFile, Sweeper};
-pub use writer::{ClaimRequest, Writer};
+pub use writer::{ClaimRequest, Closing, DatabaseId, Writer};
 
-use error::{Explanation, Kind, failed};
+use error::{Explanation, Kind};
 use postgres::{PgWriter, Postgres};
 use schema::OlderSchema;
 use sqlite::{Sqlite, SqliteWriter};
@@ -75,7 +95,7 @@ pub struct Store {
 }
 
 /// What each database has of one kind: its server or file, a session, or a pool.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Backend<P, S> {
     Postgres(P),
     Sqlite(S),
@@ -95,9 +115,13 @@ macro_rules! either {
 macro_rules! on_connection {
     ($backend:expr, $connection:ident => $statements:expr) => {
         $crate::store::either!($backend, session => {
-            let $connection = &mut session.connection;
-            let done = async { $statements };
-            done.await.map_err($crate::store::error::failed(&session.backend.name))
+            match session.connection().await {
+                Ok($connection) => {
+                    let done = async { $statements };
+                    done.await.map_err($crate::store::error::failed(&session.backend.name))
+                }
+                Err(error) => Err(error),
+            }
         })
     };
 }
@@ -112,33 +136,53 @@ impl Store {
     ///
     /// [`StoreError::Unavailable`], `Refused`, `Newer` or `Failed`.
     pub async fn open(location: Location) -> Result<Store, StoreError> {
-        Store::connect_and_migrate(location, OlderSchema::Upgrade).await
+        Store::open_with(location, |_| ()).await
     }
 
-    /// Opens a database for reading. Tables of an older schema are refused and not upgraded, since daemons
-    /// may run that know no other schema. Tables are made where there are none.
+    /// The same. `reached` is called at the latest when the database is open, and as soon as a server has let
+    /// this program in: then the [`Store::round_trip`] is known, and connections may be begun. Each is made, or
+    /// fails, when the database was looked at.
     ///
     /// # Errors
     ///
-    /// As for [`Store::open`], and [`StoreError::Older`].
+    /// As for [`Store::open`].
+    pub async fn open_with(
+        location: Location,
+        reached: impl FnOnce(&Store),
+    ) -> Result<Store, StoreError> {
+        Store::connect_and_migrate(location, OlderSchema::Upgrade, reached).await
+    }
+
+    /// Opens a database for reading. Tables of an older schema are refused and not upgraded, since daemons
+    /// may run that know no other schema. Nothing is made where there is nothing.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`], [`StoreError::Older`] and [`StoreError::Absent`].
     pub async fn open_to_read(location: Location) -> Result<Store, StoreError> {
-        Store::connect_and_migrate(location, OlderSchema::Refuse).await
+        Store::connect_and_migrate(location, OlderSchema::Refuse, |_| ()).await
     }
 
     async fn connect_and_migrate(
         location: Location,
         older: OlderSchema,
+        reached: impl FnOnce(&Store),
     ) -> Result<Store, StoreError> {
-        let name = location.to_string();
-        let backend = match &location {
+        let (name, location) = (location.to_string(), Arc::new(location));
+        let store = |backend| Store { location: Arc::clone(&location), backend };
+        match &*location {
             Location::Postgres(server) => {
-                Backend::Postgres(Arc::new(Postgres::open((**server).clone(), name, older).await?))
+                let store = |it: &Arc<Postgres>| store(Backend::Postgres(Arc::clone(it)));
+                let reached = |it: &Arc<Postgres>| reached(&store(it));
+                Ok(store(&Postgres::open((**server).clone(), name, older, reached).await?))
             }
             Location::Sqlite(path) => {
-                Backend::Sqlite(Arc::new(Sqlite::open(path, name, older).await?))
+                let backend = Sqlite::open(path, name, older).await?;
+                let store = store(Backend::Sqlite(Arc::new(backend)));
+                reached(&store);
+                Ok(store)
             }
-        };
-        Ok(Store { location: Arc::new(location), backend })
+        }
     }
 
     /// Returns the schema of a database. It changes nothing, and makes no SQLite file.
@@ -209,6 +253,14 @@ impl Store {
         }
     }
 
+    /// Returns how long an answer takes, from when a connection was made last.
+    pub fn round_trip(&self) -> std::time::Duration {
+        match &self.backend {
+            Backend::Postgres(backend) => backend.round_trip(),
+            Backend::Sqlite(_) => std::time::Duration::ZERO,
+        }
+    }
+
     /// Makes a connection for ingest. `owner` names this process for people: `host:pid`.
     ///
     /// # Errors
@@ -222,32 +274,13 @@ impl Store {
         Ok(Writer { backend })
     }
 
-    /// Returns all files, or those of one host, oldest first.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Store::open`].
-    pub async fn files(&self, host: Option<&str>) -> Result<Vec<FileReport>, StoreError> {
-        either!(&self.backend, backend => {
-            let mut connection = backend.connect().await?;
-            let rows = sqlx::query(sql::FILES).bind(host).fetch_all(&mut connection).await;
-            rows.and_then(|rows| rows.iter().map(rows::report).collect())
-                .map_err(failed(&backend.name))
-        })
-    }
-
     /// Returns the sweep that finished last.
     ///
     /// # Errors
     ///
     /// As for [`Store::open`].
     pub async fn last_sweep(&self) -> Result<Option<SweepReport>, StoreError> {
-        either!(&self.backend, backend => {
-            let mut connection = backend.connect().await?;
-            let row = sqlx::query(sql::LAST_SWEEP).fetch_optional(&mut connection).await;
-            row.and_then(|row| row.as_ref().map(rows::sweep).transpose())
-                .map_err(failed(&backend.name))
-        })
+        self.probe().last_sweep().await
     }
 
     /// Makes the partitions of these UTC days (since 1970) for every table before their first rows, so that
@@ -328,6 +361,7 @@ mod tests {
     fn every_future_is_send(
         store: &Store,
         writer: &mut Writer,
+        lane: &mut Lane,
         sweeper: &mut Sweeper,
         indexer: &mut Indexer,
         reparsed: &Reparsed,
@@ -339,6 +373,8 @@ mod tests {
         send(store.prepare_days(0..1));
         send(writer.commit(&batch));
         send(writer.reparse(reparsed));
+        send(store.lane(""));
+        send(lane.commit(&batch, None));
         send(sweeper.remove_day(Table::GunicornLog, 0));
         send(indexer.index(Table::GunicornLog, 0));
         send(store.summarize(&[]));

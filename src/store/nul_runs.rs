@@ -22,7 +22,7 @@ pub(super) const JSONB_VERSION: u8 = 1;
 pub(super) struct NulRuns<'a>(pub(super) &'a [NulRun]);
 
 impl NulRuns<'_> {
-    fn text(self) -> String {
+    pub(super) fn text(self) -> String {
         let runs: Vec<String> =
             self.0.iter().map(|run| format!("[{},{}]", run.offset, run.length)).collect();
         format!("[{}]", runs.join(","))

@@ -3,18 +3,20 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use sqlx::Row as _;
-use sqlx::postgres::PgRow;
+use sqlx::postgres::{PgRow, PgValueFormat};
 use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, ValueRef as _};
 
 use super::answers::{Committed, FileCounts, FileReport, IgnoredReport, StoredLine, SweepReport};
 use super::nul_runs::{JSONB_VERSION, nul_runs};
+use super::postgres;
+use super::sql::CLASS_COLUMNS;
 use super::sqlite::{self, clock};
 use super::sweeper::OldFile;
 use crate::model::columns::{File, Kind, RowId, Source, Time, Unsigned, Words, required};
 use crate::model::{
-    Checkpoint, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, Origin, RejectedLine,
-    Row, ShortHash, StoredRequest, StoredRow,
+    CLASSES, Checkpoint, Counts, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, Origin,
+    RejectedLine, Rollup, Row, ShortHash, StoredRequest, StoredRow,
 };
 
 /// A row of any table, whose columns are read by name. Integers may be 32 or 64 bits wide.
@@ -25,8 +27,10 @@ pub(super) trait Columns: Source<Error = sqlx::Error> {
 
 impl Columns for PgRow {
     fn json_text(&self, column: &str) -> Result<String, sqlx::Error> {
-        let value: &[u8] = self.try_get_unchecked(column)?;
-        let text = value.strip_prefix(&[JSONB_VERSION]).ok_or_else(|| unreadable(column))?;
+        let value = self.try_get_raw(column)?;
+        let value = value.as_bytes().map_err(|_| unreadable(column))?;
+        // An answer to a statement without parameters is text, without a version.
+        let text = value.strip_prefix(&[JSONB_VERSION]).unwrap_or(value);
         String::from_utf8(text.to_vec()).map_err(|_| unreadable(column))
     }
 }
@@ -68,6 +72,11 @@ impl Source for PgRow {
     }
 
     fn time(&self, column: &str) -> Result<Option<Micros>, sqlx::Error> {
+        let value = self.try_get_raw(column)?;
+        if value.format() == PgValueFormat::Text && !value.is_null() {
+            let time = value.as_str().ok().and_then(postgres::read_time);
+            return time.map(Some).ok_or_else(|| unreadable(column));
+        }
         let time: Option<DateTime<Utc>> = self.try_get(column)?;
         Ok(time.map(|time| time.timestamp_micros()))
     }
@@ -87,7 +96,7 @@ impl Source for SqliteRow {
 }
 
 /// Returns the error for a column that holds what this program never writes.
-fn unreadable(column: &str) -> sqlx::Error {
+pub(super) fn unreadable(column: &str) -> sqlx::Error {
     sqlx::Error::ColumnDecode {
         index: column.to_owned(),
         source: "not a value that log-ingestd writes".into(),
@@ -191,6 +200,30 @@ pub(super) fn ignored(row: &impl Columns) -> Result<IgnoredReport, sqlx::Error> 
     })
 }
 
+/// Reads the counts of a period, whose histogram is JSON.
+pub(super) fn period(file: FileId, row: &impl Columns) -> Result<Counts, sqlx::Error> {
+    let int = |column| row.int(column).map(Option::unwrap_or_default);
+    let mut rows = [0; CLASSES];
+    for (rows, class) in rows.iter_mut().zip(CLASS_COLUMNS.split(", ")) {
+        *rows = int(class)?;
+    }
+    let durations = sqlite::histogram(&row.text("durations")?.unwrap_or_default())?;
+    let start = row.time("start")?.unwrap_or_default();
+    Ok(Counts { file, start, rows, response_bytes: int("response_bytes")?, durations })
+}
+
+/// Counts a row of `gunicorn_log`.
+pub(super) fn count(
+    rollup: &mut Rollup,
+    file: FileId,
+    row: &impl Columns,
+) -> Result<(), sqlx::Error> {
+    let timestamp = Time::read(row, "timestamp")?;
+    let code = row.int("code")?.and_then(|code| i32::try_from(code).ok());
+    rollup.count(file, timestamp, code, row.int("response_bytes")?, row.int("duration")?);
+    Ok(())
+}
+
 pub(super) fn counts(row: &impl Columns) -> Result<FileCounts, sqlx::Error> {
     Ok(FileCounts {
         open: Unsigned::read(row, "open_files")?,
@@ -201,6 +234,11 @@ pub(super) fn counts(row: &impl Columns) -> Result<FileCounts, sqlx::Error> {
 /// Reads a path and when it was first seen.
 pub(super) fn known_path(row: &impl Columns) -> Result<(String, Micros), sqlx::Error> {
     Ok((Words::read(row, "path")?, Time::read(row, "first_seen_at")?))
+}
+
+/// Reads a file and its format.
+pub(super) fn format(row: &impl Columns) -> Result<(FileId, String), sqlx::Error> {
+    Ok((File::read(row, "id")?, Words::read(row, "format")?))
 }
 
 pub(super) fn old_file(row: &impl Columns) -> Result<OldFile, sqlx::Error> {
@@ -232,28 +270,31 @@ pub(super) fn sweep(row: &impl Columns) -> Result<SweepReport, sqlx::Error> {
     })
 }
 
-/// Reads rows, requests and rejects of one file, in the order of the offsets that their ids hold.
-pub(super) fn lines<R: Columns>(
-    file: FileId,
-    rows: &[R],
-    requests: &[R],
-    rejects: &[R],
-) -> Result<Vec<(u64, StoredLine)>, sqlx::Error> {
-    let mut lines = Vec::with_capacity(rows.len() + requests.len() + rejects.len());
-    let place = |row: &R| -> Result<u64, sqlx::Error> {
-        let id = RowId::read(row, "id")?;
-        Ok((id - file.row_id(0)) as u64 & (MAX_OFFSET - 1))
-    };
-    for row in rows {
-        lines.push((place(row)?, StoredLine::Row(Box::new(StoredRow::read(row)?))));
-    }
-    for row in requests {
-        lines.push((place(row)?, StoredLine::Request(Box::new(StoredRequest::read(row)?))));
-    }
-    for row in rejects {
-        let reject = RejectedLine::read(row)?;
-        lines.push((reject.log_offset, reject.into()));
-    }
-    lines.sort_by_key(|(offset, _)| *offset);
-    Ok(lines)
+/// Returns the offset that the id of a row holds.
+fn offset(row: &impl Columns) -> Result<u64, sqlx::Error> {
+    Ok(RowId::read(row, "id")? as u64 & (MAX_OFFSET - 1))
+}
+
+/// Reads a row of `gunicorn_log` with its offset, and so do the next two functions for the other tables.
+pub(super) fn line_of_row(row: &impl Columns) -> Result<(u64, StoredLine), sqlx::Error> {
+    Ok((offset(row)?, StoredLine::Row(Box::new(StoredRow::read(row)?))))
+}
+
+pub(super) fn line_of_request(row: &impl Columns) -> Result<(u64, StoredLine), sqlx::Error> {
+    Ok((offset(row)?, StoredLine::Request(Box::new(StoredRequest::read(row)?))))
+}
+
+pub(super) fn line_of_reject(row: &impl Columns) -> Result<(u64, StoredLine), sqlx::Error> {
+    let reject = RejectedLine::read(row)?;
+    Ok((reject.log_offset, reject.into()))
+}
+
+/// Reads a number that is called `n`.
+pub(super) fn number(row: &impl Columns) -> Result<u64, sqlx::Error> {
+    Ok(row.int("n")?.unwrap_or_default() as u64)
+}
+
+/// Reads the least of something.
+pub(super) fn first(row: &impl Columns) -> Result<Option<i64>, sqlx::Error> {
+    row.int("first")
 }

@@ -12,34 +12,55 @@
 use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-use super::error::StoreError;
+use super::error::{Explanation, Kind, StoreError};
+use crate::model::now;
+
+/// Why a database without tables is not used by a program that runs. It must not make them: a restore that is
+/// under way makes them, too.
+const NO_TABLES: &str = "it has no tables of log-ingestd any more: restore a backup, or start log-ingestd again, \
+                         which makes new ones";
 
 /// The newest migration.
-pub(super) const KNOWN: i64 = 7;
+pub(super) const KNOWN: i64 = 8;
 
-/// The epoch of a file that was registered and never claimed again.
-pub const FIRST_EPOCH: i64 = 1000 + KNOWN;
+/// The number that the target of a copy has until the copy is complete: no program knows such a schema, so
+/// that none of any version reads or writes half of the rows. It stands in the table of the migrations, with
+/// the source of the copy as its description.
+pub(super) const COPYING: i64 = 1_000_000;
 
-/// SQL: the epoch of a file that is registered.
+/// SQL: the epoch of a file that is registered; `$number` is the parameter with a [`claim_number`].
 macro_rules! first_epoch {
-    () => {
-        "1007"
+    ($number:literal) => {
+        concat!($number, " * 1000 + 8")
     };
 }
-/// SQL: the epoch of a file that is claimed, from the one before it.
+/// SQL: the epoch of a file that is claimed, from the one before it; the same parameter.
 macro_rules! next_epoch {
-    () => {
-        "epoch / 1000 * 1000 + 1007"
+    ($number:literal) => {
+        concat!(
+            "CASE WHEN epoch / 1000 < ",
+            $number,
+            " THEN ",
+            $number,
+            " ELSE epoch / 1000 + 1 END * 1000 + 8"
+        )
     };
 }
 /// SQL: whether the epoch of a file belongs to the schema that is known here, or says that the file
 /// was never claimed.
 macro_rules! is_our_epoch {
     () => {
-        "epoch % 1000 IN (0, 7)"
+        "epoch % 1000 IN (0, 8)"
     };
 }
 pub(super) use {first_epoch, is_our_epoch, next_epoch};
+
+/// Returns the number of a claim: the time, in microseconds since 1970. A number that counts claims would come
+/// twice when the database is restored to an earlier state, which also gives the ids of later files to other
+/// files. Then a writer from before the restore could commit under the claim of another one.
+pub(super) fn claim_number() -> i64 {
+    now().clamp(1, i64::MAX / 2000)
+}
 
 /// Makes a migrator of migrations that are compiled in: version, description and SQL of each, in
 /// order. The descriptions are those in the databases of users: what sqlx makes of the files' names.
@@ -74,13 +95,19 @@ impl Schema {
         self.found == Some(self.known)
     }
 
-    /// Refuses a newer schema.
+    /// Returns whether the database is the target of a copy that is not complete.
+    pub fn is_half_copied(&self) -> bool {
+        self.found == Some(COPYING)
+    }
+
+    /// Refuses a newer schema, and half of a copy.
     ///
     /// # Errors
     ///
-    /// [`StoreError::Newer`].
+    /// [`StoreError::Newer`] or [`StoreError::HalfCopied`].
     pub fn not_newer(&self, store: &(impl ToString + ?Sized)) -> Result<(), StoreError> {
         match self.found {
+            Some(COPYING) => Err(StoreError::HalfCopied { store: store.to_string() }),
             Some(found) if found > self.known => {
                 Err(StoreError::Newer { store: store.to_string(), found, known: self.known })
             }
@@ -88,16 +115,24 @@ impl Schema {
         }
     }
 
-    /// Refuses every other schema.
+    /// Refuses every other schema, and a database without tables: there is nothing to read.
+    pub(super) fn readable(&self, store: &str) -> Result<(), StoreError> {
+        match self.found {
+            Some(_) => self.current(store),
+            None => Err(StoreError::Absent { store: store.to_owned() }),
+        }
+    }
+
+    /// Refuses every other schema. Tables that are gone from a database that had them may come back: waiting
+    /// may help.
     pub(super) fn current(&self, store: &str) -> Result<(), StoreError> {
         self.not_newer(store)?;
         match self.found {
             Some(found) if found == self.known => Ok(()),
-            found => Err(StoreError::Older {
-                store: store.to_owned(),
-                found: found.unwrap_or(0),
-                known: self.known,
-            }),
+            Some(found) => {
+                Err(StoreError::Older { store: store.to_owned(), found, known: self.known })
+            }
+            None => Err(Kind::Unavailable.error(store, Explanation(NO_TABLES.to_owned()))),
         }
     }
 }
@@ -107,7 +142,8 @@ impl Schema {
 pub(super) enum OlderSchema {
     /// The tables are upgraded.
     Upgrade,
-    /// The tables are left as they are, and not used: daemons may run that know no other schema.
+    /// The tables are left as they are, and not used: daemons may run that know no other schema. None are
+    /// made, and no SQLite file.
     Refuse,
 }
 
@@ -141,8 +177,8 @@ mod tests {
         for migrations in [&postgres::MIGRATIONS, &sqlite::MIGRATIONS] {
             assert_eq!(migrations.iter().map(|step| step.version).max(), Some(KNOWN));
         }
-        assert_eq!(first_epoch!(), FIRST_EPOCH.to_string());
-        assert_eq!(next_epoch!(), format!("epoch / 1000 * 1000 + {FIRST_EPOCH}"));
+        let ends = format!(" * 1000 + {KNOWN}");
+        assert!(first_epoch!("$1").ends_with(&ends) && next_epoch!("$1").ends_with(&ends));
         assert_eq!(is_our_epoch!(), format!("epoch % 1000 IN (0, {KNOWN})"));
     }
 

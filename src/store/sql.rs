@@ -33,11 +33,11 @@ pub(super) use {checkpoint_columns, report_columns};
 /// The newest schema that a database with tables has.
 pub(super) const NEWEST_SCHEMA: &str = "SELECT max(version) FROM _sqlx_migrations WHERE success";
 
-pub(super) const FILES: &str = concat!(
-    "SELECT ",
-    report_columns!(),
-    " FROM log_file WHERE CAST($1 AS text) IS NULL OR host = $1 ORDER BY id"
-);
+pub(super) const ALL_FILES: &str =
+    concat!("SELECT ", report_columns!(), " FROM log_file ORDER BY id");
+
+pub(super) const FILES_OF_HOST: &str =
+    concat!("SELECT ", report_columns!(), " FROM log_file WHERE host = $1 ORDER BY id");
 
 /// The files that `status` and the page always show: open ones, and those that have lost bytes. The
 /// condition is that of the index `log_file_shown`: among many closed files, few rows are read.
@@ -55,14 +55,36 @@ pub(super) const COUNT_FILES: &str = "
     SELECT (SELECT count(*) FROM log_file WHERE closed_at IS NULL) AS open_files,
            (SELECT count(*) FROM log_file) AS all_files";
 
+/// The format of each file.
+pub(super) const FORMATS: &str = "SELECT id, format FROM log_file";
+
 /// Where each file of a host was seen, and when first: some at the same path.
 pub(super) const KNOWN_PATHS: &str = "
     SELECT path, first_seen_at FROM log_file WHERE host = $1";
+
+/// Marks the target of a copy: `$1` the number of the mark, `$2` the source, `$3` nothing.
+pub(super) const MARK_COPY: &str = "
+    INSERT INTO _sqlx_migrations (version, description, installed_on, success, checksum, execution_time)
+    VALUES ($1, $2, CURRENT_TIMESTAMP, true, $3, 0)";
+
+/// What the mark `$1` says of the source.
+pub(super) const COPY_MARK: &str = "SELECT description FROM _sqlx_migrations WHERE version = $1";
+
+pub(super) const UNMARK_COPY: &str = "DELETE FROM _sqlx_migrations WHERE version = $1";
+
+/// The schema of a database with the mark `$1`.
+pub(super) const SCHEMA_BESIDE_MARK: &str =
+    "SELECT max(version) FROM _sqlx_migrations WHERE success AND version <> $1";
 
 /// Ignored files of one host or of all: `$1` host, `$2` the most.
 pub(super) const IGNORED: &str = "
     SELECT host, path, reason, detail, bytes, files, since, seen_at, owner FROM ignored_file
      WHERE CAST($1 AS text) IS NULL OR host = $1 ORDER BY host, path, reason LIMIT $2";
+
+/// Ignored files of all hosts, to which the most is added.
+pub(super) const IGNORED_OF_ALL: &str = "
+    SELECT host, path, reason, detail, bytes, files, since, seen_at, owner FROM ignored_file
+     ORDER BY host, path, reason LIMIT ";
 
 /// Says that the daemon `$3` still ignores its files: `$1` host, `$2` now.
 pub(super) const CONFIRM_IGNORED: &str =
@@ -194,10 +216,20 @@ pub(super) const CANDIDATES: &str = concat!(
     " ORDER BY id DESC"
 );
 
+/// What is known of the files of host `$1` whose last path begins with `$2`.
+pub(super) const FILES_BELOW: &str = concat!(
+    "SELECT ",
+    checkpoint_columns!(),
+    " FROM log_file WHERE host = $1 AND substr(path, 1, length($2)) = $2 ORDER BY id"
+);
+
+pub(super) const RENAME_CLOSED: &str =
+    "UPDATE log_file SET host = $2 WHERE id = $1 AND closed_at IS NOT NULL";
+
 /// Adds a file: `$1` host, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` whether
 /// times are estimated, `$8` head, `$9` its length, `$10` owner, `$11` where it begins, `$12` the tail
-/// fingerprint there and `$13` its length, `$14` the machine, `$15` the file system. `$columns` and
-/// `$values` are what one database has in addition.
+/// fingerprint there and `$13` its length, `$14` the machine, `$15` the file system, `$17` the number of the
+/// claim. `$columns` and `$values` are what one database has in addition, one of them `$16`.
 macro_rules! register {
     ($now:literal, $columns:literal, $values:literal) => {
         concat!(
@@ -209,7 +241,7 @@ macro_rules! register {
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11, $12, $13, $14, $15, ",
             $now,
             ", ",
-            $crate::store::schema::first_epoch!(),
+            $crate::store::schema::first_epoch!("$17"),
             $values,
             ") RETURNING ",
             $crate::store::sql::checkpoint_columns!()
@@ -218,13 +250,13 @@ macro_rules! register {
 }
 
 /// Takes a file: `$1` id, `$2` path, `$3` device, `$4` inode, `$5` birth, `$6` format, `$7` owner, `$8`
-/// host, `$9` machine, `$10` file system, `$11` head, `$12` its length. What a stream does not have stays
-/// as it was. `$writer` is what one database sets in addition.
+/// host, `$9` machine, `$10` file system, `$11` head, `$12` its length, `$13` the number of the claim. What a
+/// stream does not have stays as it was. `$writer` is what one database sets in addition.
 macro_rules! claim {
     ($other_formats:literal, $writer:literal) => {
         concat!(
             "UPDATE log_file SET epoch = ",
-            $crate::store::schema::next_epoch!(),
+            $crate::store::schema::next_epoch!("$13"),
             ", path = $2, format = $6, owner = $7, host = $8, machine = COALESCE($9, machine),
                file_system = COALESCE($10, file_system), other_formats = ",
             $other_formats,
@@ -240,14 +272,15 @@ macro_rules! claim {
     };
 }
 
-/// Ends a file: `$1` id, `$2` epoch, `$3` lost bytes, `$4` why, `$5` up to where its object still holds it.
+/// Ends a file: `$1` id, `$2` epoch, `$3` lost bytes, `$4` why, `$5` up to where its object still holds it,
+/// `$6` now, where that is a parameter.
 macro_rules! close {
     ($now:literal) => {
         concat!(
             "UPDATE log_file SET closed_at = ",
             $now,
             ", closed_reason = $4, lost_bytes = $3, size = committed + $3, kept_to = $5
-              WHERE id = $1 AND epoch = $2"
+              WHERE id = $1 AND epoch = $2 RETURNING id AS n"
         )
     };
 }
@@ -266,9 +299,10 @@ macro_rules! cut {
     };
 }
 
-/// Moves the offset of one file and adds to its counters. `$nul_runs` adds the runs of NULs `$16`.
+/// Moves the offset of one file and adds to its counters. `$nul_runs` adds the runs of NULs `$16`, and
+/// `$releases` releases the file if the claim ends.
 macro_rules! move_one {
-    ($now:literal, $nul_runs:literal) => {
+    ($now:literal, $nul_runs:literal, $releases:literal) => {
         concat!(
             "UPDATE log_file
                 SET committed = $4, size = $5, lines = lines + $6, stored_rows = stored_rows + $7,
@@ -279,18 +313,20 @@ macro_rules! move_one {
             $nul_runs,
             ", committed_at = ",
             $now,
+            $releases,
             " WHERE id = $1 AND epoch = $2 AND committed = $3"
         )
     };
 }
 
-/// Moves counters from rejects to rows: `$1` id, `$2` rejects, `$3` rows, `$4` excluded, `$5` format.
+/// Moves counters after lines were read again: `$1` id, `$2` more rejects, `$3` more rows, `$4` more excluded
+/// lines, `$5` format, `$6` rejects that were read again.
 macro_rules! count_reparsed {
     ($other_formats:literal) => {
         concat!(
             "UPDATE log_file
-                SET rejected = rejected - $2, stored_rows = stored_rows + $3,
-                    excluded = excluded + $4, reparsed = reparsed + $2, other_formats = ",
+                SET rejected = rejected + $2, stored_rows = stored_rows + $3,
+                    excluded = excluded + $4, reparsed = reparsed + $6, other_formats = ",
             $other_formats,
             " WHERE id = $1 AND ",
             $crate::store::schema::is_our_epoch!()
@@ -299,7 +335,12 @@ macro_rules! count_reparsed {
 }
 pub(super) use {claim, close, count_reparsed, cut, move_one, register};
 
-pub(super) const MOVED: &str = "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2";
+pub(super) const MOVED: &str =
+    "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2 RETURNING id AS n";
+
+pub(super) const READ_BY: &str =
+    "UPDATE log_file SET format = $3, other_formats = '[]', time_estimated = $4
+     WHERE id = $1 AND epoch = $2";
 
 pub(super) const RENAME_IGNORED: &str = "UPDATE ignored_file SET host = $2 WHERE host = $1";
 
@@ -335,16 +376,16 @@ pub(super) const OPEN_FILES: &str = concat!(
 );
 
 /// Lines of file `$1` that begin at or after `$2`.
-pub(super) const ROWS_FROM: &str = "SELECT count(*) FROM gunicorn_log WHERE log_file = $1 AND id >= (CAST($1 AS bigint) << 38) | $2 \
+pub(super) const ROWS_FROM: &str = "SELECT count(*) AS n FROM gunicorn_log WHERE log_file = $1 AND id >= (CAST($1 AS bigint) << 38) | $2 \
      AND id < (CAST($1 AS bigint) + 1) << 38";
-pub(super) const REQUESTS_FROM: &str = "SELECT count(*) FROM request_log WHERE log_file = $1 AND id >= (CAST($1 AS bigint) << 38) | $2 \
+pub(super) const REQUESTS_FROM: &str = "SELECT count(*) AS n FROM request_log WHERE log_file = $1 AND id >= (CAST($1 AS bigint) << 38) | $2 \
      AND id < (CAST($1 AS bigint) + 1) << 38";
 pub(super) const REJECTS_FROM: &str =
-    "SELECT count(*) FROM rejected_line WHERE log_file = $1 AND log_offset >= $2";
+    "SELECT count(*) AS n FROM rejected_line WHERE log_file = $1 AND log_offset >= $2";
 
 /// Rows whose id is not made of their file and offset.
 pub(super) const STRAYS: &str = "
-    SELECT count(*), min(id)
+    SELECT count(*) AS n, min(id) AS first
       FROM (SELECT id, log_file, log_offset FROM gunicorn_log
             UNION ALL SELECT id, log_file, log_offset FROM request_log) AS lines
      WHERE id <> (CAST(log_file AS bigint) << 38) | log_offset";
@@ -392,6 +433,17 @@ pub(super) fn add_counts(
              response_bytes = {response_bytes}, durations = {durations}"
     )
     .into()
+}
+
+/// Returns the statements that read and remove the counts of the file `$1` in the periods `$2`: `are`
+/// follows the column of their first moment, and `durations` is their histogram as JSON.
+pub(super) fn counts_of(period: Period, are: &str, durations: &str) -> [Arc<str>; 2] {
+    let (table, column) = table_of(period);
+    let chosen = format!("FROM {table} WHERE log_file = $1 AND {column} {are}");
+    let read = format!(
+        "SELECT {column} AS start, {CLASS_COLUMNS}, response_bytes, {durations} AS durations {chosen}"
+    );
+    [read.into(), format!("DELETE {chosen}").into()]
 }
 
 /// Returns the table of the counts of a period, and the column of its first moment.
@@ -445,11 +497,11 @@ const AFTER_COMMITTED_IN_POSTGRES: &str = "
                    WHERE q.log_file = $1 AND q.log_file = f.id AND q.id >= (f.id::bigint << 38) | f.committed
                      AND q.id < (f.id::bigint + 1) << 38),
                  (SELECT min(r.log_offset) FROM rejected_line r
-                   WHERE r.log_file = $1 AND r.log_file = f.id AND r.log_offset >= f.committed))
+                   WHERE r.log_file = $1 AND r.log_file = f.id AND r.log_offset >= f.committed)) AS first
       FROM log_file f WHERE f.id = $1";
 
 const AFTER_COMMITTED_IN_SQLITE: &str = "
-    SELECT min(log_offset) FROM (
+    SELECT min(log_offset) AS first FROM (
         SELECT g.log_offset FROM log_file f JOIN gunicorn_log g
             ON g.id >= (f.id << 38) | f.committed AND g.id < (f.id + 1) << 38
          WHERE f.id = ?1
@@ -466,8 +518,6 @@ const AFTER_COMMITTED_IN_SQLITE: &str = "
 /// one worker that has it.
 #[derive(Debug)]
 pub(super) struct LineQueries {
-    /// Begins a transaction that reads one snapshot.
-    pub(super) begin: &'static str,
     /// The first row or reject at or after the committed offset of its file.
     pub(super) after_committed: &'static str,
     pub(super) rows_between: String,
@@ -490,14 +540,11 @@ impl LineQueries {
         let requests = select(REQUEST_LOG, "request_log");
         let rejects = select(REJECTED_LINE, "rejected_line");
         let between = "id >= $1 AND id < $2 AND log_file = $3 ORDER BY id LIMIT $4";
-        let (begin, after_committed) = match dialect {
-            Dialect::Postgres => {
-                ("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", AFTER_COMMITTED_IN_POSTGRES)
-            }
-            Dialect::Sqlite => ("BEGIN", AFTER_COMMITTED_IN_SQLITE),
+        let after_committed = match dialect {
+            Dialect::Postgres => AFTER_COMMITTED_IN_POSTGRES,
+            Dialect::Sqlite => AFTER_COMMITTED_IN_SQLITE,
         };
         Self {
-            begin,
             after_committed,
             rows_between: format!("{rows}{between}"),
             requests_between: format!("{requests}{between}"),
@@ -520,6 +567,6 @@ mod tests {
         assert!(list(Dialect::Sqlite).contains("NULL AS body, content_type, "));
         assert!(list(Dialect::Postgres).contains("host(ip_address) AS ip_address, user_id"));
         let all = select_list(GUNICORN_LOG, Dialect::Postgres, Selected::List);
-        assert!(all.ends_with("request::text, response::text, headers::text"), "{all}");
+        assert!(all.ends_with("headers::text, route, request_id, trace_id"), "{all}");
     }
 }

@@ -2,13 +2,32 @@
 
 use sqlx::Connection;
 
-use super::answers::{Committed, Forgotten};
-use super::error::StoreError;
-use super::postgres::PgWriter;
+use super::answers::{Committed, Forgotten, LostClaim, NewOrKnown};
+use super::error::{StoreError, failed};
+use super::postgres::{self, PgWriter};
 use super::sql::LineQueries;
 use super::sqlite::SqliteWriter;
+use super::statement::{Answers, Begin, Statement, Value, WRITE, run};
+use super::time::Time;
 use super::{Backend, either, on_connection, rows, sql};
-use crate::model::{Batch, Checkpoint, Cut, FileId, NewFile, Reparsed, Sighting};
+use crate::model::{Batch, Checkpoint, Cut, FileId, FileKey, NewFile, Reparsed, Sighting, now};
+
+/// Replaces an error by its cause, if a newer daemon has upgraded the tables meanwhile. The schema is
+/// read only after an error that waiting would not cure.
+macro_rules! unless_schema {
+    ($session:expr, $done:expr) => {
+        match $done {
+            Err(error) if !error.is_transient() && !error.is_about_schema() => {
+                match $session.keep_alive().await {
+                    Err(reason) if reason.is_about_schema() => Err(reason),
+                    _ => Err(error),
+                }
+            }
+            done => done,
+        }
+    };
+}
+pub(super) use unless_schema;
 
 /// A file that is to be claimed, where it was seen, and the format by which it is read.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +39,29 @@ pub struct ClaimRequest<'a> {
     /// The format of its lines.
     pub format: &'a str,
 }
+
+/// A file that ends.
+#[derive(Clone, Copy, Debug)]
+pub struct Closing<'a> {
+    /// Its id.
+    pub file: FileId,
+    /// The epoch of its claim.
+    pub epoch: i64,
+    /// Bytes that were gone before they could be read.
+    pub lost_bytes: u64,
+    /// Why it ends.
+    pub reason: &'a str,
+    /// If its object goes on as another file: up to where it still holds this one.
+    pub kept_to: Option<u64>,
+}
+
+/// Names a database as long as it lives: that of an SQLite file is not that of another file in its place, and
+/// that of a PostgreSQL database changes when its tables are made anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatabaseId(Backend<Option<u32>, FileKey>);
+
+/// Files that are changed in one transaction.
+const AT_ONCE: usize = 1000;
 
 /// One connection that claims files and commits batches. Its claims end when it is dropped, or when its
 /// process ends in any way.
@@ -57,7 +99,7 @@ impl Writer {
     }
 
     /// Registers a file that is none of the [`Writer::candidates`], and claims it. Its offset is 0 and its
-    /// epoch [`super::FIRST_EPOCH`].
+    /// epoch one that no file ever had.
     ///
     /// `known` are the candidates that the caller has compared it with. If another writer has
     /// registered one more since, which may be the same file, the answer is `None`: compare again.
@@ -69,6 +111,24 @@ impl Writer {
     ) -> Result<Option<Checkpoint>, StoreError> {
         let registered = self.register_all(&[(new.clone(), known.to_vec())]).await?;
         Ok(registered.into_iter().flatten().next())
+    }
+
+    /// Registers a file that has no [`Writer::candidates`], as [`Writer::register`] does, in the round trip that
+    /// asks for them; else changes nothing and returns them. There may be none where the store looks in one step
+    /// and adds in another: compare and [`Writer::register`].
+    pub async fn register_unless_known(
+        &mut self,
+        new: &NewFile,
+    ) -> Result<NewOrKnown<Checkpoint>, StoreError> {
+        let done = match &mut self.backend {
+            Backend::Postgres(backend) => backend.register_unless_known(new).await,
+            // Nothing is far away, and to look takes no lock.
+            Backend::Sqlite(backend) => {
+                let found = backend.candidates(&[&new.sighting]).await;
+                found.map(|mut found| NewOrKnown::Known(found.pop().unwrap_or_default()))
+            }
+        };
+        self.unless_schema(done).await
     }
 
     /// Registers several different files, each with the candidates that it was compared with, in one
@@ -133,20 +193,40 @@ impl Writer {
     /// [`StoreError::Unavailable`] while the lost connection still holds the lock: the server
     /// ends it within a minute or so.
     pub async fn hold_again(&mut self, file: FileId, epoch: i64) -> Result<bool, StoreError> {
-        Ok(self.hold_all_again(&[(file, epoch)]).await?.is_empty())
+        Ok(self.hold_all_again(&[Committed { file, offset: 0, epoch }]).await?.is_empty())
     }
 
-    /// Takes files again as [`Writer::hold_again`] does, many in one transaction. Returns those that another
-    /// writer has claimed since.
+    /// Takes files again as [`Writer::hold_again`] does, many in one transaction. Each claim says up to where its
+    /// file is known to be stored. Returns the claims that are lost.
     ///
     /// # Errors
     ///
     /// As for [`Writer::hold_again`]; some of the files may be held nevertheless.
     pub async fn hold_all_again(
         &mut self,
-        claims: &[(FileId, i64)],
-    ) -> Result<Vec<FileId>, StoreError> {
+        claims: &[Committed],
+    ) -> Result<Vec<(FileId, LostClaim)>, StoreError> {
         either!(&mut self.backend, it => it.hold_again(claims).await)
+    }
+
+    /// Returns which database this connection has, or had when [`Writer::keep_alive`] was called last.
+    pub fn database(&self) -> DatabaseId {
+        DatabaseId(match &self.backend {
+            Backend::Postgres(backend) => Backend::Postgres(backend.ledger),
+            Backend::Sqlite(backend) => Backend::Sqlite(backend.opened),
+        })
+    }
+
+    /// Checks that an SQLite file is still where it was opened; this takes microseconds. PostgreSQL is not asked.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Replaced`] if another file is there, `Unavailable` if there is none.
+    pub fn check_place(&self) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Postgres(_) => Ok(()),
+            Backend::Sqlite(backend) => backend.check_place(),
+        }
     }
 
     /// Stores where a claimed file is now.
@@ -155,11 +235,21 @@ impl Writer {
     ///
     /// [`StoreError::Conflict`] if the epoch is another.
     pub async fn moved(&mut self, file: FileId, epoch: i64, path: &str) -> Result<(), StoreError> {
-        let done = on_connection!(&mut self.backend, connection => {
-            let query = sqlx::query(sql::MOVED).bind(file.0).bind(epoch).bind(path);
-            query.execute(connection).await.map(|done| done.rows_affected())
+        self.moved_all(&[(file, epoch, path)]).await
+    }
+
+    /// Stores where claimed files are now, many in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] with the files whose epoch is another; the other ones are stored.
+    pub async fn moved_all(&mut self, files: &[(FileId, i64, &str)]) -> Result<(), StoreError> {
+        let moved = files.iter().map(|&(file, epoch, path)| {
+            let values =
+                [Value::Int(file.0.into()), Value::Int(epoch), Value::Text(path.to_owned())];
+            (file, Statement::of(sql::MOVED, values))
         });
-        self.touched(file, done).await
+        self.change_all(moved.collect()).await
     }
 
     /// Gives all files of host `from` to host `to`, those that are ignored too. Returns how many of them
@@ -181,6 +271,28 @@ impl Writer {
         let renamed = on_connection!(&mut self.backend, connection => {
             let query = sqlx::query(sql::RENAME_ENDED).bind(&known.host).bind(to);
             let query = query.bind(key.device as i64).bind(key.inode as i64);
+            query.execute(connection).await.map(|_| ())
+        });
+        self.unless_schema(renamed).await
+    }
+
+    /// Returns what is known of the files of `host` whose last path begins with `beginning`.
+    pub async fn files_below(
+        &mut self,
+        host: &str,
+        beginning: &str,
+    ) -> Result<Vec<Checkpoint>, StoreError> {
+        on_connection!(&mut self.backend, connection => {
+            let query = sqlx::query(sql::FILES_BELOW).bind(host).bind(beginning);
+            let rows = query.fetch_all(connection).await?;
+            rows.iter().map(rows::checkpoint).collect::<Result<Vec<_>, _>>()
+        })
+    }
+
+    /// Moves a closed file, which no daemon writes, to another host. Nothing happens if it is open.
+    pub async fn rename_closed(&mut self, file: FileId, to: &str) -> Result<(), StoreError> {
+        let renamed = on_connection!(&mut self.backend, connection => {
+            let query = sqlx::query(sql::RENAME_CLOSED).bind(file.0).bind(to);
             query.execute(connection).await.map(|_| ())
         });
         self.unless_schema(renamed).await
@@ -242,34 +354,6 @@ impl Writer {
         self.unless_schema(done).await
     }
 
-    /// Begins the transaction of a batch and sends its rows, without moving an offset. The rows are
-    /// invisible until [`Writer::seal`]; if the writer is dropped instead, nothing is stored. An SQLite
-    /// file has one writer at a time, so there [`Writer::seal`] sends the rows too.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Writer::commit`], but for [`StoreError::Conflict`]. The writer is of no further use.
-    pub async fn stage(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        match &mut self.backend {
-            Backend::Postgres(backend) => backend.stage(batch).await,
-            Backend::Sqlite(_) => Ok(()),
-        }
-    }
-
-    /// Moves the offsets of a staged batch and commits it. Another writer of this process may hold the
-    /// claims: the epoch shows whether they are still valid.
-    ///
-    /// # Errors
-    ///
-    /// As for [`Writer::commit`]. The writer is of no further use.
-    pub async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let done = match &mut self.backend {
-            Backend::Postgres(backend) => backend.seal(batch).await,
-            Backend::Sqlite(backend) => backend.commit(batch).await,
-        };
-        self.unless_schema(done).await
-    }
-
     /// Returns offset and epoch of files after the transactions that move them have ended: so a caller
     /// learns whether a commit without an answer happened.
     pub async fn settled(&mut self, files: &[FileId]) -> Result<Vec<Committed>, StoreError> {
@@ -299,9 +383,78 @@ impl Writer {
         reason: &str,
         kept_to: Option<u64>,
     ) -> Result<(), StoreError> {
-        let kept_to = kept_to.map(|offset| offset as i64);
-        let done = either!(&mut self.backend, it => it.close(file, epoch, lost_bytes, reason, kept_to).await);
-        self.touched(file, done).await
+        self.close_files(&[Closing { file, epoch, lost_bytes, reason, kept_to }]).await
+    }
+
+    /// Closes files as [`Writer::close_file`] does, many in one transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`] with the files whose epoch is another; the other ones are closed.
+    pub async fn close_files(&mut self, closings: &[Closing<'_>]) -> Result<(), StoreError> {
+        let close = match &self.backend {
+            Backend::Postgres(_) => sql::close!("now()"),
+            Backend::Sqlite(_) => sql::close!("$6"),
+        };
+        let closed = closings.iter().map(|it| {
+            let values = [
+                Value::Int(it.file.0.into()),
+                Value::Int(it.epoch),
+                Value::Int(i64::try_from(it.lost_bytes).unwrap_or(i64::MAX)),
+                Value::Text(it.reason.to_owned()),
+                it.kept_to.map_or(Value::Null, |offset| Value::Int(offset as i64)),
+                Value::Time(Time(now())),
+            ];
+            (it.file, Statement::of(close, values))
+        });
+        self.change_all(closed.collect()).await
+    }
+
+    /// Runs a statement for each file, which returns a row if its epoch is the same.
+    async fn change_all(&mut self, changes: Vec<(FileId, Statement)>) -> Result<(), StoreError> {
+        let mut others = Vec::new();
+        for some in changes.chunks(AT_ONCE) {
+            let statements = some.iter().map(|(_, statement)| statement.clone()).collect();
+            let done = self.transact(WRITE, statements).await;
+            let mut answers = self.unless_schema(done).await?;
+            for (file, _) in some {
+                if answers.next(rows::number, rows::number)?.is_empty() {
+                    others.push(*file);
+                }
+            }
+        }
+        if others.is_empty() {
+            return Ok(());
+        }
+        let store = either!(&self.backend, it => it.backend.name.clone());
+        self.unless_schema(Err(StoreError::Conflict { store, files: others })).await
+    }
+
+    /// Runs statements in one transaction, on PostgreSQL in one round trip.
+    pub(super) async fn transact(
+        &mut self,
+        begin: Begin,
+        statements: Vec<Statement>,
+    ) -> Result<Answers, StoreError> {
+        let name = either!(&self.backend, it => it.backend.name.clone());
+        let rows = match &mut self.backend {
+            Backend::Postgres(session) => {
+                let connection = session.connection().await?;
+                let rows = postgres::transact(connection, begin.postgres, &statements).await;
+                Backend::Postgres(rows.map_err(failed(&name))?)
+            }
+            Backend::Sqlite(session) => {
+                let connection = session.connection().await?;
+                let done = async {
+                    let mut tx = connection.begin_with(begin.sqlite).await?;
+                    let rows = run(&mut tx, statements).await?;
+                    tx.commit().await?;
+                    Ok(rows)
+                };
+                Backend::Sqlite(done.await.map_err(failed(&name))?)
+            }
+        };
+        Ok(Answers::new(rows, &name))
     }
 
     /// Stores that `lost_bytes` of a file that stays open are gone.
@@ -337,9 +490,9 @@ impl Writer {
         })
     }
 
-    /// Makes rows of rejects, in one transaction: it removes the rejects, adds rows with the same ids, and
-    /// moves the counters of the file. `false`, and nothing changed, if one of the rejects is gone. No
-    /// claim is needed: the offset does not move.
+    /// Stores what lines are that were read again, in one transaction: it removes what is stored of them,
+    /// adds rows and rejects with the same ids, and moves the counts. `false`, and nothing changed, if one of
+    /// the removed lines is gone. No claim is needed: the offset does not move.
     ///
     /// # Errors
     ///
@@ -350,6 +503,23 @@ impl Writer {
             Ok(false) => self.keep_alive().await.map(|()| false),
             done => done,
         }
+    }
+
+    /// Stores that all lines of a file were read by this format, and whether it has times. Returns `false` if
+    /// another writer has claimed the file since.
+    pub async fn read_by(
+        &mut self,
+        file: FileId,
+        epoch: i64,
+        format: &str,
+        has_time: bool,
+    ) -> Result<bool, StoreError> {
+        let done = on_connection!(&mut self.backend, connection => {
+            let query = sqlx::query(sql::READ_BY).bind(file.0).bind(epoch).bind(format);
+            let done = query.bind(!has_time).execute(connection).await?;
+            Ok(done.rows_affected() == 1)
+        });
+        self.unless_schema(done).await
     }
 
     /// Checks that a statement with an epoch has found its file; else another process owns the file.
@@ -373,18 +543,9 @@ impl Writer {
         }
     }
 
-    /// Replaces an error by its cause, if a newer daemon has upgraded the tables meanwhile. The schema is
-    /// read only after an error that waiting would not cure.
+    /// See the macro.
     async fn unless_schema<T>(&mut self, done: Result<T, StoreError>) -> Result<T, StoreError> {
-        match done {
-            Err(error) if !error.is_transient() && !error.is_about_schema() => {
-                match self.keep_alive().await {
-                    Err(reason) if reason.is_about_schema() => Err(reason),
-                    _ => Err(error),
-                }
-            }
-            done => done,
-        }
+        either!(&mut self.backend, it => unless_schema!(it, done))
     }
 
     /// Closes the connection, which leaves an SQLite file without files beside it. Without this call
@@ -398,8 +559,17 @@ impl Writer {
 
     /// Shows the database that this process is alive, and checks the connection and the schema. A
     /// PostgreSQL server ends a session that was silent for two minutes, so that the files of a stopped or
-    /// unreachable daemon become free.
+    /// unreachable daemon become free. [`Writer::database`] tells afterwards whether the tables of a PostgreSQL
+    /// database were made anew.
     pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
-        either!(&mut self.backend, it => it.backend.check_schema(&mut it.connection).await)
+        either!(&mut self.backend, it => it.keep_alive().await)
+    }
+
+    /// Closes what has been of no use for a while. Call it now and then.
+    pub fn rest(&mut self) {
+        match &mut self.backend {
+            Backend::Postgres(backend) => backend.rest(),
+            Backend::Sqlite(_) => {}
+        }
     }
 }

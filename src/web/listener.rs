@@ -1,8 +1,12 @@
-//! Accepts a limited number of connections and ends idle ones.
+//! Accepts connections, and ends those that are idle or unknown for too long.
 //!
 //! One rule bounds three kinds of clients: one that sends its request byte by byte, one that sends
 //! nothing, and one that does not read its answer. A connection on which nothing could be sent for
-//! [`IDLE_TIMEOUT`] ends. Received bytes do not extend it.
+//! [`IDLE_TIMEOUT`] ends. Received bytes do not extend it. A connection without any accepted request
+//! ends [`UNKNOWN_LIFETIME`] after its begin, whatever is sent on it.
+//!
+//! A connection has one request at a time: bytes of a second one would hide that the client is gone, and
+//! a search would go on for no one.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,15 +19,17 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tracing::debug;
 
-/// Most connections at once; more wait until one ends. Each takes a file descriptor and some memory.
-pub const MAX_CONNECTIONS: usize = 64;
+use super::notices::{Notices, Refused};
+use super::places::{Client, Place, Places};
 
 /// How long a connection may exist without any byte being sent on it.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a connection may exist without an accepted request.
+pub const UNKNOWN_LIFETIME: Duration = Duration::from_secs(10);
 
 /// Most bytes of a request with its headers (64 KiB). No request of the page is longer.
 const MAX_REQUEST: usize = 64 << 10;
@@ -31,26 +37,31 @@ const MAX_REQUEST: usize = 64 << 10;
 /// Delay before the next try to accept, for example when no file descriptor is free.
 const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 
-/// The client's address.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Peer(pub(super) SocketAddr);
+/// The client of a connection.
+#[derive(Clone, Debug)]
+pub(super) struct Peer {
+    pub(super) address: SocketAddr,
+    pub(super) client: Arc<Client>,
+}
 
 impl Connected<IncomingStream<'_, PageListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, PageListener>) -> Self {
-        Self(*stream.remote_addr())
+        let client = Arc::clone(&stream.io().place.client);
+        Self { address: *stream.remote_addr(), client }
     }
 }
 
-/// A listener that accepts at most [`MAX_CONNECTIONS`] at once.
+/// A listener that gives each connection a place.
 #[derive(Debug)]
 pub(super) struct PageListener {
     listener: Arc<TcpListener>,
-    permits: Arc<Semaphore>,
+    places: Arc<Places>,
+    notices: Arc<Notices>,
 }
 
 impl PageListener {
-    pub(super) fn new(listener: Arc<TcpListener>) -> Self {
-        Self { listener, permits: Arc::new(Semaphore::new(MAX_CONNECTIONS)) }
+    pub(super) fn new(listener: Arc<TcpListener>, notices: Arc<Notices>) -> Self {
+        Self { listener, places: Places::new(), notices }
     }
 }
 
@@ -59,11 +70,12 @@ impl Listener for PageListener {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
-        // The semaphore is never closed. If it were, the connection would only not be counted.
-        let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         loop {
             match self.listener.accept().await {
-                Ok((stream, address)) => return (Connection::new(stream, permit), address),
+                Ok((stream, address)) => match self.places.take(address.ip()).await {
+                    Some(place) => return (Connection::new(stream, place), address),
+                    None => self.notices.count(Refused::Connection, address),
+                },
                 Err(error) => {
                     debug!(%error, "cannot accept a connection to the page");
                     tokio::time::sleep(ACCEPT_RETRY).await;
@@ -81,28 +93,70 @@ impl Listener for PageListener {
 #[derive(Debug)]
 pub(super) struct Connection {
     stream: TcpStream,
-    /// Elapses when nothing was sent for [`IDLE_TIMEOUT`].
-    idle_timeout: Pin<Box<Sleep>>,
+    place: Place,
+    /// Elapses [`UNKNOWN_LIFETIME`] after the begin, or when nothing was sent for [`IDLE_TIMEOUT`].
+    timeout: Pin<Box<Sleep>>,
+    /// Whether `timeout` is that of a known client.
+    is_known: bool,
     /// Bytes received since the last byte was sent.
     received: usize,
-    _permit: Option<OwnedSemaphorePermit>,
+    head: Head,
+}
+
+/// How much of a request's head was received since the last byte was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Head {
+    /// Part of a line.
+    Line,
+    /// A line's end.
+    LineEnd,
+    /// An empty line: all of it. No request here has a body.
+    Whole,
+}
+
+impl Head {
+    /// Returns the state after these bytes; `None` if some follow the whole head.
+    fn receive(self, bytes: &[u8]) -> Option<Head> {
+        bytes.iter().try_fold(self, |head, byte| match (head, byte) {
+            (Head::Whole, _) => None,
+            (Head::LineEnd, b'\n') => Some(Head::Whole),
+            (_, b'\n') => Some(Head::LineEnd),
+            (Head::LineEnd, b'\r') => Some(Head::LineEnd),
+            _ => Some(Head::Line),
+        })
+    }
 }
 
 impl Connection {
-    fn new(stream: TcpStream, permit: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(stream: TcpStream, place: Place) -> Self {
         // Without this option small answers are late; a failure only means that delay.
         let _ = stream.set_nodelay(true);
-        let idle_timeout = Box::pin(tokio::time::sleep(IDLE_TIMEOUT));
-        Self { stream, idle_timeout, received: 0, _permit: permit }
+        let timeout = Box::pin(tokio::time::sleep(UNKNOWN_LIFETIME));
+        Self { stream, place, timeout, is_known: false, received: 0, head: Head::Line }
     }
 
-    /// Returns an error when the connection was idle for too long, else `Pending`.
-    fn poll_timeout<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        ready!(self.idle_timeout.as_mut().poll(context));
+    /// Returns an error when the connection must end, else `Pending`.
+    fn poll_end<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.place.client.is_closed(context.waker()) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        ready!(self.timeout.as_mut().poll(context));
+        if !self.is_known && self.extend() {
+            ready!(self.timeout.as_mut().poll(context));
+        }
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Restarts the idle timeout after a write, and checks it while a write is pending.
+    /// Restarts the timeout of a known client. Returns whether it is one.
+    fn extend(&mut self) -> bool {
+        self.is_known = self.place.client.is_known();
+        if self.is_known {
+            self.timeout.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+        }
+        self.is_known
+    }
+
+    /// Restarts the timeout after a write, and checks it while a write is pending.
     fn after_write(
         &mut self,
         context: &mut Context<'_>,
@@ -110,12 +164,12 @@ impl Connection {
     ) -> Poll<io::Result<usize>> {
         match written {
             Poll::Ready(Ok(bytes)) => {
-                self.received = 0;
-                self.idle_timeout.as_mut().reset(Instant::now() + IDLE_TIMEOUT);
+                (self.received, self.head) = (0, Head::Line);
+                self.extend();
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => self.poll_timeout(context),
+            Poll::Pending => self.poll_end(context),
         }
     }
 }
@@ -129,14 +183,18 @@ impl AsyncRead for Connection {
         let before = buffer.filled().len();
         match Pin::new(&mut self.stream).poll_read(context, buffer) {
             Poll::Ready(Ok(())) => {
-                self.received += buffer.filled().len() - before;
-                match self.received > MAX_REQUEST {
-                    true => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-                    false => Poll::Ready(Ok(())),
+                let bytes = &buffer.filled()[before..];
+                self.received += bytes.len();
+                match self.head.receive(bytes).filter(|_| self.received <= MAX_REQUEST) {
+                    Some(head) => {
+                        self.head = head;
+                        Poll::Ready(Ok(()))
+                    }
+                    None => Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
                 }
             }
             Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => self.poll_timeout(context),
+            Poll::Pending => self.poll_end(context),
         }
     }
 }
@@ -170,5 +228,27 @@ impl AsyncWrite for Connection {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_request_is_noticed_wherever_the_bytes_are_split() {
+        for (bytes, expected) in [
+            (&b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"[..], Some(Head::Whole)),
+            (b"GET / HTTP/1.1\nHost: x\n\n", Some(Head::Whole)),
+            (b"GET / HTTP/1.1\r\nHost: x\r\n", Some(Head::LineEnd)),
+            (b"GET / HTTP/1.1\r\nHost: x\r\n\r\nG", None),
+            (b"GET / HTTP/1.1\nHost: x\r\n\nGET", None),
+        ] {
+            for split in 0..=bytes.len() {
+                let (one, two) = bytes.split_at(split);
+                let found = Head::Line.receive(one).and_then(|head| head.receive(two));
+                assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(bytes));
+            }
+        }
     }
 }

@@ -7,17 +7,21 @@
 //!
 //! The page only reads: no request changes a row or a setting. It has no TLS: a proxy provides it.
 //!
-//! Files, in the order of a request: `listener` accepts a limited number of connections, `auth`
-//! checks the user and the Host header, `headers` adds the security headers. The answer comes
-//! from `assets` (the page's own files, in `page/`), `api` (its data) or `probes` (health and
-//! metrics).
+//! Files, in the order of a request: `listener` accepts connections, which `places` limits; `headers` adds the
+//! security headers, `cross_site` refuses requests of other sites, `auth` checks the user and the Host
+//! header, `requests` limits how many are answered at once. The answer comes from `assets` (the page's own
+//! files, in `page/`), `api` (its data) or `probes` (health and metrics). `notices` logs refusals.
 
 mod api;
 mod assets;
 mod auth;
+mod cross_site;
 mod headers;
 mod listener;
+mod notices;
+mod places;
 mod probes;
+mod requests;
 
 use std::sync::Arc;
 
@@ -30,9 +34,13 @@ use crate::metrics::Metrics;
 use crate::store::{Reader, Store};
 
 pub use auth::{AuthFileError, Authenticator, Credentials, HashError, SecretKind, auth_line};
-pub use listener::{IDLE_TIMEOUT, MAX_CONNECTIONS};
+pub use listener::{IDLE_TIMEOUT, UNKNOWN_LIFETIME};
+pub use places::MAX_CONNECTIONS;
+pub use requests::MAX_STREAMS;
 
 use listener::{PageListener, Peer};
+use notices::Notices;
+use requests::Requests;
 
 /// Serves the page until `state.closing()`, and then until the answers under way are sent.
 ///
@@ -40,20 +48,29 @@ use listener::{PageListener, Peer};
 /// time.
 pub async fn serve(listener: Arc<TcpListener>, authenticator: Authenticator, state: PageState) {
     let closing = state.closing();
-    let service = router(authenticator, state).into_make_service_with_connect_info::<Peer>();
-    let listener = PageListener::new(listener);
-    let served = axum::serve(listener, service).with_graceful_shutdown(closing).await;
-    // It cannot fail: the listener waits and tries again.
-    drop(served);
+    let notices = Arc::new(Notices::default());
+    let listener = PageListener::new(listener, Arc::clone(&notices));
+    let router = router(authenticator, Arc::clone(&notices), state);
+    let service = router.into_make_service_with_connect_info::<Peer>();
+    let served = axum::serve(listener, service).with_graceful_shutdown(closing).into_future();
+    tokio::select! {
+        // It cannot fail: the listener waits and tries again.
+        _ = served => {}
+        () = notices.log() => {}
+    }
 }
 
-fn router(authenticator: Authenticator, state: PageState) -> Router {
+fn router(authenticator: Authenticator, notices: Arc<Notices>, state: PageState) -> Router {
+    let authenticator = (Arc::new(authenticator), Arc::clone(&notices));
     Router::new()
         .merge(assets::routes())
         .merge(probes::routes())
         .nest("/api", api::routes())
         .with_state(state)
-        .layer(from_fn_with_state(Arc::new(authenticator), auth::require))
+        .layer(from_fn_with_state(Requests::new(), requests::limit))
+        .layer(from_fn_with_state(authenticator, auth::require))
+        .layer(from_fn_with_state(notices, cross_site::refuse))
+        .layer(from_fn(requests::track))
         .layer(from_fn(headers::add)) // outermost: a refusal has these headers, too
 }
 
@@ -62,8 +79,8 @@ fn router(authenticator: Authenticator, state: PageState) -> Router {
 pub struct PageState {
     /// Answers searches.
     pub reader: Reader,
-    /// The same store for probes: over its own connections, which no search occupies.
-    store: Store,
+    /// The same for probes: by a connection of its own, which no search occupies.
+    probe: Reader,
     /// The daemon's metrics.
     pub metrics: Arc<Metrics>,
     /// The retention of rows, as in the settings: `120d` or `off`.
@@ -85,9 +102,18 @@ impl PageState {
         rollup_retention: String,
         closing: watch::Receiver<bool>,
     ) -> Self {
-        let (reader, store) = (store.reader(), store.clone());
+        let (reader, probe) = (store.reader(), store.probe());
         let version = env!("CARGO_PKG_VERSION");
-        Self { reader, store, metrics, retention, rollup_retention, version, closing }
+        Self { reader, probe, metrics, retention, rollup_retention, version, closing }
+    }
+
+    /// Closes connections to the store that are not used any more, and never returns.
+    pub async fn close_idle_connections(&self) {
+        loop {
+            tokio::time::sleep(Reader::IDLE_TIMEOUT / 4).await;
+            self.reader.close_idle();
+            self.probe.close_idle();
+        }
     }
 
     /// Waits until the page must end. Every answer without an end of its own must select on this:

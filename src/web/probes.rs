@@ -13,6 +13,9 @@ use crate::store::chain;
 
 use super::PageState;
 
+/// All paths of this file. A program's token opens these alone.
+pub(super) const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
 /// How long `/readyz` waits for the store's answer.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -37,7 +40,7 @@ async fn healthz(State(state): State<PageState>) -> Response {
 async fn readyz(State(state): State<PageState>) -> Response {
     let mut problems = state.metrics.health.problems();
     if problems.is_empty() {
-        match tokio::time::timeout(STORE_TIMEOUT, state.store.last_sweep()).await {
+        match tokio::time::timeout(STORE_TIMEOUT, state.probe.last_sweep()).await {
             Ok(Ok(_)) => return "ok\n".into_response(),
             Ok(Err(error)) => problems.push(chain(&error)),
             Err(_) => problems.push("the store does not answer".to_owned()),

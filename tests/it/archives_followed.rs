@@ -1,6 +1,7 @@
 //! Logs that are compressed before all of them was read.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use crate::archives::{KINDS, compress};
 use crate::daemon::{Bench, for_each_store, line, lines, rename, urls};
@@ -165,7 +166,7 @@ for_each_store! {
         bench.append("access.log.2.gz", compress("gz", lines("old", 0..50).as_bytes()));
         // The clock of file times is coarse: the archive must be the older one.
         let archive = fs::File::options().write(true).open(bench.log("access.log.2.gz")).unwrap();
-        let before = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        let before = SystemTime::now() - Duration::from_secs(60);
         archive.set_modified(before).unwrap();
         bench.append("access.log", lines("a", 0..10));
         let mut daemon = bench.watch();
@@ -174,6 +175,31 @@ for_each_store! {
         assert!(daemon.stop().await.success());
         let _daemon = bench.watch_with(&["--include", "*.log", "--include", "*.gz"]);
         bench.exactly(urls("a", 0..10).into_iter().chain(urls("old", 0..50))).await;
+    }
+
+    async fn an_archive_that_is_rotated_before_it_is_read_is_not_taken_for_the_next_one(bench) {
+        bench.append("access.log", lines("a", 0..10));
+        let archive = |name: &str, of: &str, count| {
+            let text = lines(of, 0..count);
+            fs::write(bench.log(name), compress("gz", text.as_bytes())).unwrap();
+            let file = fs::File::options().write(true).open(bench.log(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(60)).unwrap(); // at rest
+        };
+        // They are read one after another; the first takes seconds.
+        archive("access.log.1.gz", "long", 100_000);
+        archive("access.log.2.gz", "old", 1000);
+        let daemon = bench.watch_with(&["--include", "*.log", "--include", "*.gz"]);
+        until("the first archive is read", async || bench.stored().await > 100).await;
+        rename(&bench.log("access.log.2.gz"), &bench.log("access.log.3.gz"));
+        archive("access.log.2.gz", "new", 2000);
+        assert!(bench.stored().await < 100_010, "renamed too late");
+        bench.rows(103_010).await;
+        assert!(daemon.stop().await.success());
+        let objects = "SELECT count(DISTINCT inode) FROM log_file WHERE path LIKE '%.gz'";
+        let distinct = "SELECT count(DISTINCT url) FROM gunicorn_log";
+        for (what, expected) in [(objects, 3), (distinct, 103_010)] {
+            assert_eq!(bench.place.number(what).await, expected);
+        }
     }
 
     async fn what_is_gone_is_counted_until_it_turns_up(bench) {

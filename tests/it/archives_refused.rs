@@ -109,7 +109,7 @@ for_each_store! {
         let archives = packed(&bench);
         let mut daemon = bench.watch_with(&["--include", "*"]);
         for (name, what) in &archives {
-            daemon.says(&format!("this is {what}: left alone; unpack it first, or leave it out with --exclude")).await;
+            daemon.says(&format!("this is {what}: left alone; unpack it first, or leave it out with --exclude PATTERN")).await;
             until("it is named", async || {
                 daemon.said().lines().any(|line| line.contains("left alone") && line.contains(&format!("/{name} ")))
             })

@@ -1,6 +1,7 @@
 //! What cannot work is said in one clear sentence that quotes it and says what would be right; the
 //! exit code is 2 for what was typed wrong, 1 for what failed. A password is never shown.
 
+mod absent;
 pub(crate) mod disk;
 mod people;
 
@@ -87,6 +88,9 @@ async fn what_is_typed_wrong_is_quoted_and_put_right() {
         (&["--rollup-retention", "x"], &["--rollup-retention", "'x'", "off"]),
         (&["--connect-timeout", "soon"], &["--connect-timeout", "'soon'", "10s"]),
         (&["--poll-interval", "-1s"], &["--poll-interval", "'-1s'", "500ms"]),
+        (&["--poll-interval", "0"], &["--poll-interval", "'0'", "10ms or more"]),
+        (&["--poll-interval", "1ms"], &["--poll-interval", "'1ms'", "10ms or more"]),
+        (&["--format", "log_format main"], &["\"log_format main\"", "presets are"]),
         (&["--sweep-at", "25:00"], &["--sweep-at", "'25:00'", "03:30"]),
         (&["--include", "a[b"], &["'a[b'", "pattern", "*.log"]),
         (&["--host", " "], &["--host", "name of the host"]),
@@ -110,6 +114,12 @@ async fn a_slip_in_a_flag_or_a_command_is_answered_with_the_right_one() {
     Answer::to(&bench, &["cleanup", "--days", "x"]).is_usage(&["'x'", "--days <N>"]);
     Answer::to(&bench, &["cleanup", "--days=1", "--older-than=2d"]).is_usage(&["--older-than"]);
     Answer::to(&bench, &["cleanup", "--batch-size", "0"]).is_usage(&["'0'", "--batch-size"]);
+    for code in ["99", "1-99", "1000", "5x"] {
+        for command in [&["query", "--code", code][..], &["top", "urls", "--code", code]] {
+            Answer::to(&bench, command)
+                .is(2, &["--code", &format!("'{code}'"), "404, 4xx, 400-499", "100 to 999"]);
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,7 +130,18 @@ async fn a_configuration_file_that_is_wrong_is_named_with_its_line() {
     for (text, parts) in [
         ("watch = [\"x\"\nformat = 1", &["line 2", "not valid"][..]),
         ("host = \"web\"\nwacth = [\"x\"]", &["line 2", "`wacth`", "`watch`"]),
-        ("watch = \"x\"", &["line 1", "sequence"]),
+        ("watch = \"x\"", &["line 1", "`watch`", "sequence"]),
+        (
+            "host = \"web\"\nretention = 90",
+            &["line 2", "`retention`", "a string in quotation marks"],
+        ),
+        ("poll-interval = 5", &["line 1", "`poll-interval`", "a string in quotation marks"]),
+        ("listen = 8686", &["line 1", "`listen`", "a string in quotation marks"]),
+        ("exclude = [\"a\", 7]", &["line 1", "`exclude`", "strings only"]),
+        ("exclude-server-log = \"yes\"", &["line 1", "`exclude-server-log`", "true or false"]),
+        ("log-format = true", &["line 1", "`log-format`", "a string in quotation marks"]),
+        ("[[watch]]\npath = 7", &["line 2", "`watch`", "`path`"]),
+        ("[json]\npath = 7", &["line 2", "`json`", "columns"]),
         (&format!("database-url = \"postgres://u:{SECRET}@h/d\" x"), &["line 1", "not valid"]),
     ] {
         fs::write(&file, text).unwrap();
@@ -137,8 +158,6 @@ async fn a_path_that_is_not_there_is_quoted() {
     let missing = missing.to_str().unwrap();
     Answer::to(&bench, &["--watch", missing]).is(1, &[missing, "no such directory", "create it"]);
     Answer::to(&bench, &["check", missing]).is(1, &[missing, "No such file"]);
-    // An import ends with its summary, on standard output.
-    Answer::to(&bench, &["import", missing]).is(1, &[missing, "No such file"]);
     let logs = bench.logs();
     let logs = logs.to_str().unwrap();
     Answer::to(&bench, &["import", logs]).is(1, &[logs, "is a directory", "--watch"]);

@@ -7,6 +7,7 @@ use std::os::unix::fs::FileExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use log_ingestd::model::grouped;
 use log_ingestd::source::fingerprint::{TAIL_FINGERPRINT_LENGTH, print};
 
 use crate::archives::{Summary, compress};
@@ -116,7 +117,7 @@ for_each_store! {
         let reject = format!("SELECT count(*) FROM rejected_line WHERE log_offset = {reject}");
         assert_eq!(bench.place.number(&reject).await, 1);
         assert!(daemon.stop().await.success());
-        assert!(bench.succeed(&["status"]).contains(&format!("offset {}, caught up", log.metadata().unwrap().len())));
+        assert!(bench.succeed(&["status"]).contains(&format!("offset {}, caught up", grouped(log.metadata().unwrap().len()))));
         bench.append("access.log", lines("c", 0..10));
         let _daemon = bench.watch();
         bench.exactly([urls("a", 0..10), urls("b", 0..10), urls("c", 0..10)].concat()).await;

@@ -22,8 +22,8 @@ fn checked(bench: &Bench, path: &Path, format: &[&str]) -> Counts {
     let said = String::from_utf8(output.stdout).unwrap();
     let counts = said.lines().find(|line| line.contains(" would be stored, "));
     let counts = counts.unwrap_or_else(|| panic!("{arguments:?}: {said}"));
-    let numbers: Vec<u64> =
-        counts.split([' ', ',', ':']).filter_map(|it| it.parse().ok()).collect();
+    let numbers = counts.split([' ', ':']).map(|word| word.replace(',', ""));
+    let numbers: Vec<u64> = numbers.filter_map(|word| word.parse().ok()).collect();
     numbers.try_into().unwrap()
 }
 

@@ -4,6 +4,8 @@ use std::process::Stdio;
 
 use chrono::{TimeDelta, Utc};
 
+use log_ingestd::model::grouped;
+
 use crate::daemon::{Bench, for_each_store, line, lines, urls};
 use crate::place::{Place, until};
 
@@ -94,6 +96,27 @@ async fn a_check_shows_values_as_they_are_and_control_characters_escaped() {
     assert!(said.contains("x\\u{1b}[2Jy"), "{said}");
 }
 
+/// A format of nginx in each form in which it is copied from a configuration.
+#[tokio::test]
+async fn a_format_of_nginx_is_taken_as_it_is() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append(
+        "access.log",
+        "203.0.113.9 [23/Nov/2026:08:41:00 +0000] \"GET /a HTTP/1.1\" 200 0.012 x\n",
+    );
+    let log = bench.log("access.log");
+    let variables = "$remote_addr [$time_local] \"$request\" $status $request_time $geoip_country";
+    for format in [
+        variables.to_owned(),
+        format!("log_format main '{variables}';"),
+        format!("log_format main escape=default '{}' '{}';", &variables[..30], &variables[30..]),
+    ] {
+        let said = bench.succeed(&["check", log.to_str().unwrap(), "--format", &format]);
+        assert!(said.contains("1 line: 1 would be stored"), "{said}");
+        assert!(said.contains("duration        12000") && said.contains("geoip_country"), "{said}");
+    }
+}
+
 #[tokio::test]
 async fn a_reader_that_has_seen_enough_is_no_error() {
     let bench = Bench::new(Place::sqlite().await).await;
@@ -157,13 +180,13 @@ for_each_store! {
         daemon.signal("CONT");
         bench.rows(59).await;
         assert!(daemon.stop().await.success());
-        let offset = text.len() + 16;
+        let offset = grouped(text.len() + 16);
         let said = bench.succeed(&["status"]);
         assert!(said.contains(&format!("web:{}\n  offset {offset}, caught up", bench.log("access.log").display())), "{said}");
         assert!(said.contains("41 lines = 39 rows + 1 rejected + 1 excluded; last commit 20"), "{said}");
         bench.append("access.log", lines("b", 0..7));
         bench.append("access.log", "half a line");
-        let lag = lines("b", 0..7).len() + 11;
+        let lag = grouped(lines("b", 0..7).len() + 11);
         let said = bench.succeed(&["status"]);
         assert!(said.contains(&format!("offset {offset}, behind by {lag} bytes, 7 lines")), "{said}");
         // Truncated while no daemon runs: what was not read is lost, and reported.
@@ -172,8 +195,8 @@ for_each_store! {
             "UPDATE log_file SET size = committed + {unread} WHERE path LIKE '%/cut.log'"
         )).await;
         std::fs::write(bench.log("cut.log"), line("/fresh")).unwrap();
-        let mut daemon = bench.watch();
-        daemon.says("swept").await;
+        let daemon = bench.watch();
+        bench.swept(1).await;
         bench.rows(59 + 7 + 1).await;
         until("the old file is closed", async || {
             bench.place.number("SELECT count(*) FROM log_file WHERE closed_at IS NOT NULL").await == 1
@@ -205,6 +228,47 @@ for_each_store! {
         assert_eq!(left(&bench).await, (0, 3));
         // What was swept stays stored once: the file's offset has not moved.
         assert_eq!(bench.import(&["access.log"]).counts(), (68, 0, 68));
+    }
+
+    async fn cleanup_of_every_row_needs_a_yes(bench) {
+        aged_rows(&bench).await;
+        for flags in [["--days", "0"], ["--older-than", "now"]] {
+            let output = bench.run(&[&["cleanup"], &flags[..]].concat());
+            let said = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{said}");
+            assert!(said.contains("removes every row: --yes does it"), "{said}");
+        }
+        assert_eq!(cleanup(&bench, &["--days", "0", "--dry-run"]).1, [60, 0, 8]);
+        assert_eq!(left(&bench).await, (60, 8));
+        assert_eq!(cleanup(&bench, &["--days", "0", "--yes"]).1, [60, 0, 8]);
+        assert_eq!(left(&bench).await, (0, 0));
+    }
+
+    async fn the_next_sweep_of_a_daemon_stays_known_after_a_cleanup(bench) {
+        bench.append("access.log", line("/a"));
+        let daemon = bench.watch();
+        bench.rows(1).await;
+        bench.swept(1).await;
+        let next = |said: String| {
+            said.lines().find(|line| line.starts_with("next sweep ")).map(str::to_owned)
+        };
+        let before = next(bench.succeed(&["status"]));
+        assert!(before.is_some());
+        bench.succeed(&["cleanup"]);
+        assert_eq!(bench.place.number("SELECT count(*) FROM sweep").await, 2);
+        assert_eq!(next(bench.succeed(&["status"])), before);
+        assert!(daemon.stop().await.success());
+    }
+
+    async fn status_says_which_files_are_of_another_host(bench) {
+        bench.append("access.log", lines("a", 0..3));
+        bench.succeed(&["import", "--host", "db7", bench.log("access.log").to_str().unwrap()]);
+        bench.place.execute("UPDATE log_file SET closed_at = NULL, closed_reason = NULL").await;
+        let said = bench.succeed(&["status"]);
+        assert!(said.starts_with(&bench.place.location().to_string()), "{said}");
+        assert!(said.contains("db7:") && said.contains(", on another host\n"), "{said}");
+        let said = bench.succeed(&["status", "--host", "db7"]);
+        assert!(said.contains(", caught up\n"), "{said}");
     }
 
     async fn cleanup_needs_to_know_what_is_old(bench) {

@@ -10,6 +10,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use chrono::DateTime;
+use log_ingestd::model::grouped;
 use serde_json::Value;
 
 use crate::archives::compress;
@@ -120,7 +121,8 @@ for_each_store! {
         assert_eq!(bench.import(&["0.log.gz"]).counts(), (all, 0, all));
         let checked = bench.run(&["check", log.to_str().unwrap()]);
         let checked = String::from_utf8(checked.stdout).unwrap();
-        let said = format!("{all} lines: {} would be stored, 1 rejected", truth.len());
+        let (all, rows) = (grouped(all), grouped(truth.len()));
+        let said = format!("{all} lines: {rows} would be stored, 1 rejected");
         assert!(checked.contains(&said), "{checked}");
     }
 

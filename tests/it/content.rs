@@ -121,7 +121,7 @@ for_each_store! {
         assert_eq!(column(&bench, "url").await, ["/0", "/1", "/2", "/3", "/4"]);
     }
 
-    /// A client can put a newline there, and after it any text: the README says so. Every
+    /// A client can put a newline there, and after it any text: `deploy/docs/limits.md` says so. Every
     /// line of the file is accounted for all the same.
     async fn a_user_name_that_forges_a_second_line_forges_one_row_and_harms_no_other(bench) {
         bench.append("access.log", lines("before", 0..3));

@@ -38,7 +38,7 @@ for_each_store! {
         assert!(!refused.status.success() && said.contains("--yes"), "{said}");
         assert_eq!(bench.place.number(seconds).await, 1_225_000_000, "nothing is removed");
         let said = bench.succeed(&["forget", path, "--yes"]);
-        assert!(said.contains("50 rows, 1 rejected lines") && said.contains("still there"), "{said}");
+        assert!(said.contains("50 rows, 1 rejected line;") && said.contains("still there"), "{said}");
         assert!(is_empty(&bench).await);
         bench.succeed(&["import", path, "--format", &right]);
         bench.succeed(&["verify", path, "--format", &right]);

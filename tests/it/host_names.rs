@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use crate::archives::compress;
 use crate::daemon::{Bench, Daemon, for_each_store, lines, rename, urls};
 use crate::place::until;
 
@@ -25,6 +26,42 @@ for_each_store! {
         let said = "this host was renamed";
         until("both logs go on", async || bench.said().matches(said).count() == 2).await;
         assert_eq!(bench.place.texts("SELECT DISTINCT host FROM log_file").await, ["new"]);
+        assert!(daemon.stop().await.success());
+        bench.succeed(&["verify", "--host", "new", bench.logs().to_str().unwrap()]);
+    }
+
+    /// What was compressed has another object, and no evidence of its own: the logs beside it have.
+    async fn archives_of_a_renamed_host_are_not_stored_again(bench) {
+        let gzip = |name: &str| {
+            let log = bench.log(name);
+            let text = fs::read(&log).unwrap();
+            fs::write(bench.log(&format!("{name}.gz")), compress("gz", &text)).unwrap();
+            fs::remove_file(log).unwrap();
+        };
+        let daemon = watch_as(&bench, "old");
+        for (nth, name) in ["a", "b", "c"].into_iter().enumerate() {
+            bench.append("access.log", lines(name, 0..100));
+            bench.rows(100 * (nth as i64 + 1)).await;
+            rename(&bench.log("access.log"), &bench.log(&format!("access.log-{name}")));
+        }
+        bench.append("access.log", lines("live", 0..10));
+        bench.rows(310).await;
+        assert!(daemon.stop().await.success());
+        // One is compressed under the old name, and two afterwards, the last with lines of its own.
+        gzip("access.log-a");
+        let daemon = watch_as(&bench, "old");
+        let closed = "SELECT count(*) FROM log_file WHERE closed_at IS NOT NULL";
+        until("it is closed", async || bench.place.number(closed).await == 1).await;
+        assert!(daemon.stop().await.success());
+        gzip("access.log-b");
+        bench.append("access.log-c", lines("c", 100..120));
+        gzip("access.log-c");
+        let daemon = watch_as(&bench, "new");
+        let all = ["a", "b", "live"].into_iter().zip([100, 100, 10]);
+        let all = all.flat_map(|(name, end)| urls(name, 0..end)).chain(urls("c", 0..120));
+        bench.exactly(all).await;
+        let old = "SELECT path || ' ' || coalesce(closed_reason, 'open') FROM log_file WHERE host = 'old'";
+        assert_eq!(bench.place.texts(old).await, [""; 0], "{}", bench.said());
         assert!(daemon.stop().await.success());
         bench.succeed(&["verify", "--host", "new", bench.logs().to_str().unwrap()]);
     }

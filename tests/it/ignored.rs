@@ -238,7 +238,7 @@ for_each_store! {
         let sum = "SELECT CAST(sum(files) AS bigint) FROM ignored_file";
         assert_eq!(bench.place.number(sum).await, 2500);
         let logs = bench.logs();
-        let rest = format!("ignored web: 1500 more files of {}\n  unknown_format: ", logs.display());
+        let rest = format!("ignored web: 1,500 more files of {}\n  unknown_format: ", logs.display());
         let printed = bench.succeed(&["status"]);
         assert!(printed.contains(&rest), "{printed}");
         assert!(printed.contains("00999.txt\n") && !printed.contains("01000.txt\n"), "{printed}");

@@ -65,7 +65,7 @@ impl Bench {
         found.into_iter().next().unwrap()
     }
 
-    async fn rejects(&self) -> i64 {
+    pub(crate) async fn rejects(&self) -> i64 {
         self.place.number("SELECT count(*) FROM rejected_line").await
     }
 }
@@ -171,7 +171,7 @@ for_each_store! {
         // And a row that no line stands for.
         bench.place.execute("UPDATE request_log SET id = id + 5 WHERE path = '/a/9'").await;
         let said = String::from_utf8(bench.run(&["verify"]).stdout).unwrap();
-        assert!(said.contains("1 rows have an id that names no line"), "{said}");
+        assert!(said.contains("1 row has an id that names no line"), "{said}");
         assert_eq!(bench.differs(&[]).sum("differences"), 3); // two lines are missing, one is none
         bench.place.execute("UPDATE request_log SET id = id + 99995, log_offset = log_offset + 100000 WHERE path = '/a/9'").await;
         let said = String::from_utf8(bench.run(&["verify", "--json"]).stdout).unwrap();
@@ -193,7 +193,8 @@ for_each_store! {
         bench.append("mixed.log", (0..10).map(|n| gunicorn(&format!("/g/{n}"))).collect::<String>());
         bench.append("mixed.log", "{\"log\":\"request\",\"timestamp\":\"x\"}\n");
         let path = bench.log("mixed.log");
-        bench.succeed(&["import", path.to_str().unwrap(), "--format", "gunicorn"]);
+        let import = ["import", path.to_str().unwrap(), "--format", "gunicorn", "--keep-raw-rejects"];
+        bench.succeed(&import);
         assert_eq!(bench.rejects().await, 21);
         bench.succeed(&["reparse", "--format", "json"]);
         assert_eq!(bench.rejects().await, 1);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 fn parser() -> LineParser {
     let names = ["password", "token"].map(str::to_owned);
     let exclusions = Exclusions::new(&["/static/".into()], &[".css".into()]);
-    LineParser::new(Layout::Json, Mask::new(&names), exclusions)
+    LineParser::new(Layout::Json, Mask::exact(&names), exclusions)
 }
 
 fn read(line: &str) -> JsonRecord {
@@ -61,6 +61,9 @@ fn a_request_fills_its_columns() {
         user_id: Some("7".into()),
         user_agent: Some("curl".into()),
         session_id: Some("s".into()),
+        route: Some("x".into()),
+        request_id: Some("r1".into()),
+        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
         extra_data: Some(json!({"view": "v", "more": {"a": [{}]}})),
     };
     let found = request(json!({
@@ -69,6 +72,7 @@ fn a_request_fills_its_columns() {
         "body": "a\nb\\n\t\u{1}\u{1f600}", "content_type": "text/plain", "status_code": 200,
         "response_headers": {"x": "y"}, "response_body": "ok", "response_time_ms": 1.234,
         "ip_address": "203.0.113.9:80", "user_id": "7", "user_agent": "curl", "session_id": "s",
+        "route": "x", "request_id": "r1", "trace_id": "4bf92f3577b34da6a3ce929d0e0e4736",
         "extra_data": {"view": "v"}, "more": {"a": [{}]},
     }));
     assert_eq!(found, right);
@@ -111,6 +115,7 @@ fn nothing_is_null() {
     let found = request(json!({
         "method": null, "path": "", "headers": {}, "response_headers": "", "status_code": "",
         "ip_address": "unknown", "response_time_ms": null, "extra_data": {}, "unknown": null,
+        "route": "", "request_id": null, "trace_id": "",
     }));
     assert_eq!(found, RequestLog { timestamp: found.timestamp, ..RequestLog::default() });
 }
@@ -268,7 +273,7 @@ fn secrets_are_hidden_wherever_they_stand() {
 
 #[test]
 fn headers_are_hidden_even_if_no_name_is_given() {
-    let parser = LineParser::new(Layout::Json, Mask::new(&[]), Exclusions::default());
+    let parser = LineParser::new(Layout::Json, Mask::by_meaning(&[]), Exclusions::default());
     let keys =
         json!({"headers": {"Cookie": "a"}, "query_params": "token=a", "body": "{\"token\":1}"});
     let line = line("request", keys);

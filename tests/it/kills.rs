@@ -189,6 +189,8 @@ async fn all_stored(bench: &Bench, written: i64) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+    // All may have been stored before it began: a signal before it listens ends it at once.
+    daemon.says("watching").await;
     assert!(daemon.stop().await.success());
 }
 

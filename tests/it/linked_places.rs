@@ -37,7 +37,7 @@ impl Bench {
         file.write_all(text.as_ref()).unwrap();
     }
 
-    /// Makes or turns a link, as deployments do: there is no moment without it.
+    /// Makes or turns a link, as deployments do: there is not a moment without it.
     fn turn(&self, link: &str, target: impl AsRef<Path>) {
         let new = self.aside("new-link");
         symlink(target, &new).unwrap();
@@ -213,7 +213,7 @@ async fn a_strangers_link_to_a_directory_elsewhere_is_not_followed_and_told_once
         lchown(&link, Some(STRANGER), Some(STRANGER)).unwrap();
     }
     let mut daemon = bench.watch_places(&["sites/*/*.log"], OFTEN);
-    let says = "a link to a directory elsewhere";
+    let says = "a link to a file or directory elsewhere";
     daemon.says(says).await;
     bench.rows(20).await;
     bench.put("sites/within/access.log", lines("a", 10..20));

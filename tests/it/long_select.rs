@@ -27,8 +27,8 @@ for_each_store! {
             sqlite = Some(reader);
         }
         let traffic = Traffic::in_directory(bench.logs());
-        let mut daemon = bench.watch();
-        daemon.says("swept").await;
+        let daemon = bench.watch();
+        bench.swept(1).await;
         // Lines that are written now, under the reader, are stored under it.
         let before = bench.stored().await;
         crate::place::until("ingest goes on", async || bench.stored().await > before + 200).await;
@@ -53,8 +53,8 @@ for_each_store! {
             reader.close().await.unwrap();
         }
         assert!(daemon.stop().await.success());
-        let mut daemon = bench.watch();
-        daemon.says("swept").await;
+        let _daemon = bench.watch();
+        bench.swept(2).await;
         let mut found = bench.place.texts("SELECT url FROM gunicorn_log").await;
         let mut fresh = fresh;
         found.sort();

@@ -5,9 +5,9 @@ use std::fs;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
-use sqlx::{Connection, SqliteConnection};
+use sqlx::{Connection, PgConnection, SqliteConnection};
 
-use crate::archives::Summary;
+use crate::archives::{Summary, compress};
 use crate::bounds::MEMORY_KIB;
 use crate::daemon::{Bench, Daemon, for_each_store, lines, rename, urls};
 use crate::place::{Place, until};
@@ -65,6 +65,40 @@ async fn a_server_that_is_down_during_three_rotations_gets_everything_when_it_is
     assert!(daemon.stop().await.success());
 }
 
+/// Without times, an archive proves nothing: it is known because its log is missed when it is read. So its log
+/// must not be given up while the store fails.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_archive_that_was_being_read_when_the_store_failed_is_read_again() {
+    let bench = Bench::new(Place::postgres().await).await;
+    let line = |nth: u32| format!("127.0.0.1:5000 - \"GET /a/{nth} HTTP/1.1\" 200\n");
+    bench.append("access.log", (0..50).map(line).collect::<String>());
+    let daemon = bench.watch();
+    bench.rows(50).await;
+    assert!(daemon.stop().await.success());
+    let text = fs::read(bench.log("access.log")).unwrap();
+    fs::write(bench.log("access.log.1.gz"), compress("gz", &text)).unwrap();
+    fs::remove_file(bench.log("access.log")).unwrap();
+    let mut lock = PgConnection::connect(&bench.place.url).await.unwrap();
+    sqlx::raw_sql("BEGIN; LOCK TABLE log_file").execute(&mut lock).await.unwrap();
+    let daemon = bench.watch_with(&["--log-level", "debug"]);
+    // Sessions that wait for the table end, as with a server that goes down.
+    let end = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+                WHERE wait_event_type = 'Lock' AND datname = current_database()";
+    until("the archive's session has ended", async || {
+        bench.place.number(end).await;
+        daemon.said().contains("the store failed while this archive was read")
+    })
+    .await;
+    sqlx::raw_sql("ROLLBACK").execute(&mut lock).await.unwrap();
+    let closed = "SELECT closed_reason FROM log_file WHERE closed_at IS NOT NULL";
+    let closed = async || bench.place.texts(closed).await;
+    until("the log is closed", async || !closed().await.is_empty()).await;
+    assert_eq!(closed().await, ["compressed"], "{}", daemon.said());
+    bench.append("access.log", line(50));
+    bench.exactly(urls("a", 0..51)).await;
+    assert!(daemon.stop().await.success());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_killed_under_load_loses_and_doubles_nothing() {
     let (cluster, bench) = own_server().await;
@@ -106,9 +140,14 @@ async fn an_import_over_several_connections_that_are_cut_stores_each_line_once()
     let log = bench.log("access.log");
     let arguments = ["import", "--json", "--jobs", "4", log.to_str().unwrap()];
     let mut import = bench.command(&arguments).stdout(Stdio::piped()).spawn().unwrap();
-    let mut cuts = 0;
+    let (mut cuts, mut stored) = (0, -1);
     while import.try_wait().unwrap().is_none() {
         a_moment(Duration::from_millis(400)).await;
+        // Where a connection takes longer than that to be made, nothing would ever be stored.
+        let before = std::mem::replace(&mut stored, bench.stored().await);
+        if stored == before {
+            continue;
+        }
         let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
               WHERE datname = current_database() AND pid <> pg_backend_pid() AND random() < 0.7";
         cuts += bench.place.number(cut).await;
@@ -118,6 +157,47 @@ async fn an_import_over_several_connections_that_are_cut_stores_each_line_once()
     assert!(cuts > 0, "no connection was cut");
     assert_eq!(Summary::of(&output.stdout).counts(), (150_000, 150_000, 0));
     bench.exactly(urls("a", 0..150_000)).await;
+}
+
+/// A session of PostgreSQL may miss that another one has attached a day. For it, this looks the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_for_which_an_attached_day_has_no_room_wait_and_are_no_rejects() {
+    let bench = Bench::new(Place::postgres().await).await;
+    let attach = |until: &str| {
+        format!(
+            "ALTER TABLE gunicorn_log ATTACH PARTITION gunicorn_log_20261123
+             FOR VALUES FROM ('2026-11-23 00:00+00') TO ('2026-11-{until}:00+00')"
+        )
+    };
+    let detach = "ALTER TABLE gunicorn_log DETACH PARTITION gunicorn_log_20261123";
+    bench
+        .place
+        .execute("CREATE TABLE gunicorn_log_20261123 (LIKE gunicorn_log INCLUDING ALL)")
+        .await;
+    bench.place.execute(&attach("23 01")).await;
+    bench.append("access.log", lines("a", 0..100));
+    let mut daemon = bench.watch();
+    daemon.says("if this stays, see the bounds of its day").await;
+    bench.append("access.log", lines("a", 100..200));
+    assert_eq!(bench.stored().await, 0);
+    bench.place.execute(detach).await;
+    bench.place.execute(&attach("24 00")).await;
+    bench.exactly(urls("a", 0..200)).await;
+    assert_eq!(bench.rejects().await, 0);
+    assert!(daemon.stop().await.success());
+    // The same for the sessions of an import.
+    bench.place.execute(detach).await;
+    bench.place.execute("TRUNCATE gunicorn_log_20261123").await;
+    bench.place.execute(&attach("23 01")).await;
+    let old = bench.aside("old.log");
+    fs::write(&old, lines("old", 0..60_000)).unwrap();
+    let output = bench.run(&["import", old.to_str().unwrap(), "--connect-timeout", "2s"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("if this stays, see the bounds of its day"),
+        "{said}"
+    );
+    assert_eq!(bench.rejects().await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

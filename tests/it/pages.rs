@@ -80,6 +80,8 @@ async fn bash_completes_commands_flags_and_values() {
     fs::write(&script, bench.succeed(&["completions", "bash"])).unwrap();
     assert_eq!(bash_offers(&script, &["imp"]), ["import"]);
     assert_eq!(bash_offers(&script, &["hash"]), ["hash-password"]);
+    assert_eq!(bash_offers(&script, &["doc"]), ["doctor"]);
+    assert_eq!(bash_offers(&script, &["healthcheck", "--lis"]), ["--listen"]);
     assert_eq!(bash_offers(&script, &["cleanup", "--log-t"]), ["--log-type"]);
     let values = bash_offers(&script, &["cleanup", "--log-type", ""]);
     assert_eq!(values, ["all", "request", "gunicorn"]);

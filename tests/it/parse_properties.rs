@@ -189,7 +189,7 @@ fn no_line_makes_any_format_panic() {
         let separate = !format.contains(")s%(") && !format.contains(")s1");
         // What has no atom of Gunicorn may be a format of Apache or nginx.
         let separate = separate && format.contains("%(");
-        let mask = Mask::new(&["password".into(), "token".into()]);
+        let mask = Mask::by_meaning(&["password".into(), "token".into()]);
         let exclusions = Exclusions::new(&["/static/".into()], &[".css".into()]);
         let parser = LineParser::new(template, mask, exclusions);
         let mut line = Vec::new();

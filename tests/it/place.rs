@@ -64,6 +64,14 @@ impl Place {
         if self.is_postgres() { Place::at(postgres::shared().database().await) } else { self }
     }
 
+    /// Another place of the same kind, without any table.
+    pub(crate) async fn like_it(&self) -> Place {
+        match self.is_postgres() {
+            true => Place::at(postgres::shared().database().await),
+            false => Place::sqlite().await,
+        }
+    }
+
     pub(crate) fn is_postgres(&self) -> bool {
         self.url.starts_with("postgres")
     }
@@ -115,6 +123,11 @@ impl Place {
         let answer = query().fetch_all(&mut session).await.unwrap();
         *self.session.lock().await = Some(session);
         answer
+    }
+
+    /// Lets the next question go over a new session.
+    pub(crate) async fn hang_up(&self) {
+        self.session.lock().await.take();
     }
 
     /// Waits until no other session is in the database: PostgreSQL finishes what a program that was
@@ -244,6 +257,7 @@ impl Lines {
             head: (at.committed == 0).then(|| print(1)),
             size: at.committed,
             nul_runs: Vec::new(),
+            releases: false,
         };
         Lines { batch: Batch::default(), span }
     }

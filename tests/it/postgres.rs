@@ -233,6 +233,11 @@ impl Cluster {
         self.url("postgres", &name)
     }
 
+    /// A program of its version.
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
+    }
+
     pub(crate) fn url(&self, user: &str, database: &str) -> String {
         format!("postgres://{user}@127.0.0.1:{}/{database}", self.port())
     }

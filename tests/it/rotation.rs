@@ -4,6 +4,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 
+use log_ingestd::model::grouped;
+
 use crate::daemon::{Bench, for_each_store, line, lines, rename, urls};
 use crate::place::until;
 
@@ -127,7 +129,7 @@ for_each_store! {
         assert_eq!(lost(&bench).await, missing);
         let read = text.as_bytes()[..kept as usize].iter().filter(|byte| **byte == b'\n').count();
         bench.exactly([urls("a", 0..read as u32), urls("new", 0..10)].concat()).await;
-        assert!(bench.succeed(&["status"]).contains(&format!("{missing} BYTES LOST")));
+        assert!(bench.succeed(&["status"]).contains(&format!("{} BYTES LOST", grouped(missing))));
         assert!(daemon.said().contains(&format!("bytes={missing}")), "{}", daemon.said());
         // Who has the copy gets them all the same.
         assert!(daemon.stop().await.success());

@@ -23,8 +23,17 @@ for_every_store!(
 const URLS: [&str; 6] =
     ["/a", "/a?x=1&y=2", "/orders/%_\\", "/orders/7?q=A", "/ORDERS/7", "/\u{e9}/x?y"];
 const USERS: [Option<&str>; 3] = [None, Some("jo"), Some("O'Brien")];
-const ADDRESSES: [&str; 6] =
-    ["10.1.2.3", "10.1.2.33", "10.1.130.3", "10.2.0.1", "2001:db8::1", "2001:db8::a01:203"];
+/// Two of them as older versions stored an address of IPv4 within IPv6.
+const ADDRESSES: [&str; 8] = [
+    "10.1.2.3",
+    "10.1.2.33",
+    "10.1.130.3",
+    "10.2.0.1",
+    "2001:db8::1",
+    "2001:db8::a01:203",
+    "::ffff:10.1.2.3",
+    "::ffff:10.1.130.4",
+];
 const AGENTS: [Option<&str>; 3] = [None, Some("Mozilla/5.0 (X11)"), Some("curl/8 100%")];
 
 /// Five hundred rows over nine days, most of them in the last hour, several at one moment.
@@ -47,6 +56,9 @@ fn rows() -> Vec<GunicornLogModel<'static>> {
             code: dice.choice([None, Some(200), Some(204), Some(404), Some(500)]).unwrap(),
             duration: dice.choice([None, Some(1000), Some(250_000)]).unwrap(),
             response_bytes: Some(dice.i64(0..5000)),
+            route: dice.choice([None, Some("orders/<int:pk>/")]).unwrap().map(Cow::Borrowed),
+            request_id: dice.choice([None, Some("r-1"), Some("R-1")]).unwrap().map(Cow::Borrowed),
+            trace_id: text(dice.choice(["4bf92f3577b34da6", "a3ce929d0e0e4736"]).unwrap()),
             ..Default::default()
         })
         .collect()
@@ -99,15 +111,20 @@ fn fits(filter: &Filter, row: &GunicornLogModel<'_>) -> bool {
         && is(&filter.method, &row.method)
         && is(&filter.user, &row.user_id)
         && is(&filter.host, &row.host)
+        && is(&filter.route, &row.route)
+        && is(&filter.request_id, &row.request_id)
+        && is(&filter.trace_id, &row.trace_id)
         && filter.server.as_ref().is_none_or(|server| server == "web")
         && holds(&filter.agent, &[&row.agent])
         && holds(&filter.text, &[&row.url, &row.agent, &row.source, &row.user_id])
-        && filter.address.is_none_or(|network| match (network.first, row.user_ip.unwrap()) {
-            (IpAddr::V4(first), IpAddr::V4(it)) => {
-                let mask = u32::MAX.checked_shl(32 - u32::from(network.bits)).unwrap_or(0);
-                it.to_bits() & mask == first.to_bits()
+        && filter.address.is_none_or(|network| {
+            match (network.first, row.user_ip.unwrap().to_canonical()) {
+                (IpAddr::V4(first), IpAddr::V4(it)) => {
+                    let mask = u32::MAX.checked_shl(32 - u32::from(network.bits)).unwrap_or(0);
+                    it.to_bits() & mask == first.to_bits()
+                }
+                (first, it) => network.is_one() && first == it,
             }
-            (first, it) => network.is_one() && first == it,
         })
 }
 
@@ -135,10 +152,17 @@ async fn each_filter_finds_what_it_says(place: Place) {
         vec![("address", "10.1.0.0/17")],
         vec![("address", "10.0.0.0/9")],
         vec![("address", "10.1.2.2/31")],
+        vec![("address", "10.1.128.0/18")],
         vec![("address", "0.0.0.0/0")],
+        vec![("address", "0.0.0.0/3")],
+        vec![("address", "::ffff:10.1.2.3")],
+        vec![("address", "::ffff:10.1.0.0/112")],
         vec![("address", "2001:db8::1")],
         vec![("agent", "MOZILLA")],
         vec![("agent", "100%")],
+        vec![("route", "orders/<int:pk>/")],
+        vec![("request_id", "r-1")],
+        vec![("trace_id", "a3ce929d0e0e4736"), ("request_id", "R-1"), ("code", "200")],
         vec![("text", "jo")],
         vec![("text", "%_\\")],
         vec![("text", "orders"), ("code", "200"), ("from", "2d")],

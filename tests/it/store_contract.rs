@@ -41,6 +41,9 @@ async fn what_was_committed_is_read_back_exactly(place: Place) {
         protocol: Some("HTTP/1.1".into()),
         response_bytes: Some(5_000_000_000),
         pid: Some(4711),
+        route: Some("caf\u{e9}/<int:pk>/".into()),
+        request_id: Some("C0D2:1234".into()),
+        trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
     };
     let raw = b"caf\xe9 \0\r \xff".as_slice();
     let batch = Lines::after(&at).record(&record).reject(NOW, raw).batch();
@@ -56,6 +59,9 @@ async fn what_was_committed_is_read_back_exactly(place: Place) {
     assert_eq!(row.agent.as_deref(), record.agent.as_deref());
     assert_eq!(row.source.as_deref(), record.source.as_deref());
     assert_eq!(row.protocol.as_deref(), record.protocol.as_deref());
+    assert_eq!(row.route.as_deref(), record.route.as_deref());
+    assert_eq!(row.request_id.as_deref(), record.request_id.as_deref());
+    assert_eq!(row.trace_id.as_deref(), record.trace_id.as_deref());
     assert_eq!(row.duration, record.duration);
     assert_eq!(row.code, record.code);
     assert_eq!(row.response_bytes, record.response_bytes);
@@ -67,7 +73,8 @@ async fn what_was_committed_is_read_back_exactly(place: Place) {
 
     let reject = writer.line_at(at.file, LINE).await.unwrap();
     let (code, reason) = (Some(RejectCode::UnlikeFormat), "no closing quote".to_owned());
-    assert_eq!(reject, Some(StoredLine::Reject { code, reason, raw: raw.to_vec() }));
+    let expected = StoredLine::Reject { at: NOW, code, reason, raw: raw.to_vec() };
+    assert_eq!(reject, Some(expected));
     assert_eq!(writer.line_at(at.file, 2 * LINE).await.unwrap(), None);
 
     let found = writer.candidates(&sighting(1, None)).await.unwrap();

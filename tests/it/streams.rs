@@ -66,7 +66,7 @@ for_each_store! {
         assert_eq!(spooled(&bench), Vec::<String>::new(), "all of it is stored");
         let path = bench.place.texts("SELECT path FROM log_file").await;
         assert!(path[0].starts_with(spool(&bench).join("stdin.").to_str().unwrap()), "{path:?}");
-        assert!(bench.succeed(&["status", "--all"]).contains("5001 rows"));
+        assert!(bench.succeed(&["status", "--all"]).contains("5,001 rows"));
     }
 
     /// Two streams that say the same are two; a file that is there twice is one.

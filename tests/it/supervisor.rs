@@ -1,7 +1,6 @@
 //! What systemd is told: over real datagram sockets, by the real program.
 
 use std::ffi::OsString;
-use std::fs;
 use std::io::{BufRead, BufReader};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
@@ -126,8 +125,9 @@ async fn a_socket_without_a_path_is_told_the_same() {
     a_life(&bench, &systemd).await;
 }
 
-/// Opening a file under a lease waits until its holder lets go, 45 seconds at most.
-fn lease(path: &Path) -> Child {
+/// Opening a file under a lease waits until its holder lets go, 45 seconds at most, unless it is opened
+/// without waiting. The holder lets go when its standard input ends.
+pub(crate) fn lease(path: &Path) -> Child {
     let program = "import fcntl, signal, sys\n\
                    signal.signal(signal.SIGIO, lambda *_: None)\n\
                    log = open(sys.argv[1], 'r+')\n\
@@ -148,7 +148,7 @@ fn lease(path: &Path) -> Child {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_daemon_whose_loop_hangs_does_not_say_that_it_lives() {
+async fn a_daemon_that_is_stopped_does_not_say_that_it_lives() {
     let bench = Bench::new(Place::sqlite().await).await;
     bench.append("access.log", lines("a", 0..10));
     let systemd = Systemd::at(&bench.aside("notify"));
@@ -156,14 +156,6 @@ async fn a_daemon_whose_loop_hangs_does_not_say_that_it_lives() {
     systemd.hears("READY=1");
     systemd.hears("WATCHDOG=1");
     bench.rows(10).await;
-    fs::write(bench.aside("held.log"), lines("held", 0..10)).unwrap();
-    let mut holder = lease(&bench.aside("held.log"));
-    fs::rename(bench.aside("held.log"), bench.log("held.log")).unwrap();
-    systemd.is_forgotten();
-    drop(holder.stdin.take());
-    holder.wait().unwrap();
-    systemd.hears("WATCHDOG=1");
-    bench.exactly([urls("a", 0..10), urls("held", 0..10)].concat()).await;
     daemon.signal("STOP");
     systemd.is_forgotten();
     daemon.signal("CONT");

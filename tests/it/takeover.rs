@@ -73,6 +73,20 @@ for_each_store! {
         assert!(other.stop().await.success());
     }
 
+    async fn what_the_other_daemon_left_unread_is_read_although_the_log_was_moved_away(bench) {
+        bench.append("access.log", lines("a", 0..50));
+        let owner = bench.watch();
+        bench.rows(50).await;
+        let mut other = another(&bench);
+        other.says("another log-ingestd writes this file").await;
+        owner.kill();
+        bench.append("access.log", lines("b", 0..50));
+        std::fs::rename(bench.logs().join("access.log"), bench.aside("access.log")).unwrap();
+        bench.exactly([urls("a", 0..50), urls("b", 0..50)].concat()).await;
+        assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 1);
+        assert!(other.stop().await.success());
+    }
+
     async fn two_daemons_that_start_at_once_store_each_line_once(bench) {
         let mut all = Vec::new();
         for nth in 0..30 {
@@ -101,7 +115,7 @@ for_each_store! {
         bench.append("access.log", lines("a", 0..50));
         let mut owner = bench.watch();
         bench.rows(50).await;
-        owner.says("swept").await; // frozen in a transaction, it would keep all others from SQLite
+        bench.swept(1).await; // frozen in a transaction, it would keep all others from SQLite
         owner.signal("STOP");
         let mut other = another(&bench);
         bench.append("access.log", lines("b", 0..50));

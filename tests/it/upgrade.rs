@@ -4,7 +4,7 @@ use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use log_ingestd::model::{FileId, Reparsed};
+use log_ingestd::model::{FileId, GunicornLogModel, Reparsed};
 use log_ingestd::store::{RejectKey, Store, StoreError};
 
 use sqlx::{AssertSqlSafe, Connection};
@@ -13,7 +13,7 @@ use crate::daemon::{Bench, for_each_store, lines, urls};
 use crate::place::{Lines, NOW, Place, claimed, sighting, until};
 
 /// Where this program's schema leads to.
-pub(crate) const KNOWN: i64 = 7;
+pub(crate) const KNOWN: i64 = 8;
 
 for_every_store!(
     each_wording_of_older_schemas_gets_its_code,
@@ -113,7 +113,7 @@ for_each_store! {
 
 /// What the older program is told.
 pub(crate) const TOLD: &str =
-    "has schema 8, made by a newer log-ingestd; this one knows schema 7: upgrade it";
+    "has schema 9, made by a newer log-ingestd; this one knows schema 8: upgrade it";
 
 /// Brings the schema to another number, as a migration of that number does, in one transaction. There
 /// is not a program yet that has one; the other way round stands for the upgrade of a program.
@@ -183,21 +183,36 @@ async fn state(place: &Place) -> Vec<String> {
 async fn nothing_that_an_older_program_writes_is_stored(place: Place) {
     let store = place.open().await;
     let mut writer = store.writer("web:1").await.unwrap();
-    let mut importer = store.writer("web:1").await.unwrap();
+    let importer = store.lane("web:1").await.unwrap();
     let at = claimed(&mut writer, 1).await;
     let rejected = Lines::after(&at).reject(NOW, b"?").batch();
     writer.commit(&rejected).await.unwrap();
     let mut on = at.clone();
     on.committed = rejected.spans[0].to.offset;
     let batch = Lines::after(&on).rows(5, NOW).batch();
-    importer.stage(&batch).await.unwrap(); // PostgreSQL has its rows by now
+    // PostgreSQL has the rows when it waits for the turn of another lane.
+    let ahead = store.lane("web:1").await.unwrap();
+    let (mut importer, mut sending) = (Some(importer), None);
+    if place.is_postgres() {
+        let (mut lane, batch, turn) = (importer.take().unwrap(), batch.clone(), ahead.turn());
+        let send = async move { lane.commit(&batch, Some(turn)).await };
+        sending = Some(tokio::spawn(send));
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        until("the batch waits", async || place.number(waiting).await == 1).await;
+    }
     upgrade(&place, KNOWN, KNOWN + 1).await;
     let before = state(&place).await;
     let mut reparsed = Reparsed::of(at.file, "%(r)s".into());
-    reparsed.taken.push((0, NOW));
+    reparsed.rejects.push((0, NOW));
     let seen = sighting(1, None);
+    drop(ahead);
+    let sent = match sending {
+        Some(sending) => sending.await.unwrap(),
+        None => importer.unwrap().commit(&batch, None).await,
+    };
     let results = [
-        importer.seal(&batch).await,
+        sent,
         writer.commit(&batch).await,
         writer.reparse(&reparsed).await.map(|_| ()),
         writer.claim(at.file, &seen, "%(r)s").await.map(|_| ()),
@@ -215,7 +230,6 @@ async fn nothing_that_an_older_program_writes_is_stored(place: Place) {
             "{nth}: {result:?}"
         );
     }
-    drop(importer);
     assert_eq!(state(&place).await, before);
     upgrade(&place, KNOWN + 1, KNOWN).await;
     drop(writer);
@@ -330,6 +344,23 @@ async fn a_day_that_was_detached_before_an_upgrade_is_taken_back_after_it() {
     assert_eq!(place.texts(&code).await, ["unlike_format"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_of_rows_that_was_detached_before_an_upgrade_has_the_new_columns_too() {
+    let place = old(Place::postgres().await).await;
+    place.execute("ALTER TABLE gunicorn_log DETACH PARTITION gunicorn_log_20261124").await;
+    let store = place.open().await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let at = claimed(&mut writer, 1).await;
+    let record = GunicornLogModel {
+        timestamp: Some(NOW + crate::place::DAY), // 2026-11-24
+        request_id: Some("r1".into()),
+        ..GunicornLogModel::default()
+    };
+    writer.commit(&Lines::after(&at).record(&record).batch()).await.unwrap();
+    let ids = "SELECT request_id FROM gunicorn_log_20261124 WHERE request_id IS NOT NULL";
+    assert_eq!(place.texts(ids).await, ["r1"]);
+}
+
 /// A fleet's users have rights on rows only: a table that an upgrade adds must not be closed to them.
 #[tokio::test(flavor = "multi_thread")]
 async fn users_get_the_rights_on_a_new_table_that_they_have_on_the_others() {
@@ -405,12 +436,20 @@ mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
             format!(
                 "schema 1 → {KNOWN}\n  would apply 0002 fence\n  would apply 0003 reject code\n  \
                  would apply 0004 first offset\n  would apply 0005 nul runs\n  \
-                 would apply 0006 ignored files\n  would apply 0007 writers\n"
+                 would apply 0006 ignored files\n  would apply 0007 writers\n  \
+                 would apply 0008 request ids\n"
             )
         );
         assert_eq!(state(&bench.place).await, before);
         assert_eq!(bench.succeed(&["migrate"]), format!("schema 1 → {KNOWN}\n"));
         assert_eq!(bench.succeed(&["migrate"]), format!("schema {KNOWN}, nothing to do\n"));
+        // The rows that were there are not written again, and have nothing in the new columns.
+        for table in ["gunicorn_log", "request_log"] {
+            let old = "WHERE route IS NULL AND request_id IS NULL AND trace_id IS NULL";
+            let found = bench.place.number(&format!("SELECT count(*) FROM {table} {old}")).await;
+            let all = bench.place.number(&format!("SELECT count(*) FROM {table}")).await;
+            assert!(found == all && all > 0, "{table}: {found} of {all}");
+        }
 
         for name in ["access.log", "access.log.1", "requests.log"] {
             fs::write(bench.log(name), unpacked(&format!("{name}.gz"))).unwrap();

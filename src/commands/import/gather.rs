@@ -16,7 +16,7 @@ use crate::identity::register::{
     NewFileIs, OtherWriter, Registered, Registration, Terms, UnknownFile, new_file, register,
 };
 use crate::identity::resolve::Policy;
-use crate::model::{FileId, NewFile, Sighting};
+use crate::model::{Checkpoint, FileId, NewFile, Sighting, path_text};
 use crate::source::Compression;
 use crate::source::fingerprint::same_object;
 use crate::source::whole_file::Source;
@@ -32,7 +32,7 @@ const SMALL: u64 = 1 << 20;
 const SMALL_ARCHIVE: u64 = SMALL / 10;
 
 /// Files that are registered at once, at most: each is open meanwhile.
-const GATHERED: usize = 32;
+const GATHERED: usize = 128;
 
 /// A file with its place on the command line.
 pub(crate) type Nth<T> = (usize, T);
@@ -41,7 +41,7 @@ impl Gatherer<'_> {
     /// The next file.
     pub(crate) async fn take(&mut self, path: &Path) {
         let nth = self.names.len();
-        self.names.push(path.display().to_string());
+        self.names.push(path_text(path).into_owned());
         match self.import.open(path) {
             Ok(None) => {}
             Ok(Some(opened)) if opened.format.is_ok() && is_small(&opened.source) => {
@@ -90,14 +90,19 @@ impl Gatherer<'_> {
     /// Stores the gathered files. Their last batches may still be under way then.
     async fn store(&mut self) {
         if self.is_interrupted() {
-            return self.gathered.clear();
+            self.gathered.clear();
+        }
+        if self.gathered.is_empty() {
+            return;
         }
         if self.import.commits.is_alone() {
             self.flush().await; // whose writer would have to be waited for at each step
         }
         let (mut ready, mut new, mut later) = (Vec::new(), Vec::new(), Vec::new());
-        for (nth, opened) in std::mem::take(&mut self.gathered) {
-            match self.identify(&opened).await {
+        let gathered = std::mem::take(&mut self.gathered);
+        let mut known = self.candidates(&gathered).await.into_iter();
+        for (nth, opened) in gathered {
+            match self.identify(&opened, known.next()).await {
                 Ok(Registered::Claimed(registration)) => {
                     self.claims.insert(registration.claim.file());
                     ready.push(Member::new(nth, opened.source, *registration));
@@ -131,8 +136,29 @@ impl Gatherer<'_> {
         }
     }
 
+    /// Asks for the candidates of all files at once. Returns none after an error: then each file asks for its
+    /// own, and says what is wrong.
+    async fn candidates(&mut self, files: &[Nth<UnknownFile>]) -> Vec<Vec<Checkpoint>> {
+        let seen: Vec<&Sighting> = files.iter().map(|(_, opened)| &opened.seen).collect();
+        let asked = async {
+            let writer = self.import.committer.available_writer().await?;
+            anyhow::Ok(writer.candidates_of_all(&seen).await?)
+        };
+        match asked.await {
+            Ok(known) => known,
+            Err(error) => {
+                self.forget_writer(&error);
+                Vec::new()
+            }
+        }
+    }
+
     /// Finds out which logical file it is, and claims it if it is known.
-    async fn identify(&mut self, opened: &UnknownFile) -> anyhow::Result<Registered> {
+    async fn identify(
+        &mut self,
+        opened: &UnknownFile,
+        known: Option<Vec<Checkpoint>>,
+    ) -> anyhow::Result<Registered> {
         let terms = Terms {
             policy: Policy::Import,
             held_here: &self.claims,
@@ -141,7 +167,8 @@ impl Gatherer<'_> {
             unproven: self.import.unproven,
             losses: LossCounter::StoreOnly,
         };
-        register(&mut self.import.committer, &mut self.import.formats, opened, &terms).await
+        let Import { committer, formats, .. } = &mut self.import;
+        register(committer, formats, opened, known, &terms).await
     }
 
     /// Registers files that are not known, but for those that are like one of them.

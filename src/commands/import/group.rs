@@ -12,7 +12,7 @@ use crate::pipeline::file_format::Format;
 use crate::pipeline::read_lines::{BatchTarget, Limits, fill_batch};
 use crate::pipeline::store_file::{Content, End, end_of, given_up};
 use crate::source::whole_file::Source;
-use crate::store::StoreError;
+use crate::store::{Committed, StoreError};
 
 use crate::commands::import::Import;
 use crate::commands::import::gather::Nth;
@@ -103,7 +103,13 @@ impl<'a> Gatherer<'a> {
         if let Some(read) = self.read_content(member).await
             && let Some(member) = self.members.back_mut().filter(|member| member.nth == nth)
         {
+            let releases = matches!(read.1, Ok(End::Whole | End::Rest(_)));
             member.read = Some(read);
+            let file = member.claim.file();
+            let last = self.batch.spans.iter_mut().find(|span| span.file == file);
+            if let Some(last) = last.filter(|_| releases && !member.claim.was_closed()) {
+                last.releases = true;
+            }
         } else {
             return self.import.progress.end(); // it has ended with a batch that failed
         }
@@ -133,7 +139,7 @@ impl<'a> Gatherer<'a> {
                 return Some((lines.offset(), Ok(End::Interrupted)));
             }
             let member = self.members.back().filter(|member| member.nth == nth)?;
-            let (file, epoch) = member.claim.id_and_epoch();
+            let Committed { file, epoch, .. } = member.claim.held();
             let limits = Limits::BATCH;
             let target = BatchTarget { file, epoch, size: 0, now: now(), limits };
             let content = Content::whole(&member.source, &member.format);
@@ -164,18 +170,19 @@ impl<'a> Gatherer<'a> {
     /// Waits for the batch that was sent first; `false` if none is under way.
     async fn land(&mut self) -> bool {
         let members = &self.members;
-        let claims = || members.iter().map(|it| it.claim.id_and_epoch()).collect();
+        let held = || members.iter().filter(|it| !it.claim.is_released());
+        let claims = || held().map(|it| it.claim.held()).collect();
         let Import { commits, committer, .. } = &mut self.import;
         let landed = commits.land(committer, claims).await;
         let was_under_way = landed.is_some();
         match landed {
             Some((batch, Outcome::Stored(_))) => self.account(batch),
-            Some((_, Outcome::GaveUp(error))) => self.give_up(&error),
+            Some((_, Outcome::GaveUp(error) | Outcome::Restored(error))) => self.give_up(&error),
             Some((_, Outcome::BadRow(_) | Outcome::Conflict(_))) => self.one_by_one().await,
             None => {}
         }
         self.let_go().await;
-        self.import.committer.keep_alive().await;
+        self.import.committer.keep_alive(|_| false).await;
         was_under_way
     }
 
@@ -211,16 +218,16 @@ impl<'a> Gatherer<'a> {
         for mut member in std::mem::take(&mut self.members) {
             if !member.is_done() {
                 let content = Content::whole(&member.source, &member.format);
-                let end = self.import.store(content, member.claim.claim_mut()).await;
+                let end = self.import.store(content, &mut member.claim).await;
                 member.read = Some((member.claim.committed().offset, end));
             }
-            let claim = member.claim.id_and_epoch();
+            let claim = member.claim.held();
             self.end_member(member).await;
             self.release(&[claim]).await;
         }
     }
 
-    /// Fails all files: the store is unavailable for too long.
+    /// Fails all files: the store is unavailable for too long, or was restored.
     fn give_up(&mut self, error: &StoreError) {
         self.batch.clear();
         for member in std::mem::take(&mut self.members) {
@@ -234,17 +241,20 @@ impl<'a> Gatherer<'a> {
         let mut done = Claims::new();
         while self.members.front().is_some_and(Member::is_done) {
             if let Some(member) = self.members.pop_front() {
-                done.push(member.claim.id_and_epoch());
+                match member.claim.is_released() {
+                    true => drop(self.claims.remove(&member.claim.file())),
+                    false => done.push(member.claim.held()),
+                }
                 self.end_member(member).await;
             }
         }
         self.release(&done).await;
     }
 
-    async fn release(&mut self, claims: &[(FileId, i64)]) {
+    async fn release(&mut self, claims: &[Committed]) {
         if !claims.is_empty() {
             self.import.committer.release(claims).await;
-            self.claims.retain(|held| !claims.iter().any(|(file, _)| file == held));
+            self.claims.retain(|held| !claims.iter().any(|claim| claim.file == *held));
         }
     }
 

@@ -19,14 +19,14 @@ use anyhow::anyhow;
 use serde::Serialize;
 use tracing::warn;
 
-use crate::model::{Batch, Claim, Micros, Span};
+use crate::model::{Batch, Micros, Span};
 use crate::store::Store;
 
 use crate::commands::import::group::Gatherer;
-use crate::commands::open_store;
+use crate::commands::open_store_with;
 use crate::config::Config;
 use crate::identity::claim::ClaimedFile;
-use crate::identity::detect::Formats;
+use crate::identity::detect::{Formats, NamedFiles};
 pub use crate::identity::register::Unproven;
 
 use crate::model::now;
@@ -34,10 +34,16 @@ use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, owner};
 use crate::pipeline::ordered_commits::OrderedCommits;
+
+pub use crate::pipeline::ordered_commits::Connections;
+
 use crate::pipeline::reject_notices::RejectNotices;
-use crate::pipeline::store_file::{Content, End, FileStorer};
+use crate::pipeline::store_file::{ClaimAtEnd, Content, End, FileStorer};
 use crate::retain::indexing::index_after_import;
 use crate::store::chain;
+
+/// About how many bytes of a log make a batch (4 MiB); of an archive, less.
+const BYTES_OF_BATCH: u64 = 4 << 20;
 
 /// What an import did.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -113,7 +119,7 @@ pub trait Progress {
 }
 
 /// Imports every file. `unproven` says what to do with one whose content cannot prove that it is stored
-/// already, over `jobs` connections at once; one that fails does not keep the others from
+/// already; one that fails does not keep the others from
 /// being imported.
 ///
 /// # Errors
@@ -121,18 +127,27 @@ pub trait Progress {
 pub async fn import(
     config: &Config,
     files: &[PathBuf],
-    jobs: usize,
+    connections: Connections,
     unproven: Unproven,
     progress: &(dyn Progress + Sync),
 ) -> anyhow::Result<(Summary, Vec<anyhow::Error>)> {
     let began = Instant::now();
-    let (store, shutdown) = open_store(config, Access::Write).await?;
+    let bytes: u64 = files.iter().filter_map(|path| path.metadata().ok()).map(|it| it.len()).sum();
+    let batches = usize::try_from(bytes / BYTES_OF_BATCH).map_or(usize::MAX, |batches| batches + 1);
+    let mut commits = None;
+    let lanes =
+        |store: &Store| OrderedCommits::new(store.clone(), owner(&config.host), connections);
+    let mut begin_to_connect = |store: &Store| commits.insert(lanes(store)).warm_up(batches);
+    let (store, shutdown) = open_store_with(config, Access::Write, &mut begin_to_connect).await?;
+    let commits = commits.unwrap_or_else(|| lanes(&store));
     let patience = Some(config.connect_timeout.max(Duration::from_secs(1)));
-    progress.plan(files.iter().filter_map(|path| path.metadata().ok()).map(|it| it.len()).sum());
+    progress.plan(bytes);
     let import = Import {
-        commits: OrderedCommits::new(store.clone(), owner(&config.host), jobs),
+        commits,
         committer: Committer::new(store.clone(), owner(&config.host), patience),
-        formats: Formats::new(config.parsing.clone()),
+        formats: Formats::new(config.parsing.clone())
+            .by_path(&config.formats_by_path)
+            .of_named(NamedFiles::All),
         host: &config.host,
         cutoff: config.retention.cutoff(now()),
         unproven,
@@ -194,7 +209,15 @@ impl Import<'_> {
     }
 
     /// Stores all lines of a file after its checkpoint.
-    async fn store(&mut self, content: Content<'_>, claimed: &mut Claim) -> anyhow::Result<End> {
+    async fn store(
+        &mut self,
+        content: Content<'_>,
+        claim: &mut ClaimedFile,
+    ) -> anyhow::Result<End> {
+        let claim_at_end = match claim.was_closed() {
+            true => ClaimAtEnd::Kept, // it is closed again
+            false => ClaimAtEnd::Released,
+        };
         let Self { summary, progress, notices, .. } = self;
         let mut on_stored = |batch: &Batch, on_disk: u64| {
             batch.spans.iter().for_each(|span| summary.add(span));
@@ -206,9 +229,10 @@ impl Import<'_> {
             committer: &mut self.committer,
             commits: &mut self.commits,
             shutdown: &self.shutdown,
+            claim_at_end,
             cutoff: self.cutoff,
             on_stored: &mut on_stored,
         };
-        storer.store(content, claimed).await
+        storer.store(content, claim.claim_mut()).await
     }
 }

@@ -70,12 +70,14 @@ impl Import<'_> {
             }
         };
         self.count_stored_before(&claim).await?;
-        let end = self.store(Content::whole(&source, &format), claim.claim_mut()).await;
+        let end = self.store(Content::whole(&source, &format), &mut claim).await;
         if let Ok(writer) = self.committer.available_writer().await {
             claim.end_of_copy(writer, source.path()).await?;
         }
-        // All is stored: a connection that is lost by now has released the file already.
-        self.committer.release(&[claim.id_and_epoch()]).await;
+        if !claim.is_released() {
+            // All is stored: a connection that is lost by now has released the file already.
+            self.committer.release(&[claim.held()]).await;
+        }
         if let End::Rest(bytes) = end? {
             warn_of_rest(&source, bytes);
         }
@@ -97,7 +99,8 @@ impl Import<'_> {
     ) -> anyhow::Result<Registered> {
         let (began, mut backoff) = (Instant::now(), Backoff::default());
         loop {
-            let registered = register(&mut self.committer, &mut self.formats, file, terms).await;
+            let registered =
+                register(&mut self.committer, &mut self.formats, file, None, terms).await;
             let Err(error) = &registered else { return registered };
             let lost = error.downcast_ref::<StoreError>().is_some_and(StoreError::is_transient);
             if !lost || self.shutdown.is_requested() || self.committer.gives_up_after(began) {

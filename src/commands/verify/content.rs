@@ -4,29 +4,19 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::model::{Batch, Checkpoint, NulRun, Position};
+use crate::model::{Batch, NulRun, Position};
 use crate::source::Lines;
 use crate::store::{FileReport, StoredLine};
 
 use crate::commands::verify::difference::Difference;
 use crate::commands::verify::page::{Page, Swept, at};
+use crate::commands::verify::pages::{PageRange, Pages, batch_target, read_context};
 use crate::commands::verify::window::Window;
 use crate::commands::verify::{Auditor, FileVerdict};
 use crate::pipeline::expected::expected;
-use crate::pipeline::file_format::Format;
-use crate::pipeline::read_lines::{
-    BatchTarget, Completeness, Limits, ReadContext, Stop, fill_batch,
-};
+use crate::pipeline::file_format::{Format, OlderRule};
+use crate::pipeline::read_lines::{Limits, fill_batch};
 use crate::source::whole_file::Source;
-
-/// The most that one page holds: small enough that both sides of it fit into little memory.
-const PAGE: Limits = Limits { lines: 4096, weight: 4 << 20 };
-
-/// Bytes of the file for one page (1 MiB).
-const PAGE_BYTES: u64 = 1 << 20;
-
-/// Rows in the store that are asked for beyond a page's lines: the first of them is reported.
-const SURPLUS: u64 = 1000;
 
 impl Auditor<'_> {
     /// Compares the file with the store, as far as `report` says that it is stored.
@@ -39,45 +29,29 @@ impl Auditor<'_> {
         report: &FileReport,
     ) -> anyhow::Result<FileVerdict> {
         let known = &report.checkpoint;
-        let formats = self.formats_of(report)?;
+        let given = self.chooser.given_for(source.path(), known);
+        let formats = self.formats_of(report, given.as_ref());
         let Some((format, others)) = formats.split_first() else {
             anyhow::bail!("its stored format cannot be read: '{}'", known.format);
         };
         let mut verdict = FileVerdict::new(&source.name, report);
-        let first_offset = known.first_offset;
-        let held = tokio::task::block_in_place(|| {
-            let reader = source.reader(&Arc::default())?;
-            Window::new(reader, first_offset, known.held_to(), known.nul_runs.clone())
-        });
-        let mut window = held.context("unreadable before its first byte")?;
-        let mut lines = Lines::default();
-        let begin = Position { offset: first_offset, first_offset, ..Position::default() };
-        lines.reset(&begin, b"");
-        lines.expect_nul_runs(known.nul_runs.clone());
+        let mut pages = Pages::of(source, report)?;
         let mut batch = Batch::default();
         let mut first_line = 1;
-        let target = batch_target(report, source, PAGE);
-        loop {
+        let after_committed = loop {
             anyhow::ensure!(!self.shutdown.is_requested(), "interrupted");
-            // Within NULs that take several pages, the lines' position stays before them.
-            let (from, seen_from) = (lines.offset(), lines.line_offset());
-            let context = ReadContext { max_bytes: PAGE_BYTES, ..read_context(source, format) };
-            let stop = tokio::task::block_in_place(|| {
-                fill_batch(&mut lines, &mut window, &context, &mut batch, &target)
-            });
-            let ended = stop.with_context(|| {
-                format!("unreadable after byte {} of its content", lines.read_to())
-            })? == Stop::End;
-            // After the last line of a file that was cut short, nothing is to be compared.
-            let is_all = ended && window.passed() == known.held_to();
-            let to = if is_all { known.held_to() } else { lines.offset() };
-            let in_page = batch.spans.first().map_or(0, |span| span.lines);
-            verdict.lines += in_page;
+            let range = pages.read(format, &mut batch)?;
+            let PageRange { from, first_line: seen_from, to, .. } = range;
+            let window = &pages.window;
+            verdict.lines += range.lines;
             let wanted = expected(&batch);
-            let limit = u32::try_from(in_page + SURPLUS).unwrap_or(u32::MAX);
-            let stored = match from < to {
-                true => self.writer().await?.lines_between(known.file, from, to, limit).await?,
-                false => Vec::new(),
+            let writer = self.writer().await?;
+            let limit = range.limit();
+            let (stored, after) = match (from < to, range.is_last) {
+                (true, true) => writer.lines_to_end(known.file, from, to, limit).await?,
+                (true, false) => (writer.lines_between(known.file, from, to, limit).await?, None),
+                (false, true) => (Vec::new(), writer.line_after_committed(known.file).await?),
+                (false, false) => (Vec::new(), None),
             };
             let not_before = report.first_seen_at.min(source.changed_us);
             let cutoff = if stored.len() < wanted.len() {
@@ -86,15 +60,15 @@ impl Auditor<'_> {
                 None
             };
             let swept = Swept { cutoff, not_before };
-            let page =
-                Page { window: &window, from: seen_from, first_line, stored: &stored, swept };
+            let parser = &format.parser;
+            let page = Page { window, parser, from: seen_from, first_line, stored: &stored, swept };
             let estimated = |format: &Format| report.checkpoint.time_estimated || !format.has_time;
             let mut found = page.compare(&wanted, estimated(format), &mut verdict);
             for other in others {
                 if found.is_empty() {
                     break;
                 }
-                let by_other = self.read_again(&window, seen_from, report, source, other)?;
+                let by_other = self.read_again(window, seen_from, report, source, other)?;
                 let mut settled = Vec::new();
                 found.retain(|difference| {
                     let is_settled =
@@ -103,9 +77,28 @@ impl Auditor<'_> {
                     !is_settled
                 });
                 // What the given format does not read may well have been read by another.
-                settled.retain(|difference| self.given.is_some() && is_row(&wanted, difference));
+                settled.retain(|difference| given.is_some() && is_row(&wanted, difference));
                 verdict.by_other_format += settled.len() as u64;
                 settled.into_iter().for_each(|difference| verdict.differs(difference));
+            }
+            let older = match found.is_empty() {
+                true => Vec::new(),
+                false => formats.iter().flat_map(|format| format.older()).collect(),
+            };
+            for (rule, older) in older {
+                if found.is_empty() {
+                    break;
+                }
+                let by_older = self.read_again(window, seen_from, report, source, &older)?;
+                found.retain(|difference| {
+                    let is_settled =
+                        page.is_settled_by(&by_older, estimated(&older), difference, &mut verdict);
+                    *match rule {
+                        OlderRule::Mask => &mut verdict.masked_by_older_rule,
+                        OlderRule::Columns => &mut verdict.by_older_columns,
+                    } += u64::from(is_settled);
+                    !is_settled
+                });
             }
             for difference in found {
                 // What follows a hole may be the rest of a line, or bytes of an older write.
@@ -115,21 +108,22 @@ impl Auditor<'_> {
                     false => verdict.differs(difference),
                 }
             }
-            first_line += window.bytes(seen_from).map_or(in_page, |bytes| {
+            first_line += window.bytes(seen_from).map_or(range.lines, |bytes| {
                 let length = usize::try_from(to.saturating_sub(seen_from));
                 let length = length.map_or(bytes.len(), |n| n.min(bytes.len()));
                 memchr::memchr_iter(b'\n', &bytes[..length]).count() as u64
             });
             batch.clear();
-            if ended {
-                break;
+            if range.is_last {
+                break after;
             }
-            window.forget(lines.line_offset());
-        }
+            pages.forget();
+        };
+        let window = pages.window;
         let found = verdict.rows + verdict.rejected + verdict.swept;
         verdict.excluded = verdict.lines.saturating_sub(found);
         self.totals(&mut verdict, &window, report);
-        if let Some(offset) = self.writer().await?.line_after_committed(known.file).await? {
+        if let Some(offset) = after_committed {
             let stored = format!("a line, although only {} bytes are stored", known.committed);
             let difference = Difference::whole("line", "not read so far".to_owned(), stored);
             verdict.differs(Difference { offset: Some(offset), ..difference });
@@ -201,16 +195,15 @@ impl Auditor<'_> {
 
     /// Returns the format that the user gave, then the file's own, then the others that lines of it were read
     /// by.
-    fn formats_of(&mut self, report: &FileReport) -> anyhow::Result<Vec<Arc<Format>>> {
+    fn formats_of(&mut self, report: &FileReport, given: Option<&Arc<Format>>) -> Vec<Arc<Format>> {
         let own = &report.checkpoint.format;
-        let given = self.given.iter().filter_map(|format| self.formats.other(own, format));
-        let mut formats: Vec<Arc<Format>> = given.collect();
+        let mut formats: Vec<Arc<Format>> = given.into_iter().cloned().collect();
         for format in std::iter::once(own).chain(&report.other_formats) {
             formats.extend(self.formats.stored(format));
         }
         let mut seen = std::collections::HashSet::new();
         formats.retain(|format| seen.insert(format.format.clone()));
-        Ok(formats)
+        formats
     }
 }
 
@@ -218,15 +211,6 @@ impl Auditor<'_> {
 fn is_row(wanted: &[(u64, StoredLine)], difference: &Difference) -> bool {
     let lines = difference.offset.map_or(&[][..], |offset| at(wanted, offset));
     matches!(lines, [(_, StoredLine::Row(_) | StoredLine::Request(_)), ..])
-}
-
-fn batch_target(report: &FileReport, source: &Source, limits: Limits) -> BatchTarget {
-    let Checkpoint { file, epoch, .. } = report.checkpoint;
-    BatchTarget { file, epoch, size: 0, now: source.changed_us, limits }
-}
-
-fn read_context<'a>(source: &Source, format: &'a Format) -> ReadContext<'a> {
-    format.context(source.changed_us, Completeness::Sealed)
 }
 
 /// Returns the runs after `offset`. One in which it stands begins there.

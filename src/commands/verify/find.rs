@@ -8,16 +8,16 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use tracing::warn;
 
-use crate::model::{Checkpoint, FileKey, Fingerprint, Sighting};
+use crate::model::{Checkpoint, FileKey, Fingerprint, Sighting, text_path};
 use crate::source::Container;
 use crate::source::fingerprint::{HEAD_LENGTH, whole_head_fingerprint};
-use crate::store::FileReport;
+use crate::store::{FileReport, Writer};
 
 use crate::commands::verify::{Auditor, FileVerdict};
 use crate::identity::content::WholeFile;
 use crate::identity::detect::sample;
 use crate::identity::resolve::{Decision, FilesOfProcess, Policy, is_object, resolve, still_held};
-use crate::source::whole_file::Source;
+use crate::source::whole_file::{STANDARD_INPUT, Source};
 
 /// A file of a directory, as far as it may be one that has another name now.
 #[derive(Debug)]
@@ -30,75 +30,98 @@ pub(crate) struct Neighbour {
 /// The files of directories that were looked into.
 pub(crate) type Neighbours = HashMap<PathBuf, Vec<Neighbour>>;
 
-impl Auditor<'_> {
-    /// The file that a row of `log_file` speaks of, if it is still in its directory: under its
-    /// name, or under another or compressed, and then known by its content.
-    pub(crate) fn whereabouts(
-        &self,
-        report: &FileReport,
-        neighbours: &mut Neighbours,
-    ) -> io::Result<Option<Source>> {
-        let known = &report.checkpoint;
-        let path = Path::new(&known.path);
-        let mut changed = None;
-        if let Some(source) = open(path)? {
-            let head = whole_head_fingerprint(&source.sample(HEAD_LENGTH)?);
-            if was_cut_from(known, source.key, head) {
-                return Ok(Some(source));
-            }
-            match compare_with(&source, head, known) {
-                Decision::Resume(_) => return Ok(Some(source)),
-                Decision::Changed(_) => changed = Some(source),
-                Decision::Unreadable(error) => return Err(error),
-                _ => {}
-            }
+/// Returns the file that a row of `log_file` speaks of, if it is still in its directory: under its
+/// name, or under another or compressed, and then known by its content.
+///
+/// # Errors
+/// A file there that may be it and cannot be read.
+pub(crate) fn whereabouts(
+    report: &FileReport,
+    neighbours: &mut Neighbours,
+) -> io::Result<Option<Source>> {
+    let known = &report.checkpoint;
+    let path = &*text_path(&known.path);
+    let mut changed = None;
+    if let Some(source) = open(path)? {
+        let head = whole_head_fingerprint(&source.sample(HEAD_LENGTH)?);
+        if was_cut_from(known, source.key(), head) {
+            return Ok(Some(source));
         }
-        let Some(directory) = path.parent() else { return Ok(changed) };
-        let look = || look_around(directory);
-        for neighbour in neighbours.entry(directory.to_owned()).or_insert_with(look) {
-            let may_be = is_object(known, neighbour.key) || neighbour.head == known.head;
-            if neighbour.path == path || !may_be {
-                continue;
-            }
-            let Some(source) = open(&neighbour.path)? else { continue };
-            if was_cut_from(known, source.key, neighbour.head) {
-                return Ok(Some(source));
-            }
-            match compare_with(&source, neighbour.head, known) {
-                Decision::Resume(_) => return Ok(Some(source)),
-                Decision::Unreadable(error) => return Err(error),
-                _ => {}
-            }
+        match compare_with(&source, head, known) {
+            Decision::Resume(_) => return Ok(Some(source)),
+            Decision::Changed(_) => changed = Some(source),
+            Decision::Unreadable(error) => return Err(error),
+            _ => {}
         }
-        Ok(changed)
     }
+    let Some(directory) = path.parent() else { return Ok(changed) };
+    let look = || look_around(directory);
+    for neighbour in neighbours.entry(directory.to_owned()).or_insert_with(look) {
+        let may_be = is_object(known, neighbour.key) || neighbour.head == known.head;
+        if neighbour.path == path || !may_be {
+            continue;
+        }
+        let Some(source) = open(&neighbour.path)? else { continue };
+        if was_cut_from(known, source.key(), neighbour.head) {
+            return Ok(Some(source));
+        }
+        match compare_with(&source, neighbour.head, known) {
+            Decision::Resume(_) => return Ok(Some(source)),
+            Decision::Unreadable(error) => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(changed)
+}
 
+/// Decides which of the files that are known to `host` a source is.
+///
+/// # Errors
+/// A source that cannot be read, and a store that fails.
+pub(crate) async fn identify(
+    writer: &mut Writer,
+    host: &str,
+    source: &Source,
+    head: Option<Fingerprint>,
+) -> anyhow::Result<Decision> {
+    let seen = source.sighting(host, head);
+    let known = writer.candidates(&seen).await?;
+    Ok(tokio::task::block_in_place(|| {
+        let content = WholeFile::new(source, source.key(), head, true);
+        resolve(&content, known, host, &FilesOfProcess::default(), Policy::Verify)
+    }))
+}
+
+/// Returns what is stored of the log `source` from before the power cuts in it, which have ended these
+/// logical files. Nothing if the log cannot be read: that is said where the log itself is.
+///
+/// # Errors
+/// The store's.
+pub(crate) async fn cut_from(
+    writer: &mut Writer,
+    host: &str,
+    source: &Source,
+) -> anyhow::Result<Vec<FileReport>> {
+    let sample = tokio::task::block_in_place(|| source.sample(HEAD_LENGTH));
+    let Ok(sample) = sample else { return Ok(Vec::new()) };
+    let head = whole_head_fingerprint(&sample);
+    let known = writer.candidates(&source.sighting(host, head)).await?;
+    let mut reports = Vec::new();
+    for known in still_held(&known, host, source.key()).into_iter().rev() {
+        if was_cut_from(known, source.key(), head) {
+            reports.extend(writer.report(known.file).await?);
+        }
+    }
+    Ok(reports)
+}
+
+impl Auditor<'_> {
     /// Returns whether the object of a file that a power cut has ended goes on as the file after it.
     pub(crate) async fn is_still_held(&mut self, known: &Checkpoint) -> anyhow::Result<bool> {
         let seen = Sighting { head: None, ..known.sighting() };
         let all = self.writer().await?.candidates(&seen).await?;
         let held = still_held(&all, &known.host, known.key);
         Ok(held.iter().any(|held| held.file == known.file))
-    }
-
-    /// The logical files that power cuts have ended in this log.
-    pub(crate) async fn cut_from(&mut self, path: &Path) -> anyhow::Result<Vec<FileVerdict>> {
-        let mut verdicts = Vec::new();
-        let Ok(source) = tokio::task::block_in_place(|| Source::open(path)) else {
-            return Ok(verdicts); // said where the file itself is compared
-        };
-        let Ok(sample) = source.sample(HEAD_LENGTH) else { return Ok(verdicts) };
-        let head = whole_head_fingerprint(&sample);
-        let seen = source.sighting(&self.config.host, head);
-        let known = self.writer().await?.candidates(&seen).await?;
-        for known in still_held(&known, &self.config.host, source.key).into_iter().rev() {
-            if was_cut_from(known, source.key, head)
-                && let Some(report) = self.writer().await?.report(known.file).await?
-            {
-                verdicts.push(self.compare(&source, report).await?);
-            }
-        }
-        Ok(verdicts)
     }
 
     /// A file that was named, or that is in a directory that was named; `None` if it is left alone
@@ -118,12 +141,8 @@ impl Auditor<'_> {
         let sample = sample(|limit| source.sample(limit))
             .context("not readable as what its first bytes say")?;
         let head = whole_head_fingerprint(&sample);
-        let seen = source.sighting(&self.config.host, head);
-        let known = self.writer().await?.candidates(&seen).await?;
-        let decision = tokio::task::block_in_place(|| {
-            let content = WholeFile::new(&source, source.key, head, true);
-            resolve(&content, known, &self.config.host, &FilesOfProcess::default(), Policy::Verify)
-        });
+        let host = &self.config.host;
+        let decision = identify(self.writer().await?, host, &source, head).await?;
         let (certain, begin_alike) = match decision {
             Decision::Unreadable(error) => return Err(error.into()),
             Decision::Resume(file) | Decision::Changed(file) => (Some(file), Vec::new()),
@@ -143,12 +162,23 @@ impl Auditor<'_> {
                 return Ok(Some(verdict));
             }
         }
-        let is_log = self.chooser.detect(&sample).is_ok();
+        let is_log = self.chooser.detect(source.path(), &sample).is_ok();
         if head.is_none() || (in_directory && !is_log) {
             return Ok(None);
         }
         Ok(Some(FileVerdict::whole(&source.name, "is an access log", "does not know this file")))
     }
+}
+
+/// Checks that each path leads to something.
+///
+/// # Errors
+/// The first one that does not.
+pub(crate) fn must_exist(paths: &[PathBuf]) -> anyhow::Result<()> {
+    for path in paths.iter().filter(|path| path.as_os_str() != STANDARD_INPUT) {
+        path.metadata().with_context(|| format!("cannot verify '{}'", path.display()))?;
+    }
+    Ok(())
 }
 
 /// The files at these paths; of directories, the regular files in them whose name does not begin
@@ -184,7 +214,7 @@ fn look_around(directory: &Path) -> Vec<Neighbour> {
     let look = |path: PathBuf| {
         let source = Source::open(&path).ok()?;
         let head = whole_head_fingerprint(&source.sample(HEAD_LENGTH).ok()?);
-        Some(Neighbour { path, key: source.key, head })
+        Some(Neighbour { path, key: source.key(), head })
     };
     files.into_iter().filter_map(look).collect()
 }
@@ -210,7 +240,7 @@ fn was_cut_from(known: &Checkpoint, key: Option<FileKey>, head: Option<Fingerpri
 
 /// Decides whether `source` is the file `known`.
 fn compare_with(source: &Source, head: Option<Fingerprint>, known: &Checkpoint) -> Decision {
-    let content = WholeFile::new(source, source.key, head, true);
+    let content = WholeFile::new(source, source.key(), head, true);
     let host = &known.host;
     resolve(&content, vec![known.clone()], host, &FilesOfProcess::default(), Policy::Verify)
 }

@@ -7,13 +7,14 @@
 //!
 //! - `find`: which files, and which logical file each is.
 //! - `content`: one file, page by page; `page` compares, `difference` is where the database says something else.
-//! - `window`: the file's bytes on their way.
+//! - `pages`: its lines, as far as they are stored; `window`: its bytes on their way.
 
 mod content;
 mod difference;
-mod find;
+pub(crate) mod find;
 mod page;
-mod window;
+pub(crate) mod pages;
+pub(crate) mod window;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,14 +22,13 @@ use std::time::Duration;
 use anyhow::Context;
 use serde::Serialize;
 
-use crate::model::Micros;
+use crate::model::{Micros, path_text};
 use crate::store::{FileReport, Store, Writer};
 
 pub use crate::commands::verify::difference::Difference;
 
 use crate::commands::open_store;
 use crate::config::Config;
-use crate::format::Parsing;
 use crate::identity::detect::Formats;
 use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
@@ -55,6 +55,12 @@ pub struct FileVerdict {
     pub lines: u64,
     /// Lines whose row says the same.
     pub rows: u64,
+    /// Those of them whose address is stored by an older rule: one of IPv4 within IPv6, as it was logged.
+    pub by_older_rule: u64,
+    /// Those of them whose secrets are masked by an older rule, which compared whole names.
+    pub masked_by_older_rule: u64,
+    /// Those of them that a version without `route`, `request_id` and `trace_id` has stored.
+    pub by_older_columns: u64,
     /// Lines whose reject has the same bytes.
     pub rejected: u64,
     /// Rejects that can be read by now: `reparse` makes rows of them.
@@ -121,23 +127,22 @@ pub struct Verification {
 /// Calls `on_verdict` for each file as soon as it is done.
 ///
 /// # Errors
-/// A store that cannot be used, a directory that cannot be read, and an error of `on_verdict`. A file that
-/// cannot be read is a difference.
+/// A store that cannot be used, a path where nothing is, a directory that cannot be read, and an error of
+/// `on_verdict`. A file that cannot be read is a difference.
 pub async fn verify(
     config: &Config,
     paths: &[PathBuf],
     on_verdict: &mut dyn FnMut(&FileVerdict) -> anyhow::Result<()>,
 ) -> anyhow::Result<Verification> {
+    find::must_exist(paths)?;
     let (store, shutdown) = open_store(config, Access::Read).await?;
-    let layout = config.parsing.layout.as_ref();
     let mut auditor = Auditor {
         config,
         store: store.clone(),
         committer: Committer::new(store.clone(), owner(&config.host), None),
-        formats: Formats::new(Parsing { layout: None, ..config.parsing.clone() }),
-        chooser: Formats::new(config.parsing.clone()),
-        given: layout.map(|layout| layout.format().to_owned()),
-        last_sweep: store.last_sweep().await?.map(|sweep| sweep.finished_at),
+        formats: Formats::as_stored(config.parsing.clone()),
+        chooser: Formats::new(config.parsing.clone()).by_path(&config.formats_by_path),
+        last_sweep: None,
         shutdown,
     };
     let mut verification = Verification::default();
@@ -148,7 +153,9 @@ pub async fn verify(
     };
     if paths.is_empty() {
         let mut neighbours = find::Neighbours::new();
-        for report in store.files(Some(&config.host)).await? {
+        let (files, last_sweep) = auditor.writer().await?.files(&config.host).await?;
+        auditor.last_sweep = last_sweep.map(|sweep| sweep.finished_at);
+        for report in files {
             match auditor.remembered(report, &mut neighbours).await? {
                 Some(verdict) => done(verdict, &mut verification)?,
                 None => verification.not_here += 1,
@@ -156,9 +163,13 @@ pub async fn verify(
         }
         verification.stray_rows = Some(auditor.writer().await?.strays().await?.0);
     } else {
+        auditor.last_sweep = auditor.finished_sweep().await?;
         for (path, in_directory) in find::named_files(paths)? {
-            for verdict in auditor.cut_from(&path).await? {
-                done(verdict, &mut verification)?;
+            if let Ok(source) = tokio::task::block_in_place(|| Source::open(&path)) {
+                let writer = auditor.writer().await?;
+                for report in find::cut_from(writer, &config.host, &source).await? {
+                    done(auditor.compare(&source, report).await?, &mut verification)?;
+                }
             }
             let verdict = auditor.named(&path, in_directory).await;
             if let Some(verdict) = Auditor::or_unreadable(verdict, &path)? {
@@ -177,10 +188,8 @@ struct Auditor<'a> {
     committer: Committer,
     /// Formats as they are stored with the files.
     formats: Formats,
-    /// Decides whether a file is an access log at all.
+    /// Decides whether a file is an access log at all, and by which format the user wants it read.
     chooser: Formats,
-    /// The format that the user gave.
-    given: Option<String>,
     /// When the last known sweep ended.
     last_sweep: Option<Micros>,
     shutdown: Shutdown,
@@ -201,7 +210,7 @@ impl Auditor<'_> {
         if report.checkpoint.kept_to.is_some() && !self.is_still_held(&report.checkpoint).await? {
             return Ok(None);
         }
-        let found = tokio::task::block_in_place(|| self.whereabouts(&report, neighbours));
+        let found = tokio::task::block_in_place(|| find::whereabouts(&report, neighbours));
         let verdict = match found.context("cannot be read") {
             Ok(None) => return Ok(None),
             // Its offset may have moved while other files were compared.
@@ -235,6 +244,11 @@ impl Auditor<'_> {
         self.content(source, &report).await
     }
 
+    /// Returns when the last sweep ended.
+    async fn finished_sweep(&mut self) -> anyhow::Result<Option<Micros>> {
+        Ok(self.writer().await?.last_sweep().await?.map(|sweep| sweep.finished_at))
+    }
+
     /// Returns whether a sweep has ended since the last call. Waits for one that is under way: what
     /// it has removed is recorded at its end.
     async fn swept_since(&mut self) -> anyhow::Result<bool> {
@@ -242,7 +256,7 @@ impl Auditor<'_> {
             anyhow::ensure!(!self.shutdown.is_requested(), "interrupted");
             tokio::time::sleep(LOOK_AGAIN).await;
         }
-        let last = self.store.last_sweep().await?.map(|sweep| sweep.finished_at);
+        let last = self.finished_sweep().await?;
         let before = std::mem::replace(&mut self.last_sweep, last);
         Ok(before != last)
     }
@@ -261,7 +275,7 @@ impl Auditor<'_> {
             return Err(error);
         }
         let why = chain(error.as_ref());
-        let path = path.to_string_lossy();
+        let path = path_text(path);
         Ok(Some(FileVerdict::whole(&path, &why, "cannot be compared")))
     }
 }

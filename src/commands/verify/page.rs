@@ -1,5 +1,8 @@
 //! One page of lines: what the file says of them against what the store holds of them.
 
+use std::net::IpAddr;
+
+use crate::format::LineParser;
 use crate::model::Micros;
 use crate::store::StoredLine;
 
@@ -31,6 +34,8 @@ impl Swept {
 /// One page of a file.
 pub(crate) struct Page<'a> {
     pub(crate) window: &'a Window,
+    /// Masks the file's lines as rejects are masked.
+    pub(crate) parser: &'a LineParser,
     /// Offset of its first line, and its number in the file.
     pub(crate) from: u64,
     pub(crate) first_line: u64,
@@ -105,10 +110,16 @@ impl Page<'_> {
                 Err(Difference { is_hole: self.is_hole(offset, wanted), ..difference })
             }
             (Some(StoredLine::Row(wanted)), [(_, StoredLine::Row(stored))]) => {
-                compare_rows(&**wanted, &**stored, estimated).map(|()| verdict.rows += 1)
+                compare_rows(&**wanted, &**stored, estimated)?;
+                verdict.rows += 1;
+                verdict.by_older_rule += u64::from(is_by_older_rule(stored.user_ip));
+                Ok(())
             }
             (Some(StoredLine::Request(wanted)), [(_, StoredLine::Request(stored))]) => {
-                compare_rows(&**wanted, &**stored, false).map(|()| verdict.rows += 1)
+                compare_rows(&**wanted, &**stored, false)?;
+                verdict.rows += 1;
+                verdict.by_older_rule += u64::from(is_by_older_rule(stored.line.ip_address));
+                Ok(())
             }
             (Some(StoredLine::Reject { raw, .. }), [(_, StoredLine::Reject { raw: kept, .. })])
                 if raw == kept =>
@@ -116,10 +127,12 @@ impl Page<'_> {
                 verdict.rejected += 1;
                 Ok(())
             }
-            // A reject keeps the line's bytes, and so says what the file says, whether the line
-            // can be read today or not: the database refused its row, or the rest of its record
-            // had not been written yet.
-            (_, [(_, StoredLine::Reject { raw, .. })]) if self.window.holds(offset, raw) => {
+            // A reject keeps the line's bytes, masked or not, and so says what the file says, whether
+            // the line can be read today or not: the database refused its row, or the rest of its
+            // record had not been written yet.
+            (_, [(_, StoredLine::Reject { raw, .. })])
+                if self.window.holds(offset, raw, self.parser) =>
+            {
                 verdict.rejected += 1;
                 verdict.readable +=
                     u64::from(matches!(wanted, Some(StoredLine::Row(_) | StoredLine::Request(_))));
@@ -147,6 +160,11 @@ impl Page<'_> {
         let before = self.window.bytes(self.from)?.get(..length)?;
         Some(self.first_line + memchr::memchr_iter(b'\n', before).count() as u64)
     }
+}
+
+/// Returns whether an address is one of IPv4 within IPv6, which is stored as one of IPv4 today.
+fn is_by_older_rule(address: Option<IpAddr>) -> bool {
+    address.is_some_and(|address| address.to_canonical() != address)
 }
 
 /// All lines at `offset`.

@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use sha2::{Digest, Sha256};
 
+use crate::format::LineParser;
 use crate::model::NulRun;
 use crate::source::ByteSource;
 
@@ -69,9 +70,9 @@ impl Window {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
-    /// Returns whether a line that begins at `offset` has these bytes. Of a line in pieces, each piece
-    /// must be a line, in this order; other lines may be between them.
-    pub(crate) fn holds(&self, offset: u64, raw: &[u8]) -> bool {
+    /// Returns whether a line that begins at `offset` has these bytes, as it is or as `parser` masks it. Of a
+    /// line in pieces, each piece must be a line, in this order; other lines may be between them.
+    pub(crate) fn holds(&self, offset: u64, raw: &[u8], parser: &LineParser) -> bool {
         if self.line(offset).is_none() {
             return false;
         }
@@ -81,8 +82,9 @@ impl Window {
         while let Some(piece) = pieces.next() {
             let last = pieces.peek().is_none();
             // Of a line that is in no envelope, one carriage return belongs to its end.
+            let is_piece = |line: &[u8]| line == piece || *parser.masked(line) == *piece;
             let same = |line: &[u8]| {
-                line == piece || (last && line.strip_suffix(b"\r").is_some_and(|it| it == piece))
+                is_piece(line) || (last && line.strip_suffix(b"\r").is_some_and(is_piece))
             };
             let found = if is_first { lines.next().is_some_and(same) } else { lines.any(same) };
             if !found {

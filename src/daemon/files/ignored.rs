@@ -36,8 +36,9 @@ pub(crate) enum Round {
 pub(crate) enum IgnoredReason {
     /// Its content was not inspected yet, or a decision about it has to wait.
     Undecided(Box<Tail>),
-    /// Its content is not a log that can be stored.
-    NoLog { size: u64, more: MoreLines, why: Undetected },
+    /// Its content is not a log that can be stored. It is examined again when it has grown; if more lines
+    /// seldom help, not before `due`.
+    NoLog { size: u64, more: MoreLines, why: Undetected, due: Instant },
     /// It is compressed: another task reads it.
     Archive { size: u64 },
     /// It is an archive of a kind that is refused, or holds one.
@@ -51,9 +52,9 @@ pub(crate) enum IgnoredReason {
 }
 
 impl IgnoredReason {
-    /// Returns whether it is settled that the file is not followed, whatever is appended to it.
-    pub(crate) fn is_final(&self) -> bool {
-        matches!(self, Self::NoLog { more: MoreLines::DoNotHelp, .. })
+    /// Returns whether the file is not examined again for now, whatever is appended to it.
+    pub(crate) fn rests(&self) -> bool {
+        matches!(self, Self::NoLog { more: MoreLines::SeldomHelp, due, .. } if *due > Instant::now())
     }
 
     /// Returns whether a file that now has `size` bytes is to be inspected again.
@@ -64,10 +65,7 @@ impl IgnoredReason {
             | Self::Archive { size: then }
             | Self::Container { size: then, .. }
             | Self::Unreadable { size: then, .. }
-            | Self::CopyOf { size: then, .. } => match self.is_final() {
-                true => size < *then,
-                false => size != *then,
-            },
+            | Self::CopyOf { size: then, .. } => size < *then || (size > *then && !self.rests()),
         }
     }
 

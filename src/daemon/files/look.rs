@@ -12,7 +12,8 @@ use tracing::{debug, info, warn};
 
 use crate::model::{FileId, FileKey};
 use crate::source::fingerprint::same_object;
-use crate::source::{Tail, TailState};
+use crate::source::open::{self, Links, Refused, Wanted};
+use crate::source::{Spool, Tail, TailState, Watchlist};
 
 use crate::daemon::files::{FollowedFiles, IgnoredFile, IgnoredReason, TruncatedFile};
 
@@ -27,6 +28,7 @@ impl FollowedFiles {
         self.found = self.list.scan();
         let spooled = self.look_into_spool();
         self.unopened.clear();
+        self.foreign_links.clear();
         self.not_regular = std::mem::take(&mut self.found.not_regular);
         let (fifos, others) = (&mut self.found.fifos, &mut self.found.unrequested_fifos);
         let (fifos, others) = (std::mem::take(fifos), std::mem::take(others));
@@ -41,12 +43,22 @@ impl FollowedFiles {
                         self.unopened.push((path, "a link to a file that is not there".to_owned()));
                     }
                 }
-                Err(error) => self.unopened.push((path, error.to_string())),
+                Err(error) => match Refused::of(&error) {
+                    Some(Refused::ForeignLink) => self.foreign_links.push(path),
+                    // Exchanged for it since it was listed.
+                    Some(_) => self.not_regular.push(path),
+                    None => self.unopened.push((path, error.to_string())),
+                },
             }
         }
+        self.log_foreign_links();
         self.growth.retain(|key, _| seen.contains(key));
-        self.ignored.retain(|file| {
-            seen.contains(&file.key) || matches!(file.reason, IgnoredReason::Undecided(_))
+        self.examinations.retain(|key, _| seen.contains(key));
+        self.ignored.retain(|file| match &file.reason {
+            IgnoredReason::Undecided(_) => true,
+            // Its writer may end before it has read all of it.
+            IgnoredReason::HeldByAnotherWriter { tail, .. } if tail.is_open() => true,
+            _ => seen.contains(&file.key),
         });
         for file in self.followed.iter_mut() {
             match (seen.contains(&file.tail.key()), file.nameless) {
@@ -64,15 +76,21 @@ impl FollowedFiles {
         self.share_descriptors();
     }
 
-    /// Says once of each directory below a pattern that is not searched, and why.
-    fn log_unread_directories(&mut self) {
-        for link in &self.found.foreign_links {
-            if self.unread_directories.insert(link.clone()) {
-                warn!(path = %link.display(), "a link to a directory elsewhere, made by a user who is \
-                    neither root, nor the daemon's, nor the directory's owner: not followed; watch \
-                    the directory itself, or have its owner make the link");
+    /// Says once of each link that is not followed, and why.
+    pub(crate) fn log_foreign_links(&mut self) {
+        let links = self.found.foreign_links.iter().chain(&self.foreign_links);
+        for link in links.chain(&self.foreign_fifos) {
+            if self.unread_links.insert(link.clone()) {
+                warn!(path = %link.display(), "a link to a file or directory elsewhere, made by a \
+                    user who is neither root, nor the daemon's, nor the owner of what it leads to: not \
+                    followed; watch that itself, have its owner make the link, or give \
+                    --follow-symlinks");
             }
         }
+    }
+
+    /// Says once of each directory below a pattern that cannot be read.
+    fn log_unread_directories(&mut self) {
         for (path, error) in &self.found.unreadable {
             if self.unread_directories.insert(path.clone()) {
                 warn!(path = %path.display(), %error, "cannot read this directory");
@@ -93,10 +111,24 @@ impl FollowedFiles {
         if !seen.insert(key) {
             return Ok(()); // a hard link, or a link to it: one reader is enough
         }
+        let met = self.meet(path, (key, size), known);
+        if met.as_ref().is_err_and(|error| Refused::of(error).is_some()) {
+            seen.remove(&key); // another path may lead there that is followed
+        }
+        met
+    }
+
+    /// Takes note of a regular file by one of its paths.
+    fn meet(&mut self, path: &Path, (key, size): (FileKey, u64), known: &Known) -> io::Result<()> {
         let object = (key.device, key.inode);
         let file = known.followed.get(&object).and_then(|&at| self.followed.get_mut(at));
         if let Some(file) = file.filter(|file| same_object(file.tail.key(), key)) {
-            if file.tail.path() != path {
+            // A link of anyone's beside the path by which it is followed is not a new name.
+            let is_beside = || {
+                let there = Tail::key_and_size(file.tail.path());
+                self.found.is_link(path) && matches!(there, Ok(Some((it, _))) if it == key)
+            };
+            if file.tail.path() != path && !is_beside() {
                 info!(file = file.file().0, from = %file.tail.path().display(), to = %path.display(),
                     "a followed file was renamed");
                 file.tail.set_path(path.to_path_buf());
@@ -109,19 +141,16 @@ impl FollowedFiles {
             file.renamed(path);
             if file.reason.is_outdated(size) {
                 let was_copy = matches!(file.reason, IgnoredReason::CopyOf { .. });
-                if let Some(tail) = Tail::open(path)? {
-                    *file = IgnoredFile::undecided(tail);
-                }
+                *file = IgnoredFile::undecided(open(&self.list, &self.spool, path)?);
                 if was_copy {
                     self.copy_grew(key);
                 }
             }
             return Ok(());
         }
-        if let Some(tail) = Tail::open(path)? {
-            debug!(path = %path.display(), bytes = tail.size(), "a new file");
-            self.add_opened(tail);
-        }
+        let tail = open(&self.list, &self.spool, path)?;
+        debug!(path = %path.display(), bytes = tail.size(), "a new file");
+        self.add_opened(tail);
         Ok(())
     }
 
@@ -142,7 +171,7 @@ impl FollowedFiles {
                 known.insert(path);
             }
         }
-        let others = self.ignored.iter().filter(|file| file.reason.is_final());
+        let others = self.ignored.iter().filter(|file| file.reason.rests());
         let others = others.map(|file| file.path.as_path()).chain(self.known_fifos());
         known.extend(others.filter_map(|path| names.get(path)));
         let mut unknown = written.iter().filter(|path| !known.contains(path.as_path()));
@@ -189,7 +218,8 @@ impl FollowedFiles {
             match file.tail.refresh() {
                 Ok(TailState::Unread) => {
                     let stuck = file.stuck_at == Some(file.tail.size());
-                    file.ready = !stuck || file.tail.was_written();
+                    // Not taken back: an earlier look may have seen a write that is not read yet.
+                    file.ready |= !stuck || file.tail.was_written();
                 }
                 // Truncated and written again, to the very same length.
                 Ok(TailState::NothingNew)
@@ -263,6 +293,15 @@ impl FollowedFiles {
         self.ignored
             .retain(|it| !matches!(it.reason, IgnoredReason::CopyOf { file, .. } if file == of));
     }
+}
+
+/// Opens a file of a watched place, or of the spool, in which nothing is a link of others.
+fn open(list: &Watchlist, spool: &Spool, path: &Path) -> io::Result<Tail> {
+    let opened = match spool.covers(path) {
+        true => open::open(path, Wanted::RegularFile, Links::All)?,
+        false => list.open(path)?,
+    };
+    Ok(Tail::of(path, opened))
 }
 
 /// What files that were written are to the daemon.

@@ -41,7 +41,7 @@ pub(crate) use crate::daemon::files::waiting::Waiting;
 use crate::identity::claim::ClaimedFile;
 use crate::identity::content::{AT_REST, Content, LONGEST_COPY, fingerprint_before};
 use crate::identity::resolve::{self, Comparison, FilesOfProcess, in_place, is_object};
-use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Span};
+use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Span, path_text};
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::committer::Claims;
 use crate::pipeline::file_format::Format;
@@ -121,7 +121,7 @@ impl FollowedFile {
 
 impl Content for FollowedFile {
     fn path(&self) -> Cow<'_, str> {
-        self.tail.path().to_string_lossy()
+        path_text(self.tail.path())
     }
 
     fn key(&self) -> Option<FileKey> {
@@ -206,6 +206,8 @@ pub(crate) struct FollowedFiles {
     pub(crate) replaced: Vec<Checkpoint>,
     /// Whether there are so many new files that not all of them were decided about yet.
     pub(crate) deciding: bool,
+    /// Whether the store has given the id of a followed file to another one: it was restored.
+    pub(crate) restored: bool,
     /// How many looks at all watched places there were.
     looks: u64,
     /// The files that the last one found.
@@ -216,7 +218,13 @@ pub(crate) struct FollowedFiles {
     unopened: Vec<(PathBuf, String)>,
     /// Paths that led to neither a regular file nor a FIFO at the last look.
     not_regular: Vec<PathBuf>,
-    /// Directories below a pattern that are not searched, which was logged once.
+    /// Links to files that were not followed at the last look.
+    foreign_links: Vec<PathBuf>,
+    /// Links to FIFOs that are not followed.
+    pub(crate) foreign_fifos: Vec<PathBuf>,
+    /// Links that are not followed, which was logged once.
+    unread_links: HashSet<PathBuf>,
+    /// Directories below a pattern that cannot be read, which was logged once.
     unread_directories: HashSet<PathBuf>,
     /// Files that streams are put into.
     pub(crate) spool: Arc<Spool>,
@@ -230,10 +238,16 @@ pub(crate) struct FollowedFiles {
     pub(crate) undetected_streams: HashSet<PathBuf>,
     /// Copies of followed files, which was logged once.
     pub(crate) copies: HashSet<PathBuf>,
+    /// The waits until files of which more lines seldom help are examined again.
+    pub(crate) examinations: HashMap<FileKey, Backoff>,
     /// How files that are copies so far have grown.
     growth: HashMap<FileKey, Growth>,
     /// Files that begin like another log and are a log of their own, which was logged once.
     pub(crate) look_alikes: HashSet<PathBuf>,
+    /// Whether it was logged what the lines of a file lack that Gunicorn could write.
+    pub(crate) lack_is_logged: bool,
+    /// Hosts that were renamed, each with a directory of which all logs were looked at.
+    pub(crate) renamed_hosts: HashSet<(String, PathBuf)>,
     /// Archives of a kind that is refused, which was logged once.
     containers: HashSet<FileKey>,
     /// Whether a file was given up that is not held open and has no name in a watched place.
@@ -263,11 +277,15 @@ impl FollowedFiles {
             truncated: Vec::new(),
             replaced: Vec::new(),
             deciding: false,
+            restored: false,
             looks: 0,
             objects: HashSet::new(),
             held_by_others: HashMap::new(),
             unopened: Vec::new(),
             not_regular: Vec::new(),
+            foreign_links: Vec::new(),
+            foreign_fifos: Vec::new(),
+            unread_links: HashSet::new(),
             unread_directories: HashSet::new(),
             spool,
             finished: HashSet::new(),
@@ -275,14 +293,22 @@ impl FollowedFiles {
             unrequested_fifos: HashSet::new(),
             undetected_streams: HashSet::new(),
             copies: HashSet::new(),
+            examinations: HashMap::new(),
             growth: HashMap::new(),
             look_alikes: HashSet::new(),
+            lack_is_logged: false,
+            renamed_hosts: HashSet::new(),
             containers: HashSet::new(),
             out_of_reach: false,
             new_archives: Vec::new(),
             descriptors,
             held_open: 0,
         }
+    }
+
+    /// Returns whether the last look found nothing, not even a file that cannot be opened.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.followed.is_empty() && self.ignored.is_empty() && self.unopened.is_empty()
     }
 
     /// Returns whether this process follows the file, or followed it until it was truncated.
@@ -341,7 +367,7 @@ impl FollowedFiles {
             let IgnoredReason::Container { container, .. } = file.reason else { continue };
             if self.containers.insert(file.key) {
                 warn!(path = %file.path.display(), kind = container.word(),
-                    "this is {}: left alone; unpack it first, or leave it out with --exclude",
+                    "this is {}: left alone; unpack it first, or leave it out with --exclude PATTERN",
                     container.name());
             }
         }
@@ -383,7 +409,7 @@ impl FollowedFiles {
             truncated: truncated
                 .map(|file| resolve::TruncatedFile {
                     file: file.file(),
-                    path: file.path.to_string_lossy(),
+                    path: path_text(&file.path),
                     head: file.head,
                     position: file.position,
                     committed: file.claim.committed().offset,
@@ -405,7 +431,7 @@ impl FollowedFiles {
             .iter()
             .map(|file| &**file)
             .filter(|file| {
-                let other = file.tail.path().to_string_lossy();
+                let other = path_text(file.tail.path());
                 same_directory(path, &other) && related_names(path, &other)
             })
             .collect();
@@ -427,10 +453,20 @@ impl FollowedFiles {
         nameless.map(|file| *file.tail).collect()
     }
 
-    /// Returns the claims of this process, with their epochs.
+    /// Forgets all that is known of the store, as a start does. Files that are open stay open, to be decided about
+    /// again.
+    pub(crate) fn start_over(&mut self) {
+        let followed = std::mem::take(&mut self.followed).into_files().map(|file| *file.tail);
+        let waiting = std::mem::take(&mut self.ignored).into_iter();
+        let waiting = waiting.filter_map(|file| file.reason.into_tail()).map(|tail| *tail);
+        let open = followed.chain(waiting).filter(Tail::is_open).collect();
+        *self = Self::new(self.list.clone(), Arc::clone(&self.spool), open, self.descriptors);
+    }
+
+    /// Returns the claims of this process, and up to where each file is stored.
     pub(crate) fn claims(&self) -> Claims {
-        let followed = self.followed.iter().map(|file| file.claim.id_and_epoch());
-        followed.chain(self.truncated.iter().map(|file| file.claim.id_and_epoch())).collect()
+        let followed = self.followed.iter().map(|file| file.claim.held());
+        followed.chain(self.truncated.iter().map(|file| file.claim.held())).collect()
     }
 
     /// Takes note of a span that is stored.

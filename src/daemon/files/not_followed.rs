@@ -55,7 +55,8 @@ impl FollowedFiles {
             logged: Logged::Already,
             ..NotFollowed::of_path(path, IgnoredCode::Unreadable)
         });
-        let links = self.found.foreign_links.iter().map(|path| NotFollowed {
+        let links = self.found.foreign_links.iter().chain(&self.foreign_links);
+        let links = links.chain(&self.foreign_fifos).map(|path| NotFollowed {
             logged: Logged::Already,
             ..NotFollowed::of_path(path, IgnoredCode::ForeignLink)
         });
@@ -67,6 +68,7 @@ impl FollowedFiles {
         file: &'a IgnoredFile,
         archives: &'a Archives,
     ) -> Option<NotFollowed<'a>> {
+        let is_here = self.objects.contains(&file.key);
         let mut described = NotFollowed {
             bytes: Some(file.reason.size()),
             ..NotFollowed::of_path(&file.path, file.reason.code())
@@ -100,6 +102,8 @@ impl FollowedFiles {
                 described.logged = Logged::Already;
             }
             IgnoredReason::Container { container, .. } => described.holds(*container),
+            // It has no name in a watched place any more.
+            IgnoredReason::HeldByAnotherWriter { .. } if !is_here => return None,
             IgnoredReason::HeldByAnotherWriter { .. } => described.logged = Logged::Already,
             IgnoredReason::Undecided(_) => {}
         }

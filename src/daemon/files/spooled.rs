@@ -60,11 +60,15 @@ impl FollowedFiles {
         };
         let format =
             self.followed.iter().find(|file| same(file)).map(|file| Arc::clone(&file.format));
+        let place = match stream.is_standard_input() {
+            true => Some(PathBuf::from("-")),
+            false => self.fifos.iter().find(|fifo| StreamName::fifo(fifo) == stream).cloned(),
+        };
         let ending = match self.finished.contains(path) {
             true => StreamEnding::Finished,
             false => StreamEnding::Open,
         };
-        Some(StreamFile { ending, format })
+        Some(StreamFile { ending, format, place })
     }
 
     /// Returns the files of the spool that are followed.
@@ -79,7 +83,7 @@ impl FollowedFiles {
             self.spool.covers(path) && StreamName::of(path).is_some_and(|it| it.is_standard_input())
         };
         self.followed.iter().any(|file| is_input(file.tail.path()))
-            || self.ignored.iter().any(|file| !file.reason.is_final() && is_input(&file.path))
+            || self.ignored.iter().any(|file| is_input(&file.path))
     }
 
     /// Returns whether it is a finished file of the spool of which everything is stored.

@@ -1,11 +1,12 @@
 //! What the store is told of the files besides their lines: new names, ends and losses.
 
+use crate::model::path_text;
 use std::time::{Duration, Instant};
 
 use tracing::info;
 
 use crate::daemon::files::{FollowedFile, FollowedFiles, IgnoredReason, TruncatedFile};
-use crate::identity::claim::Ending;
+use crate::identity::claim::{ClaimedFile, Ended, Ending};
 use crate::store::{StoreError, Writer};
 
 /// A deleted file is given up when it was quiet for this long: its worker has reopened its log.
@@ -51,10 +52,7 @@ impl FollowedFiles {
     /// # Errors
     /// The store's. What it was not told is told the next time.
     pub(crate) async fn tell_store(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
-        for file in self.followed.iter_mut().filter(|file| file.renamed) {
-            file.claim.renamed(writer, file.tail.path()).await?;
-            file.renamed = false;
-        }
+        self.store_new_paths(writer).await?;
         // A copy about which is still to be decided may hold what a truncated file has lost.
         if !self.has_undecided() {
             self.close_truncated(writer).await?;
@@ -63,29 +61,56 @@ impl FollowedFiles {
         self.remove_spent(writer).await
     }
 
+    async fn store_new_paths(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
+        let renamed = self.followed.iter().filter(|file| file.renamed);
+        let renamed: Vec<_> =
+            renamed.map(|file| (file.claim.held(), path_text(file.tail.path()))).collect();
+        let moved = renamed.iter().map(|(claim, path)| (claim.file, claim.epoch, &**path));
+        writer.moved_all(&moved.collect::<Vec<_>>()).await?;
+        drop(renamed);
+        self.followed.iter_mut().for_each(|file| file.renamed = false);
+        Ok(())
+    }
+
     async fn close_truncated(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
         // Its copy may lie where no look has been since.
         let looks = self.looks;
         let is_due = |file: &TruncatedFile| {
             file.claim.committed().offset == file.position && file.looks < looks
         };
-        while let Some(at) = self.truncated.iter().position(is_due) {
-            let TruncatedFile { claim, path, size, .. } = &mut self.truncated[at];
-            claim.close(writer, path, *size, Ending::Truncated).await?;
-            self.truncated.swap_remove(at);
-        }
+        let due = self.truncated.iter_mut().filter(|file| is_due(file));
+        let due = due.map(|TruncatedFile { claim, path, size, .. }| Ended {
+            file: claim,
+            path,
+            size: *size,
+            ending: Ending::Truncated,
+        });
+        ClaimedFile::close_all(writer, due.collect()).await?;
+        self.truncated.retain(|file| !is_due(file));
         Ok(())
     }
 
     async fn close_nameless(&mut self, writer: &mut Writer) -> Result<(), StoreError> {
-        while let Some(at) = self.followed.iter().position(|file| file.is_given_up()) {
-            let FollowedFile { tail, claim, .. } = &mut *self.followed[at];
-            let path = tail.path();
-            info!(file = claim.file().0, path = %path.display(), "let go: it has no name here");
+        let (mut deleted, mut moved, mut all) = (Vec::new(), Vec::new(), Vec::new());
+        for file in self.followed.iter_mut().filter(|file| file.is_given_up()) {
+            let FollowedFile { tail, claim, .. } = &mut **file;
+            let (id, path) = (claim.file(), tail.path());
+            info!(file = id.0, path = %path.display(), "let go: it has no name here");
+            all.push(id);
             match tail.is_unlinked() {
-                true => claim.close(writer, path, tail.size(), Ending::Deleted).await?,
-                false => claim.release(writer).await?,
+                true => {
+                    let (size, ending) = (tail.size(), Ending::Deleted);
+                    deleted.push(Ended { file: claim, path, size, ending });
+                }
+                false => moved.push(id),
             }
+        }
+        ClaimedFile::close_all(writer, deleted).await?;
+        if !moved.is_empty() {
+            writer.release_all(&moved).await?;
+        }
+        for id in all {
+            let Some(at) = self.followed.place(id) else { continue };
             let file = self.followed.swap_remove(at);
             self.forget_copies(file.file());
             self.out_of_reach |= !file.tail.is_open();

@@ -664,11 +664,18 @@ impl<'a> Assigner<'a> {
         let Role::Atom(key) = &mut self.roles[nth] else { return };
         *key = format!("{}n", key.trim_end_matches('x'));
         let (key, after) = (key.clone(), self.columns[nth].after);
-        if after.is_empty() && may_be_duration(self.columns[nth].key.as_deref()) {
+        let units = "%(T)s (seconds), %(M)s (milliseconds) or %(D)s (microseconds) in its place";
+        if !self.has("b") && self.place("s").is_some_and(|status| status + 1 == nth) {
+            // As Apache's %O and nginx's $bytes_sent count, which are common here.
+            self.uncertain.push(format!(
+                "%({key})s is more than 0 for responses without a body: it may be their bytes with \
+                 headers, or a duration. It is kept in `request`, and `response_bytes` and `duration` are \
+                 NULL; give --format with %(b)s (bytes), {units}"
+            ));
+        } else if after.is_empty() && may_be_duration(self.columns[nth].key.as_deref()) {
             self.uncertain.push(format!(
                 "%({key})s may be a duration, but the lines do not say in which unit: it is kept in \
-                 `request`, and `duration` is NULL; give --format with %(T)s (seconds), %(M)s \
-                 (milliseconds) or %(D)s (microseconds) in its place"
+                 `request`, and `duration` is NULL; give --format with {units}"
             ));
         }
     }

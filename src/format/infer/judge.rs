@@ -9,6 +9,10 @@ use crate::format::shapes::{address_and_port, is_method};
 use crate::format::template::{Atom, Template};
 use crate::format::values::{FieldMatch, address, request_line, short_request_line};
 
+/// The most bytes of a line that may be a torn one with another one after it, and the most of such lines.
+const LONGEST_TORN: usize = 2048;
+const MOST_TORN: usize = 8;
+
 /// The most lines of one record.
 const MOST_JOINED: usize = 4;
 
@@ -35,7 +39,7 @@ enum Reading {
 /// first line may be torn, and others as far as is tolerated.
 pub(super) fn is_read(template: &Template, lines: &[&str], torn: Torn) -> bool {
     let mut judge = Judge::new(template);
-    let (mut right, mut odd, mut others, mut wrong) = (0, 0, 0, 0);
+    let (mut right, mut odd, mut others, mut wrong, mut ends_right) = (0, 0, 0, 0, 0);
     let mut nth = 0;
     while nth < lines.len() {
         let line = lines[nth];
@@ -49,7 +53,13 @@ pub(super) fn is_read(template: &Template, lines: &[&str], torn: Torn) -> bool {
             Reading::Odd => odd += 1,
             Reading::Wrong if is_server_log(line) => {}
             Reading::Wrong if nth == 0 && lines.len() > 3 => others += 1,
-            Reading::Wrong if looks_like_access(line) => wrong += 1,
+            Reading::Wrong if looks_like_access(line) => {
+                let may_be_torn = matches!(torn, Torn::OneOf(_)) && ends_right < MOST_TORN;
+                match may_be_torn && judge.ends_in_a_line(line) {
+                    true => ends_right += 1,
+                    false => wrong += 1,
+                }
+            }
             Reading::Wrong => others += 1,
         }
         nth += taken;
@@ -57,7 +67,9 @@ pub(super) fn is_read(template: &Template, lines: &[&str], torn: Torn) -> bool {
     let is_clear = template.has_time() || 2 * (right + odd) >= right + odd + others;
     let is_whole = match torn {
         Torn::None => wrong == 0,
-        Torn::OneOf(so_many) => wrong * so_many <= right,
+        Torn::OneOf(so_many) => {
+            wrong * so_many <= right + wrong + ends_right && ends_right <= right
+        }
     };
     right > 0 && is_whole && odd <= right && is_clear && judge.is_plausible()
 }
@@ -105,6 +117,22 @@ impl<'t> Judge<'t> {
 
     fn read(&mut self, line: &str) -> Reading {
         self.read_text(line, PhysicalLines::One)
+    }
+
+    /// Returns whether a line is the beginning of one and then another one that the template reads, as where
+    /// a power cut has taken the end of the first. Both begin with a character of the same kind, so that what
+    /// stands before all lines is not taken for a beginning.
+    fn ends_in_a_line(&mut self, line: &str) -> bool {
+        let kind = |text: &str| {
+            let first = text.chars().next()?;
+            Some((first.is_alphabetic(), first.is_ascii_digit(), first.is_ascii_punctuation()))
+        };
+        let begins = kind(line);
+        let mut beginnings = line.char_indices().skip(1).map(|(at, _)| &line[at..]);
+        line.len() <= LONGEST_TORN
+            && beginnings.any(|rest| {
+                kind(rest) == begins && self.reading(rest, PhysicalLines::One) == Reading::Right
+            })
     }
 
     /// Reads a line together with those after it that cannot be read by themselves. Returns how many

@@ -19,10 +19,15 @@ mod lex;
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
 
 use super::escapes::is_of_nginx;
+use super::identifiers::Columns;
 use super::json;
 use super::json_keys;
+use super::json_mapping::JsonMapping;
 use super::layout::Layout;
 use super::prefix::Prefix;
 use super::presets::{Preset, find, presets};
@@ -108,13 +113,7 @@ impl Inferred {
 pub fn detect(first_lines: &[&[u8]]) -> Detection {
     let is_blank = |line: &&[u8]| line.trim_ascii().is_empty();
     let blank = first_lines.iter().take(LINES_READ).copied().filter(is_blank).count();
-    let lines: Vec<Cow<'_, str>> = first_lines
-        .iter()
-        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
-        .filter(|line| !line.trim_ascii().is_empty())
-        .take(LINES_READ)
-        .map(String::from_utf8_lossy)
-        .collect();
+    let lines = texts(first_lines);
     if lines.is_empty() {
         return Detection::NotYet;
     }
@@ -127,6 +126,17 @@ pub fn detect(first_lines: &[&[u8]]) -> Detection {
         None if lines.iter().any(|line| is_error_log(line)) => Detection::ErrorLog,
         None => Detection::Unknown,
     }
+}
+
+/// Returns the lines that are not blank, as many as are read.
+fn texts<'a>(first_lines: &[&'a [u8]]) -> Vec<Cow<'a, str>> {
+    first_lines
+        .iter()
+        .map(|line| line.strip_suffix(b"\r").unwrap_or(line))
+        .filter(|line| !line.trim_ascii().is_empty())
+        .take(LINES_READ)
+        .map(String::from_utf8_lossy)
+        .collect()
 }
 
 /// Says why the first complete lines have no format, in a sentence without its end: which part of them a
@@ -199,7 +209,7 @@ fn infer(lines: &[&str], depth: usize) -> Option<Inferred> {
     let strong = |prefix: &Prefix| !matches!(prefix, Prefix::Colours | Prefix::Time);
     let prefixed = prefixes.filter(strong).find_map(|prefix| after_prefix(prefix, lines, depth));
     prefixed
-        .or_else(|| by_keys(lines))
+        .or_else(|| by_keys(lines, &Arc::default()))
         .or_else(|| made_of(lines).map(|inferred| in_its_dialect(inferred, lines)))
         .or_else(|| (depth < DEEPEST).then(|| after_prefix(Prefix::Time, lines, depth))?)
 }
@@ -347,11 +357,50 @@ fn without_outliers<'a>(group: &[Vec<lex::Token<'a>>]) -> Option<Vec<Vec<lex::To
     (most.len() < group.len() && most.len() * 5 >= group.len() * 4).then_some(most)
 }
 
+/// Looks for lines of JSON that are read by a mapping of the user, of whose keys one at least is in the lines.
+pub fn find_mapped(first_lines: &[&[u8]], mapping: &Arc<JsonMapping>) -> Option<Inferred> {
+    if mapping.is_empty() {
+        return None;
+    }
+    let lines = texts(first_lines);
+    let lines: Vec<&str> = lines.iter().map(|line| &**line).filter(|line| is_text(line)).collect();
+    mapped(&lines, mapping, 0)
+}
+
+fn mapped(lines: &[&str], mapping: &Arc<JsonMapping>, depth: usize) -> Option<Inferred> {
+    if !lines.iter().any(|line| line.contains('{')) {
+        return None;
+    }
+    if lines.iter().any(|line| json::is_json_line(line.as_bytes())) {
+        return None; // a line of our own says itself what its keys are
+    }
+    let has_key = |line: &&str| {
+        let object = serde_json::from_str::<Map<String, Value>>(line);
+        object.is_ok_and(|object| mapping.found(&object).next().is_some())
+    };
+    if lines.iter().any(has_key) {
+        return by_keys(lines, mapping);
+    }
+    let has_colours = lines.iter().any(|line| line.contains("\u{1b}["));
+    let is_possible =
+        |prefix: &Prefix| depth < DEEPEST && (*prefix == Prefix::Colours) == has_colours;
+    Prefix::ALL
+        .into_iter()
+        .filter(is_possible)
+        .filter_map(|prefix| {
+            let rests = lines.iter().filter_map(|line| prefix.strip(line).map(|found| found.rest));
+            let rests: Vec<Cow<'_, str>> = rests.collect();
+            let rests: Vec<&str> = rests.iter().map(|rest| &**rest).collect();
+            Some(mapped(&rests, mapping, depth + 1)?.after(prefix))
+        })
+        .next()
+}
+
 /// Lines of JSON that are read by the names of their keys.
-fn by_keys(lines: &[&str]) -> Option<Inferred> {
+fn by_keys(lines: &[&str], mapping: &Arc<JsonMapping>) -> Option<Inferred> {
     let (mut right, mut wrong) = (0, 0);
     for line in lines {
-        match json_keys::parse(line) {
+        match json_keys::parse(line, mapping, Columns::Current) {
             Ok(line) if line.record.url.is_some() => right += 1,
             Ok(_) => {}
             Err(crate::model::RejectReason::ServerLog) => {}
@@ -361,7 +410,7 @@ fn by_keys(lines: &[&str]) -> Option<Inferred> {
     // A Gunicorn whose format looks like JSON escapes only quotes: such lines are made of text.
     let is_of_gunicorn = lines.iter().any(|line| line.contains(":\"[") || line.contains(": \"["));
     (right > 0 && wrong * 10 <= right && !is_of_gunicorn)
-        .then(|| Inferred::new(Layout::JsonKeys, Vec::new()))
+        .then(|| Inferred::new(Layout::JsonKeys(Arc::clone(mapping)), Vec::new()))
 }
 
 /// Writes a format as nginx does if the lines show that nginx wrote them: by how it escapes.
@@ -429,6 +478,19 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_a_power_cut_tore_hides_no_known_format() {
+        let line = r#"127.0.0.1:5 - "GET /health HTTP/1.1" 200"#;
+        let torn = format!("{}{line}", &line[..line.len() - 2]);
+        assert_eq!(detected(&[line, line, &torn]), "uvicorn");
+        assert_eq!(detected(&[line, &torn, line, line, line]), "uvicorn");
+        let torn = format!("{}{DEFAULT}", &DEFAULT[..DEFAULT.len() - 5]);
+        assert_eq!(detected(&[DEFAULT, &torn, DEFAULT]), "gunicorn");
+        // What stands before half of the lines does not belong to a torn one.
+        let prefixed = format!("web_1  | {DEFAULT}");
+        assert_ne!(detected(&[DEFAULT, &prefixed, DEFAULT, &prefixed]), "gunicorn");
+    }
+
+    #[test]
     fn the_lines_of_other_servers_are_detected() {
         for (name, line) in [
             (
@@ -467,6 +529,23 @@ mod tests {
         assert_eq!(found.layout.format(), format!("{FORMAT} %({{number_10}}n)s"));
         let uncertain = &found.uncertain[0];
         assert!(uncertain.starts_with("%({number_10}n)s may be a duration"), "{uncertain}");
+    }
+
+    #[test]
+    fn bytes_with_headers_are_not_taken_for_those_of_the_body() {
+        let line = |code: u16, bytes: u32| {
+            DEFAULT.replacen(" 200 ", &format!(" {code} "), 1).replacen(
+                " 2 ",
+                &format!(" {bytes} "),
+                1,
+            )
+        };
+        let lines = [line(200, 5123), line(304, 180), line(200, 731)];
+        let lines: Vec<&[u8]> = lines.iter().map(String::as_bytes).collect();
+        let Detection::Access(found) = detect(&lines) else { panic!() };
+        assert_eq!(found.layout.format(), FORMAT.replace("%(b)s", "%({number_7}n)s"));
+        let uncertain = &found.uncertain[0];
+        assert!(uncertain.contains("their bytes with headers, or a duration"), "{uncertain}");
     }
 
     #[test]

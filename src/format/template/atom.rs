@@ -115,6 +115,25 @@ impl Atom {
         (atom, name.to_owned())
     }
 
+    /// Returns whether Gunicorn has an atom with this key.
+    pub(super) fn is_of_gunicorn(key: &str) -> bool {
+        let is_captured =
+            || key.starts_with('{') && ["}i", "}o", "}e"].iter().any(|kind| key.ends_with(kind));
+        LETTERS.iter().any(|(letter, _)| *letter == key) || is_captured()
+    }
+
+    /// Returns whether the value is how long the request took.
+    pub(super) fn is_duration(self) -> bool {
+        matches!(
+            self,
+            Atom::Seconds
+                | Atom::Milliseconds
+                | Atom::Microseconds
+                | Atom::DecimalSeconds
+                | Atom::DecimalMilliseconds
+        )
+    }
+
     /// Returns whether the value may be any text, including spaces.
     pub(in crate::format) fn is_free(self) -> bool {
         matches!(

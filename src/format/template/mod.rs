@@ -14,6 +14,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use super::identifiers::Identifies;
+use super::json_mapping::MappingError;
 pub(super) use atom::Atom;
 use atom::KNOWN_ATOMS;
 
@@ -46,6 +48,9 @@ pub enum FormatError {
     /// The format, which it holds, has a newline, so its records would not be lines.
     #[error("the format {0:?} holds a newline, but a record must be one line")]
     Newline(String),
+    /// A mapping of JSON keys that is not valid.
+    #[error(transparent)]
+    Mapping(#[from] MappingError),
     /// A word that is neither a format nor the name of a preset.
     #[error(
         "{name:?} is neither a format like %(h)s %(l)s … nor a preset; did you mean {nearest:?}? \
@@ -69,6 +74,8 @@ pub(super) struct Field {
     pub(super) key: String,
     /// The name of a captured header or variable in lower case; empty for other atoms.
     pub(super) name: String,
+    /// What the value is besides, such as the id of the request.
+    pub(super) identifies: Option<Identifies>,
     /// Whether the value may be filled up with spaces.
     pub(super) padded: bool,
     /// Whether double quotes in the format enclose the value, so that it ends for certain.
@@ -171,6 +178,7 @@ impl Template {
                         missing_terminator: Arc::from(""),
                         terminator: Vec::new(),
                         quoted: false,
+                        identifies: Identifies::of(atom, &name),
                         atom,
                         key,
                         name,
@@ -238,6 +246,12 @@ impl Template {
         }
         Some(format)
     }
+
+    /// Returns whether a value may fill a column of [`super::identifiers`].
+    pub(super) fn identifies(&self) -> bool {
+        self.fields.iter().any(|field| field.identifies.is_some())
+    }
+
     /// Returns whether the lines carry a time. Rows of other lines get an estimated time.
     pub fn has_time(&self) -> bool {
         self.fields.iter().any(|field| field.atom.is_time())
@@ -282,6 +296,25 @@ impl Template {
             }
         }
         warnings
+    }
+
+    /// Returns what the lines lack, if Gunicorn can write it, and the format that has it, too: a duration, the
+    /// requested host. Names and units stand beside them, so that such lines are read without a `--format`.
+    /// `None` if they have both, or if another server writes such lines.
+    pub fn lacking(&self) -> Option<(&'static str, String)> {
+        let has = |is: fn(&Field) -> bool| self.fields.iter().any(is);
+        if self.dialect != Dialect::Gunicorn || has(|field| !Atom::is_of_gunicorn(&field.key)) {
+            return None;
+        }
+        let has_duration = has(|field| field.atom.is_duration());
+        let has_host = has(|field| field.atom == Atom::RequestHeader && field.name == "host");
+        let (lacks, add) = match (has_duration, has_host) {
+            (false, false) => ("duration and no host", r#" host="%({host}i)s" duration=%(D)sus"#),
+            (false, true) => ("duration", " duration=%(D)sus"),
+            (true, false) => ("host", r#" host="%({host}i)s""#),
+            (true, true) => return None,
+        };
+        Some((lacks, format!("{}{add}", self.format)))
     }
 
     /// Returns a sentence for each atom that Gunicorn does not have.
@@ -401,6 +434,21 @@ mod tests {
         assert!(message("\n%(h)s\n%(l)s\n").contains("holds a newline"));
         assert!(message(&"%(h)s ".repeat(65)).contains("more than 64 atoms"));
         assert!(message("gunicron").contains("did you mean \"gunicorn\"? presets are gunicorn, "));
+    }
+
+    #[test]
+    fn what_gunicorn_can_add_to_its_lines_is_known() {
+        let lacking = |format: &str| Layout::named_or_format(format).unwrap().lacking();
+        let default = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
+        let both = format!(r#"{default} host="%({{host}}i)s" duration=%(D)sus"#);
+        assert_eq!(lacking("gunicorn"), Some(("duration and no host", both.clone())));
+        let with_host = format!(r#"{default} %(D)s host="%({{host}}i)s""#);
+        assert_eq!(lacking("gunicorn-microseconds"), Some(("host", with_host)));
+        let with_host = r#"%(t)s "%({Host}i)s""#;
+        assert_eq!(lacking(with_host), Some(("duration", format!("{with_host} duration=%(D)sus"))));
+        for other in [both.as_str(), "nginx", "apache-vhost", "uvicorn", "uwsgi", "json"] {
+            assert_eq!(lacking(other), None, "{other}");
+        }
     }
 
     #[test]

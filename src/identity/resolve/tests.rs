@@ -18,6 +18,8 @@ struct Made {
     has_time: bool,
     /// Whether it grew as only a log does.
     grows: bool,
+    /// Whether it has no name any more.
+    unlinked: bool,
 }
 
 fn print(bytes: &[u8]) -> Fingerprint {
@@ -71,6 +73,10 @@ impl Content for Made {
     fn grows(&self) -> bool {
         self.grows
     }
+
+    fn is_unlinked(&self) -> bool {
+        self.unlinked
+    }
 }
 
 fn object(inode: u64) -> Option<FileKey> {
@@ -89,6 +95,7 @@ fn content(path: &'static str, inode: u64, bytes: &str) -> Made {
         broken_at: None,
         has_time: true,
         grows: false,
+        unlinked: false,
     }
 }
 
@@ -131,6 +138,11 @@ fn with_birth(key: Option<FileKey>) -> Option<FileKey> {
 
 fn born(content: Made) -> Made {
     Made { key: with_birth(content.key), ..content }
+}
+
+fn born_later(known: Checkpoint) -> Checkpoint {
+    let key = known.key.map(|key| FileKey { birth_us: Some(8), ..key });
+    Checkpoint { key, ..known }
 }
 
 fn of_other_host(known: Checkpoint) -> Checkpoint {
@@ -247,6 +259,8 @@ fn situations() -> Vec<Situation> {
     let growing = |content: Made| Made { grown: true, ..content };
     let replaced = |content: Made| Made { intact: false, ..content };
     let untimed = |content: Made| Made { has_time: false, ..content };
+    let unlinked = |content: Made| Made { unlinked: true, ..content };
+    const ARCHIVE: &str = "/log/access.log.1.gz";
     vec![
         Situation::new("a file that the store does not know", content(LOG, 1, "a\nb\n"), vec![])
             .gives(["new", "new", "new", "new"]),
@@ -440,6 +454,12 @@ fn situations() -> Vec<Situation> {
         )
         .gives(["cut 1", "unproven 1", "new", "changed 1"]),
         Situation::new(
+            "the same object, whose new lines another daemon has stored since its size was read",
+            Made { grown: true, ..content(LOG, 1, "a\n") },
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .gives(["wait", "unproven 1", "new", "changed 1"]),
+        Situation::new(
             "two files that begin alike: the one of which more is stored",
             content(ROTATED, 3, "a\nb\nc\n"),
             vec![known(2, LOG, 2, "a\nb\n"), known(1, "/log/old", 1, "a\n")],
@@ -500,6 +520,24 @@ fn situations() -> Vec<Situation> {
         )
         .following(1, 4, content(ROTATED, 1, "a\nb\n"))
         .gives(["new", "unproven 1", "new", "contained in 1? else new"]),
+        Situation::new(
+            "compressed and deleted before it was decided about, and stored from its archive",
+            unlinked(born(content(LOG, 2, "a\nb\nc\n"))),
+            vec![closed(born_later(known(1, ARCHIVE, 1, "a\nb\n")))],
+        )
+        .gives(["adopt 1", "resume 1", "resume 1", "resume 1"]),
+        Situation::new(
+            "lines without a time, compressed and deleted before it was decided about",
+            unlinked(born(untimed(content(LOG, 2, "a\nb\n")))),
+            vec![closed(born_later(known(1, ARCHIVE, 1, "a\nb\n")))],
+        )
+        .gives(["adopt 1", "unproven 1", "new", "resume 1"]),
+        Situation::new(
+            "lines without a time, deleted, more of them than an archive has",
+            unlinked(untimed(content(LOG, 2, "a\nb\nc\n"))),
+            vec![closed(known(1, ARCHIVE, 1, "a\nb\n"))],
+        )
+        .gives(["new", "unproven 1", "new", "resume 1"]),
         Situation::new(
             "one line with a time, like that of a deleted log with another name",
             content("/log/beta.log", 2, "a\n"),

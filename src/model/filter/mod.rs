@@ -4,8 +4,11 @@ mod moment;
 mod network;
 mod status;
 
+use chrono::Utc;
+
 use super::record::{self, Micros};
 
+pub use moment::{MOMENT_EXPECTED, read_moment};
 pub use network::Network;
 pub use status::Codes;
 
@@ -30,6 +33,12 @@ pub struct Filter {
     pub host: Option<String>,
     /// The machine whose log it is, exactly.
     pub server: Option<String>,
+    /// The pattern of URLs that led to the view, exactly.
+    pub route: Option<String>,
+    /// What names the request in other logs, exactly.
+    pub request_id: Option<String>,
+    /// The trace, exactly.
+    pub trace_id: Option<String>,
     /// Part of the User-Agent header, upper or lower case alike.
     pub agent: Option<String>,
     /// Part of URL, agent, referer or user, upper or lower case alike.
@@ -57,16 +66,46 @@ pub struct FilterError {
 impl FilterError {
     /// `trouble` follows "is".
     pub fn new(name: &str, given: &str, trouble: &'static str) -> FilterError {
-        FilterError { name: name.to_owned(), given: given.to_owned(), trouble }
+        let short = |text: &str| match text.char_indices().nth(MOST_QUOTED) {
+            Some((end, _)) => format!("{}…", &text[..end]),
+            None => text.to_owned(),
+        };
+        FilterError { name: short(name), given: short(given), trouble }
     }
 }
 
+/// Characters of a value that a message quotes.
+const MOST_QUOTED: usize = 100;
+
+/// The most bytes of a value: longer patterns and statements are refused by the databases.
+const MOST_BYTES: usize = 4096;
+
+/// The most codes and ranges of one filter: a database takes a condition for each.
+const MOST_CODES: usize = 100;
+
 const HOUR_US: i64 = 3_600_000_000;
+
+/// Most characters that are searched for in any place of a text. For each row that takes the product of
+/// the two lengths.
+const MAX_PART: usize = 1000;
 
 impl Filter {
     /// The names that [`Filter::set`] accepts.
-    pub const NAMES: [&str; 11] = [
-        "from", "to", "url", "code", "method", "user", "address", "host", "server", "agent", "text",
+    pub const NAMES: [&str; 14] = [
+        "from",
+        "to",
+        "url",
+        "code",
+        "method",
+        "user",
+        "address",
+        "host",
+        "server",
+        "agent",
+        "text",
+        "route",
+        "request_id",
+        "trace_id",
     ];
 
     /// Returns the filter for all rows of the last hour.
@@ -75,26 +114,50 @@ impl Filter {
         Filter { from: now - HOUR_US, to: now + HOUR_US / 60, ..Filter::default() }
     }
 
-    /// Sets one condition by its name; an empty value sets none. Ages such as `15m` count back from `now`.
+    /// Sets one condition by its name; an empty value sets none. Ages such as `15m` count back from `now`, and
+    /// times without a zone are in UTC.
     ///
     /// # Errors
     ///
     /// The value is invalid, or the name is not in [`Filter::NAMES`].
     pub fn set(&mut self, name: &str, value: &str, now: Micros) -> Result<(), FilterError> {
+        self.set_with(name, value, |value| read_moment(value, now, &Utc))
+    }
+
+    /// The same; `moment` reads times.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Filter::set`].
+    pub fn set_with(
+        &mut self,
+        name: &str,
+        value: &str,
+        moment: impl Fn(&str) -> Option<Micros>,
+    ) -> Result<(), FilterError> {
         let wrong = |trouble| FilterError::new(name, value, trouble);
         if value.is_empty() && Self::NAMES.contains(&name) {
             return Ok(());
+        }
+        if name == "code" && value.split(',').count() > MOST_CODES {
+            return Err(wrong("a list of more than 100 codes: give ranges, such as 400-499"));
+        }
+        if value.len() > MOST_BYTES && Self::NAMES.contains(&name) {
+            return Err(wrong("longer than 4,096 bytes: give a part of it"));
         }
         // PostgreSQL's text cannot hold NUL, so no row matches; the database would report an error.
         if value.contains('\0') {
             return Err(wrong("nothing that a row can hold: it has a NUL character"));
         }
+        if matches!(name, "agent" | "text") && value.chars().nth(MAX_PART).is_some() {
+            return Err(wrong("too long: expected at most 1000 characters"));
+        }
         let text = Some(value.to_owned());
         match name {
             "from" => {
-                self.from = moment::read(value, now).ok_or_else(|| wrong(moment::EXPECTED))?;
+                self.from = moment(value).ok_or_else(|| wrong(MOMENT_EXPECTED))?;
             }
-            "to" => self.to = moment::read(value, now).ok_or_else(|| wrong(moment::EXPECTED))?,
+            "to" => self.to = moment(value).ok_or_else(|| wrong(MOMENT_EXPECTED))?,
             "url" => self.url = Some(UrlFilter::read(value)),
             "code" => {
                 let codes = value.split(',').map(Codes::read).collect::<Option<Vec<_>>>();
@@ -109,10 +172,13 @@ impl Filter {
             "server" => self.server = text,
             "agent" => self.agent = text,
             "text" => self.text = text,
+            "route" => self.route = text,
+            "request_id" => self.request_id = text,
+            "trace_id" => self.trace_id = text,
             _ => {
                 return Err(wrong(
-                    "no filter; there are from, to, url, code, method, user, \
-                                  address, host, server, agent and text",
+                    "not a filter; there are from, to, url, code, method, user, address, host, \
+                     server, agent, text, route, request_id and trace_id",
                 ));
             }
         }
@@ -165,7 +231,7 @@ mod tests {
         }
         assert_eq!(with("user", "").unwrap(), Filter::last_hour(NOW));
         for (name, value) in [
-            ("from", "yesterday"),
+            ("from", "next week"),
             ("to", "2026-13-01"),
             ("code", "4xx,no"),
             ("address", "203.0.113"),
@@ -175,14 +241,32 @@ mod tests {
             let error = with(name, value).unwrap_err();
             assert!(error.starts_with(&format!("{name} '{value}' is ")), "{error}");
         }
+        for name in ["agent", "text"] {
+            assert!(with(name, &"é".repeat(1000)).is_ok());
+            let error = with(name, &"é".repeat(1001)).unwrap_err();
+            assert!(error.ends_with("is too long: expected at most 1000 characters"), "{error}");
+        }
         let backwards = with("to", "2h").unwrap_err();
         assert_eq!(backwards, "from '2026-11-23T07:41:00Z' is not before the end of the range");
     }
 
     #[test]
+    fn a_filter_has_limits() {
+        let codes = |count: usize| vec!["404"; count].join(",");
+        assert_eq!(with("code", &codes(100)).unwrap().codes.len(), 100);
+        let error = with("code", &codes(101)).unwrap_err();
+        assert!(error.ends_with("is a list of more than 100 codes: give ranges, such as 400-499"));
+        for name in Filter::NAMES {
+            let error = with(name, &"a".repeat(70_000)).unwrap_err();
+            assert!(error.ends_with("is longer than 4,096 bytes: give a part of it"), "{error}");
+            assert!(error.len() < 200, "{error}");
+        }
+    }
+
+    #[test]
     fn every_name_is_known() {
         for name in Filter::NAMES {
-            assert!(!with(name, "~").is_err_and(|error| error.contains("no filter")), "{name}");
+            assert!(!with(name, "~").is_err_and(|error| error.contains("not a filter")), "{name}");
         }
     }
 }

@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime};
+use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone};
 
 use crate::model::Micros;
 
-pub(super) const EXPECTED: &str = "no moment: expected an age such as 15m, 1h or 7d, or a time in \
-                                   UTC such as 2026-11-23T08:41:00Z or 2026-11-23";
+/// What a moment may be, for messages: it follows "is".
+pub const MOMENT_EXPECTED: &str = "not a moment: expected an age such as 15m, 1h or 7d, a day such as 2026-11-23, today or yesterday, or a \
+     time such as 2026-11-23T08:41:00Z";
 
-/// An age before `now`, a time with its zone, or a time or a day in UTC.
-pub(super) fn read(text: &str, now: Micros) -> Option<Micros> {
-    if text == "now" {
-        return Some(now);
+/// Reads an age before `now`, a time with its zone, or a time or a day in `zone`.
+pub fn read_moment<Z: TimeZone>(text: &str, now: Micros, zone: &Z) -> Option<Micros> {
+    let today = || Some(DateTime::from_timestamp_micros(now)?.with_timezone(zone).date_naive());
+    match text {
+        "now" => return Some(now),
+        "today" => return at(today()?.and_time(NaiveTime::MIN), zone),
+        "yesterday" => return at((today()? - Days::new(1)).and_time(NaiveTime::MIN), zone),
+        _ => {}
     }
     if let Some(age) = age(text) {
         let age = i64::try_from(age.as_micros()).ok()?;
@@ -25,11 +30,18 @@ pub(super) fn read(text: &str, now: Micros) -> Option<Micros> {
     }
     for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
         if let Ok(time) = NaiveDateTime::parse_from_str(&time, format) {
-            return Some(time.and_utc().timestamp_micros());
+            return at(time, zone);
         }
     }
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
-    Some(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp_micros())
+    at(day.and_time(NaiveTime::MIN), zone)
+}
+
+/// Returns the first moment at which clocks in `zone` show this time; where they are put forward over it, an
+/// hour later.
+fn at<Z: TimeZone>(time: NaiveDateTime, zone: &Z) -> Option<Micros> {
+    let moment = |time| zone.from_local_datetime(&time).earliest();
+    Some(moment(time).or_else(|| moment(time + TimeDelta::hours(1)))?.timestamp_micros())
 }
 
 /// A duration such as `15m` or `7d`.
@@ -39,6 +51,8 @@ fn age(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use chrono::{FixedOffset, Utc};
+
     use super::*;
     use crate::model::moment as text;
 
@@ -48,16 +62,34 @@ mod tests {
         for (given, expected) in [
             ("now", "2026-11-23T08:41:00Z"),
             ("1d", "2026-11-22T08:41:00Z"),
+            ("today", "2026-11-23T00:00:00Z"),
+            ("yesterday", "2026-11-22T00:00:00Z"),
             ("2026-11-23T09:41:00+01:00", "2026-11-23T08:41:00Z"),
             ("2026-11-23T09:41:00 01:00", "2026-11-23T08:41:00Z"),
             ("2026-11-23T08:41:00.5", "2026-11-23T08:41:00.500Z"),
             ("2026-11-23 08:41", "2026-11-23T08:41:00Z"),
             ("2026-11-23", "2026-11-23T00:00:00Z"),
         ] {
-            assert_eq!(text(read(given, now).unwrap()), expected, "{given}");
+            assert_eq!(text(read_moment(given, now, &Utc).unwrap()), expected, "{given}");
         }
         for given in ["", "0s", "-1h", "soon", "2026-02-30", "600000y"] {
-            assert_eq!(read(given, now), None, "{given}");
+            assert_eq!(read_moment(given, now, &Utc), None, "{given}");
+        }
+    }
+
+    #[test]
+    fn times_and_days_without_a_zone_are_those_of_the_zone() {
+        let now = 1_795_423_260_000_000; // 2026-11-23 08:41:00 UTC
+        let zone = FixedOffset::west_opt(9 * 3600).unwrap();
+        for (given, expected) in [
+            ("today", "2026-11-22T09:00:00Z"),
+            ("yesterday", "2026-11-21T09:00:00Z"),
+            ("2026-11-23", "2026-11-23T09:00:00Z"),
+            ("2026-11-23 08:41", "2026-11-23T17:41:00Z"),
+            ("2026-11-23T08:41:00Z", "2026-11-23T08:41:00Z"),
+            ("2h", "2026-11-23T06:41:00Z"),
+        ] {
+            assert_eq!(text(read_moment(given, now, &zone).unwrap()), expected, "{given}");
         }
     }
 }

@@ -6,6 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 pub(super) const EXPECTED: &str =
     "no address: expected one such as 203.0.113.9, or a network such as 203.0.113.0/24";
 
+/// Bits before an address of IPv4 within IPv6.
+const MAPPED_BITS: u8 = 96;
+
 /// Addresses that share their first bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
@@ -27,6 +30,11 @@ impl Network {
         if bits > most {
             return None;
         }
+        // Addresses of IPv4 within IPv6 are stored as those of IPv4.
+        let (address, bits) = match bits.checked_sub(MAPPED_BITS) {
+            Some(of_ipv4) if address.to_canonical() != address => (address.to_canonical(), of_ipv4),
+            _ => (address, bits),
+        };
         // PostgreSQL refuses a network with bits after the mask, but people write such networks.
         let first = match address {
             IpAddr::V4(it) => {
@@ -39,6 +47,18 @@ impl Network {
             }
         };
         Some(Network { first, bits })
+    }
+
+    /// Returns the network of IPv6 that has the same addresses as those of IPv4 within IPv6, as in
+    /// `::ffff:203.0.113.9`; `None` of a network of IPv6. Older rows have addresses in this form.
+    pub fn mapped(self) -> Option<Network> {
+        match self.first {
+            IpAddr::V4(first) => Some(Network {
+                first: first.to_ipv6_mapped().into(),
+                bits: self.bits + MAPPED_BITS,
+            }),
+            IpAddr::V6(_) => None,
+        }
     }
 
     /// Whether it is one address.
@@ -67,8 +87,20 @@ mod tests {
             ("2001:db8::1", "2001:db8::1"),
             ("2001:db8:ffff::1/32", "2001:db8::/32"),
             ("::1/0", "::/0"),
+            ("::ffff:203.0.113.9", "203.0.113.9"),
+            ("::ffff:203.0.113.9/120", "203.0.113.0/24"),
+            ("::ffff:203.0.113.9/95", "::fffe:0:0/95"),
         ] {
             assert_eq!(Network::read(given).unwrap().to_string(), expected);
+        }
+        for (given, mapped) in [
+            ("203.0.113.9", Some("::ffff:203.0.113.9")),
+            ("203.0.113.9/20", Some("::ffff:203.0.112.0/116")),
+            ("0.0.0.0/0", Some("::ffff:0.0.0.0/96")),
+            ("2001:db8::1", None),
+        ] {
+            let found = Network::read(given).unwrap().mapped().map(|it| it.to_string());
+            assert_eq!(found.as_deref(), mapped);
         }
         for given in ["", "203.0.113", "203.0.113.9/33", "203.0.113.9/", "::/129", "localhost"] {
             assert_eq!(Network::read(given), None, "{given}");

@@ -1,7 +1,7 @@
 //! Codes of responses as people ask for them.
 
-pub(super) const EXPECTED: &str =
-    "no code: expected 404, 4xx, 400-499, >=400, or several of them with commas between";
+pub(super) const EXPECTED: &str = "no code: expected 404, 4xx, 400-499, >=400, or several of them with commas between; codes are 0, which \
+     some servers log for none, and 100 to 999";
 
 /// A range of codes, both ends included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ impl Codes {
 }
 
 fn number(text: &str) -> Option<i32> {
-    text.trim().parse().ok().filter(|number| *number >= 0)
+    text.trim().parse().ok().filter(|number| matches!(number, 0 | 100..=999))
 }
 
 #[cfg(test)]
@@ -47,7 +47,9 @@ mod tests {
         ] {
             assert_eq!(Codes::read(given), Some(Codes { first, last }), "{given}");
         }
-        for given in ["", "x", "0xx", "xx", "500-400", "-1", ">= x", "99999999999"] {
+        for given in
+            ["", "x", "0xx", "xx", "500-400", "-1", ">= x", "99", "1000", "40-49", "99999999999"]
+        {
             assert_eq!(Codes::read(given), None, "{given}");
         }
     }

@@ -3,20 +3,20 @@
 //! Bytes of a pipe or FIFO are moved by splice(2), so that no byte is ever in the memory of this
 //! process only. From other files (a terminal, a socket) bytes are read and written.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, pipe_with, splice, tee};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::{PumpError, SpoolFile};
+use crate::source::open::{Links, Wanted, open};
 
 /// The most bytes moved at once (1 MiB): all that a pipe usually holds, so that a whole write is
 /// taken whole.
@@ -66,8 +66,8 @@ impl Input {
 
     /// Opens a FIFO without waiting for a writer. It is locked (flock), because two readers would
     /// each get half of its lines.
-    pub(super) fn fifo(path: &Path) -> io::Result<Self> {
-        let file = open(path)?;
+    pub(super) fn fifo(path: &Path, links: Links<'_>) -> io::Result<Self> {
+        let (file, _) = open(path, Wanted::Fifo, links)?;
         lock(&file)?;
         Ok(Self::new(file, Some(path.to_path_buf())))
     }
@@ -103,9 +103,9 @@ impl Input {
     pub(super) fn open_again(&mut self) -> io::Result<bool> {
         let Some(path) = &self.path else { return Ok(false) };
         let before = self.object()?;
-        let Ok(again) = open(path).map(|file| Self::new(file, Some(path.clone()))) else {
-            return Ok(false);
-        };
+        // Whatever links lead there: it has to be the FIFO that was opened before.
+        let Ok((again, _)) = open(path, Wanted::Fifo, Links::All) else { return Ok(false) };
+        let again = Self::new(again, Some(path.clone()));
         if again.object()? != before {
             return Ok(false);
         }
@@ -196,11 +196,6 @@ impl Input {
 
 fn is_temporary(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
-}
-
-fn open(path: &Path) -> io::Result<File> {
-    let flags = OFlags::NONBLOCK.bits().cast_signed();
-    OpenOptions::new().read(true).custom_flags(flags).open(path)
 }
 
 fn lock(file: &File) -> io::Result<()> {

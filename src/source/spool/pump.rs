@@ -17,6 +17,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use super::input::{Amount, Input, Moved};
 use super::{Spool, SpoolFile, StreamName};
 use crate::source::lines::MAX_LINE;
+use crate::source::open::Links;
 
 /// The result of a step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,8 +128,13 @@ impl StreamPump {
     ///
     /// # Errors
     /// A FIFO that cannot be opened, or a spool that cannot be read.
-    pub fn fifo(spool: Arc<Spool>, path: &Path, control: Arc<PumpControl>) -> io::Result<Self> {
-        let mut pump = Self::new(spool, StreamName::fifo(path), Input::fifo(path)?, control);
+    pub(crate) fn fifo(
+        spool: Arc<Spool>,
+        path: &Path,
+        links: Links<'_>,
+        control: Arc<PumpControl>,
+    ) -> io::Result<Self> {
+        let mut pump = Self::new(spool, StreamName::fifo(path), Input::fifo(path, links)?, control);
         if let Some(mut file) = pump.spool.resume(&pump.stream)? {
             let may_continue = pump.input.may_continue(&file).unwrap_or(false);
             match may_continue.then(|| pump.input.take(&file, Amount::All)) {

@@ -4,6 +4,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::Command;
 
 use super::*;
+use crate::source::open::Links;
 
 struct Bench {
     directory: tempfile::TempDir,
@@ -29,8 +30,13 @@ impl Bench {
 
     fn controlled(&self) -> (StreamPump, Arc<PumpControl>) {
         let control = PumpControl::new().unwrap();
-        let pump =
-            StreamPump::fifo(Arc::clone(&self.spool), &self.path(), Arc::clone(&control)).unwrap();
+        let pump = StreamPump::fifo(
+            Arc::clone(&self.spool),
+            &self.path(),
+            Links::All,
+            Arc::clone(&control),
+        )
+        .unwrap();
         (pump, control)
     }
 

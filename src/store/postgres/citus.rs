@@ -11,6 +11,7 @@ use crate::store::location::Server;
 use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
+use super::literal::fill;
 use super::{Postgres, lock};
 use crate::model::Micros;
 use crate::store::error::{self, Explanation, Kind, StoreError, failed};
@@ -50,10 +51,17 @@ const PLAIN_SEQUENCE: &str = "
         END IF;
     END $$";
 
-const HAS_CITUS: &str = "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
+/// Whether the database has the extension.
+pub(super) const HAS_CITUS: &str =
+    "SELECT EXISTS (SELECT FROM pg_extension WHERE extname = 'citus')";
 
 const IS_DISTRIBUTED: &str = "SELECT EXISTS (SELECT FROM pg_dist_partition
      WHERE logicalrelid = to_regclass($1) AND partmethod = 'h')";
+
+/// Returns the question whether the files are distributed, for a database with the extension.
+pub(super) fn has_distributed_files() -> String {
+    fill(IS_DISTRIBUTED, &["'log_file'".to_owned()])
+}
 
 impl Postgres {
     /// Returns where the tables were when a session was made last.
@@ -65,7 +73,7 @@ impl Postgres {
     }
 
     /// Returns whether the tables were distributed when a session was made last.
-    pub(super) fn is_distributed(&self) -> bool {
+    pub(in crate::store) fn is_distributed(&self) -> bool {
         self.placement() == Placement::Distributed
     }
 

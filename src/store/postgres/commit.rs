@@ -1,22 +1,38 @@
-//! The one transaction of an ingest: offsets by compare-and-swap, rows by binary COPY.
+//! The one transaction of an ingest: offsets by compare-and-swap, rows by binary COPY, and counts, in one
+//! message of statements, which takes one round trip.
+//!
+//! Nothing waits for the answer to the compare-and-swap, so a mismatch has to raise an error inside: it has
+//! [`CONFLICT`] as SQLSTATE, and the ids of the files that do not match as DETAIL. The rest of the message
+//! is dropped by the server then, the rows and COMMIT too.
 
-use sqlx::Connection;
-use sqlx::postgres::PgConnection;
+use sqlx::error::DatabaseError;
 
 use super::citus::{self, Placement};
-use super::{PgWriter, rollup};
-use crate::model::{Batch, FileId, Fingerprint, Span, Tuples};
+use super::lane::take;
+use super::literal::{array, bytes, fill, nul_runs, number, print, quoted};
+use super::wire::{Answer, Wire};
+use super::{PgLane, PgWriter, Postgres, days, rollup};
+use crate::model::{Batch, FileId, Span, Tuples};
 use crate::store::answers::Table;
-use crate::store::error::{self, StoreError};
-use crate::store::nul_runs::NulRuns;
-use crate::store::{bound, sql};
+use crate::store::error::{self, Explanation, Kind, StoreError};
+use crate::store::lane::Turn;
+use crate::store::sql;
+
+/// The SQLSTATE of a commit whose offset or epoch is not that of the file, or whose rejects have changed. The
+/// SQL standard leaves classes from I on to others.
+pub(super) const CONFLICT: &str = "LI001";
 
 /// One file: Citus sends this to the worker that has the file and its rows.
-const MOVE_ONE: &str =
-    sql::move_one!("now()", "CASE WHEN $16 = '[]' THEN nul_runs ELSE nul_runs || $16 END");
+const MOVE_ONE: &str = sql::move_one!(
+    "now()",
+    "CASE WHEN $16 = '[]' THEN nul_runs ELSE nul_runs || $16 END",
+    ", owner = CASE WHEN $17 THEN NULL ELSE owner END,
+       writer = CASE WHEN $17 THEN NULL ELSE writer END"
+);
 
-/// Several files in one round trip.
+/// Several files in one statement, which finds those that it has not moved.
 const MOVE_MANY: &str = "
+    WITH moved AS (
     UPDATE log_file AS f
        SET committed = s.upto, size = s.size, lines = f.lines + s.lines,
            stored_rows = f.stored_rows + s.stored_rows, rejected = f.rejected + s.rejected,
@@ -24,31 +40,65 @@ const MOVE_MANY: &str = "
            head_length = COALESCE(s.head_length, f.head_length), head = COALESCE(s.head, f.head),
            guard_length = s.guard_length, guard = s.guard, digest = s.digest,
            digest_state = s.digest_state, committed_at = now(),
-           nul_runs = CASE WHEN s.nul_runs = '[]' THEN f.nul_runs ELSE f.nul_runs || s.nul_runs END
+           nul_runs = CASE WHEN s.nul_runs = '[]' THEN f.nul_runs ELSE f.nul_runs || s.nul_runs END,
+           owner = CASE WHEN s.releases THEN NULL ELSE f.owner END,
+           writer = CASE WHEN s.releases THEN NULL ELSE f.writer END
       FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[],
                   $7::int8[], $8::int8[], $9::int8[], $10::int4[], $11::bytea[], $12::int4[],
-                  $13::bytea[], $14::bytea[], $15::bytea[], $16::jsonb[])
+                  $13::bytea[], $14::bytea[], $15::bytea[], $16::jsonb[], $17::bool[])
            AS s (id, epoch, start, upto, size, lines, stored_rows, rejected, excluded,
-                 head_length, head, guard_length, guard, digest, digest_state, nul_runs)
-     WHERE f.id = s.id AND f.epoch = s.epoch AND f.committed = s.start";
+                 head_length, head, guard_length, guard, digest, digest_state, nul_runs, releases)
+     WHERE f.id = s.id AND f.epoch = s.epoch AND f.committed = s.start
+     RETURNING f.id AS moved_id)
+    SELECT coalesce(array_agg(asked), '{}') INTO others FROM unnest($1::int4[]) AS asked
+     WHERE asked NOT IN (SELECT moved_id FROM moved);";
 
-/// Signature, no flags, no extension: <https://www.postgresql.org/docs/current/sql-copy.html>.
-const COPY_HEADER: &[u8] = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0";
-/// The count of fields that no row has.
-const COPY_TRAILER: &[u8] = &[0xff, 0xff];
-/// Bytes sent at once; the driver keeps a buffer of this size.
-const COPY_CHUNK: usize = 1024 * 1024; // 1 MiB
+/// Waits for the transaction that has the place before, which may take as long as its rows do. An error
+/// comes from the wait itself only; then the batch is sent again.
+const WAIT_FOR: &str = "
+    SET LOCAL lock_timeout = '60s';
+    SELECT pg_advisory_xact_lock_shared($1);
+    SET LOCAL lock_timeout = '10s';";
 
 /// What ends an attempt.
 pub(super) enum Trouble {
-    /// The offset or epoch of a span, or a reject, has changed since the attempt was prepared.
-    Moved,
+    /// The offset or epoch of these files, or rejects of theirs, have changed since the attempt was
+    /// prepared.
+    Moved(Vec<FileId>),
     Sql(sqlx::Error),
 }
 
 impl From<sqlx::Error> for Trouble {
     fn from(error: sqlx::Error) -> Trouble {
-        Trouble::Sql(error)
+        let answer = error.as_database_error().and_then(|it| it.try_downcast_ref::<Answer>());
+        match answer.filter(|_| error::code(&error) == CONFLICT).and_then(Answer::detail) {
+            Some(ids) => Trouble::Moved(
+                ids.split(',').filter_map(|id| Some(FileId(id.parse().ok()?))).collect(),
+            ),
+            None => Trouble::Sql(error),
+        }
+    }
+}
+
+impl Trouble {
+    /// Returns whether a day of the batch may have no partition.
+    fn may_lack_partition(&self, backend: &Postgres) -> bool {
+        let Trouble::Sql(error) = self else { return false };
+        lacks_partition(error) || (backend.is_distributed() && citus::is_of_a_worker(error))
+    }
+
+    fn into_error(self, backend: &Postgres) -> StoreError {
+        match self {
+            Trouble::Moved(files) => StoreError::Conflict { store: backend.name.clone(), files },
+            // The day has left since it was looked for, and the next attempt makes it; or PostgreSQL has missed, in
+            // this session alone, that another one attached it, and the next session sees it. No row is at fault.
+            Trouble::Sql(error) if lacks_partition(&error) => {
+                let why = error.as_database_error().map(DatabaseError::message).unwrap_or_default();
+                let why = format!("{why}; if this stays, see the bounds of its day");
+                Kind::Unavailable.error(&backend.name, Explanation(why))
+            }
+            Trouble::Sql(error) => backend.classify(error),
+        }
     }
 }
 
@@ -58,181 +108,141 @@ impl PgWriter {
             return Ok(());
         }
         self.ensure_days(batch).await?;
-        let mut done = self.attempt(batch).await;
-        if let Err(Trouble::Sql(error)) = &done
-            && (lacks_partition(error)
-                || (self.backend.is_distributed() && citus::is_of_a_worker(error)))
+        let statements = format!(
+            "BEGIN;{}{}{}COMMIT",
+            moves(&batch.spans, self.backend.placement()),
+            copies(batch),
+            rollup::adds(&batch.rollup),
+        );
+        let mut done = transact(&mut self.wire, &statements, batch).await;
+        if let Err(trouble) = &done
+            && trouble.may_lack_partition(&self.backend)
         {
             // A sweep dropped the day meanwhile. Nothing of the attempt is stored.
-            self.forget_days(batch);
+            days::forget(&self.backend, batch);
             self.ensure_days(batch).await?;
-            done = self.attempt(batch).await;
+            done = transact(&mut self.wire, &statements, batch).await;
         }
-        match done {
-            Ok(()) => Ok(()),
-            Err(Trouble::Sql(error)) => Err(self.backend.classify(error)),
-            Err(Trouble::Moved) => Err(self.conflict(&batch.spans).await?),
-        }
-    }
-
-    async fn attempt(&mut self, batch: &Batch) -> Result<(), Trouble> {
-        let placement = self.backend.placement();
-        self.in_transaction(async |connection| {
-            move_all(connection, &batch.spans, placement).await?;
-            send(connection, batch).await?;
-            Ok(rollup::add(connection, &batch.rollup).await?)
-        })
-        .await
-    }
-
-    pub(super) async fn in_transaction(
-        &mut self,
-        write: impl AsyncFnOnce(&mut PgConnection) -> Result<(), Trouble>,
-    ) -> Result<(), Trouble> {
-        let mut tx = self.connection.begin().await?;
-        let result = write(&mut tx).await;
-        match result {
-            Ok(()) => Ok(tx.commit().await?),
-            Err(trouble) => {
-                // The first error is the one to return. If the rollback fails too, the connection is
-                // lost, and the server rolls back by itself.
-                let _ = tx.rollback().await;
-                Err(trouble)
-            }
-        }
-    }
-
-    /// Sends the rows before the offset moves: rows take the time, and block no other transaction. After
-    /// an error the connection is dropped, and its transaction with it.
-    pub(in crate::store) async fn stage(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        self.ensure_days(batch).await?;
-        let stage = async {
-            sqlx::raw_sql("BEGIN").execute(&mut self.connection).await?;
-            send(&mut self.connection, batch).await
-        };
-        stage.await.map_err(|error| self.backend.classify(error))
-    }
-
-    pub(in crate::store) async fn seal(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let seal = async {
-            move_all(&mut self.connection, &batch.spans, self.backend.placement()).await?;
-            rollup::add(&mut self.connection, &batch.rollup).await?;
-            sqlx::raw_sql("COMMIT").execute(&mut self.connection).await?;
-            Ok(())
-        };
-        match seal.await {
-            Ok(()) => Ok(()),
-            Err(Trouble::Sql(error)) => Err(error::from_sqlx(&self.backend.name, error)),
-            Err(Trouble::Moved) => {
-                let files = batch.spans.iter().map(|span| span.file).collect();
-                Err(StoreError::Conflict { store: self.backend.name.clone(), files })
-            }
-        }
-    }
-
-    async fn conflict(&mut self, spans: &[Span]) -> Result<StoreError, StoreError> {
-        let files: Vec<FileId> = spans.iter().map(|span| span.file).collect();
-        let now = self.committed(&files).await?;
-        let matches = |span: &Span| {
-            now.iter()
-                .any(|it| it.file == span.file && it.offset == span.from && it.epoch == span.epoch)
-        };
-        let files = spans.iter().filter(|span| !matches(span)).map(|span| span.file).collect();
-        Ok(StoreError::Conflict { store: self.backend.name.clone(), files })
+        done.map_err(|trouble| trouble.into_error(&self.backend))
     }
 }
 
-async fn move_all(
-    connection: &mut PgConnection,
-    spans: &[Span],
-    placement: Placement,
+/// Runs the statements of one transaction, and hands the rows of a batch to their COPYs.
+pub(super) async fn transact(
+    wire: &mut Wire,
+    statements: &str,
+    batch: &Batch,
 ) -> Result<(), Trouble> {
-    let moved = match spans {
-        [span] => move_one(connection, span).await?,
-        // On Citus the statement for many would go to every worker.
-        spans if placement == Placement::Distributed => {
-            let mut moved = 0;
-            for span in spans {
-                moved += move_one(connection, span).await?;
+    Ok(wire.commit(statements, &batch.tables()).await?)
+}
+
+impl PgLane {
+    /// Stores a batch in one message, after the one with the turn `after`. The rows are sent before the offset
+    /// moves: they take the time, and block no other transaction. The turn ends with the transaction, and the
+    /// session takes that of its next batch.
+    pub(in crate::store) async fn commit(
+        &mut self,
+        batch: &Batch,
+        after: Option<Turn>,
+    ) -> Result<(), StoreError> {
+        self.ensure_days(batch).await?;
+        let next = Turn::new()?;
+        let wait = after.map_or_else(String::new, |turn| fill(WAIT_FOR, &[turn.0.to_string()]));
+        let statements = format!(
+            "BEGIN;{}{wait}{}{}COMMIT;SELECT pg_advisory_unlock({}), {}",
+            copies(batch),
+            moves(&batch.spans, self.backend.placement()),
+            rollup::adds(&batch.rollup),
+            self.turn.0,
+            take(next),
+        );
+        match transact(&mut self.wire, &statements, batch).await {
+            Ok(()) => {
+                self.turn = next;
+                Ok(())
             }
-            moved
+            Err(trouble) => {
+                if trouble.may_lack_partition(&self.backend) {
+                    days::forget(&self.backend, batch); // the next attempt makes it
+                }
+                Err(trouble.into_error(&self.backend))
+            }
         }
-        spans => move_many(connection, spans).await?,
+    }
+}
+
+/// Returns the statement that moves all offsets, or raises [`CONFLICT`].
+fn moves(spans: &[Span], placement: Placement) -> String {
+    let body = match spans {
+        // On Citus the statement for many would go to every worker.
+        spans if spans.len() == 1 || placement == Placement::Distributed => {
+            let one = |span: &Span| {
+                let update = fill(MOVE_ONE, &of_one(span));
+                format!("{update}; IF NOT FOUND THEN others := others || {}; END IF;", span.file.0)
+            };
+            spans.iter().map(one).collect()
+        }
+        spans => fill(MOVE_MANY, &of_many(spans)),
     };
-    if moved == spans.len() as u64 { Ok(()) } else { Err(Trouble::Moved) }
+    guarded(&body)
 }
 
-pub(super) async fn send(connection: &mut PgConnection, batch: &Batch) -> Result<(), sqlx::Error> {
-    for (table, rows) in Table::ALL.into_iter().zip(batch.tables()) {
-        copy(connection, table, rows).await?;
-    }
-    Ok(())
+/// Returns a block of statements, which raises [`CONFLICT`] for the ids that they leave in `others`.
+pub(super) fn guarded(body: &str) -> String {
+    let block = format!(
+        "DECLARE others int4[] := '{{}}'; taken int8; BEGIN {body}
+         IF others <> '{{}}' THEN RAISE EXCEPTION USING ERRCODE = '{CONFLICT}',
+            MESSAGE = 'log-ingestd: another offset or owner', DETAIL = array_to_string(others, ',');
+         END IF; END"
+    );
+    format!("DO {};", quoted(&block))
 }
 
-async fn move_one(connection: &mut PgConnection, span: &Span) -> Result<u64, sqlx::Error> {
-    let done = bound::move_one!(MOVE_ONE, span).execute(connection).await?;
-    Ok(done.rows_affected())
+/// Returns a COPY for each table that has rows, in the order in which they are sent.
+pub(super) fn copies(batch: &Batch) -> String {
+    let copy = |(table, rows): (Table, &Tuples)| {
+        let columns = table.declared().iter().take(rows.width());
+        let columns: Vec<&str> = columns.map(|column| column.name).collect();
+        let (table, columns) = (table.name(), columns.join(", "));
+        (rows.count() > 0).then(|| format!("COPY {table} ({columns}) FROM STDIN (FORMAT binary);"))
+    };
+    Table::ALL.into_iter().zip(batch.tables()).filter_map(copy).collect()
 }
 
-async fn move_many(connection: &mut PgConnection, spans: &[Span]) -> Result<u64, sqlx::Error> {
-    fn each<T>(spans: &[Span], field: impl Fn(&Span) -> T) -> Vec<T> {
-        spans.iter().map(field).collect()
-    }
-    let done = sqlx::query(MOVE_MANY)
-        .bind(each(spans, |span| span.file.0))
-        .bind(each(spans, |span| span.epoch))
-        .bind(each(spans, |span| span.from as i64))
-        .bind(each(spans, |span| span.to.offset as i64))
-        .bind(each(spans, |span| span.size as i64))
-        .bind(each(spans, |span| span.lines as i64))
-        .bind(each(spans, |span| span.rows as i64))
-        .bind(each(spans, |span| span.rejected as i64))
-        .bind(each(spans, |span| span.excluded as i64))
-        .bind(each(spans, |span| length(span.head)))
-        .bind(each(spans, |span| bytes(span.head)))
-        .bind(each(spans, |span| length(span.to.tail_fingerprint)))
-        .bind(each(spans, |span| bytes(span.to.tail_fingerprint)))
-        .bind(each(spans, |span| span.to.digest.map(|digest| digest.sum.to_vec())))
-        .bind(each(spans, |span| span.to.digest.map(|digest| digest.state.to_vec())))
-        .bind(spans.iter().map(|span| NulRuns(&span.nul_runs)).collect::<Vec<_>>())
-        .execute(connection)
-        .await?;
-    Ok(done.rows_affected())
+/// The values of [`MOVE_ONE`].
+fn of_one(span: &Span) -> [String; 17] {
+    [
+        span.file.0.to_string(),
+        span.epoch.to_string(),
+        span.from.to_string(),
+        span.to.offset.to_string(),
+        span.size.to_string(),
+        span.lines.to_string(),
+        span.rows.to_string(),
+        span.rejected.to_string(),
+        span.excluded.to_string(),
+        number(span.head.map(|head| head.length)),
+        print(span.head),
+        number(span.to.tail_fingerprint.map(|tail| tail.length)),
+        print(span.to.tail_fingerprint),
+        bytes(span.to.digest.as_ref().map(|digest| &digest.sum[..])),
+        bytes(span.to.digest.as_ref().map(|digest| &digest.state[..])),
+        nul_runs(&span.nul_runs),
+        span.releases.to_string(),
+    ]
 }
 
-/// Binary COPY: of a million rows of Gunicorn's default format it took the server 1.4 s of CPU, the
-/// text format 2.0 s and CSV 2.3 s.
-async fn copy(
-    connection: &mut PgConnection,
-    table: Table,
-    rows: &Tuples,
-) -> Result<(), sqlx::Error> {
-    if rows.count() == 0 {
-        return Ok(());
+/// The values of [`MOVE_MANY`]: a list of each.
+fn of_many(spans: &[Span]) -> [String; 17] {
+    let mut lists: [Vec<String>; 17] = Default::default();
+    for span in spans {
+        lists.iter_mut().zip(of_one(span)).for_each(|(list, value)| list.push(value));
     }
-    let columns: Vec<&str> = table.declared().iter().map(|column| column.name).collect();
-    let statement =
-        format!("COPY {} ({}) FROM STDIN (FORMAT binary)", table.name(), columns.join(", "));
-    let mut copy = connection.copy_in_raw(&statement).await?;
-    copy.send(COPY_HEADER).await?;
-    for chunk in rows.bytes().chunks(COPY_CHUNK) {
-        copy.send(chunk).await?;
-    }
-    copy.send(COPY_TRAILER).await?;
-    copy.finish().await?;
-    Ok(())
+    lists.map(array)
 }
 
 /// Returns whether a row found no partition: a check violation without the name of a constraint.
 fn lacks_partition(error: &sqlx::Error) -> bool {
     error::code(error) == "23514"
         && error.as_database_error().is_some_and(|answer| answer.constraint().is_none())
-}
-
-fn length(print: Option<Fingerprint>) -> Option<i32> {
-    print.map(|print| print.length as i32)
-}
-
-fn bytes(print: Option<Fingerprint>) -> Option<Vec<u8>> {
-    print.map(|print| print.print.0.to_vec())
 }

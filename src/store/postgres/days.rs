@@ -8,20 +8,35 @@
 //! Ten daemons may need the same day at once, and a sweep may drop another: all of them first take
 //! one advisory lock. It is held for milliseconds; ingest into days that exist does not need it.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use chrono::{DateTime, Datelike, Days};
 use sqlx::error::DatabaseError;
-use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use super::{PgWriter, Postgres, lock};
+use super::citus::Placement;
+use super::side::Side;
+use super::wire::Wire;
+use super::{PgLane, PgWriter, Postgres, lock};
 use crate::model::Batch;
 use crate::store::answers::Table;
 use crate::store::error::{self, Explanation, Kind, StoreError};
 
 /// Days with a partition of their own: 2000-01-01 until before 2100-01-01. The others share two
 /// that are always there.
-pub(super) const OWN_PARTITION: Range<i32> = 10_957..47_482;
+pub(in crate::store) const OWN_PARTITION: Range<i32> = 10_957..47_482;
+
+/// Returns the names of the attached partitions of the newest days, with commas between them: no commit has to ask
+/// for these. 300 are those of a hundred days or more.
+pub(super) const NEWEST: &str = "
+    SELECT string_agg(name, ',') FROM (
+        SELECT c.relname::text AS name FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid
+         WHERE NOT inhdetachpending
+           AND inhparent IN (to_regclass('gunicorn_log'), to_regclass('request_log'),
+                             to_regclass('rejected_line'))
+           AND c.relname ~ '_[0-9]{8}$'
+         ORDER BY right(c.relname, 8) DESC LIMIT 300) AS newest";
 
 /// How a partition's comment begins. A detached table with this comment is ours to drop; one that
 /// a person made under such a name is not.
@@ -55,16 +70,21 @@ pub(super) fn day_of(table: Table, partition: &str) -> Option<i32> {
 
 impl PgWriter {
     pub(super) async fn ensure_days(&mut self, batch: &Batch) -> Result<(), StoreError> {
-        let wanted = wanted(batch);
-        self.backend.fresh().extend(&wanted);
-        ensure(&self.backend, &mut self.connection, wanted).await
+        ensure(&self.backend, &mut self.wire, &mut self.side, batch).await
     }
+}
 
-    pub(super) fn forget_days(&mut self, batch: &Batch) {
-        let mut known = self.backend.known_days();
-        for day in wanted(batch) {
-            known.remove(&day);
-        }
+impl PgLane {
+    pub(super) async fn ensure_days(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        ensure(&self.backend, &mut self.wire, &mut self.side, batch).await
+    }
+}
+
+/// Forgets that the days of a batch were there: a sweep may have dropped one.
+pub(super) fn forget(backend: &Postgres, batch: &Batch) {
+    let mut known = backend.known_days();
+    for day in wanted(batch) {
+        known.remove(&day);
     }
 }
 
@@ -74,7 +94,38 @@ impl Postgres {
         let wanted =
             Table::ALL.into_iter().flat_map(|table| days.clone().map(move |it| (table, it)));
         let wanted = wanted.filter(|(_, day)| OWN_PARTITION.contains(day)).collect();
-        ensure(self, &mut connection, wanted).await
+        self.make_days(&mut connection, wanted).await
+    }
+
+    /// Makes those of these partitions that are missing. Those that are known cost nothing.
+    pub(super) async fn make_days(
+        &self,
+        connection: &mut PgConnection,
+        mut wanted: Vec<(Table, i32)>,
+    ) -> Result<(), StoreError> {
+        wanted.retain(|day| !self.known_days().contains(day));
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let there = sqlx::raw_sql(AssertSqlSafe(attached_of(&wanted)));
+        let there = there.fetch_all(&mut *connection).await.map_err(error::failed(&self.name))?;
+        let there = there.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>();
+        let missing = self.missing(wanted, &there.map_err(error::failed(&self.name))?);
+        make_all(self, connection, missing).await
+    }
+
+    /// Remembers the days of these partitions, an answer to [`NEWEST`].
+    pub(super) fn remember(&self, partitions: &str) {
+        let day = |name| Table::ALL.into_iter().find_map(|it| Some((it, day_of(it, name)?)));
+        self.known_days().extend(partitions.split(',').filter_map(day));
+    }
+
+    /// Returns those of the days that are not among the attached partitions, and remembers the others.
+    fn missing(&self, wanted: Vec<(Table, i32)>, attached: &HashSet<String>) -> Vec<(Table, i32)> {
+        let (there, missing): (Vec<_>, Vec<_>) = { wanted.into_iter() }
+            .partition(|(table, day)| attached.contains(&partition(*table, *day)));
+        self.known_days().extend(there);
+        missing
     }
 }
 
@@ -85,14 +136,51 @@ fn wanted(batch: &Batch) -> Vec<(Table, i32)> {
     days.filter(|(_, day)| OWN_PARTITION.contains(day)).collect()
 }
 
+/// Makes sure that each day of a batch has its partition. Days that are known cost nothing, and those that
+/// are there one question for all.
 async fn ensure(
+    backend: &Postgres,
+    wire: &mut Wire,
+    side: &mut Side,
+    batch: &Batch,
+) -> Result<(), StoreError> {
+    let mut wanted = wanted(batch);
+    backend.fresh().extend(&wanted);
+    wanted.retain(|day| !backend.known_days().contains(day));
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let attached = wire.query(&attached_of(&wanted)).await.map_err(error::failed(&backend.name))?;
+    let missing = backend.missing(wanted, &attached.into_iter().flatten().flatten().collect());
+    if missing.is_empty() {
+        return Ok(());
+    }
+    make_all(backend, side.get().await?, missing).await
+}
+
+/// Returns the question which of these days have a partition that is attached.
+fn attached_of(wanted: &[(Table, i32)]) -> String {
+    let names: Vec<String> = { wanted.iter() }
+        .map(|(table, day)| format!("to_regclass('{}')", partition(*table, *day)))
+        .collect();
+    format!(
+        "SELECT c.relname::text FROM pg_inherits JOIN pg_class AS c ON c.oid = inhrelid
+          WHERE NOT inhdetachpending AND inhrelid IN ({})
+            AND inhparent IN (to_regclass('gunicorn_log'), to_regclass('request_log'),
+                              to_regclass('rejected_line'))",
+        names.join(", ")
+    )
+}
+
+async fn make_all(
     backend: &Postgres,
     connection: &mut PgConnection,
     mut wanted: Vec<(Table, i32)>,
 ) -> Result<(), StoreError> {
     wanted.retain(|day| !backend.known_days().contains(day));
     for (table, day) in wanted {
-        under_lock(connection, async |connection| make(connection, table, day).await)
+        let placement = backend.placement();
+        under_lock(connection, async |connection| make(connection, table, day, placement).await)
             .await
             .map_err(|error| no_partition(backend, table, day, error))?;
         backend.known_days().insert((table, day));
@@ -164,7 +252,12 @@ pub(super) async fn attached(
 
 /// Makes and attaches a day. It also attaches a table again that a sweep detached and, because its
 /// process ended, did not drop.
-async fn make(connection: &mut PgConnection, table: Table, day: i32) -> Result<(), sqlx::Error> {
+async fn make(
+    connection: &mut PgConnection,
+    table: Table,
+    day: i32,
+    placement: Placement,
+) -> Result<(), sqlx::Error> {
     let (parent, name) = (table.name(), partition(table, day));
     match attached(connection, table, &name).await? {
         Attached::Yes => return Ok(()),
@@ -172,15 +265,21 @@ async fn make(connection: &mut PgConnection, table: Table, day: i32) -> Result<(
         Attached::No => {}
     }
     let (from, to) = (midnight(day), midnight(day + 1));
-    // One by one, since Citus refuses several in one message; all or none.
-    let mut tx = connection.begin().await?;
-    for step in [
+    let steps = [
         format!("CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL)"),
         format!("COMMENT ON TABLE {name} IS '{ONE_DAY} {parent}'"),
         format!(
             "ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES FROM ('{from}') TO ('{to}')"
         ),
-    ] {
+    ];
+    if placement == Placement::OneServer {
+        // Without BEGIN, a message is a transaction.
+        let all = AssertSqlSafe(steps.join("; "));
+        return sqlx::raw_sql(all).execute(connection).await.map(|_| ());
+    }
+    // One by one, since Citus refuses several in one message; all or none.
+    let mut tx = connection.begin().await?;
+    for step in steps {
         sqlx::raw_sql(AssertSqlSafe(step)).execute(&mut *tx).await?;
     }
     tx.commit().await

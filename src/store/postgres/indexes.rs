@@ -16,8 +16,9 @@
 //! # Which
 //!
 //! A btree's entry may take 2,704 bytes at most, and everything that a client sends may be longer:
-//! `url` is indexed by its first 200 characters, and `user_id` by its hash; a day is a partition, so
-//! that the time need not be in it. `method` and `host` have few values, and a rare one is found by
+//! `url` is indexed by its first 200 characters, `user_id` and `request_id` by their hashes; a day is a
+//! partition, so that the time need not be in it. The open day has no index of `request_id`: a link from the
+//! one log to the other knows the time. `method` and `host` have few values, and a rare one is found by
 //! the BRIN index. The last one is unique: it proves once more that no line is stored twice.
 
 use std::sync::Arc;
@@ -80,6 +81,7 @@ const GUNICORN_LOG: &[Index] = &[
     Index("user_id", false, "hash (user_id)"),
     Index("user_ip", false, "btree (user_ip, timestamp)"),
     Index("code", false, "btree (code, timestamp)"),
+    Index("request_id", false, "hash (request_id)"),
     Index("line", true, "btree (id, log_file)"),
 ];
 
@@ -89,6 +91,7 @@ const REQUEST_LOG: &[Index] = &[
     Index("user_id", false, "hash (user_id)"),
     Index("ip_address", false, "btree (ip_address, timestamp)"),
     Index("status_code", false, "btree (status_code, timestamp)"),
+    Index("request_id", false, "hash (request_id)"),
     Index("line", true, "btree (id, log_file)"),
 ];
 

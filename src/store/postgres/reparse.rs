@@ -1,55 +1,136 @@
-//! Makes rows of rejects: one transaction for some lines of one file.
+//! Stores what lines are that were read again: one transaction for some lines of one file.
+//!
+//! The rejects alone that become rows take one round trip. Rows that are replaced take three, because their
+//! counts are taken out of histograms: they are read from what was removed and from what is counted.
 
-use sqlx::postgres::PgConnection;
-
-use super::commit::{Trouble, send};
-use super::{PgWriter, rollup};
-use crate::model::Reparsed;
+use super::commit::{Trouble, copies, guarded, transact};
+use super::literal::{array, array_of_texts, fill, quoted, time};
+use super::wire::{Row, Wire};
+use super::{PgWriter, days, rollup};
+use crate::model::{Micros, Reparsed, Rollup};
 use crate::store::error::StoreError;
-use crate::store::time::Time;
-use crate::store::{bound, sql};
+use crate::store::sql;
 
-/// Runs before the rejects are removed, in the order of an ingest: a transaction that holds the row of
-/// the file waits for no transaction that waits for that row. See `CLAIM` for `jsonb_object`.
+/// Runs before stored lines are removed, in the order of an ingest: a transaction that holds the row of
+/// the file waits for no transaction that waits for that row. It finds no row if the schema was upgraded
+/// meanwhile. See `CLAIM` for `jsonb_object`.
 const COUNT: &str = sql::count_reparsed!(
     "CASE WHEN format = $5 OR other_formats ? $5 THEN other_formats
           ELSE other_formats || (jsonb_object(ARRAY['', $5]) -> '') END"
 );
 
-const TAKE: &str = "
+/// Removes the rejects; `$4` is how many they were.
+const TAKE_REJECTS: &str = "
     DELETE FROM rejected_line AS r USING unnest($2::int8[], $3::timestamptz[]) AS t (log_offset, at)
-     WHERE r.log_file = $1 AND r.log_offset = t.log_offset AND r.rejected_at = t.at";
+     WHERE r.log_file = $1 AND r.log_offset = t.log_offset AND r.rejected_at = t.at;
+    GET DIAGNOSTICS taken = ROW_COUNT;
+    IF taken <> $4 THEN others := others || $1; END IF;";
+
+/// Removes the rows of `request_log`; `$7` is how many they were.
+const TAKE_REQUESTS: &str = "
+    DELETE FROM request_log
+     WHERE log_file = $1 AND id = ANY ($2::int8[]) AND id >= $3 AND id <= $4
+       AND timestamp >= $5 AND timestamp <= $6;
+    GET DIAGNOSTICS taken = ROW_COUNT;
+    IF taken <> $7 THEN others := others || $1; END IF;";
+
+/// Removes rows of `gunicorn_log`, and returns what is counted of them. Of a day that is over, ids have an index
+/// of their own; of the others, the ends of ids and times tell in which blocks they are.
+const TAKE_ROWS: &str = "
+    DELETE FROM gunicorn_log
+     WHERE log_file = $1 AND id = ANY ($2::int8[]) AND id >= $3 AND id <= $4
+       AND timestamp >= $5 AND timestamp <= $6
+    RETURNING (extract(epoch FROM timestamp) * 1000000)::int8, code, response_bytes, duration;";
 
 impl PgWriter {
     pub(in crate::store) async fn reparse(&mut self, lines: &Reparsed) -> Result<bool, StoreError> {
-        self.ensure_days(&lines.rows).await?;
-        let done = self.in_transaction(async |connection| write(connection, lines).await).await;
+        self.ensure_days(&lines.new).await?;
+        let done = match lines.rows.is_empty() {
+            true => {
+                let counts = rollup::adds(&lines.new.rollup);
+                let statements =
+                    format!("BEGIN;{}{}{counts}COMMIT", takes(lines), copies(&lines.new));
+                transact(&mut self.wire, &statements, &lines.new).await
+            }
+            false => replace(&mut self.wire, lines).await,
+        };
         match done {
             Ok(()) => Ok(true),
-            Err(Trouble::Moved) => Ok(false),
+            Err(Trouble::Moved(_)) => Ok(false),
             Err(Trouble::Sql(error)) => {
-                self.forget_days(&lines.rows); // a sweep may have dropped one; the next try makes it
+                // A sweep may have dropped one; the next try makes it.
+                days::forget(&self.backend, &lines.new);
                 Err(self.backend.classify(error))
             }
         }
     }
 }
 
-async fn write(connection: &mut PgConnection, lines: &Reparsed) -> Result<(), Trouble> {
-    let counted = bound::count_reparsed!(COUNT, lines).execute(&mut *connection).await?;
-    if counted.rows_affected() != 1 {
-        return Err(Trouble::Moved); // the schema was upgraded meanwhile
+async fn replace(wire: &mut Wire, lines: &Reparsed) -> Result<(), Trouble> {
+    let [ids, first, last, from, to] = places(lines, &lines.rows);
+    let take = fill(TAKE_ROWS, &[lines.file.0.to_string(), ids, first, last, from, to]);
+    let taken = wire.query(&format!("BEGIN;{}{take}", takes(lines))).await?;
+    if taken.len() != lines.rows.len() {
+        wire.query("ROLLBACK").await?;
+        return Err(Trouble::Moved(vec![lines.file]));
     }
-    let taken = sqlx::query(TAKE)
-        .bind(lines.file.0)
-        .bind(lines.taken.iter().map(|(offset, _)| *offset as i64).collect::<Vec<_>>())
-        .bind(lines.taken.iter().map(|(_, at)| Time(*at)).collect::<Vec<_>>())
-        .execute(&mut *connection)
-        .await?;
-    if taken.rows_affected() != lines.taken.len() as u64 {
-        return Err(Trouble::Moved);
+    let mut removed = Rollup::default();
+    for row in &taken {
+        count(&mut removed, lines, row)?;
     }
-    send(connection, &lines.rows).await?;
-    rollup::add(connection, &lines.rows.rollup).await?;
+    let counts = rollup::change(wire, lines.file, &removed, &lines.new.rollup).await?;
+    let statements = format!("{counts}{}COMMIT", copies(&lines.new));
+    Ok(wire.commit(&statements, &lines.new.tables()).await?)
+}
+
+/// Counts a row of [`TAKE_ROWS`].
+fn count(removed: &mut Rollup, lines: &Reparsed, row: &Row) -> Result<(), sqlx::Error> {
+    let int = |nth| rollup::int(row, nth);
+    let code = int(1)?.and_then(|code| i32::try_from(code).ok());
+    let time: Micros = int(0)?.unwrap_or_default();
+    removed.count(lines.file, time, code, int(2)?, int(3)?);
     Ok(())
+}
+
+/// Returns ids of rows, the first and the last of them, and the first and the last of their times.
+fn places(lines: &Reparsed, offsets: &[u64]) -> [String; 5] {
+    let ids: Vec<i64> = offsets.iter().map(|offset| lines.file.row_id(*offset)).collect();
+    let end = |id: Option<&i64>| id.copied().unwrap_or_default().to_string();
+    let (from, to) = lines.times.unwrap_or_default();
+    let (first, last) = (end(ids.iter().min()), end(ids.iter().max()));
+    let ids = array(ids.iter().map(i64::to_string));
+    [ids, first, last, quoted(&time(from)), quoted(&time(to))]
+}
+
+fn takes(lines: &Reparsed) -> String {
+    let file = lines.file.0.to_string();
+    let count = fill(
+        COUNT,
+        &[
+            file.clone(),
+            lines.more_rejects().to_string(),
+            lines.more_rows().to_string(),
+            lines.excluded.to_string(),
+            quoted(&lines.format),
+            lines.rejects.len().to_string(),
+        ],
+    );
+    let mut takes = format!("{count}; IF NOT FOUND THEN others := others || {file}; END IF;");
+    if !lines.rejects.is_empty() {
+        takes.push_str(&fill(
+            TAKE_REJECTS,
+            &[
+                file.clone(),
+                array_of_texts(lines.rejects.iter().map(|(offset, _)| offset.to_string())),
+                array_of_texts(lines.rejects.iter().map(|(_, at)| time(*at))),
+                lines.rejects.len().to_string(),
+            ],
+        ));
+    }
+    if !lines.requests.is_empty() {
+        let [ids, first, last, from, to] = places(lines, &lines.requests);
+        let count = lines.requests.len().to_string();
+        takes.push_str(&fill(TAKE_REQUESTS, &[file, ids, first, last, from, to, count]));
+    }
+    guarded(&takes)
 }

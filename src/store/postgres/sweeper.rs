@@ -57,22 +57,19 @@ impl Postgres {
     /// Checks without taking the lock: a sweep that began in that instant would end at once.
     pub(in crate::store) async fn is_being_swept(&self) -> Result<bool, StoreError> {
         let mut connection = self.connect().await?;
-        sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM pg_locks
-                             WHERE locktype = 'advisory' AND objsubid = 2 AND granted
-                               AND classid = $1::bigint::oid AND objid = $2::bigint::oid
-                               AND database = (SELECT oid FROM pg_database
-                                                WHERE datname = current_database()))",
-        )
-        .bind(i64::from(lock::NAMESPACE))
-        .bind(i64::from(lock::SWEEP))
-        .fetch_one(&mut connection)
-        .await
-        .map_err(failed(&self.name))
+        let is_held = AssertSqlSafe(lock::is_held(lock::SWEEP));
+        let held = sqlx::query_scalar(is_held).fetch_one(&mut connection).await;
+        held.map_err(failed(&self.name))
     }
 }
 
 impl PgSweeper {
+    /// Returns the connection, which is always open.
+    #[expect(clippy::unused_async, reason = "other sessions may have to connect")]
+    pub(in crate::store) async fn connection(&mut self) -> Result<&mut PgConnection, StoreError> {
+        Ok(&mut self.connection)
+    }
+
     /// Ends the sweep: from now on another one may begin. The lock would end with the session, but the
     /// server needs a moment to notice that the client has gone.
     pub(in crate::store) async fn end(mut self) {

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 
-use super::statement::Statement;
 use super::{Names, Reader};
 use crate::model::{Filter, FilterError, Network, UrlFilter};
 use crate::store::answers::Table;
+use crate::store::statement::Statement;
 
 /// Number of a URL's first characters that PostgreSQL's index contains.
 const INDEXED: usize = 200;
@@ -50,7 +50,13 @@ impl Reader {
                 to.sql(" AND ").int(i64::from(codes.last));
             });
         }
-        for (column, wanted) in [("method", &filter.method), ("user_id", &filter.user)] {
+        for (column, wanted) in [
+            ("method", &filter.method),
+            ("user_id", &filter.user),
+            ("route", &filter.route),
+            ("request_id", &filter.request_id),
+            ("trace_id", &filter.trace_id),
+        ] {
             if let Some(wanted) = wanted {
                 to.sql(" AND ").sql(column).sql(" = ").text(wanted);
             }
@@ -104,35 +110,43 @@ impl Reader {
         });
     }
 
+    /// Appends the condition on the address. Rows of older versions have addresses of IPv4 as
+    /// `::ffff:203.0.113.9`: they are found too.
     fn in_network(&self, to: &mut Statement, column: &str, network: Network) {
+        let both = || std::iter::once(network).chain(network.mapped());
         if self.is_postgres() {
             let operator = if network.is_one() { " = " } else { " <<= " };
-            // As text: an inet parameter would need its binary form.
-            to.sql(" AND ").sql(column).sql(operator).text(network.to_string()).sql("::inet");
+            to.any_of(both(), |to, network| {
+                // As text: an inet parameter would need its binary form.
+                to.sql(column).sql(operator).text(network.to_string()).sql("::inet");
+            });
             return;
         }
         match network.first {
             _ if network.is_one() => {
-                to.sql(" AND ").sql(column).sql(" = ").text(network.first.to_string());
+                to.any_of(both(), |to, network| {
+                    to.sql(column).sql(" = ").text(network.first.to_string());
+                });
             }
             IpAddr::V4(first) => {
                 let octets = first.octets();
                 let whole = usize::from(network.bits / 8);
                 let start: String = octets[..whole].iter().map(|it| format!("{it}.")).collect();
-                let more = network.bits % 8;
-                // One pattern for each value of the octet that the mask splits: 128 at most.
-                let values = if more == 0 { 1 } else { 1u16 << (8 - more) };
-                to.any_of(0..values, |to, nth| {
-                    let octet = (more > 0).then(|| u16::from(octets[whole]) + nth);
-                    let end = if whole == 3 { "" } else { ".*" };
-                    let glob = match octet {
-                        Some(octet) => format!("{start}{octet}{end}"),
-                        None => format!("{start}*"),
-                    };
-                    to.sql(column).sql(" GLOB ").text(glob);
+                let address = format!("replace({column}, '::ffff:', '')");
+                // Of the addresses of IPv6 only those of IPv4 within IPv6 hold a dot.
+                to.sql(" AND ").sql(&address).sql(" GLOB ").text(match start.as_str() {
+                    "" => "*.*.*.*".to_owned(),
+                    start => format!("{start}*"),
                 });
-                // `*` alone also matches IPv6 addresses.
-                to.sql(" AND instr(").sql(column).sql(", ':') = 0");
+                // The octet that the mask splits is a range. SQLite reads the number up to the next dot.
+                let more = network.bits % 8;
+                if more > 0 {
+                    let low = i64::from(octets[whole]);
+                    let rest =
+                        format!(" AND CAST(substr({address}, {}) AS INTEGER)", start.len() + 1);
+                    to.sql(&rest).sql(" BETWEEN ").int(low);
+                    to.sql(" AND ").int(low + (1 << (8 - more)) - 1);
+                }
             }
             // `check` refuses this filter.
             IpAddr::V6(_) => {

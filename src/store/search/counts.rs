@@ -6,12 +6,12 @@ use serde::Serialize;
 
 use super::Reader;
 use super::condition::of_server;
-use super::statement::Statement;
-use crate::model::{CLASSES, Filter, Micros, Period, histogram};
+use crate::model::{CLASSES, Counts, FileId, Filter, Micros, Period, histogram};
 use crate::store::answers::Table;
 use crate::store::error::StoreError;
-use crate::store::rows::Columns;
+use crate::store::rows::{self, Columns};
 use crate::store::sql::{CLASS_COLUMNS, table_of};
+use crate::store::statement::Statement;
 
 const SECOND: Micros = 1_000_000;
 
@@ -100,7 +100,7 @@ impl Reader {
         if let Some(server) = server {
             of_server(&mut statement, server);
         }
-        let counted = statement.rows(self, point, point).await?;
+        let counted = self.ask(vec![statement]).await?.next(point, point)?;
         let mut points: BTreeMap<Micros, Point> = BTreeMap::new();
         let mut total = Point::default();
         for (start, counts) in counted {
@@ -112,15 +112,10 @@ impl Reader {
 }
 
 fn point(row: &impl Columns) -> Result<(Micros, Point), sqlx::Error> {
-    let int = |column| row.int(column).map(Option::unwrap_or_default);
-    let mut rows = [0; CLASSES];
-    for (rows, class) in rows.iter_mut().zip(CLASS_COLUMNS.split(", ")) {
-        *rows = int(class)?;
-    }
-    let durations = row.text("durations")?.unwrap_or_default();
-    let durations = crate::store::sqlite::histogram(&durations)?;
-    let start = row.time("start")?.unwrap_or_default();
-    Ok((start, Point { rows, bytes: int("response_bytes")?, durations }))
+    // Of which file the counts are does not matter.
+    let Counts { start, rows, response_bytes: bytes, durations, .. } =
+        rows::period(FileId(0), row)?;
+    Ok((start, Point { rows, bytes, durations }))
 }
 
 /// Number of the newest rows that [`Reader::top`] counts. More would take too long for a person who
@@ -203,6 +198,29 @@ impl Reader {
     /// [`StoreError`].
     pub async fn top(&self, by: By, filter: &Filter, limit: usize) -> Result<Top, StoreError> {
         let from = self.start_of_sample(filter).await?;
+        self.top_from(from, by, filter, limit).await
+    }
+
+    /// Returns the `limit` most frequent values among all rows of the range, however long that takes.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn top_of_range(
+        &self,
+        by: By,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Top, StoreError> {
+        self.top_from(filter.from, by, filter, limit).await
+    }
+
+    async fn top_from(
+        &self,
+        from: Micros,
+        by: By,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Top, StoreError> {
         let mut statement = Statement::default();
         statement.sql("SELECT value, rows, errors, bytes, mean, longest, ");
         statement.sql(if self.is_postgres() {
@@ -229,7 +247,7 @@ impl Reader {
             _ => " ORDER BY rows DESC, value LIMIT ",
         });
         statement.int(limit as i64);
-        let found = statement.rows(self, item, item).await?;
+        let found = self.ask(vec![statement]).await?.next(item, item)?;
         let counted = found.first().map_or(0, |(_, counted)| *counted);
         Ok(Top { items: found.into_iter().map(|(item, _)| item).collect(), counted, from })
     }
@@ -237,24 +255,44 @@ impl Reader {
     /// Returns the time from which on the range has about [`SAMPLE`] rows, by the counts of minutes
     /// and hours.
     async fn start_of_sample(&self, filter: &Filter) -> Result<Micros, StoreError> {
+        // Hours first, so that a range of months reads few counts; then the minutes of the found hour, which
+        // the second statement finds once more: so it does not have to wait for the first one.
+        let mut hours = Statement::default();
+        newest_with_a_sample(&mut hours, Period::Hour, filter, None);
+        let mut minutes = Statement::default();
+        newest_with_a_sample(&mut minutes, Period::Minute, filter, Some(Period::Hour));
+        let mut found = self.ask(vec![hours, minutes]).await?;
         let mut from = filter.from;
-        // Hours first, so that a range of months reads few counts; then the minutes of the found hour.
-        for (table, start) in [Period::Hour, Period::Minute].map(table_of) {
-            let mut statement = Statement::default();
-            // The newest hour or minute with which there are enough rows; it is counted, too.
-            statement.sql("SELECT max(start) AS start FROM (SELECT start, sum(n) OVER (ORDER BY start DESC) AS newer FROM (SELECT ");
-            statement.sql(start).sql(
-                " AS start, sum(informational + successful + redirection + client_error + \
-                 server_error + other) AS n FROM ",
-            );
-            statement.sql(table).sql(" WHERE ").sql(start).sql(" >= ").time(from);
-            statement.sql(" AND ").sql(start).sql(" < ").time(filter.to);
-            statement.sql(" GROUP BY 1) AS counts) AS sums WHERE newer >= ").int(SAMPLE);
-            let found = statement.rows(self, start_of, start_of).await?;
-            from = found.into_iter().flatten().next().unwrap_or(from).max(from);
+        for _ in [Period::Hour, Period::Minute] {
+            let start = found.next(start_of, start_of)?.into_iter().flatten().next();
+            from = start.unwrap_or(from).max(from);
         }
         Ok(from)
     }
+}
+
+/// Appends the query for the newest hour or minute with which there are enough rows; it is counted, too. It
+/// begins where a query for longer periods says, if there is one.
+fn newest_with_a_sample(
+    statement: &mut Statement,
+    period: Period,
+    filter: &Filter,
+    within: Option<Period>,
+) {
+    let (table, start) = table_of(period);
+    statement.sql("SELECT max(start) AS start FROM (SELECT start, sum(n) OVER (ORDER BY start DESC) AS newer FROM (SELECT ");
+    statement.sql(start).sql(
+        " AS start, sum(informational + successful + redirection + client_error + \
+         server_error + other) AS n FROM ",
+    );
+    statement.sql(table).sql(" WHERE ").sql(start).sql(" >= ").time(filter.from);
+    statement.sql(" AND ").sql(start).sql(" < ").time(filter.to);
+    if let Some(longer) = within {
+        statement.sql(" AND ").sql(start).sql(" >= coalesce((");
+        newest_with_a_sample(statement, longer, filter, None);
+        statement.sql("), ").time(filter.from).sql(")");
+    }
+    statement.sql(" GROUP BY 1) AS counts) AS sums WHERE newer >= ").int(SAMPLE);
 }
 
 fn start_of(row: &impl Columns) -> Result<Option<Micros>, sqlx::Error> {

@@ -1,47 +1,63 @@
 //! Searches of the page and of the command line, each within bounded time and memory.
 //!
 //! All searches share a small pool of connections, which cannot write. Ingest has its own
-//! connection and never waits for a search.
+//! connection and never waits for a search. A view takes two round trips to PostgreSQL at most, except where
+//! Citus has distributed the tables. A search whose future is dropped ends, and so does one that takes
+//! too long.
 //!
 //! This is not a query language: a [`Filter`](crate::model::Filter) has fixed fields, and its SQL is
 //! built here. PostgreSQL and SQLite share a statement where both understand it.
 //!
-//! Files, in reading order: [`statement`] (SQL with parameters), [`condition`] (a filter as SQL),
-//! [`rows`] (pages of rows), [`counts`] (charts and most frequent values), [`lists`] (files and
-//! rejects).
+//! Files, in reading order: [`condition`] (a filter as SQL),
+//! [`rows`] (pages of rows), [`recent`] (rows that are new), [`counts`] (charts and most frequent values),
+//! [`lists`] (files and rejects).
 
 mod condition;
 mod counts;
 mod lists;
+mod recent;
 mod rows;
-mod statement;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use sqlx::pool::PoolOptions;
-use sqlx::{PgPool, SqlitePool};
-
 use super::answers::Table;
-use super::error::{Explanation, Kind, StoreError, from_sqlx};
-use super::{Backend, Store};
+use super::error::{self, Explanation, Kind, StoreError, from_sqlx};
+use super::statement::{Answers, Statement, message, run};
+use super::{Backend, Store, postgres, sqlite};
 
 pub use counts::{By, Overview, Point, Top, TopItem};
-pub use lists::{FileList, IgnoredList, RejectList};
+pub(super) use lists::files_of;
+pub use lists::{FilesPage, MOST_COUNTED, RejectList};
+pub use recent::RecentRows;
 pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages, SearchedRow};
 
 /// Most connections of all searches.
-const MAX_CONNECTIONS: u32 = 4;
+const MAX_CONNECTIONS: usize = 4;
 /// How long a search waits for a free connection.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an unused connection stays open.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// Bytes of SQLite's file that are memory-mapped (256 MiB): reading them needs no copy.
-const MMAP_SIZE: &str = "268435456";
+pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement may run. A person does not wait longer, and does not see the answer.
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Returns the error of a search whose statements had so much time.
+pub(super) fn failed(name: &str, timeout: Duration, error: sqlx::Error) -> StoreError {
+    match &*error::code(&error) {
+        // query_canceled, SQLITE_INTERRUPT
+        "57014" | "9" => {
+            let why = format!(
+                "the answer takes more than {} s: choose a shorter time range, or one more filter",
+                timeout.as_secs()
+            );
+            Kind::Unavailable.error(name, Explanation(why))
+        }
+        _ => from_sqlx(name, error),
+    }
+}
 
 /// Runs searches. Clones share the connections.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    pool: Backend<PgPool, SqlitePool>,
+    backend: Backend<Arc<postgres::Readers>, sqlite::Readers>,
     /// The store's name, for messages.
     name: String,
 }
@@ -49,38 +65,56 @@ pub struct Reader {
 impl Store {
     /// Returns the read side. It connects at the first search.
     pub fn reader(&self) -> Reader {
-        let pool = match &self.backend {
-            Backend::Postgres(it) => Backend::Postgres(it.pool(pool_options())),
-            Backend::Sqlite(it) => {
-                let options = it.options_to_read(MMAP_SIZE);
-                Backend::Sqlite(pool_options().connect_lazy_with(options))
-            }
-        };
-        Reader { pool, name: self.location.to_string() }
+        self.readers(MAX_CONNECTIONS, STATEMENT_TIMEOUT)
     }
-}
 
-fn pool_options<DB: sqlx::Database>() -> PoolOptions<DB> {
-    PoolOptions::new()
-        .max_connections(MAX_CONNECTIONS)
-        .acquire_timeout(ACQUIRE_TIMEOUT)
-        .idle_timeout(IDLE_TIMEOUT)
+    /// Returns a read side with one connection of its own, which no search occupies.
+    pub fn probe(&self) -> Reader {
+        self.readers(1, STATEMENT_TIMEOUT)
+    }
+
+    /// Returns a read side with `most` connections, each of whose statements may take so long.
+    pub(super) fn readers(&self, most: usize, timeout: Duration) -> Reader {
+        let backend = match &self.backend {
+            Backend::Postgres(it) => {
+                Backend::Postgres(Arc::new(postgres::Readers::new(it, most, timeout)))
+            }
+            Backend::Sqlite(it) => Backend::Sqlite(sqlite::Readers::new(it, most, timeout)),
+        };
+        Reader { backend, name: self.location.to_string() }
+    }
 }
 
 impl Reader {
+    /// How long an unused connection stays open.
+    pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+
     /// Returns whether the database is PostgreSQL; otherwise it is SQLite.
     pub fn is_postgres(&self) -> bool {
-        matches!(self.pool, Backend::Postgres(_))
+        matches!(self.backend, Backend::Postgres(_))
     }
 
-    fn failed(&self, error: sqlx::Error) -> StoreError {
-        match error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => {
-                let why = "no connection was free or could be opened in time";
-                Kind::Unavailable.error(&self.name, Explanation(why.into()))
-            }
-            error => from_sqlx(&self.name, error),
+    /// Closes connections that have not been used for [`Reader::IDLE_TIMEOUT`]. Call it now and then.
+    pub fn close_idle(&self) {
+        match &self.backend {
+            Backend::Postgres(readers) => readers.close_idle(),
+            Backend::Sqlite(_) => {} // its pool does so by itself
         }
+    }
+
+    /// Runs statements, on PostgreSQL in one round trip. If the future is dropped, a statement that runs ends.
+    async fn ask(&self, statements: Vec<Statement>) -> Result<Answers, StoreError> {
+        let rows = match &self.backend {
+            Backend::Postgres(readers) => {
+                Backend::Postgres(readers.ask(&message(&statements)).await?)
+            }
+            Backend::Sqlite(readers) => {
+                let (mut connection, _use) = readers.take().await?;
+                let rows = run(&mut connection, statements).await;
+                Backend::Sqlite(rows.map_err(|error| readers.failed(error))?)
+            }
+        };
+        Ok(Answers::new(rows, &self.name))
     }
 }
 

@@ -4,25 +4,35 @@
 //! growing time windows, beginning at the cursor. The first window is short, so that the newest rows
 //! of a busy log are found without sorting its day. A filter that matches few rows reaches far back
 //! in few steps. When its time is over, the search returns the rows found so far and how far it came.
+//!
+//! PostgreSQL gets many windows in one statement, a UNION ALL. It looks into one window after the other, and
+//! into no more when there are enough rows: it runs the parts of a UNION ALL in their order, and never at the
+//! same time if they have a LIMIT. Before each window the server compares its clock, once, as the value of a
+//! materialised CTE; the last part tells how many windows were looked into. Citus would run all parts at
+//! once, and SQLite's clock stands still in a statement: they get one window at a time.
 
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
 
 use super::Reader;
-use super::statement::Statement;
 use crate::model::columns::{File, Kind};
-use crate::model::{FileId, Filter, Micros, Row};
+use crate::model::{FileId, Filter, Micros, Row, now};
+use crate::store::Backend;
 use crate::store::answers::Table;
 use crate::store::error::StoreError;
 use crate::store::rows::Columns;
 use crate::store::sql::{Dialect, Selected, select_list};
+use crate::store::statement::Statement;
 
 /// Length of the first time window, in microseconds.
 const FIRST_WINDOW: Micros = 10_000_000;
 /// How many times as long each next window is.
 const GROWTH: i64 = 4;
-/// A window that took this long to search does not grow.
+/// Windows that took this long to search do not grow.
 const SLOW: Duration = Duration::from_millis(100);
+/// Windows of the first and the second statement to PostgreSQL: nearly four hours, and then as far as people
+/// search. A statement with few windows is planned faster.
+const AT_ONCE: &[usize] = &[6, 24];
 
 /// A position between two rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +88,43 @@ impl Reader {
         limit: usize,
         budget: Duration,
     ) -> Result<RowPage<T>, StoreError> {
-        let end = Instant::now() + budget;
-        Search { reader: self, filter, limit, end, selected: Selected::List }.page(direction).await
+        let (end, first) = (Instant::now() + budget, FIRST_WINDOW);
+        let selected = Selected::List;
+        Search { reader: self, filter, direction, limit, end, first, selected }.page().await
+    }
+
+    /// Returns up to `limit` of the newest rows of a short range, in one statement.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn newest<T: SearchedRow>(
+        &self,
+        filter: &Filter,
+        limit: usize,
+    ) -> Result<Vec<FoundRow<T>>, StoreError> {
+        let (end, first) = (Instant::now(), Micros::MAX);
+        let (direction, selected) = (Direction::Older(None), Selected::List);
+        let search = Search { reader: self, filter, direction, limit, end, first, selected };
+        Ok(search.page().await?.rows)
+    }
+
+    /// Returns the time of the newest row of a table, whatever a filter says; `None` of an empty table.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn newest_time<T: SearchedRow>(&self) -> Result<Option<Micros>, StoreError> {
+        let until_now = Filter { from: 0, ..Filter::last_hour(now()) };
+        // Times of a wrong clock, or of a zone that is not logged.
+        let later = Filter { from: until_now.to, to: Micros::MAX / 2, ..Filter::default() };
+        for filter in [until_now, later] {
+            let page = self.page::<T>(&filter, Direction::Older(None), 1, SEARCH_TIME).await?;
+            if let Some(found) = page.rows.first() {
+                return Ok(Some(found.row.timestamp()));
+            }
+        }
+        Ok(None)
     }
 
     /// Returns the row with an id, with all columns.
@@ -88,9 +133,28 @@ impl Reader {
     ///
     /// [`StoreError`].
     pub async fn row<T: SearchedRow>(&self, id: i64) -> Result<Option<FoundRow<T>>, StoreError> {
-        let mut statement = select::<T>(self, Selected::All);
+        let mut statement = Statement::default();
+        statement.sql("SELECT ").sql(&selection::<T>(self, Selected::All));
         statement.sql(" WHERE id = ").int(id);
-        Ok(statement.rows(self, found, found).await?.into_iter().next())
+        Ok(self.ask(vec![statement]).await?.next(found, found)?.into_iter().next())
+    }
+
+    /// Returns how many time windows each statement of a search has.
+    fn windows_at_once(&self) -> impl Iterator<Item = usize> {
+        let many = match &self.backend {
+            Backend::Postgres(readers) => !readers.backend.is_distributed(),
+            Backend::Sqlite(_) => false,
+        };
+        let (some, ones) = if many { (AT_ONCE, 0) } else { (&[][..], usize::MAX) };
+        some.iter().copied().chain(std::iter::repeat_n(1, ones))
+    }
+
+    /// Returns how long an answer takes at least.
+    fn round_trip(&self) -> Duration {
+        match &self.backend {
+            Backend::Postgres(readers) => readers.backend.round_trip(),
+            Backend::Sqlite(_) => Duration::ZERO,
+        }
     }
 }
 
@@ -98,57 +162,82 @@ impl Reader {
 struct Search<'a> {
     reader: &'a Reader,
     filter: &'a Filter,
+    direction: Direction,
     limit: usize,
     end: Instant,
+    /// Length of the first window.
+    first: Micros,
     selected: Selected,
 }
 
 /// A time window, both ends included, and the cursor if it lies in this window.
+#[derive(Clone, Copy, Debug)]
 struct Window {
     low: Micros,
     high: Micros,
     cursor: Option<Cursor>,
 }
 
+/// A row of the answer for several windows.
+enum Part<T> {
+    Found(FoundRow<T>),
+    /// How many windows were searched.
+    Searched(usize),
+}
+
 impl Search<'_> {
-    async fn page<T: SearchedRow>(&self, direction: Direction) -> Result<RowPage<T>, StoreError> {
-        let (from, to) = (self.filter.from, self.filter.to);
-        let older = matches!(direction, Direction::Older(_));
+    fn is_older(&self) -> bool {
+        matches!(self.direction, Direction::Older(_))
+    }
+
+    async fn page<T: SearchedRow>(&self) -> Result<RowPage<T>, StoreError> {
+        let (from, to, older) = (self.filter.from, self.filter.to, self.is_older());
         // Times of rows are whole microseconds: what is before `to` is at most the one before it.
-        let (mut near, far, mut cursor) = match direction {
+        let (mut near, far, mut cursor) = match self.direction {
             Direction::Older(cursor) => {
                 (cursor.map_or(to - 1, |it| it.timestamp.min(to - 1)), from, cursor)
             }
             Direction::Newer(cursor) => (cursor.timestamp.max(from), to - 1, Some(cursor)),
         };
+        let is_left = |near| if older { near >= far } else { near <= far };
         let mut page = RowPage { rows: Vec::new(), more: false, searched_to: None };
-        let mut length = FIRST_WINDOW;
-        while if older { near >= far } else { near <= far } {
-            let edge = if older {
-                near.saturating_sub(length).max(far)
-            } else {
-                near.saturating_add(length).min(far)
-            };
-            let window = Window { low: near.min(edge), high: near.max(edge), cursor };
+        let (mut length, mut growth) = (self.first, GROWTH);
+        let mut statements = self.reader.windows_at_once().peekable();
+        while is_left(near)
+            && let Some(at_once) = statements.next()
+        {
+            let mut windows = Vec::new();
+            while windows.len() < at_once && is_left(near) {
+                let edge = match older {
+                    true => near.saturating_sub(length).max(far),
+                    false => near.saturating_add(length).min(far),
+                };
+                windows.push(Window { low: near.min(edge), high: near.max(edge), cursor });
+                cursor = None;
+                length = length.saturating_mul(growth);
+                near = self.after(edge);
+            }
             let began = Instant::now();
             let wanted = self.limit + 1 - page.rows.len();
-            page.rows.extend(self.window::<T>(direction, window, wanted).await?);
+            // A window that is so many times as long as the one before takes so many times as long, too.
+            let patience = self.end.saturating_duration_since(began) / growth as u32;
+            let (rows, searched) = self.windows::<T>(&windows, wanted, patience).await?;
+            page.rows.extend(rows);
             if page.rows.len() > self.limit {
                 page.rows.truncate(self.limit);
                 page.more = true;
                 break;
             }
-            if began.elapsed() < SLOW {
-                length = length.saturating_mul(GROWTH);
-            }
-            // A window includes both ends, so the next one begins one microsecond further.
-            near = if older { edge - 1 } else { edge + 1 };
-            cursor = None;
-            let left = if older { near >= far } else { near <= far };
-            if left && Instant::now() >= self.end {
+            let Some(last) = windows.get(searched - 1) else { break };
+            let edge = if older { last.low } else { last.high };
+            near = self.after(edge);
+            if is_left(near) && (Instant::now() >= self.end || statements.peek().is_none()) {
                 (page.more, page.searched_to) = (true, Some(edge));
                 break;
             }
+            let is_slow = began.elapsed() >= SLOW + self.reader.round_trip();
+            growth = if is_slow { 1 } else { GROWTH };
+            length = (last.high - last.low).max(1).saturating_mul(growth);
         }
         if !older {
             page.rows.reverse();
@@ -156,26 +245,77 @@ impl Search<'_> {
         Ok(page)
     }
 
-    /// Returns the rows of a window, in the order of the direction.
-    async fn window<T: SearchedRow>(
+    /// Returns where the next window begins, one microsecond further: a window includes both ends.
+    fn after(&self, edge: Micros) -> Micros {
+        if self.is_older() { edge - 1 } else { edge + 1 }
+    }
+
+    /// Searches windows until there are enough rows; after `patience` it begins no more. Returns the rows in the
+    /// order of the direction, and how many windows were searched: one at least.
+    async fn windows<T: SearchedRow>(
         &self,
-        direction: Direction,
-        Window { low, high, cursor }: Window,
+        windows: &[Window],
         limit: usize,
-    ) -> Result<Vec<FoundRow<T>>, StoreError> {
-        let (comparison, order) = match direction {
-            Direction::Older(_) => ("<", " ORDER BY timestamp DESC, id DESC LIMIT "),
-            Direction::Newer(_) => (">", " ORDER BY timestamp, id LIMIT "),
+        patience: Duration,
+    ) -> Result<(Vec<FoundRow<T>>, usize), StoreError> {
+        let mut statement = Statement::default();
+        if let [window] = windows {
+            statement.sql("SELECT ");
+            self.window::<T>(&mut statement, *window, "", limit);
+            let rows = self.reader.ask(vec![statement]).await?.next(found, found)?;
+            return Ok((rows, 1));
+        }
+        let patience = patience.as_micros();
+        let mut searched = "1".to_owned();
+        for nth in 1..windows.len() {
+            statement.sql(if nth == 1 { "WITH " } else { ", " }).sql(&format!(
+                "gate{nth} AS MATERIALIZED (SELECT clock_timestamp() < \
+                 statement_timestamp() + '{patience} us'::interval AS is_open)"
+            ));
+            searched += &format!(" + (SELECT is_open FROM gate{nth})::int");
+        }
+        statement.sql(" SELECT * FROM (");
+        for (nth, window) in windows.iter().enumerate() {
+            let gate = match nth {
+                0 => String::new(),
+                nth => format!(" AND (SELECT is_open FROM gate{nth})"),
+            };
+            statement.sql("(SELECT NULL::int AS searched, ");
+            self.window::<T>(&mut statement, *window, &gate, limit);
+            statement.sql(") UNION ALL ");
+        }
+        statement.sql("SELECT ").sql(&searched).sql(&", NULL".repeat(T::COLUMNS.len()));
+        statement.sql(") AS parts LIMIT ").int(limit as i64);
+        let (mut rows, mut searched) = (Vec::new(), windows.len());
+        for part in self.reader.ask(vec![statement]).await?.next(part, part)? {
+            match part {
+                Part::Found(row) => rows.push(row),
+                Part::Searched(windows) => searched = windows,
+            }
+        }
+        Ok((rows, searched))
+    }
+
+    /// Appends what is selected from a window, in the order of the direction. `gate` is a further condition.
+    fn window<T: SearchedRow>(
+        &self,
+        statement: &mut Statement,
+        Window { low, high, cursor }: Window,
+        gate: &str,
+        limit: usize,
+    ) {
+        let (comparison, order) = match self.is_older() {
+            true => ("<", " ORDER BY timestamp DESC, id DESC LIMIT "),
+            false => (">", " ORDER BY timestamp, id LIMIT "),
         };
-        let mut statement = select::<T>(self.reader, self.selected);
+        statement.sql(&selection::<T>(self.reader, self.selected));
         statement.sql(" WHERE timestamp >= ").time(low).sql(" AND timestamp <= ").time(high);
         if let Some(cursor) = cursor {
             statement.sql(" AND (timestamp, id) ").sql(comparison).sql(" (");
             statement.time(cursor.timestamp).sql(", ").int(cursor.id).sql(")");
         }
-        self.reader.conditions(&mut statement, T::TABLE, self.filter);
-        statement.sql(order).int(limit as i64);
-        statement.rows(self.reader, found, found).await
+        self.reader.conditions(statement, T::TABLE, self.filter);
+        statement.sql(gate).sql(order).int(limit as i64);
     }
 }
 
@@ -183,6 +323,8 @@ impl Search<'_> {
 pub trait SearchedRow: Row + 'static {
     /// The table.
     const TABLE: Table;
+    /// The key `log` of its lines of JSON.
+    const LOG: &'static str;
 
     /// Returns when the request was logged.
     fn timestamp(&self) -> Micros;
@@ -191,13 +333,17 @@ pub trait SearchedRow: Row + 'static {
     fn access_line(&self) -> String;
 }
 
-/// Returns `SELECT … FROM …`, to which conditions are added.
-fn select<T: SearchedRow>(reader: &Reader, selected: Selected) -> Statement {
+/// Returns `… FROM …`, to which conditions are added.
+fn selection<T: SearchedRow>(reader: &Reader, selected: Selected) -> String {
     let dialect = if reader.is_postgres() { Dialect::Postgres } else { Dialect::Sqlite };
-    let mut statement = Statement::default();
-    statement.sql("SELECT ").sql(&select_list(T::COLUMNS, dialect, selected));
-    statement.sql(" FROM ").sql(T::TABLE.name());
-    statement
+    format!("{} FROM {}", select_list(T::COLUMNS, dialect, selected), T::TABLE.name())
+}
+
+fn part<T: SearchedRow>(row: &impl Columns) -> Result<Part<T>, sqlx::Error> {
+    match row.int("searched")?.and_then(|windows| usize::try_from(windows).ok()) {
+        Some(windows) => Ok(Part::Searched(windows.max(1))),
+        None => found(row).map(Part::Found),
+    }
 }
 
 fn found<T: SearchedRow>(row: &impl Columns) -> Result<FoundRow<T>, sqlx::Error> {
@@ -241,8 +387,9 @@ impl<T: SearchedRow> RowPages<T> {
         let Some(direction) = self.next else { return Ok(None) };
         let end = Instant::now() + SEARCH_TIME;
         let (reader, filter, limit) = (&self.reader, &self.filter, ROWS_PER_PAGE);
-        let search = Search { reader, filter, limit, end, selected: Selected::All };
-        let mut page = search.page::<T>(direction).await?;
+        let (first, selected) = (FIRST_WINDOW, Selected::All);
+        let search = Search { reader, filter, direction, limit, end, first, selected };
+        let mut page = search.page::<T>().await?;
         let oldest_first = matches!(direction, Direction::Newer(_));
         if oldest_first {
             page.rows.reverse();

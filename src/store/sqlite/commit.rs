@@ -14,7 +14,8 @@ use crate::store::{bound, sql};
 const MOVE: &str = sql::move_one!(
     "$17",
     "CASE WHEN $16 = '[]' THEN nul_runs WHEN nul_runs = '[]' THEN $16
-          ELSE substr(nul_runs, 1, length(nul_runs) - 1) || ',' || substr($16, 2) END"
+          ELSE substr(nul_runs, 1, length(nul_runs) - 1) || ',' || substr($16, 2) END",
+    ", owner = CASE WHEN $18 THEN NULL ELSE owner END"
 );
 
 impl SqliteWriter {
@@ -22,6 +23,7 @@ impl SqliteWriter {
         if batch.is_empty() {
             return Ok(());
         }
+        self.check_place()?;
         let name = &self.backend.name;
         let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
         let moved = move_all(&mut tx, &batch.spans).await.map_err(failed(name))?;
@@ -31,7 +33,9 @@ impl SqliteWriter {
         }
         // An error drops the transaction, and that rolls it back.
         insert(&mut tx, batch, name).await?;
-        tx.commit().await.map_err(failed(name))
+        tx.commit().await.map_err(failed(name))?;
+        // In a file that was replaced meanwhile it is lost.
+        self.check_place()
     }
 }
 
@@ -43,7 +47,7 @@ async fn move_all(
     let now = Time(now());
     let mut moved = Vec::new();
     for span in spans {
-        let query = bound::move_one!(MOVE, span).bind(now);
+        let query = bound::move_one!(MOVE, span).bind(now).bind(span.releases);
         let done = query.execute(&mut *connection).await?;
         if done.rows_affected() != 1 {
             moved.push(span.file);

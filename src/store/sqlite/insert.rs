@@ -11,16 +11,23 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
 
 use super::{clock, rollup};
-use crate::model::columns::Encoding;
+use crate::model::columns::{Column, Encoding, NARROW};
 use crate::model::{Batch, Field, Tuples};
 use crate::store::answers::Table;
 use crate::store::error::{Explanation, Kind, StoreError, failed};
 
-/// Rows of a long statement; 256 × 19 parameters, SQLite takes 32,766. With 16 an import takes a
+/// Rows of a long statement; 256 × 22 parameters, SQLite takes 32,766. With 16 an import takes a
 /// quarter more processor time, with 64 some per cent more, with 1,024 no less.
 const MANY: usize = 256;
 
-static INSERTS: LazyLock<[Insert; 3]> = LazyLock::new(|| Table::ALL.map(Insert::into));
+/// For each table the statements with all columns, and those of narrow rows.
+static INSERTS: LazyLock<[[Insert; 2]; 3]> = LazyLock::new(|| {
+    Table::ALL.map(|table| {
+        let columns = table.declared();
+        [columns, &columns[..columns.len().min(NARROW)]]
+            .map(|columns| Insert::into(table.name(), columns))
+    })
+});
 
 /// Inserts the rows of a batch, and adds their counts.
 pub(super) async fn insert(
@@ -28,25 +35,40 @@ pub(super) async fn insert(
     batch: &Batch,
     store: &str,
 ) -> Result<(), StoreError> {
-    for (insert, rows) in INSERTS.iter().zip(batch.tables()) {
-        insert.run(connection, rows, store).await?;
-    }
+    insert_rows(connection, batch, store).await?;
     rollup::add(connection, &batch.rollup).await.map_err(failed(store))
 }
 
+/// Inserts the rows of a batch, and leaves their counts to the caller.
+pub(super) async fn insert_rows(
+    connection: &mut SqliteConnection,
+    batch: &Batch,
+    store: &str,
+) -> Result<(), StoreError> {
+    for (inserts, rows) in INSERTS.iter().zip(batch.tables()) {
+        let insert = inserts.iter().find(|insert| insert.encodings.len() == rows.width());
+        if let Some(insert) = insert {
+            insert.run(connection, rows, store).await?;
+        } else if rows.count() > 0 {
+            return Err(unreadable(store));
+        }
+    }
+    Ok(())
+}
+
 /// A table's statements.
-struct Insert {
+#[derive(Debug)]
+pub(super) struct Insert {
     encodings: Vec<Encoding>,
     many: Arc<str>,
     one: Arc<str>,
 }
 
 impl Insert {
-    fn into(table: Table) -> Insert {
-        let columns = table.declared();
+    pub(super) fn into(table: &str, columns: &[Column]) -> Insert {
         let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
         let row = format!("({})", vec!["?"; columns.len()].join(", "));
-        let insert = format!("INSERT INTO {} ({}) VALUES ", table.name(), names.join(", "));
+        let insert = format!("INSERT INTO {table} ({}) VALUES ", names.join(", "));
         Insert {
             encodings: columns.iter().map(|column| column.encoding).collect(),
             many: format!("{insert}{}", vec![row.as_str(); MANY].join(", ")).into(),
@@ -54,8 +76,8 @@ impl Insert {
         }
     }
 
-    /// While the connection's thread runs one statement, this one encodes the next.
-    async fn run(
+    /// Inserts rows. While the connection's thread runs one statement, this one encodes the next.
+    pub(super) async fn run(
         &self,
         connection: &mut SqliteConnection,
         rows: &Tuples,
@@ -119,6 +141,10 @@ impl Insert {
                 Encoding::Inet => arguments.add(address(field)?),
                 Encoding::Json => arguments.add(text(field.get(1..)?)?),
                 Encoding::Bytes => arguments.add(*field),
+                Encoding::Bool => arguments.add(**field == [1]),
+                Encoding::Int8s => {
+                    arguments.add(serde_json::to_string(&Tuples::numbers(field)?).ok()?)
+                }
             }
             .ok()?;
         }

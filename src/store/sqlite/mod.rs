@@ -7,17 +7,21 @@
 
 pub(super) mod clock;
 mod commit;
+mod copying;
 mod insert;
 mod owners;
+mod ownership;
+mod place;
+mod readers;
 mod reparse;
 mod rollup;
 mod sweeper;
 mod writer;
 
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions};
+use std::io::{Error, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::LazyLock;
+use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -29,9 +33,13 @@ use sqlx::{ConnectOptions, Connection};
 use super::error::{StoreError, failed, from_io, from_migrate};
 use super::schema::{self, OlderSchema, Schema};
 use super::sql::NEWEST_SCHEMA;
+use crate::model::FileKey;
 use owners::Locks;
+use place::Opened;
 
+pub(super) use copying::SqliteCopier;
 pub(super) use owners::for_people as owner;
+pub(super) use readers::Readers;
 pub(super) use rollup::array as histogram;
 pub(super) use sweeper::SqliteSweeper;
 pub(super) use writer::SqliteWriter;
@@ -45,9 +53,12 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (5, "nul runs", include_str!("../../../migrations/sqlite/0005_nul_runs.sql")),
         (6, "ignored files", include_str!("../../../migrations/sqlite/0006_ignored_files.sql")),
         (7, "writers", include_str!("../../../migrations/sqlite/0007_writers.sql")),
+        (8, "request ids", include_str!("../../../migrations/sqlite/0008_request_ids.sql")),
     ])
 });
 
+/// What an SQLite file begins with, unless it is empty.
+const MAGIC: &[u8] = b"SQLite format 3\0";
 /// How long a statement waits for another writer. Writers of this program hold the file for
 /// milliseconds.
 const BUSY: Duration = Duration::from_secs(10);
@@ -65,6 +76,9 @@ const PAGE: u32 = 8192;
 /// tenth more processor time. With 16 MiB it is the same as with 8.
 const WRITER_CACHE: &str = "-8192";
 
+/// The lock of a copy to another database, or from one.
+const COPY_LOCK: &str = "copy";
+
 /// A database file and the directory of its locks.
 #[derive(Debug)]
 pub(super) struct Sqlite {
@@ -72,6 +86,8 @@ pub(super) struct Sqlite {
     /// The [`super::Location`] as text, for messages.
     pub(super) name: String,
     locks: Locks,
+    /// The file that was opened last.
+    last: Mutex<Option<Opened>>,
 }
 
 impl Sqlite {
@@ -80,11 +96,15 @@ impl Sqlite {
         name: String,
         older: OlderSchema,
     ) -> Result<Sqlite, StoreError> {
-        let locks = create(path).map_err(|error| from_io(&name, error))?;
-        let this = Sqlite { path: path.to_owned(), name, locks };
+        if older == OlderSchema::Refuse {
+            Self::schema(path, name.clone()).await?.readable(&name)?;
+        }
+        let this = Sqlite::at(path, name)?;
         let _migrating =
             this.locks.wait("open", BUSY).await.map_err(|it| from_io(&this.name, it))?;
-        let connected = SqliteConnection::connect_with(&this.options()).await;
+        let is_empty = path.metadata().map_or(true, |file| file.len() == 0);
+        let options = if is_empty { this.options_to_make() } else { this.options() };
+        let connected = SqliteConnection::connect_with(&options).await;
         let mut connection = connected.map_err(failed(&this.name))?;
         let migrated = this.migrate(&mut connection, older).await;
         // The work is done; an error while the connection is closed changes nothing.
@@ -92,10 +112,16 @@ impl Sqlite {
         migrated.map(|()| this)
     }
 
+    /// Opens a file, or makes one, without a look at its tables.
+    pub(super) fn at(path: &Path, name: String) -> Result<Sqlite, StoreError> {
+        let locks = create(path).map_err(|error| from_io(&name, error))?;
+        Ok(Sqlite { path: path.to_owned(), name, locks, last: Mutex::default() })
+    }
+
     pub(super) async fn schema(path: &Path, name: String) -> Result<Schema, StoreError> {
-        match path.try_exists() {
-            Ok(true) => {}
-            Ok(false) => return Ok(Schema::of(None)),
+        match OpenOptions::new().append(true).open(path) {
+            Ok(_) => {}
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Schema::of(None)),
             Err(error) => return Err(from_io(&name, error)),
         }
         let options = SqliteConnectOptions::new().filename(path).busy_timeout(BUSY);
@@ -107,11 +133,11 @@ impl Sqlite {
     }
 
     pub(super) async fn connect(&self) -> Result<SqliteConnection, StoreError> {
-        self.connect_with(self.options()).await
+        self.connect_with(self.options()).await.map(|(connection, _)| connection)
     }
 
-    /// Makes a connection that stores rows.
-    async fn connect_to_write(&self) -> Result<SqliteConnection, StoreError> {
+    /// Makes a connection that stores rows. Returns the file that it has open, too.
+    async fn connect_to_write(&self) -> Result<(SqliteConnection, FileKey), StoreError> {
         self.connect_with(self.options().pragma("cache_size", WRITER_CACHE)).await
     }
 
@@ -127,18 +153,19 @@ impl Sqlite {
     async fn connect_with(
         &self,
         options: SqliteConnectOptions,
-    ) -> Result<SqliteConnection, StoreError> {
+    ) -> Result<(SqliteConnection, FileKey), StoreError> {
+        let opened = self.place()?;
         let connected = SqliteConnection::connect_with(&options).await;
         let mut connection = connected.map_err(failed(&self.name))?;
         self.check_schema(&mut connection).await?;
-        Ok(connection)
+        self.check_place(opened)?; // it was there before and after: it is the one that is open
+        self.remember(opened);
+        Ok((connection, opened))
     }
 
     fn options(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(&self.path)
-            .page_size(PAGE) // counts only before the first table
-            .auto_vacuum(SqliteAutoVacuum::Incremental) // counts only before the first table
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY)
@@ -147,8 +174,14 @@ impl Sqlite {
             .disable_statement_logging()
     }
 
+    /// Returns the options of the connection that makes the tables of an empty file. Set on any other file, they
+    /// would change nothing, but wait until no other connection writes.
+    fn options_to_make(&self) -> SqliteConnectOptions {
+        self.options().page_size(PAGE).auto_vacuum(SqliteAutoVacuum::Incremental)
+    }
+
     /// Returns the options of connections that only read. `mapped` is how many bytes of the file are read without a copy.
-    pub(super) fn options_to_read(&self, mapped: &str) -> SqliteConnectOptions {
+    fn options_to_read(&self, mapped: &str) -> SqliteConnectOptions {
         self.options().pragma("mmap_size", mapped.to_owned()).pragma("query_only", "on")
     }
 
@@ -160,8 +193,11 @@ impl Sqlite {
     ) -> Result<(), StoreError> {
         let schema = Schema::of(found(&mut *connection).await.map_err(failed(&self.name))?);
         schema.not_newer(&self.name)?;
-        if older == OlderSchema::Refuse && schema.found.is_some() {
-            return schema.current(&self.name);
+        if older == OlderSchema::Refuse {
+            return schema.readable(&self.name);
+        }
+        if schema.is_current() {
+            return Ok(()); // to look would wait until no other connection writes
         }
         // `run` wants a connection of any lifetime, which no future that moves between threads has.
         let applied = MIGRATIONS.run_direct(None, connection, false).await;
@@ -184,7 +220,13 @@ async fn found(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::E
 /// disk before the first row is.
 fn create(path: &Path) -> std::io::Result<Locks> {
     if path.try_exists()? {
-        OpenOptions::new().append(true).open(path)?;
+        let mut file = OpenOptions::new().read(true).append(true).open(path)?;
+        let mut start = Vec::new();
+        file.by_ref().take(MAGIC.len() as u64).read_to_end(&mut start)?;
+        // Nothing is made beside a file of something else.
+        if !MAGIC.starts_with(&start) {
+            return Err(Error::new(ErrorKind::InvalidData, "this file is not an SQLite database"));
+        }
         return Locks::beside(path);
     }
     let directory = match path.parent() {
@@ -192,8 +234,8 @@ fn create(path: &Path) -> std::io::Result<Locks> {
         _ => Path::new("."),
     };
     let made: Vec<&Path> = directory.ancestors().take_while(|it| !it.exists()).collect();
-    DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-    OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+    ownership::create_directories(directory)?;
+    ownership::open_or_create(path)?;
     let parents = made.iter().filter_map(|made| made.parent());
     for named in std::iter::once(directory).chain(parents) {
         let named = if named.as_os_str().is_empty() { Path::new(".") } else { named };
@@ -235,7 +277,7 @@ mod tests {
         let store = Sqlite::open(&path, "test".into(), OlderSchema::Upgrade).await.unwrap();
         for mut connection in [
             store.connect().await.unwrap(),
-            store.connect_to_write().await.unwrap(),
+            store.connect_to_write().await.unwrap().0,
             SqliteConnection::connect_with(&store.options_to_read("0")).await.unwrap(),
         ] {
             let level = sqlx::query_scalar::<_, i64>("PRAGMA synchronous");
@@ -255,5 +297,10 @@ mod tests {
         let error =
             Sqlite::open(directory.path(), "test".into(), OlderSchema::Upgrade).await.unwrap_err();
         assert!(matches!(error, StoreError::Refused { .. }), "{error:?}");
+        let names: Vec<_> = fs::read_dir(directory.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["notes.txt"], "something was made beside it");
     }
 }

@@ -13,11 +13,13 @@
 //!
 //! A *stopped* process still holds its lock: its files stay its own until it ends.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+
+use super::ownership;
 
 /// Between two attempts to get a lock.
 const AGAIN: Duration = Duration::from_millis(10);
@@ -48,16 +50,20 @@ impl Locks {
     pub(super) fn beside(database: &Path) -> io::Result<Locks> {
         let mut directory = database.as_os_str().to_owned();
         directory.push(".locks");
-        let directory = PathBuf::from(directory);
-        DirBuilder::new().recursive(true).mode(0o700).create(&directory)?;
-        Ok(Locks { directory })
+        let locks = Locks { directory: PathBuf::from(directory) };
+        locks.make_directory()?;
+        Ok(locks)
+    }
+
+    fn make_directory(&self) -> io::Result<()> {
+        ownership::create_directories(&self.directory)
     }
 
     /// Takes the lock of this name, `None` while another process has it.
     pub(super) fn try_take(&self, name: &str) -> io::Result<Option<File>> {
+        self.make_directory()?;
         let path = self.directory.join(name);
-        let mut options = OpenOptions::new();
-        let file = options.write(true).create(true).truncate(false).mode(0o600).open(path)?;
+        let file = ownership::open_or_create(&path)?;
         Ok(try_lock(&file)?.then_some(file))
     }
 
@@ -77,11 +83,12 @@ impl Locks {
 
     /// Takes a lock for a new writer, and removes the files of dead writers.
     pub(super) fn join(&self, owner: &str) -> io::Result<Alive> {
+        self.make_directory()?; // it may have been removed with the database
         self.remove_dead()?;
         loop {
             let token = format!("{:016x}", fastrand::u64(..));
             let path = self.path(&token);
-            let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let file = ownership::create_new(&path)?;
             file.lock()?;
             // Between making and locking it, another writer may have taken it for a dead one's
             // and removed it. Then it has no name any more, and no writer would find the lock.
@@ -89,6 +96,22 @@ impl Locks {
                 return Ok(Alive { path, owner: format!("{owner}#{token}"), _lock: file });
             }
         }
+    }
+
+    /// Returns whether any writer is alive.
+    pub(super) fn has_writer(&self) -> io::Result<bool> {
+        for entry in fs::read_dir(&self.directory)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|it| it == WRITER) && locked(&path)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns whether a process has the lock of this name.
+    pub(super) fn is_taken(&self, name: &str) -> io::Result<bool> {
+        locked(&self.directory.join(name))
     }
 
     /// Returns whether the writer of this name still holds its lock.

@@ -43,6 +43,14 @@ impl Sqlite {
 }
 
 impl SqliteSweeper {
+    /// Returns the connection, which is always open.
+    #[expect(clippy::unused_async, reason = "other sessions may have to connect")]
+    pub(in crate::store) async fn connection(
+        &mut self,
+    ) -> Result<&mut SqliteConnection, StoreError> {
+        Ok(&mut self.connection)
+    }
+
     /// Ends the sweep: from now on another one may begin.
     pub(in crate::store) async fn end(self) {
         // The work is done; an error while the connection is closed changes nothing.

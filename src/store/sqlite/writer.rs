@@ -6,11 +6,12 @@ use std::sync::Arc;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
-use super::Sqlite;
 use super::owners::Alive;
-use crate::model::{Checkpoint, Cut, FileId, NewFile, Sighting, now};
-use crate::store::answers::Committed;
+use super::{COPY_LOCK, Sqlite};
+use crate::model::{Checkpoint, Cut, FileId, FileKey, NewFile, Sighting, now};
+use crate::store::answers::{Committed, LostClaim};
 use crate::store::error::{Explanation, Kind, StoreError, failed, from_io};
+use crate::store::schema::claim_number;
 use crate::store::time::Time;
 use crate::store::writer::ClaimRequest;
 use crate::store::{bound, rows, sql};
@@ -23,7 +24,6 @@ const CLAIM: &str = sql::claim!(
 );
 
 const REGISTER: &str = sql::register!("$16", "", "");
-const CLOSE: &str = sql::close!("$6");
 const CUT: &str = sql::cut!("$6", "");
 
 /// A transaction that writes takes the write lock at its beginning: one that began by reading
@@ -35,6 +35,8 @@ pub(super) const BEGIN: &str = "BEGIN IMMEDIATE";
 pub(in crate::store) struct SqliteWriter {
     pub(in crate::store) backend: Arc<Sqlite>,
     pub(in crate::store) connection: SqliteConnection,
+    /// The file that the connection has open.
+    pub(in crate::store) opened: FileKey,
     alive: Alive,
     /// Files that this writer registered.
     registered: HashSet<FileId>,
@@ -57,13 +59,37 @@ impl SqliteWriter {
         owner: &str,
     ) -> Result<SqliteWriter, StoreError> {
         let alive = backend.locks.join(owner).map_err(|error| from_io(&backend.name, error))?;
-        let connection = backend.connect_to_write().await?;
+        // After its own lock: a copy has its lock before it looks for writers.
+        let copied = backend.locks.is_taken(COPY_LOCK);
+        if copied.map_err(|error| from_io(&backend.name, error))? {
+            return Err(StoreError::BeingCopied { store: backend.name.clone() });
+        }
+        let (connection, opened) = backend.connect_to_write().await?;
         Ok(SqliteWriter {
             backend: Arc::clone(backend),
             connection,
+            opened,
             alive,
             registered: HashSet::new(),
         })
+    }
+
+    /// Returns the connection, which is always open.
+    #[expect(clippy::unused_async, reason = "the other backend may have to connect")]
+    pub(in crate::store) async fn connection(
+        &mut self,
+    ) -> Result<&mut SqliteConnection, StoreError> {
+        Ok(&mut self.connection)
+    }
+
+    /// Checks that the file is still there.
+    pub(in crate::store) fn check_place(&self) -> Result<(), StoreError> {
+        self.backend.check_place(self.opened)
+    }
+
+    /// Checks the schema.
+    pub(in crate::store) async fn keep_alive(&mut self) -> Result<(), StoreError> {
+        self.backend.check_schema(&mut self.connection).await
     }
 
     /// Closes the connection. The last connection that is closed empties the write-ahead log into the file and removes it.
@@ -106,7 +132,8 @@ impl SqliteWriter {
                     registered.push(None);
                     continue;
                 }
-                let query = bound::register!(REGISTER, new, &self.alive.owner).bind(Time(now()));
+                let query = bound::register!(REGISTER, new, &self.alive.owner);
+                let query = query.bind(Time(now())).bind(claim_number());
                 registered.push(Some(rows::checkpoint(&query.fetch_one(&mut *tx).await?)?));
             }
             for cut in cuts {
@@ -164,11 +191,11 @@ impl SqliteWriter {
         Ok(claimed)
     }
 
-    /// Takes files again whose epochs are still these. Returns those of which the epoch is another.
+    /// Takes files again whose epochs are still these. Returns the claims that are lost.
     pub(in crate::store) async fn hold_again(
         &mut self,
-        claims: &[(FileId, i64)],
-    ) -> Result<Vec<FileId>, StoreError> {
+        claims: &[Committed],
+    ) -> Result<Vec<(FileId, LostClaim)>, StoreError> {
         let mut lost = Vec::new();
         for some in claims.chunks(AT_ONCE) {
             self.hold_some(some, &mut lost).await?;
@@ -178,30 +205,29 @@ impl SqliteWriter {
 
     async fn hold_some(
         &mut self,
-        claims: &[(FileId, i64)],
-        lost: &mut Vec<FileId>,
+        claims: &[Committed],
+        lost: &mut Vec<(FileId, LostClaim)>,
     ) -> Result<(), StoreError> {
         let name = &self.backend.name;
         let mut tx = self.connection.begin_with(BEGIN).await.map_err(failed(name))?;
         let mut owners = Owners::new(&self.backend, &self.alive.owner);
-        for &(file, epoch) in claims {
-            let free = owners.free(&mut tx, file).await?;
-            let done = sqlx::query("UPDATE log_file SET owner = ?3 WHERE id = ?1 AND epoch = ?2")
-                .bind(file.0)
-                .bind(epoch)
+        for claim in claims {
+            let now = committed(&mut tx, claim.file).await.map_err(failed(name))?;
+            if let Some(how) = claim.lost(now.as_ref()) {
+                lost.push((claim.file, how));
+                continue;
+            }
+            if owners.free(&mut tx, claim.file).await? != Free::Yes {
+                // Dropping the transaction rolls it back.
+                let why = format!("file {} still belongs to a writer that is ending", claim.file.0);
+                return Err(Kind::Unavailable.error(name, Explanation(why)));
+            }
+            sqlx::query("UPDATE log_file SET owner = ?2 WHERE id = ?1")
+                .bind(claim.file.0)
                 .bind(&self.alive.owner)
                 .execute(&mut *tx)
                 .await
                 .map_err(failed(name))?;
-            match (done.rows_affected(), free) {
-                (1, Free::Yes) => {}
-                (1, _) => {
-                    // Dropping the transaction rolls it back.
-                    let why = format!("file {} still belongs to a writer that is ending", file.0);
-                    return Err(Kind::Unavailable.error(name, Explanation(why)));
-                }
-                _ => lost.push(file),
-            }
         }
         tx.commit().await.map_err(failed(name))
     }
@@ -229,41 +255,27 @@ impl SqliteWriter {
         &mut self,
         files: &[FileId],
     ) -> Result<Vec<Committed>, StoreError> {
-        let committed = async {
+        let read = async {
             let mut all = Vec::with_capacity(files.len());
             for file in files {
-                let row = sqlx::query("SELECT id, committed, epoch FROM log_file WHERE id = ?1")
-                    .bind(file.0)
-                    .fetch_optional(&mut self.connection)
-                    .await?;
-                all.extend(row.as_ref().map(rows::committed).transpose()?);
+                all.extend(committed(&mut self.connection, *file).await?);
             }
             Ok(all)
         };
-        committed.await.map_err(failed(&self.backend.name))
+        read.await.map_err(failed(&self.backend.name))
     }
+}
 
-    /// Returns how many files were closed: 0 if the epoch is another.
-    pub(in crate::store) async fn close(
-        &mut self,
-        file: FileId,
-        epoch: i64,
-        lost_bytes: u64,
-        reason: &str,
-        kept_to: Option<i64>,
-    ) -> Result<u64, StoreError> {
-        let done = sqlx::query(CLOSE)
-            .bind(file.0)
-            .bind(epoch)
-            .bind(i64::try_from(lost_bytes).unwrap_or(i64::MAX))
-            .bind(reason)
-            .bind(kept_to)
-            .bind(Time(now()))
-            .execute(&mut self.connection)
-            .await
-            .map_err(failed(&self.backend.name))?;
-        Ok(done.rows_affected())
-    }
+/// Returns how far a file is stored; `None` if it has no row.
+async fn committed(
+    connection: &mut SqliteConnection,
+    file: FileId,
+) -> Result<Option<Committed>, sqlx::Error> {
+    let row = sqlx::query("SELECT id, committed, epoch FROM log_file WHERE id = ?1")
+        .bind(file.0)
+        .fetch_optional(connection)
+        .await?;
+    row.as_ref().map(rows::committed).transpose()
 }
 
 /// Which owners are alive, as far as that was asked within one transaction.

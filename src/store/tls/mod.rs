@@ -1,13 +1,14 @@
 //! TLS to PostgreSQL: its settings from the URL, the environment and libpq's default files.
 //!
-//! The driver implements TLS. It reads `sslmode`, `sslrootcert`, `sslcert` and `sslkey`, and ignores
+//! The driver implements TLS for its connections. It reads `sslmode`, `sslrootcert`, `sslcert` and `sslkey`, and ignores
 //! what it does not know. With a misspelt `PGSSLMODE` or a revocation list, connections would
 //! silently have no TLS, or less of it. So all settings are read here first, with libpq's meaning,
 //! and an unsupported one is an error.
 //!
-//! Files: this one (settings), [`files`] (checks of the files before each connection), [`explain`]
+//! Files: this one (settings), [`client`] (TLS for the connections that commit), [`files`] (checks of the files before each connection), [`explain`]
 //! (errors with the names of these files).
 
+mod client;
 mod explain;
 mod files;
 
@@ -196,7 +197,7 @@ impl Tls {
     }
 
     /// Returns whether a connection without TLS is an error.
-    fn is_required(&self) -> bool {
+    pub(super) fn is_required(&self) -> bool {
         !matches!(self.mode, PgSslMode::Disable | PgSslMode::Allow | PgSslMode::Prefer)
     }
 

@@ -1,6 +1,5 @@
 //! Answers that send rows for as long as the client reads: new rows as events, and downloads.
 
-use std::collections::HashSet;
 use std::convert::Infallible;
 use std::io;
 use std::time::Duration;
@@ -17,16 +16,11 @@ use super::rows::log_item;
 use super::{ApiError, ApiResult, QueryString, now};
 use crate::model::{Filter, Micros};
 use crate::store::{
-    Direction, FoundRow, Header, Reader, RowPages, SearchedRow, StoreError, StoredRequest,
-    StoredRow, chain, write_csv, write_json_lines,
+    CsvCells, FoundRow, Header, Reader, RecentRows, RowPages, SearchedRow, StoreError,
+    StoredRequest, StoredRow, chain, write_csv, write_json_lines,
 };
 use crate::web::PageState;
 
-/// Time between two queries for new rows.
-const QUERY_INTERVAL: Duration = Duration::from_secs(1);
-/// How late a row may become visible, in microseconds. A row has the time of its request, and its
-/// line was written, read and stored after that.
-const MAX_DELAY: Micros = 15_000_000;
 /// Most rows that are sent after one query. A person cannot read more in a second.
 const MAX_SENT: usize = 200;
 /// Most rows of one query.
@@ -35,25 +29,22 @@ const MAX_QUERIED: usize = 5000;
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Finds the rows that are new since the last query.
-///
-/// It queries the database and not the daemon: other daemons, on other machines, may write to the
-/// same tables. Rows do not become visible in the order of their times. So each query repeats the
-/// last [`MAX_DELAY`] and leaves out the rows that were sent before.
 struct NewRows {
     reader: Reader,
     filter: Filter,
-    sent: HashSet<i64>,
+    recent: RecentRows,
 }
 
 /// Answers `/api/tail` with server-sent events: `row` for each new row, `skipped` with the number of
 /// rows that were too many to send.
 pub(super) async fn tail(State(state): State<PageState>, query: QueryString) -> ApiResult {
     let filter = query.filter(&state.reader, &["to"])?;
-    let mut new_rows = NewRows { reader: state.reader.clone(), filter, sent: HashSet::new() };
+    let mut new_rows =
+        NewRows { reader: state.reader.clone(), filter, recent: RecentRows::default() };
     // Rows that exist already are not new: the page has loaded them.
     new_rows.query().await?;
     let events = stream::unfold(new_rows, |mut new_rows| async move {
-        tokio::time::sleep(QUERY_INTERVAL).await;
+        tokio::time::sleep(RecentRows::INTERVAL).await;
         let events = match new_rows.query().await {
             Ok(rows) => rows,
             // The page shows the error. A later query may reach the database again.
@@ -69,24 +60,17 @@ pub(super) async fn tail(State(state): State<PageState>, query: QueryString) -> 
 impl NewRows {
     /// Returns events for the rows that the last query did not find, oldest first.
     async fn query(&mut self) -> Result<Vec<Event>, StoreError> {
-        (self.filter.from, self.filter.to) = (now() - MAX_DELAY, Micros::MAX / 2);
-        let found = self.page().await?;
-        let ids: HashSet<i64> = found.iter().map(|row| row.id).collect();
-        let fresh: Vec<_> = found.iter().filter(|row| !self.sent.contains(&row.id)).collect();
+        (self.filter.from, self.filter.to) = (RecentRows::begin(now()), Micros::MAX / 2);
+        let mut fresh = self.reader.newest::<StoredRow>(&self.filter, MAX_QUERIED).await?;
+        self.recent.retain_new(&mut fresh);
+        self.recent.end_look();
         let mut events = Vec::with_capacity(fresh.len().min(MAX_SENT + 1));
         if let Some(skipped @ 1..) = fresh.len().checked_sub(MAX_SENT) {
             events.push(event("skipped", &json!({ "rows": skipped })));
         }
         let shown = fresh.iter().take(MAX_SENT).rev();
         events.extend(shown.map(|row| event("row", &log_item(row))));
-        self.sent.retain(|id| ids.contains(id));
-        self.sent.extend(ids);
         Ok(events)
-    }
-
-    async fn page(&self) -> Result<Vec<FoundRow<StoredRow>>, StoreError> {
-        let (newest, budget) = (Direction::Older(None), Duration::from_secs(2));
-        Ok(self.reader.page::<StoredRow>(&self.filter, newest, MAX_QUERIED, budget).await?.rows)
     }
 }
 
@@ -97,18 +81,24 @@ fn event(name: &str, data: &serde_json::Value) -> Event {
 /// Format of a download.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
-    Csv,
+    Csv(CsvCells),
     JsonLines,
 }
 
-/// Answers `/api/export?format=csv|jsonl[&table=log|requests]` with all columns, newest rows first.
+/// Answers `/api/export?format=csv|jsonl[&table=log|requests][&cells=safe|exact]` with all columns, newest rows
+/// first. People open CSV in spreadsheets, so its cells are safe by default.
 ///
 /// A page is read when the one before it is sent, so memory is bounded. An error breaks the
 /// connection: a client must not take half a file for a whole one.
 pub(super) async fn export(State(state): State<PageState>, query: QueryString) -> ApiResult {
-    let filter = query.filter(&state.reader, &["format", "table"])?;
+    let filter = query.filter(&state.reader, &["format", "table", "cells"])?;
+    let cells = match query.get("cells").unwrap_or("safe") {
+        "safe" => CsvCells::Safe,
+        "exact" => CsvCells::Exact,
+        other => return Err(invalid_choice("cells", other, "safe or exact")),
+    };
     let format = match query.get("format").unwrap_or("csv") {
-        "csv" => Format::Csv,
+        "csv" => Format::Csv(cells),
         "jsonl" => Format::JsonLines,
         other => return Err(invalid_choice("format", other, "csv or jsonl")),
     };
@@ -127,12 +117,12 @@ fn invalid_choice(name: &str, value: &str, expected: &str) -> ApiError {
 /// Streams the rows of a table as a file.
 fn download<T: SearchedRow + Send>(reader: Reader, filter: Filter, format: Format) -> Response {
     let (media_type, extension) = match format {
-        Format::Csv => ("text/csv; charset=utf-8; header=present", "csv"),
+        Format::Csv(_) => ("text/csv; charset=utf-8; header=present", "csv"),
         Format::JsonLines => ("application/jsonl; charset=utf-8", "jsonl"),
     };
     let disposition = format!("attachment; filename=\"{}.{extension}\"", T::TABLE.name());
     let first = match format {
-        Format::Csv => Header::Written,
+        Format::Csv(_) => Header::Written,
         Format::JsonLines => Header::Omitted,
     };
     let pages = RowPages::<T>::newest_first(reader, filter);
@@ -153,7 +143,7 @@ fn encode<T: SearchedRow>(
 ) -> io::Result<Bytes> {
     let mut text = Vec::new();
     match format {
-        Format::Csv => write_csv(&mut text, rows, header)?,
+        Format::Csv(cells) => write_csv(&mut text, rows, header, cells)?,
         Format::JsonLines => write_json_lines(&mut text, rows)?,
     }
     Ok(Bytes::from(text))

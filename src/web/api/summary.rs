@@ -4,8 +4,8 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::{ApiError, ApiResult, QueryString, json_answer};
-use crate::model::{FileId, IgnoredCode, RejectCode, moment};
-use crate::store::{By, FileReport, IgnoredReport, Point, RejectKey, SweepReport};
+use crate::model::{FileId, Filter, IgnoredCode, RejectCode, moment};
+use crate::store::{By, FileReport, IgnoredReport, MOST_COUNTED, Point, RejectKey, SweepReport};
 use crate::web::PageState;
 
 /// The names of a point's `rows`, in order.
@@ -14,7 +14,8 @@ const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
 /// Answers `/api/overview`: counts over the range, of all servers or of one. Other parts of the
 /// filter are ignored: the counts are not split by them.
 pub(super) async fn overview(State(state): State<PageState>, query: QueryString) -> ApiResult {
-    let own = ["url", "code", "method", "user", "address", "host", "agent", "text"];
+    let is_part = |name: &&str| !matches!(*name, "from" | "to" | "server");
+    let own: Vec<&str> = Filter::NAMES.into_iter().filter(is_part).collect();
     let filter = query.filter(&state.reader, &own)?;
     let overview = state.reader.overview(filter.from, filter.to, filter.server.as_deref()).await?;
     let points = overview.points.iter().map(|(start, counts)| {
@@ -66,17 +67,15 @@ const MAX_FILES: usize = 500;
 
 /// Answers `/api/files`: the files, those that are ignored, and the last sweep.
 pub(super) async fn files(State(state): State<PageState>) -> ApiResult {
-    let list = state.reader.file_list(MAX_FILES).await?;
-    let ignored = state.reader.ignored_list(MAX_FILES).await?;
-    let last_sweep = state.store.last_sweep().await?;
+    let page = state.reader.files_page(MAX_FILES).await?;
     json_answer(json!({
-        "files": list.files.iter().map(file).collect::<Vec<_>>(),
-        "open": list.counts.open,
-        "ended": list.counts.all.saturating_sub(list.counts.open),
-        "more": list.counts.all.saturating_sub(list.files.len() as u64),
-        "ignored": ignored.files.iter().map(ignored_file).collect::<Vec<_>>(),
-        "ignored_count": ignored.count,
-        "sweep": last_sweep.as_ref().map(sweep),
+        "files": page.files.iter().map(file).collect::<Vec<_>>(),
+        "open": page.counts.open,
+        "ended": page.counts.all.saturating_sub(page.counts.open),
+        "more": page.counts.all.saturating_sub(page.files.len() as u64),
+        "ignored": page.ignored.iter().map(ignored_file).collect::<Vec<_>>(),
+        "ignored_count": page.ignored_count,
+        "sweep": page.last_sweep.as_ref().map(sweep),
         "retention": state.retention,
         "rollup_retention": state.rollup_retention,
         "version": state.version,
@@ -135,9 +134,6 @@ fn sweep(sweep: &SweepReport) -> Value {
     })
 }
 
-/// Rejects that are counted by their codes.
-const MOST_COUNTED: u32 = 100_000;
-
 /// Answers `/api/rejects[?file=ID][&before=CURSOR]`: rejected lines, newest first; without a cursor also how
 /// many there are of each code.
 pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) -> ApiResult {
@@ -148,11 +144,8 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
         None => None,
     };
     let before = query.get("before").map(parse_reject_key).transpose()?;
-    let codes = match before {
-        Some(_) => Vec::new(),
-        None => state.reader.reject_codes(file, MOST_COUNTED).await?,
-    };
-    let codes = codes.iter().map(|(name, lines)| {
+    let list = state.reader.rejects(file, before, query.limit(50, 500)?).await?;
+    let codes = list.codes.iter().map(|(name, lines)| {
         let code = RejectCode::named(name);
         json!({
             "code": name,
@@ -163,7 +156,6 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
         })
     });
     let codes: Vec<Value> = codes.collect();
-    let list = state.reader.rejects(file, before, query.limit(50, 500)?).await?;
     let rows = list.rejects.iter().map(|(reject, path)| {
         json!({
             "file": reject.log_file.0,

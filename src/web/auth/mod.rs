@@ -8,73 +8,62 @@
 //! With an auth file a request needs a name and a password, or a token. Hashing a password takes
 //! time by design, so an accepted one starts a session.
 //!
-//! There are no roles: each accepted client sees everything. Files: [`credentials`] (the auth file
-//! and its check), [`sessions`] (what was accepted before).
+//! Each person sees everything; a token opens the paths of probes. Files: [`credentials`] (the auth file
+//! and its check), [`turns`] (the order of checks), [`sessions`] (what was accepted before).
 
 mod credentials;
 mod sessions;
+mod turns;
 
 use std::net::IpAddr;
-
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::Semaphore;
-use tokio::time::Instant;
-use tracing::warn;
 
 pub use credentials::{AuthFileError, Credentials, HashError, SecretKind, auth_line};
 
 use super::listener::Peer;
+use super::notices::{Notices, Refused};
+use super::places::peer_of;
+use super::probes;
+use super::requests::refusal;
 use credentials::Claim;
-use sessions::Sessions;
+use sessions::{Scope, Sessions};
+use turns::Turns;
 
 /// Name of the session cookie.
 const COOKIE: &str = "log_ingestd";
 
-/// Delay of the next check after a failed one. It makes guessing slow and limits hashing to a
-/// fraction of one processor.
-const PENALTY: Duration = Duration::from_millis(250);
-
-/// Most checks that may wait for their turn; further requests get 503.
-const MAX_WAITING: usize = 16;
-
 /// Body of the answer to a request with another Host.
 const WRONG_HOST: &str = "without --auth-file this page answers to localhost and 127.0.0.1 only, \
      by that name in the Host header\n";
+
+/// Why a token is refused on other paths.
+const ONLY_PROBES: &str = "a token opens /metrics, /readyz and /healthz only; the page and /api require \
+     the name and password of a person in the auth file";
 
 /// Checks each request's credentials and remembers sessions.
 #[derive(Debug)]
 pub struct Authenticator {
     credentials: Option<Arc<Credentials>>,
     sessions: Mutex<Sessions>,
-    waiting: Semaphore,
-    /// When the next check may begin. The lock allows one check at a time.
-    next_check: tokio::sync::Mutex<Instant>,
+    turns: Turns,
 }
 
 /// Result of a check of a password or token.
 enum Verdict {
     /// Accepted; holds the cookie of a new session for a browser.
-    Accepted(Option<String>),
+    Accepted(Scope, Option<String>),
     Refused,
-    /// Too many checks wait.
-    Busy,
 }
 
 impl Authenticator {
     /// Creates the check. Without credentials only the Host header is checked.
     pub fn new(credentials: Option<Arc<Credentials>>) -> Self {
-        Self {
-            credentials,
-            sessions: Mutex::default(),
-            waiting: Semaphore::new(MAX_WAITING),
-            next_check: tokio::sync::Mutex::new(Instant::now()),
-        }
+        Self { credentials, sessions: Mutex::default(), turns: Turns::new() }
     }
 
     fn sessions(&self) -> std::sync::MutexGuard<'_, Sessions> {
@@ -82,66 +71,90 @@ impl Authenticator {
         self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Checks an Authorization header.
-    async fn check(&self, credentials: &Credentials, header: &str) -> Verdict {
-        if self.sessions().knows(header) {
-            return Verdict::Accepted(None); // a program without cookies
+    /// Checks an Authorization header of this peer.
+    async fn check(&self, credentials: &Credentials, peer: IpAddr, header: &str) -> Verdict {
+        if let Some(scope) = self.sessions().scope(header) {
+            return Verdict::Accepted(scope, None); // a program without cookies
         }
         let Some(claim) = Claim::from_header(header) else { return Verdict::Refused };
-        let Ok(_place) = self.waiting.try_acquire() else { return Verdict::Busy };
-        let mut next_check = self.next_check.lock().await;
-        tokio::time::sleep_until(*next_check).await;
-        // Hashing blocks its thread; one check at a time occupies one processor at most.
-        let accepted = tokio::task::block_in_place(|| credentials.accept(&claim));
-        if !accepted {
-            *next_check = Instant::now() + PENALTY;
+        if !self.turns.check(peer, || credentials.accept(&claim)).await {
             return Verdict::Refused;
         }
         let mut sessions = self.sessions();
-        sessions.remember(header);
-        Verdict::Accepted(if claim.is_password() { sessions.begin() } else { None })
+        let scope = if claim.is_password() { Scope::All } else { Scope::Probes };
+        sessions.remember(header, scope);
+        Verdict::Accepted(scope, if claim.is_password() { sessions.begin() } else { None })
     }
 }
 
-/// Passes an allowed request on, and answers any other with a refusal.
+/// Passes an allowed request on, and answers any other with a refusal. The connection is known after the
+/// first, and unknown after the second.
 pub(super) async fn require(
-    State(authenticator): State<Arc<Authenticator>>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    State((authenticator, notices)): State<(Arc<Authenticator>, Arc<Notices>)>,
+    ConnectInfo(Peer { address, client }): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
     let headers = request.headers();
     let Some(credentials) = &authenticator.credentials else {
-        return match is_loopback(headers) {
+        let is_local = is_loopback(headers);
+        client.set_known(is_local);
+        return match is_local {
             true => next.run(request).await,
             false => (StatusCode::MISDIRECTED_REQUEST, WRONG_HOST).into_response(),
         };
     };
     // A supervisor has no password. It learns whether the process is alive, and nothing else.
     let is_open = request.uri().path() == "/healthz";
-    if is_open || cookies(headers).any(|cookie| authenticator.sessions().knows(cookie)) {
+    let session = cookies(headers).any(|it| authenticator.sessions().scope(it) == Some(Scope::All));
+    if is_open || session {
+        client.set_known(session);
         return next.run(request).await;
     }
     let Some(header) = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok()) else {
+        client.set_known(false);
         return unauthorized();
     };
-    match authenticator.check(credentials, header).await {
-        Verdict::Accepted(session) => {
+    match authenticator.check(credentials, queue_of(address.ip(), headers), header).await {
+        Verdict::Accepted(scope, session) => {
+            client.set_known(true);
+            let path = request.uri().path();
+            if scope == Scope::Probes && !probes::PATHS.contains(&path) {
+                return refusal(path, StatusCode::FORBIDDEN, ONLY_PROBES.to_owned());
+            }
+            let is_secure = is_secure(headers);
             let mut response = next.run(request).await;
-            if let Some(cookie) = session.and_then(|session| set_cookie(&session)) {
+            if let Some(cookie) = session.and_then(|session| set_cookie(&session, is_secure)) {
                 response.headers_mut().append(header::SET_COOKIE, cookie);
             }
             response
         }
         Verdict::Refused => {
-            warn!(%peer, "the page refused a wrong password or token");
+            client.set_known(false);
+            notices.count(Refused::Secret, address);
             unauthorized()
         }
-        Verdict::Busy => {
-            let later = [(header::RETRY_AFTER, "1")];
-            (StatusCode::SERVICE_UNAVAILABLE, later, "too many sign-ins at once\n").into_response()
-        }
     }
+}
+
+/// Returns the peer in whose queue a check waits. A proxy on this machine names its client last in
+/// `X-Forwarded-For`. Any program here could name another one; it could as well use another address of
+/// 127.0.0.0/8.
+fn queue_of(address: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let named = last_of(headers, "x-forwarded-for").and_then(|it| it.parse().ok());
+    peer_of(named.filter(|_| address.to_canonical().is_loopback()).unwrap_or(address))
+}
+
+/// Returns whether a proxy says that the browser's connection is encrypted. The sender of a false header only
+/// changes its own cookie.
+fn is_secure(headers: &HeaderMap) -> bool {
+    last_of(headers, "x-forwarded-proto").is_some_and(|it| it.eq_ignore_ascii_case("https"))
+}
+
+/// Returns the last element of a header that is a list: what the nearest proxy has added.
+fn last_of<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let last = headers.get_all(name).iter().next_back()?.to_str().ok()?;
+    last.rsplit(',').next().map(str::trim)
 }
 
 fn unauthorized() -> Response {
@@ -157,10 +170,11 @@ fn cookies(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     pairs.filter_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
-fn set_cookie(session: &str) -> Option<HeaderValue> {
+fn set_cookie(session: &str, is_secure: bool) -> Option<HeaderValue> {
     let seconds = sessions::LIFETIME.as_secs();
+    let secure = if is_secure { "; Secure" } else { "" };
     let cookie =
-        format!("{COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}");
+        format!("{COOKIE}={session}; HttpOnly; SameSite=Strict; Path=/; Max-Age={seconds}{secure}");
     HeaderValue::try_from(cookie).ok()
 }
 
@@ -186,6 +200,32 @@ fn names_loopback(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn with(name: &'static str, value: &str) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, value.parse().unwrap());
+        headers
+    }
+
+    #[test]
+    fn a_local_proxy_names_its_client_and_another_machine_does_not() {
+        for (address, named, queue) in [
+            ("127.0.0.1", "203.0.113.1, 203.0.113.9", "203.0.113.9"),
+            ("::ffff:127.0.0.1", "2001:db8::1", "2001:db8::"),
+            ("127.0.0.1", "unknown", "127.0.0.1"),
+            ("192.0.2.1", "203.0.113.9", "192.0.2.1"),
+        ] {
+            let found = queue_of(address.parse().unwrap(), &with("x-forwarded-for", named));
+            assert_eq!(found.to_string(), queue);
+        }
+    }
+
+    #[test]
+    fn the_proxy_nearest_to_here_says_whether_the_connection_is_encrypted() {
+        for (value, expected) in [("https", true), ("http, HTTPS", true), ("https, http", false)] {
+            assert_eq!(is_secure(&with("x-forwarded-proto", value)), expected, "{value}");
+        }
+    }
 
     #[test]
     fn only_loopback_names_and_addresses_are_accepted() {

@@ -9,6 +9,7 @@ const LABELS = {
   text: ['Search', 'URL, agent, referer, user'], url: ['URL', '/path or *part*'], code: ['Status', '404, 5xx, >=400'],
   method: ['Method', 'GET'], address: ['Address', '203.0.113.0/24'], user: ['User', 'name'],
   host: ['Host', 'example.com'], server: ['Server', 'log’s machine'], agent: ['Agent', 'part of it'],
+  route: ['Route', 'orders/<int:pk>/'], request_id: ['Request id', 'all of it'], trace_id: ['Trace id', '32 digits'],
 };
 const CHOICES = {
   code: ['2xx', '3xx', '4xx', '5xx', '>=400', '404', '500'],
@@ -114,6 +115,7 @@ export function show(state) {
   }
   const limits = bounds(state);
   custom.textContent = known || !limits ? 'Custom' : between(limits, !state.to);
+  custom.title = custom.textContent;
   custom.classList.toggle('set', !known);
   range.querySelector('[data-move=on]').disabled = !state.to || Date.parse(state.to) >= Date.now() - 1000;
 }

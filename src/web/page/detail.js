@@ -1,13 +1,14 @@
 // All stored columns of one line. Addresses, users and URLs link to their other lines.
 
 import { block, el, pretty, visible } from './dom.js';
-import { address } from './filter.js';
+import { address, counterpart } from './filter.js';
 
 /**
  * `facts`: [key, label, field of the filter or a function that formats the value]; `blocks`: lists
  * of [key, label]. Columns in neither of them are shown, too, so that every column is visible.
+ * `other`: the view with the other log, and the text of the link to the same request there.
  */
-export function detail(row, state, { facts, blocks }) {
+export function detail(row, state, { facts, blocks, other: [view, label] }) {
   const known = new Set([...facts, ...blocks.flat()].map(([key]) => key));
   const others = Object.keys(row).filter((key) => !known.has(key)).map((key) => [key, key]);
   const all = [...facts, ...others];
@@ -19,7 +20,8 @@ export function detail(row, state, { facts, blocks }) {
     el('div', { class: 'blocks' }, columns.filter((column) => column.length).map((column) =>
       el('div', {}, column.map(([key, label]) => shown(label, row[key]))))),
     missing.length ? el('p', { class: 'note' }, `Not logged: ${missing.join(', ')}`) : null,
-    el('p', { class: 'note' }, el('a', { href: address(state, { row: String(row.id) }) }, 'Link to this row')),
+    el('p', { class: 'note' }, el('a', { href: address(state, { row: String(row.id) }) }, 'Link to this row'),
+      absent(row.request_id) ? null : [' · ', el('a', { class: 'counterpart', href: address(state, counterpart(view, row)) }, label)]),
   ];
 }
 

@@ -1,13 +1,16 @@
 // The page's state is in its address: view, range, filter and position in the list. The same address
 // shows the same page, and the browser's back button restores the state before.
 
-export const FIELDS = ['text', 'url', 'code', 'method', 'address', 'user', 'host', 'server', 'agent'];
+export const FIELDS = ['text', 'url', 'code', 'method', 'address', 'user', 'host', 'route', 'agent', 'server', 'request_id', 'trace_id'];
 export const RANGES = ['15m', '1h', '6h', '24h', '7d', '30d', '120d'];
 
 const RANGE = ['from', 'to'];
 const PLACE = ['before', 'after', 'row'];
 const KEYS = ['view', ...RANGE, ...FIELDS, ...PLACE, 'file', 'tz', 'live'];
 const DEFAULTS = { view: 'overview', from: '1h' };
+// Filters of which a part finds the same rows and more; a value may be longer than an address or the server takes.
+const PARTS = ['url', 'agent', 'text'];
+const LONGEST = 1000;
 const UNITS = { s: 1000, m: 60e3, h: 3600e3, d: 86400e3, w: 7 * 86400e3 };
 
 export function read(search = location.search) {
@@ -31,7 +34,8 @@ export function address(state, changes = {}) {
   if (changed(['before', 'after'])) drop(['before', 'after', 'row', 'live']);
   const query = new URLSearchParams();
   for (const key of KEYS) {
-    if (next[key] && next[key] !== DEFAULTS[key]) query.set(key, next[key]);
+    if (!next[key] || next[key] === DEFAULTS[key]) continue;
+    query.set(key, PARTS.includes(key) ? next[key].slice(0, LONGEST).replace(/[\ud800-\udbff]$/, '') : next[key]);
   }
   return `?${query}`;
 }
@@ -81,6 +85,12 @@ export function moved(state, way, now = Date.now()) {
   const { from, to } = bounds(state, now);
   const end = Math.min(to + way * (to - from), now);
   return stretch(end - (to - from), end);
+}
+
+/** Returns the changes that show the rows of the same request in another view, within ten minutes. */
+export function counterpart(view, { request_id, timestamp }) {
+  const at = Date.parse(timestamp);
+  return { ...unfiltered(), request_id, view, ...stretch(at - 600e3, at + 600e3) };
 }
 
 export const filtered = (state) => FIELDS.filter((field) => state[field]);

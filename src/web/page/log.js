@@ -15,6 +15,7 @@ const FACTS = [
   ['code', 'Status', 'code'], ['duration', 'Duration', duration],
   ['response_bytes', 'Response', (n) => `${count(n)} bytes`], ['user_ip', 'Address', 'address'], ['user_id', 'User', 'user'],
   ['host', 'Host', 'host'], ['agent', 'User agent', 'agent'], ['source', 'Referer', 'text'], ['pid', 'Process'],
+  ['route', 'Route', 'route'], ['request_id', 'Request id', 'request_id'], ['trace_id', 'Trace id', 'trace_id'],
   ['server', 'Server', 'server'], ['file', 'File'], ['log_offset', 'Offset', count], ['id', 'Id'], ['log_file', 'File number'],
 ];
 const BLOCKS = [[['headers', 'Request headers']], [['response', 'Response']], [['request', 'Further data']]];
@@ -38,7 +39,7 @@ let before; // the state whose rows are all shown, if any
 export function start(section) {
   rows = new Rows(section, {
     path: 'log', title: 'Log', columns: COLUMNS,
-    detail: (row, state) => detail(row, state, { facts: FACTS, blocks: BLOCKS }),
+    detail: (row, state) => detail(row, state, { facts: FACTS, blocks: BLOCKS, other: ['requests', 'Request log of this request'] }),
     empty: () => el('p', {}, 'Nothing was logged, or the files are not followed: see ', el('a', { href: '?view=files' }, 'Files'), '.'),
   });
 }

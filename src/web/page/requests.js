@@ -12,6 +12,7 @@ const FACTS = [
   ['timestamp', 'Time', stamp], ['method', 'Method', 'method'], ['path', 'Path', 'url'], ['query_params', 'Query'],
   ['status_code', 'Status', 'code'], ['response_time_ms', 'Duration', ms], ['ip_address', 'Address', 'address'],
   ['user_id', 'User', 'user'], ['user_agent', 'User agent', 'agent'], ['content_type', 'Content type'], ['session_id', 'Session'],
+  ['route', 'Route', 'route'], ['request_id', 'Request id', 'request_id'], ['trace_id', 'Trace id', 'trace_id'],
   ['server', 'Server', 'server'], ['file', 'File'], ['log_offset', 'Offset', count], ['id', 'Id'], ['log_file', 'File number'],
 ];
 const BLOCKS = [
@@ -34,7 +35,7 @@ let rows;
 export function start(section) {
   rows = new Rows(section, {
     path: 'requests', title: 'Request logs', columns: COLUMNS, exported: { table: 'requests' },
-    detail: (row, state) => detail(row, state, { facts: FACTS, blocks: BLOCKS }),
+    detail: (row, state) => detail(row, state, { facts: FACTS, blocks: BLOCKS, other: ['log', 'Access log of this request'] }),
     empty: () => el('p', {}, 'Request logs are lines of JSON that an application writes, for example with the Django package. They stand beside the access log, not in it.'),
   });
 }

@@ -31,8 +31,10 @@ impl Home {
     async fn new() -> Self {
         let bench = Bench::new(Place::sqlite().await).await;
         let program = bench.aside("log-ingestd");
-        // The build directory may lie where only its owner may look.
-        fs::copy(crate::daemon::program(), &program).unwrap();
+        // The build directory may lie where only its owner may look. Another process copies: a child that
+        // another test starts meanwhile would inherit the open file, and what is being written is not run.
+        let copied = Command::new("cp").arg(crate::daemon::program()).arg(&program).status();
+        assert!(copied.unwrap().success());
         let state = bench.aside("state");
         fs::create_dir(&state).unwrap();
         if is_root() {
@@ -109,6 +111,28 @@ async fn the_daemon_says_it_once_and_reads_the_file_as_soon_as_it_may() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_may_not_be_read_is_one_message() {
+    let home = Home::new().await;
+    home.bench.append("access.log", lines("a", 0..3));
+    let log = home.bench.log("access.log");
+    allow(&log, 0o000);
+    for watched in [log.clone(), home.bench.logs()] {
+        let watched = watched.to_str().unwrap();
+        let arguments = ["--watch", watched, "--poll-interval", "100ms", "--listen", "off"];
+        let mut daemon = Daemon::start(home.command(&arguments), home.bench.aside("stderr"));
+        daemon.says("cannot read this file").await;
+        let place =
+            Place::at(format!("sqlite:{}", home.bench.aside("state/log.sqlite3").display()));
+        let listed = "SELECT count(*) FROM ignored_file WHERE reason = 'unreadable'";
+        crate::place::until("it is listed", async || place.number(listed).await == 1).await;
+        let said = daemon.said();
+        let warnings = said.lines().filter(|line| line.contains(" WARN ")).count();
+        assert_eq!(warnings, 1, "{said}");
+        assert!(daemon.stop().await.success());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_directory_that_may_not_be_read_for_a_while_costs_nothing() {
     let home = Home::new().await;
     home.bench.append("access.log", lines("a", 0..3));
@@ -150,7 +174,16 @@ async fn a_database_that_may_not_be_written_is_named() {
     let home = Home::new().await;
     let state = home.bench.aside("state");
     allow(&state, 0o555);
-    let answer = Answer::to_command(home.command(&["status"]));
+    home.bench.append("access.log", lines("a", 0..3));
+    let log = home.bench.log("access.log");
+    let answer = Answer::to_command(home.command(&["import", log.to_str().unwrap()]));
+    let doctor = home.command(&["doctor"]).output().unwrap();
     allow(&state, 0o755);
     answer.is(1, &["state/log.sqlite3", "ermission denied"]);
+    let said = String::from_utf8(doctor.stdout).unwrap();
+    assert_eq!(doctor.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("cannot write '") && said.contains("let this user read and write"),
+        "{said}"
+    );
 }

@@ -8,20 +8,25 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::{pages, text};
+use super::{Block, blocks, pages};
 use crate::daemon::line_at;
 use crate::place::until;
 use crate::postgres::Cluster;
 
 /// Blocks that are run elsewhere, by their first line: in all pages, or in one.
-const ELSEWHERE: [(&str, &str, &str); 9] = [
+const ELSEWHERE: [(&str, &str, &str); 14] = [
     ("README.md", "cargo run --release -- --watch DIR", "tests/run"),
     ("README.md", "cargo install --profile dist --path .", "tests/run"),
     ("CONTRIBUTING.md", "tests/run ", "is what runs this"),
     ("CONTRIBUTING.md", "tests/torture --minutes 10", "model.rs, kills.rs, in short"),
+    ("deploy/container/README.md", "", "deploy/tests/container.py"),
     ("deploy/docs/install.md", "", "deploy/tests/install.py"),
     ("deploy/docs/kubernetes.md", "", "deploy/tests"),
+    ("deploy/python/README.md", "pip install log-ingestd", "deploy/tests/release.py"),
+    ("deploy/docs/backup.md", "umask 077", "restore.rs"),
+    ("deploy/docs/backup.md", "cd /var/lib/log-ingestd", "restore.rs"),
     ("deploy/docs/fleet.md", "log-ingestd migrate --citus", "citus.rs"),
+    ("deploy/docs/moving.md", "systemctl stop", "copy.rs"),
     ("deploy/docs/streams.md", "gunicorn app:wsgi", "gunicorn.rs"),
     ("deploy/docs/streams.md", "mkfifo", "gunicorn.rs"),
 ];
@@ -29,36 +34,10 @@ const ELSEWHERE: [(&str, &str, &str); 9] = [
 /// Lines in the log that the documents speak of.
 const LINES: u32 = 40;
 
-struct Block {
-    page: String,
-    line: usize,
-    script: String,
-}
-
 impl Block {
     fn runs_elsewhere(&self) -> bool {
-        ELSEWHERE
-            .iter()
-            .any(|(page, first, _)| self.page == *page && self.script.starts_with(first))
+        ELSEWHERE.iter().any(|(page, first, _)| self.page == *page && self.text.starts_with(first))
     }
-}
-
-fn blocks(page: &str) -> Vec<Block> {
-    let text = text(page);
-    let mut blocks = Vec::new();
-    let mut script: Option<Block> = None;
-    for (nth, line) in text.lines().enumerate() {
-        match &mut script {
-            None if line == "```sh" => {
-                script =
-                    Some(Block { page: page.to_owned(), line: nth + 1, script: String::new() });
-            }
-            None => {}
-            Some(_) if line == "```" => blocks.extend(script.take()),
-            Some(block) => block.script.push_str(&format!("{line}\n")),
-        }
-    }
-    blocks
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -66,7 +45,7 @@ async fn what_people_are_told_to_type_works() {
     let world = World::new();
     let mut run = 0;
     for page in pages() {
-        for block in blocks(&page).iter().filter(|block| !block.runs_elsewhere()) {
+        for block in blocks(&page, "sh").iter().filter(|block| !block.runs_elsewhere()) {
             world.run(block).await;
             run += 1;
         }
@@ -77,7 +56,7 @@ async fn what_people_are_told_to_type_works() {
 #[test]
 fn what_is_run_elsewhere_is_still_there() {
     for (page, first, _) in ELSEWHERE {
-        let there = blocks(page).iter().any(|block| block.script.starts_with(first));
+        let there = blocks(page, "sh").iter().any(|block| block.text.starts_with(first));
         assert!(there, "{page} has no block that begins with '{first}'");
     }
 }
@@ -135,7 +114,7 @@ impl World {
     }
 
     async fn run(&self, block: &Block) {
-        let script = self.localised(&block.script);
+        let script = self.localised(&block.text);
         let place = format!("{}:{}\n{script}", block.page, block.line);
         let said = self.home.path().join("said");
         // A daemon ends by SIGTERM, the shell around it goes on.

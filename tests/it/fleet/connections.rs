@@ -78,6 +78,7 @@ async fn a_server_without_a_free_connection_is_waited_for_at_the_start_and_in_th
     bench.place.execute(owners).await;
 
     bench.append("access.log", lines("before", 0..50));
+    bench.place.until_alone().await; // a session that ends later would leave its place to the daemon
     let mut taken = take_all(&url).await;
     let logs = bench.logs();
     let arguments =
@@ -90,7 +91,7 @@ async fn a_server_without_a_free_connection_is_waited_for_at_the_start_and_in_th
     assert!(!daemon.has_ended());
     taken.clear();
     bench.rows(50).await;
-    daemon.says("swept").await;
+    bench.swept(1).await;
 
     // Its connection is cut, and another client is quicker: again until that was so.
     let cut = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity

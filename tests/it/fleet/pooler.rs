@@ -77,7 +77,7 @@ async fn one_that_pools_sessions_changes_nothing() {
     let mut daemon = Daemon::start(command, bench.aside("stderr"));
     bench.append("access.log", lines("a", 0..500));
     bench.rows(500).await;
-    daemon.says("swept").await;
+    bench.swept(1).await;
     // Those who look come through it as well, and cannot write.
     let query = |url: String| {
         let mut command =
@@ -104,13 +104,18 @@ async fn one_that_pools_transactions_or_statements_is_refused() {
     bench.append("access.log", lines("a", 0..5));
     for mode in ["transaction", "statement"] {
         let bouncer = PgBouncer::start(&cluster, mode).await;
-        for arguments in [&["--watch", bench.logs().to_str().unwrap()][..], &["status"]] {
+        let (logs, log) = (bench.logs(), bench.log("access.log"));
+        let (logs, log) = (logs.to_str().unwrap(), log.to_str().unwrap());
+        for arguments in [&["--watch", logs][..], &["status"], &["import", log]] {
             let mut command = bench.command(arguments);
             let output = command.env("DATABASE_URL", bouncer.url(&bench)).output().unwrap();
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert!(said.contains("pools transactions"), "{said}");
             assert!(said.contains("pool_mode = session"), "{said}");
+            // The pooler keeps its sessions, and all that is left in them.
+            let locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'";
+            assert_eq!(bench.place.number(locks).await, 0, "{mode} {arguments:?}");
         }
     }
     assert_eq!(bench.stored().await, 0);

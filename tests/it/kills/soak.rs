@@ -27,9 +27,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// What another life may take beyond the first: memory is given back in pages.
 const MORE_KIB: u64 = 8 << 10;
 
-/// What a daemon holds open beside the files that lie there: of its store, its events, and of files that were
-/// deleted a moment ago.
-const DESCRIPTORS: usize = 48;
+/// How many more descriptors, beyond one for each file, the last third of a life may need at least than
+/// its first third: a leak of one with each rotation or commit takes more. For moments there are more: of
+/// files that are being compressed, or that are deleted and not read to their end.
+const MORE_DESCRIPTORS: usize = 16;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn for_a_long_time_memory_and_descriptors_stay_flat_on_postgres() {
@@ -44,12 +45,22 @@ async fn for_a_long_time_memory_and_descriptors_stay_flat_on_sqlite() {
     soak(&bench, "sqlite").await;
 }
 
-/// The most that a daemon took.
-#[derive(Clone, Copy, Debug, Default)]
-struct Most {
-    kib: u64,
-    /// Beyond one for each file.
-    descriptors: usize,
+/// What a daemon took in its life.
+#[derive(Debug, Default)]
+struct Life {
+    most_kib: u64,
+    /// Beyond one for each file, at each look.
+    descriptors: Vec<usize>,
+}
+
+impl Life {
+    /// The fewest descriptors of the first third of the life, and of its last one.
+    fn fewest(&self) -> (usize, usize) {
+        let looks = &self.descriptors;
+        let third = looks.len().div_ceil(3);
+        let fewest = |looks: &[usize]| looks.iter().min().copied().unwrap_or(0);
+        (fewest(&looks[..third]), fewest(&looks[looks.len() - third..]))
+    }
 }
 
 async fn soak(bench: &Bench, store: &str) {
@@ -62,59 +73,57 @@ async fn soak(bench: &Bench, store: &str) {
     let pace = Pace { logs: 3, pause: Duration::from_millis(20) };
     let server = Server::start(bench.logs(), dice.fork(), pace);
     let (began, life) = (Instant::now(), LIFE.min(whole / LIVES_AT_LEAST));
-    let (mut lives, mut compressed): (Vec<Most>, u32) = (Vec::new(), 0);
+    let (mut lives, mut compressed): (Vec<Life>, u32) = (Vec::new(), 0);
     while began.elapsed() < whole {
         let mut daemon = watch(bench);
         let end = Instant::now() + life.mul_f64(0.8 + 0.4 * dice.f64());
-        let mut most = Most::default();
+        let mut this = Life::default();
         while Instant::now() < end {
             tokio::time::sleep(LOOK_EVERY).await;
             assert!(!daemon.has_ended(), "the daemon ended by itself: {}", daemon.said());
-            let now = taken_by(&daemon, bench);
-            most.kib = most.kib.max(now.kib);
-            most.descriptors = most.descriptors.max(now.descriptors);
+            let (kib, descriptors) = taken_by(&daemon, bench);
+            this.most_kib = this.most_kib.max(kib);
+            this.descriptors.push(descriptors);
             server.stored(bench.stored().await);
             if dice.u32(..8) == 0 {
                 compressed += compress_what_is_stored(bench, &server, &mut dice).await;
             }
         }
         daemon.kill();
-        lives.push(most);
+        lives.push(this);
     }
     server.end();
     let written = i64::from(server.written());
     all_stored(bench, written).await;
     let account = Account::of(&bench.place, "web").await;
-    let (first, last) = (lives[0], lives[lives.len() - 1]);
+    let (first, last) = (&lives[0], &lives[lives.len() - 1]);
+    let fewest: Vec<(usize, usize)> = lives.iter().map(Life::fewest).collect();
     println!(
         "{store}, seed {seed}: {written} lines in {} rotations, {compressed} files compressed, {} kills in \
-         {:.0} s; {} lost, {} doubled; at most {} KiB in the first life, {} in the last; {} and {} \
-         descriptors beyond one for each file",
+         {:.0} s; {} lost, {} doubled; at most {} KiB in the first life, {} in the last; \
+         descriptors beyond one for each file, fewest at the beginning and the end of each life: {fewest:?}",
         server.rotations(),
         lives.len(),
         began.elapsed().as_secs_f64(),
         written - account.distinct,
         account.rows - account.distinct,
-        first.kib,
-        last.kib,
-        first.descriptors,
-        last.descriptors
+        first.most_kib,
+        last.most_kib
     );
     assert_eq!(account, Account::right(written));
     bench.balanced().await;
-    for life in &lives {
-        assert!(life.kib <= first.kib + MORE_KIB, "memory grows: {lives:?}");
-        assert!(life.descriptors <= DESCRIPTORS, "descriptors leak: {lives:?}");
+    for (life, (begin, end)) in lives.iter().zip(fewest) {
+        assert!(life.most_kib <= first.most_kib + MORE_KIB, "memory grows: {lives:?}");
+        assert!(end <= begin + MORE_DESCRIPTORS, "descriptors leak: {lives:?}");
     }
 }
 
-fn taken_by(daemon: &Daemon, bench: &Bench) -> Most {
+/// Memory in KiB, and descriptors beyond one for each file.
+fn taken_by(daemon: &Daemon, bench: &Bench) -> (u64, usize) {
     let files = std::fs::read_dir(bench.logs()).unwrap().count();
     let of = |name: &str| format!("/proc/{}/{name}", daemon.pid());
     let status = std::fs::read_to_string(of("status")).unwrap();
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    Most {
-        kib: kib.trim().trim_end_matches(" kB").parse().unwrap(),
-        descriptors: std::fs::read_dir(of("fd")).unwrap().count().saturating_sub(files),
-    }
+    let open = std::fs::read_dir(of("fd")).unwrap().count();
+    (kib.trim().trim_end_matches(" kB").parse().unwrap(), open.saturating_sub(files))
 }

@@ -30,13 +30,16 @@ pub(super) struct Disk {
     /// Which daemon lives.
     daemon: Option<u32>,
     names: u32,
+    /// Whether archives that are made now are read, although no daemon has met their logs: one of the same
+    /// name was followed before.
+    pub(super) reads_unmet: bool,
     pub(super) ledger: Ledger,
 }
 
 impl Disk {
     pub(super) fn new(watched: PathBuf, aside: PathBuf) -> Disk {
         let (files, ghosts, ledger) = (Vec::new(), Vec::new(), Ledger::default());
-        Disk { watched, aside, files, ghosts, daemon: None, names: 0, ledger }
+        Disk { watched, aside, files, ghosts, daemon: None, names: 0, reads_unmet: false, ledger }
     }
 
     /// A daemon starts.
@@ -325,7 +328,8 @@ impl Disk {
     /// A file is gone, and with it the lines that no other file holds.
     fn gone(&mut self, file: &LogFile) {
         // An archive of a log that the daemon has not met before is left to `import`.
-        let is_known = file.lines.iter().any(|number| self.ledger.is_stored(*number));
+        let is_known =
+            self.reads_unmet || file.lines.iter().any(|number| self.ledger.is_stored(*number));
         let readable = |other: &&LogFile| other.kind != Kind::Archive || is_known;
         let alike = self.files.iter().filter(readable).chain(&self.ghosts);
         let alike = alike.filter(|other| other.generation == file.generation);

@@ -2,8 +2,8 @@
 //!
 //! A line is due when the daemon has to store it. It ceases to be due when the last file that
 //! holds it is gone and the test could not know that it was read: truncated without a copy in the
-//! watched place, deleted while no daemon had it open, or compressed before the daemon met it. The
-//! README names these limits. Such a line may be a row or not; but its bytes are the most that the
+//! watched place, deleted while no daemon had it open, or compressed before the daemon met it.
+//! `deploy/docs/limits.md` names these. Such a line may be a row or not; but its bytes are the most that the
 //! daemon may report as lost.
 //!
 //! A line that a power cut took stays a row if it was one, and is never one if it was not. What comes

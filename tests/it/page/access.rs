@@ -11,13 +11,13 @@ use crate::daemon::Bench;
 use crate::place::Place;
 
 /// `base64` of it, as a browser sends it.
-fn basic(name: &str, password: &str) -> String {
+pub(super) fn basic(name: &str, password: &str) -> String {
     use base64ct::{Base64, Encoding};
     format!("Basic {}", Base64::encode_string(format!("{name}:{password}").as_bytes()))
 }
 
 /// What `hash-password` prints for this password.
-fn line(bench: &Bench, arguments: &[&str], password: &str) -> String {
+pub(super) fn line(bench: &Bench, arguments: &[&str], password: &str) -> String {
     let mut command = bench.command(&[&["hash-password"], arguments].concat());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     writeln!(child.stdin.take().unwrap(), "{password}").unwrap();
@@ -27,7 +27,7 @@ fn line(bench: &Bench, arguments: &[&str], password: &str) -> String {
 }
 
 /// An auth file that only its owner can read.
-fn auth_file(bench: &Bench, text: &str) -> PathBuf {
+pub(super) fn auth_file(bench: &Bench, text: &str) -> PathBuf {
     let path = bench.aside("auth");
     fs::write(&path, text).unwrap();
     fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap();
@@ -63,15 +63,60 @@ async fn a_password_a_token_or_a_session_is_wanted() {
     let again = ask("/", "Cookie", &format!("other=1; {cookie}"));
     assert_eq!((again.status, again.header("set-cookie")), (200, ""));
     assert_eq!(ask("/", "Cookie", "log_ingestd=guess").status, 401);
-    let program = ask("/", "Authorization", "Bearer t0ken");
+    let program = ask("/metrics", "Authorization", "Bearer t0ken");
     assert_eq!((program.status, program.header("set-cookie")), (200, ""));
     // A name of this machine's is not asked for: a client with the password may use any.
     let named = [("Authorization", "Bearer t0ken"), ("Host", "logs.example")];
-    assert_eq!(site.get_with("/", &named).status, 200);
+    assert_eq!(site.get_with("/metrics", &named).status, 200);
 
     let said = site.daemon.said();
-    assert_eq!(said.matches("refused a wrong password").count(), 3, "{said}");
+    assert!(
+        said.contains("the page refused a wrong password or token times=1 peer=127.0.0.1:"),
+        "{said}"
+    );
+    assert_eq!(said.matches("refused a wrong password").count(), 1, "{said}");
     assert!(!said.contains("argon2") && !said.contains("every user"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_opens_the_paths_of_probes_alone() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let file = auth_file(&bench, &line(&bench, &["ci", "--token"], "t0ken"));
+    let site = Site::open(&bench, &["--auth-file", file.to_str().unwrap()]).await;
+    // The second time the token is one that was accepted before.
+    for _ in 0..2 {
+        for (path, status) in [
+            ("/api/files", 403),
+            ("/", 403),
+            ("/assets/main.js", 403),
+            ("/metrics", 200),
+            ("/readyz", 200),
+            ("/healthz", 200),
+        ] {
+            let answer = site.get_with(path, &[("Authorization", "Bearer t0ken")]);
+            assert_eq!(answer.status, status, "{path}: {}", answer.body);
+            let says_why =
+                answer.body.contains("a token opens /metrics, /readyz and /healthz only");
+            assert_eq!(says_why, status == 403, "{path}: {}", answer.body);
+        }
+    }
+    assert_eq!(site.get_with("/", &[("Cookie", "log_ingestd=Bearer t0ken")]).status, 401);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_of_an_encrypted_connection_is_sent_on_no_other() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let file = auth_file(&bench, &(line(&bench, &["jo"], "one") + &line(&bench, &["al"], "two")));
+    let site = Site::open(&bench, &["--auth-file", file.to_str().unwrap()]).await;
+    for (name, password, protocol, is_secure) in
+        [("jo", "one", "https", true), ("al", "two", "http", false)]
+    {
+        let headers = [("Authorization", &*basic(name, password)), ("X-Forwarded-Proto", protocol)];
+        let answer = site.get_with("/", &headers);
+        let cookie = answer.header("set-cookie");
+        assert!(cookie.starts_with("log_ingestd="), "{cookie}");
+        assert_eq!(cookie.contains("; Secure"), is_secure, "{cookie}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -190,12 +190,12 @@ async fn what_makes_no_sense_is_quoted(place: Place) {
     let (_bench, site) = filled(place, 1).await;
     for (path, status, said) in [
         ("/api/log?code=4x", 400, "code '4x' is no code"),
-        ("/api/log?from=soon", 400, "from 'soon' is no moment"),
+        ("/api/log?from=soon", 400, "from 'soon' is not a moment"),
         ("/api/log?from=1h&to=2h", 400, "is not before the end of the range"),
         ("/api/log?user=a%00", 400, "it has a NUL character"),
         ("/api/log?limit=0", 400, "invalid limit '0': expected a number from 1 to 1000"),
         ("/api/log?before=x", 400, "invalid before 'x': expected a cursor"),
-        ("/api/log?usr=jo", 400, "usr 'jo' is no filter"),
+        ("/api/log?usr=jo", 400, "usr 'jo' is not a filter"),
         ("/api/top?by=shoe", 400, "invalid by 'shoe': expected"),
         ("/api/export?format=xml", 400, "invalid format 'xml': expected"),
         ("/api/log/x", 400, "invalid row 'x'"),

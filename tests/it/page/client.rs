@@ -1,9 +1,11 @@
 //! A browser as small as can be: one request, one connection.
 
 use std::collections::HashMap;
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketType};
 
 use crate::daemon::{Bench, Daemon};
 
@@ -73,9 +75,7 @@ impl Site {
     }
 
     pub(crate) fn connect(&self) -> TcpStream {
-        let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(SOON)).unwrap();
-        stream
+        connect(self.address)
     }
 
     pub(crate) fn get(&self, path: &str) -> Answer {
@@ -88,17 +88,74 @@ impl Site {
     }
 
     pub(crate) fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
-        let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
-        if !headers.iter().any(|(name, _)| *name == "Host") {
-            request += &format!("Host: {}\r\n", self.address);
-        }
-        for (name, value) in headers {
-            request += &format!("{name}: {value}\r\n");
-        }
-        let mut stream = self.connect();
-        stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        Answer::of(&answer)
+        ask(self.address, method, path, headers)
     }
+
+    /// Connects from another address of this machine, as another peer does.
+    pub(crate) fn connect_from(&self, source: Ipv4Addr) -> TcpStream {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        rustix::net::bind(&socket, &SocketAddrV4::new(source, 0)).unwrap();
+        rustix::net::connect(&socket, &self.address).unwrap();
+        let stream = TcpStream::from(socket);
+        stream.set_read_timeout(Some(SOON)).unwrap();
+        stream
+    }
+
+    /// Sends a request, after which the connection stays open.
+    pub(crate) fn send(&self, stream: &mut TcpStream, path: &str) {
+        stream.write_all(self.request(path, "").as_bytes()).unwrap();
+    }
+
+    /// Sends a request with further header lines on a connection that may have been closed.
+    pub(crate) fn try_send(&self, stream: &mut TcpStream, path: &str, headers: &str) {
+        let _ = stream.write_all(self.request(path, headers).as_bytes());
+    }
+
+    fn request(&self, path: &str, headers: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{headers}\r\n", self.address)
+    }
+}
+
+/// Reads the status of the next answer.
+pub(crate) fn status(stream: &mut TcpStream) -> u16 {
+    let mut first = [0; 12];
+    stream.read_exact(&mut first).unwrap();
+    String::from_utf8_lossy(&first[9..]).parse().unwrap()
+}
+
+/// Reads to the end of the connection, however it ends, and returns what came.
+pub(crate) fn rest(stream: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut bytes) {
+        let is_late = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+        assert!(!is_late, "the connection does not end");
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(SOON)).unwrap();
+    stream
+}
+
+/// Asks the page at an address.
+pub(crate) fn ask(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+    headers: &[(&str, &str)],
+) -> Answer {
+    let mut request = format!("{method} {path} HTTP/1.1\r\nConnection: close\r\n");
+    if !headers.iter().any(|(name, _)| *name == "Host") {
+        request += &format!("Host: {address}\r\n");
+    }
+    for (name, value) in headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    let mut stream = connect(address);
+    stream.write_all(format!("{request}\r\n").as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    Answer::of(&answer)
 }

@@ -96,7 +96,7 @@ impl Story {
     async fn end(mut self) {
         let findings = self.complete().await;
         let said = self.bench.said();
-        // A line that the cut has damaged is told of, too.
+        // A line that the cut has damaged is reported, too.
         let warned = |line: &&str| {
             line.contains("WARN") && line.contains("access.log") && !line.contains("are rejected")
         };
@@ -181,6 +181,27 @@ for_each_store! {
         story.bench.verified(&[]);
     }
 
+    /// The first line is two torn ones, and what the second cut leaves are few lines.
+    async fn the_second_cut_leaves_few_lines_and_the_first_is_torn(bench) {
+        let mut story = Story::begin(bench).await;
+        story.cut(|content| {
+            let no_referer = content.windows(4).position(|bytes| bytes == b"\"-\" ").unwrap();
+            content.truncate(no_referer + 4);
+        }).await;
+        story.write(12);
+        story.start();
+        story.complete().await;
+        story.cut(|content| {
+            let ends: Vec<usize> = (0..content.len()).filter(|&at| content[at] == b'\n').collect();
+            content[ends[2] + 20..].fill(0);
+        }).await;
+        story.start();
+        story.daemon.as_mut().unwrap().says("goes on after the last line").await;
+        story.complete().await;
+        story.bench.balanced().await;
+        story.bench.verified(&[]);
+    }
+
     /// What the first cut has ended goes on under the new name, too: the second cut goes back into it.
     async fn a_host_that_is_renamed_between_two_cuts_knows_both_parts(bench) {
         let mut story = Story::begin(bench).await;
@@ -225,6 +246,23 @@ for_each_store! {
         )).await;
         let first = story.bench.differs(&[]).first();
         assert_eq!((first.0.as_str(), first.2.as_str()), ("line", "no line begins here"));
+    }
+
+    /// The first cut leaves a hole before the last lines, which shows nothing at the end; the second one takes
+    /// the end. Without times, lines that are like no other one show how far the log is the same.
+    async fn a_hole_before_the_end_of_what_a_later_cut_leaves_in_lines_without_a_time(bench) {
+        let mut story = Story::of(Kind::Timeless, bench).await;
+        let third = story.log[0].content.len() / 3;
+        story.cut(|content| content[third..third + TAKEN].fill(0)).await;
+        story.write(AFTER);
+        story.start();
+        story.complete().await;
+        story.cut(|content| content.truncate(content.len() - 300)).await;
+        story.write(AFTER);
+        story.start();
+        let found = story.complete().await;
+        assert!(found.lost > 10, "{found}");
+        story.bench.balanced().await;
     }
 
     /// Of lines that are all alike, what follows a hole proves nothing. Each cut goes back further than

@@ -302,7 +302,9 @@ fn owner(
     let at_path = |log: &Log| log.path.to_string_lossy() == file.path;
     // An object may be used again: the newest log is the one that has it.
     let by_object = || logs.iter().rposition(plain).or_else(|| logs.iter().rposition(at_path));
-    // A line that a cut has put together out of two may name another log.
+    // A line that a cut has put together out of two may name another log, but not one whose file it was
+    // before: of that log, a hole may have left none of these lines.
+    let was_of = |nth: &usize| known.get(&file.id) == Some(nth);
     let holds_one = |nth: &usize| {
         let content = &logs[*nth].content;
         file.entries.iter().any(|(offset, entry)| match entry {
@@ -314,7 +316,7 @@ fn owner(
         })
     };
     let named = match named {
-        Some(nth) if !holds_one(&nth) => by_object().filter(holds_one).or(named),
+        Some(nth) if !was_of(&nth) && !holds_one(&nth) => by_object().filter(holds_one).or(named),
         named => named,
     };
     let found = named.or(known.get(&file.id).copied()).or_else(by_object);

@@ -93,7 +93,7 @@ for_each_store! {
         let said = bench.run(&["verify"]);
         assert_eq!(said.status.code(), Some(1));
         let said = String::from_utf8(said.stdout).unwrap();
-        assert!(said.contains("DIFFERENT: 1 rows have an id that names no line"), "{said}");
+        assert!(said.contains("DIFFERENT: 1 row has an id that names no line"), "{said}");
     }
 
     async fn the_first_difference_is_told_in_one_sentence(bench) {
@@ -107,7 +107,7 @@ for_each_store! {
         assert!(said.contains(&format!(
             "  2 differences, the first: line 8, offset {offset}, url: the file says \"/a/7\"; the database says \"/else\"\n"
         )), "{said}");
-        assert!(said.ends_with("differences in 1 of 1 files\n"), "{said}");
+        assert!(said.ends_with("differences in 1 of 1 file\n"), "{said}");
         assert!(!said.contains("secret"), "{said}");
     }
 
@@ -127,7 +127,5 @@ for_each_store! {
         bench.append("alike.log", format!("{}{}", lines("a", 0..1), line("/other")));
         let (about, ..) = bench.differs(&[bench.log("alike.log").to_str().unwrap()]).first();
         assert_eq!(about, "file");
-        let output = bench.run(&["verify", bench.log("missing.log").to_str().unwrap()]);
-        assert_eq!(output.status.code(), Some(1));
     }
 }

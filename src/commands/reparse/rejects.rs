@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use crate::format::Parsed;
-use crate::model::{FileId, RejectCode, RejectedLine, Reparsed};
+use crate::format::{Parsed, STARS};
+use crate::model::{FileId, RejectCode, RejectedLine, Reparsed, text_path};
 use crate::store::{RejectKey, StoreError, Writer};
 
 use crate::commands::open_store;
@@ -27,6 +27,9 @@ const PAGE: u32 = 1000;
 
 /// Bytes of the lines that one query reads, without the last line (8 MiB).
 const PAGE_BYTES: u64 = 8 << 20;
+
+/// Why a masked line stays rejected.
+const MASKED: &str = "its secrets are masked: `log-ingestd reparse --rows` reads it from its file";
 
 /// What a reparse did, or would do. Counts are lines.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -53,7 +56,7 @@ pub async fn reparse(config: &Config, dry_run: bool) -> anyhow::Result<ReparseSu
     let (store, shutdown) = open_store(config, access).await?;
     let mut reparse = Reparse {
         committer: Committer::new(store, owner(&config.host), None),
-        formats: Formats::new(config.parsing.clone()),
+        formats: Formats::new(config.parsing.clone()).by_path(&config.formats_by_path),
         dry_run,
         summary: ReparseSummary::default(),
     };
@@ -104,7 +107,8 @@ impl Reparse {
 
     async fn format_of(&mut self, file: FileId) -> anyhow::Result<Option<Arc<Format>>> {
         let Some(report) = self.writer().await?.report(file).await? else { return Ok(None) };
-        Ok(self.formats.stored(&report.checkpoint.format))
+        let known = &report.checkpoint;
+        Ok(self.formats.of_known(&text_path(&known.path), known))
     }
 
     /// Returns whether the format reads the line, and counts a line that stays rejected.
@@ -112,6 +116,11 @@ impl Reparse {
         // Of these, the reject does not hold the line, or holds a part of another line's record.
         if let Some(code @ (RejectCode::TooLong | RejectCode::Continues)) = line.code {
             self.stays(code.words());
+            return false;
+        }
+        // What stood in the place of the stars is unknown, and a row would differ from one of its file.
+        if memchr::memmem::find(&line.raw, STARS.as_bytes()).is_some() {
+            self.stays(MASKED);
             return false;
         }
         let reason = match format.open(line.log_offset, &line.raw) {
@@ -143,13 +152,13 @@ impl Reparse {
             match format.parser.parse(&text) {
                 Parsed::Record(record) => {
                     let time = time.unwrap_or(rejected_at);
-                    reparsed.rows.push_record(file, offset, &record, time);
+                    reparsed.new.push_record(file, offset, &record, time);
                 }
-                Parsed::Json(record) => reparsed.rows.push_json(file, offset, &record),
+                Parsed::Json(record) => reparsed.new.push_json(file, offset, &record),
                 Parsed::Excluded => reparsed.excluded += 1,
                 Parsed::Reject(_) => continue,
             }
-            reparsed.taken.push((offset, rejected_at));
+            reparsed.rejects.push((offset, rejected_at));
         }
         if !self.dry_run {
             match self.writer().await?.reparse(&reparsed).await {
@@ -166,7 +175,7 @@ impl Reparse {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.summary.rows += reparsed.rows.rows();
+        self.summary.rows += reparsed.new.rows();
         self.summary.excluded += reparsed.excluded;
         Ok(true)
     }

@@ -1,0 +1,49 @@
+//! Which rows are new since the last look, for the page's tail and for `query --follow`.
+//!
+//! A look queries the database and not a daemon: daemons on other machines may write to the same tables. Rows
+//! do not become visible in the order of their times. So each look repeats the last 15 s, and leaves out
+//! the rows that an earlier one has found.
+
+use std::collections::HashSet;
+use std::mem;
+use std::time::Duration;
+
+use super::rows::FoundRow;
+use crate::model::Micros;
+
+/// The rows that the last looks have found.
+#[derive(Debug, Default)]
+pub struct RecentRows {
+    known: HashSet<i64>,
+    found: HashSet<i64>,
+}
+
+impl RecentRows {
+    /// Time between two looks.
+    pub const INTERVAL: Duration = Duration::from_secs(1);
+
+    /// Returns where a look begins. A row has the time of its request, and its line was written, read and
+    /// stored after that.
+    pub fn begin(now: Micros) -> Micros {
+        const MAX_DELAY: Micros = 15_000_000;
+        now - MAX_DELAY
+    }
+
+    /// Removes the rows that are known from rows of this look, and takes note of the others.
+    pub fn retain_new<T>(&mut self, rows: &mut Vec<FoundRow<T>>) {
+        rows.retain(|row| {
+            self.found.insert(row.id);
+            self.known.insert(row.id)
+        });
+    }
+
+    /// Takes note of rows that another search has found since the last look.
+    pub fn know<T>(&mut self, rows: &[FoundRow<T>]) {
+        self.known.extend(rows.iter().map(|row| row.id));
+    }
+
+    /// Ends a look that has found everything: what it did not find cannot be found again.
+    pub fn end_look(&mut self) {
+        self.known = mem::take(&mut self.found);
+    }
+}

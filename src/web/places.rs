@@ -1,0 +1,274 @@
+//! The places of connections: who gets one, and which connection is closed for another.
+//!
+//! A connection is known from the first accepted request on; without an auth file each request with a
+//! local Host is accepted. A connection is busy from the head of a request to the end of its answer.
+//! When all places are taken, a newcomer gets the place of an unknown connection, or of a known one that
+//! waits for its next request. So connections that do nothing, and clients without a password, never take
+//! the page from those who may use it.
+//!
+//! Fewer requests are answered at once than there are places. The other places are for the probes, and
+//! for connections whose first request was not read yet.
+
+use std::cmp::Reverse;
+use std::net::{IpAddr, Ipv6Addr};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::requests::{MAX_REQUESTS, RESERVED};
+
+/// Most connections at once. Each takes a file descriptor and some memory.
+pub const MAX_CONNECTIONS: usize = MAX_REQUESTS + RESERVED;
+
+/// Most unknown connections of one peer.
+const MAX_UNKNOWN: usize = 32;
+
+/// Delay of the next search for a place, while every connection is known and busy.
+const RETRY: Duration = Duration::from_millis(100);
+
+/// Orders the beginnings and ends of requests.
+static EVENTS: AtomicU64 = AtomicU64::new(0);
+
+/// What is known of a connection's client.
+#[derive(Debug)]
+pub(super) struct Client {
+    peer: IpAddr,
+    is_known: AtomicBool,
+    is_busy: AtomicBool,
+    is_closed: AtomicBool,
+    /// When it was accepted, or its last request began or ended: a number of [`EVENTS`].
+    since: AtomicU64,
+    task: AtomicWaker,
+}
+
+impl Client {
+    fn new(peer: IpAddr) -> Client {
+        Client {
+            peer,
+            is_known: AtomicBool::new(false),
+            is_busy: AtomicBool::new(false),
+            is_closed: AtomicBool::new(false),
+            since: AtomicU64::new(EVENTS.fetch_add(1, Ordering::Relaxed)),
+            task: AtomicWaker::new(),
+        }
+    }
+
+    /// Returns whether its last request was accepted.
+    pub(super) fn is_known(&self) -> bool {
+        self.is_known.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_known(&self, is_known: bool) {
+        self.is_known.store(is_known, Ordering::Relaxed);
+    }
+
+    /// Returns whether its place was given to another connection. `waker` is woken when that happens.
+    pub(super) fn is_closed(&self, waker: &Waker) -> bool {
+        self.task.register(waker);
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Begins a request, which ends when the result is dropped.
+    pub(super) fn begin(self: &Arc<Self>) -> Busy {
+        self.set_busy(true);
+        Busy(Arc::clone(self))
+    }
+
+    fn set_busy(&self, is_busy: bool) {
+        self.since.store(EVENTS.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        self.is_busy.store(is_busy, Ordering::Relaxed);
+    }
+
+    fn is_busy(&self) -> bool {
+        self.is_busy.load(Ordering::Relaxed)
+    }
+
+    fn close(&self) {
+        self.is_closed.store(true, Ordering::Release);
+        self.task.wake();
+    }
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct Busy(Arc<Client>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.set_busy(false);
+    }
+}
+
+/// All connections.
+#[derive(Debug)]
+pub(super) struct Places {
+    clients: Mutex<Vec<Arc<Client>>>,
+    permits: Arc<Semaphore>,
+}
+
+/// The place of a connection, free again when this is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    pub(super) client: Arc<Client>,
+    places: Arc<Places>,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.places.clients().retain(|it| !Arc::ptr_eq(it, &self.client));
+    }
+}
+
+impl Places {
+    pub(super) fn new() -> Arc<Places> {
+        let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+        Arc::new(Places { clients: Mutex::default(), permits })
+    }
+
+    fn clients(&self) -> MutexGuard<'_, Vec<Arc<Client>>> {
+        // A panic cannot leave the list half changed, so a poisoned lock is usable.
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a place for a connection from this address; `None` if its peer has [`MAX_UNKNOWN`] that all
+    /// wait for the check of a password. Waits while every connection is known and busy.
+    pub(super) async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let peer = peer_of(address);
+        let unknown_of_peer = |it: &Client| it.peer == peer && !it.is_known();
+        let share = self.clients().iter().filter(|it| unknown_of_peer(it)).count();
+        if share >= MAX_UNKNOWN && !self.close_one(|it| unknown_of_peer(it) && !it.is_busy()) {
+            return None;
+        }
+        let permits = || Arc::clone(&self.permits);
+        let permit = loop {
+            if let Ok(permit) = permits().try_acquire_owned() {
+                break Some(permit);
+            }
+            self.close_one(|_| true);
+            // It is never closed. If it were, the connection would only not be counted.
+            if let Ok(permit) = tokio::time::timeout(RETRY, permits().acquire_owned()).await {
+                break permit.ok();
+            }
+        };
+        let client = Arc::new(Client::new(peer));
+        self.clients().push(Arc::clone(&client));
+        Some(Place { client, places: Arc::clone(self), _permit: permit })
+    }
+
+    /// Closes one of the connections that `may_close`. Returns whether there was one.
+    fn close_one(&self, may_close: impl Fn(&Client) -> bool) -> bool {
+        let mut clients = self.clients();
+        let Some(nth) = dispensable(&clients, may_close) else { return false };
+        clients.swap_remove(nth).close();
+        true
+    }
+}
+
+/// Returns the connection whose place is given away first. Unknown ones go before known ones; among those
+/// alike, one of the peer that has the most goes first. Of connections that wait, the oldest goes; of
+/// requests under way, the newest, so that those before it come to their end.
+fn dispensable(clients: &[Arc<Client>], may_close: impl Fn(&Client) -> bool) -> Option<usize> {
+    let alike = |one: &Client| {
+        let alike = |it: &&Arc<Client>| it.peer == one.peer && it.is_known() == one.is_known();
+        clients.iter().filter(alike).count()
+    };
+    let candidates = clients.iter().enumerate().filter(|(_, it)| may_close(it));
+    let ranked = candidates.filter_map(|(nth, it)| {
+        let since = it.since.load(Ordering::Relaxed);
+        let rank = match (it.is_known(), it.is_busy()) {
+            (false, false) => (0, since),
+            (false, true) => (1, u64::MAX - since),
+            (true, false) => (2, since),
+            (true, true) => return None,
+        };
+        Some(((rank.0, Reverse(alike(it)), rank.1), nth))
+    });
+    ranked.min().map(|(_, nth)| nth)
+}
+
+/// Returns what one client can have addresses of: an address of IPv4, or a network of IPv6 with 64 bits.
+pub(super) fn peer_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) if !address.is_loopback() => {
+            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() >> 64 << 64))
+        }
+        address => address,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client(peer: u8, is_known: bool, is_busy: bool) -> Arc<Client> {
+        let client = Arc::new(Client::new([192, 0, 2, peer].into()));
+        client.set_known(is_known);
+        client.set_busy(is_busy);
+        client
+    }
+
+    /// Returns the peers in the order in which their connections are closed.
+    fn closed(mut clients: Vec<Arc<Client>>) -> Vec<u8> {
+        let mut closed = Vec::new();
+        while let Some(nth) = dispensable(&clients, |_| true) {
+            let IpAddr::V4(peer) = clients.remove(nth).peer else { unreachable!() };
+            closed.push(peer.octets()[3]);
+        }
+        closed
+    }
+
+    #[test]
+    fn a_known_request_under_way_keeps_its_place() {
+        let clients = vec![
+            client(1, true, true),
+            client(2, true, false),
+            client(3, false, true),
+            client(4, false, false),
+        ];
+        assert_eq!(closed(clients), [4, 3, 2]);
+    }
+
+    #[test]
+    fn the_peer_with_the_most_connections_pays_for_its_own() {
+        let waiting = [1, 2, 2, 2, 3].map(|peer| client(peer, false, false)).to_vec();
+        assert_eq!(closed(waiting), [2, 2, 1, 2, 3]);
+        let busy = [1, 2, 2, 3].map(|peer| client(peer, false, true)).to_vec();
+        assert_eq!(closed(busy), [2, 3, 2, 1]);
+        let known = [1, 2, 2].map(|peer| client(peer, true, false)).to_vec();
+        assert_eq!(closed(known), [2, 1, 2]);
+    }
+
+    #[tokio::test]
+    async fn one_peer_has_a_share_of_the_places() {
+        let (places, one, other) = (Places::new(), [192, 0, 2, 1].into(), [192, 0, 2, 2].into());
+        let mut taken = Vec::new();
+        for _ in 0..MAX_UNKNOWN {
+            taken.push(places.take(one).await.unwrap());
+        }
+        let oldest = Arc::clone(&taken[0].client);
+        taken.push(places.take(one).await.unwrap());
+        assert!(oldest.is_closed(Waker::noop()), "the oldest makes room");
+        let busy: Vec<Busy> = taken.iter().map(|it| it.client.begin()).collect();
+        assert!(places.take(one).await.is_none(), "all of them wait for a check");
+        assert!(places.take(other).await.is_some());
+        drop((busy, taken));
+        assert!(places.take(one).await.is_some());
+    }
+
+    #[test]
+    fn a_peer_of_ipv6_is_a_network() {
+        for (address, peer) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::"),
+            ("::1", "::1"),
+        ] {
+            assert_eq!(peer_of(address.parse().unwrap()).to_string(), peer);
+        }
+    }
+}
