@@ -25,6 +25,12 @@ _log__ingestd() {
             log__ingestd,completions)
                 cmd="log__ingestd__subcmd__completions"
                 ;;
+            log__ingestd,copy)
+                cmd="log__ingestd__subcmd__copy"
+                ;;
+            log__ingestd,doctor)
+                cmd="log__ingestd__subcmd__doctor"
+                ;;
             log__ingestd,forget)
                 cmd="log__ingestd__subcmd__forget"
                 ;;
@@ -55,6 +61,9 @@ _log__ingestd() {
             log__ingestd,reparse)
                 cmd="log__ingestd__subcmd__reparse"
                 ;;
+            log__ingestd,serve)
+                cmd="log__ingestd__subcmd__serve"
+                ;;
             log__ingestd,status)
                 cmd="log__ingestd__subcmd__status"
                 ;;
@@ -64,6 +73,9 @@ _log__ingestd() {
             log__ingestd,verify)
                 cmd="log__ingestd__subcmd__verify"
                 ;;
+            log__ingestd,watch)
+                cmd="log__ingestd__subcmd__watch"
+                ;;
             log__ingestd__subcmd__help,check)
                 cmd="log__ingestd__subcmd__help__subcmd__check"
                 ;;
@@ -72,6 +84,12 @@ _log__ingestd() {
                 ;;
             log__ingestd__subcmd__help,completions)
                 cmd="log__ingestd__subcmd__help__subcmd__completions"
+                ;;
+            log__ingestd__subcmd__help,copy)
+                cmd="log__ingestd__subcmd__help__subcmd__copy"
+                ;;
+            log__ingestd__subcmd__help,doctor)
+                cmd="log__ingestd__subcmd__help__subcmd__doctor"
                 ;;
             log__ingestd__subcmd__help,forget)
                 cmd="log__ingestd__subcmd__help__subcmd__forget"
@@ -103,6 +121,9 @@ _log__ingestd() {
             log__ingestd__subcmd__help,reparse)
                 cmd="log__ingestd__subcmd__help__subcmd__reparse"
                 ;;
+            log__ingestd__subcmd__help,serve)
+                cmd="log__ingestd__subcmd__help__subcmd__serve"
+                ;;
             log__ingestd__subcmd__help,status)
                 cmd="log__ingestd__subcmd__help__subcmd__status"
                 ;;
@@ -112,6 +133,9 @@ _log__ingestd() {
             log__ingestd__subcmd__help,verify)
                 cmd="log__ingestd__subcmd__help__subcmd__verify"
                 ;;
+            log__ingestd__subcmd__help,watch)
+                cmd="log__ingestd__subcmd__help__subcmd__watch"
+                ;;
             *)
                 ;;
         esac
@@ -119,7 +143,7 @@ _log__ingestd() {
 
     case "${cmd}" in
         log__ingestd)
-            opts="-h -V --watch --include --exclude --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help --version import check status query top verify reparse forget cleanup migrate rename-host hash-password healthcheck completions man help"
+            opts="-h -V --watch --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help --version watch serve import check status query top verify reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -135,6 +159,10 @@ _log__ingestd() {
                     ;;
                 --exclude)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --follow-symlinks)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --poll-interval)
@@ -185,12 +213,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -217,7 +257,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__check)
-            opts="-h --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -247,12 +287,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -279,7 +331,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__cleanup)
-            opts="-h --days --older-than --dry-run --batch-size --log-type --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --days --older-than --dry-run --yes --batch-size --log-type --utc --local --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -325,12 +377,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -357,7 +421,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__completions)
-            opts="-h --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help bash elvish fish powershell zsh"
+            opts="-h --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help bash elvish fish powershell zsh"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -387,12 +451,204 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__copy)
+            opts="-h --from --to --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --from)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --to)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollup-retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sensitive-fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --exclude-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-extension)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__doctor)
+            opts="-h --json --watch --include --exclude --follow-symlinks --spool-dir --spool-limit --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --watch)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --include)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --follow-symlinks)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --spool-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spool-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollup-retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sensitive-fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --exclude-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-extension)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -419,7 +675,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__forget)
-            opts="-h --id --yes --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --id --yes --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -453,12 +709,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -485,7 +753,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__hash__subcmd__password)
-            opts="-h --token --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --token --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -515,12 +783,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -547,12 +827,16 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__healthcheck)
-            opts="-h --ready --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --ready --listen --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --database-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -577,12 +861,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -609,7 +905,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help)
-            opts="import check status query top verify reparse forget cleanup migrate rename-host hash-password healthcheck completions man help"
+            opts="watch serve import check status query top verify reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -651,6 +947,34 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help__subcmd__completions)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__help__subcmd__copy)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__help__subcmd__doctor)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -804,6 +1128,20 @@ _log__ingestd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        log__ingestd__subcmd__help__subcmd__serve)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         log__ingestd__subcmd__help__subcmd__status)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
@@ -846,8 +1184,22 @@ _log__ingestd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        log__ingestd__subcmd__help__subcmd__watch)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         log__ingestd__subcmd__import)
-            opts="-h --jobs --again --skip --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --jobs --again --skip --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -881,12 +1233,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -913,7 +1277,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__man)
-            opts="-h --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -943,12 +1307,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -975,7 +1351,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__migrate)
-            opts="-h --dry-run --days --since --citus --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --dry-run --days --since --citus --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1013,12 +1389,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -1045,7 +1433,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__query)
-            opts="-h --since --until --url --code --method --user --address --http-host --server --agent --text --log --output --limit --oldest-first --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --since --until --utc --local --url --code --method --user --address --http-host --server --route --request-id --trace-id --agent --text --log --output --csv-safe --limit --oldest-first --follow --wide --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1084,6 +1472,18 @@ _log__ingestd() {
                     return 0
                     ;;
                 --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --route)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --request-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trace-id)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -1131,12 +1531,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -1163,7 +1575,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__rename__subcmd__host)
-            opts="-h --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1193,12 +1605,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -1225,12 +1649,16 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__reparse)
-            opts="-h --dry-run --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --rows --file --dry-run --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                --file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --database-url)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1255,12 +1683,106 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__serve)
+            opts="-h --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --auth-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollup-retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sensitive-fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --exclude-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-extension)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -1287,7 +1809,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__status)
-            opts="-h --all --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --all --utc --local --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1317,12 +1839,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -1349,7 +1883,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__top)
-            opts="-h --since --until --url --code --method --user --address --http-host --server --agent --text --limit --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help urls users addresses agents hosts slow"
+            opts="-h --since --until --utc --local --url --code --method --user --address --http-host --server --route --request-id --trace-id --agent --text --limit --sample --wide --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help urls users addresses agents hosts slow"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1391,6 +1925,18 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --route)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --request-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --trace-id)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --agent)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -1427,12 +1973,24 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
@@ -1459,7 +2017,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__verify)
-            opts="-h --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --exclude-path --exclude-extension --host --config --log-format --log-level --help"
+            opts="-h --json --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1489,12 +2047,134 @@ _log__ingestd() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
                 --exclude-path)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 --exclude-extension)
                     COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__watch)
+            opts="-h --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --include)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --follow-symlinks)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --poll-interval)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sweep-at)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spool-dir)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --spool-limit)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --auth-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollup-retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sensitive-fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --exclude-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-extension)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
                     return 0
                     ;;
                 --host)
