@@ -1,5 +1,8 @@
 """deploy/container/Containerfile, really built by buildah, and what is in it run where nothing else is.
 
+    image.py              compiles the program
+    image.py ARCHIVE      takes it from a released archive, by Containerfile.release
+
 No registry is asked: the image that it builds upon is made from this machine, by the name that the file
 gives it. What cargo compiles stays in target/container.
 """
@@ -21,6 +24,7 @@ from pathlib import Path
 from services import ROOT, environment, until
 
 FILE = ROOT / "deploy/container/Containerfile"
+OF_RELEASE = FILE.with_suffix(".release")
 TARGET = ROOT / "target/container"
 PROFILE = os.environ.get("LOG_INGESTD_PROFILE", "dev")
 MOST_BYTES = 30 << 20
@@ -64,12 +68,32 @@ def homes():
     return rustup, cargo
 
 
-def build(store):
-    """The root of the image, and its configuration."""
-    text = FILE.read_text()
+def stages(file):
+    """The text, and the image that it builds upon. Both files make the same image."""
+    text = file.read_text()
     names = re.findall(r"^FROM (\S+)", text, re.M)
     assert names[-1] == "scratch" and len(names) == 2, names
-    base(store, names[0])
+    last = [it.read_text().split("FROM scratch\n")[1] for it in (FILE, OF_RELEASE)]
+    assert last[0] == last[1], "the last stages differ"
+    return text, names[0]
+
+
+def build_of_release(store, archive):
+    """The same from an archive, as README.md says."""
+    _, name = stages(OF_RELEASE)
+    base(store, name)
+    run("tar", "-xf", archive, "-C", store)
+    [directory] = [path for path in store.iterdir() if path.name.startswith("log-ingestd-")]
+    file = directory / OF_RELEASE.relative_to(ROOT)
+    buildah(store, "build", "--isolation", "chroot", "--pull-never", "--quiet", "--volume", "/usr:/usr:ro",
+            "--file", file, "--format", "docker", "--tag", "log-ingestd", directory)
+    return mounted(store)
+
+
+def build(store):
+    """The root of the image, and its configuration."""
+    text, name = stages(FILE)
+    base(store, name)
     file = store / "Containerfile"
     directory = {"dev": "debug"}.get(PROFILE, PROFILE)
     if PROFILE != "dist":
@@ -82,7 +106,12 @@ def build(store):
     volumes = {"/usr": "/usr:ro", rustup: "/opt/rustup:ro", cargo: "/opt/cargo", str(TARGET): "/src/target"}
     mounts = [word for here, there in volumes.items() for word in ("--volume", f"{here}:{there}")]
     buildah(store, "build", "--isolation", "chroot", "--pull-never", "--quiet", *mounts, "--file", file,
-            "--ignorefile", ROOT / ".containerignore", "--format", "docker", "--tag", "log-ingestd", ROOT)
+            "--ignorefile", ROOT / ".dockerignore", "--format", "docker", "--tag", "log-ingestd", ROOT)
+    return mounted(store)
+
+
+def mounted(store):
+    """The root of the built image, whose configuration is right."""
     container = buildah(store, "from", "--pull-never", "log-ingestd")
     template = "{{.Docker.Config.User}} {{.Docker.Config.Entrypoint}} {{.Docker.Config.Healthcheck.Test}}"
     said = buildah(store, "inspect", "--type", "image", "--format", template, "log-ingestd")
@@ -230,15 +259,15 @@ def cannot_build():
     return None
 
 
-def main():
+def main(archive):
     if why := cannot_build():
         print(f"image.py: NOT RUN, the image was not built: {why}", flush=True)
         return
     store = Path(tempfile.mkdtemp(prefix="log-ingestd-buildah-", dir=os.environ.get("TMPDIR", "/var/tmp")))
     try:
-        root = build(store)
+        root = build_of_release(store, archive) if archive else build(store)
         size = check(root)
-        print(f"   Containerfile: built ({PROFILE}), {size / 1e6:.1f} MB, one static program", flush=True)
+        print(f"   {(OF_RELEASE if archive else FILE).name}: built ({PROFILE}), {size / 1e6:.1f} MB, one static program", flush=True)
         subprocess.run(["unshare", "--net", sys.executable, __file__, "inside", root], check=True)
         print("   the image: names by hosts and DNS, TLS by its own roots, time zones, PID 1, health, SIGTERM",
               flush=True)
@@ -248,4 +277,4 @@ def main():
 
 
 if __name__ == "__main__":
-    inside(Path(sys.argv[2])) if sys.argv[1:2] == ["inside"] else main()
+    inside(Path(sys.argv[2])) if sys.argv[1:2] == ["inside"] else main(sys.argv[1] if sys.argv[1:] else None)

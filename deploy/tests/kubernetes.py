@@ -1,11 +1,14 @@
 """The manifests in deploy/kubernetes: valid for every Kubernetes that they claim, and each daemon in
-them really started, with its environment, its flags and its probes. No cluster is at hand."""
+them really started, with its environment, its flags and its probes. The chart: linted and rendered by
+Helm's own library, and the same as the manifest. No cluster is at hand."""
 
+import re
 import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 
+import helm_python
 import kubernetes_validate
 import yaml
 
@@ -14,6 +17,7 @@ from services import PROGRAM, ROOT, Running, environment, reserve_port, get, unt
 
 # Native sidecars came with it.
 OLDEST = "1.29"
+CHART = ROOT / "deploy/kubernetes/chart"
 LINE = '127.0.0.1 - - [24/Nov/2026:08:41:00 +0000] "GET /asked HTTP/1.1" 200 2 "-" "curl/8"\n'
 
 
@@ -80,6 +84,87 @@ def play(container, secrets, auth, directory):
             assert get(f"http://127.0.0.1:{port}/metrics") == 401
 
 
+def rendered(values):
+    """What `helm upgrade --install log-ingestd --namespace log-ingestd` would apply."""
+    with helm_python.Chart.load(CHART) as chart:
+        files = chart.render(values, name="log-ingestd", namespace="log-ingestd")
+    documents = [document for name, text in sorted(files.items()) if name.endswith(".yaml")
+                 for document in yaml.safe_load_all(text) if document]
+    validate(documents)
+    return {document["kind"]: document for document in documents}
+
+
+def without_marks(resource):
+    """Without labels and annotations of Helm's, which the manifest has none of; the selector stays."""
+    resource = yaml.safe_load(yaml.safe_dump(resource))
+    resource["metadata"].pop("labels", None)
+    if template := resource.get("spec", {}).get("template"):
+        assert set(template["metadata"].pop("annotations", {})) <= {"checksum/secret"}
+    return resource
+
+
+def check_chart(page):
+    """Linted; the same as daemonset.yaml with its values; each further value has an effect."""
+    with open(ROOT / "Cargo.toml") as file:
+        version = re.search(r'^version = "(.+)"', file.read(), re.M)[1]
+    about = yaml.safe_load((CHART / "Chart.yaml").read_text())
+    assert (about["version"], about["appVersion"]) == (version, version), about
+    given = yaml.safe_load(re.search(r"```yaml\n(.*?)```", (ROOT / "deploy/docs/kubernetes.md").read_text(), re.S)[1])
+    said = helm_python.lint(CHART, given | {"auth": "token:prometheus:hash"}, strict=True, kube_version=f"v{OLDEST}.0")
+    worst = [it for it in said["messages"] if it["severity"] > 1]
+    assert said["total_charts_linted"] == 1 and not worst and not said["errors"], said
+    command = page.take("helm").split()
+    assert command[:3] == ["helm", "upgrade", "--install"] and (ROOT / command[4]).samefile(CHART), command
+    assert command[-2:] == ["--set-file", "auth=auth"], command
+
+    manifest = yaml.safe_load_all((ROOT / "deploy/kubernetes/daemonset.yaml").read_text())
+    manifest = {resource["kind"]: resource for resource in manifest if resource["kind"] != "Namespace"}
+    container = manifest["DaemonSet"]["spec"]["template"]["spec"]["containers"][0]
+    watch = next(it["value"] for it in container["env"] if it["name"] == "LOG_INGESTD_WATCH")
+    secret = manifest["Secret"]["stringData"]
+    same = {"watch": watch, "database": {"url": secret["database-url"]}, "auth": secret["auth"]}
+    assert given["watch"] == watch and given["database"] == same["database"], given
+    made = rendered(same)
+    assert made.keys() == manifest.keys(), made.keys()
+    for kind, resource in manifest.items():
+        assert without_marks(made[kind]) == without_marks(resource), kind
+
+    def pod(values):
+        made = rendered(same | values)
+        return made, made["DaemonSet"]["spec"]["template"]
+
+    def env(template):
+        return {it["name"]: it.get("value") for it in template["spec"]["containers"][0]["env"]}
+
+    before = pod({})[1]["metadata"]["annotations"]["checksum/secret"]
+    made, template = pod({"database": {"existingSecret": "mine"}, "config": "watch = ['/a']", "watch": "",
+                          "env": [{"name": "TZ", "value": "Asia/Kolkata"}], "image": given["image"] | {"tag": "9"},
+                          "imagePullSecrets": [{"name": "pull"}], "podAnnotations": {"a": "b"},
+                          "nodeSelector": {"disk": "ssd"}, "priorityClassName": "high", "exclude": ""})
+    spec = template["spec"]
+    assert "Secret" not in made and template["metadata"]["annotations"]["a"] == "b"
+    assert spec["containers"][0]["env"][0]["valueFrom"]["secretKeyRef"]["name"] == "mine"
+    assert env(template)["TZ"] == "Asia/Kolkata" and env(template)["LOG_INGESTD_WATCH"] == ""
+    assert "LOG_INGESTD_EXCLUDE" not in env(template)
+    assert spec["containers"][0]["image"] == "registry.example/log-ingestd:9"
+    assert spec["imagePullSecrets"] == [{"name": "pull"}] == made["ServiceAccount"]["imagePullSecrets"]
+    assert spec["nodeSelector"] == {"disk": "ssd"} and spec["priorityClassName"] == "high"
+    keys = [it["key"] for it in next(it for it in spec["volumes"] if it["name"] == "auth")["secret"]["items"]]
+    assert keys == ["auth", "config.toml"], keys
+    made, template = pod({"config": "retention = '7d'"})
+    assert made["Secret"]["stringData"]["config.toml"] == "retention = '7d'"
+    assert template["metadata"]["annotations"]["checksum/secret"] != before
+    for values, wanted in (({"watch": ""}, "watch is required"), ({"database": {"url": ""}}, "database.url"),
+                           ({"auth": ""}, "auth is required")):
+        try:
+            rendered(same | values)
+        except helm_python.HelmError as error:
+            assert wanted in str(error), error
+        else:
+            raise AssertionError(f"rendered without {wanted}")
+    print(f"   chart: linted by Helm, {len(manifest)} resources the same as in daemonset.yaml", flush=True)
+
+
 def main():
     page = Document(ROOT / "deploy/docs/kubernetes.md")
     with tempfile.TemporaryDirectory() as directory:
@@ -87,6 +172,7 @@ def main():
         subprocess.run(["bash", "-ec", made], cwd=directory, input="secret\n", text=True, check=True)
         auth = (Path(directory) / "auth").read_text()
     assert auth.startswith("token:prometheus:"), auth
+    check_chart(page)
     page.is_done()
     for manifest in sorted((ROOT / "deploy/kubernetes").glob("*.yaml")):
         resources = list(yaml.safe_load_all(manifest.read_text()))

@@ -1,8 +1,7 @@
-"""What `cargo deb` makes, and what a Debian package must be."""
+"""What deploy/release makes, and what a Debian package must be."""
 
 import os
 import re
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -10,7 +9,6 @@ ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ROOT / "target/tools"
 # How the program is compiled: `dev`, which the other tests have compiled already, or `dist`, as people get it.
 PROFILE = os.environ.get("LOG_INGESTD_PROFILE", "dev")
-BUILT = ROOT / "target" / {"dev": "debug"}.get(PROFILE, PROFILE)
 
 
 def run(*command, **options):
@@ -18,17 +16,22 @@ def run(*command, **options):
     return subprocess.run(command, check=True, text=True, stdout=subprocess.PIPE, **options).stdout
 
 
-def build(commands, revision):
-    """The package with this Debian revision, made by the commands of the page."""
-    path = f"{TOOLS / 'bin'}:{os.environ['PATH']}"
-    if (TOOLS / "bin/cargo-deb").exists():
-        commands = commands.replace("cargo install cargo-deb\n", "")
-    commands = commands.replace("cargo install", f"cargo install --locked --root {TOOLS}")
-    commands = commands.replace("cargo deb --profile dist", f"cargo deb --profile {PROFILE} --fast --quiet --deb-revision {revision}")
-    made = run("bash", "-ec", commands, cwd=ROOT, env=os.environ | {"PATH": path})
-    kept = ROOT / "target/packages"  # the next one would replace it where it was made
-    kept.mkdir(exist_ok=True)
-    return Path(shutil.copy(made.strip().splitlines()[-1], kept))
+def release(commands):
+    """The directory of a release's files, made by the commands of the page."""
+    if PROFILE != "dist":
+        commands = commands.replace("deploy/release", f"deploy/release --profile {PROFILE}")
+    said = run("bash", "-ec", commands, cwd=ROOT)
+    print("\n".join(line for line in said.splitlines() if line.startswith("   ")), flush=True)
+    return ROOT / "target" / {"dist": "release-files"}.get(PROFILE, f"release-files-{PROFILE}")
+
+
+def rebuild(revision):
+    """The package again with this Debian revision, for an upgrade."""
+    target = ["--target", f"{os.uname().machine}-unknown-linux-gnu"] if PROFILE == "dist" else []
+    made = run("cargo", "deb", "--profile", PROFILE, *target, "--no-build", "--fast", "--quiet", "--deb-revision",
+               revision, "--output", f"{ROOT}/target/packages/", cwd=ROOT,
+               env=os.environ | {"PATH": f"{TOOLS / 'bin'}:{os.environ['PATH']}"})
+    return Path(made.strip().splitlines()[-1])
 
 
 def check(package):
@@ -37,7 +40,7 @@ def check(package):
                   if re.match(r"[A-Z][A-Za-z-]*: ", line))
     assert fields["Package"] == "log-ingestd" and fields["Section"] == "admin", fields
     assert re.search(r"\blibc6 \(>= ", fields["Depends"]), fields
-    assert run("dpkg-deb", "--info", package, "conffiles").split() == ["/etc/default/log-ingestd"]
+    assert run("dpkg-deb", "--info", package, "conffiles").split() == ["/etc/log-ingestd/config.toml"]
     rights = {}
     for line in run("dpkg-deb", "--contents", package).splitlines():
         mode, owner, _, _, _, name = line.split(None, 5)
@@ -49,7 +52,7 @@ def check(package):
     share = "/usr/share"
     for name, mode in {
         "/usr/bin/log-ingestd": "-rwxr-xr-x",
-        "/etc/default/log-ingestd": "-rw-------",
+        "/etc/log-ingestd/config.toml": "-rw-r-----",
         "/usr/lib/systemd/system/log-ingestd.service": "-rw-r--r--",
         f"{share}/man/man1/log-ingestd.1.gz": "-rw-r--r--",
         f"{share}/bash-completion/completions/log-ingestd": "-rw-r--r--",
@@ -57,10 +60,13 @@ def check(package):
         f"{share}/fish/vendor_completions.d/log-ingestd.fish": "-rw-r--r--",
         f"{share}/doc/log-ingestd/copyright": "-rw-r--r--",
         f"{share}/doc/log-ingestd/README.md": "-rw-r--r--",
-        f"{share}/doc/log-ingestd/install.md": "-rw-r--r--",
+        **{f"{share}/doc/log-ingestd/deploy/docs/{page.name}": "-rw-r--r--" for page in (ROOT / "deploy/docs").iterdir()},
         f"{share}/doc/log-ingestd/examples/logrotate/gunicorn-create": "-rw-r--r--",
     }.items():
         assert rights.get(name) == mode, (name, rights.get(name))
+    unit = (ROOT / "deploy/systemd/log-ingestd.service").read_text()
+    for page in re.findall(r"file://(/\S+)", unit):
+        assert page in rights, page
     top = {name.split("/")[1] for name in rights if name.strip("/")}
     assert top == {"etc", "usr"}, top
     for name, mode in rights.items():
