@@ -6,6 +6,10 @@ from daemon import full
 from stores import Postgres, Sqlite
 
 
+def pytest_addoption(parser):
+    parser.addoption("--picture", metavar="FILE", help="where the picture of the page goes, for the documents")
+
+
 @pytest.fixture(scope="session")
 def chromium():
     browser = Browser()

@@ -2,7 +2,9 @@
 
 import datetime
 import json
+import math
 import pathlib
+import random
 import re
 
 CORPUS = pathlib.Path(__file__).parents[2] / "fixtures" / "corpus"
@@ -70,5 +72,56 @@ def requests(now):
             "status_code": [200, 404, 500][nth % 3], "response_headers": {"Content-Type": "text/html"},
             "response_body": f"<h1>{text}</h1>\n\tand more", "response_time_ms": nth + 0.25,
             "ip_address": f"203.0.113.{nth % 5}", "user_id": ["jo", "ann", text[:40]][nth % 3], "user_agent": text,
-            "session_id": f"s{nth}", "extra_data": {"tenant": {"name": text}},
+            "session_id": f"s{nth}", "extra_data": {"tenant": {"name": text}}, **names(nth),
         }).encode() + b"\n"
+    # The access lines of the newest.
+    for nth in range(3):
+        yield json.dumps({
+            "log": "gunicorn", "timestamp": (now - datetime.timedelta(seconds=20 * nth)).isoformat(),
+            "method": "GET", "url": f"/api/{nth}", "code": 200, **names(nth),
+        }).encode() + b"\n"
+
+
+def names(nth):
+    return {"route": f"api/<int:pk>/{nth % 2}", "request_id": f"r-{nth}", "trace_id": f"{nth + 1:032x}"}
+
+
+# Pages of a shop: path, how often it is asked for, typical microseconds. `{}` is the number of a product.
+PAGES = [
+    ("/", 20, 9_000), ("/products/", 16, 24_000), ("/products/{}/", 30, 18_000), ("/search/?q=lamp", 8, 70_000),
+    ("/search/?q=chair", 5, 64_000), ("/cart/", 9, 15_000), ("/checkout/", 4, 120_000), ("/api/orders/", 7, 45_000),
+    ("/login/", 3, 210_000), ("/health/", 6, 700), ("/favicon.ico", 3, 400), ("/wp-login.php", 1, 900),
+]
+MISSING = {"/favicon.ico", "/wp-login.php"}
+BROWSERS = [
+    "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Mobile/15E148",
+    "python-requests/2.32.3",
+]
+
+
+def shop(now, minutes=360):
+    """Returns the access lines of a shop up to `now`, with a quarter of an hour in which its checkout fails.
+    No person's data: addresses are those for documents (RFC 5737), and the rest is random."""
+    dice = random.Random(7)
+    paths, weights, times = zip(*PAGES)
+    for minute in range(minutes):
+        begin = now - datetime.timedelta(minutes=minutes - minute)
+        failing = minutes - 100 <= minute < minutes - 85
+        for _ in range(int(dice.gauss(60 + 25 * math.sin(minute / 60), 5))):
+            (at,) = dice.choices(range(len(paths)), weights)
+            url, took = paths[at].format(dice.randint(100, 130)), times[at] * dice.lognormvariate(0, 0.6)
+            code, method = 404 if url in MISSING else 200, "GET"
+            if url in ("/checkout/", "/login/"):
+                code, method = 302, "POST"
+            elif dice.random() < 0.02:
+                code = dice.choice([301, 304, 403, 404])
+            if failing and (url in ("/checkout/", "/api/orders/") or dice.random() < 0.3):
+                code, took = dice.choice([500, 502, 503]), took + 2_000_000
+            address = f"{dice.choice(['192.0.2', '198.51.100', '203.0.113'])}.{min(int(dice.expovariate(0.02)) + 1, 254)}"
+            user = dice.choice(["ann", "jo", "kim", "sam"]) if dice.random() < 0.3 else "-"
+            yield line(
+                begin + datetime.timedelta(seconds=dice.randrange(60)), url, code, dice.choices(BROWSERS, [5, 6, 4, 1])[0],
+                method, address, user, int(took), "-" if code == 304 else dice.randint(800, 30_000),
+            )

@@ -1,5 +1,6 @@
 """Tests all views: layout, keyboard, screen reader and narrow windows."""
 
+import datetime
 import pathlib
 
 import axe_playwright_python
@@ -48,9 +49,12 @@ def test_the_page_is_never_wider_than_its_window(browser, site, name, width):
 
 @pytest.mark.parametrize("size", [{}, PHONE], ids=["desk", "phone"])
 @pytest.mark.parametrize("name", VIEWS)
-def test_nothing_jumps_while_it_loads(browser, site, name, size):
+@pytest.mark.parametrize("hours", [1, 30], ids=["hour", "days"])
+def test_nothing_jumps_while_it_loads(browser, site, name, size, hours):
     browser.show(**size)
-    browser.open(view=name, **site.range)
+    # With two days, the button of the range has its longest text.
+    begin = site.now - datetime.timedelta(hours=hours)
+    browser.open(view=name, **{**site.range, "from": begin.strftime("%Y-%m-%dT%H:%M:%SZ")})
     # After two frames the layout has settled.
     browser.driver.execute_async_script("const done = arguments[0]; requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done, 0)))")
     assert browser.run("return seen.shift") < 0.1

@@ -15,6 +15,9 @@ from test_log import ids
     ("address", "203.0.113.2", "ip_address = '203.0.113.2'"),
     ("agent", "<img", "user_agent LIKE '%<img%'"),
     ("server", "web2", "false"),
+    ("route", "api/<int:pk>/1", "route = 'api/<int:pk>/1'"),
+    ("request_id", "r-7", "request_id = 'r-7'"),
+    ("trace_id", f"{8:032x}", "request_id = 'r-7'"),
 ])
 def test_each_filter_shows_its_rows(browser, site, field, value, where):
     browser.open(view="requests", **site.range)
@@ -50,6 +53,26 @@ def test_bodies_are_laid_out_and_run_nothing(browser, site):
         assert "\u202e" not in browser.text(".detail")
         entry.find_element("css selector", "td.open button").click()
     assert browser.run("return document.querySelectorAll('main :is(script, img, iframe, style, object, base)').length") == 0
+
+
+def test_the_rows_of_a_request_in_both_logs_are_linked(browser, site):
+    browser.open(view="requests", request_id="r-1", code="404", **site.range)
+    for view, table, label in (
+        ("log", "gunicorn_log", "Access log of this request"), ("requests", "request_log", "Request log of this request"),
+    ):
+        browser.click("td.open button")
+        browser.settle()
+        assert browser.text(".counterpart") == label
+        browser.click(".counterpart")
+        browser.until(lambda: browser.query.get("view") == view, view)  # noqa: B023
+        assert browser.query["request_id"] == "r-1" and "code" not in browser.query
+        assert browser.ids() == ids(site, "request_id = 'r-1'", table)
+        assert len(browser.ids()) == 1
+    # A row without an id has no such link.
+    browser.open(view="log", agent="shopper", **site.range)
+    browser.click("td.open button")
+    browser.settle()
+    assert "of this request" not in browser.text(".detail")
 
 
 def test_a_download_is_of_the_right_table(browser, site):
