@@ -107,8 +107,13 @@ pub(super) fn script(seed: u64) -> Vec<Step> {
         }
         match &step {
             Step::Write(name, 2..) => short.retain(|it| it != name),
-            Step::Night(..) | Step::Alike(..) => short = all_logs().collect(),
-            Step::Recreate(name, _) | Step::Delete(name) => short.push(*name),
+            Step::Night(..) | Step::Alike(..) | Step::Swap => short = all_logs().collect(),
+            // The next one may have one line: a host that is renamed writes no more.
+            Step::Recreate(name, _)
+            | Step::Delete(name)
+            | Step::Rotate(name)
+            | Step::Date(name)
+            | Step::Away(name) => short.push(*name),
             _ => short.extend(copied),
         }
         steps.push(step);
