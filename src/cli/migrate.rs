@@ -6,6 +6,7 @@ use clap::Args;
 
 use crate::commands::{self, MigrateOptions, Migration};
 use crate::model::{Micros, now};
+use crate::store::Prepared;
 
 use super::clock::Clock;
 use super::output::{self, Form};
@@ -75,6 +76,13 @@ fn print(done: &Migration, dry_run: bool) -> anyhow::Result<()> {
         Some([]) => writeln!(out, "all tables are distributed already")?,
         Some(tables) => writeln!(out, "distributed: {}", tables.join(", "))?,
         None => {}
+    }
+    if done.prepared == Prepared::Postponed {
+        writeln!(
+            out,
+            "days for which rows came before their time have no partition of their own yet, since a table is \
+             being read: the same command again makes them"
+        )?;
     }
     Ok(())
 }
