@@ -197,7 +197,9 @@ fn ranges(cuts: &[i32]) -> Vec<TimeRange> {
     }
     let moments = cuts.iter().map(|day| Some(Micros::from(*day) * DAY_US));
     let from = std::iter::once(None).chain(moments.clone());
-    from.zip(moments.chain([None])).rev().collect()
+    let mut ranges: Vec<TimeRange> = from.zip(moments.chain([None])).collect();
+    ranges.reverse();
+    ranges
 }
 
 /// Returns whether a session is of no more use after this error. A refused or cancelled statement leaves it
