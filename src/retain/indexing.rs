@@ -129,7 +129,8 @@ mod tests {
     #[test]
     fn a_day_is_quiet_if_it_got_no_row_since_the_last_run() {
         let of_day = |day| (Table::GunicornLog, DayRange::of_day(day));
-        let day = |day, inserted| PastDays { table: Table::GunicornLog, days: of_day(day).1, inserted };
+        let day =
+            |day, inserted| PastDays { table: Table::GunicornLog, days: of_day(day).1, inserted };
         let mut progress = IndexProgress::default();
         assert_eq!(progress.quiet_days(&[day(1, 10), day(2, 10)]), []);
         assert!(!progress.waiting.is_empty());

@@ -61,8 +61,8 @@ use std::sync::Arc;
 
 pub use crate::model::{StoredRequest, StoredRow};
 pub use answers::{
-    Committed, DayRange, FileCounts, FileReport, Forgotten, IgnoredReport, Ledger, LostClaim, NewOrKnown,
-    PastDays, Prepared, RejectKey, Shown, StoredLine, SweepReport, Table,
+    Committed, DayRange, FileCounts, FileReport, Forgotten, IgnoredReport, Ledger, LostClaim,
+    NewOrKnown, PastDays, Prepared, RejectKey, Shown, StoredLine, SweepReport, Table,
 };
 pub use copy::{
     COPY_TABLES, CopyError, CopyPart, CopySource, CopyTable, CopyTables, CopyTarget, NOT_COPIED,

@@ -37,7 +37,9 @@ fn daily(first: Micros, days: usize) -> String {
     let line = |nth: usize| {
         let time = DateTime::from_timestamp_micros(first + nth as Micros * DAY + DAY / 2).unwrap();
         let time = time.format("%Y-%m-%dT%H:%M:%SZ");
-        format!("{{\"log\":\"gunicorn\",\"timestamp\":\"{time}\",\"method\":\"GET\",\"url\":\"/{nth}\"}}\n")
+        format!(
+            "{{\"log\":\"gunicorn\",\"timestamp\":\"{time}\",\"method\":\"GET\",\"url\":\"/{nth}\"}}\n"
+        )
     };
     (0..days).map(line).collect()
 }
@@ -109,7 +111,7 @@ async fn a_century_of_daily_lines_is_imported_and_counted_with_the_locks_of_a_de
     let (_cluster, bench) = with_default_locks().await;
     bench.append("century.log", daily(CENTURY, DAYS));
     let log = bench.log("century.log");
-    let import = ["import", "--retention", "off", log.to_str().unwrap()];
+    let import = ["import", "--json", "--retention", "off", log.to_str().unwrap()];
     let began = Instant::now();
     let summary = Summary::of(bench.succeed(&import).as_bytes());
     println!("imported in {:?}", began.elapsed());
@@ -135,7 +137,8 @@ async fn a_century_of_daily_lines_is_imported_and_counted_with_the_locks_of_a_de
     // A sweep leaves 120 days, and the future.
     let swept = bench.succeed(&["cleanup", "--days", "120"]);
     assert!(swept.contains("gunicorn_log"), "{swept}");
-    let old = format!("SELECT count(*) FROM gunicorn_log WHERE timestamp < now() - interval '120 days'");
+    let old =
+        format!("SELECT count(*) FROM gunicorn_log WHERE timestamp < now() - interval '120 days'");
     assert_eq!(bench.place.number(&old).await, 0);
     assert!(partitions(&bench.place, "gunicorn_log").await < 150);
 }
@@ -172,7 +175,7 @@ async fn an_import_of_a_century_stops_soon_and_goes_on() {
     let (_cluster, bench) = with_default_locks().await;
     bench.append("century.log", daily(CENTURY, DAYS));
     let log = bench.log("century.log");
-    let import = ["import", "--retention", "off", log.to_str().unwrap()];
+    let import = ["import", "--json", "--retention", "off", log.to_str().unwrap()];
     let running = Daemon::start(bench.command(&import), bench.aside("stderr"));
     until("some lines are stored", async || bench.stored().await > 0).await;
     let stopping = Instant::now();
@@ -235,7 +238,7 @@ async fn rows_of_the_future_share_a_partition_until_their_day_comes() {
     let store = place.open().await;
     let mut writer = store.writer("web:1").await.unwrap();
     let at = claimed(&mut writer, 1).await;
-    let today = now() - now() % DAY;
+    let today = Micros::from(day(now())) * DAY;
     let (near, later, last) = (today + 10 * DAY, today + 20 * DAY, today + 4000 * DAY);
     let lines = Lines::after(&at).rows(3, near).rows(4, later).rows(5, last).rows(1, today);
     let batch = lines.reject(today + 15 * DAY, b"?").batch();
@@ -343,8 +346,11 @@ async fn partitions_that_are_there_stay_and_others_take_the_days_between_them() 
         .await;
     let mut writer = store.writer("web:1").await.unwrap();
     let at = claimed(&mut writer, 1).await;
-    let on = |text: &str| format!("{text}T12:00:00Z").parse::<DateTime<Utc>>().unwrap().timestamp_micros();
-    let dates = ["2005-01-01", "2005-03-10", "2005-03-11", "2005-07-01", "2005-12-31", "2006-01-01"];
+    let on = |text: &str| {
+        format!("{text}T12:00:00Z").parse::<DateTime<Utc>>().unwrap().timestamp_micros()
+    };
+    let dates =
+        ["2005-01-01", "2005-03-10", "2005-03-11", "2005-07-01", "2005-12-31", "2006-01-01"];
     let batch = dates.into_iter().map(on).fold(Lines::after(&at), Lines::row).batch();
     writer.commit(&batch).await.unwrap();
     let found = [
@@ -410,7 +416,10 @@ async fn sweeps_and_commits_meet_in_months_and_years_and_no_row_is_lost() {
             lines = lines.row(CENTURY + 900 * DAY + (committed + nth) % 8000 * DAY);
         }
         let batch = lines.batch();
-        writer.commit(&batch).await.unwrap();
+        // Two sweeps may meet both attempts of a commit: then it is for the caller to try again.
+        while let Err(error) = writer.commit(&batch).await {
+            assert!(error.is_transient(), "{error:?}");
+        }
         at = advanced(&at, &batch);
         committed += 20;
     }
@@ -438,7 +447,8 @@ async fn a_row_is_found_by_its_id_without_opening_all_partitions() {
     let batch = Lines::after(&at).row(now()).row(now() - 150 * DAY).row(now() - 300 * DAY).batch();
     writer.commit(&batch).await.unwrap();
     let mut session = PgConnection::connect(&place.url).await.unwrap();
-    let all = sqlx::raw_sql("SELECT * FROM gunicorn_log WHERE id = 1").fetch_all(&mut session).await;
+    let all =
+        sqlx::raw_sql("SELECT * FROM gunicorn_log WHERE id = 1").fetch_all(&mut session).await;
     let error = all.unwrap_err().to_string();
     assert!(error.contains("out of shared memory"), "{error}");
     let reader = store.reader();
@@ -468,7 +478,7 @@ async fn rows_of_months_and_of_the_future_are_copied_and_compared() {
     bench.succeed(&["copy", "--from", &sqlite.url, "--to", &again.url]);
     assert_eq!(again.number("SELECT count(*) FROM gunicorn_log").await, rows);
     let single = "SELECT count(*) FROM pg_inherits JOIN pg_class c ON c.oid = inhrelid
-         WHERE inhparent = 'gunicorn_log'::regclass AND relname ~ '_2000[0-9]{4}$'";
+         WHERE inhparent = 'gunicorn_log'::regclass AND relname ~ '^gunicorn_log_2000[0-9]{4}$'";
     assert_eq!(bench.place.number(single).await, 5);
     assert_eq!(again.number(single).await, 0);
     let direct = Place::postgres().await.without_tables().await;

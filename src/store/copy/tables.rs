@@ -209,7 +209,8 @@ impl CopyPart {
         for other in others.iter().filter(|other| other.table == self.table) {
             let outside = |part: CopyPart| {
                 let (until, from) = (other.from, other.until);
-                let before = until.map(|until| CopyPart { until: Some(part.end_by(until)), ..part });
+                let before =
+                    until.map(|until| CopyPart { until: Some(part.end_by(until)), ..part });
                 let after = from.map(|from| CopyPart { from: Some(part.begin_by(from)), ..part });
                 [before, after].into_iter().flatten().filter(|part| !part.is_empty())
             };

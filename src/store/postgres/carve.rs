@@ -106,7 +106,7 @@ async fn split(
     let mut found = Vec::new();
     for days in pieces(part.days, day) {
         let count = format!(
-            "SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS some",
+            "SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS few",
             part.name,
             are_of(table, days),
             MOST + 1

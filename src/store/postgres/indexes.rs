@@ -138,7 +138,9 @@ impl Postgres {
                     query.execute(&mut connection).await.map(|_| ())
                 };
                 match done {
-                    Err(error) if !["55P03", "42501", "42P01"].contains(&error::code(&error).as_str()) => {
+                    Err(error)
+                        if !["55P03", "42501", "42P01"].contains(&error::code(&error).as_str()) =>
+                    {
                         return Err(error);
                     }
                     _ => {}

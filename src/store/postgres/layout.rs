@@ -251,7 +251,8 @@ mod tests {
         for by_day in [1, 120, 400] {
             let layout = Layout { today: on("2026-11-27"), by_day };
             let all = OWN_PARTITION.first..OWN_PARTITION.end;
-            let partitions: std::collections::BTreeSet<_> = all.map(|it| layout.range(it)).collect();
+            let partitions: std::collections::BTreeSet<_> =
+                all.map(|it| layout.range(it)).collect();
             let expected = by_day as usize + 3 + 31 + 23 + 25 + 1;
             assert!(partitions.len() <= expected, "{} for {by_day} days", partitions.len());
             let pairs = partitions.iter().zip(partitions.iter().skip(1));
@@ -263,7 +264,10 @@ mod tests {
     fn days_have_partitions_as_long_as_rows_stay_but_not_for_ever() {
         let days = |days: u64| days_kept(Some(Duration::from_secs(days * 86_400)));
         assert_eq!((days(120), days(3650), days_kept(None)), (120, 400, 400));
-        assert_eq!((days_kept(Some(Duration::from_secs(1))), days_kept(Some(Duration::MAX))), (1, 400));
+        assert_eq!(
+            (days_kept(Some(Duration::from_secs(1))), days_kept(Some(Duration::MAX))),
+            (1, 400)
+        );
     }
 
     #[test]

@@ -125,7 +125,8 @@ impl PgSweeper {
             let count = format!("SELECT count(*) FROM {name}");
             let rows: i64 =
                 sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut *connection).await?;
-            let dropped = under_lock(connection, async |it| drop_part(it, table, &name).await).await?;
+            let dropped =
+                under_lock(connection, async |it| drop_part(it, table, &name).await).await?;
             Ok(if dropped { DayRemoved::Rows(rows as u64) } else { DayRemoved::Postponed })
         };
         match removing.await {
@@ -254,7 +255,10 @@ async fn leaving(
 
 /// Returns whether all transactions that use the table now end within [`PATIENCE`]. Later ones do not
 /// matter: a DETACH waits only for those before it.
-pub(super) async fn unused(connection: &mut PgConnection, table: Table) -> Result<bool, sqlx::Error> {
+pub(super) async fn unused(
+    connection: &mut PgConnection,
+    table: Table,
+) -> Result<bool, sqlx::Error> {
     let give_up = Instant::now() + PATIENCE;
     let mut waited_for = users(connection, table).await?;
     while !waited_for.is_empty() {
