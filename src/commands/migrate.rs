@@ -18,6 +18,9 @@ pub struct MigrateOptions {
     pub dry_run: bool,
     /// UTC days since 1970 whose partitions are created.
     pub days: Range<i32>,
+    /// A UTC day since 1970 whose partition is created too: later than clocks explain, it shares that of all such
+    /// days.
+    pub later: Option<i32>,
     /// Whether Citus distributes the tables.
     pub citus: bool,
 }
@@ -62,6 +65,9 @@ pub async fn migrate(config: &Config, options: &MigrateOptions) -> anyhow::Resul
         done.distributed = Some(store.distribute().await?);
     }
     store.keep_rows(config.retention.age());
+    if let Some(day) = options.later {
+        store.prepare_later(day).await?;
+    }
     done.prepared = store.prepare_days(options.days.clone()).await?;
     Ok(done)
 }

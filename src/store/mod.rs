@@ -306,6 +306,19 @@ impl Store {
         }
     }
 
+    /// Makes the partition of a UTC day (since 1970) for every table. All days that are later than clocks explain
+    /// share one. SQLite has none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn prepare_later(&self, day: i32) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Postgres(backend) => backend.prepare_later(day).await,
+            Backend::Sqlite(_) => Ok(()),
+        }
+    }
+
     /// Takes the right to build indexes, `None` while another process has it or if there is nothing to build.
     ///
     /// # Errors

@@ -215,6 +215,13 @@ impl Postgres {
         self.take_out(&mut connection, &wanted).await
     }
 
+    pub(in crate::store) async fn prepare_later(&self, day: i32) -> Result<(), StoreError> {
+        let mut connection = self.connect().await?;
+        let wanted = Table::ALL.into_iter().map(|table| (table, day));
+        self.make_days(&mut connection, wanted.filter(|_| OWN_PARTITION.contains(day)).collect())
+            .await
+    }
+
     /// Gives those of these days a partition of their own that share one with days of the future.
     async fn take_out(
         &self,
