@@ -137,9 +137,8 @@ async fn a_century_of_daily_lines_is_imported_and_counted_with_the_locks_of_a_de
     // A sweep leaves 120 days, and the future.
     let swept = bench.succeed(&["cleanup", "--days", "120"]);
     assert!(swept.contains("gunicorn_log"), "{swept}");
-    let old =
-        format!("SELECT count(*) FROM gunicorn_log WHERE timestamp < now() - interval '120 days'");
-    assert_eq!(bench.place.number(&old).await, 0);
+    let old = "SELECT count(*) FROM gunicorn_log WHERE timestamp < now() - interval '120 days'";
+    assert_eq!(bench.place.number(old).await, 0);
     assert!(partitions(&bench.place, "gunicorn_log").await < 150);
 }
 
@@ -288,6 +287,47 @@ async fn rows_of_the_future_share_a_partition_until_their_day_comes() {
     let wide = "SELECT count(*) FROM pg_class WHERE relname ~ '^gunicorn_log_[0-9]{8}_20991231$'";
     assert_eq!(place.number(wide).await, 0);
     assert_eq!(place.number("SELECT count(*) FROM pg_inherits WHERE inhdetachpending").await, 0);
+}
+
+/// Commits into days of the future, and readers, while these days are taken out one after the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_come_while_their_day_is_taken_out_are_neither_lost_nor_hidden() {
+    let place = Place::postgres().await;
+    let store = place.open().await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let mut at = claimed(&mut writer, 1).await;
+    let first = day(now()) + 10;
+    let days = 12;
+    let ahead = |lines: Lines| {
+        (0..days).fold(lines, |lines, nth| lines.row(Micros::from(first + nth) * DAY + DAY / 2))
+    };
+    let batch = ahead(Lines::after(&at)).batch();
+    writer.commit(&batch).await.unwrap();
+    at = advanced(&at, &batch);
+    let other = place.open().await;
+    let taking_out = tokio::spawn(async move {
+        for day in first..first + days {
+            while other.prepare_days(day..day + 1).await.unwrap() == Prepared::Postponed {}
+        }
+    });
+    let mut committed = i64::from(days);
+    while !taking_out.is_finished() {
+        let batch = ahead(Lines::after(&at)).batch();
+        while let Err(error) = writer.commit(&batch).await {
+            assert!(error.is_transient(), "{error:?}");
+        }
+        at = advanced(&at, &batch);
+        committed += i64::from(days);
+        let found = place.number("SELECT count(*) FROM gunicorn_log").await;
+        assert_eq!(found, committed, "rows are out of sight, or doubled");
+    }
+    taking_out.await.unwrap();
+    println!("{committed} rows came meanwhile");
+    let single = "SELECT count(*) FROM (SELECT FROM gunicorn_log GROUP BY tableoid
+        HAVING min(timestamp)::date = max(timestamp)::date) AS days";
+    assert_eq!(place.number(single).await, i64::from(days));
+    let distinct = "SELECT count(DISTINCT id) FROM gunicorn_log";
+    assert_eq!(place.number(distinct).await, committed);
 }
 
 #[tokio::test]

@@ -348,11 +348,15 @@ async fn make_all(
         }
         // If all are there, no lock is needed.
         let parts = Parts::of(connection, &[table]).await.map_err(failed(&backend.name))?;
-        for some in backend.missing(&days, &parts).chunks(AT_ONCE) {
-            let mut at = 0;
+        let mut missing = backend.missing(&days, &parts).into_iter().map(|(_, day)| day);
+        loop {
+            // A partition that was made just now may have many of them.
+            let is_unknown = |day: &i32| backend.known_days().range(table, *day).is_none();
+            let some: Vec<i32> = missing.by_ref().filter(is_unknown).take(AT_ONCE).collect();
+            let Some(mut at) = some.first().copied() else { break };
             let made = under_lock(connection, async |connection| {
                 let mut maker = Maker::new(backend, connection, table).await?;
-                for &(_, day) in some {
+                for day in some {
                     at = day;
                     maker.make(day, future).await?;
                 }
