@@ -49,6 +49,7 @@ fn batch(at: &Checkpoint) -> Batch {
         size: to,
         nul_runs: Vec::new(),
         releases: false,
+        far_times: 0,
     });
     batch
 }

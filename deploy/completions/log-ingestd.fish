@@ -382,7 +382,7 @@ complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l utc 
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -l local -d 'Times in the zone of this machine, or of the variable TZ'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand cleanup" -s h -l help -d 'Print help'
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l days -d 'Also make the partitions of today and of the N days after it, for daemons that may make none' -r
-complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l since -d 'With --days: make them from this day on, for older lines: a day (2026-09-01) or an age (90d)' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l since -d 'With --days: make them from this day on, for older lines: a day (2026-09-01) or an age (90d); a day after them makes the one partition for lines from a clock that is ahead' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand migrate" -l format -d 'A preset\'s name, or the format in the dialect of Gunicorn, nginx or Apache. One is for all files; of several, each is for the --watch before it [default: told from each file\'s lines]' -r

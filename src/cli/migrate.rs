@@ -6,11 +6,12 @@ use clap::Args;
 
 use crate::commands::{self, MigrateOptions, Migration};
 use crate::model::{Micros, now};
+use crate::store::Prepared;
 
+use super::build;
 use super::clock::Clock;
 use super::output::{self, Form};
 use super::sources::Settings;
-use super::{build, usage};
 
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
@@ -22,7 +23,8 @@ pub(super) struct Migrate {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=3650))]
     days: Option<u16>,
 
-    /// With --days: make them from this day on, for older lines: a day (2026-09-01) or an age (90d)
+    /// With --days: make them from this day on, for older lines: a day (2026-09-01) or an age (90d); a day after
+    /// them makes the one partition for lines from a clock that is ahead
     #[arg(long, value_name = "WHEN", requires = "days")]
     since: Option<String>,
 
@@ -41,14 +43,8 @@ pub(super) async fn migrate(settings: &Settings, typed: &Migrate) -> anyhow::Res
         Some(days) => day_number(since)..day_number(now()) + i32::from(days) + 1,
         None => 0..0,
     };
-    if let Some(first) = &typed.since
-        && days.is_empty()
-    {
-        return Err(usage(format!(
-            "invalid --since {first}: expected a day before the last one of --days"
-        )));
-    }
-    let options = MigrateOptions { dry_run: typed.dry_run, days, citus: typed.citus };
+    let later = (typed.days.is_some() && days.is_empty()).then_some(days.start);
+    let options = MigrateOptions { dry_run: typed.dry_run, days, later, citus: typed.citus };
     print(&commands::migrate(&config, &options).await?, typed.dry_run)
 }
 
@@ -75,6 +71,13 @@ fn print(done: &Migration, dry_run: bool) -> anyhow::Result<()> {
         Some([]) => writeln!(out, "all tables are distributed already")?,
         Some(tables) => writeln!(out, "distributed: {}", tables.join(", "))?,
         None => {}
+    }
+    if done.prepared == Prepared::Postponed {
+        writeln!(
+            out,
+            "days for which rows came before their time have no partition of their own yet, since a table is \
+             being read: the same command again makes them"
+        )?;
     }
     Ok(())
 }

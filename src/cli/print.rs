@@ -173,6 +173,9 @@ fn file_status(out: &mut impl Write, file: &FileStatus, clock: Clock) -> io::Res
     if stored.lost_bytes > 0 {
         write!(out, ", {} BYTES LOST", grouped(stored.lost_bytes))?;
     }
+    if stored.far_times > 0 {
+        write!(out, ", {} far from the clock", counted(stored.far_times, "time"))?;
+    }
     let nuls: u64 = stored.checkpoint.nul_runs.iter().map(|run| run.length).sum();
     if nuls > 0 {
         write!(out, ", {} before lines skipped", counted(nuls, "NUL"))?;
@@ -234,6 +237,7 @@ fn file_json(file: &FileStatus) -> Value {
         "rejected": stored.rejected,
         "excluded": stored.excluded,
         "lost_bytes": stored.lost_bytes,
+        "far_times": stored.far_times,
         "first_seen_at": moment(stored.first_seen_at),
         "committed_at": stored.committed_at.map(moment),
         "closed_at": stored.closed_at.map(moment),

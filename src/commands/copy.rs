@@ -167,7 +167,9 @@ impl Copying<'_> {
         let mut parts = self.source.tables.parts(table).await?;
         if self.target.is_resumed {
             let more = self.target.tables.parts(table).await?;
-            parts.extend(more.into_iter().filter(|part| !parts.contains(part)).collect::<Vec<_>>());
+            // Days may share partitions in other ways there.
+            let more: Vec<CopyPart> = more.into_iter().flat_map(|it| it.without(&parts)).collect();
+            parts.extend(more);
         }
         Ok(parts)
     }

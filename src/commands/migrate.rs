@@ -9,7 +9,7 @@ use anyhow::Context;
 use crate::config::Config;
 use crate::pipeline::Shutdown;
 use crate::pipeline::connect::{Access, connect};
-use crate::store::{Schema, Step, Store};
+use crate::store::{Prepared, Schema, Step, Store};
 
 /// Options of `migrate`.
 #[derive(Clone, Debug, Default)]
@@ -18,6 +18,9 @@ pub struct MigrateOptions {
     pub dry_run: bool,
     /// UTC days since 1970 whose partitions are created.
     pub days: Range<i32>,
+    /// A UTC day since 1970 whose partition is created too: later than clocks explain, it shares that of all such
+    /// days.
+    pub later: Option<i32>,
     /// Whether Citus distributes the tables.
     pub citus: bool,
 }
@@ -31,6 +34,8 @@ pub struct Migration {
     pub steps: Vec<Step>,
     /// Tables that were distributed; `None` without [`MigrateOptions::citus`].
     pub distributed: Option<Vec<&'static str>>,
+    /// Whether the partitions of [`MigrateOptions::days`] are ready.
+    pub prepared: Prepared,
 }
 
 /// Migrates the schema.
@@ -49,6 +54,7 @@ pub async fn migrate(config: &Config, options: &MigrateOptions) -> anyhow::Resul
         before,
         steps: Store::steps(&config.location, before),
         distributed: options.citus.then(Vec::new),
+        prepared: Prepared::All,
     };
     if options.dry_run {
         return Ok(done);
@@ -58,6 +64,10 @@ pub async fn migrate(config: &Config, options: &MigrateOptions) -> anyhow::Resul
     if options.citus {
         done.distributed = Some(store.distribute().await?);
     }
-    store.prepare_days(options.days.clone()).await?;
+    store.keep_rows(config.retention.age());
+    if let Some(day) = options.later {
+        store.prepare_later(day).await?;
+    }
+    done.prepared = store.prepare_days(options.days.clone()).await?;
     Ok(done)
 }

@@ -62,5 +62,6 @@ async fn open_store_with(
     limit_stop(LONGEST_STOP).context("cannot listen to signals")?;
     let Config { location, connect_timeout, .. } = config;
     let store = connect_with(location, *connect_timeout, access, &mut shutdown, reached).await?;
+    store.keep_rows(config.retention.age());
     Ok((store, shutdown))
 }

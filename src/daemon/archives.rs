@@ -33,6 +33,7 @@ use crate::pipeline::Shutdown;
 use crate::pipeline::backoff::{Backoff, Jitter};
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::owner;
+use crate::pipeline::far_notices::FarNotices;
 use crate::pipeline::ordered_commits::{Connections, OrderedCommits};
 use crate::pipeline::reject_notices::RejectNotices;
 use crate::pipeline::store_file::{ClaimAtEnd, Content, End, FileStorer};
@@ -444,11 +445,12 @@ impl ArchiveReader {
             ArchiveState::BeingWritten => Content::growing(source, &format),
         };
         let mut lines = 0;
-        let mut notices = RejectNotices::new();
+        let (mut notices, mut far) = (RejectNotices::new(), FarNotices::default());
         let mut on_stored = |batch: &Batch, _| {
             lines += batch.lines();
             self.metrics.ingest.stored(batch);
             notices.stored(batch, |_| source.name.clone(), Instant::now());
+            far.stored(batch, |_| source.name.clone());
         };
         let mut storer = FileStorer {
             claim_at_end: ClaimAtEnd::Kept,

@@ -29,6 +29,7 @@ use crate::identity::detect::{Formats, NamedFiles};
 use crate::pipeline::bisect::{Bisect, Refusal};
 use crate::pipeline::committer::{Committer, EarlierTry, Outcome};
 use crate::pipeline::connect::owner;
+use crate::pipeline::far_notices::FarNotices;
 use crate::pipeline::read_lines::{BatchTarget, Completeness, ReadContext, Stop, fill_batch};
 use crate::pipeline::reject_notices::RejectNotices;
 use crate::pipeline::{Request, Shutdown};
@@ -102,6 +103,7 @@ pub(crate) struct Pipeline {
     looked: (Instant, Duration),
     metrics: Arc<Metrics>,
     reject_notices: RejectNotices,
+    far_notices: FarNotices,
     /// Lines of the batch that is under way.
     sent: u64,
     /// When the lag was reported last.
@@ -176,6 +178,7 @@ impl Pipeline {
             looked: (Instant::now(), Duration::ZERO),
             metrics,
             reject_notices: RejectNotices::new(),
+            far_notices: FarNotices::default(),
             sent: 0,
             lag_reported_at: None,
             lag_may_have_changed: false,
@@ -549,6 +552,7 @@ impl Pipeline {
         }
         let name = |file| path_text(self.files.path_of(file)).into_owned();
         self.reject_notices.stored(batch, name, Instant::now());
+        self.far_notices.stored(batch, name);
         self.bisect.stored(batch);
     }
 

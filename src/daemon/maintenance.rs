@@ -16,10 +16,13 @@ use crate::model::now;
 use crate::pipeline::backoff::Backoff;
 use crate::retain::indexing::{IndexProgress, current_day, maintain_indexes};
 use crate::retain::{self, LogType, SweepOptions, SweepOutcome, SweepTime, next_sweep};
-use crate::store::{Store, StoreError, Table, chain};
+use crate::store::{Prepared, Store, StoreError, Table, chain};
 
 /// Partitions are created for this many days, today included.
 const DAYS_AHEAD: i32 = 3;
+
+/// Time until days are prepared again that could not be, because a table was read.
+const PREPARE_AGAIN: Duration = Duration::from_secs(600);
 
 /// Poll intervals between two runs of the index task: one minute by default.
 const POLLS_PER_INDEX_RUN: u32 = 30;
@@ -40,14 +43,37 @@ async fn sweep_daily(store: Store, config: Config, sweep_at: SweepTime, metrics:
     loop {
         let next = next_sweep(&Local::now(), sweep_at);
         let mut backoff = Backoff::default();
-        while let Err(error) = daily_work(&store, &config, next, &metrics.sweeps).await {
-            warn!(error = chain(&error), "the daily work failed; it is tried again");
+        let mut prepared = loop {
+            match daily_work(&store, &config, next, &metrics.sweeps).await {
+                Ok(prepared) => break prepared,
+                Err(error) => {
+                    warn!(error = chain(&error), "the daily work failed; it is tried again");
+                }
+            }
             tokio::time::sleep(backoff.wait() * 4).await;
-        }
+        };
         metrics.sweeps.set_next(next.timestamp());
-        let wait = (next - Utc::now()).to_std().unwrap_or(Duration::ZERO);
-        tokio::time::sleep(wait).await;
+        loop {
+            let wait = (next - Utc::now()).to_std().unwrap_or(Duration::ZERO);
+            if prepared == Prepared::All || wait <= PREPARE_AGAIN {
+                tokio::time::sleep(wait).await;
+                break;
+            }
+            tokio::time::sleep(PREPARE_AGAIN).await;
+            match prepare(&store).await {
+                Ok(now) => prepared = now,
+                Err(error) => {
+                    warn!(error = chain(&error), "the daily work failed; it is tried again");
+                }
+            }
+        }
     }
+}
+
+/// Creates the partitions of the next days.
+async fn prepare(store: &Store) -> Result<Prepared, StoreError> {
+    let today = current_day();
+    store.prepare_days(today..today + DAYS_AHEAD).await
 }
 
 /// Creates the partitions of the next days, and removes rows older than the retention.
@@ -56,10 +82,10 @@ async fn daily_work(
     config: &Config,
     next: DateTime<Utc>,
     metrics: &Sweeps,
-) -> Result<(), StoreError> {
-    let (now, today) = (now(), current_day());
-    store.prepare_days(today..today + DAYS_AHEAD).await?;
-    let Some(cutoff) = config.retention.cutoff(now) else { return Ok(()) };
+) -> Result<Prepared, StoreError> {
+    let now = now();
+    let prepared = prepare(store).await?;
+    let Some(cutoff) = config.retention.cutoff(now) else { return Ok(prepared) };
     let options = SweepOptions {
         cutoff,
         rollup_cutoff: config.rollup_retention.cutoff(now),
@@ -74,7 +100,7 @@ async fn daily_work(
         SweepOutcome::Swept(swept) => swept,
         SweepOutcome::AlreadyRunning => {
             debug!("another process sweeps this store");
-            return Ok(());
+            return Ok(prepared);
         }
     };
     let report = &swept.report;
@@ -90,7 +116,7 @@ async fn daily_work(
     let removed = report.gunicorn_removed + report.request_removed + report.rejected_removed;
     if removed + swept.files_removed == 0 && swept.postponed == 0 {
         debug!("swept: nothing was old enough");
-        return Ok(());
+        return Ok(prepared);
     }
     info!(
         gunicorn_log = report.gunicorn_removed,
@@ -100,7 +126,7 @@ async fn daily_work(
         postponed_days = swept.postponed,
         "swept"
     );
-    Ok(())
+    Ok(prepared)
 }
 
 /// Builds the indexes of days that are over.

@@ -82,8 +82,10 @@ pub async fn watch(
 
 /// Connects to the configured store, and upgrades its tables.
 async fn open_store(watch: &Watch, shutdown: &mut Shutdown) -> anyhow::Result<Store> {
-    let Config { location, connect_timeout, .. } = &watch.config;
-    connect(location, *connect_timeout, Access::Write, shutdown).await
+    let Config { location, connect_timeout, retention, .. } = &watch.config;
+    let store = connect(location, *connect_timeout, Access::Write, shutdown).await?;
+    store.keep_rows(retention.age());
+    Ok(store)
 }
 
 /// Returns what the next run needs; `None` if the daemon ends.

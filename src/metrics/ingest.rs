@@ -26,6 +26,7 @@ pub struct Ingest {
     excluded: Counter,
     bytes: Counter,
     lost: Counter,
+    far_times: Counter,
     commits: Counter,
     commit_time: Histogram,
     last_commit: Gauge<f64, std::sync::atomic::AtomicU64>,
@@ -52,6 +53,10 @@ impl Ingest {
                 "lost_bytes",
                 "Bytes that were gone before they could be read, as far as the files' sizes were \
                  known",
+            ),
+            far_times: counter(
+                "far_times",
+                "Rows whose time was before 2000, or more than two days ahead of the clock, when they were read",
             ),
             commits: counter("commits", "Transactions that stored lines and moved offsets"),
             failures: counter(
@@ -97,6 +102,7 @@ impl Ingest {
             self.lines.inc_by(span.lines);
             self.rows.inc_by(span.rows);
             self.excluded.inc_by(span.excluded);
+            self.far_times.inc_by(span.far_times);
             let bytes = span.to.offset.saturating_sub(span.from);
             self.bytes.inc_by(bytes.saturating_sub(span.nul_bytes()));
         }

@@ -55,6 +55,8 @@ pub struct Span {
     pub nul_runs: Vec<NulRun>,
     /// Whether the claim of the file ends with it.
     pub releases: bool,
+    /// Rows whose time is far from the clock; see [`Batch::clock`].
+    pub far_times: u64,
 }
 
 impl Span {
@@ -79,6 +81,26 @@ pub struct RejectExample {
     pub reason: String,
     /// The line's beginning, by [`excerpt`].
     pub beginning: String,
+}
+
+/// Times that are further ahead of the clock are not explained by clocks and zones, which differ by a day and a
+/// bit (2 days).
+pub const FAR_AHEAD: Micros = 2 * DAY_US;
+
+/// No log of today's programs has lines from before 2000-01-01: a clock that begins in 1970 wrote them.
+pub const FIRST_TIME: Micros = 946_684_800_000_000;
+
+/// The first row of a file in a batch whose time is far from the clock, for messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FarExample {
+    /// The file.
+    pub file: FileId,
+    /// The offset of the line.
+    pub offset: u64,
+    /// Its time.
+    pub time: Micros,
+    /// How many rows of the file in the batch are so far.
+    pub rows: u64,
 }
 
 /// Lines of one or several files that are stored together or not at all.
@@ -108,6 +130,11 @@ pub struct Batch {
     pub cutoff: Option<Micros>,
     /// Rows that are older than `cutoff`.
     pub expired: u64,
+    /// The time of reading. Rows that are more than [`FAR_AHEAD`] later, or before [`FIRST_TIME`], are counted;
+    /// `None` if none are.
+    pub clock: Option<Micros>,
+    /// One for each file with such rows.
+    pub far_examples: Vec<FarExample>,
 }
 
 impl Batch {
@@ -136,6 +163,11 @@ impl Batch {
         self.gunicorn_log.count() + self.request_log.count()
     }
 
+    /// Returns on how many days the rows and rejects fall, each counted by itself.
+    pub fn day_count(&self) -> usize {
+        self.days.len() + self.request_days.len() + self.rejected_days.len()
+    }
+
     /// Removes everything and keeps the memory.
     pub fn clear(&mut self) {
         self.spans.clear();
@@ -148,6 +180,7 @@ impl Batch {
         self.rejected_days.clear();
         self.reasons = Default::default();
         self.reject_examples.clear();
+        self.far_examples.clear();
         self.expired = 0;
     }
 
@@ -217,6 +250,9 @@ impl Batch {
             self.days.insert(day); // a log is in order of time, but for a few lines
         }
         self.expired += u64::from(self.cutoff.is_some_and(|cutoff| timestamp < cutoff));
+        if self.is_far(timestamp) {
+            self.note_far(file, offset, timestamp);
+        }
         let GunicornLogModel { code, response_bytes, duration, .. } = *record;
         self.rollup.count(file, timestamp, code, response_bytes, duration);
         let has_name =
@@ -248,6 +284,9 @@ impl Batch {
     fn push_request(&mut self, file: FileId, offset: u64, line: &RequestLog) {
         self.request_days.insert(day(line.timestamp));
         self.expired += u64::from(self.cutoff.is_some_and(|cutoff| line.timestamp < cutoff));
+        if self.is_far(line.timestamp) {
+            self.note_far(file, offset, line.timestamp);
+        }
         let row = &mut self.request_log;
         row.begin_with(
             REQUEST_LOG.len() as i16,
@@ -337,6 +376,20 @@ impl Batch {
             let time = Encoded::new(REJECTED_LINE, &row).time("rejected_at").ok().flatten();
             self.rejected_days.extend(time.map(day));
             self.rejected_line.push(&row);
+        }
+    }
+
+    #[inline]
+    fn is_far(&self, time: Micros) -> bool {
+        self.clock.is_some_and(|now| time < FIRST_TIME || time > now.saturating_add(FAR_AHEAD))
+    }
+
+    #[cold]
+    fn note_far(&mut self, file: FileId, offset: u64, time: Micros) {
+        // Lines of one file come one after the other: its example is the last.
+        match self.far_examples.iter_mut().rev().find(|it| it.file == file) {
+            Some(known) => known.rows += 1,
+            None => self.far_examples.push(FarExample { file, offset, time, rows: 1 }),
         }
     }
 

@@ -13,7 +13,9 @@ mod record;
 mod rollup;
 mod text;
 
-pub use batch::{Batch, Field, RejectExample, Reparsed, Span, Taken, Tuples};
+pub use batch::{
+    Batch, FAR_AHEAD, FIRST_TIME, FarExample, Field, RejectExample, Reparsed, Span, Taken, Tuples,
+};
 pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
 pub use excerpt::excerpt;
 pub use file::{

@@ -80,6 +80,7 @@ mod tests {
             size: 0,
             nul_runs: Vec::new(),
             releases: false,
+            far_times: 0,
         };
         Batch { spans: vec![span], ..Batch::default() }
     }

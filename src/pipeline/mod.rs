@@ -6,6 +6,7 @@
 //! - `committer` stores batches one after another, `ordered_commits` several at once and in
 //!   order; `bisect` finds the row that a store refuses; `backoff` says when to try again.
 //! - `store_file` stores a file that is complete, from its checkpoint to its end.
+//! - `far_notices` says in the log that times of lines are far from the clock.
 //! - `reject_notices` says in the log that lines were rejected, and what to do.
 //! - `expected`: what lines must be in the store, and whether the store agrees.
 //! - `connect` opens the store at a start; [`Shutdown`] is what signals ask for.
@@ -15,6 +16,7 @@ pub(crate) mod bisect;
 pub(crate) mod committer;
 pub(crate) mod connect;
 pub(crate) mod expected;
+pub(crate) mod far_notices;
 pub(crate) mod file_format;
 pub(crate) mod ordered_commits;
 mod read_enveloped;

@@ -442,19 +442,24 @@ pub(crate) struct Limits {
     pub(crate) lines: u64,
     /// Bytes of encoded rows.
     pub(crate) weight: usize,
+    /// Days on which rows fall.
+    pub(crate) days: usize,
 }
 
 impl Limits {
     /// What one transaction takes: large enough that its fixed cost is small, small enough that
-    /// two of them are a small part of the memory bound.
-    pub(crate) const BATCH: Self = Self { lines: 20_000, weight: 4 << 20 };
+    /// two of them are a small part of the memory bound. Of lines that are spread over years it takes those of
+    /// some days: each may need a partition, and a stop waits for all of them.
+    pub(crate) const BATCH: Self = Self { lines: 20_000, weight: 4 << 20, days: 32 };
 
     /// No limit: the source is known to be small.
-    pub(crate) const NONE: Self = Self { lines: u64::MAX, weight: usize::MAX };
+    pub(crate) const NONE: Self = Self { lines: u64::MAX, weight: usize::MAX, days: usize::MAX };
 
     /// Returns whether the batch holds as much as it may.
     pub(crate) fn reached(&self, batch: &Batch) -> bool {
-        batch.weight() >= self.weight || batch.lines() >= self.lines
+        batch.weight() >= self.weight
+            || batch.lines() >= self.lines
+            || batch.day_count() >= self.days
     }
 }
 
@@ -466,7 +471,7 @@ pub(crate) struct BatchTarget {
     pub(crate) epoch: i64,
     /// The file's size in bytes, as far as it is known; else 0.
     pub(crate) size: u64,
-    /// The time of rejects.
+    /// The time of rejects, with which times of rows are compared.
     pub(crate) now: Micros,
     pub(crate) limits: Limits,
 }
@@ -522,10 +527,12 @@ impl<'a> BatchSink<'a> {
                     size,
                     nul_runs: Vec::new(),
                     releases: false,
+                    far_times: 0,
                 });
                 batch.spans.len() - 1
             }
         };
+        batch.clock = Some(target.now);
         Self { batch, parser, target, span }
     }
 
@@ -539,6 +546,8 @@ impl<'a> BatchSink<'a> {
         span.to = lines.position();
         span.nul_runs.extend(lines.take_nul_runs());
         span.size = span.size.max(span.to.offset);
+        let far = self.batch.far_examples.iter().find(|it| it.file == span.file);
+        span.far_times = far.map_or(0, |it| it.rows);
     }
 }
 

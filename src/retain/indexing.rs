@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 
 use tracing::{debug, error, info};
 
-use crate::store::{PastDay, Store, StoreError, Table};
+use crate::store::{DayRange, PastDays, Store, StoreError, Table};
 
 use crate::model::now;
 use crate::store::chain;
@@ -25,9 +25,9 @@ pub(crate) fn current_day() -> i32 {
 #[derive(Debug, Default)]
 pub(crate) struct IndexProgress {
     /// Days without an index, and how many rows each had at the last run.
-    waiting: HashMap<(Table, i32), i64>,
+    waiting: HashMap<(Table, DayRange), i64>,
     /// Days whose indexing failed. They are not tried again before a restart.
-    failed: HashSet<(Table, i32)>,
+    failed: HashSet<(Table, DayRange)>,
     /// Runs since the last check of past days.
     idle_runs: u32,
 }
@@ -50,7 +50,7 @@ pub(crate) async fn maintain_indexes(
     store.summarize(&fresh).await?;
     let Some(mut indexer) = store.indexer().await? else { return Ok(()) };
     for (table, day) in progress.quiet_days(&indexer.past_days(current_day()).await?) {
-        let (name, date) = (table.name(), date(day));
+        let (name, date) = (table.name(), day.to_string());
         match indexer.index(table, day).await {
             Ok(()) => info!(table = name, day = date, "built the indexes of a past day"),
             Err(error) if error.is_transient() => return Err(error),
@@ -87,40 +87,35 @@ pub(crate) async fn maintain_indexes(
 /// [`StoreError`]; the daemon or the next import builds the rest.
 pub(crate) async fn index_after_import(store: &Store) -> Result<(), StoreError> {
     let fresh = store.fresh_days();
-    if fresh.iter().all(|(_, day)| *day >= current_day()) {
+    if fresh.iter().all(|(_, days)| days.end > current_day()) {
         return Ok(());
     }
     let Some(mut indexer) = store.indexer().await? else {
         debug!("another process builds indexes");
         return Ok(());
     };
-    for PastDay { table, day, .. } in indexer.past_days(current_day()).await? {
-        if fresh.contains(&(table, day)) {
-            indexer.index(table, day).await?;
+    for PastDays { table, days, .. } in indexer.past_days(current_day()).await? {
+        if fresh.contains(&(table, days)) {
+            indexer.index(table, days).await?;
         }
     }
     Ok(())
 }
 
-fn date(day: i32) -> String {
-    let date = chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0).unwrap_or_default();
-    date.format("%Y-%m-%d").to_string()
-}
-
 impl IndexProgress {
     /// Returns the days that got no row since the last run, oldest first. A backlog of old lines, of
     /// this host or another, is stored faster while its day has no indexes.
-    fn quiet_days(&mut self, past: &[PastDay]) -> Vec<(Table, i32)> {
+    fn quiet_days(&mut self, past: &[PastDays]) -> Vec<(Table, DayRange)> {
         let before = std::mem::take(&mut self.waiting);
         let mut quiet = Vec::new();
-        for PastDay { table, day, inserted } in past {
-            if self.failed.contains(&(*table, *day)) {
+        for PastDays { table, days, inserted } in past {
+            if self.failed.contains(&(*table, *days)) {
                 continue;
             }
-            if before.get(&(*table, *day)) == Some(inserted) {
-                quiet.push((*table, *day));
+            if before.get(&(*table, *days)) == Some(inserted) {
+                quiet.push((*table, *days));
             } else {
-                self.waiting.insert((*table, *day), *inserted);
+                self.waiting.insert((*table, *days), *inserted);
             }
         }
         quiet
@@ -133,13 +128,15 @@ mod tests {
 
     #[test]
     fn a_day_is_quiet_if_it_got_no_row_since_the_last_run() {
-        let day = |day, inserted| PastDay { table: Table::GunicornLog, day, inserted };
+        let of_day = |day| (Table::GunicornLog, DayRange::of_day(day));
+        let day =
+            |day, inserted| PastDays { table: Table::GunicornLog, days: of_day(day).1, inserted };
         let mut progress = IndexProgress::default();
         assert_eq!(progress.quiet_days(&[day(1, 10), day(2, 10)]), []);
         assert!(!progress.waiting.is_empty());
-        assert_eq!(progress.quiet_days(&[day(1, 11), day(2, 10)]), [(Table::GunicornLog, 2)]);
-        assert_eq!(progress.quiet_days(&[day(1, 11)]), [(Table::GunicornLog, 1)]);
-        progress.failed.insert((Table::GunicornLog, 1));
+        assert_eq!(progress.quiet_days(&[day(1, 11), day(2, 10)]), [of_day(2)]);
+        assert_eq!(progress.quiet_days(&[day(1, 11)]), [of_day(1)]);
+        progress.failed.insert(of_day(1));
         assert_eq!(progress.quiet_days(&[day(1, 11)]), []);
         assert!(progress.waiting.is_empty());
     }

@@ -26,6 +26,14 @@ impl Retention {
     /// Default for rows: 120 days.
     pub const DEFAULT: Retention = Retention::For(Duration::from_secs(120 * 86_400));
 
+    /// Returns how long rows stay at least; `None` is for ever.
+    pub fn age(self) -> Option<Duration> {
+        match self {
+            Retention::Off => None,
+            Retention::For(age) => Some(age),
+        }
+    }
+
     /// Returns the time before which rows are removed; `None` if all stay.
     pub fn cutoff(self, now: Micros) -> Option<Micros> {
         match self {

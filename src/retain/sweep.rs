@@ -151,7 +151,7 @@ async fn remove_files(
     }
 }
 
-/// Removes rows of one table: whole days first, since dropping a partition is the cheapest.
+/// Removes rows of one table: whole partitions first, since dropping a partition is the cheapest.
 async fn remove(
     sweeper: &mut Sweeper,
     table: Table,
@@ -159,8 +159,8 @@ async fn remove(
     postponed: &mut u32,
 ) -> Result<u64, StoreError> {
     let mut removed = 0;
-    for day in sweeper.whole_days(table, options.cutoff).await? {
-        match sweeper.remove_day(table, day).await? {
+    for days in sweeper.whole_days(table, options.cutoff).await? {
+        match sweeper.remove_days(table, days).await? {
             DayRemoved::Rows(rows) => removed += rows,
             DayRemoved::Postponed => *postponed += 1,
         }

@@ -1,5 +1,7 @@
 //! What a store answers: plain values, the same from every backend.
 
+use std::fmt;
+
 use crate::model::columns::{Column, GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
 use crate::model::{
     Checkpoint, FileId, Micros, RejectCode, RejectedLine, StoredRequest, StoredRow,
@@ -40,6 +42,8 @@ pub struct FileReport {
     pub excluded: u64,
     /// Lines that a reparse took out of the rejects.
     pub reparsed: u64,
+    /// Rows whose time was far from the clock when they were read; see [`Batch::clock`](crate::model::Batch::clock).
+    pub far_times: u64,
     /// Formats besides the checkpoint's that lines of it were read by.
     pub other_formats: Vec<String>,
     /// Bytes that were gone before they could be read.
@@ -211,15 +215,70 @@ pub struct SweepReport {
     pub next_at: Option<Micros>,
 }
 
-/// A day that is over and lacks an index.
+/// UTC days in a row, counted from 1970: those of one partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DayRange {
+    /// The first day.
+    pub first: i32,
+    /// The day after the last one.
+    pub end: i32,
+}
+
+impl DayRange {
+    /// Returns the range of one day.
+    pub const fn of_day(day: i32) -> DayRange {
+        DayRange { first: day, end: day.saturating_add(1) }
+    }
+
+    /// Returns whether the range has this day.
+    pub fn contains(self, day: i32) -> bool {
+        (self.first..self.end).contains(&day)
+    }
+
+    /// Returns whether it is one day.
+    pub fn is_one_day(self) -> bool {
+        self.end - self.first == 1
+    }
+
+    /// Returns the days that both ranges have; none if the first is not before the end.
+    pub(super) fn within(self, other: DayRange) -> DayRange {
+        DayRange { first: self.first.max(other.first), end: self.end.min(other.end) }
+    }
+}
+
+/// Writes `2026-11-23`, or `2005-03-01 to 2005-03-31`.
+impl fmt::Display for DayRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let date = |day: i32| {
+            let at = chrono::DateTime::from_timestamp(i64::from(day) * 86_400, 0);
+            at.unwrap_or_default().format("%Y-%m-%d")
+        };
+        match self.is_one_day() {
+            true => write!(f, "{}", date(self.first)),
+            false => write!(f, "{} to {}", date(self.first), date(self.end.saturating_sub(1))),
+        }
+    }
+}
+
+/// Whether days are ready for their lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PastDay {
+pub enum Prepared {
+    /// All are.
+    All,
+    /// A day shares a partition with later ones, and stays there for now: the table is being read. Lines of that
+    /// day have a place.
+    Postponed,
+}
+
+/// A partition whose days are over and that lacks an index.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PastDays {
     /// Which table's.
     pub table: Table,
-    /// UTC days since 1970.
-    pub day: i32,
+    /// Its days.
+    pub days: DayRange,
     /// Rows that were ever added to it, by the statistics of the database: while this number grows, a
-    /// daemon or an import still adds rows to that day.
+    /// daemon or an import still adds rows to it.
     pub inserted: i64,
 }
 

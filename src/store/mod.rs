@@ -61,8 +61,8 @@ use std::sync::Arc;
 
 pub use crate::model::{StoredRequest, StoredRow};
 pub use answers::{
-    Committed, FileCounts, FileReport, Forgotten, IgnoredReport, Ledger, LostClaim, NewOrKnown,
-    PastDay, RejectKey, Shown, StoredLine, SweepReport, Table,
+    Committed, DayRange, FileCounts, FileReport, Forgotten, IgnoredReport, Ledger, LostClaim,
+    NewOrKnown, PastDays, Prepared, RejectKey, Shown, StoredLine, SweepReport, Table,
 };
 pub use copy::{
     COPY_TABLES, CopyError, CopyPart, CopySource, CopyTable, CopyTables, CopyTarget, NOT_COPIED,
@@ -283,15 +283,38 @@ impl Store {
         self.probe().last_sweep().await
     }
 
+    /// Takes note of how long rows stay; `None` is for ever. On PostgreSQL, days that are older share new
+    /// partitions of months and years, and so do all that are older than 400 days, which is the limit before
+    /// the first call. SQLite has no partitions.
+    pub fn keep_rows(&self, age: Option<std::time::Duration>) {
+        if let Backend::Postgres(backend) = &self.backend {
+            backend.keep_rows(age);
+        }
+    }
+
     /// Makes the partitions of these UTC days (since 1970) for every table before their first rows, so that
-    /// no commit waits for it at midnight. SQLite has none.
+    /// no commit waits for it at midnight. Older days may share one. Rows that came before their time move to the
+    /// new partition. SQLite has none.
     ///
     /// # Errors
     ///
     /// As for [`Store::open`].
-    pub async fn prepare_days(&self, days: std::ops::Range<i32>) -> Result<(), StoreError> {
+    pub async fn prepare_days(&self, days: std::ops::Range<i32>) -> Result<Prepared, StoreError> {
         match &self.backend {
             Backend::Postgres(backend) => backend.prepare_days(days).await,
+            Backend::Sqlite(_) => Ok(Prepared::All),
+        }
+    }
+
+    /// Makes the partition of a UTC day (since 1970) for every table. All days that are later than clocks explain
+    /// share one. SQLite has none.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub async fn prepare_later(&self, day: i32) -> Result<(), StoreError> {
+        match &self.backend {
+            Backend::Postgres(backend) => backend.prepare_later(day).await,
             Backend::Sqlite(_) => Ok(()),
         }
     }
@@ -308,20 +331,20 @@ impl Store {
         }
     }
 
-    /// Returns the days to which this process has added rows since the last call, oldest first.
-    pub fn fresh_days(&self) -> Vec<(Table, i32)> {
+    /// Returns the partitions to which this process has added rows since the last call, oldest first.
+    pub fn fresh_days(&self) -> Vec<(Table, DayRange)> {
         match &self.backend {
             Backend::Postgres(backend) => backend.fresh_days(),
             Backend::Sqlite(_) => Vec::new(),
         }
     }
 
-    /// Adds the new rows of these days to the indexes of open days.
+    /// Adds the new rows of these partitions to the indexes that they had from the beginning.
     ///
     /// # Errors
     ///
     /// As for [`Store::open`].
-    pub async fn summarize(&self, days: &[(Table, i32)]) -> Result<(), StoreError> {
+    pub async fn summarize(&self, days: &[(Table, DayRange)]) -> Result<(), StoreError> {
         match &self.backend {
             Backend::Postgres(backend) if !days.is_empty() => backend.summarize(days).await,
             _ => Ok(()),
@@ -375,8 +398,8 @@ mod tests {
         send(writer.reparse(reparsed));
         send(store.lane(""));
         send(lane.commit(&batch, None));
-        send(sweeper.remove_day(Table::GunicornLog, 0));
-        send(indexer.index(Table::GunicornLog, 0));
+        send(sweeper.remove_days(Table::GunicornLog, DayRange::of_day(0)));
+        send(indexer.index(Table::GunicornLog, DayRange::of_day(0)));
         send(store.summarize(&[]));
     }
 }

@@ -176,6 +176,7 @@ pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
         rejected: Unsigned::read(row, "rejected")?,
         excluded: Unsigned::read(row, "excluded")?,
         reparsed: Unsigned::read(row, "reparsed")?,
+        far_times: Unsigned::read(row, "far_times")?,
         other_formats: serde_json::from_str(&Words::read(row, "other_formats")?)
             .map_err(|_| unreadable("other_formats"))?,
         lost_bytes: Unsigned::read(row, "lost_bytes")?,

@@ -23,7 +23,7 @@ macro_rules! report_columns {
         concat!(
             $crate::store::sql::checkpoint_columns!(),
             ", owner, lines, stored_rows, \
-             rejected, excluded, reparsed, CAST(other_formats AS text) AS other_formats, \
+             rejected, excluded, reparsed, far_times, CAST(other_formats AS text) AS other_formats, \
              first_seen_at, committed_at, closed_reason"
         )
     };
@@ -299,10 +299,10 @@ macro_rules! cut {
     };
 }
 
-/// Moves the offset of one file and adds to its counters. `$nul_runs` adds the runs of NULs `$16`, and
-/// `$releases` releases the file if the claim ends.
+/// Moves the offset of one file and adds to its counters. `$nul_runs` adds the runs of NULs `$16`,
+/// `$far_times` is how many rows more are far from the clock, and `$releases` releases the file if the claim ends.
 macro_rules! move_one {
-    ($now:literal, $nul_runs:literal, $releases:literal) => {
+    ($now:literal, $nul_runs:literal, $far_times:literal, $releases:literal) => {
         concat!(
             "UPDATE log_file
                 SET committed = $4, size = $5, lines = lines + $6, stored_rows = stored_rows + $7,
@@ -311,6 +311,8 @@ macro_rules! move_one {
                     guard_length = $12, guard = $13, digest = $14, digest_state = $15,
                     nul_runs = ",
             $nul_runs,
+            ", far_times = far_times + ",
+            $far_times,
             ", committed_at = ",
             $now,
             $releases,

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::AssertSqlSafe;
 
-use super::answers::{SweepReport, Table};
+use super::answers::{DayRange, SweepReport, Table};
 use super::error::StoreError;
 use super::postgres::PgSweeper;
 use super::sqlite::SqliteSweeper;
@@ -30,12 +30,12 @@ pub struct OldFile {
     pub last_seen_at: Micros,
 }
 
-/// Result of the removal of a whole day.
+/// Result of the removal of a whole partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DayRemoved {
-    /// The day is removed, with this number of rows.
+    /// It is removed, with this number of rows.
     Rows(u64),
-    /// The day stays for now: the table is being read, and ingest would wait for that reader, too.
+    /// It stays for now: the table is being read, and ingest would wait for that reader, too.
     Postponed,
 }
 
@@ -53,28 +53,32 @@ impl Sweeper {
         })
     }
 
-    /// Returns the days (UTC, counted from 1970) that lie wholly before `cutoff` and have a partition
-    /// of their own, oldest first. SQLite has no partitions, so the list is empty.
+    /// Returns the days of each partition that lies wholly before `cutoff`, oldest first. SQLite has no
+    /// partitions, so the list is empty.
     pub async fn whole_days(
         &mut self,
         table: Table,
         cutoff: Micros,
-    ) -> Result<Vec<i32>, StoreError> {
+    ) -> Result<Vec<DayRange>, StoreError> {
         match &mut self.backend {
             Backend::Postgres(backend) => backend.whole_days(table, cutoff).await,
             Backend::Sqlite(_) => Ok(Vec::new()),
         }
     }
 
-    /// Removes a day with all of its rows.
-    pub async fn remove_day(&mut self, table: Table, day: i32) -> Result<DayRemoved, StoreError> {
+    /// Removes the partition of these days with all of its rows.
+    pub async fn remove_days(
+        &mut self,
+        table: Table,
+        days: DayRange,
+    ) -> Result<DayRemoved, StoreError> {
         match &mut self.backend {
-            Backend::Postgres(backend) => backend.remove_day(table, day).await,
+            Backend::Postgres(backend) => backend.remove_days(table, days).await,
             Backend::Sqlite(_) => Ok(DayRemoved::Rows(0)),
         }
     }
 
-    /// Deletes up to `limit` rows before `cutoff` in one transaction, except in days that are removed
+    /// Deletes up to `limit` rows before `cutoff` in one transaction, except in partitions that are removed
     /// whole. Returns their number: less than `limit` if none is left.
     pub async fn delete(
         &mut self,

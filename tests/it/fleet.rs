@@ -137,8 +137,8 @@ async fn ten_daemons_that_need_the_same_new_day_make_it_once() {
     let now = chrono::Utc::now().timestamp_micros();
     fleet.append("access.log", &line_at("/now", now));
     let daemons = fleet.watch(&["--connect-timeout", "60s"]).await;
-    // Midnights that are not prepared: the one a week from now, and the next four.
-    let night = |nth: i64| now - now % DAY + (7 + nth) * DAY;
+    // Midnights that are not prepared: the one ten days ago, and the next four.
+    let night = |nth: i64| now - now % DAY - (10 - nth) * DAY;
     for nth in 0..5 {
         for after in [-60_000_000, 0] {
             fleet.append("access.log", &line_at(&format!("/{nth}"), night(nth) + after));

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use log_ingestd::model::{Filter, GunicornLogModel, Micros};
-use log_ingestd::store::{Direction, Indexer, Store, StoredRow, Table};
+use log_ingestd::store::{DayRange, Direction, Indexer, Store, StoredRow, Table};
 use sqlx::{Connection, PgConnection};
 
 use crate::daemon::{Bench, PATIENCE, line_at};
@@ -40,7 +40,7 @@ async fn index(store: &Store) -> Result<(), String> {
     let mut indexer = free_indexer(store).await;
     let past = indexer.past_days(PAST + 1).await.unwrap();
     assert_eq!(past.len(), 1, "{past:?}");
-    let built = indexer.index(Table::GunicornLog, PAST).await;
+    let built = indexer.index(Table::GunicornLog, DayRange::of_day(PAST)).await;
     built.map_err(|error| format!("{error:?}"))
 }
 

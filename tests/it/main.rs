@@ -112,6 +112,7 @@ mod supervisor;
 mod sweeps;
 mod takeover;
 mod terminal;
+mod times;
 mod tls;
 mod traffic;
 mod upgrade;

@@ -258,6 +258,7 @@ impl Lines {
             size: at.committed,
             nul_runs: Vec::new(),
             releases: false,
+            far_times: 0,
         };
         Lines { batch: Batch::default(), span }
     }

@@ -104,6 +104,14 @@ async fn a_daemon_with_the_right_to_rows_only_finds_partitions_that_were_made_ah
     let since = ["migrate", "--days", "7", "--since", &old];
     assert_eq!(succeed_as(&bench, "rows_owner", &since), schema("", ", nothing to do"));
     bench.rows(101).await;
+    // Lines of a clock that is ahead get one partition for all of them.
+    let ahead = |days: i64| line_at("/ahead", today + days * DAY);
+    bench.append("access.log", ahead(900) + &ahead(9000));
+    let later = date(today + 900 * DAY);
+    daemon.says(&format!("log-ingestd migrate --days 7 --since {later}")).await;
+    let since = ["migrate", "--days", "7", "--since", &later];
+    assert_eq!(succeed_as(&bench, "rows_owner", &since), schema("", ", nothing to do"));
+    bench.rows(103).await;
     assert!(daemon.stop().await.success());
     bench.balanced().await;
     succeed_as(&bench, "rows_only", &["verify"]);
@@ -113,7 +121,7 @@ async fn a_daemon_with_the_right_to_rows_only_finds_partitions_that_were_made_ah
     // What was old leaves by the owner's hand.
     let swept = succeed_as(&bench, "rows_owner", &["cleanup", "--days", "20"]);
     assert!(swept.contains("1 gunicorn_log"), "{swept}");
-    bench.rows(100).await;
+    bench.rows(102).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -221,7 +221,7 @@ async fn the_years_1970_and_9999_are_years(place: Place) {
                              + (SELECT count(*) FROM ONLY gunicorn_log_from_2100)";
         assert_eq!(place.number(outliers).await, 4);
         let days = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'gunicorn_log'::regclass";
-        assert_eq!(place.number(days).await, 2 + 3);
+        assert_eq!(place.number(days).await, 2 + 2, "days of 2000 share a year");
     } else {
         let text = place.texts("SELECT timestamp FROM gunicorn_log ORDER BY timestamp").await;
         assert_eq!(text[1], "1970-01-01 00:00:00");

@@ -2,6 +2,7 @@
 
 import atexit
 import copy
+import datetime
 import json
 import os
 import pathlib
@@ -131,13 +132,14 @@ class StoreCase(SimpleTestCase):
             return cursor.fetchall() if cursor.description else cursor.rowcount
 
     def insert(self, table, id, timestamp, **values):
-        """Adds one row as the daemon does; creates the day's partition if it is missing."""
+        """Adds one row as the daemon does; creates the month's partition if it is missing."""
         values = {"id": id, "timestamp": timestamp, "log_file": 1, "log_offset": id, **values}
         if self.vendor == "postgresql":
-            day = timestamp[:10]
+            first = datetime.date.fromisoformat(timestamp[:10]).replace(day=1)
+            end = (first + datetime.timedelta(days=31)).replace(day=1)
             self.execute(
-                f"CREATE TABLE IF NOT EXISTS {table}_{day.replace('-', '')} PARTITION OF {table} "
-                f"FOR VALUES FROM ('{day} 00:00:00+00') TO ('{day} 24:00:00+00')"
+                f"CREATE TABLE IF NOT EXISTS {table}_{first:%Y%m} PARTITION OF {table} "
+                f"FOR VALUES FROM ('{first} 00:00:00+00') TO ('{end} 00:00:00+00')"
             )
             timestamp = f"{timestamp}+00"
             values["timestamp"] = timestamp

@@ -173,6 +173,20 @@ class Copying(StoreCase):
         with connections["default"].cursor() as cursor:
             cursor.execute(f"DROP TABLE {table}")
 
+    def test_old_days_share_partitions_with_those_of_the_daemon(self):
+        if self.vendor != "postgresql":
+            return  # it has none
+        bounds = "FOR VALUES FROM ('2019-01-01 00:00:00+00') TO ('2020-01-01 00:00:00+00')"
+        for table in ("gunicorn_log", "request_log"):
+            self.run_sql(f"CREATE TABLE {table}_2019 PARTITION OF {table} {bounds}")
+            self.addCleanup(self.run_sql, f"DROP TABLE {table}_2019")
+        self.make(NEW, ROWS.replace("2024-", "2019-"))
+        self.make(OLD, ROWS.replace("2024-", "2018-"))
+        self.copy()
+        partitions = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relname ~ '^gunicorn_log_201[89]' ORDER BY 1"
+        self.assertEqual(self.execute(partitions), [("gunicorn_log_201805",), ("gunicorn_log_2019",)])
+        self.assertEqual((RequestLog.objects.count(), GunicornLogModel.objects.count()), (6, 6))
+
     def test_a_row_that_was_committed_late_is_copied_too(self):
         self.make(NEW)
         self.copy()

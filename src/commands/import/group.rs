@@ -208,6 +208,7 @@ impl<'a> Gatherer<'a> {
             member.map(|it| it.source.name.clone()).unwrap_or_default()
         };
         self.import.notices.stored(&batch, name, Instant::now());
+        self.import.far_notices.stored(&batch, name);
         batch.clear();
         self.spare.push(batch);
     }

@@ -37,6 +37,7 @@ use crate::pipeline::ordered_commits::OrderedCommits;
 
 pub use crate::pipeline::ordered_commits::Connections;
 
+use crate::pipeline::far_notices::FarNotices;
 use crate::pipeline::reject_notices::RejectNotices;
 use crate::pipeline::store_file::{ClaimAtEnd, Content, End, FileStorer};
 use crate::retain::indexing::index_after_import;
@@ -154,6 +155,7 @@ pub async fn import(
         progress,
         summary: Summary::default(),
         notices: RejectNotices::new(),
+        far_notices: FarNotices::default(),
         shutdown,
     };
     let mut stop = import.shutdown.clone();
@@ -194,6 +196,7 @@ struct Import<'a> {
     progress: &'a (dyn Progress + Sync),
     summary: Summary,
     notices: RejectNotices,
+    far_notices: FarNotices,
     shutdown: Shutdown,
 }
 
@@ -218,11 +221,12 @@ impl Import<'_> {
             true => ClaimAtEnd::Kept, // it is closed again
             false => ClaimAtEnd::Released,
         };
-        let Self { summary, progress, notices, .. } = self;
+        let Self { summary, progress, notices, far_notices, .. } = self;
         let mut on_stored = |batch: &Batch, on_disk: u64| {
             batch.spans.iter().for_each(|span| summary.add(span));
             summary.expired += batch.expired;
             notices.stored(batch, |_| content.source.name.clone(), Instant::now());
+            far_notices.stored(batch, |_| content.source.name.clone());
             progress.at(on_disk, summary.lines);
         };
         let mut storer = FileStorer {

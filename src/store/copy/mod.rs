@@ -11,7 +11,7 @@
 //!
 //! # How a copy goes on
 //!
-//! Rows are copied in parts: a day of a table, each in several transactions. A copy that finds a mark of the
+//! Rows are copied in parts: a day of a table, or what a partition has, each in several transactions. A copy that finds a mark of the
 //! same source compares each part that is there with the source, by the number of rows and their digest. What
 //! is equal stays, what differs is removed and copied again. So it does not matter what happened in between:
 //! a power cut, or a daemon that has stored more in the source.
@@ -38,7 +38,7 @@ pub(super) use tables::WITH_SEQUENCE;
 
 use super::error::StoreError;
 use super::location::Location;
-use super::postgres::{OWN_PARTITION, PgCopier, Postgres};
+use super::postgres::{PgCopier, Postgres};
 use super::schema::{COPYING, Schema};
 use super::sqlite::{Sqlite, SqliteCopier};
 use super::time::Time;
@@ -311,7 +311,7 @@ async fn count(session: &mut Session, table: &CopyTable) -> Result<u64, StoreErr
     })
 }
 
-/// Returns the parts of a table, oldest first. PostgreSQL knows the days of lines by their partitions, some
+/// Returns the parts of a table, oldest first. In PostgreSQL these are the partitions, some
 /// of which may be empty; elsewhere an index finds the next day that has a row.
 async fn parts(
     session: &mut Session,
@@ -320,7 +320,7 @@ async fn parts(
     let Some(column) = table.time else { return Ok(vec![CopyPart::whole(table)]) };
     if let (Backend::Postgres(session), Some(lines)) = (&mut *session, table.lines) {
         let days = session.days(lines).await?;
-        return Ok(days.into_iter().map(|day| CopyPart::of_day(table, day)).collect());
+        return Ok(days.into_iter().map(|days| CopyPart::of_days(table, days)).collect());
     }
     let mut parts = Vec::new();
     let first = format!("SELECT min({column}) AS first FROM {}", table.name);
@@ -351,6 +351,3 @@ async fn earliest(
         query.fetch_one(connection).await?.time("first")
     })
 }
-
-/// The days with a partition of their own are those of [`CopyPart::of_day`].
-pub(super) const OUTSIDE: [i32; 2] = [OWN_PARTITION.start - 1, OWN_PARTITION.end];

@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::model::Micros;
 use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
-use crate::store::answers::Table;
+use crate::store::answers::{DayRange, Table};
 use crate::store::postgres::{self, OWN_PARTITION};
 use crate::store::sql::Dialect;
 use crate::store::sqlite::clock;
@@ -23,8 +23,15 @@ pub struct CopyTable {
     pub(super) time: Option<&'static str>,
     /// What orders the rows of a part: unique, and the same in both databases.
     pub(super) order: &'static str,
-    /// Which table of lines it is: those have a partition for each day.
+    /// Which table of lines it is: those have partitions.
     pub(in crate::store) lines: Option<Table>,
+}
+
+impl CopyTable {
+    /// Returns the column by whose days it is copied.
+    pub(in crate::store) fn time_column(&self) -> Option<&'static str> {
+        self.time
+    }
 }
 
 /// The tables, in the order in which they are copied. The ledger is the last one: without it no daemon
@@ -157,10 +164,10 @@ const LOG_FILE: &[Column] = &[
     Column::new("file_system", Encoding::Int8),
     Column::new("nul_runs", Encoding::Json),
     Column::new("last_seen_at", Encoding::Time),
+    Column::new("far_times", Encoding::Int8),
 ];
 
-/// Rows of a table that are copied together, and compared: those of a UTC day, or of all that has no
-/// partition of its own, or all.
+/// Rows of a table that are copied together, and compared: those of a UTC day or of several, or all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CopyPart {
     /// The table.
@@ -182,11 +189,47 @@ impl CopyPart {
     pub(in crate::store) fn of_day(table: &'static CopyTable, day: i32) -> CopyPart {
         let midnight = |day: i32| Some(Micros::from(day) * DAY_US);
         let (from, until) = match day {
-            day if day < OWN_PARTITION.start => (None, midnight(OWN_PARTITION.start)),
+            day if day < OWN_PARTITION.first => (None, midnight(OWN_PARTITION.first)),
             day if day >= OWN_PARTITION.end => (midnight(OWN_PARTITION.end), None),
             day => (midnight(day), midnight(day + 1)),
         };
         CopyPart { table, from, until }
+    }
+
+    /// The rows of a partition with these days.
+    pub(in crate::store) fn of_days(table: &'static CopyTable, days: DayRange) -> CopyPart {
+        let midnight = |day: i32, none: i32| (day != none).then(|| Micros::from(day) * DAY_US);
+        let (from, until) = (midnight(days.first, i32::MIN), midnight(days.end, i32::MAX));
+        CopyPart { table, from, until }
+    }
+
+    /// Returns what of this part none of these parts of the same table has.
+    pub fn without(self, others: &[CopyPart]) -> Vec<CopyPart> {
+        let mut left = vec![self];
+        for other in others.iter().filter(|other| other.table == self.table) {
+            let outside = |part: CopyPart| {
+                let (until, from) = (other.from, other.until);
+                let before =
+                    until.map(|until| CopyPart { until: Some(part.end_by(until)), ..part });
+                let after = from.map(|from| CopyPart { from: Some(part.begin_by(from)), ..part });
+                [before, after].into_iter().flatten().filter(|part| !part.is_empty())
+            };
+            left = left.into_iter().flat_map(outside).collect();
+        }
+        left
+    }
+
+    fn end_by(&self, at: Micros) -> Micros {
+        self.until.map_or(at, |until| until.min(at))
+    }
+
+    fn begin_by(&self, at: Micros) -> Micros {
+        self.from.map_or(at, |from| from.max(at))
+    }
+
+    /// Returns whether no time is in it.
+    fn is_empty(&self) -> bool {
+        self.from.zip(self.until).is_some_and(|(from, until)| from >= until)
     }
 
     /// The rows of the day of a moment; see [`CopyPart::of_day`].
@@ -197,8 +240,9 @@ impl CopyPart {
 
     /// Returns the day, if it is one.
     pub(in crate::store) fn day(&self) -> Option<i32> {
-        self.until?;
-        i32::try_from(self.from?.div_euclid(DAY_US)).ok()
+        let (from, until) = self.from.zip(self.until)?;
+        let is_one = until - from == DAY_US;
+        i32::try_from(from.div_euclid(DAY_US)).ok().filter(|_| is_one)
     }
 
     /// Returns the first moment, `None` if it has all before its end. Parts of a table are in this order.
@@ -235,6 +279,9 @@ impl fmt::Display for CopyPart {
         let CopyPart { table, from, until } = self;
         let date = |at: Micros| clock::text(at).chars().take(10).collect::<String>();
         match (from, until) {
+            (Some(from), Some(until)) if until - from > DAY_US => {
+                write!(f, "{} from {} to {}", table.name, date(*from), date(*until - 1))
+            }
             (Some(from), Some(_)) => write!(f, "{} of {}", table.name, date(*from)),
             (None, Some(until)) => write!(f, "{} before {}", table.name, date(*until)),
             (Some(from), None) => write!(f, "{} from {}", table.name, date(*from)),
@@ -263,6 +310,25 @@ mod tests {
         let after = CopyPart::around(lines, i64::MAX);
         assert_eq!(after.to_string(), "gunicorn_log from 2100-01-01");
         assert_eq!(CopyPart::whole(&COPY_TABLES[7]).among(Dialect::Postgres), "");
+    }
+
+    #[test]
+    fn days_that_the_source_does_not_have_are_those_between_its_parts() {
+        let lines = &COPY_TABLES[0];
+        let part = |first, end| CopyPart::of_days(lines, DayRange { first, end });
+        let month = part(20_000, 20_031);
+        assert_eq!(month.to_string(), "gunicorn_log from 2024-10-04 to 2024-11-03");
+        assert_eq!((month.day(), part(20_000, 20_001).day()), (None, Some(20_000)));
+        assert_eq!(month.without(&[part(19_990, 20_040)]), []);
+        assert_eq!(month.without(&[month]), []);
+        let days = [part(20_005, 20_006), part(20_030, 20_040)];
+        assert_eq!(month.without(&days), [part(20_000, 20_005), part(20_006, 20_030)]);
+        assert_eq!(month.without(&[part(19_000, 19_001)]), [month]);
+        let all = CopyPart::whole(lines);
+        let outside = [part(i32::MIN, 20_000), part(20_031, i32::MAX)];
+        assert_eq!(all.without(&outside), [month]);
+        assert_eq!(all.without(&[month]), outside);
+        assert_eq!(month.without(&[CopyPart::whole(&COPY_TABLES[1])]), [month]);
     }
 
     #[test]

@@ -1,18 +1,20 @@
 //! The sessions of a copy: rows come by `COPY … TO`, and leave by the COPY of `wire`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::{Stream, TryStreamExt};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
-use super::days::{OWN_PARTITION, day_of};
+use super::days::Parts;
+use super::layout::OWN_PARTITION;
 use super::wire::Wire;
 use super::{Postgres, lock};
-use crate::model::columns::{Column, Encoding};
+use crate::model::columns::{Column, Encoded, Encoding, Source as _};
 use crate::model::{Taken, Tuples};
-use crate::store::answers::Table;
-use crate::store::copy::{CopyError, CopyPart, OUTSIDE, PIECE, Rows, WITH_SEQUENCE, compact};
+use crate::store::answers::{DayRange, Table};
+use crate::store::copy::{CopyError, CopyPart, CopyTable, PIECE, Rows, WITH_SEQUENCE, compact};
 use crate::store::error::{StoreError, failed};
 use crate::store::sql::Dialect;
 
@@ -43,10 +45,6 @@ const LIVE_OWNER: &str = "
 /// Which database of which server it is, however its URL is written.
 const WHICH_DATABASE: &str = "
     SELECT oid || ' ' || pg_postmaster_start_time() FROM pg_database WHERE datname = current_database()";
-
-const PARTITIONS: &str = "
-    SELECT c.relname::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-     WHERE i.inhparent = to_regclass($1) AND NOT i.inhdetachpending";
 
 /// What begins the output of a binary COPY, before flags and the length of an extension.
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -167,14 +165,15 @@ impl PgCopier {
         Ok(false)
     }
 
-    /// Returns the days of a table of lines, in days since 1970. Those without a partition of their own are
-    /// one day before and one after the others.
-    pub(in crate::store) async fn days(&mut self, table: Table) -> Result<Vec<i32>, StoreError> {
-        let names = sqlx::query_scalar(PARTITIONS).bind(table.name());
-        let names: Vec<String> =
-            names.fetch_all(&mut self.connection).await.map_err(failed(&self.backend.name))?;
-        let mut days: Vec<i32> = names.iter().filter_map(|name| day_of(table, name)).collect();
-        days.extend(OUTSIDE);
+    /// Returns the days of each partition of a table of lines, in order.
+    pub(in crate::store) async fn days(
+        &mut self,
+        table: Table,
+    ) -> Result<Vec<DayRange>, StoreError> {
+        let parts = Parts::of(&mut self.connection, &[table]).await;
+        let parts = parts.map_err(failed(&self.backend.name))?;
+        let days = parts.of_table(table).filter(|part| !part.is_leaving).map(|part| part.days);
+        let mut days: Vec<DayRange> = days.filter(|days| days.first < days.end).collect();
         days.sort_unstable();
         Ok(days)
     }
@@ -204,9 +203,14 @@ impl PgCopier {
         rows: &Tuples,
     ) -> Result<(), StoreError> {
         let table = part.table;
-        let day = part.day().filter(|day| OWN_PARTITION.contains(day));
-        if let Some(day) = table.lines.zip(day) {
-            self.backend.make_days(&mut self.connection, vec![day]).await?;
+        if let Some(lines) = table.lines {
+            let days = match part.day() {
+                Some(day) => BTreeSet::from([day]),
+                None => days_of_rows(table, rows),
+            };
+            let days = days.into_iter().filter(|day| OWN_PARTITION.contains(*day));
+            let days = days.map(|day| (lines, day)).collect();
+            self.backend.make_days(&mut self.connection, days).await?;
         }
         let Some(wire) = &mut self.wire else { return Ok(()) };
         let columns: Vec<&str> = table.columns.iter().map(|column| column.name).collect();
@@ -245,6 +249,18 @@ impl PgCopier {
         // The work is done; an error while the session is closed changes nothing.
         let _ = self.connection.close().await;
     }
+}
+
+/// Returns the days of rows, since 1970.
+fn days_of_rows(table: &CopyTable, rows: &Tuples) -> BTreeSet<i32> {
+    let mut days = BTreeSet::new();
+    let Some(column) = table.time_column() else { return days };
+    for row in rows.rows() {
+        // A time that cannot be read is refused by COPY.
+        let time = Encoded::new(table.columns, &row).time(column).ok().flatten();
+        days.extend(time.and_then(|time| i32::try_from(time.div_euclid(86_400_000_000)).ok()));
+    }
+    days
 }
 
 /// The output of a binary COPY.

@@ -26,9 +26,9 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, PgConnection, Row};
 
 use super::citus::{self, Placement};
-use super::days::{OWN_PARTITION, day_of, partition};
+use super::layout::{days_of, partition};
 use super::{Postgres, lock};
-use crate::store::answers::{PastDay, Table};
+use crate::store::answers::{DayRange, PastDays, Table};
 use crate::store::error::{self, StoreError, failed};
 
 /// A smaller day is read as fast as an index would be: 4 MiB, some 15,000 rows.
@@ -117,17 +117,18 @@ impl Postgres {
         Ok(session.map(|connection| Indexer { backend: Arc::clone(self), connection }))
     }
 
-    /// Adds new rows to the BRIN index. A day whose table another session has locked is left for the next
-    /// time, or for the vacuum that keeps it, which does the same; so is one that is not ours.
+    /// Adds new rows to the BRIN index. A partition that another session has locked is left for the next
+    /// time, or for the vacuum that keeps it, which does the same; so is one that is not ours, or not there any
+    /// more.
     pub(in crate::store) async fn summarize(
         &self,
-        days: &[(Table, i32)],
+        days: &[(Table, DayRange)],
     ) -> Result<(), StoreError> {
         let mut connection = self.connect().await?;
         let summarize = async {
             sqlx::raw_sql(SUMMARY_LOCK_TIMEOUT).execute(&mut connection).await?;
-            for (table, day) in days {
-                let name = partition(*table, *day);
+            for (table, days) in days {
+                let name = partition(*table, *days);
                 let done = if self.is_distributed() {
                     citus::on_shards(&mut connection, &name, &summarize("'%1$s'::regclass"))
                         .await
@@ -137,7 +138,9 @@ impl Postgres {
                     query.execute(&mut connection).await.map(|_| ())
                 };
                 match done {
-                    Err(error) if !["55P03", "42501"].contains(&error::code(&error).as_str()) => {
+                    Err(error)
+                        if !["55P03", "42501", "42P01"].contains(&error::code(&error).as_str()) =>
+                    {
                         return Err(error);
                     }
                     _ => {}
@@ -150,13 +153,13 @@ impl Postgres {
 }
 
 impl Indexer {
-    /// Returns the days before `today` (UTC, counted from 1970) that lack an index and are large
+    /// Returns the partitions of days before `today` (UTC, counted from 1970) that lack an index and are large
     /// enough for one, oldest first.
     ///
     /// # Errors
     ///
     /// [`StoreError`], as for all methods here.
-    pub async fn past_days(&mut self, today: i32) -> Result<Vec<PastDay>, StoreError> {
+    pub async fn past_days(&mut self, today: i32) -> Result<Vec<PastDays>, StoreError> {
         let mut past = Vec::new();
         for table in Table::ALL {
             let suffixes: Vec<&str> = indexes(table).iter().map(|index| index.0).collect();
@@ -170,21 +173,20 @@ impl Indexer {
             for row in rows {
                 let name: String = row.try_get(0).map_err(failed(&self.backend.name))?;
                 let inserted: i64 = row.try_get(1).map_err(failed(&self.backend.name))?;
-                if let Some(day) = day_of(table, &name)
-                    && day < today
-                    && OWN_PARTITION.contains(&day)
+                if let Some(days) = days_of(table, &name)
+                    && days.end <= today
                 {
-                    past.push(PastDay { table, day, inserted });
+                    past.push(PastDays { table, days, inserted });
                 }
             }
         }
         Ok(past)
     }
 
-    /// Builds the missing indexes of a day. The day can be read and written meanwhile. What an
+    /// Builds the missing indexes of a partition. It can be read and written meanwhile. What an
     /// interrupted build left is built anew: an index that is not valid only costs.
-    pub async fn index(&mut self, table: Table, day: i32) -> Result<(), StoreError> {
-        let day = partition(table, day);
+    pub async fn index(&mut self, table: Table, days: DayRange) -> Result<(), StoreError> {
+        let day = partition(table, days);
         let connection = &mut self.connection;
         let build = async {
             sqlx::raw_sql(INDEX_LOCK_TIMEOUT).execute(&mut *connection).await?;

@@ -6,12 +6,14 @@
 //! transaction, so a pooler in front of the server has to pool sessions, not transactions.
 
 mod batch;
+mod carve;
 mod citus;
 mod commit;
 mod copying;
 mod days;
 mod indexes;
 mod lane;
+mod layout;
 mod ledger;
 mod literal;
 mod readers;
@@ -22,8 +24,8 @@ mod sweeper;
 mod wire;
 mod writer;
 
-use std::collections::{BTreeSet, HashSet};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -32,19 +34,21 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, Row};
 use tokio::sync::watch;
 
-use super::answers::Table;
+use super::answers::{DayRange, Table};
 use super::error::{self, Explanation, Kind, StoreError, failed, from_migrate, from_sqlx};
 use super::location::Server;
 use super::schema::{self, OlderSchema, Schema};
 use super::sql::NEWEST_SCHEMA;
 use super::tls::Tls;
+use days::KnownDays;
+use layout::Layout;
 use wire::{Row as TextRow, Wire};
 
 pub(super) use batch::transact;
 pub(super) use copying::PgCopier;
-pub(super) use days::OWN_PARTITION;
 pub use indexes::Indexer;
 pub(super) use lane::PgLane;
+pub(super) use layout::OWN_PARTITION;
 pub(super) use literal::{fill, quoted, read_time, time};
 pub(super) use readers::Readers;
 pub(super) use sweeper::PgSweeper;
@@ -60,6 +64,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (6, "ignored files", include_str!("../../../migrations/postgres/0006_ignored_files.sql")),
         (7, "writers", include_str!("../../../migrations/postgres/0007_writers.sql")),
         (8, "request ids", include_str!("../../../migrations/postgres/0008_request_ids.sql")),
+        (9, "far times", include_str!("../../../migrations/postgres/0009_far_times.sql")),
     ])
 });
 
@@ -248,11 +253,13 @@ pub(super) struct Postgres {
     pub(super) name: String,
     /// Partitions that were attached. If a sweep has dropped one since, COPY finds it missing, and it is made
     /// again.
-    days: Mutex<HashSet<(Table, i32)>>,
+    days: Mutex<KnownDays>,
+    /// How many days in the past have a partition each; see `layout`.
+    by_day: AtomicI32,
     /// Whether Citus had distributed the tables when a session was made last.
     distributed: AtomicBool,
-    /// Days to which rows were added.
-    fresh: Mutex<BTreeSet<(Table, i32)>>,
+    /// Partitions to which rows were added.
+    fresh: Mutex<BTreeSet<(Table, DayRange)>>,
     spare: Mutex<Option<Spare>>,
     /// How long an answer took when a session was made last, in microseconds.
     round_trip_us: AtomicU64,
@@ -279,6 +286,7 @@ impl Postgres {
             tls,
             name,
             days: Mutex::default(),
+            by_day: AtomicI32::new(layout::LONGEST_BY_DAY),
             distributed: AtomicBool::new(false),
             fresh: Mutex::default(),
             spare: Mutex::default(),
@@ -588,8 +596,18 @@ impl Postgres {
     }
 
     /// Returns the cache of partitions. A panic in another thread does not make its entries wrong.
-    fn known_days(&self) -> MutexGuard<'_, HashSet<(Table, i32)>> {
+    fn known_days(&self) -> MutexGuard<'_, KnownDays> {
         self.days.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes note of how long rows stay; `None` is for ever.
+    pub(super) fn keep_rows(&self, age: Option<Duration>) {
+        self.by_day.store(layout::days_kept(age), Ordering::Relaxed);
+    }
+
+    /// Returns what decides about new partitions on this day.
+    fn layout(&self, today: i32) -> Layout {
+        Layout { today, by_day: self.by_day.load(Ordering::Relaxed) }
     }
 
     /// Makes a session that holds a lock of [`lock`], `None` while another session has it.
@@ -611,12 +629,12 @@ impl Postgres {
         spare.filter(|spare| spare.made.elapsed() < SPARE)
     }
 
-    pub(super) fn fresh_days(&self) -> Vec<(Table, i32)> {
+    pub(super) fn fresh_days(&self) -> Vec<(Table, DayRange)> {
         std::mem::take(&mut *self.fresh()).into_iter().collect()
     }
 
-    /// Returns the days to which rows were added; see [`Postgres::known_days`].
-    fn fresh(&self) -> MutexGuard<'_, BTreeSet<(Table, i32)>> {
+    /// Returns the partitions to which rows were added; see [`Postgres::known_days`].
+    fn fresh(&self) -> MutexGuard<'_, BTreeSet<(Table, DayRange)>> {
         self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,15 +14,19 @@
 //! (`client_connection_check_interval`). A server that is gone without a word is noticed by a deadline
 //! here: the driver offers no way to set TCP's keep-alives (`side.rs`).
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use sqlx::PgConnection;
 use sqlx::postgres::PgRow;
+use sqlx::{PgConnection, Row};
 use tokio::sync::Semaphore;
 
 use super::Postgres;
 use super::batch::batch;
+use super::days::Parts;
+use crate::model::Micros;
+use crate::store::answers::Table;
 use crate::store::error::{self, Explanation, Kind, StoreError};
 use crate::store::search::{self, ACQUIRE_TIMEOUT, Reader};
 
@@ -32,6 +36,17 @@ const LATE: Duration = Duration::from_secs(5);
 /// For how long a session is used. PostgreSQL may have missed, in one session, that a day was attached: a page that
 /// asks all the time would lack it for as long.
 const LONGEST_USE: Duration = Duration::from_secs(300);
+
+/// Partitions that one statement opens, when it has to look into all of them: 180 locks.
+const AT_ONCE: usize = 16;
+
+/// For how long ranges of time are used. When partitions have come since, one has a few more of them.
+const RANGES: Duration = Duration::from_secs(60);
+
+const DAY_US: Micros = 86_400_000_000;
+
+/// A time range: from its first moment until before its end, where it has them.
+type TimeRange = (Option<Micros>, Option<Micros>);
 
 /// A session, and since when it was made and not used.
 #[derive(Debug)]
@@ -49,6 +64,8 @@ pub(in crate::store) struct Readers {
     idle: Mutex<Vec<Idle>>,
     /// How long a statement may run.
     timeout: Duration,
+    /// The first days of partitions, a few apart, of each table that was asked for, and since when they are known.
+    cuts: Mutex<HashMap<Table, (Instant, Vec<i32>)>>,
 }
 
 impl Readers {
@@ -59,7 +76,36 @@ impl Readers {
         timeout: Duration,
     ) -> Readers {
         let (backend, permits) = (Arc::clone(backend), Semaphore::new(most));
-        Readers { backend, permits, idle: Mutex::default(), timeout }
+        Readers { backend, permits, idle: Mutex::default(), timeout, cuts: Mutex::default() }
+    }
+
+    /// Returns ranges of time, the newest first, that are all times together, and of which each has a few
+    /// partitions of a table. There is none if the table has so few.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Readers::ask`].
+    pub(in crate::store) async fn ranges(
+        &self,
+        table: Table,
+    ) -> Result<Vec<TimeRange>, StoreError> {
+        let known = self.cuts().get(&table).filter(|(since, _)| since.elapsed() < RANGES).cloned();
+        let cuts = match known {
+            Some((_, cuts)) => cuts,
+            None => {
+                let answer = self.ask(&Parts::question(&[table])).await?;
+                let rows = answer.iter().flatten().map(|row| row.try_get::<String, _>(0));
+                let rows: Result<Vec<String>, _> = rows.collect();
+                let cuts = cuts(&Parts::read(rows.map_err(|error| self.failed(error))?), table);
+                self.cuts().insert(table, (Instant::now(), cuts.clone()));
+                cuts
+            }
+        };
+        Ok(ranges(&cuts))
+    }
+
+    fn cuts(&self) -> MutexGuard<'_, HashMap<Table, (Instant, Vec<i32>)>> {
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs statements in one round trip, and returns the rows of each.
@@ -97,6 +143,8 @@ impl Readers {
                 Err(error) if has_ended(&error) => {
                     return Err(self.failed(error));
                 }
+                // It may be within a transaction that has failed.
+                Err(error) if statements.starts_with("BEGIN") => return Err(self.failed(error)),
                 answer => {
                     self.give_back(connection, made);
                     return answer.map_err(|error| self.failed(error));
@@ -135,6 +183,25 @@ impl Readers {
     }
 }
 
+/// Returns the first day of each [`AT_ONCE`]th partition of a table.
+fn cuts(parts: &Parts, table: Table) -> Vec<i32> {
+    let mut first: Vec<i32> = parts.of_table(table).map(|part| part.days.first).collect();
+    first.sort_unstable();
+    first.into_iter().step_by(AT_ONCE).skip(1).collect()
+}
+
+/// Returns the ranges between these days, and those before and after them, the newest first.
+fn ranges(cuts: &[i32]) -> Vec<TimeRange> {
+    if cuts.is_empty() {
+        return Vec::new();
+    }
+    let moments = cuts.iter().map(|day| Some(Micros::from(*day) * DAY_US));
+    let from = std::iter::once(None).chain(moments.clone());
+    let mut ranges: Vec<TimeRange> = from.zip(moments.chain([None])).collect();
+    ranges.reverse();
+    ranges
+}
+
 /// Returns whether a session is of no more use after this error. A refused or cancelled statement leaves it
 /// as it was.
 fn has_ended(error: &sqlx::Error) -> bool {
@@ -146,5 +213,24 @@ fn has_ended(error: &sqlx::Error) -> bool {
         }
         sqlx::Error::ColumnDecode { .. } => false,
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_all_times_together_and_each_has_few_partitions() {
+        let parts = |count: i32| {
+            let row = |day| format!("gunicorn_log {day} {} 0 some", day + 1);
+            Parts::read((0..count).map(row))
+        };
+        let of = |count| ranges(&cuts(&parts(count), Table::GunicornLog));
+        assert_eq!((of(0), of(16)), (vec![], vec![]));
+        let at = |day: Micros| Some(day * DAY_US);
+        assert_eq!(of(17), [(at(16), None), (None, at(16))]);
+        assert_eq!(of(40), [(at(32), None), (at(16), at(32)), (None, at(16))]);
+        assert_eq!(ranges(&cuts(&parts(40), Table::RequestLog)), []);
     }
 }

@@ -1,4 +1,5 @@
-//! Removal of old rows: whole days by DETACH and DROP, the others by small deletes.
+//! Removal of old rows: whole partitions by DETACH and DROP, the others by small deletes. A partition has a day,
+//! or a month or a year that was old already when its rows came.
 //!
 //! # Why a day may be postponed
 //!
@@ -17,12 +18,11 @@ use std::time::{Duration, Instant};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::citus::{self, Placement};
-use super::days::{
-    Attached, ONE_DAY, OWN_PARTITION, attached, day_of, finalize, partition, under_lock,
-};
+use super::days::{Attached, Parts, attached, finalize, under_lock};
+use super::layout::{OWN_PARTITION, comments, days_of, partition};
 use super::{Postgres, lock};
 use crate::model::Micros;
-use crate::store::answers::Table;
+use crate::store::answers::{DayRange, Table};
 use crate::store::error::{self, StoreError, failed};
 use crate::store::sweeper::DayRemoved;
 use crate::store::time::Time;
@@ -82,38 +82,38 @@ impl PgSweeper {
         let _ = self.connection.close().await;
     }
 
-    /// Returns attached days, days whose DETACH was cut short, and tables that were detached and not
-    /// dropped.
+    /// Returns the days of attached partitions, of those whose DETACH was cut short, and of tables that were
+    /// detached and not dropped.
     pub(in crate::store) async fn whole_days(
         &mut self,
         table: Table,
         cutoff: Micros,
-    ) -> Result<Vec<i32>, StoreError> {
+    ) -> Result<Vec<DayRange>, StoreError> {
         let names: Vec<String> = sqlx::query_scalar(
             "SELECT c.relname::text FROM pg_class c JOIN pg_class p USING (relnamespace)
               WHERE p.oid = to_regclass($1) AND c.relkind = 'r' AND starts_with(c.relname, $1)
-                AND obj_description(c.oid, 'pg_class') = $2",
+                AND obj_description(c.oid, 'pg_class') = ANY ($2)",
         )
         .bind(table.name())
-        .bind(format!("{ONE_DAY} {}", table.name()))
+        .bind(comments(table))
         .fetch_all(&mut self.connection)
         .await
         .map_err(failed(&self.backend.name))?;
         let last = cutoff.div_euclid(DAY_US);
-        let mut days: Vec<i32> = names.iter().filter_map(|name| day_of(table, name)).collect();
-        days.retain(|day| i64::from(*day) < last && OWN_PARTITION.contains(day));
+        let days = names.iter().filter_map(|name| days_of(table, name));
+        let mut days: Vec<DayRange> = days.filter(|it| i64::from(it.end) <= last).collect();
         days.sort_unstable();
         Ok(days)
     }
 
     /// Counts the rows between two short locks, because that can take a while, and midnight's partitions
     /// must not wait for it. A late line may attach the day again meanwhile.
-    pub(in crate::store) async fn remove_day(
+    pub(in crate::store) async fn remove_days(
         &mut self,
         table: Table,
-        day: i32,
+        days: DayRange,
     ) -> Result<DayRemoved, StoreError> {
-        let name = partition(table, day);
+        let name = partition(table, days);
         let connection = &mut self.connection;
         let removing = async {
             if !unused(connection, table).await? {
@@ -121,11 +121,12 @@ impl PgSweeper {
             }
             let placement = self.backend.placement();
             under_lock(connection, async |it| detach(it, table, &name, placement).await).await?;
-            self.backend.known_days().remove(&(table, day));
+            self.backend.known_days().remove(table, days.first);
             let count = format!("SELECT count(*) FROM {name}");
             let rows: i64 =
                 sqlx::query_scalar(AssertSqlSafe(count)).fetch_one(&mut *connection).await?;
-            let dropped = under_lock(connection, async |it| drop_day(it, table, day).await).await?;
+            let dropped =
+                under_lock(connection, async |it| drop_part(it, table, &name).await).await?;
             Ok(if dropped { DayRemoved::Rows(rows as u64) } else { DayRemoved::Postponed })
         };
         match removing.await {
@@ -138,7 +139,7 @@ impl PgSweeper {
         }
     }
 
-    /// Deletes from the day that the cutoff cuts and from years before 2000; after 2100, from the last
+    /// Deletes from the partition that the cutoff cuts and from years before 2000; after 2100, from the last
     /// partition too.
     pub(in crate::store) async fn delete(
         &mut self,
@@ -149,8 +150,11 @@ impl PgSweeper {
         let column = table.time_column();
         let mut partitions = vec![format!("{}_before_2000", table.name())];
         let day = i32::try_from(cutoff.div_euclid(DAY_US)).unwrap_or(i32::MAX);
-        if OWN_PARTITION.contains(&day) {
-            partitions.push(partition(table, day));
+        if OWN_PARTITION.contains(day) {
+            let parts = Parts::of(&mut self.connection, &[table]).await;
+            let parts = parts.map_err(failed(&self.backend.name))?;
+            let cut = parts.part(table, day).filter(|it| days_of(table, &it.name) == Some(it.days));
+            partitions.extend(cut.map(|part| part.name.clone()));
         } else if day >= OWN_PARTITION.end {
             partitions.push(format!("{}_from_2100", table.name()));
         }
@@ -193,7 +197,7 @@ impl PgSweeper {
     }
 }
 
-/// Detaches a day, and continues what a crash left half-way.
+/// Detaches a partition, and continues what a crash left half-way.
 async fn detach(
     connection: &mut PgConnection,
     table: Table,
@@ -223,14 +227,13 @@ async fn detach(
     }
 }
 
-/// Returns `false` if the day was attached again.
-async fn drop_day(
+/// Returns `false` if the partition was attached again.
+async fn drop_part(
     connection: &mut PgConnection,
     table: Table,
-    day: i32,
+    name: &str,
 ) -> Result<bool, sqlx::Error> {
-    let name = partition(table, day);
-    if attached(connection, table, &name).await? != Attached::No {
+    if attached(connection, table, name).await? != Attached::No {
         return Ok(false);
     }
     sqlx::raw_sql(AssertSqlSafe(format!("DROP TABLE {name}"))).execute(connection).await?;
@@ -252,7 +255,10 @@ async fn leaving(
 
 /// Returns whether all transactions that use the table now end within [`PATIENCE`]. Later ones do not
 /// matter: a DETACH waits only for those before it.
-async fn unused(connection: &mut PgConnection, table: Table) -> Result<bool, sqlx::Error> {
+pub(super) async fn unused(
+    connection: &mut PgConnection,
+    table: Table,
+) -> Result<bool, sqlx::Error> {
     let give_up = Instant::now() + PATIENCE;
     let mut waited_for = users(connection, table).await?;
     while !waited_for.is_empty() {

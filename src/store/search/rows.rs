@@ -127,16 +127,44 @@ impl Reader {
         Ok(None)
     }
 
-    /// Returns the row with an id, with all columns.
+    /// Returns the row with an id, with all columns. PostgreSQL looks into a few partitions at a time, the newest
+    /// first: an id does not say when its line was, and each partition takes locks until the transaction ends.
     ///
     /// # Errors
     ///
     /// [`StoreError`].
     pub async fn row<T: SearchedRow>(&self, id: i64) -> Result<Option<FoundRow<T>>, StoreError> {
-        let mut statement = Statement::default();
-        statement.sql("SELECT ").sql(&selection::<T>(self, Selected::All));
-        statement.sql(" WHERE id = ").int(id);
-        Ok(self.ask(vec![statement]).await?.next(found, found)?.into_iter().next())
+        let select = || {
+            let mut statement = Statement::default();
+            statement.sql("SELECT ").sql(&selection::<T>(self, Selected::All));
+            statement.sql(" WHERE id = ").int(id);
+            statement
+        };
+        let ranges = match &self.backend {
+            Backend::Postgres(readers) => readers.ranges(T::TABLE).await?,
+            Backend::Sqlite(_) => Vec::new(),
+        };
+        let mut statements = Vec::new();
+        for (from, until) in ranges {
+            let mut statement = select();
+            if let Some(from) = from {
+                statement.sql(" AND timestamp >= ").time(from);
+            }
+            if let Some(until) = until {
+                statement.sql(" AND timestamp < ").time(until);
+            }
+            statements.extend([Statement::of("BEGIN", []), statement, Statement::of("COMMIT", [])]);
+        }
+        if statements.is_empty() {
+            statements.push(select());
+        }
+        let count = statements.len();
+        let mut answers = self.ask(statements).await?;
+        let mut rows = Vec::new();
+        for _ in 0..count {
+            rows.extend(answers.next(found, found)?);
+        }
+        Ok(rows.into_iter().next())
     }
 
     /// Returns how many time windows each statement of a search has.

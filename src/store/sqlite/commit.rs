@@ -15,6 +15,7 @@ const MOVE: &str = sql::move_one!(
     "$17",
     "CASE WHEN $16 = '[]' THEN nul_runs WHEN nul_runs = '[]' THEN $16
           ELSE substr(nul_runs, 1, length(nul_runs) - 1) || ',' || substr($16, 2) END",
+    "$19",
     ", owner = CASE WHEN $18 THEN NULL ELSE owner END"
 );
 
@@ -48,6 +49,7 @@ async fn move_all(
     let mut moved = Vec::new();
     for span in spans {
         let query = bound::move_one!(MOVE, span).bind(now).bind(span.releases);
+        let query = query.bind(span.far_times as i64);
         let done = query.execute(&mut *connection).await?;
         if done.rows_affected() != 1 {
             moved.push(span.file);

@@ -98,6 +98,7 @@ fn file(file: &FileReport) -> Value {
         "rejected": file.rejected,
         "excluded": file.excluded,
         "lost_bytes": file.lost_bytes,
+        "far_times": file.far_times,
         "first_seen_at": moment(file.first_seen_at),
         "committed_at": file.committed_at.map(moment),
         "closed_at": file.closed_at.map(moment),

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::client::Site;
 use crate::daemon::{Bench, PATIENCE, for_each_store, line, line_at, lines, rename};
-use crate::place::Place;
+use crate::place::{DAY, Place};
 use crate::ports::Port;
 use crate::postgres::Cluster;
 
@@ -74,7 +74,8 @@ for_each_store! {
         bench.append("access.log", lines("left-out", 0..7));
         let site = Site::open(&bench, &["--exclude-path", "/left-out/"]).await;
         comes_to(&site, "lines_total", 512.0).await;
-        bench.append("other.log", lines("b", 0..20));
+        let ahead = chrono::Utc::now().timestamp_micros() + 40 * DAY;
+        bench.append("other.log", lines("b", 0..19) + &line_at("/ahead", ahead));
         comes_to(&site, "lines_total", 532.0).await;
         comes_to(&site, "sweeps_total", 1.0).await;
         comes_to(&site, "files", 2.0).await;
@@ -99,6 +100,8 @@ for_each_store! {
         assert!(samples.get("next_sweep_timestamp_seconds") > 1.7e9);
         assert_eq!(samples.get("swept_rows_total{table=\"gunicorn_log\"}"), 4.0);
         assert_eq!(samples.get("lost_bytes_total"), 0.0);
+        assert_eq!(samples.get("far_times_total"), followed("far_times").await);
+        assert_eq!(samples.get("far_times_total"), 1.0);
         for (name, expected) in [("bytes", 0.0), ("seconds", 0.0)] {
             for log in ["access.log", "other.log"] {
                 let file = bench.log(log);

@@ -30,8 +30,21 @@ PACKAGES = {MODULE: 1 << 38, "django_audit_logger": 0}
 # PostgreSQL's advisory locks: that of the daemon for partitions, and one for copies.
 _DAYS_LOCK = (0x6C696430, 1)
 _COPY_LOCK = (0x6C696430, 100)
-# Days with a partition of their own.
+# Days with partitions of their own.
 _FIRST_DAY, _LAST_DAY = date(2000, 1, 1), date(2099, 12, 31)
+# Days that are older share the partition of their month.
+_BY_DAY = timedelta(days=400)
+# Whether a partition has a moment before the one and from the other on.
+_HAS_PARTITION = """
+    SELECT EXISTS (
+        SELECT FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+          CROSS JOIN LATERAL regexp_match(pg_get_expr(c.relpartbound, c.oid),
+                                          '^FOR VALUES FROM [(](.*)[)] TO [(](.*)[)]$') AS bounds
+         WHERE i.inhparent = to_regclass(%s)
+           AND CASE WHEN bounds[1] LIKE '''%%' THEN btrim(bounds[1], '''')::timestamptz
+                    ELSE '-infinity' END < %s::timestamptz
+           AND CASE WHEN bounds[2] LIKE '''%%' THEN btrim(bounds[2], '''')::timestamptz
+                    ELSE 'infinity' END > %s::timestamptz)"""
 # Milliseconds to wait for SQLite's lock.
 _PATIENCE = 120_000
 _CLASSES = ("informational", "successful", "redirection", "client_error", "server_error", "other")
@@ -167,18 +180,24 @@ class Copy:
         parent = self.target_model._meta.db_table
         with connections[self.target].cursor() as cursor:
             for day in sorted(days):
-                name = f"{parent}_{day:%Y%m%d}"
-                if not _FIRST_DAY <= day <= _LAST_DAY or _exists(cursor, name):
+                tomorrow = day + timedelta(days=1)
+                if not _FIRST_DAY <= day <= _LAST_DAY or _has_partition(cursor, parent, day, tomorrow):
                     continue
                 with transaction.atomic(using=self.target):
                     cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", _DAYS_LOCK)
-                    if _exists(cursor, name):
+                    if _has_partition(cursor, parent, day, tomorrow):
                         continue
-                    cursor.execute(f"CREATE TABLE {name} (LIKE {parent} INCLUDING ALL)")
-                    cursor.execute(f"COMMENT ON TABLE {name} IS 'One day of {parent}'")
+                    kind, name, first, end = "day", f"{parent}_{day:%Y%m%d}", day, tomorrow
+                    month = day.replace(day=1)
+                    next_month = (month + timedelta(days=31)).replace(day=1)
+                    is_old = next_month <= datetime.now(timezone.utc).date() - _BY_DAY
+                    if is_old and not _has_partition(cursor, parent, month, next_month):
+                        kind, name, first, end = "month", f"{parent}_{day:%Y%m}", month, next_month
+                    cursor.execute(f"CREATE TABLE IF NOT EXISTS {name} (LIKE {parent} INCLUDING ALL)")
+                    cursor.execute(f"COMMENT ON TABLE {name} IS 'One {kind} of {parent}'")
                     cursor.execute(
                         f"ALTER TABLE {parent} ATTACH PARTITION {name} FOR VALUES"
-                        f" FROM ('{day} 00:00:00+00') TO ('{day + timedelta(days=1)} 00:00:00+00')"
+                        f" FROM ('{first} 00:00:00+00') TO ('{end} 00:00:00+00')"
                     )
 
     def _count(self, rows: Sequence[Row]) -> None:
@@ -208,8 +227,8 @@ def _be_patient(alias: str) -> None:
             cursor.execute(f"PRAGMA busy_timeout = {_PATIENCE}")
 
 
-def _exists(cursor: Any, table: str) -> bool:
-    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
+def _has_partition(cursor: Any, table: str, first: date, end: date) -> bool:
+    cursor.execute(_HAS_PARTITION, [table, f"{end} 00:00:00+00", f"{first} 00:00:00+00"])
     return bool(cursor.fetchone()[0])
 
 
