@@ -13,7 +13,7 @@ mod record;
 mod rollup;
 mod text;
 
-pub use batch::{Batch, Field, RejectExample, Reparsed, Span, Taken, Tuples};
+pub use batch::{Batch, Field, RejectExample, Reparsed, Span, Taken, TakenReject, Tuples};
 pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
 pub use excerpt::excerpt;
 pub use file::{

@@ -121,8 +121,8 @@ impl Page<'_> {
                 verdict.by_older_rule += u64::from(is_by_older_rule(stored.line.ip_address));
                 Ok(())
             }
-            (Some(StoredLine::Reject { raw, .. }), [(_, StoredLine::Reject { raw: kept, .. })])
-                if raw == kept =>
+            (Some(StoredLine::Reject(wanted)), [(_, StoredLine::Reject(stored))])
+                if wanted.raw == stored.raw =>
             {
                 verdict.rejected += 1;
                 Ok(())
@@ -130,8 +130,8 @@ impl Page<'_> {
             // A reject keeps the line's bytes, masked or not, and so says what the file says, whether
             // the line can be read today or not: the database refused its row, or the rest of its
             // record had not been written yet.
-            (_, [(_, StoredLine::Reject { raw, .. })])
-                if self.window.holds(offset, raw, self.parser) =>
+            (_, [(_, StoredLine::Reject(reject))])
+                if self.window.holds(offset, &reject.raw, self.parser) =>
             {
                 verdict.rejected += 1;
                 verdict.readable +=
@@ -150,7 +150,7 @@ impl Page<'_> {
     fn is_hole(&self, offset: u64, wanted: Option<&StoredLine>) -> bool {
         match wanted {
             None => self.window.bytes(offset).is_some_and(|bytes| bytes.first() == Some(&0)),
-            Some(StoredLine::Reject { raw, .. }) => raw.contains(&0),
+            Some(StoredLine::Reject(reject)) => reject.raw.contains(&0),
             Some(_) => false,
         }
     }
