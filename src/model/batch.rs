@@ -985,7 +985,7 @@ mod tests {
         let unlike = |words: &str| RejectReason::UnlikeFormat(words.into());
         let (one, other) = (unlike("one"), unlike("other"));
         let mut batch = Batch::default();
-        let mut expected = Vec::new();
+        let mut expected: Vec<(u64, u64, Micros, Vec<u8>)> = Vec::new();
         for (file, line, reason, raw, is_repeat) in [
             (FILE, 0..3, &one, b"ab", false),
             (FILE, 3..6, &unlike("one"), b"ab", true),
@@ -1009,10 +1009,8 @@ mod tests {
         assert_eq!(rejects(&batch), expected);
         assert_eq!((batch.rejected, batch.repeats()), (11, 2));
         assert_eq!(batch.reasons[RejectCode::UnlikeFormat as usize], 11);
-        assert_eq!(
-            batch.reject_examples[0].lines, 10,
-            "those of the other file are not among them"
-        );
+        let told: u64 = batch.reject_examples.iter().map(|example| example.lines).sum();
+        assert_eq!(told, 11);
         batch.clear();
         batch.push_reject(FILE, 32..36, 7, &other, b"ac");
         assert_eq!(rejects(&batch), [(32, 1, 7, b"ac".to_vec())]);

@@ -66,7 +66,7 @@ impl Bench {
     }
 
     /// Imports by the default format.
-    fn imported(&self, name: &str, content: impl AsRef<[u8]>) -> String {
+    fn imported_by_default(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         fs::write(self.log(name), content).unwrap();
         let path = self.log(name).to_str().unwrap().to_owned();
         self.succeed(&["import", &path, "--format", "gunicorn"]);
@@ -164,7 +164,7 @@ for_each_store! {
         text.extend(b"x\nx\ny\nx\r\nx\r\nx\n");
         text.extend(lines("a", 0..1).as_bytes());
         text.extend(b"x\n\xff\n\xff\n\0\0\n\n");
-        bench.imported("access.log", &text);
+        bench.imported_by_default("access.log", &text);
         let row = lines("a", 0..1).len() as u64;
         assert_eq!(
             bench.runs().await,
@@ -183,7 +183,7 @@ for_each_store! {
 
     /// Masked lines of one length are equal; those of other lengths begin elsewhere.
     async fn masked_lines_share_a_row_if_they_have_one_length(bench) {
-        bench.imported("access.log", lines("a", 0..2) + "x token=ab\nx token=cd\nx token=e\nx token=f\n");
+        bench.imported_by_default("access.log", lines("a", 0..2) + "x token=ab\nx token=cd\nx token=e\nx token=f\n");
         let first = lines("a", 0..2).len() as u64;
         assert_eq!(bench.runs().await, [(first, 2, 11), (first + 22, 2, 10)]);
         bench.verified(&[]);
@@ -220,7 +220,7 @@ for_each_store! {
         const COUNT: u64 = 25_000;
         let equal = timed("/equal");
         let text = format!("{}{}{}", lines("a", 0..5), equal.repeat(COUNT as usize), ODD.repeat(3));
-        bench.imported("access.log", text + &timed("/other") + &equal.repeat(2) + &lines("b", 0..5));
+        bench.imported_by_default("access.log", text + &timed("/other") + &equal.repeat(2) + &lines("b", 0..5));
         assert_eq!(bench.runs().await.iter().map(|run| run.1).collect::<Vec<_>>(), [COUNT, 3, 1, 2]);
         let told = bench.reparse_json(&[&TIMED[..], &["--dry-run"]].concat());
         assert_eq!((&told["lines"], &told["rows"]), (&(COUNT + 6).into(), &(COUNT + 3).into()));
@@ -239,9 +239,9 @@ for_each_store! {
     }
 
     async fn a_reparse_that_is_killed_leaves_each_line_one_or_the_other(bench) {
-        const COUNT: i64 = 60_000;
-        bench.imported("access.log", lines("a", 0..5) + &timed("/equal").repeat(COUNT as usize));
-        for _ in 0..3 {
+        const COUNT: i64 = 30_000;
+        bench.imported_by_default("access.log", lines("a", 0..5) + &timed("/equal").repeat(COUNT as usize));
+        for _ in 0..2 {
             let before = bench.place.number("SELECT count(*) FROM gunicorn_log").await;
             let mut command = bench.command(&[&["reparse"], &TIMED[..]].concat());
             let mut child = command.stdout(Stdio::null()).spawn().unwrap();
@@ -264,7 +264,7 @@ for_each_store! {
 
     async fn several_reparses_at_once_make_each_row_once(bench) {
         const COUNT: u64 = 30_000;
-        bench.imported("access.log", lines("a", 0..5) + &timed("/equal").repeat(COUNT as usize));
+        bench.imported_by_default("access.log", lines("a", 0..5) + &timed("/equal").repeat(COUNT as usize));
         let start = || {
             let mut command = bench.command(&[&["reparse", "--json"], &TIMED[..]].concat());
             command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
@@ -290,7 +290,7 @@ for_each_store! {
         const COUNT: u64 = 20_000;
         let plain = line("/plain").repeat(COUNT as usize);
         let equal = timed("/equal").repeat(COUNT as usize);
-        let path = bench.imported("access.log", plain + &equal + &ODD.repeat(50));
+        let path = bench.imported_by_default("access.log", plain + &equal + &ODD.repeat(50));
         let reread = |flags: &[&str]| -> Value {
             let said = bench.succeed(&[&["reparse", "--rows", "--json"], flags].concat());
             let told: Value = serde_json::from_str(&said).unwrap();
@@ -322,7 +322,7 @@ for_each_store! {
     }
 
     async fn what_was_changed_in_a_row_of_many_lines_is_found(bench) {
-        bench.imported("access.log", lines("a", 0..5) + &ODD.repeat(20_000) + &lines("b", 0..5) + &ODD.repeat(9));
+        bench.imported_by_default("access.log", lines("a", 0..5) + &ODD.repeat(20_000) + &lines("b", 0..5) + &ODD.repeat(9));
         bench.verified(&[]);
         let first = format!("log_offset = {}", lines("a", 0..5).len());
         let last = "repeats = 9".to_owned();
@@ -348,7 +348,7 @@ for_each_store! {
     }
 
     async fn a_copy_and_what_forgets_a_file_count_lines(bench) {
-        let path = bench.imported("access.log", lines("a", 0..5) + &ODD.repeat(20_000));
+        let path = bench.imported_by_default("access.log", lines("a", 0..5) + &ODD.repeat(20_000));
         let there = match bench.place.is_postgres() {
             true => Place::sqlite().await,
             false => Place::postgres().await.without_tables().await,

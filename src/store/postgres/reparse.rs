@@ -28,11 +28,11 @@ const TAKE_REJECTS: &str = "
     GET DIAGNOSTICS taken = ROW_COUNT;
     IF taken <> $5 THEN others := others || $1; END IF;";
 
-/// Leaves a reject the first lines of it that stay.
+/// Leaves a reject the first lines of it that stay. If it has changed meanwhile, the row at `$5` is another.
 const TAKE_LINES: &str = concat!(
     sql::keep_lines!(),
     "; GET DIAGNOSTICS taken = ROW_COUNT;
-    IF taken <> 1 THEN others := others || $1; END IF;"
+    IF taken <> 1 THEN others := others || $1; ELSE "
 );
 
 /// Removes the rows of `request_log`; `$7` is how many they were.
@@ -124,6 +124,7 @@ fn take_lines(file: &str, reject: &TakenReject) -> String {
         take.push_str(&fill(sql::KEEP_MORE_LINES, &of_first));
         take.push(';');
     }
+    take.push_str(" END IF;");
     take
 }
 
