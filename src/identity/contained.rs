@@ -32,8 +32,9 @@ pub(crate) async fn is_contained(
     for line in last.newest_first() {
         let stored = writer.line_at(known, line.offset).await?;
         match (line.record(&format.parser), stored) {
-            (_, Some(StoredLine::Reject { raw, .. })) => {
-                return Ok(raw == line.raw || parsers().any(|it| *it.kept(&line.raw) == *raw));
+            (_, Some(StoredLine::Reject(reject))) => {
+                let raw = &reject.raw;
+                return Ok(*raw == line.raw || parsers().any(|it| *it.kept(&line.raw) == **raw));
             }
             (Some(Parsed::Record(_) | Parsed::Json(_)), Some(stored)) => {
                 return Ok(parsers().any(|parser| match line.record(parser) {

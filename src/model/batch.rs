@@ -11,12 +11,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::io::Write;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use serde_json::Value;
 
 use super::columns::{
-    Column, Encoded, GUNICORN_LOG, NARROW, REJECTED_LINE, REQUEST_LOG, RequestLog, Row as _,
-    Source as _, StoredRow,
+    Column, Encoded, GUNICORN_LOG, NARROW, REJECTED_LINE, REQUEST_LOG, RejectedLine, RequestLog,
+    Row as _, Source as _, StoredRow,
 };
 use super::excerpt::excerpt;
 use super::file::{FileId, Fingerprint, NulRun, Position};
@@ -103,6 +104,22 @@ pub struct FarExample {
     pub rows: u64,
 }
 
+/// The newest row of `rejected_line`, as long as the next line may be one more of its lines.
+#[derive(Clone, Debug)]
+pub(crate) struct Repeatable {
+    file: FileId,
+    /// The offset after its last line.
+    end: u64,
+    /// The length of each of its lines, with the end.
+    length: u64,
+    reason: RejectReason,
+    /// The place of the bytes of `raw` in the encoded rows.
+    raw: Range<usize>,
+    /// The place of the bytes of `repeats`.
+    repeats_at: usize,
+    repeats: i64,
+}
+
 /// Lines of one or several files that are stored together or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Batch {
@@ -112,8 +129,12 @@ pub struct Batch {
     pub gunicorn_log: Tuples,
     /// Rows of `request_log`, with the columns of [`REQUEST_LOG`].
     pub request_log: Tuples,
-    /// Rows of `rejected_line`, with the columns of [`REJECTED_LINE`].
+    /// Rows of `rejected_line`, with the columns of [`REJECTED_LINE`]. One may stand for many lines.
     pub rejected_line: Tuples,
+    /// Lines for which the rows of `rejected_line` stand.
+    pub rejected: u64,
+    /// The row of `rejected_line` that further lines may repeat.
+    pub(crate) repeatable: Option<Repeatable>,
     /// Counts of the rows of `gunicorn_log`.
     pub rollup: Rollup,
     /// UTC days since 1970 on which a row of `gunicorn_log` falls.
@@ -158,6 +179,11 @@ impl Batch {
         self.spans.iter().map(|span| span.lines).sum()
     }
 
+    /// Returns how many rejected lines have no row of their own, since they repeat the line before them.
+    pub fn repeats(&self) -> u64 {
+        self.rejected.saturating_sub(self.rejected_line.count())
+    }
+
     /// Returns how many rows there are without the rejects.
     pub fn rows(&self) -> u64 {
         self.gunicorn_log.count() + self.request_log.count()
@@ -174,6 +200,8 @@ impl Batch {
         self.gunicorn_log.clear();
         self.request_log.clear();
         self.rejected_line.clear();
+        self.rejected = 0;
+        self.repeatable = None;
         self.rollup.clear();
         self.days.clear();
         self.request_days.clear();
@@ -314,30 +342,73 @@ impl Batch {
         json(row, line.extra_data.as_ref());
     }
 
-    /// Adds the line at `offset` as a reject, with these bytes. The fields are in the order of
-    /// [`REJECTED_LINE`].
+    /// Adds a line as a reject, with these bytes. `line` is the range of its offsets, with its end; it is empty
+    /// if no other line may count as a repeat of this one, since more than its bytes tells where it begins.
+    ///
+    /// A line that directly follows an equal one of the same reason has no row of its own: it is counted in
+    /// `repeats` of that one. The fields are in the order of [`REJECTED_LINE`].
     pub fn push_reject(
         &mut self,
         file: FileId,
-        offset: u64,
+        line: Range<u64>,
         at: Micros,
         reason: &RejectReason,
         raw: &[u8],
     ) {
-        self.rejected_days.insert(day(at));
         let code = reason.code();
         self.reasons[code as usize] += 1;
+        self.rejected += 1;
         if code.is_unexpected() {
-            self.note_reject(file, offset, reason, raw);
+            self.note_reject(file, line.start, reason, raw);
         }
+        if self.repeats_last(file, &line, reason, raw) {
+            return;
+        }
+        self.rejected_days.insert(day(at));
+        let length = i32::try_from(line.end - line.start).ok().filter(|length| *length > 0);
         let row = &mut self.rejected_line;
         row.begin(REJECTED_LINE.len() as i16);
-        row.int8(offset as i64);
+        row.int8(line.start as i64);
         row.time(at);
+        row.int8(1);
+        let repeats_at = row.bytes.len() - 8;
         row.int4(file.0);
+        or_null(row, length, Tuples::int4);
         row.text(code.name());
         row.display(reason);
         row.raw(raw);
+        let end = row.bytes.len();
+        self.repeatable = length.map(|_| Repeatable {
+            file,
+            end: line.end,
+            length: line.end - line.start,
+            reason: reason.clone(),
+            raw: end - raw.len()..end,
+            repeats_at,
+            repeats: 1,
+        });
+    }
+
+    /// Counts a line as a repeat of the newest reject, if it is one.
+    fn repeats_last(
+        &mut self,
+        file: FileId,
+        line: &Range<u64>,
+        reason: &RejectReason,
+        raw: &[u8],
+    ) -> bool {
+        let Some(last) = &mut self.repeatable else { return false };
+        let follows = last.file == file
+            && last.end == line.start
+            && last.length == line.end - line.start
+            && self.rejected_line.bytes[last.raw.clone()] == *raw
+            && last.reason == *reason;
+        if follows {
+            last.end = line.end;
+            last.repeats += 1;
+            self.rejected_line.set_int8(last.repeats_at, last.repeats);
+        }
+        follows
     }
 
     /// Adds lines of another batch, which are all of `file`: those for whose offset `chosen` has an entry,
@@ -369,13 +440,22 @@ impl Batch {
                 self.request_log.push(&row);
             }
         }
-        for mut row in others.rejected_line.rows() {
-            let Some(time) = choose(REJECTED_LINE, &row) else { continue };
-            let time = time.map(time_field);
-            replace(REJECTED_LINE, &mut row, "rejected_at", time.as_ref());
-            let time = Encoded::new(REJECTED_LINE, &row).time("rejected_at").ok().flatten();
-            self.rejected_days.extend(time.map(day));
-            self.rejected_line.push(&row);
+        self.repeatable = None;
+        for row in others.rejected_line.rows() {
+            let encoded = Encoded::new(REJECTED_LINE, &row);
+            let Ok(reject) = RejectedLine::read(&encoded) else { continue };
+            for run in chosen_runs(&reject, chosen) {
+                let mut row = row.clone();
+                let offset = (run.offset as i64).to_be_bytes();
+                let repeats = (run.lines as i64).to_be_bytes();
+                let time = run.time.map(time_field);
+                replace(REJECTED_LINE, &mut row, "log_offset", Some(&offset));
+                replace(REJECTED_LINE, &mut row, "repeats", Some(&repeats));
+                replace(REJECTED_LINE, &mut row, "rejected_at", time.as_ref());
+                self.rejected_days.insert(day(run.time.unwrap_or(reject.rejected_at)));
+                self.rejected_line.push(&row);
+                self.rejected += run.lines;
+            }
         }
     }
 
@@ -414,6 +494,77 @@ impl Batch {
     }
 }
 
+/// Lines of a row of `rejected_line` that follow each other and get the same time.
+struct ChosenRun {
+    offset: u64,
+    lines: u64,
+    time: Option<Micros>,
+}
+
+/// Returns those lines of a reject that have an entry in `chosen`.
+fn chosen_runs(reject: &RejectedLine, chosen: &BTreeMap<u64, Option<Micros>>) -> Vec<ChosenRun> {
+    let mut runs: Vec<ChosenRun> = Vec::new();
+    for offset in reject.offsets() {
+        let Some(&time) = chosen.get(&offset) else { continue };
+        match runs.last_mut() {
+            Some(run) if run.time == time && run.offset + run.lines * reject.stride() == offset => {
+                run.lines += 1;
+            }
+            _ => runs.push(ChosenRun { offset, lines: 1, time }),
+        }
+    }
+    runs
+}
+
+/// A row of `rejected_line` of which lines are removed.
+#[derive(Clone, Debug)]
+pub struct TakenReject {
+    /// The offset of its first line.
+    pub offset: u64,
+    /// When it was rejected.
+    pub rejected_at: Micros,
+    /// `repeats` of the row, by which a change of it in the meantime is noticed.
+    pub repeats: u64,
+    /// How many lines it stands for, and the distance between two of them in bytes.
+    lines: u64,
+    stride: u64,
+    /// The lines of it that stay, in order: the offset of the first of some that follow each other, and how
+    /// many they are.
+    pub kept: Vec<(u64, u64)>,
+}
+
+impl TakenReject {
+    /// Returns a row of which all lines stay.
+    fn of(row: &RejectedLine) -> Self {
+        let RejectedLine { log_offset: offset, rejected_at, repeats, .. } = *row;
+        let (lines, stride) = (row.lines(), row.stride());
+        Self { offset, rejected_at, repeats, lines, stride, kept: vec![(offset, lines)] }
+    }
+
+    /// Has `count` lines removed from the one at `offset` on. Of the lines that were removed before, none is
+    /// after these.
+    fn remove(&mut self, offset: u64, count: u64) {
+        let Some(&(first, lines)) = self.kept.last() else { return };
+        let before = (offset.saturating_sub(first)).checked_div(self.stride).unwrap_or(0);
+        if offset < first || before >= lines {
+            return;
+        }
+        self.kept.pop();
+        if before > 0 {
+            self.kept.push((first, before));
+        }
+        let after = lines - before - count.min(lines - before);
+        if after > 0 {
+            self.kept.push((offset + count * self.stride, after));
+        }
+    }
+
+    /// Returns how many of its lines are removed.
+    pub fn removed(&self) -> u64 {
+        self.lines - self.kept.iter().map(|(_, lines)| lines).sum::<u64>()
+    }
+}
+
 /// Lines of one file that were read again, and what they are now. In one transaction it takes the place of
 /// what was stored of them.
 #[derive(Clone, Debug)]
@@ -422,8 +573,8 @@ pub struct Reparsed {
     pub file: FileId,
     /// The format by which the lines were read.
     pub format: String,
-    /// The rejects that are removed: offset, and time of the rejection.
-    pub rejects: Vec<(u64, Micros)>,
+    /// The rejects of which lines are removed.
+    pub rejects: Vec<TakenReject>,
     /// Offsets of the rows of `gunicorn_log` that are removed.
     pub rows: Vec<u64>,
     /// Offsets of the rows of `request_log` that are removed.
@@ -463,14 +614,35 @@ impl Reparsed {
         self.extend_times(time);
     }
 
+    /// Has `count` lines of a row of `rejected_line` removed, from the one at `offset` on. Lines of a row are
+    /// removed in their order.
+    pub fn remove_rejects(&mut self, row: &RejectedLine, offset: u64, count: u64) {
+        let is_it = |it: &&mut TakenReject| {
+            (it.offset, it.rejected_at) == (row.log_offset, row.rejected_at)
+        };
+        match self.rejects.iter_mut().rev().take(2).find(is_it) {
+            Some(taken) => taken.remove(offset, count),
+            None => {
+                let mut taken = TakenReject::of(row);
+                taken.remove(offset, count);
+                self.rejects.push(taken);
+            }
+        }
+    }
+
     fn extend_times(&mut self, time: Micros) {
         let (first, last) = self.times.unwrap_or((time, time));
         self.times = Some((first.min(time), last.max(time)));
     }
 
     /// Returns how many stored lines are removed.
-    pub fn removed(&self) -> usize {
-        self.rejects.len() + self.rows.len() + self.requests.len()
+    pub fn removed(&self) -> u64 {
+        self.removed_rejects() + (self.rows.len() + self.requests.len()) as u64
+    }
+
+    /// Returns how many rejected lines are removed.
+    pub fn removed_rejects(&self) -> u64 {
+        self.rejects.iter().map(TakenReject::removed).sum()
     }
 
     /// Returns by how much the number of rows grows.
@@ -480,7 +652,7 @@ impl Reparsed {
 
     /// Returns by how much the number of rejects grows.
     pub fn more_rejects(&self) -> i64 {
-        self.new.rejected_line.count() as i64 - self.rejects.len() as i64
+        self.new.rejected as i64 - self.removed_rejects() as i64
     }
 }
 
@@ -762,6 +934,11 @@ impl Tuples {
         self.end(at);
     }
 
+    /// Overwrites the eight bytes of a `bigint` that begin at `at`.
+    fn set_int8(&mut self, at: usize, value: i64) {
+        self.bytes[at..at + 8].copy_from_slice(&value.to_be_bytes());
+    }
+
     /// Writes the length of the field whose length stands at `at` and whose bytes end here.
     fn end(&mut self, at: usize) {
         let length = i32::try_from(self.bytes.len() - at - 4).unwrap_or(i32::MAX);
@@ -844,6 +1021,104 @@ fn field<'a>(rest: &mut &'a [u8]) -> Option<Field<'a>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const FILE: FileId = FileId(1);
+
+    /// The rows of `rejected_line`: offset, number of lines, time, and bytes.
+    fn rejects(batch: &Batch) -> Vec<(u64, u64, Micros, Vec<u8>)> {
+        let read = |row: Vec<Field<'_>>| {
+            let row = RejectedLine::read(&Encoded::new(REJECTED_LINE, &row)).unwrap();
+            (row.log_offset, row.repeats, row.rejected_at, row.raw)
+        };
+        batch.rejected_line.rows().map(read).collect()
+    }
+
+    #[test]
+    fn equal_lines_of_one_reason_that_follow_each_other_share_a_row() {
+        let unlike = |words: &str| RejectReason::UnlikeFormat(words.into());
+        let (one, other) = (unlike("one"), unlike("other"));
+        let mut batch = Batch::default();
+        let mut expected: Vec<(u64, u64, Micros, Vec<u8>)> = Vec::new();
+        for (file, line, reason, raw, is_repeat) in [
+            (FILE, 0..3, &one, b"ab", false),
+            (FILE, 3..6, &unlike("one"), b"ab", true),
+            (FILE, 6..9, &one, b"ac", false),
+            (FILE, 9..12, &other, b"ac", false),
+            (FILE, 12..15, &other, b"ac", true),
+            (FILE, 15..19, &other, b"ac", false), // another end
+            (FILE, 20..24, &other, b"ac", false), // something is between them
+            (FileId(2), 24..28, &other, b"ac", false),
+            (FILE, 24..28, &other, b"ac", false),
+            (FILE, 28..28, &other, b"ac", false),
+            (FILE, 28..32, &other, b"ac", false),
+        ] {
+            let offset = line.start;
+            batch.push_reject(file, line, 7, reason, raw);
+            match (is_repeat, expected.last_mut()) {
+                (true, Some((_, repeats, ..))) => *repeats += 1,
+                _ => expected.push((offset, 1, 7, raw.to_vec())),
+            }
+        }
+        assert_eq!(rejects(&batch), expected);
+        assert_eq!((batch.rejected, batch.repeats()), (11, 2));
+        assert_eq!(batch.reasons[RejectCode::UnlikeFormat as usize], 11);
+        let told: u64 = batch.reject_examples.iter().map(|example| example.lines).sum();
+        assert_eq!(told, 11);
+        batch.clear();
+        batch.push_reject(FILE, 32..36, 7, &other, b"ac");
+        assert_eq!(rejects(&batch), [(32, 1, 7, b"ac".to_vec())]);
+        assert_eq!((batch.rejected, batch.repeats()), (1, 0));
+    }
+
+    #[test]
+    fn lines_are_chosen_out_of_a_row_of_many() {
+        let mut many = Batch::default();
+        for nth in 0..10 {
+            many.push_reject(FILE, 2 * nth..2 * nth + 2, 7, &RejectReason::NotUtf8, b"\xff");
+        }
+        let mut chosen = Batch::default();
+        let times = [(2, None), (4, None), (6, Some(8)), (8, Some(8)), (12, Some(8)), (13, None)];
+        chosen.extend_with(FILE, &many, &times.into());
+        let raw = || b"\xff".to_vec();
+        let expected = [(2, 2, 7, raw()), (6, 2, 8, raw()), (12, 1, 8, raw())];
+        assert_eq!(rejects(&chosen), expected);
+        assert_eq!((chosen.rejected, chosen.repeats()), (5, 2));
+    }
+
+    #[test]
+    fn offsets_follow_from_the_first_one_and_the_length() {
+        let row = |repeats, line_length| RejectedLine {
+            log_offset: 10,
+            rejected_at: 0,
+            repeats,
+            log_file: FILE,
+            line_length,
+            code: None,
+            reason: String::new(),
+            raw: Vec::new(),
+        };
+        let many = row(4, Some(3));
+        assert_eq!(many.offsets().collect::<Vec<_>>(), [10, 13, 16, 19]);
+        for (range, expected) in [
+            (0..99, &[10, 13, 16, 19][..]),
+            (10..11, &[10]),
+            (11..13, &[]),
+            (11..17, &[13, 16]),
+            (13..19, &[13, 16]),
+            (20..99, &[]),
+        ] {
+            let found: Vec<u64> = many.offsets_within(range.clone()).collect();
+            assert_eq!(found, expected, "{range:?}");
+        }
+        // What this program does not write stands for one line.
+        for odd in [row(4, None), row(4, Some(0)), row(4, Some(-3)), row(1, None)] {
+            assert_eq!(odd.offsets().collect::<Vec<_>>(), [10]);
+            assert_eq!(odd.offsets_within(0..99).collect::<Vec<_>>(), [10]);
+            assert_eq!(odd.offsets_within(11..99).count(), 0);
+        }
+        let endless = row(u64::MAX, Some(1));
+        assert_eq!(endless.offsets_within(1000..1003).collect::<Vec<_>>(), [1000, 1001, 1002]);
+    }
 
     #[test]
     fn rows_are_taken_from_output_that_comes_in_pieces() {

@@ -21,6 +21,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use serde_json::Value as JsonValue;
 
@@ -593,21 +594,52 @@ table! {
     /// The columns of `rejected_line`.
     REJECTED_LINE;
 
-    /// A row of `rejected_line`.
+    /// A row of `rejected_line`: a line, or equal lines of which each begins where the one before it ends.
     #[derive(Clone, Debug, PartialEq)]
     RejectedLine of RejectedLine {
-        /// Offset of the line's first byte in its file.
+        /// Offset of the first line's first byte in its file.
         field log_offset: Unsigned;
-        /// When the line was rejected.
+        /// When the first line was rejected.
         field rejected_at: Time;
+        /// How many lines the row stands for.
+        field repeats: Unsigned;
         /// The file.
         field log_file: File;
+        /// Length of each line in bytes, with its end; `None` where the row can stand for one line only.
+        field line_length: Int4;
         /// The stable code of the reason; `None` if a newer version wrote it.
         field code: Code;
         /// Why the line became no row, in words.
         field reason: Words;
         /// The line's exact bytes, or the first of them if it was too long.
         field raw: Bytes;
+    }
+}
+
+impl RejectedLine {
+    /// Returns the offsets of its lines, in order.
+    pub fn offsets(&self) -> impl Iterator<Item = u64> + use<> {
+        let (first, length) = (self.log_offset, self.stride());
+        (0..self.lines()).map(move |nth| first.saturating_add(nth.saturating_mul(length)))
+    }
+
+    /// Returns the offsets of those of its lines that begin in `range`, in order.
+    pub fn offsets_within(&self, range: Range<u64>) -> impl Iterator<Item = u64> + use<> {
+        let before = range.start.saturating_sub(self.log_offset).div_ceil(self.stride().max(1));
+        let (first, length) = (self.log_offset, self.stride());
+        let offsets =
+            (before..self.lines()).map(move |nth| first.saturating_add(nth.saturating_mul(length)));
+        offsets.take_while(move |offset| *offset < range.end)
+    }
+
+    /// Returns how many lines it stands for: one if it does not say where the next one begins.
+    pub fn lines(&self) -> u64 {
+        if self.stride() == 0 { 1 } else { self.repeats }
+    }
+
+    /// Returns the distance between two of its lines in bytes; 0 if it is unknown.
+    pub fn stride(&self) -> u64 {
+        self.line_length.and_then(|length| u64::try_from(length).ok()).unwrap_or(0)
     }
 }
 
@@ -808,12 +840,14 @@ mod tests {
         let row = batch.request_log.rows().next().unwrap();
         is_encoded_as_declared::<StoredRequest>(&row, &line);
 
-        batch.push_reject(FileId(1), 7, 8, &RejectReason::TooLong(9), b"raw");
+        batch.push_reject(FileId(1), 7..11, 8, &RejectReason::TooLong(9), b"raw");
         let row = batch.rejected_line.rows().next().unwrap();
         let expected = RejectedLine {
             log_offset: 7,
             rejected_at: 8,
+            repeats: 1,
             log_file: FileId(1),
+            line_length: Some(4),
             code: Some(RejectCode::TooLong),
             reason: RejectReason::TooLong(9).to_string(),
             raw: b"raw".to_vec(),
@@ -854,11 +888,12 @@ mod tests {
     #[test]
     fn an_encoded_field_is_read_in_any_order_and_refused_if_it_is_wrong() {
         let mut batch = Batch::default();
-        batch.push_reject(FileId(3), 7, 8, &RejectReason::NotUtf8, b"raw");
+        batch.push_reject(FileId(3), 7..7, 8, &RejectReason::NotUtf8, b"raw");
         let row = batch.rejected_line.rows().next().unwrap();
         let row = Encoded::new(REJECTED_LINE, &row);
         assert_eq!(row.text("reason"), Ok(Some("is not UTF-8".to_owned())));
         assert_eq!(row.int("log_file"), Ok(Some(3)));
+        assert_eq!(row.int("line_length"), Ok(None));
         assert_eq!(row.int("raw"), Err(NotEncoded("raw".to_owned())));
         assert_eq!(row.int("nothing"), Err(NotEncoded("nothing".to_owned())));
         let mut other = Batch::default();

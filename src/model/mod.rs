@@ -14,7 +14,8 @@ mod rollup;
 mod text;
 
 pub use batch::{
-    Batch, FAR_AHEAD, FIRST_TIME, FarExample, Field, RejectExample, Reparsed, Span, Taken, Tuples,
+    Batch, FAR_AHEAD, FIRST_TIME, FarExample, Field, RejectExample, Reparsed, Span, Taken,
+    TakenReject, Tuples,
 };
 pub use columns::{Recorded, RejectedLine, RequestLog, Row, StoredRequest, StoredRow};
 pub use excerpt::excerpt;

@@ -38,7 +38,7 @@ impl Bisect {
 
     /// Decides what becomes of a batch that the store refuses.
     pub(crate) fn refused(&mut self, batch: &Batch) -> Refusal {
-        let lines = batch.lines();
+        let lines = suspects(batch);
         // Lines of one record, or of pieces that stand between each other, cannot be parted.
         if lines > 1 && self.lines > 1 {
             self.lines = lines.min(self.lines) / 2;
@@ -52,11 +52,16 @@ impl Bisect {
 
     /// Lets batches grow again, unless the line at fault is still to come.
     pub(crate) fn stored(&mut self, batch: &Batch) {
-        self.suspects = self.suspects.saturating_sub(batch.lines());
+        self.suspects = self.suspects.saturating_sub(suspects(batch));
         if self.suspects == 0 {
             self.lines = (self.lines * 2).min(Limits::BATCH.lines);
         }
     }
+}
+
+/// Returns how many lines of a batch may be at fault. Repeats of a reject have no row.
+fn suspects(batch: &Batch) -> u64 {
+    batch.lines().saturating_sub(batch.repeats())
 }
 
 #[cfg(test)]

@@ -1,20 +1,25 @@
 //! What the lines of a file must be in the store, in the form in which the store answers, and whether
 //! the store says the same.
 
+use std::sync::Arc;
+
 use crate::model::columns::{Encoded, Place, Value};
 use crate::model::{Batch, RejectedLine, Row, StoredRequest, StoredRow, Tuples};
 use crate::store::StoredLine;
 
 use serde_json::Value as Json;
 
-/// Returns rows, requests and rejects of a batch, in the order of their offsets.
+/// Returns rows, requests and rejected lines of a batch, in the order of their offsets.
 pub(crate) fn expected(batch: &Batch) -> Vec<(u64, StoredLine)> {
     let rows = decoded::<StoredRow>(&batch.gunicorn_log);
     let rows = rows.map(|row| (row.log_offset, StoredLine::Row(Box::new(row))));
     let requests = decoded::<StoredRequest>(&batch.request_log);
     let requests = requests.map(|row| (row.log_offset, StoredLine::Request(Box::new(row))));
-    let rejects = decoded::<RejectedLine>(&batch.rejected_line);
-    let rejects = rejects.map(|reject| (reject.log_offset, reject.into()));
+    let rejects = decoded::<RejectedLine>(&batch.rejected_line).map(Arc::new);
+    let rejects = rejects.flat_map(|reject| {
+        let offsets = reject.offsets();
+        offsets.map(move |offset| (offset, StoredLine::Reject(Arc::clone(&reject))))
+    });
     let mut lines: Vec<_> = rows.chain(requests).chain(rejects).collect();
     lines.sort_by_key(|(offset, _)| *offset);
     lines
@@ -50,9 +55,7 @@ pub(crate) fn agreement(
         (StoredLine::Request(line), StoredLine::Request(stored)) => {
             first_difference(&**line, &**stored, estimated).is_none()
         }
-        (StoredLine::Reject { raw: line, .. }, StoredLine::Reject { raw: stored, .. }) => {
-            line == stored
-        }
+        (StoredLine::Reject(line), StoredLine::Reject(stored)) => line.raw == stored.raw,
         _ => false,
     };
     if same { Agreement::Same } else { Agreement::None }

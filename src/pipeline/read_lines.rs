@@ -23,7 +23,7 @@ use crate::model::{
     Batch, FileId, GunicornLogModel, JsonRecord, Micros, Position, RejectReason, Span,
 };
 use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
-use crate::source::{ByteSource, Envelope, Joined, Lines, TOO_LONG_KEPT, text_at};
+use crate::source::{ByteSource, Envelope, Joined, Line, Lines, TOO_LONG_KEPT, text_at};
 
 /// A consumer of lines. Calls come in the order of the lines' offsets, but for the further lines of
 /// a record in a container's log.
@@ -68,6 +68,8 @@ pub(crate) struct LogLine<'a> {
     /// them.
     pub(crate) text: &'a [u8],
     raw: Raw<'a>,
+    /// The offset after its end; that of its first byte if no line after it may count as its repeat.
+    end: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,14 +86,20 @@ impl<'a> LogLine<'a> {
     /// A line in one piece; `raw` is all of it but its end.
     #[inline]
     pub(crate) fn new(offset: u64, time: Micros, text: &'a [u8], raw: &'a [u8]) -> Self {
-        Self { offset, time, text, raw: Raw::Line(raw) }
+        Self { offset, time, text, raw: Raw::Line(raw), end: offset }
+    }
+
+    /// Returns the same line, of which an equal one that begins at `end` is a repeat.
+    pub(crate) fn repeatable(self, end: u64) -> Self {
+        Self { end, ..self }
     }
 
     /// A line of a container's log. `from` is the offset of the first byte of `block`.
     pub(crate) fn of_pieces(line: &'a Joined<'a>, block: &'a [u8], from: u64) -> Self {
         let offset = from + line.at as u64;
         let raw = Raw::Pieces { line, block };
-        Self { offset, time: line.time, text: &line.payload, raw }
+        let end = line.end_of_one_piece().map_or(offset, |end| from + end as u64);
+        Self { offset, time: line.time, text: &line.payload, raw, end }
     }
 
     /// Returns the same place with the text of the whole record that begins there.
@@ -321,12 +329,35 @@ impl<S: LineSink> LineReader<'_, S> {
                 },
             },
         };
-        if let Some(line) = self.lines.line_at(offset) {
-            let line = LogLine::new(offset, context.estimated, line.bytes, line.bytes);
+        let mut taken = end;
+        if let Some(Line { bytes, .. }) = self.lines.line_at(offset) {
+            // A byte order mark is a part of the bytes, and not of the text: an equal line is another text.
+            let is_plain = fresh && !self.lines.at_byte_order_mark();
+            let line = LogLine::new(offset, context.estimated, bytes, bytes);
+            let line = if is_plain { line.repeatable(end) } else { line };
             give_reject(self.sink, context.parser, &line, &reason);
+            let repeats = if is_plain { self.sure_repeats(end - offset) } else { 0 };
+            for _ in 0..repeats {
+                if self.sink.is_full() {
+                    break;
+                }
+                let line = LogLine::new(taken, context.estimated, bytes, bytes);
+                taken += end - offset;
+                give_reject(self.sink, context.parser, &line.repeatable(taken), &reason);
+            }
         }
-        self.lines.take(end);
+        self.lines.take(taken);
         Step::Took
+    }
+
+    /// Returns how many of the lines after the next one, which has `length` bytes and is a reject, are rejects
+    /// for the same reason: those that are equal to it, if all lines that may belong to their records are equal,
+    /// too. Each of these was looked at with as many equal lines after it.
+    fn sure_repeats(&self, length: u64) -> u64 {
+        if self.context.refused.is_some() || self.lines.partial().first() == Some(&0) {
+            return 0;
+        }
+        self.lines.repeats(length).saturating_sub(MAX_JOINED as u64 - 1)
     }
 
     /// Takes a line that is too long, if its end was found.
@@ -373,7 +404,7 @@ impl<S: LineSink> LineReader<'_, S> {
             while from < next {
                 let line = lines.line_at(from)?;
                 let further = LogLine::new(from, context.estimated, line.bytes, line.bytes);
-                self.sink.reject(&further, &RejectReason::Continues);
+                self.sink.reject(&further.repeatable(line.end), &RejectReason::Continues);
                 from = line.end;
             }
             lines.take(next);
@@ -438,27 +469,34 @@ pub(crate) fn give_reject(
 /// How much a batch may hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Lines of all its files.
+    /// Lines of all its files, without repeats of rejects.
     pub(crate) lines: u64,
     /// Bytes of encoded rows.
     pub(crate) weight: usize,
     /// Days on which rows fall.
     pub(crate) days: usize,
+    /// Repeats of rejects, which need no row.
+    pub(crate) repeats: u64,
 }
 
 impl Limits {
     /// What one transaction takes: large enough that its fixed cost is small, small enough that
-    /// two of them are a small part of the memory bound. Of lines that are spread over years it takes those of
+    /// two of them are a small part of the memory bound. Repeats cost the time only in which they are read
+    /// (some tenths of a second), after which a stop is heard. Of lines that are spread over years it takes those of
     /// some days: each may need a partition, and a stop waits for all of them.
-    pub(crate) const BATCH: Self = Self { lines: 20_000, weight: 4 << 20, days: 32 };
+    pub(crate) const BATCH: Self =
+        Self { lines: 20_000, weight: 4 << 20, repeats: 4 << 20, days: 32 };
 
     /// No limit: the source is known to be small.
-    pub(crate) const NONE: Self = Self { lines: u64::MAX, weight: usize::MAX, days: usize::MAX };
+    pub(crate) const NONE: Self =
+        Self { lines: u64::MAX, weight: usize::MAX, repeats: u64::MAX, days: usize::MAX };
 
     /// Returns whether the batch holds as much as it may.
     pub(crate) fn reached(&self, batch: &Batch) -> bool {
+        let repeats = batch.repeats();
         batch.weight() >= self.weight
-            || batch.lines() >= self.lines
+            || batch.lines().saturating_sub(repeats) >= self.lines
+            || repeats >= self.repeats
             || batch.day_count() >= self.days
     }
 }
@@ -568,7 +606,8 @@ impl LineSink for BatchSink<'_> {
     fn reject(&mut self, line: &LogLine<'_>, reason: &RejectReason) {
         let BatchTarget { file, now, .. } = self.target;
         let raw = line.raw();
-        self.batch.push_reject(file, line.offset, now, reason, &self.parser.kept(&raw));
+        let range = line.offset..line.end;
+        self.batch.push_reject(file, range, now, reason, &self.parser.kept(&raw));
         let span = &mut self.batch.spans[self.span];
         span.rejected += 1;
         span.lines += 1;
@@ -595,6 +634,97 @@ impl LineSink for BatchSink<'_> {
                 true => whole_head_fingerprint(unread.bytes),
                 false => head_fingerprint(unread.bytes),
             };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+
+    use super::*;
+    use crate::format::{Exclusions, Mask, Template};
+    use crate::pipeline::expected::expected;
+    use crate::store::StoredLine;
+
+    /// Gives a few bytes at once, so that hardly any line is there with those after it.
+    struct Dribble<'a>(&'a [u8], usize);
+
+    impl ByteSource for Dribble<'_> {}
+
+    impl Read for Dribble<'_> {
+        fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+            let length = self.0.len().min(self.1).min(out.len());
+            out[..length].copy_from_slice(&self.0[..length]);
+            self.0 = &self.0[length..];
+            Ok(length)
+        }
+    }
+
+    /// Reads all of a source into batches of so many lines. Returns what each line became, and the number of rows of
+    /// rejects.
+    fn read(source: &mut dyn ByteSource, limits: Limits) -> (Vec<(u64, StoredLine)>, u64) {
+        let template = Template::compile("%(h)s %(u)s %(t)s \"%(r)s\" %(s)s").unwrap();
+        let parser = LineParser::new(template, Mask::default(), Exclusions::default());
+        let context = ReadContext {
+            parser: &parser,
+            envelope: None,
+            estimated: 0,
+            completeness: Completeness::Whole,
+            refused: None,
+            max_bytes: u64::MAX,
+        };
+        let target = BatchTarget { file: FileId(1), epoch: 1, size: 0, now: 0, limits };
+        let (mut lines, mut all, mut rows) = (Lines::default(), Vec::new(), 0);
+        loop {
+            let mut batch = Batch::default();
+            let stop = fill_batch(&mut lines, source, &context, &mut batch, &target).unwrap();
+            let counted = batch.rows() + batch.rejected;
+            assert_eq!(batch.lines(), counted);
+            assert!(batch.lines() - batch.repeats() <= limits.lines.saturating_add(8));
+            rows += batch.rejected_line.count();
+            all.extend(expected(&batch));
+            if stop == Stop::End {
+                return (all, rows);
+            }
+        }
+    }
+
+    /// Without the times, and without what the row of a reject says of its other lines.
+    fn essence(lines: &[(u64, StoredLine)]) -> Vec<(u64, String)> {
+        let essence = |line: &StoredLine| match line {
+            StoredLine::Reject(it) => format!("{:?} {} {:?}", it.code, it.reason, it.raw),
+            other => format!("{other:?}"),
+        };
+        lines.iter().map(|(offset, line)| (*offset, essence(line))).collect()
+    }
+
+    #[test]
+    fn equal_lines_become_the_same_however_many_are_read_at_once() {
+        let row = "1.2.3.4 jo [23/Nov/2026:08:41:00 +0000] \"GET / HTTP/1.1\" 200";
+        let (first, second) = row.split_at(11);
+        // Beginnings and ends of a record, too, so that equal lines stand where one may begin.
+        let pieces = ["", "\r", "x", "1.2.3.4 j", row, first, second, "\u{feff}", "\0"];
+        let mut random = fastrand::Rng::with_seed(7);
+        for round in 0..300 {
+            let mut text = String::new();
+            for _ in 0..random.usize(1..8) {
+                let piece = random.choice(pieces).unwrap();
+                let times = if random.bool() { random.usize(1..4) } else { random.usize(1..60) };
+                (0..times).for_each(|_| text.extend([piece, "\n"]));
+            }
+            let text = text.as_bytes();
+            let whole = read(&mut &*text, Limits::NONE);
+            let dribbled = read(&mut Dribble(text, random.usize(1..9)), Limits::NONE);
+            assert_eq!(essence(&whole.0), essence(&dribbled.0), "round {round}");
+            assert_eq!(whole.1, dribbled.1, "round {round}");
+            for lines in [1, 2, 10] {
+                let limits = Limits { lines, ..Limits::BATCH };
+                let parts = read(&mut &*text, limits);
+                assert_eq!(essence(&whole.0), essence(&parts.0), "round {round}");
+            }
+            let limits = Limits { repeats: 5, ..Limits::BATCH };
+            assert_eq!(essence(&whole.0), essence(&read(&mut &*text, limits).0), "round {round}");
         }
     }
 }

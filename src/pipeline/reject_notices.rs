@@ -101,11 +101,9 @@ mod tests {
         let (mut notices, began) = (RejectNotices::new(), Instant::now());
         let at = |minutes: u64| began + Duration::from_secs(60 * minutes);
         let mut batch = Batch::default();
-        for (nth, reason) in [RejectReason::NotUtf8, RejectReason::ServerLog, RejectReason::NotUtf8]
-            .iter()
-            .enumerate()
-        {
-            batch.push_reject(FileId(1), nth as u64, 0, reason, b"x");
+        let reasons = [RejectReason::NotUtf8, RejectReason::ServerLog, RejectReason::NotUtf8];
+        for (nth, reason) in (0..).zip(&reasons) {
+            batch.push_reject(FileId(1), nth..nth, 0, reason, b"x");
         }
         assert_eq!(notices.summary(at(0)), None);
         notices.stored(&batch, |_| String::new(), at(0));

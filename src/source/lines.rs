@@ -403,6 +403,31 @@ impl Lines {
         Some(Line { offset, bytes, end: offset + length as u64 + 1, too_long: false })
     }
 
+    /// Returns how many lines that directly follow the next line, which has `length` bytes with its end, are equal
+    /// to it, as far as they were read.
+    pub fn repeats(&self, length: u64) -> u64 {
+        /// Bytes that are compared at once (4 KiB), if a line is not longer.
+        const AT_ONCE: usize = 4096;
+        let unread = self.partial();
+        let length = usize::try_from(length).unwrap_or(usize::MAX).max(1);
+        let is_equal = |at: usize, count: usize| {
+            let after = unread.get(at..at + count);
+            after.is_some_and(|after| *after == unread[at - length..at - length + count])
+        };
+        let mut at = length;
+        let some = AT_ONCE / length * length;
+        if at < unread.len() && is_equal(at, length) {
+            at += length;
+            while some > length && is_equal(at, some) {
+                at += some;
+            }
+            while is_equal(at, length) {
+                at += length;
+            }
+        }
+        (at / length) as u64 - 1
+    }
+
     /// Returns the byte at `offset`, after the next line's first byte, if it was read.
     pub fn byte_at(&self, offset: u64) -> Option<u8> {
         let at = usize::try_from(offset.checked_sub(self.offset)?).ok()?;
@@ -608,6 +633,25 @@ mod tests {
         );
         assert_eq!(lines.partial(), b"part");
         assert_eq!(lines.offset(), 111);
+    }
+
+    #[test]
+    fn equal_lines_after_a_line_are_counted() {
+        for (text, length, expected) in [
+            (b"\n".repeat(20_000), 1, 19_999),
+            (b"ab\n".repeat(3000), 3, 2999),
+            ([&b"ab\n".repeat(3000)[..], b"ab"].concat(), 3, 2999),
+            ([&b"ab\n".repeat(3000)[..], b"ac\nab\n"].concat(), 3, 2999),
+            (b"ab\nac\n".to_vec(), 3, 0),
+            (b"ab\nab\r\n".to_vec(), 3, 0),
+            ([&[b'x'; 5000][..], b"\n"].concat().repeat(3), 5001, 2),
+        ] {
+            let mut lines = Lines::default();
+            lines.reset(&Position::default(), b"");
+            let mut source = text.as_slice();
+            while lines.fill(&mut source).unwrap() > 0 {}
+            assert_eq!(lines.repeats(length), expected, "{length} of {}", text.len());
+        }
     }
 
     #[test]

@@ -1,11 +1,10 @@
 //! What a store answers: plain values, the same from every backend.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::model::columns::{Column, GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
-use crate::model::{
-    Checkpoint, FileId, Micros, RejectCode, RejectedLine, StoredRequest, StoredRow,
-};
+use crate::model::{Checkpoint, FileId, Micros, RejectedLine, StoredRequest, StoredRow};
 
 /// What became of a file that may be new.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +20,7 @@ pub enum NewOrKnown<T> {
 pub struct Forgotten {
     /// Its rows.
     pub rows: u64,
-    /// Its rejects.
+    /// Its rejected lines.
     pub rejected: u64,
 }
 
@@ -153,17 +152,8 @@ pub enum StoredLine {
     Row(Box<StoredRow>),
     /// A row of `request_log`.
     Request(Box<StoredRequest>),
-    /// A row of `rejected_line`.
-    Reject {
-        /// When it was rejected.
-        at: Micros,
-        /// The code of the reason; `None` if a newer version wrote it.
-        code: Option<RejectCode>,
-        /// Why, in words.
-        reason: String,
-        /// The line's exact bytes.
-        raw: Vec<u8>,
-    },
+    /// One of the lines of a row of `rejected_line`, which may have many.
+    Reject(Arc<RejectedLine>),
 }
 
 /// What identifies a row of `rejected_line`; rejects are read in this order.
@@ -171,9 +161,9 @@ pub enum StoredLine {
 pub struct RejectKey {
     /// The file.
     pub file: FileId,
-    /// Offset of the line's first byte.
+    /// Offset of the first byte of its first line.
     pub offset: u64,
-    /// When it was rejected.
+    /// When that was rejected.
     pub rejected_at: Micros,
 }
 
@@ -185,12 +175,6 @@ impl RejectKey {
 impl From<&RejectedLine> for RejectKey {
     fn from(row: &RejectedLine) -> Self {
         Self { file: row.log_file, offset: row.log_offset, rejected_at: row.rejected_at }
-    }
-}
-
-impl From<RejectedLine> for StoredLine {
-    fn from(RejectedLine { rejected_at: at, code, reason, raw, .. }: RejectedLine) -> Self {
-        StoredLine::Reject { at, code, reason, raw }
     }
 }
 

@@ -1,5 +1,8 @@
 //! What `verify` and `reparse` read: lines by their place, each answer from one snapshot.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use super::answers::{FileReport, RejectKey, StoredLine, SweepReport};
 use super::error::StoreError;
 use super::rows::{self, Columns};
@@ -55,8 +58,8 @@ impl Writer {
     }
 
     /// Returns rows and rejects whose lines begin in `from..to`, in the order of their offsets; at most
-    /// `limit` of each table. It reads in one snapshot, so that a line which a reparse moves is either a
-    /// reject or a row.
+    /// `limit` rows of each table, and as many lines of one reject. It reads in one snapshot, so that a line
+    /// which a reparse moves is either a reject or a row.
     pub async fn lines_between(
         &mut self,
         file: FileId,
@@ -65,7 +68,7 @@ impl Writer {
         limit: u32,
     ) -> Result<Vec<(u64, StoredLine)>, StoreError> {
         let statements = self.lines(file, from, to, limit);
-        lines(&mut self.ask(statements).await?)
+        lines(&mut self.ask(statements).await?, from..to, limit)
     }
 
     /// Returns the same, and the offset of the first row or reject at or after the committed offset, where
@@ -80,7 +83,7 @@ impl Writer {
         let mut statements = self.lines(file, from, to, limit);
         statements.push(self.after_committed(file));
         let mut answers = self.ask(statements).await?;
-        let lines = lines(&mut answers)?;
+        let lines = lines(&mut answers, from..to, limit)?;
         let after = answers.next(rows::first, rows::first)?.into_iter().flatten().next();
         Ok((lines, after.map(|offset| offset as u64)))
     }
@@ -113,7 +116,7 @@ impl Writer {
         Statement::of(self.line_queries().after_committed, [Value::Int(file.0.into())])
     }
 
-    /// Returns how many rows and rejects of the file begin at or after `offset`.
+    /// Returns how many stored and rejected lines of the file begin at or after `offset`.
     pub async fn count_from(&mut self, file: FileId, offset: u64) -> Result<u64, StoreError> {
         let values = [Value::Int(file.0.into()), Value::Int(offset as i64)];
         let queries = [sql::ROWS_FROM, sql::REQUESTS_FROM, sql::REJECTS_FROM];
@@ -160,10 +163,19 @@ impl Writer {
 }
 
 /// Reads the answers to the statements of [`Writer::lines`].
-fn lines(answers: &mut Answers) -> Result<Vec<(u64, StoredLine)>, StoreError> {
+fn lines(
+    answers: &mut Answers,
+    range: Range<u64>,
+    limit: u32,
+) -> Result<Vec<(u64, StoredLine)>, StoreError> {
     let mut lines = answers.next(rows::line_of_row, rows::line_of_row)?;
     lines.extend(answers.next(rows::line_of_request, rows::line_of_request)?);
-    lines.extend(answers.next(rows::line_of_reject, rows::line_of_reject)?);
+    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    for reject in answers.next(RejectedLine::read, RejectedLine::read)? {
+        let reject = Arc::new(reject);
+        let offsets = reject.offsets_within(range.clone()).take(most);
+        lines.extend(offsets.map(|offset| (offset, StoredLine::Reject(Arc::clone(&reject)))));
+    }
     lines.sort_by_key(|(offset, _)| *offset);
     Ok(lines)
 }

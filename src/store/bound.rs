@@ -99,7 +99,7 @@ macro_rules! count_reparsed {
             .bind($lines.more_rows())
             .bind($lines.excluded as i64)
             .bind(&$lines.format)
-            .bind($lines.rejects.len() as i64)
+            .bind($lines.removed_rejects() as i64)
     };
 }
 

@@ -16,7 +16,7 @@ use super::sweeper::OldFile;
 use crate::model::columns::{File, Kind, RowId, Source, Time, Unsigned, Words, required};
 use crate::model::{
     CLASSES, Checkpoint, Counts, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, Origin,
-    RejectedLine, Rollup, Row, ShortHash, StoredRequest, StoredRow,
+    Rollup, Row, ShortHash, StoredRequest, StoredRow,
 };
 
 /// A row of any table, whose columns are read by name. Integers may be 32 or 64 bits wide.
@@ -276,18 +276,13 @@ fn offset(row: &impl Columns) -> Result<u64, sqlx::Error> {
     Ok(RowId::read(row, "id")? as u64 & (MAX_OFFSET - 1))
 }
 
-/// Reads a row of `gunicorn_log` with its offset, and so do the next two functions for the other tables.
+/// Reads a row of `gunicorn_log` with its offset, and so does the next function of `request_log`.
 pub(super) fn line_of_row(row: &impl Columns) -> Result<(u64, StoredLine), sqlx::Error> {
     Ok((offset(row)?, StoredLine::Row(Box::new(StoredRow::read(row)?))))
 }
 
 pub(super) fn line_of_request(row: &impl Columns) -> Result<(u64, StoredLine), sqlx::Error> {
     Ok((offset(row)?, StoredLine::Request(Box::new(StoredRequest::read(row)?))))
-}
-
-pub(super) fn line_of_reject(row: &impl Columns) -> Result<(u64, StoredLine), sqlx::Error> {
-    let reject = RejectedLine::read(row)?;
-    Ok((reject.log_offset, reject.into()))
 }
 
 /// Reads a number that is called `n`.

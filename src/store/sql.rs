@@ -335,7 +335,24 @@ macro_rules! count_reparsed {
         )
     };
 }
-pub(super) use {claim, close, count_reparsed, cut, move_one, register};
+
+/// Leaves a reject a run of its lines: `$1` file, `$2` offset, `$3` time and `$4` number of lines that it has,
+/// `$5` offset and `$6` number of those that stay.
+macro_rules! keep_lines {
+    () => {
+        "UPDATE rejected_line SET log_offset = $5, repeats = $6
+          WHERE log_file = $1 AND log_offset = $2 AND rejected_at = $3 AND repeats = $4"
+    };
+}
+pub(super) use {claim, close, count_reparsed, cut, keep_lines, move_one, register};
+
+/// Adds a row for another run of lines that stay: `$1` file, `$2` offset and `$3` time of the reject that has the
+/// first run, `$4` offset and `$5` number of lines.
+pub(super) const KEEP_MORE_LINES: &str = "
+    INSERT INTO rejected_line
+           (log_offset, rejected_at, repeats, log_file, line_length, code, reason, raw)
+    SELECT $4, rejected_at, $5, log_file, line_length, code, reason, raw FROM rejected_line
+     WHERE log_file = $1 AND log_offset = $2 AND rejected_at = $3";
 
 pub(super) const MOVED: &str =
     "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2 RETURNING id AS n";
@@ -358,6 +375,10 @@ pub(super) const FORGET_ROWS: [&str; 2] = [
     "DELETE FROM request_log WHERE log_file = $1 AND id >= $2 AND id < $3",
 ];
 
+/// Counts the rejected lines of the file `$1`.
+pub(super) const COUNT_REJECTS: &str =
+    "SELECT CAST(coalesce(sum(repeats), 0) AS bigint) AS n FROM rejected_line WHERE log_file = $1";
+
 /// Deletes the rejects and the counts of the file `$1`.
 pub(super) const FORGET_REJECTS_AND_COUNTS: [&str; 3] = [
     "DELETE FROM rejected_line WHERE log_file = $1",
@@ -377,13 +398,44 @@ pub(super) const OPEN_FILES: &str = concat!(
     " FROM log_file WHERE host = $1 AND closed_at IS NULL AND id > $2 ORDER BY id LIMIT $3"
 );
 
+/// SQL: how many lines of a reject begin before an offset that is after its first line's, if so many lines
+/// were its.
+macro_rules! lines_before {
+    ($offset:literal) => {
+        concat!("(", $offset, " - log_offset + line_length - 1) / nullif(line_length, 0)")
+    };
+}
+
+/// SQL: whether a line of a reject of a file begins at or after an offset. Of the rejects that begin before the
+/// offset it can be the last one only; the first part finds it by the primary key.
+macro_rules! reaches {
+    ($file:literal, $offset:literal) => {
+        concat!(
+            "log_offset >= coalesce((SELECT max(log_offset) FROM rejected_line WHERE log_file = ",
+            $file,
+            " AND log_offset < ",
+            $offset,
+            "), ",
+            $offset,
+            ") AND (log_offset >= ",
+            $offset,
+            " OR ",
+            lines_before!($offset),
+            " < repeats)"
+        )
+    };
+}
 /// Lines of file `$1` that begin at or after `$2`.
 pub(super) const ROWS_FROM: &str = "SELECT count(*) AS n FROM gunicorn_log WHERE log_file = $1 AND id >= (CAST($1 AS bigint) << 38) | $2 \
      AND id < (CAST($1 AS bigint) + 1) << 38";
 pub(super) const REQUESTS_FROM: &str = "SELECT count(*) AS n FROM request_log WHERE log_file = $1 AND id >= (CAST($1 AS bigint) << 38) | $2 \
      AND id < (CAST($1 AS bigint) + 1) << 38";
-pub(super) const REJECTS_FROM: &str =
-    "SELECT count(*) AS n FROM rejected_line WHERE log_file = $1 AND log_offset >= $2";
+pub(super) const REJECTS_FROM: &str = concat!(
+    "SELECT CAST(coalesce(sum(CASE WHEN log_offset >= $2 THEN repeats ELSE repeats - ",
+    lines_before!("$2"),
+    " END), 0) AS bigint) AS n FROM rejected_line WHERE log_file = $1 AND ",
+    reaches!("$1", "$2"),
+);
 
 /// Rows whose id is not made of their file and offset.
 pub(super) const STRAYS: &str = "
@@ -395,7 +447,7 @@ pub(super) const STRAYS: &str = "
 /// Rejects after a key, in the order of their keys: at most `$4`, and no more after their lines have
 /// `$5` bytes.
 pub(super) const REJECTS_AFTER: &str = "
-    SELECT log_file, log_offset, rejected_at, code, reason, raw
+    SELECT log_file, log_offset, rejected_at, repeats, line_length, code, reason, raw
       FROM (SELECT *, sum(length(raw)) OVER (ORDER BY log_file, log_offset, rejected_at)
                       - length(raw) AS before
               FROM (SELECT * FROM rejected_line
@@ -491,7 +543,21 @@ pub(super) fn select_list(columns: &[Column], dialect: Dialect, selected: Select
     expressions.collect::<Vec<_>>().join(", ")
 }
 
-const AFTER_COMMITTED_IN_POSTGRES: &str = "
+/// SQL: the offset of the first line of the last reject before the committed offset that begins at or after
+/// that, NULL if none does.
+macro_rules! repeat_after_committed {
+    () => {
+        "(SELECT CASE WHEN (f.committed - r.log_offset + r.line_length - 1) / nullif(r.line_length, 0) < r.repeats
+                      THEN r.log_offset + (f.committed - r.log_offset + r.line_length - 1)
+                                          / r.line_length * r.line_length END
+            FROM rejected_line r
+           WHERE r.log_file = $1 AND r.log_file = f.id AND r.log_offset < f.committed
+           ORDER BY r.log_offset DESC LIMIT 1)"
+    };
+}
+
+const AFTER_COMMITTED_IN_POSTGRES: &str = concat!(
+    "
     SELECT least((SELECT min(g.log_offset) FROM gunicorn_log g
                    WHERE g.log_file = $1 AND g.log_file = f.id AND g.id >= (f.id::bigint << 38) | f.committed
                      AND g.id < (f.id::bigint + 1) << 38),
@@ -499,22 +565,32 @@ const AFTER_COMMITTED_IN_POSTGRES: &str = "
                    WHERE q.log_file = $1 AND q.log_file = f.id AND q.id >= (f.id::bigint << 38) | f.committed
                      AND q.id < (f.id::bigint + 1) << 38),
                  (SELECT min(r.log_offset) FROM rejected_line r
-                   WHERE r.log_file = $1 AND r.log_file = f.id AND r.log_offset >= f.committed)) AS first
-      FROM log_file f WHERE f.id = $1";
+                   WHERE r.log_file = $1 AND r.log_file = f.id AND r.log_offset >= f.committed),
+                 ",
+    repeat_after_committed!(),
+    ") AS first
+      FROM log_file f WHERE f.id = $1"
+);
 
-const AFTER_COMMITTED_IN_SQLITE: &str = "
+const AFTER_COMMITTED_IN_SQLITE: &str = concat!(
+    "
     SELECT min(log_offset) AS first FROM (
         SELECT g.log_offset FROM log_file f JOIN gunicorn_log g
             ON g.id >= (f.id << 38) | f.committed AND g.id < (f.id + 1) << 38
-         WHERE f.id = ?1
+         WHERE f.id = $1
         UNION ALL
         SELECT q.log_offset FROM log_file f JOIN request_log q
             ON q.id >= (f.id << 38) | f.committed AND q.id < (f.id + 1) << 38
-         WHERE f.id = ?1
+         WHERE f.id = $1
         UNION ALL
         SELECT r.log_offset FROM log_file f JOIN rejected_line r
             ON r.log_file = f.id AND r.log_offset >= f.committed
-         WHERE f.id = ?1)";
+         WHERE f.id = $1
+        UNION ALL
+        SELECT ",
+    repeat_after_committed!(),
+    " FROM log_file f WHERE f.id = $1)"
+);
 
 /// Statements that read lines by their place. They name the file besides the id, so that Citus asks the
 /// one worker that has it.
@@ -551,8 +627,8 @@ impl LineQueries {
             rows_between: format!("{rows}{between}"),
             requests_between: format!("{requests}{between}"),
             rejects_between: format!(
-                "{rejects}log_file = $1 AND log_offset >= $2 AND log_offset < $3 \
-                 ORDER BY log_offset LIMIT $4"
+                "{rejects}log_file = $1 AND {} AND log_offset < $3 ORDER BY log_offset LIMIT $4",
+                reaches!("$1", "$2")
             ),
         }
     }

@@ -317,13 +317,13 @@ impl Writer {
                 let query = sqlx::query(sql).bind(file.0).bind(from).bind(to);
                 rows += query.execute(&mut *tx).await?.rows_affected();
             }
-            let mut others = [0; 3];
-            for (sql, count) in sql::FORGET_REJECTS_AND_COUNTS.into_iter().zip(&mut others) {
-                let query = sqlx::query(sql).bind(file.0);
-                *count = query.execute(&mut *tx).await?.rows_affected();
+            let rejected = sqlx::query(sql::COUNT_REJECTS).bind(file.0).fetch_one(&mut *tx).await?;
+            let rejected = rows::number(&rejected)?;
+            for sql in sql::FORGET_REJECTS_AND_COUNTS {
+                sqlx::query(sql).bind(file.0).execute(&mut *tx).await?;
             }
             tx.commit().await?;
-            forgotten = Forgotten { rows, rejected: others[0] };
+            forgotten = Forgotten { rows, rejected };
             Ok(1)
         });
         self.touched(file, done).await?;

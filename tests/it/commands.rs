@@ -19,7 +19,8 @@ fn aged(days: i64, prefix: &str, count: u32) -> String {
 /// A log whose lines are 200, 100 and 10 days old, and rejects of which five are 200 days old.
 async fn aged_rows(bench: &Bench) {
     let text = [aged(200, "oldest", 30), aged(100, "older", 20), aged(10, "new", 10)].concat();
-    bench.append("access.log", format!("{text}{}", "no line of ours\n".repeat(8)));
+    let rejects: String = (0..8).map(|nth| format!("no line of ours {nth}\n")).collect();
+    bench.append("access.log", text + &rejects);
     bench.succeed(&["import", bench.log("access.log").to_str().unwrap()]);
     let then = Utc::now() - TimeDelta::days(200);
     let day = i32::try_from(then.timestamp().div_euclid(86_400)).unwrap();

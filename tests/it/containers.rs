@@ -61,21 +61,10 @@ impl Bench {
 
     /// Rejects with their offsets: the bytes in hexadecimal, and the reason.
     async fn rejects_of_all(&self) -> Vec<(usize, Vec<u8>, String)> {
-        let hex = if self.place.is_postgres() { "encode(raw, 'hex')" } else { "lower(hex(raw))" };
-        let sql = format!(
-            "SELECT CAST(log_offset AS text) || ' ' || {hex} || ' ' || reason FROM rejected_line
-              ORDER BY log_offset"
-        );
-        let texts = self.place.texts(&sql).await;
-        let apart = |text: String| {
-            let mut parts = text.splitn(3, ' ');
-            let offset = parts.next().unwrap().parse().unwrap();
-            let hex = parts.next().unwrap();
-            let bytes = (0..hex.len() / 2)
-                .map(|nth| u8::from_str_radix(&hex[2 * nth..2 * nth + 2], 16).unwrap());
-            (offset, bytes.collect(), parts.next().unwrap().to_owned())
-        };
-        texts.into_iter().map(apart).collect()
+        let mut lines = self.place.rejected().await;
+        lines.sort_by_key(|line| line.offset);
+        let parts = lines.iter().map(|it| (it.offset as usize, it.bytes(), it.reason.clone()));
+        parts.collect()
     }
 
     async fn offset_of(&self, url: &str) -> i64 {

@@ -182,7 +182,7 @@ impl Bench {
                                 UNION ALL SELECT log_file FROM request_log) AS lines
                          GROUP BY log_file) g
                 ON g.log_file = f.id
-             LEFT JOIN (SELECT log_file, count(*) AS found FROM rejected_line GROUP BY log_file) r
+             LEFT JOIN (SELECT log_file, sum(repeats) AS found FROM rejected_line GROUP BY log_file) r
                 ON r.log_file = f.id
              WHERE lines <> stored_rows + rejected + excluded
                 OR stored_rows <> coalesce(g.found, 0) OR rejected <> coalesce(r.found, 0)";

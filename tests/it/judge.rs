@@ -93,8 +93,10 @@ pub(crate) async fn judge(
         return judgement;
     }
     bench.balanced().await;
-    for code in bench.place.texts("SELECT code FROM rejected_line").await {
-        *judgement.rejects.entry(code).or_default() += 1;
+    let codes = "SELECT code || ' ' || repeats FROM rejected_line";
+    for text in bench.place.texts(codes).await {
+        let (code, repeats) = text.split_once(' ').unwrap();
+        *judgement.rejects.entry(code.to_owned()).or_default() += repeats.parse::<usize>().unwrap();
     }
     let pairs: Vec<String> = COLUMNS.iter().map(|name| format!("'{name}', {name}")).collect();
     let sql = format!(

@@ -224,7 +224,10 @@ impl Account {
                  log_file ORDER BY log_offset) AS before {rows}) AS pairs WHERE line < before"
             ))
             .await,
-            rejected: number(&format!("SELECT count(*) FROM rejected_line WHERE {here}")).await,
+            rejected: number(&format!(
+                "SELECT CAST(coalesce(sum(repeats), 0) AS bigint) FROM rejected_line WHERE {here}"
+            ))
+            .await,
             lost_bytes: number(&format!(
                 "SELECT CAST(coalesce(sum(lost_bytes), 0) AS bigint) FROM log_file
                   WHERE host = '{host}'"

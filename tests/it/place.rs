@@ -98,6 +98,47 @@ impl Place {
         self.column(sql).await
     }
 
+    pub(crate) async fn has_column(&self, table: &str, column: &str) -> bool {
+        let columns = match self.is_postgres() {
+            true => "information_schema.columns WHERE column_name =",
+            false => "pragma_table_info($table) WHERE name =",
+        };
+        let columns = columns.replace("$table", &format!("'{table}'"));
+        let of_table =
+            if self.is_postgres() { format!("AND table_name = '{table}'") } else { String::new() };
+        self.number(&format!("SELECT count(*) FROM {columns} '{column}' {of_table}")).await > 0
+    }
+
+    /// All rejected lines, in order of file and offset, those too that share a row. Releases before rows were
+    /// shared have no column for it.
+    pub(crate) async fn rejected(&self) -> Vec<Rejected> {
+        let hex = if self.is_postgres() { "encode(raw, 'hex')" } else { "lower(hex(raw))" };
+        let shared = match self.has_column("rejected_line", "repeats").await {
+            true => "repeats || ' ' || coalesce(line_length, 0)",
+            false => "'1 0'",
+        };
+        let sql = format!(
+            "SELECT log_file || ' ' || log_offset || ' ' || {shared} || ' ' || {hex} || ' ' || reason
+               FROM rejected_line ORDER BY log_file, log_offset, rejected_at"
+        );
+        let mut lines = Vec::new();
+        for text in self.texts(&sql).await {
+            let mut words = text.splitn(6, ' ');
+            let mut word = || words.next().unwrap_or_else(|| panic!("reject '{text}'"));
+            let file = word().parse().unwrap();
+            let [offset, repeats, length] = [(); 3].map(|()| word().parse::<u64>().unwrap());
+            let (hex, reason) = (word().to_owned(), word().to_owned());
+            assert!(repeats == 1 || length > 0, "{text}");
+            lines.extend((0..repeats).map(|nth| Rejected {
+                file,
+                offset: offset + nth * length,
+                hex: hex.clone(),
+                reason: reason.clone(),
+            }));
+        }
+        lines
+    }
+
     /// The first column of the answer. A session that has ended since the last question, with its
     /// server or by the test's doing, is replaced by a new one.
     async fn column<T>(&self, sql: &str) -> Vec<T>
@@ -236,6 +277,23 @@ pub(crate) async fn claimed(writer: &mut Writer, inode: u64) -> Checkpoint {
     writer.register(&new, &known).await.unwrap().expect("no other writer has registered it")
 }
 
+/// A rejected line.
+pub(crate) struct Rejected {
+    pub(crate) file: i64,
+    pub(crate) offset: u64,
+    /// Its bytes in hexadecimal.
+    pub(crate) hex: String,
+    pub(crate) reason: String,
+}
+
+impl Rejected {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
+        let digits = self.hex.as_bytes().chunks_exact(2);
+        let byte = |two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap();
+        digits.map(byte).collect()
+    }
+}
+
 /// Lines of one file, one after the other, each of [`LINE`] bytes.
 pub(crate) struct Lines {
     batch: Batch,
@@ -283,9 +341,22 @@ impl Lines {
 
     pub(crate) fn reject(mut self, at: Micros, raw: &[u8]) -> Lines {
         let reason = RejectReason::UnlikeFormat("no closing quote".into());
-        self.batch.push_reject(self.span.file, self.span.to.offset, at, &reason, raw);
+        let offset = self.span.to.offset;
+        self.batch.push_reject(self.span.file, offset..offset, at, &reason, raw);
         self.span.rejected += 1;
         self.line()
+    }
+
+    /// So many equal rejects, of which one row has all.
+    pub(crate) fn repeated_reject(mut self, count: u64, at: Micros, raw: &[u8]) -> Lines {
+        let reason = RejectReason::UnlikeFormat("no closing quote".into());
+        for _ in 0..count {
+            let offset = self.span.to.offset;
+            self.batch.push_reject(self.span.file, offset..offset + LINE, at, &reason, raw);
+            self.span.rejected += 1;
+            self = self.line();
+        }
+        self
     }
 
     pub(crate) fn excluded(mut self) -> Lines {
@@ -322,6 +393,7 @@ pub(crate) fn together(lines: Vec<Lines>) -> Batch {
         for row in batch.rejected_line.rows() {
             copy_row(&mut all.rejected_line, &row);
         }
+        all.rejected += batch.rejected;
         all.rollup.extend(&batch.rollup);
         all.spans.extend(batch.spans);
         all.days.extend(batch.days);

@@ -1,6 +1,6 @@
 //! What every store promises of batches: all of one or nothing, and each line as it was.
 
-use log_ingestd::model::{GunicornLogModel, NewFile, Position, RejectCode};
+use log_ingestd::model::{GunicornLogModel, NewFile, Position, RejectCode, RejectedLine};
 use log_ingestd::store::{Committed, StoreError, StoredLine};
 use serde_json::json;
 
@@ -72,9 +72,17 @@ async fn what_was_committed_is_read_back_exactly(place: Place) {
     assert_eq!(row.headers, Some(headers));
 
     let reject = writer.line_at(at.file, LINE).await.unwrap();
-    let (code, reason) = (Some(RejectCode::UnlikeFormat), "no closing quote".to_owned());
-    let expected = StoredLine::Reject { at: NOW, code, reason, raw: raw.to_vec() };
-    assert_eq!(reject, Some(expected));
+    let expected = RejectedLine {
+        log_offset: LINE,
+        rejected_at: NOW,
+        repeats: 1,
+        log_file: at.file,
+        line_length: None,
+        code: Some(RejectCode::UnlikeFormat),
+        reason: "no closing quote".to_owned(),
+        raw: raw.to_vec(),
+    };
+    assert_eq!(reject, Some(StoredLine::Reject(expected.into())));
     assert_eq!(writer.line_at(at.file, 2 * LINE).await.unwrap(), None);
 
     let found = writer.candidates(&sighting(1, None)).await.unwrap();

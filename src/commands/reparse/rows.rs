@@ -250,7 +250,7 @@ impl Reread<'_> {
             anyhow::ensure!(!self.shutdown.is_requested(), "interrupted; the same command goes on");
             let range = pages.read(format, &mut batch)?;
             lines += range.lines;
-            rejected += batch.rejected_line.count();
+            rejected += batch.rejected;
             batch.clear();
             if range.is_last {
                 break;
@@ -345,19 +345,18 @@ impl Reread<'_> {
             match done {
                 Ok(true) => *file = counted,
                 Ok(false) => return Ok(false),
-                Err(StoreError::BadRow { .. }) if part.len() > 1 => {
-                    let (one, other) = part.split_at(part.len() / 2);
-                    parts.extend([other, one]);
-                }
-                Err(error @ StoreError::BadRow { .. }) => {
-                    file.refused += 1;
-                    let why = chain(&error);
-                    tracing::warn!(
-                        path = file.path,
-                        offset = part[0].0,
-                        "a line stays as it was stored: {why}"
-                    );
-                }
+                Err(error @ StoreError::BadRow { .. }) => match halves(part) {
+                    Some((one, other)) => parts.extend([other, one]),
+                    None => {
+                        file.refused += part.len() as u64;
+                        let why = chain(&error);
+                        tracing::warn!(
+                            path = file.path,
+                            offset = part[0].0,
+                            "a line stays as it was stored: {why}"
+                        );
+                    }
+                },
                 Err(error) => return Err(error.into()),
             }
         }
@@ -427,7 +426,7 @@ impl Page<'_> {
             let is_estimated = match wanted {
                 StoredLine::Row(_) => !self.format.has_time,
                 StoredLine::Request(_) => false,
-                StoredLine::Reject { .. } => true,
+                StoredLine::Reject(_) => true,
             };
             chosen.insert(*offset, is_estimated.then(|| time(stored)));
             remove(&mut change, *offset, stored);
@@ -447,21 +446,34 @@ impl Page<'_> {
                 file.changed += 1;
                 true
             }
-            (Reject { .. }, Row(_) | Request(_)) => {
+            (Reject(_), Row(_) | Request(_)) => {
                 file.became_rows += 1;
                 true
             }
-            (Row(_) | Request(_), Reject { .. }) => {
+            (Row(_) | Request(_), Reject(_)) => {
                 file.became_rejects += 1;
                 true
             }
-            (Reject { code, raw, .. }, Reject { code: new_code, raw: new_raw, .. }) => {
-                let differs = code != new_code || raw != new_raw;
+            (Reject(stored), Reject(wanted)) => {
+                let differs = stored.code != wanted.code || stored.raw != wanted.raw;
                 file.other_reasons += u64::from(differs);
                 differs
             }
         }
     }
+}
+
+/// Parts lines near their middle. `None` if they are one line or lines of one reject, which are equal: what the
+/// database refuses of one, it refuses of all.
+fn halves(part: &[(u64, StoredLine)]) -> Option<(&[(u64, StoredLine)], &[(u64, StoredLine)])> {
+    let middle = part.len() / 2;
+    let is_between = |at: &usize| match [&part[at - 1].1, &part[*at].1] {
+        [StoredLine::Reject(one), StoredLine::Reject(other)] => !Arc::ptr_eq(one, other),
+        _ => true,
+    };
+    let after = (middle.max(1)..part.len()).find(is_between);
+    let at = after.or_else(|| (1..middle).rev().find(is_between))?;
+    Some(part.split_at(at))
 }
 
 /// Counts a row, and the columns in which it differs.
@@ -479,15 +491,14 @@ fn time(stored: &StoredLine) -> Micros {
     match stored {
         StoredLine::Row(row) => row.timestamp,
         StoredLine::Request(row) => row.line.timestamp,
-        StoredLine::Reject { at, .. } => *at,
+        StoredLine::Reject(reject) => reject.rejected_at,
     }
 }
 
 fn remove(change: &mut Reparsed, offset: u64, stored: &StoredLine) {
-    let time = time(stored);
     match stored {
-        StoredLine::Row(_) => change.remove_row(offset, time),
-        StoredLine::Request(_) => change.remove_request(offset, time),
-        StoredLine::Reject { .. } => change.rejects.push((offset, time)),
+        StoredLine::Row(_) => change.remove_row(offset, time(stored)),
+        StoredLine::Request(_) => change.remove_request(offset, time(stored)),
+        StoredLine::Reject(reject) => change.remove_rejects(reject, offset, 1),
     }
 }

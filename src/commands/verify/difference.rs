@@ -1,7 +1,7 @@
 //! A place where a file and the store disagree, and what each of them says there.
 
 use crate::model::columns::Value;
-use crate::model::{Row, moment};
+use crate::model::{RejectedLine, Row, moment};
 use crate::pipeline::expected::first_difference;
 use crate::store::StoredLine;
 use serde::Serialize;
@@ -46,7 +46,8 @@ pub(crate) fn describe(line: &StoredLine) -> String {
             let path = line.path.as_deref().unwrap_or("no path");
             ("request", &line.method, path, line.status_code, line.timestamp)
         }
-        StoredLine::Reject { reason, raw, .. } => {
+        StoredLine::Reject(reject) => {
+            let RejectedLine { reason, raw, .. } = &**reject;
             return short(&format!("the reject '{}' ({reason})", String::from_utf8_lossy(raw)));
         }
     };

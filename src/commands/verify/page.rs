@@ -53,14 +53,16 @@ impl Page<'_> {
         verdict: &mut FileVerdict,
     ) -> Vec<Difference> {
         let mut found = Vec::new();
-        let mut places: Vec<u64> =
-            expected.iter().chain(self.stored).map(|(offset, _)| *offset).collect();
-        places.sort_unstable();
-        places.dedup();
-        for offset in places {
-            let wanted = at(expected, offset).first().map(|(_, line)| line);
-            if let Err(difference) = self.one(offset, wanted, estimated, verdict) {
-                let line = self.line_number(offset);
+        // Both are in order: one walk, since a page may have many lines of few rejects.
+        let (mut expected, mut stored) = (expected, self.stored);
+        let mut counted = (self.from, self.first_line);
+        while let Some(offset) = next_of(expected, stored) {
+            let (here, expected_after) = split_after(expected, offset);
+            let (stored_here, stored_after) = split_after(stored, offset);
+            (expected, stored) = (expected_after, stored_after);
+            let wanted = here.first().map(|(_, line)| line);
+            if let Err(difference) = self.one(offset, wanted, stored_here, estimated, verdict) {
+                let line = self.line_number(offset, &mut counted);
                 found.push(Difference { offset: Some(offset), line, ..difference });
             }
         }
@@ -77,16 +79,21 @@ impl Page<'_> {
     ) -> bool {
         let Some(offset) = difference.offset else { return false };
         match at(expected, offset).first() {
-            Some((_, line)) => self.one(offset, Some(line), estimated, verdict).is_ok(),
+            Some((_, line)) => {
+                let stored = at(self.stored, offset);
+                self.one(offset, Some(line), stored, estimated, verdict).is_ok()
+            }
             // By the other format the line is left out.
             None => at(self.stored, offset).is_empty() && self.window.line(offset).is_some(),
         }
     }
 
+    /// Compares the line at `offset` with all that is stored there.
     fn one(
         &self,
         offset: u64,
         wanted: Option<&StoredLine>,
+        stored: &[(u64, StoredLine)],
         estimated: bool,
         verdict: &mut FileVerdict,
     ) -> Result<(), Difference> {
@@ -96,7 +103,7 @@ impl Page<'_> {
             None if self.window.line(offset).is_some() => "a line that is left out".to_owned(),
             None => "no line begins here".to_owned(),
         };
-        match (wanted, at(self.stored, offset)) {
+        match (wanted, stored) {
             (wanted, [(_, first), (_, second), ..]) => {
                 let both = format!("{} and {}", describe(first), describe(second));
                 Err(Difference::whole("line", told(wanted), both))
@@ -121,8 +128,8 @@ impl Page<'_> {
                 verdict.by_older_rule += u64::from(is_by_older_rule(stored.line.ip_address));
                 Ok(())
             }
-            (Some(StoredLine::Reject { raw, .. }), [(_, StoredLine::Reject { raw: kept, .. })])
-                if raw == kept =>
+            (Some(StoredLine::Reject(wanted)), [(_, StoredLine::Reject(stored))])
+                if wanted.raw == stored.raw =>
             {
                 verdict.rejected += 1;
                 Ok(())
@@ -130,8 +137,8 @@ impl Page<'_> {
             // A reject keeps the line's bytes, masked or not, and so says what the file says, whether
             // the line can be read today or not: the database refused its row, or the rest of its
             // record had not been written yet.
-            (_, [(_, StoredLine::Reject { raw, .. })])
-                if self.window.holds(offset, raw, self.parser) =>
+            (_, [(_, StoredLine::Reject(reject))])
+                if self.window.holds(offset, &reject.raw, self.parser) =>
             {
                 verdict.rejected += 1;
                 verdict.readable +=
@@ -150,21 +157,40 @@ impl Page<'_> {
     fn is_hole(&self, offset: u64, wanted: Option<&StoredLine>) -> bool {
         match wanted {
             None => self.window.bytes(offset).is_some_and(|bytes| bytes.first() == Some(&0)),
-            Some(StoredLine::Reject { raw, .. }) => raw.contains(&0),
+            Some(StoredLine::Reject(reject)) => reject.raw.contains(&0),
             Some(_) => false,
         }
     }
 
-    fn line_number(&self, offset: u64) -> Option<u64> {
-        let length = usize::try_from(offset - self.from).ok()?;
-        let before = self.window.bytes(self.from)?.get(..length)?;
-        Some(self.first_line + memchr::memchr_iter(b'\n', before).count() as u64)
+    /// Returns the number of the line at `offset`. `counted` are offset and number of a line before it, and
+    /// become those of this one, so that no line is counted twice.
+    fn line_number(&self, offset: u64, counted: &mut (u64, u64)) -> Option<u64> {
+        let length = usize::try_from(offset.checked_sub(counted.0)?).ok()?;
+        let before = self.window.bytes(counted.0)?.get(..length)?;
+        *counted = (offset, counted.1 + memchr::memchr_iter(b'\n', before).count() as u64);
+        Some(counted.1)
     }
 }
 
 /// Returns whether an address is one of IPv4 within IPv6, which is stored as one of IPv4 today.
 fn is_by_older_rule(address: Option<IpAddr>) -> bool {
     address.is_some_and(|address| address.to_canonical() != address)
+}
+
+/// Returns the least offset of a line in either list.
+fn next_of(one: &[(u64, StoredLine)], other: &[(u64, StoredLine)]) -> Option<u64> {
+    match (one.first(), other.first()) {
+        (Some((one, _)), Some((other, _))) => Some(*one.min(other)),
+        (one, other) => one.or(other).map(|(offset, _)| *offset),
+    }
+}
+
+/// Splits a list, whose first line is not before `offset`, into the lines there and those after it.
+fn split_after(
+    lines: &[(u64, StoredLine)],
+    offset: u64,
+) -> (&[(u64, StoredLine)], &[(u64, StoredLine)]) {
+    lines.split_at(lines.iter().take_while(|(at, _)| *at == offset).count())
 }
 
 /// All lines at `offset`.

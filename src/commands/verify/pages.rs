@@ -16,7 +16,7 @@ use crate::pipeline::read_lines::{
 use crate::source::whole_file::Source;
 
 /// The most that one page holds: small enough that both sides of it fit into little memory.
-const PAGE: Limits = Limits { lines: 4096, weight: 4 << 20, days: usize::MAX };
+const PAGE: Limits = Limits { lines: 4096, weight: 4 << 20, repeats: 16_384, days: usize::MAX };
 
 /// Bytes of the file for one page (1 MiB).
 const PAGE_BYTES: u64 = 1 << 20;

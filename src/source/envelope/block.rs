@@ -147,6 +147,15 @@ impl Joined<'_> {
         self.pieces.last().map_or(self.at, |piece| piece.end)
     }
 
+    /// Returns the offset in the block after the newline of a line in one piece; `None` if it has several, or its
+    /// end is missing.
+    pub fn end_of_one_piece(&self) -> Option<usize> {
+        match &self.pieces[..] {
+            [piece] if self.whole => Some(piece.end + 1),
+            _ => None,
+        }
+    }
+
     /// Returns the length in bytes of the pieces, with a newline between each.
     pub fn raw_length(&self) -> usize {
         self.pieces.iter().map(|piece| piece.len() + 1).sum::<usize>() - 1

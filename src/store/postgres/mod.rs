@@ -65,6 +65,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (7, "writers", include_str!("../../../migrations/postgres/0007_writers.sql")),
         (8, "request ids", include_str!("../../../migrations/postgres/0008_request_ids.sql")),
         (9, "far times", include_str!("../../../migrations/postgres/0009_far_times.sql")),
+        (10, "repeats", include_str!("../../../migrations/postgres/0010_repeats.sql")),
     ])
 });
 

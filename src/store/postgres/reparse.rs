@@ -7,7 +7,7 @@ use super::commit::{Trouble, copies, guarded, transact};
 use super::literal::{array, array_of_texts, fill, quoted, time};
 use super::wire::{Row, Wire};
 use super::{PgWriter, days, rollup};
-use crate::model::{Micros, Reparsed, Rollup};
+use crate::model::{Micros, Reparsed, Rollup, TakenReject};
 use crate::store::error::StoreError;
 use crate::store::sql;
 
@@ -19,12 +19,21 @@ const COUNT: &str = sql::count_reparsed!(
           ELSE other_formats || (jsonb_object(ARRAY['', $5]) -> '') END"
 );
 
-/// Removes the rejects; `$4` is how many they were.
+/// Removes rejects with all of their lines; `$5` is how many they were.
 const TAKE_REJECTS: &str = "
-    DELETE FROM rejected_line AS r USING unnest($2::int8[], $3::timestamptz[]) AS t (log_offset, at)
-     WHERE r.log_file = $1 AND r.log_offset = t.log_offset AND r.rejected_at = t.at;
+    DELETE FROM rejected_line AS r
+     USING unnest($2::int8[], $3::timestamptz[], $4::int8[]) AS t (log_offset, at, repeats)
+     WHERE r.log_file = $1 AND r.log_offset = t.log_offset AND r.rejected_at = t.at
+       AND r.repeats = t.repeats;
     GET DIAGNOSTICS taken = ROW_COUNT;
-    IF taken <> $4 THEN others := others || $1; END IF;";
+    IF taken <> $5 THEN others := others || $1; END IF;";
+
+/// Leaves a reject the first lines of it that stay. If it has changed meanwhile, the row at `$5` is another.
+const TAKE_LINES: &str = concat!(
+    sql::keep_lines!(),
+    "; GET DIAGNOSTICS taken = ROW_COUNT;
+    IF taken <> 1 THEN others := others || $1; ELSE "
+);
 
 /// Removes the rows of `request_log`; `$7` is how many they were.
 const TAKE_REQUESTS: &str = "
@@ -102,6 +111,23 @@ fn places(lines: &Reparsed, offsets: &[u64]) -> [String; 5] {
     [ids, first, last, quoted(&time(from)), quoted(&time(to))]
 }
 
+/// Returns the statements that leave a reject the lines of it that stay: a row for each run of them.
+fn take_lines(file: &str, reject: &TakenReject) -> String {
+    let at = quoted(&time(reject.rejected_at));
+    let mut rows = reject.kept.iter().map(|(offset, lines)| [offset, lines].map(u64::to_string));
+    let Some([first, lines]) = rows.next() else { return String::new() };
+    let [offset, repeats] = [reject.offset, reject.repeats].map(|it| it.to_string());
+    let mut take =
+        fill(TAKE_LINES, &[file.to_owned(), offset, at.clone(), repeats, first.clone(), lines]);
+    for [offset, lines] in rows {
+        let of_first = [file.to_owned(), first.clone(), at.clone(), offset, lines];
+        take.push_str(&fill(sql::KEEP_MORE_LINES, &of_first));
+        take.push(';');
+    }
+    take.push_str(" END IF;");
+    take
+}
+
 fn takes(lines: &Reparsed) -> String {
     let file = lines.file.0.to_string();
     let count = fill(
@@ -112,20 +138,26 @@ fn takes(lines: &Reparsed) -> String {
             lines.more_rows().to_string(),
             lines.excluded.to_string(),
             quoted(&lines.format),
-            lines.rejects.len().to_string(),
+            lines.removed_rejects().to_string(),
         ],
     );
     let mut takes = format!("{count}; IF NOT FOUND THEN others := others || {file}; END IF;");
-    if !lines.rejects.is_empty() {
+    let (whole, in_part): (Vec<&TakenReject>, Vec<_>) =
+        lines.rejects.iter().partition(|reject| reject.kept.is_empty());
+    if !whole.is_empty() {
         takes.push_str(&fill(
             TAKE_REJECTS,
             &[
                 file.clone(),
-                array_of_texts(lines.rejects.iter().map(|(offset, _)| offset.to_string())),
-                array_of_texts(lines.rejects.iter().map(|(_, at)| time(*at))),
-                lines.rejects.len().to_string(),
+                array_of_texts(whole.iter().map(|reject| reject.offset.to_string())),
+                array_of_texts(whole.iter().map(|reject| time(reject.rejected_at))),
+                array_of_texts(whole.iter().map(|reject| reject.repeats.to_string())),
+                whole.len().to_string(),
             ],
         ));
+    }
+    for reject in in_part {
+        takes.push_str(&take_lines(&file, reject));
     }
     if !lines.requests.is_empty() {
         let [ids, first, last, from, to] = places(lines, &lines.requests);

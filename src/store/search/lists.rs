@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Reader;
+use crate::model::columns::{Kind, Unsigned};
 use crate::model::{FileId, RejectedLine, Row};
 use crate::store::Store;
 use crate::store::answers::{
@@ -36,12 +37,23 @@ pub struct RejectList {
     pub rejects: Vec<(RejectedLine, String)>,
     /// Whether there are older rejects.
     pub more: bool,
-    /// How many of the newest [`MOST_COUNTED`] have each code, the most frequent first. It is counted with the
-    /// first rejects only.
-    pub codes: Vec<(String, u64)>,
+    /// How many lines of the newest [`MOST_COUNTED`] rejects have each code, the most frequent first. It is
+    /// counted with the first rejects only.
+    pub codes: Vec<CodeCount>,
 }
 
-/// Rejects that are counted by their codes.
+/// Rejects with one code.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodeCount {
+    /// The code, as it is stored.
+    pub code: String,
+    /// Rows of `rejected_line`.
+    pub rows: u64,
+    /// Lines for which these stand.
+    pub lines: u64,
+}
+
+/// Rejects that are counted by their codes: rows, of which one may stand for many lines.
 pub const MOST_COUNTED: u32 = 100_000;
 
 /// Most ignored files of a ledger. A daemon lists 1,000 of its own.
@@ -186,8 +198,8 @@ impl Reader {
     ) -> Result<RejectList, StoreError> {
         let mut list = Statement::default();
         list.sql(
-            "SELECT r.log_file, r.log_offset, r.rejected_at, r.code, r.reason, r.raw, \
-                    coalesce(f.path, '') AS path \
+            "SELECT r.log_file, r.log_offset, r.rejected_at, r.repeats, r.line_length, r.code, \
+                    r.reason, r.raw, coalesce(f.path, '') AS path \
                FROM rejected_line r LEFT JOIN log_file f ON f.id = r.log_file WHERE 1 = 1",
         );
         if let Some(file) = file {
@@ -208,24 +220,29 @@ impl Reader {
         let mut rejects = answers.next(reject, reject)?;
         let more = rejects.len() > limit;
         rejects.truncate(limit);
-        Ok(RejectList { rejects, more, codes: answers.next(code_and_number, code_and_number)? })
+        Ok(RejectList { rejects, more, codes: answers.next(code_count, code_count)? })
     }
 }
 
 /// Counts the newest rejects, of one file or of all, by their code.
 fn codes(file: Option<FileId>) -> Statement {
     let mut statement = Statement::default();
-    statement.sql("SELECT code, count(*) AS n FROM (SELECT code FROM rejected_line");
+    statement.sql("SELECT code, count(*) AS n, CAST(sum(repeats) AS bigint) AS lines");
+    statement.sql(" FROM (SELECT code, repeats FROM rejected_line");
     if let Some(file) = file {
         statement.sql(" WHERE log_file = ").int(i64::from(file.0));
     }
     statement.sql(" ORDER BY rejected_at DESC LIMIT ").int(i64::from(MOST_COUNTED));
-    statement.sql(") AS newest GROUP BY code ORDER BY n DESC, code");
+    statement.sql(") AS newest GROUP BY code ORDER BY lines DESC, code");
     statement
 }
 
-fn code_and_number(row: &impl Columns) -> Result<(String, u64), sqlx::Error> {
-    Ok((row.text("code")?.unwrap_or_default(), rows::number(row)?))
+fn code_count(row: &impl Columns) -> Result<CodeCount, sqlx::Error> {
+    Ok(CodeCount {
+        code: row.text("code")?.unwrap_or_default(),
+        rows: rows::number(row)?,
+        lines: Unsigned::read(row, "lines")?,
+    })
 }
 
 fn reject(row: &impl Columns) -> Result<(RejectedLine, String), sqlx::Error> {

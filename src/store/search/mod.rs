@@ -28,7 +28,7 @@ use super::{Backend, Store, postgres, sqlite};
 
 pub use counts::{By, Overview, Point, Top, TopItem};
 pub(super) use lists::files_of;
-pub use lists::{FilesPage, MOST_COUNTED, RejectList};
+pub use lists::{CodeCount, FilesPage, MOST_COUNTED, RejectList};
 pub use recent::RecentRows;
 pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages, SearchedRow};
 

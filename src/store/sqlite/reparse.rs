@@ -5,7 +5,7 @@ use sqlx::{Connection, SqliteConnection};
 use super::insert::insert_rows;
 use super::writer::BEGIN;
 use super::{SqliteWriter, rollup};
-use crate::model::{Reparsed, Rollup};
+use crate::model::{FileId, Reparsed, Rollup, TakenReject};
 use crate::store::error::{StoreError, failed};
 use crate::store::time::Time;
 use crate::store::{bound, rows, sql};
@@ -15,8 +15,11 @@ const COUNT: &str = sql::count_reparsed!(
           THEN other_formats ELSE json_insert(other_formats, '$[#]', $5) END"
 );
 
-const TAKE_REJECT: &str =
-    "DELETE FROM rejected_line WHERE log_file = ?1 AND log_offset = ?2 AND rejected_at = ?3";
+const TAKE_REJECT: &str = "DELETE FROM rejected_line
+     WHERE log_file = ?1 AND log_offset = ?2 AND rejected_at = ?3 AND repeats = ?4";
+
+/// Leaves a reject the first lines of it that stay.
+const TAKE_LINES: &str = sql::keep_lines!();
 
 const TAKE_ROWS: &str = "
     DELETE FROM gunicorn_log WHERE id IN (SELECT value FROM json_each(?1))
@@ -51,11 +54,12 @@ async fn take(
     if counted.rows_affected() != 1 {
         return Ok(None); // the schema was upgraded meanwhile
     }
-    let mut taken = 0;
-    for (offset, at) in &lines.rejects {
-        let take = sqlx::query(TAKE_REJECT).bind(lines.file.0).bind(*offset as i64).bind(Time(*at));
-        taken += take.execute(&mut *connection).await?.rows_affected();
+    for reject in &lines.rejects {
+        if !take_reject(connection, lines.file, reject).await? {
+            return Ok(None);
+        }
     }
+    let mut taken = 0;
     let mut removed = Rollup::default();
     let rows = sqlx::query(TAKE_ROWS).bind(ids(lines, &lines.rows));
     for row in &rows.fetch_all(&mut *connection).await? {
@@ -64,7 +68,34 @@ async fn take(
     }
     let requests = sqlx::query(TAKE_REQUESTS).bind(ids(lines, &lines.requests));
     taken += requests.execute(&mut *connection).await?.rows_affected();
-    Ok((taken == lines.removed() as u64).then_some(removed))
+    let all = lines.rows.len() + lines.requests.len();
+    Ok((taken == all as u64).then_some(removed))
+}
+
+/// Removes lines of a reject. Returns `false` if it has changed meanwhile.
+async fn take_reject(
+    connection: &mut SqliteConnection,
+    file: FileId,
+    reject: &TakenReject,
+) -> Result<bool, sqlx::Error> {
+    let TakenReject { offset, rejected_at, repeats, ref kept, .. } = *reject;
+    let mut kept = kept.iter();
+    let first = kept.next();
+    let take = sqlx::query(if first.is_some() { TAKE_LINES } else { TAKE_REJECT });
+    let take = take.bind(file.0).bind(offset as i64).bind(Time(rejected_at)).bind(repeats as i64);
+    let take = match first {
+        Some((offset, lines)) => take.bind(*offset as i64).bind(*lines as i64),
+        None => take,
+    };
+    if take.execute(&mut *connection).await?.rows_affected() != 1 {
+        return Ok(false);
+    }
+    for (offset, lines) in kept {
+        let keep = sqlx::query(sql::KEEP_MORE_LINES).bind(file.0);
+        let keep = keep.bind(first.map(|(offset, _)| *offset as i64)).bind(Time(rejected_at));
+        keep.bind(*offset as i64).bind(*lines as i64).execute(&mut *connection).await?;
+    }
+    Ok(true)
 }
 
 /// Returns the ids of the rows at these offsets, as JSON.

@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 
 use super::{ApiError, ApiResult, QueryString, json_answer};
 use crate::model::{FileId, Filter, IgnoredCode, RejectCode, moment};
-use crate::store::{By, FileReport, IgnoredReport, MOST_COUNTED, Point, RejectKey, SweepReport};
+use crate::store::{
+    By, CodeCount, FileReport, IgnoredReport, MOST_COUNTED, Point, RejectKey, SweepReport,
+};
 use crate::web::PageState;
 
 /// The names of a point's `rows`, in order.
@@ -146,10 +148,11 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
     };
     let before = query.get("before").map(parse_reject_key).transpose()?;
     let list = state.reader.rejects(file, before, query.limit(50, 500)?).await?;
-    let codes = list.codes.iter().map(|(name, lines)| {
+    let codes = list.codes.iter().map(|CodeCount { code: name, rows, lines }| {
         let code = RejectCode::named(name);
         json!({
             "code": name,
+            "rows": rows,
             "words": code.map(RejectCode::words),
             "remedy": code.map(RejectCode::remedy),
             "unexpected": code.is_none_or(RejectCode::is_unexpected),
@@ -162,6 +165,7 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
             "file": reject.log_file.0,
             "path": path,
             "offset": reject.log_offset,
+            "repeats": reject.repeats,
             "rejected_at": moment(reject.rejected_at),
             "code": reject.code.map(RejectCode::name),
             "reason": reject.reason,

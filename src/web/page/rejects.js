@@ -1,4 +1,4 @@
-// Rejected lines: the reason and the line itself.
+// Rejected lines: the reason and the line itself, once for equal ones that follow each other.
 
 import { get, load, nothing } from './api.js';
 import { el, replace, visible } from './dom.js';
@@ -29,10 +29,10 @@ export function show(state, signal) {
 
 // By cause, the most frequent first. The server's own lines are no requests: they are not marked.
 function drawCodes(groups, most) {
-  const all = groups.reduce((total, group) => total + group.lines, 0);
+  const all = groups.reduce((total, group) => total + group.rows, 0);
   replace(codes, groups.map((group) => el('li', { title: group.remedy },
     el('strong', { class: group.unexpected ? 'bad' : null }, count(group.lines)), ` ${group.words ?? group.code}`)),
-  all === most ? el('li', {}, `of the newest ${count(most)}`) : null);
+  all === most ? el('li', {}, `of the newest ${count(most)} different ones`) : null);
 }
 
 function draw({ rows, older, codes: groups, most }, state) {
@@ -46,6 +46,6 @@ function draw({ rows, older, codes: groups, most }, state) {
   replace(place, el('ul', {}, rows.map((row) => el('li', {},
     el('p', { class: 'reason' }, visible(row.reason)),
     el('p', { class: 'sub' }, el('a', { href: address(state, { file: String(row.file) }) }, visible(row.path)),
-      ` · offset ${count(row.offset)} · `, el('time', { datetime: row.rejected_at }, stamp(row.rejected_at))),
+      ` · offset ${count(row.offset)} · `, row.repeats > 1 ? `${count(row.repeats)} equal lines from there on · ` : null, el('time', { datetime: row.rejected_at }, stamp(row.rejected_at))),
     el('pre', { tabindex: 0, role: 'region', 'aria-label': `Line at offset ${count(row.offset)}` }, visible(row.raw))))));
 }

@@ -105,8 +105,8 @@ impl Story {
         let words =
             |line: &str| line.split(|c: char| !c.is_ascii_digit()).any(|word| word == count);
         assert!(warnings.len() == 1 && words(warnings[0]), "{count} rows, {warnings:?}");
-        let entries =
-            "SELECT (SELECT count(*) FROM gunicorn_log) + (SELECT count(*) FROM rejected_line)";
+        let entries = "SELECT CAST((SELECT count(*) FROM gunicorn_log)
+                    + (SELECT coalesce(sum(repeats), 0) FROM rejected_line) AS bigint)";
         let entries = self.bench.place.number(entries).await;
         assert_eq!(entries as u64, findings.lines + findings.lost);
         let lost = "SELECT CAST(sum(lost_bytes) AS bigint) FROM log_file";

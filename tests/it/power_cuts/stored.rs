@@ -55,17 +55,13 @@ impl Stored {
     /// Reads it. Entries come first and files last, so that no entry is without a file, and none
     /// stands after the committed offset.
     pub(super) async fn read(place: &Place) -> Stored {
-        let (hex, first) = match place.is_postgres() {
-            true => ("encode(raw, 'hex')", has_first_offset_on_postgres(place).await),
-            false => ("lower(hex(raw))", has_first_offset_on_sqlite(place).await),
-        };
+        // Stores of releases before power cuts were told apart have no such column: each file begins at 0.
+        let first = place.has_column("log_file", "first_offset").await;
         let first = if first { "first_offset" } else { "0" };
         let rows =
             "SELECT log_file || ' ' || log_offset || ' ' || coalesce(url, '') FROM gunicorn_log";
         let rows = place.texts(rows).await;
-        let rejects =
-            format!("SELECT log_file || ' ' || log_offset || ' ' || {hex} FROM rejected_line");
-        let rejects = place.texts(&rejects).await;
+        let rejects = place.rejected().await;
         let files = format!(
             "SELECT id || ' ' || coalesce(inode, 0) || ' ' || {first} || ' ' || committed || ' ' || path
                FROM log_file"
@@ -79,9 +75,8 @@ impl Stored {
             let (file, offset, url) = parts(&text).unwrap_or_else(|| panic!("row '{text}'"));
             stored.add(file, offset, Entry::Row(url.to_owned()));
         }
-        for text in rejects {
-            let (file, offset, raw) = parts(&text).unwrap_or_else(|| panic!("reject '{text}'"));
-            stored.add(file, offset, Entry::Reject(bytes(raw)));
+        for line in rejects {
+            stored.add(line.file, line.offset, Entry::Reject(line.bytes()));
         }
         stored
     }
@@ -129,25 +124,8 @@ impl StoredFile {
     }
 }
 
-/// Stores of releases before power cuts were told apart have no such column: each file begins at 0.
-async fn has_first_offset_on_postgres(place: &Place) -> bool {
-    let sql = "SELECT count(*) FROM information_schema.columns
-                WHERE table_name = 'log_file' AND column_name = 'first_offset'";
-    place.number(sql).await > 0
-}
-
-async fn has_first_offset_on_sqlite(place: &Place) -> bool {
-    let sql = "SELECT count(*) FROM pragma_table_info('log_file') WHERE name = 'first_offset'";
-    place.number(sql).await > 0
-}
-
 fn parts(text: &str) -> Option<(i64, u64, &str)> {
     let (file, rest) = text.split_once(' ')?;
     let (offset, rest) = rest.split_once(' ')?;
     Some((file.parse().ok()?, offset.parse().ok()?, rest))
-}
-
-fn bytes(hex: &str) -> Vec<u8> {
-    let digits = hex.as_bytes().chunks_exact(2);
-    digits.map(|two| u8::from_str_radix(std::str::from_utf8(two).unwrap(), 16).unwrap()).collect()
 }
