@@ -15,9 +15,11 @@ use super::mask::{Mask, STARS};
 use super::matching::{PhysicalLines, Quoting, match_by_search, match_fields, match_greedily};
 use super::prefix::Stripped;
 use super::server_log::is_server_log;
-use super::template::{MOST_FIELDS, Template};
+use super::template::{Escaping, MOST_FIELDS, Template};
 use super::values::{Escapes, FieldMatch, RecordBuilder, UNSHAPED, Unshaped};
-use crate::model::{Captured, Extra, GunicornLogModel, JsonRecord, RejectReason};
+use crate::model::{
+    Captured, Extra, GunicornLogModel, JsonRecord, Likeness, LineForm, RejectReason, StoredRow,
+};
 
 /// The settings by which lines become records.
 #[derive(Clone, Debug)]
@@ -96,6 +98,19 @@ impl LineParser {
     /// Returns the bytes of a rejected line as they are kept if its secrets are masked.
     pub(crate) fn masked<'r>(&self, raw: &'r [u8]) -> Cow<'r, [u8]> {
         self.mask.masked(raw)
+    }
+
+    /// Returns whether nothing of a line is masked: neither in its record, nor anywhere else in it.
+    pub(crate) fn masks_nothing(&self, text: &[u8], record: &GunicornLogModel<'_>) -> bool {
+        if self.mask.is_empty() {
+            return true;
+        }
+        let unmasked = LineParser { mask: Mask::default(), ..self.clone() };
+        let is_same = match unmasked.parse(text) {
+            Parsed::Record(unmasked) => unmasked == *record,
+            _ => false,
+        };
+        is_same && matches!(self.mask.masked(text), Cow::Borrowed(_))
     }
 
     /// Returns the parser of versions without `route`, `request_id` and `trace_id`; `None` if no line has them.
@@ -207,6 +222,9 @@ impl LineParser {
         };
         match &mut parsed {
             Parsed::Record(record) => {
+                if record.written.likeness == Likeness::Same {
+                    record.written.likeness = Likeness::Unknown;
+                }
                 record.timestamp = record.timestamp.or(time);
                 record.pid = record.pid.or(pid);
                 put_prefix(record, prefix);
@@ -238,8 +256,14 @@ impl LineParser {
     }
 
     fn hide_secrets(&self, record: &mut GunicornLogModel<'_>, line: TextLine<'_>) {
+        let mut is_masked = false;
         for url in [&mut record.url, &mut record.source].into_iter().flatten() {
+            let was_borrowed = matches!(url, Cow::Borrowed(_));
             self.mask.apply(url);
+            is_masked |= was_borrowed && matches!(url, Cow::Owned(_));
+        }
+        if is_masked {
+            record.written.likeness = Likeness::Masked;
         }
         for (_, referer) in record.headers.iter_mut().filter(|(name, _)| *name == "referer") {
             self.mask.apply(referer);
@@ -250,6 +274,9 @@ impl LineParser {
         self.hide_captured(record);
         if line.may_hold_token && self.mask.may_have_token(line.text.as_bytes()) {
             record.texts_mut().for_each(|text| self.mask.apply_to_tokens(text));
+            if record.written.likeness == Likeness::Same {
+                record.written.likeness = Likeness::Unknown;
+            }
         }
     }
 
@@ -338,6 +365,7 @@ fn owned<'a>(layout: &'a Layout, parsed: Parsed<'_>) -> Parsed<'a> {
         route: record.route.map(text),
         request_id: record.request_id.map(text),
         trace_id: record.trace_id.map(text),
+        written: record.written,
     })
 }
 
@@ -411,6 +439,10 @@ impl Template {
             let mut builder = RecordBuilder::new(record, escapes, Unshaped::Refuse);
             if match_greedily(self, line, |field, value| builder.set(field, text, value)) {
                 builder.finish();
+                let may_be_escaped = may_hold_special && self.escaping() == Escaping::Backslashes;
+                if !self.is_simple || may_be_escaped {
+                    record.written.likeness = Likeness::Unknown;
+                }
                 return if may_hold_special { check_no_nul(line) } else { Ok(()) };
             }
             *record = GunicornLogModel::default();

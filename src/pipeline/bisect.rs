@@ -79,6 +79,7 @@ mod tests {
             head: None,
             size: 0,
             nul_runs: Vec::new(),
+            form_changes: Vec::new(),
             releases: false,
         };
         Batch { spans: vec![span], ..Batch::default() }

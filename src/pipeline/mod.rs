@@ -7,6 +7,7 @@
 //!   order; `bisect` finds the row that a store refuses; `backoff` says when to try again.
 //! - `store_file` stores a file that is complete, from its checkpoint to its end.
 //! - `reject_notices` says in the log that lines were rejected, and what to do.
+//! - `line_patches`: whether lines are what their rows give when they are written again.
 //! - `expected`: what lines must be in the store, and whether the store agrees.
 //! - `connect` opens the store at a start; [`Shutdown`] is what signals ask for.
 
@@ -16,6 +17,7 @@ pub(crate) mod committer;
 pub(crate) mod connect;
 pub(crate) mod expected;
 pub(crate) mod file_format;
+pub(crate) mod line_patches;
 pub(crate) mod ordered_commits;
 mod read_enveloped;
 pub(crate) mod read_lines;

@@ -16,7 +16,8 @@ use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::digest::{FixedOutput, Update};
 
 use crate::model::{
-    DIGEST_BLOCK, Digest, Fingerprint, MAX_NUL_RUNS, MAX_OFFSET, NulRun, NulTotals, Position,
+    DIGEST_BLOCK, Digest, Fingerprint, FormTotals, MAX_NUL_RUNS, MAX_OFFSET, NulRun, NulTotals,
+    Position,
 };
 
 use super::fingerprint::{TAIL_FINGERPRINT_LENGTH, print_of_history};
@@ -150,6 +151,8 @@ pub struct Lines {
     nuls: Option<PendingNuls>,
     /// The NULs that were skipped before the next line, or are being skipped.
     totals: NulTotals,
+    /// How the lines that were taken are written.
+    form: FormTotals,
     /// Runs of NULs whose lines were taken since [`Lines::take_nul_runs`].
     runs: Vec<NulRun>,
     skip: Skip,
@@ -175,6 +178,7 @@ impl Lines {
         self.too_long = None;
         self.nuls = None;
         self.totals = position.nuls;
+        self.form = position.form;
         self.runs.clear();
         self.no_run_before = 0;
         self.hasher = Hasher::at(position, history);
@@ -184,6 +188,16 @@ impl Lines {
     /// Skips these runs of NULs, in order, and no others: those that the store has.
     pub fn expect_nul_runs(&mut self, runs: Vec<NulRun>) {
         self.skip = Skip::Known(runs);
+    }
+
+    /// Returns how the lines that were taken are written.
+    pub fn form(&self) -> FormTotals {
+        self.form
+    }
+
+    /// Takes note of how the lines that were taken are written.
+    pub fn set_form(&mut self, form: FormTotals) {
+        self.form = form;
     }
 
     /// Returns the offset of the first byte that is not taken.
@@ -432,7 +446,8 @@ impl Lines {
         let Self { offset, first_offset, totals: nuls, .. } = *self;
         let digest = self.hasher.as_ref().filter(|_| offset > first_offset).map(Hasher::digest);
         let tail_fingerprint = self.tail_fingerprint();
-        Position { offset, first_offset, tail_fingerprint, digest, nuls }
+        let form = self.form;
+        Position { offset, first_offset, tail_fingerprint, digest, nuls, form }
     }
 
     /// Returns the fingerprint of the bytes just before the first unread one; `None` at the

@@ -43,6 +43,7 @@ mod foreign_text;
 mod lane;
 mod ledger;
 mod location;
+mod line_forms;
 mod nul_runs;
 mod parameters;
 mod postgres;

@@ -257,6 +257,7 @@ impl Lines {
             head: (at.committed == 0).then(|| print(1)),
             size: at.committed,
             nul_runs: Vec::new(),
+            form_changes: Vec::new(),
             releases: false,
         };
         Lines { batch: Batch::default(), span }

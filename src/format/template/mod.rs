@@ -97,6 +97,16 @@ pub(super) enum Escaping {
     Backslashes,
 }
 
+/// How a server writes what it escapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    Gunicorn,
+    Nginx,
+    /// nginx with `escape=json`.
+    NginxJson,
+    Apache,
+}
+
 /// One part of a format string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
@@ -139,6 +149,9 @@ pub struct Template {
     pub(super) fields: Vec<Field>,
     /// Whether no value is filled up with spaces, so that it can be read greedily.
     pub(super) is_plain: bool,
+    /// Whether each value is one of Gunicorn's default format or a duration, and stands once: then the parser
+    /// itself tells lines that are not written as usual.
+    pub(super) is_simple: bool,
     /// Whether the format begins or ends in a newline, so that each record has blank lines around it.
     pub(super) has_blank_lines: bool,
 }
@@ -209,6 +222,7 @@ impl Template {
             missing_prefix: format!("does not begin with `{prefix}`").into(),
             prefix: prefix.into_bytes(),
             is_plain: fields.iter().all(|field| !field.padded),
+            is_simple: is_simple(&fields),
             fields,
             has_blank_lines: format.starts_with('\n') || format.ends_with('\n'),
         })
@@ -224,6 +238,16 @@ impl Template {
         match self.dialect {
             Dialect::Gunicorn => Escaping::Quotes,
             Dialect::Nginx | Dialect::Apache => Escaping::Backslashes,
+        }
+    }
+
+    /// Returns how values are written.
+    pub(super) fn writing(&self) -> Writing {
+        match self.dialect {
+            Dialect::Gunicorn => Writing::Gunicorn,
+            Dialect::Nginx if self.format.contains("escape=json") => Writing::NginxJson,
+            Dialect::Nginx => Writing::Nginx,
+            Dialect::Apache => Writing::Apache,
         }
     }
 
@@ -346,6 +370,33 @@ impl Template {
              short; put double quotes around {first}"
         )
     }
+}
+
+/// Returns whether all fields are those of which [`super::values::RecordBuilder`] tells how they are written.
+fn is_simple(fields: &[Field]) -> bool {
+    let kind = |field: &Field| match field.atom {
+        Atom::Dash => None,
+        Atom::Seconds | Atom::Milliseconds | Atom::Microseconds => Some(Atom::Microseconds),
+        atom => Some(atom),
+    };
+    let known = |field: &Field| match field.atom {
+        Atom::Referer | Atom::RequestLine => field.quoted,
+        Atom::RemoteAddress
+        | Atom::Dash
+        | Atom::User
+        | Atom::Time
+        | Atom::Status
+        | Atom::ResponseBytes
+        | Atom::Agent
+        | Atom::Seconds
+        | Atom::Milliseconds
+        | Atom::Microseconds => true,
+        _ => false,
+    };
+    let stands_once = |(nth, field): (usize, &Field)| {
+        kind(field).is_none() || fields[..nth].iter().all(|before| kind(before) != kind(field))
+    };
+    fields.iter().all(known) && fields.iter().enumerate().all(stands_once)
 }
 
 /// Makes one field of a path and a query with nothing between them. Apache's `%q` has a question mark.

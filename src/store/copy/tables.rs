@@ -157,6 +157,8 @@ const LOG_FILE: &[Column] = &[
     Column::new("file_system", Encoding::Int8),
     Column::new("nul_runs", Encoding::Json),
     Column::new("last_seen_at", Encoding::Time),
+    Column::new("line_forms", Encoding::Json),
+    Column::new("patched_from", Encoding::Int8),
 ];
 
 /// Rows of a table that are copied together, and compared: those of a UTC day, or of all that has no

@@ -9,7 +9,7 @@ use sqlx::error::DatabaseError;
 
 use super::citus::{self, Placement};
 use super::lane::take;
-use super::literal::{array, bytes, fill, nul_runs, number, print, quoted};
+use super::literal::{array, bytes, fill, line_forms, nul_runs, number, print, quoted};
 use super::wire::{Answer, Wire};
 use super::{PgLane, PgWriter, Postgres, days, rollup};
 use crate::model::{Batch, FileId, Span, Tuples};
@@ -26,8 +26,9 @@ pub(super) const CONFLICT: &str = "LI001";
 const MOVE_ONE: &str = sql::move_one!(
     "now()",
     "CASE WHEN $16 = '[]' THEN nul_runs ELSE nul_runs || $16 END",
-    ", owner = CASE WHEN $17 THEN NULL ELSE owner END,
-       writer = CASE WHEN $17 THEN NULL ELSE writer END"
+    "CASE WHEN $17 = '[]' THEN line_forms ELSE line_forms || $17 END",
+    ", owner = CASE WHEN $18 THEN NULL ELSE owner END,
+       writer = CASE WHEN $18 THEN NULL ELSE writer END"
 );
 
 /// Several files in one statement, which finds those that it has not moved.
@@ -41,13 +42,16 @@ const MOVE_MANY: &str = "
            guard_length = s.guard_length, guard = s.guard, digest = s.digest,
            digest_state = s.digest_state, committed_at = now(),
            nul_runs = CASE WHEN s.nul_runs = '[]' THEN f.nul_runs ELSE f.nul_runs || s.nul_runs END,
+           line_forms = CASE WHEN s.line_forms = '[]' THEN f.line_forms
+                             ELSE f.line_forms || s.line_forms END,
            owner = CASE WHEN s.releases THEN NULL ELSE f.owner END,
            writer = CASE WHEN s.releases THEN NULL ELSE f.writer END
       FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[],
                   $7::int8[], $8::int8[], $9::int8[], $10::int4[], $11::bytea[], $12::int4[],
-                  $13::bytea[], $14::bytea[], $15::bytea[], $16::jsonb[], $17::bool[])
+                  $13::bytea[], $14::bytea[], $15::bytea[], $16::jsonb[], $17::jsonb[], $18::bool[])
            AS s (id, epoch, start, upto, size, lines, stored_rows, rejected, excluded,
-                 head_length, head, guard_length, guard, digest, digest_state, nul_runs, releases)
+                 head_length, head, guard_length, guard, digest, digest_state, nul_runs, line_forms,
+                 releases)
      WHERE f.id = s.id AND f.epoch = s.epoch AND f.committed = s.start
      RETURNING f.id AS moved_id)
     SELECT coalesce(array_agg(asked), '{}') INTO others FROM unnest($1::int4[]) AS asked
@@ -210,7 +214,7 @@ pub(super) fn copies(batch: &Batch) -> String {
 }
 
 /// The values of [`MOVE_ONE`].
-fn of_one(span: &Span) -> [String; 17] {
+fn of_one(span: &Span) -> [String; 18] {
     [
         span.file.0.to_string(),
         span.epoch.to_string(),
@@ -228,13 +232,14 @@ fn of_one(span: &Span) -> [String; 17] {
         bytes(span.to.digest.as_ref().map(|digest| &digest.sum[..])),
         bytes(span.to.digest.as_ref().map(|digest| &digest.state[..])),
         nul_runs(&span.nul_runs),
+        line_forms(&span.form_changes),
         span.releases.to_string(),
     ]
 }
 
 /// The values of [`MOVE_MANY`]: a list of each.
-fn of_many(spans: &[Span]) -> [String; 17] {
-    let mut lists: [Vec<String>; 17] = Default::default();
+fn of_many(spans: &[Span]) -> [String; 18] {
+    let mut lists: [Vec<String>; 18] = Default::default();
     for span in spans {
         lists.iter_mut().zip(of_one(span)).for_each(|(list, value)| list.push(value));
     }

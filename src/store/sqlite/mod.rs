@@ -54,6 +54,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (6, "ignored files", include_str!("../../../migrations/sqlite/0006_ignored_files.sql")),
         (7, "writers", include_str!("../../../migrations/sqlite/0007_writers.sql")),
         (8, "request ids", include_str!("../../../migrations/sqlite/0008_request_ids.sql")),
+        (11, "line patches", include_str!("../../../migrations/sqlite/0011_line_patches.sql")),
     ])
 });
 
