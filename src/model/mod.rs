@@ -25,7 +25,7 @@ pub use file::{
 pub use filter::{Codes, Filter, FilterError, MOMENT_EXPECTED, Network, UrlFilter, read_moment};
 pub use ignored::IgnoredCode;
 pub use line_form::{FormChange, FormTotals, LineForm, MAX_FORM_CHANGES, form_at};
-pub use patch::{UNKEPT, patch_between, patched};
+pub use patch::{patch_between, patched, unkept, unkept_length};
 pub use printable::{is_printable, path_text, printable, text_path};
 pub use reason::{RejectCode, RejectReason};
 pub use record::{

@@ -10,10 +10,20 @@ const REACH: usize = 48;
 /// As many equal bytes end a piece.
 const EQUAL: usize = 5;
 
-/// The patch of a line whose difference is not kept, because it may be a secret.
-pub const UNKEPT: &[u8] = &[];
+/// Returns the mark of a line whose difference is not kept, because it may be a secret: its length in bytes, a
+/// number alone. It is no patch of any text.
+pub fn unkept(length: usize) -> Vec<u8> {
+    let mut mark = Vec::new();
+    number(&mut mark, length);
+    mark
+}
 
-/// Returns the patch that makes `to` of `from`; `None` if they are the same. It is never [`UNKEPT`].
+/// Returns the length that [`unkept`] has put into a mark; `None` of a patch.
+pub fn unkept_length(mut patch: &[u8]) -> Option<usize> {
+    take_number(&mut patch).filter(|_| patch.is_empty())
+}
+
+/// Returns the patch that makes `to` of `from`; `None` if they are the same.
 pub fn patch_between(from: &[u8], to: &[u8]) -> Option<Vec<u8>> {
     if from == to {
         return None;
@@ -51,7 +61,7 @@ fn next_equal(old: &[u8], new: &[u8]) -> Option<(usize, usize)> {
     None
 }
 
-/// Returns what the patch makes of `from`; `None` if it is not a patch of this text, or is [`UNKEPT`].
+/// Returns what the patch makes of `from`; `None` if it is not a patch of this text.
 pub fn patched(from: &[u8], patch: &[u8]) -> Option<Vec<u8>> {
     let mut to = Vec::with_capacity(from.len() + patch.len());
     let (mut old, mut rest) = (from, patch);
@@ -114,8 +124,17 @@ mod tests {
     }
 
     #[test]
+    fn a_mark_holds_the_length_of_its_line() {
+        for length in [0, 1, 127, 128, 300, 4 << 20] {
+            let mark = unkept(length);
+            assert!(mark.len() <= 4);
+            assert_eq!((unkept_length(&mark), patched(b"abc", &mark)), (Some(length), None));
+        }
+    }
+
+    #[test]
     fn what_is_no_patch_of_a_text_changes_nothing() {
-        for patch in [UNKEPT, &[1], &[9, 0, 0], &[0, 9, 0], &[0, 0, 3, b'a'], &[0x80; 20]] {
+        for patch in [&[][..], &[1], &[9, 0, 0], &[0, 9, 0], &[0, 0, 3, b'a'], &[0x80; 20]] {
             assert_eq!(patched(b"abc", patch), None, "{patch:?}");
         }
     }
@@ -140,7 +159,7 @@ mod tests {
                 match patch_between(&from, to) {
                     None => prop_assert_eq!(&from, to),
                     Some(patch) => {
-                        prop_assert!(patch.as_slice() != UNKEPT);
+                        prop_assert_eq!(unkept_length(&patch), None);
                         prop_assert_eq!(patched(&from, &patch).as_ref(), Some(to));
                     }
                 }

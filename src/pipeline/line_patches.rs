@@ -4,12 +4,10 @@
 //! not know is written from its row, in the form of the lines before it, and compared. If it differs, the form
 //! has changed, or the row gets a patch. A difference that may be a secret is not kept: the row is marked.
 
-use std::borrow::Cow;
-
 use crate::format::LineParser;
 use crate::model::{
-    FormChange, FormTotals, GunicornLogModel, Likeness, LineForm, MAX_FORM_CHANGES, Micros, UNKEPT,
-    patch_between,
+    FormChange, FormTotals, GunicornLogModel, Likeness, LineForm, MAX_FORM_CHANGES, Micros,
+    patch_between, unkept,
 };
 
 /// A line and its place.
@@ -65,10 +63,9 @@ impl LinePatches {
         parser: &LineParser,
         record: &GunicornLogModel<'_>,
         line: WrittenLine<'_>,
-    ) -> Option<Cow<'static, [u8]>> {
-        const MARK: Cow<'static, [u8]> = Cow::Borrowed(UNKEPT);
+    ) -> Option<Vec<u8>> {
         if record.written.likeness == Likeness::Masked {
-            return Some(MARK);
+            return Some(unkept(line.raw.len()));
         }
         let row = record.stored(line.offset, line.time);
         let layout = parser.layout();
@@ -78,7 +75,7 @@ impl LinePatches {
             return None;
         }
         if !parser.masks_nothing(line.text, record) {
-            return Some(MARK);
+            return Some(unkept(line.raw.len()));
         }
         let patch = patch_between(given, line.raw)?;
         if self.totals.changes < MAX_FORM_CHANGES
@@ -92,10 +89,10 @@ impl LinePatches {
                 self.totals = FormTotals { form, changes: self.totals.changes + 1 };
                 self.zone = layout.zone_of(&form);
                 self.changes.push(FormChange { offset: line.offset, form });
-                return other.map(Cow::Owned);
+                return other;
             }
         }
-        Some(Cow::Owned(patch))
+        Some(patch)
     }
 }
 

@@ -397,7 +397,10 @@ impl<S: LineSink> LineReader<'_, S> {
             Some(_) => return Step::NeedMore,
         };
         let text = payload.strip_suffix(b"\r").unwrap_or(&payload);
-        let raw = if self.context.envelope.is_some() { bytes } else { text };
+        let raw = match self.context.envelope {
+            Some(_) => bytes,
+            None => bytes.strip_suffix(b"\r").unwrap_or(bytes),
+        };
         let line = LogLine::new(offset, time, text, raw);
         if give(self.sink, &line, self.context.parser.parse(text)).is_some() {
             return Step::NeedMore;

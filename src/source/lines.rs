@@ -33,7 +33,7 @@ pub const TOO_LONG_KEPT: usize = 64 << 10;
 const READ_SIZE: usize = 256 << 10;
 
 /// What programs on Windows write at the beginning of a file in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Returns bytes without the byte order mark at their beginning.
 pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {

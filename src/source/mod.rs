@@ -50,6 +50,7 @@ pub use fs_events::{Changes, FsEvents, Watching};
 pub use lines::{
     Line, Lines, MAX_LINE, SkippedLine, TOO_LONG_KEPT, text_at, without_byte_order_mark,
 };
+pub(crate) use lines::BYTE_ORDER_MARK;
 pub use nuls::ByteSource;
 pub use spool::{Spool, SpoolChange};
 pub use tail::{Tail, TailState};

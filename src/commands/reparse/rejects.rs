@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::format::{Parsed, STARS};
-use crate::model::{FileId, RejectCode, RejectedLine, Reparsed, text_path};
+use crate::model::{FileId, FormChange, RejectCode, RejectedLine, Reparsed, form_at, text_path};
 use crate::store::{RejectKey, StoreError, Writer};
 
 use crate::commands::open_store;
@@ -20,6 +20,7 @@ use crate::identity::detect::Formats;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, owner};
 use crate::pipeline::file_format::Format;
+use crate::pipeline::line_patches::{LinePatches, WrittenLine};
 use crate::store::chain;
 
 /// Rejects that one query reads.
@@ -87,7 +88,7 @@ impl Reparse {
     async fn lines_of_a_file(&mut self, lines: &[RejectedLine]) -> anyhow::Result<()> {
         self.summary.lines += lines.len() as u64;
         let Some(first) = lines.first() else { return Ok(()) };
-        let Some(format) = self.format_of(first.log_file).await? else {
+        let Some((format, forms)) = self.format_of(first.log_file).await? else {
             for _ in lines {
                 self.stays("the format of its file cannot be read");
             }
@@ -95,20 +96,25 @@ impl Reparse {
         };
         let lines: Vec<&RejectedLine> =
             lines.iter().filter(|line| self.may_be_read(line, &format)).collect();
-        if lines.is_empty() || self.changed_sides(&lines, &format).await? {
+        if lines.is_empty() || self.changed_sides(&lines, &format, &forms).await? {
             return Ok(());
         }
         // A reject is gone, or the database refuses a row: each line is tried by itself.
         for line in &lines {
-            self.changed_sides(std::slice::from_ref(line), &format).await?;
+            self.changed_sides(std::slice::from_ref(line), &format, &forms).await?;
         }
         Ok(())
     }
 
-    async fn format_of(&mut self, file: FileId) -> anyhow::Result<Option<Arc<Format>>> {
+    /// Returns the format of a file, and the forms of its lines.
+    async fn format_of(
+        &mut self,
+        file: FileId,
+    ) -> anyhow::Result<Option<(Arc<Format>, Vec<FormChange>)>> {
         let Some(report) = self.writer().await?.report(file).await? else { return Ok(None) };
         let known = &report.checkpoint;
-        Ok(self.formats.of_known(&text_path(&known.path), known))
+        let format = self.formats.of_known(&text_path(&known.path), known);
+        Ok(format.map(|format| (format, known.line_forms.clone())))
     }
 
     /// Returns whether the format reads the line, and counts a line that stays rejected.
@@ -143,6 +149,7 @@ impl Reparse {
         &mut self,
         lines: &[&RejectedLine],
         format: &Format,
+        forms: &[FormChange],
     ) -> anyhow::Result<bool> {
         let Some(first) = lines.first() else { return Ok(true) };
         let mut reparsed = Reparsed::of(first.log_file, format.format.clone());
@@ -152,7 +159,13 @@ impl Reparse {
             match format.parser.parse(&text) {
                 Parsed::Record(record) => {
                     let time = time.unwrap_or(rejected_at);
-                    reparsed.new.push_record(file, offset, &record, time);
+                    let written = WrittenLine { offset, time, text: &text, raw: &line.raw };
+                    let patch = match format.envelope {
+                        None => LinePatches::in_form(&format.parser, form_at(forms, offset))
+                            .patch(&format.parser, &record, written),
+                        Some(_) => None,
+                    };
+                    reparsed.new.push_patched(file, offset, &record, time, patch.as_deref());
                 }
                 Parsed::Json(record) => reparsed.new.push_json(file, offset, &record),
                 Parsed::Excluded => reparsed.excluded += 1,
