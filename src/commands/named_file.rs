@@ -19,8 +19,8 @@ pub(crate) struct NamedFiles {
     pub(crate) files: Vec<FileReport>,
     /// Those of them whose object lies there now, with the parts of it that power cuts have ended.
     pub(crate) there: Vec<FileId>,
-    /// The object that lies there now; `None` within if the system does not tell.
-    pub(crate) found: Option<Option<FileKey>>,
+    /// The object that lies there now.
+    pub(crate) found: Option<FileKey>,
     /// The path without symbolic links.
     pub(crate) resolved: PathBuf,
 }

@@ -46,8 +46,12 @@ impl Layout {
         }
     }
 
-    /// Returns what [`crate::model::Written::zone`] is of lines in this form; 0 if their times have none.
+    /// Returns what [`crate::model::Written::zone`] is of lines in this form; 0 if their times have none. No line
+    /// has what is returned of a form with letters: lines with and without a phrase look the same to the parser.
     pub(crate) fn zone_of(&self, form: &LineForm) -> u64 {
+        if form.as_str().contains(';') {
+            return u64::MAX;
+        }
         let Layout::Template(template) = self else { return 0 };
         if template.fields.iter().all(|field| field.atom != Atom::Time) {
             return 0;
@@ -321,12 +325,9 @@ fn time(atom: Atom, at: Micros, form: &str) -> Option<String> {
             local.format("%d/%b/%Y"),
             local.format("%H:%M:%S")
         ),
-        Atom::ClfTime => write!(
-            text,
-            "{}{between}{}{rest}",
-            local.format("%d/%b/%Y"),
-            local.format("%H:%M:%S")
-        ),
+        Atom::ClfTime => {
+            write!(text, "{}{between}{}{rest}", local.format("%d/%b/%Y"), local.format("%H:%M:%S"))
+        }
         Atom::IsoTime => write!(
             text,
             "{}{between}{}{fraction}{rest}",

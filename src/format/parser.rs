@@ -17,9 +17,7 @@ use super::prefix::Stripped;
 use super::server_log::is_server_log;
 use super::template::{Escaping, MOST_FIELDS, Template};
 use super::values::{Escapes, FieldMatch, RecordBuilder, UNSHAPED, Unshaped};
-use crate::model::{
-    Captured, Extra, GunicornLogModel, JsonRecord, Likeness, LineForm, RejectReason, StoredRow,
-};
+use crate::model::{Captured, Extra, GunicornLogModel, JsonRecord, Likeness, RejectReason};
 
 /// The settings by which lines become records.
 #[derive(Clone, Debug)]

@@ -241,7 +241,8 @@ impl Batch {
         let has_name =
             record.route.is_some() || record.request_id.is_some() || record.trace_id.is_some();
         let row = &mut self.gunicorn_log;
-        let width = if has_name || has_patch { GUNICORN_LOG.len() } else { row.width().max(NARROW) };
+        let width =
+            if has_name || has_patch { GUNICORN_LOG.len() } else { row.width().max(NARROW) };
         if width > row.width() {
             row.widen(width);
         }

@@ -670,7 +670,7 @@ impl Recorded for GunicornJson {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Batch, RejectReason};
+    use crate::model::{Batch, RejectReason, Written};
 
     const TABLES: [&[Column]; 3] = [GUNICORN_LOG, REQUEST_LOG, REJECTED_LINE];
 
@@ -767,10 +767,13 @@ mod tests {
             route: Some("route".into()),
             request_id: Some("request_id".into()),
             trace_id: Some("trace_id".into()),
+            written: Written::default(),
         };
-        batch.push_record(FileId(1), 7, &record, 0);
+        batch.push_patched(FileId(1), 7, &record, 0, Some(b"patch"));
         let row = batch.gunicorn_log.rows().next().unwrap();
         is_encoded_as_declared::<StoredRow>(&row, &record);
+        let stored = StoredRow::read(&Encoded::new(GUNICORN_LOG, &row)).unwrap();
+        assert_eq!(stored, StoredRow { patch: Some(b"patch".to_vec()), ..record.stored(7, 0) });
 
         let json = |text: &str| Some(JsonValue::from(text));
         let line = GunicornJson {

@@ -12,9 +12,8 @@ pub(super) fn text(changes: &[FormChange]) -> String {
 /// Reads what [`text`] writes; `None` if the text is something else.
 pub(super) fn line_forms(text: &str) -> Option<Vec<FormChange>> {
     let pairs: Vec<(u64, String)> = serde_json::from_str(text).ok()?;
-    let change = |(offset, form): (u64, String)| {
-        Some(FormChange { offset, form: LineForm::of(&form)? })
-    };
+    let change =
+        |(offset, form): (u64, String)| Some(FormChange { offset, form: LineForm::of(&form)? });
     pairs.into_iter().map(change).collect()
 }
 
@@ -25,7 +24,8 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         let change = |offset, form| FormChange { offset, form: LineForm::of(form).unwrap() };
-        for changes in [vec![], vec![change(0, ": +0530")], vec![change(3, "\"\\"), change(9, "")]] {
+        for changes in [vec![], vec![change(0, ": +0530")], vec![change(3, "\"\\"), change(9, "")]]
+        {
             assert_eq!(line_forms(&text(&changes)), Some(changes));
         }
         assert_eq!(line_forms(r#"[[1, "x"]]"#), Some(vec![change(1, "x")])); // as PostgreSQL writes it

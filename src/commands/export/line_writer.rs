@@ -10,9 +10,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::format::{Layout, STARS};
-use crate::model::{
-    Micros, NulRun, RejectCode, StoredRow, form_at, patched, unkept_length,
-};
+use crate::model::{Micros, NulRun, RejectCode, StoredRow, form_at, patched, unkept_length};
 use crate::pipeline::line_patches::first_line;
 use crate::source::BYTE_ORDER_MARK;
 use crate::store::{FileReport, StoredLine};
@@ -305,7 +303,8 @@ impl<'a, W: Write> LineWriter<'a, W> {
             false => { others }.find(fits).unwrap_or(bytes),
         };
         let mark = BYTE_ORDER_MARK.len() as u64;
-        if is_old && offset == 0 && !fits(&bytes) && end_after(bytes.len() as u64 + mark).is_some() {
+        if is_old && offset == 0 && !fits(&bytes) && end_after(bytes.len() as u64 + mark).is_some()
+        {
             bytes.splice(..0, BYTE_ORDER_MARK.iter().copied());
         }
         let written = bytes.len() as u64;

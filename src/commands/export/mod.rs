@@ -5,6 +5,8 @@
 //! digest of all of them is compared with the one that was stored with the lines.
 
 mod line_writer;
+#[cfg(test)]
+mod tests;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -118,11 +120,7 @@ pub async fn export(
 }
 
 /// Returns the file that is meant.
-fn chosen(
-    known: Vec<FileReport>,
-    host: &str,
-    options: &ExportOptions,
-) -> anyhow::Result<FileId> {
+fn chosen(known: Vec<FileReport>, host: &str, options: &ExportOptions) -> anyhow::Result<FileId> {
     if let Some(id) = options.id {
         match known.iter().find(|file| file.checkpoint.file.0 == id) {
             Some(file) => return Ok(file.checkpoint.file),
@@ -175,7 +173,10 @@ struct Pages {
 
 impl Pages {
     /// Reads the next lines; `None` after the last.
-    async fn next(&mut self, writer: &mut Writer) -> anyhow::Result<Option<Vec<(u64, StoredLine)>>> {
+    async fn next(
+        &mut self,
+        writer: &mut Writer,
+    ) -> anyhow::Result<Option<Vec<(u64, StoredLine)>>> {
         if self.next >= self.end {
             return Ok(None);
         }
