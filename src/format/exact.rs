@@ -14,8 +14,8 @@ use chrono::DateTime;
 use serde_json::Value;
 
 use super::layout::{Layout, Prefixed};
-use super::matching::{PhysicalLines, match_fields};
-use super::template::{Atom, Field, Template, Writing};
+use super::matching::{PhysicalLines, Quoting, match_fields};
+use super::template::{Atom, Field, Padding, Template, Writing};
 use super::values::{FieldMatch, address, first_address};
 use crate::model::{LineForm, Micros, StoredRow};
 
@@ -23,6 +23,8 @@ use crate::model::{LineForm, Micros, StoredRow};
 const PHRASE: char = 'p';
 /// The letter of lines whose process id has no angle brackets.
 const BARE_PID: char = 'n';
+/// The letter of lines in whose values quotes stand as they are.
+const VERBATIM: char = 'v';
 
 impl Layout {
     /// Returns the line of a row without its end, as far as it can be told; `None` if the format is JSON. Of a
@@ -93,6 +95,7 @@ struct Form<'a> {
     time: Option<&'a str>,
     has_phrase: bool,
     has_bare_pid: bool,
+    is_verbatim: bool,
 }
 
 impl<'a> Form<'a> {
@@ -103,6 +106,7 @@ impl<'a> Form<'a> {
             time: (!text.is_empty()).then_some(time),
             has_phrase: letters.contains(PHRASE),
             has_bare_pid: letters.contains(BARE_PID),
+            is_verbatim: letters.contains(VERBATIM),
         }
     }
 }
@@ -111,10 +115,15 @@ impl Template {
     fn line_of(&self, row: &StoredRow, form: &Form<'_>) -> Option<String> {
         let mut line = String::from_utf8(self.prefix.clone()).ok()?;
         for field in &self.fields {
+            let begin = line.len();
             match value(self, field, row, form) {
                 Some(Written::Exact(text)) => line.push_str(&text),
+                Some(Written::Escaped(text)) if form.is_verbatim => line.push_str(&text),
                 Some(Written::Escaped(text)) => push(&mut line, &text, self.writing()),
                 None => line.push('-'),
+            }
+            if let Some(padding) = field.padding {
+                pad(&mut line, begin, padding);
             }
             line.push_str(std::str::from_utf8(&field.terminator).ok()?);
         }
@@ -127,8 +136,11 @@ impl Template {
             true => PhysicalLines::Several,
             false => PhysicalLines::One,
         };
-        match_fields(self, line.as_bytes(), physical, &mut values).ok()?;
+        let quoting = match_fields(self, line.as_bytes(), physical, &mut values).ok()?;
         let (mut form, mut letters) = (None, String::new());
+        if quoting == Quoting::Verbatim {
+            letters.push(VERBATIM);
+        }
         for (field, value) in self.fields.iter().zip(&values) {
             let text = line.get(value.start..value.end)?;
             match field.atom {
@@ -179,6 +191,10 @@ fn value<'r>(
             Some(name) => text(Some(name)),
             // A server behind a Unix socket knows no address of its client.
             None if is_of_proxy(template, row) => number(Some(String::new())),
+            // Workers of Uvicorn write this port where a proxy told the address.
+            None if field.atom == Atom::AddressAndPort => {
+                number(row.user_ip.map(|ip| format!("{ip}:0")))
+            }
             None => number(row.user_ip.map(|ip| ip.to_string())),
         },
         Atom::User => text(row.user_id.as_deref()),
@@ -360,6 +376,15 @@ fn decimal(micros: Option<i64>, unit: i64, digits: usize) -> Option<String> {
     let micros = micros?;
     let fraction = format!("{:06}", micros.rem_euclid(unit) * (1_000_000 / unit));
     Some(format!("{}.{:.digits$}", micros.div_euclid(unit), fraction))
+}
+
+/// Fills up the value that begins at a place, and ends the line, with spaces.
+fn pad(line: &mut String, begin: usize, padding: Padding) {
+    let length = line[begin..].chars().count();
+    match padding {
+        Padding::After(width) => line.extend((length..width).map(|_| ' ')),
+        Padding::Before(width) => line.insert_str(begin, &" ".repeat(width.saturating_sub(length))),
+    }
 }
 
 /// Returns the text at these keys.

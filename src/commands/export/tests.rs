@@ -151,7 +151,8 @@ fn is_exact(format: &str, log: &[u8]) -> RoundTrip {
     if let Some(first) = exported.differences.first() {
         let from = usize::try_from(first.from).unwrap();
         let rest = &log[from.saturating_sub(200)..];
-        let stored: Vec<_> = lines.iter().filter(|(at, _)| *at + 300 > first.from).take(4).collect();
+        let stored: Vec<_> =
+            lines.iter().filter(|(at, _)| *at + 300 > first.from).take(4).collect();
         panic!("{format}: {first:?}: {}: {stored:?}", rest[..rest.len().min(600)].escape_ascii());
     }
     let length = usize::try_from(report.checkpoint.committed).unwrap();
@@ -402,7 +403,7 @@ fn the_logs_of_real_servers_are_written_back() {
     }
     for ((name, format), it) in &table {
         println!(
-            "{name}: {} rows, {} patched, {} bytes ({:.2} a row), {} forms, {} JSON, by {format}",
+            "{name}: {} rows, {} patched, {} bytes ({:.2} a row), {} forms, {} JSON, by {format:?}",
             it.rows,
             it.patched,
             it.patch_bytes,

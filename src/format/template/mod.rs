@@ -78,6 +78,8 @@ pub(super) struct Field {
     pub(super) identifies: Option<Identifies>,
     /// Whether the value may be filled up with spaces.
     pub(super) padded: bool,
+    /// How it is filled up.
+    pub(super) padding: Option<Padding>,
     /// Whether double quotes in the format enclose the value, so that it ends for certain.
     pub(super) quoted: bool,
     /// The literal text after the value; may be empty.
@@ -107,11 +109,18 @@ pub(super) enum Writing {
     Apache,
 }
 
+/// Where spaces stand beside a value with fewer characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Padding {
+    Before(usize),
+    After(usize),
+}
+
 /// One part of a format string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Literal(String),
-    Atom { atom: Atom, key: String, name: String, padded: bool },
+    Atom { atom: Atom, key: String, name: String, padding: Option<Padding> },
 }
 
 /// The dialect of a format string.
@@ -184,7 +193,7 @@ impl Template {
             match (piece, terminators.last_mut()) {
                 (Piece::Literal(text), Some(terminator)) => terminator.push_str(&text),
                 (Piece::Literal(text), None) => prefix.push_str(&text),
-                (Piece::Atom { atom, key, name, padded }, _) => {
+                (Piece::Atom { atom, key, name, padding }, _) => {
                     terminators.push(String::new());
                     fields.push(Field {
                         missing_value: missing_value(atom, &key, dialect),
@@ -195,7 +204,8 @@ impl Template {
                         atom,
                         key,
                         name,
-                        padded,
+                        padded: padding.is_some(),
+                        padding,
                     });
                 }
             }
