@@ -231,19 +231,37 @@ impl<'a, W: Write> LineWriter<'a, W> {
             let length = Some(length as u64);
             return Pending { length, ..Pending::new(offset, line, Some(Cause::Masked)) };
         }
-        let is_certain = offset >= known.patched_from;
-        match row.patch.as_deref().map(|patch| patched(&line, patch)) {
-            None if is_certain => Pending::new(offset, line, None),
-            Some(Some(line)) if is_certain => Pending::new(offset, line, None),
-            Some(Some(line)) => Pending::new(offset, line, Some(Cause::Uncertain)),
-            Some(None) => Pending::new(offset, line, Some(Cause::DoesNotFit)),
-            None => {
-                let has_stars = memchr::memmem::find(&line, STARS.as_bytes()).is_some();
-                let cause = if has_stars { Cause::Masked } else { Cause::Uncertain };
-                let others = self.source.layouts[1..].iter().filter_map(line_by).collect();
-                Pending { others, ..Pending::new(offset, line, Some(cause)) }
-            }
+        if offset < known.patched_from {
+            return self.older_row(offset, row, line, line_by);
         }
+        match row.patch.as_deref().map(|patch| patched(&line, patch)) {
+            None => Pending::new(offset, line, None),
+            Some(Some(line)) => Pending::new(offset, line, None),
+            Some(None) => Pending::new(offset, line, Some(Cause::DoesNotFit)),
+        }
+    }
+
+    /// Returns the line of a row of which it is not known which format has read it, or whether it should have a
+    /// patch. `line` is what it gives by the format of the file.
+    fn older_row(
+        &self,
+        offset: u64,
+        row: &StoredRow,
+        line: Vec<u8>,
+        line_by: impl Fn(&Layout) -> Option<Vec<u8>>,
+    ) -> Pending {
+        let with_patch = |line: Vec<u8>| match row.patch.as_deref() {
+            Some(patch) => patched(&line, patch),
+            None => Some(line),
+        };
+        let mut lines = self.source.layouts.iter().filter_map(line_by).filter_map(with_patch);
+        let Some(first) = lines.next() else {
+            return Pending::new(offset, line, Some(Cause::DoesNotFit));
+        };
+        let has_stars = memchr::memmem::find(&first, STARS.as_bytes()).is_some();
+        let cause = if has_stars { Cause::Masked } else { Cause::Uncertain };
+        let others = lines.collect();
+        Pending { others, ..Pending::new(offset, first, Some(cause)) }
     }
 
     fn reject(&self, offset: u64, raw: &[u8], code: Option<RejectCode>) -> Pending {
