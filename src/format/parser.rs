@@ -256,40 +256,48 @@ impl LineParser {
     fn hide_secrets(&self, record: &mut GunicornLogModel<'_>, line: TextLine<'_>) {
         let mut is_masked = false;
         for url in [&mut record.url, &mut record.source].into_iter().flatten() {
-            let was_borrowed = matches!(url, Cow::Borrowed(_));
-            self.mask.apply(url);
-            is_masked |= was_borrowed && matches!(url, Cow::Owned(_));
+            is_masked |= is_changed(url, |url| self.mask.apply(url));
+        }
+        for (_, referer) in record.headers.iter_mut().filter(|(name, _)| *name == "referer") {
+            is_masked |= is_changed(referer, |referer| self.mask.apply(referer));
+        }
+        for (_, text) in &mut record.extras {
+            is_masked |= is_changed(text, |text| self.mask.apply(text));
+        }
+        is_masked |= self.hide_captured(record);
+        if line.may_hold_token && self.mask.may_have_token(line.text.as_bytes()) {
+            for text in record.texts_mut() {
+                is_masked |= is_changed(text, |text| self.mask.apply_to_tokens(text));
+            }
         }
         if is_masked {
             record.written.likeness = Likeness::Masked;
         }
-        for (_, referer) in record.headers.iter_mut().filter(|(name, _)| *name == "referer") {
-            self.mask.apply(referer);
-        }
-        for (_, text) in &mut record.extras {
-            self.mask.apply(text);
-        }
-        self.hide_captured(record);
-        if line.may_hold_token && self.mask.may_have_token(line.text.as_bytes()) {
-            record.texts_mut().for_each(|text| self.mask.apply_to_tokens(text));
-            if record.written.likeness == Likeness::Same {
-                record.written.likeness = Likeness::Unknown;
-            }
-        }
     }
 
-    /// Hides secrets of captured headers and variables: by their names, and in their values.
-    fn hide_captured(&self, record: &mut GunicornLogModel<'_>) {
+    /// Hides secrets of captured headers and variables: by their names, and in their values. Returns whether there
+    /// were any.
+    fn hide_captured(&self, record: &mut GunicornLogModel<'_>) -> bool {
+        let mut is_masked = false;
         let captured = [&mut record.headers, &mut record.response_headers, &mut record.environ];
         for (name, text) in captured.into_iter().flatten() {
-            match self.mask.hides_captured(name) {
+            is_masked |= is_changed(text, |text| match self.mask.hides_captured(name) {
                 true => *text = Cow::Borrowed(STARS),
                 false => self.mask.apply_to_values(text),
-            }
+            });
         }
         self.mask.remove_secret(&mut record.route);
         self.mask.remove_secret(&mut record.request_id);
+        is_masked
     }
+}
+
+/// Returns whether masking has put another text in the place of this one.
+#[inline(always)]
+fn is_changed<'a>(text: &mut Cow<'a, str>, mask: impl FnOnce(&mut Cow<'a, str>)) -> bool {
+    let before = (text.as_ptr(), text.len());
+    mask(text);
+    before != (text.as_ptr(), text.len())
 }
 
 /// Returns the result for a line that cannot be read: a line of the server itself has a reason of its

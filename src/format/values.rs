@@ -109,8 +109,12 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             return true;
         }
         let Some(text) = line.get(value.start..value.end) else { return false };
-        self.is_unusual |= text.is_empty();
-        matches!(text, "" | "-") || self.text(field, text)
+        if matches!(text, "" | "-") {
+            // In place of a missing address, the row has one of another field.
+            self.is_unusual |= text.is_empty() || field.atom == Atom::RemoteAddress;
+            return true;
+        }
+        self.text(field, text)
     }
 
     #[inline(always)]
@@ -137,9 +141,19 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
                 self.is_unusual |= begins_with_zero();
                 return record.response_bytes = Some(number);
             }
-            Atom::Pid => return record.pid = i32::try_from(number).ok(),
+            Atom::Pid => {
+                self.is_unusual |= !is_usual_pid(line.as_bytes(), value);
+                return record.pid = i32::try_from(number).ok();
+            }
             Atom::Microseconds => 4,
-            Atom::DecimalSeconds | Atom::DecimalMilliseconds => 3,
+            Atom::DecimalSeconds | Atom::DecimalMilliseconds => {
+                self.is_unusual |= !is_usual_decimal(line.as_bytes(), value);
+                if 3 > self.exactness {
+                    self.exactness = 3;
+                    record.duration = Some(number);
+                }
+                return;
+            }
             Atom::Milliseconds => 2,
             Atom::Seconds => 1,
             _ => return record.timestamp = record.timestamp.or(Some(number)),
@@ -178,7 +192,6 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             return false;
         }
         let text = unescape(raw, self.escapes);
-        self.is_unusual |= field.atom != Atom::RemoteAddress;
         if let Some(Identifies { what, rank }) = field.identifies
             && let Some(value) = what.value_of(&text)
         {
@@ -367,6 +380,19 @@ fn is_written_so(address: IpAddr, text: &str) -> bool {
     let fits = write!(rest, "{address}").is_ok();
     let left = rest.len();
     fits && written[..written.len() - left] == *text.as_bytes()
+}
+
+/// Returns whether a process id is written `<24744>`.
+fn is_usual_pid(line: &[u8], value: FieldMatch) -> bool {
+    let digits = line.get(value.start + 1..value.end - 1).unwrap_or_default();
+    line.get(value.start) == Some(&b'<') && (digits.len() == 1 || digits.first() != Some(&b'0'))
+}
+
+/// Returns whether a number is written with six decimals, `0.012345`.
+fn is_usual_decimal(line: &[u8], value: FieldMatch) -> bool {
+    let text = line.get(value.start..value.end).unwrap_or_default();
+    let Some((whole, [b'.', ..])) = text.split_last_chunk::<7>() else { return false };
+    whole.len() == 1 || whole.first() != Some(&b'0')
 }
 
 fn ipv4(bits: u32) -> IpAddr {

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::identifiers::Identifies;
 use super::json_mapping::MappingError;
+use super::values::UNSHAPED;
 pub(super) use atom::Atom;
 use atom::KNOWN_ATOMS;
 
@@ -158,8 +159,8 @@ pub struct Template {
     pub(super) fields: Vec<Field>,
     /// Whether no value is filled up with spaces, so that it can be read greedily.
     pub(super) is_plain: bool,
-    /// Whether each value is one of Gunicorn's default format or a duration, and stands once: then the parser
-    /// itself tells lines that are not written as usual.
+    /// Whether each value fills a place of its own, from which it can be written again: then the parser itself
+    /// tells lines that are not written as usual.
     pub(super) is_simple: bool,
     /// Whether the format begins or ends in a newline, so that each record has blank lines around it.
     pub(super) has_blank_lines: bool,
@@ -232,7 +233,7 @@ impl Template {
             missing_prefix: format!("does not begin with `{prefix}`").into(),
             prefix: prefix.into_bytes(),
             is_plain: fields.iter().all(|field| !field.padded),
-            is_simple: is_simple(&fields),
+            is_simple: is_simple(&fields, dialect),
             fields,
             has_blank_lines: format.starts_with('\n') || format.ends_with('\n'),
         })
@@ -382,15 +383,34 @@ impl Template {
     }
 }
 
-/// Returns whether all fields are those of which [`super::values::RecordBuilder`] tells how they are written.
-fn is_simple(fields: &[Field]) -> bool {
-    let kind = |field: &Field| match field.atom {
+/// Returns what a field fills: two of the same would be one value in the row. `None` if it fills nothing.
+fn place(field: &Field) -> Option<(Atom, &str)> {
+    match field.atom {
         Atom::Dash => None,
-        Atom::Seconds | Atom::Milliseconds | Atom::Microseconds => Some(Atom::Microseconds),
-        atom => Some(atom),
-    };
-    let known = |field: &Field| match field.atom {
+        Atom::Seconds | Atom::Milliseconds | Atom::Microseconds | Atom::DecimalSeconds => {
+            Some((Atom::Microseconds, ""))
+        }
+        Atom::Tail | Atom::TailNumber => Some((Atom::Tail, field.name.as_str())),
+        Atom::RequestHeader | Atom::ResponseHeader | Atom::Environ => {
+            Some((field.atom, field.name.as_str()))
+        }
+        atom => Some((atom, "")),
+    }
+}
+
+/// Returns whether all fields are those of which [`super::values::RecordBuilder`] tells how they are written.
+fn is_simple(fields: &[Field], dialect: Dialect) -> bool {
+    let is_known = |field: &Field| match field.atom {
         Atom::Referer | Atom::RequestLine => field.quoted,
+        // These headers and variables fill columns of other atoms.
+        Atom::RequestHeader | Atom::Environ => {
+            let name = field.name.as_str();
+            !matches!(name, "user-agent" | "referer" | "remote_user" | "remote-user")
+        }
+        Atom::ResponseHeader => !matches!(field.name.as_str(), "remote_user" | "remote-user"),
+        // Values without their shape are kept under these names.
+        Atom::Tail | Atom::TailNumber => !UNSHAPED.contains(&field.name.as_str()),
+        Atom::DecimalSeconds => dialect == Dialect::Gunicorn,
         Atom::RemoteAddress
         | Atom::Dash
         | Atom::User
@@ -398,15 +418,16 @@ fn is_simple(fields: &[Field]) -> bool {
         | Atom::Status
         | Atom::ResponseBytes
         | Atom::Agent
+        | Atom::Pid
         | Atom::Seconds
         | Atom::Milliseconds
         | Atom::Microseconds => true,
         _ => false,
     };
     let stands_once = |(nth, field): (usize, &Field)| {
-        kind(field).is_none() || fields[..nth].iter().all(|before| kind(before) != kind(field))
+        place(field).is_none() || fields[..nth].iter().all(|other| place(other) != place(field))
     };
-    fields.iter().all(known) && fields.iter().enumerate().all(stands_once)
+    fields.iter().all(is_known) && fields.iter().enumerate().all(stands_once)
 }
 
 /// Makes one field of a path and a query with nothing between them. Apache's `%q` has a question mark.
