@@ -189,7 +189,7 @@ fn value<'r>(
         Atom::Dash => None,
         Atom::RemoteAddress | Atom::AddressAndPort => match tail("remote_host") {
             Some(name) => text(Some(name)),
-            // A server behind a Unix socket knows no address of its client.
+            // A server on a Unix socket knows no address of its client.
             None if is_of_proxy(template, row) => number(Some(String::new())),
             // Workers of Uvicorn write this port where a proxy told the address.
             None if field.atom == Atom::AddressAndPort => {

@@ -6,7 +6,7 @@
 
 use crate::format::LineParser;
 use crate::model::{
-    FormChange, FormTotals, GunicornLogModel, Likeness, LineForm, MAX_FORM_CHANGES, Micros,
+    FormChange, FormTotals, GunicornLogModel, Likeness, MAX_FORM_CHANGES, Micros, form_at,
     patch_between, unkept,
 };
 
@@ -30,18 +30,21 @@ pub(crate) struct LinePatches {
     /// What [`crate::model::Written::zone`] is in this form.
     zone: u64,
     changes: Vec<FormChange>,
+    /// The forms of all lines, if they are known: then each line is compared.
+    known: Option<Vec<FormChange>>,
 }
 
 impl LinePatches {
     /// Goes on after lines in this form.
     pub(crate) fn after(parser: &LineParser, totals: FormTotals) -> Self {
         let zone = parser.layout().zone_of(&totals.form);
-        Self { totals, zone, changes: Vec::new() }
+        Self { totals, zone, changes: Vec::new(), known: None }
     }
 
-    /// Goes on with lines in one form, which stays.
-    pub(crate) fn in_form(parser: &LineParser, form: LineForm) -> Self {
-        Self::after(parser, FormTotals { form, changes: MAX_FORM_CHANGES })
+    /// Takes lines whose forms are stored, in the order of their offsets.
+    pub(crate) fn in_forms(forms: Vec<FormChange>) -> Self {
+        let totals = FormTotals::default();
+        Self { totals, zone: u64::MAX, changes: Vec::new(), known: Some(forms) }
     }
 
     /// Returns the form of the last line, and the changes.
@@ -66,6 +69,10 @@ impl LinePatches {
     ) -> Option<Vec<u8>> {
         if record.written.likeness == Likeness::Masked {
             return Some(unkept(line.raw.len()));
+        }
+        if let Some(forms) = &self.known {
+            let form = form_at(forms, line.offset);
+            self.totals = FormTotals { form, changes: MAX_FORM_CHANGES };
         }
         let row = record.stored(line.offset, line.time);
         let layout = parser.layout();

@@ -541,7 +541,10 @@ impl<'a> BatchSink<'a> {
             }
         };
         let is_bare = context.envelope.is_none();
-        let patches = is_bare.then(|| LinePatches::after(parser, lines.form()));
+        let patches = is_bare.then(|| match lines.known_forms() {
+            Some(forms) => LinePatches::in_forms(forms.to_vec()),
+            None => LinePatches::after(parser, lines.form()),
+        });
         Self { batch, parser, target, patches, span }
     }
 

@@ -16,8 +16,8 @@ use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::digest::{FixedOutput, Update};
 
 use crate::model::{
-    DIGEST_BLOCK, Digest, Fingerprint, FormTotals, MAX_NUL_RUNS, MAX_OFFSET, NulRun, NulTotals,
-    Position,
+    DIGEST_BLOCK, Digest, Fingerprint, FormChange, FormTotals, MAX_NUL_RUNS, MAX_OFFSET, NulRun,
+    NulTotals, Position,
 };
 
 use super::fingerprint::{TAIL_FINGERPRINT_LENGTH, print_of_history};
@@ -153,6 +153,8 @@ pub struct Lines {
     totals: NulTotals,
     /// How the lines that were taken are written.
     form: FormTotals,
+    /// The forms that the store has; `None` if it gets them from here.
+    known_forms: Option<Vec<FormChange>>,
     /// Runs of NULs whose lines were taken since [`Lines::take_nul_runs`].
     runs: Vec<NulRun>,
     skip: Skip,
@@ -188,6 +190,16 @@ impl Lines {
     /// Skips these runs of NULs, in order, and no others: those that the store has.
     pub fn expect_nul_runs(&mut self, runs: Vec<NulRun>) {
         self.skip = Skip::Known(runs);
+    }
+
+    /// Takes these forms of lines, in the order of their offsets, for those of the file: those that the store has.
+    pub fn expect_forms(&mut self, forms: Vec<FormChange>) {
+        self.known_forms = Some(forms);
+    }
+
+    /// Returns the forms that the store has; `None` if it gets them from here.
+    pub fn known_forms(&self) -> Option<&[FormChange]> {
+        self.known_forms.as_deref()
     }
 
     /// Returns how the lines that were taken are written.

@@ -346,7 +346,7 @@ pub(super) const MOVED: &str =
 
 pub(super) const READ_BY: &str =
     "UPDATE log_file SET format = $3, other_formats = '[]', time_estimated = $4,
-         patched_from = CASE WHEN format = $3 THEN patched_from ELSE committed END
+         patched_from = CASE WHEN format = $3 AND CAST(other_formats AS text) = '[]' THEN patched_from ELSE 0 END
      WHERE id = $1 AND epoch = $2";
 
 pub(super) const RENAME_IGNORED: &str = "UPDATE ignored_file SET host = $2 WHERE host = $1";

@@ -27,8 +27,12 @@ use crate::store::{FileReport, StoredLine, Writer};
 pub use line_writer::{Cause, Deviation, Exported};
 use line_writer::{LineWriter, Source};
 
-/// Lines of each table that one query reads.
-const PAGE: u32 = 2000;
+/// Bytes of the log whose lines one query reads (1 MiB): a range of ids that an index of blocks finds. Where
+/// nothing is stored, the next one reads twice as many.
+const PAGE_BYTES: u64 = 1 << 20;
+
+/// The most lines of each table that one query reads.
+const PAGE: u32 = 20_000;
 
 /// What is to be written.
 #[derive(Clone, Debug, Default)]
@@ -92,13 +96,13 @@ pub async fn export(
         Source { report: &report, layouts, has_envelopes: envelope.is_some(), swept_before };
     let (mut from, mut to) = (known.first_offset, known.committed);
     if let Some(since) = options.since {
-        from = first_row(writer, Pages { file, next: from, end: to }, since).await?.unwrap_or(to);
+        from = first_row(writer, Pages::of(file, from, to), since).await?.unwrap_or(to);
     }
     if let Some(until) = options.until {
-        to = first_row(writer, Pages { file, next: from, end: to }, until).await?.unwrap_or(to);
+        to = first_row(writer, Pages::of(file, from, to), until).await?.unwrap_or(to);
     }
     let mut lines = LineWriter::from(source, from, out);
-    let mut pages = Pages { file, next: from, end: to };
+    let mut pages = Pages::of(file, from, to);
     while let Some(page) = pages.next(writer).await? {
         anyhow::ensure!(!shutdown.is_requested(), "interrupted");
         tokio::task::block_in_place(|| {
@@ -169,9 +173,15 @@ struct Pages {
     next: u64,
     /// The offset before which they are read.
     end: u64,
+    /// How many bytes of the log the next query covers.
+    bytes: u64,
 }
 
 impl Pages {
+    fn of(file: FileId, next: u64, end: u64) -> Self {
+        Self { file, next, end, bytes: PAGE_BYTES }
+    }
+
     /// Reads the next lines; `None` after the last.
     async fn next(
         &mut self,
@@ -180,20 +190,22 @@ impl Pages {
         if self.next >= self.end {
             return Ok(None);
         }
-        let mut lines = writer.lines_between(self.file, self.next, self.end, PAGE).await?;
+        let end = self.end.min(self.next.saturating_add(self.bytes));
+        let mut lines = writer.lines_between(self.file, self.next, end, PAGE).await?;
+        self.bytes = if lines.is_empty() { self.bytes.saturating_mul(2) } else { PAGE_BYTES };
         // Of a table that has more lines, those after its last one were not read.
         let read_to = |is_of: fn(&StoredLine) -> bool| {
             let offsets = lines.iter().filter(|(_, line)| is_of(line)).map(|(offset, _)| *offset);
             let offsets: Vec<u64> = offsets.collect();
             let is_full = offsets.len() >= PAGE as usize;
-            offsets.last().filter(|_| is_full).map_or(self.end, |last| last + 1)
+            offsets.last().filter(|_| is_full).map_or(end, |last| last + 1)
         };
         let of_tables = [
             read_to(|line| matches!(line, StoredLine::Row(_))),
             read_to(|line| matches!(line, StoredLine::Request(_))),
             read_to(|line| matches!(line, StoredLine::Reject { .. })),
         ];
-        self.next = of_tables.into_iter().min().unwrap_or(self.end);
+        self.next = of_tables.into_iter().min().unwrap_or(end);
         lines.retain(|(offset, _)| *offset < self.next);
         Ok(Some(lines))
     }

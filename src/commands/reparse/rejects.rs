@@ -11,7 +11,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::format::{Parsed, STARS};
-use crate::model::{FileId, FormChange, RejectCode, RejectedLine, Reparsed, form_at, text_path};
+use crate::model::{FileId, FormChange, RejectCode, RejectedLine, Reparsed, text_path};
 use crate::store::{RejectKey, StoreError, Writer};
 
 use crate::commands::open_store;
@@ -160,12 +160,14 @@ impl Reparse {
                 Parsed::Record(record) => {
                     let time = time.unwrap_or(rejected_at);
                     let written = WrittenLine { offset, time, text: &text, raw: &line.raw };
-                    let patch =
-                        match format.envelope {
-                            None => LinePatches::in_form(&format.parser, form_at(forms, offset))
-                                .patch(&format.parser, &record, written),
-                            Some(_) => None,
-                        };
+                    let patch = match format.envelope {
+                        None => LinePatches::in_forms(forms.to_vec()).patch(
+                            &format.parser,
+                            &record,
+                            written,
+                        ),
+                        Some(_) => None,
+                    };
                     reparsed.new.push_patched(file, offset, &record, time, patch.as_deref());
                 }
                 Parsed::Json(record) => reparsed.new.push_json(file, offset, &record),
