@@ -48,6 +48,7 @@ fn batch(at: &Checkpoint) -> Batch {
         head: None,
         size: to,
         nul_runs: Vec::new(),
+        form_changes: Vec::new(),
         releases: false,
         far_times: 0,
     });

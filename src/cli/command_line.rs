@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use super::clock::Clock;
 use super::copy::Copy;
 use super::examples;
+use super::export::Export;
 use super::migrate::Migrate;
 use super::query::{Query, Top};
 use super::settings::SETTINGS;
@@ -102,6 +103,9 @@ pub(super) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Write a log back byte for byte, from what is stored of it, to standard output; where that is not for
+    /// certain the log, standard error says so, and the exit code is 1
+    Export(Export),
     /// Read stored lines once more, by the format of their file or by --format: rejected ones, of which
     /// those that can be read become rows; with --rows, all lines of files that are still there
     Reparse {

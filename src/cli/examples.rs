@@ -1,7 +1,7 @@
 //! Two examples for the help of each command.
 
 /// The command, and what people type: without the program's name.
-const EXAMPLES: [(&str, [&str; 2]); 19] = [
+const EXAMPLES: [(&str, [&str; 2]); 20] = [
     (
         "watch",
         ["watch /var/log/app", "watch /var/log/app '/var/log/nginx/access.log*' --listen off"],
@@ -13,6 +13,13 @@ const EXAMPLES: [(&str, [&str; 2]); 19] = [
     ("query", ["query --since yesterday --code 5xx", "query --follow --url /api/ --local"]),
     ("top", ["top urls --since 7d", "top addresses --since 2026-11-25 --code 4xx --limit 20"]),
     ("verify", ["verify", "verify /mnt/old-logs --json"]),
+    (
+        "export",
+        [
+            "export /var/log/app/access.log > access.log",
+            "export --file 17 --since 2026-11-25 --json > part.log",
+        ],
+    ),
     (
         "reparse",
         [

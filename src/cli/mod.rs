@@ -12,6 +12,7 @@ mod copy;
 mod docs;
 mod doctor;
 mod examples;
+mod export;
 mod migrate;
 mod output;
 mod password;
@@ -195,6 +196,7 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
             }
             return Ok(if verification.good { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
+        Some(Command::Export(typed)) => return export::export(settings, &typed).await,
         Some(Command::Reparse { rows: true, files, dry_run, json }) => {
             let config = build::config(settings)?;
             build::warn_of_format(&config);

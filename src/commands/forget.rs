@@ -1,22 +1,17 @@
 //! `log-ingestd forget`: removes all that is stored of a file, so that it can be read again.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde::Serialize;
 
+use crate::commands::named_file::{NamedFiles, listed};
 use crate::commands::open_store;
 use crate::config::Config;
-use crate::identity::resolve::still_held;
-use crate::model::{Checkpoint, FileId, moment, text_path};
+use crate::model::FileId;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, owner};
-use crate::source::Tail;
 use crate::store::{FileReport, Forgotten, Writer};
-
-/// Files of which an error tells.
-const LISTED: usize = 10;
 
 /// What is to be forgotten.
 #[derive(Clone, Debug, Default)]
@@ -53,40 +48,10 @@ pub async fn forget(
     path: &Path,
     options: &ForgetOptions,
 ) -> anyhow::Result<ForgetSummary> {
-    let path =
-        std::path::absolute(path).with_context(|| format!("cannot read '{}'", path.display()))?;
-    let resolved = path.canonicalize().unwrap_or_else(|_| path.clone());
     let (store, _shutdown) = open_store(config, Access::Write).await?;
-    let mut known = store.files(None).await?;
-    known.retain(|file| file.checkpoint.host == config.host);
-    let found = match Tail::key_and_size(&resolved) {
-        Ok(found) => found.map(|(key, _)| key),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => {
-            return Err(error).with_context(|| format!("cannot read '{}'", path.display()));
-        }
-    };
-    let checkpoints: Vec<Checkpoint> = known.iter().map(|file| file.checkpoint.clone()).collect();
-    let there: Vec<FileId> = match found {
-        None => Vec::new(),
-        key => still_held(&checkpoints, &config.host, key).iter().map(|held| held.file).collect(),
-    };
+    let NamedFiles { files: mut known, there, found, resolved } =
+        NamedFiles::of(store.files(None).await?, &config.host, path)?;
     let is_there = |file: &FileReport| there.contains(&file.checkpoint.file);
-    let was_there = |file: &FileReport| {
-        // A name that is not UTF-8 may also be given as `status` shows it.
-        let known = &*file.checkpoint.path;
-        [&path, &resolved]
-            .iter()
-            .any(|path| *text_path(known) == *path.as_path() || path.to_str() == Some(known))
-    };
-    known.retain(|file| is_there(file) || was_there(file));
-    if known.is_empty() {
-        bail!(
-            "nothing is stored from '{}' for the host '{}'; `log-ingestd status --all` lists the files",
-            path.display(),
-            config.host
-        );
-    }
     if !options.ids.is_empty() {
         known.retain(|file| options.ids.contains(&file.checkpoint.file.0));
         if let Some(unknown) =
@@ -149,16 +114,4 @@ async fn hold(writer: &mut Writer, files: &[FileReport]) -> anyhow::Result<Vec<(
         }
     }
     Ok(held)
-}
-
-/// Names the newest of several files.
-fn listed(files: &[FileReport]) -> String {
-    let mut newest: Vec<&FileReport> = files.iter().collect();
-    newest.sort_by_key(|file| std::cmp::Reverse(file.checkpoint.file));
-    let named = newest.iter().take(LISTED).map(|file| {
-        let seen = moment(file.first_seen_at);
-        format!("{} ({} rows, since {seen})", file.checkpoint.file.0, file.rows)
-    });
-    let more = if newest.len() > LISTED { ", …" } else { "" };
-    named.collect::<Vec<_>>().join(", ") + more
 }

@@ -5,18 +5,21 @@
 //!
 //! Files, in reading order: `import` and `verify` (whole files into the
 //! store, and compared with it), `check` (parses without a store),
-//! `reparse` (stored lines again), `forget` (takes a file out again), `status`, `query`,
+//! `reparse` (stored lines again), `export` (writes a log back), `forget` (takes a file out again; `named_file`
+//! says which one a path means), `status`, `query`,
 //! `follow`, `cleanup`, `migrate`, `copy`, `rename_host`, `healthcheck`, `doctor`.
 
 mod check;
 mod cleanup;
 mod copy;
 mod doctor;
+mod export;
 mod follow;
 mod forget;
 mod healthcheck;
 pub(crate) mod import;
 mod migrate;
+mod named_file;
 mod query;
 mod rename_host;
 mod reparse;
@@ -29,6 +32,7 @@ pub use copy::{
     CopiedTable, CopyDifference, CopyOptions, CopyProgress, CopyStep, CopySummary, copy,
 };
 pub use doctor::{Doctor, Finding, Severity, doctor};
+pub use export::{Cause, Deviation, ExportOptions, ExportSummary, Exported, export};
 pub use follow::NewRows;
 pub use forget::{ForgetOptions, ForgetSummary, forget};
 pub use healthcheck::{Probe, healthcheck};

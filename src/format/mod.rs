@@ -28,11 +28,13 @@
 //!   by `key_names` and by what the user says in a `json_mapping`.
 //! - `server_log`: lines that a server writes of itself.
 //! - `presets`: formats by name.
-//! - `infer`: works out the format of a file. `render`: writes a stored row as a line again.
+//! - `infer`: works out the format of a file. `render`: writes a stored row as a line for people to read;
+//!   `exact`: as the line that it was read from.
 //!
 //! An ordinary line passes `parser`, `matching` and `values` only.
 
 mod escapes;
+mod exact;
 mod identifiers;
 mod infer;
 mod json;

@@ -15,9 +15,9 @@ use super::mask::{Mask, STARS};
 use super::matching::{PhysicalLines, Quoting, match_by_search, match_fields, match_greedily};
 use super::prefix::Stripped;
 use super::server_log::is_server_log;
-use super::template::{MOST_FIELDS, Template};
+use super::template::{Escaping, MOST_FIELDS, Template};
 use super::values::{Escapes, FieldMatch, RecordBuilder, UNSHAPED, Unshaped};
-use crate::model::{Captured, Extra, GunicornLogModel, JsonRecord, RejectReason};
+use crate::model::{Captured, Extra, GunicornLogModel, JsonRecord, Likeness, RejectReason};
 
 /// The settings by which lines become records.
 #[derive(Clone, Debug)]
@@ -96,6 +96,19 @@ impl LineParser {
     /// Returns the bytes of a rejected line as they are kept if its secrets are masked.
     pub(crate) fn masked<'r>(&self, raw: &'r [u8]) -> Cow<'r, [u8]> {
         self.mask.masked(raw)
+    }
+
+    /// Returns whether nothing of a line is masked: neither in its record, nor anywhere else in it.
+    pub(crate) fn masks_nothing(&self, text: &[u8], record: &GunicornLogModel<'_>) -> bool {
+        if self.mask.is_empty() {
+            return true;
+        }
+        let unmasked = LineParser { mask: Mask::default(), ..self.clone() };
+        let is_same = match unmasked.parse(text) {
+            Parsed::Record(unmasked) => unmasked == *record,
+            _ => false,
+        };
+        is_same && matches!(self.mask.masked(text), Cow::Borrowed(_))
     }
 
     /// Returns the parser of versions without `route`, `request_id` and `trace_id`; `None` if no line has them.
@@ -207,6 +220,9 @@ impl LineParser {
         };
         match &mut parsed {
             Parsed::Record(record) => {
+                if record.written.likeness == Likeness::Same {
+                    record.written.likeness = Likeness::Unknown;
+                }
                 record.timestamp = record.timestamp.or(time);
                 record.pid = record.pid.or(pid);
                 put_prefix(record, prefix);
@@ -238,33 +254,50 @@ impl LineParser {
     }
 
     fn hide_secrets(&self, record: &mut GunicornLogModel<'_>, line: TextLine<'_>) {
+        let mut is_masked = false;
         for url in [&mut record.url, &mut record.source].into_iter().flatten() {
-            self.mask.apply(url);
+            is_masked |= is_changed(url, |url| self.mask.apply(url));
         }
         for (_, referer) in record.headers.iter_mut().filter(|(name, _)| *name == "referer") {
-            self.mask.apply(referer);
+            is_masked |= is_changed(referer, |referer| self.mask.apply(referer));
         }
         for (_, text) in &mut record.extras {
-            self.mask.apply(text);
+            is_masked |= is_changed(text, |text| self.mask.apply(text));
         }
-        self.hide_captured(record);
+        is_masked |= self.hide_captured(record);
         if line.may_hold_token && self.mask.may_have_token(line.text.as_bytes()) {
-            record.texts_mut().for_each(|text| self.mask.apply_to_tokens(text));
+            for text in record.texts_mut() {
+                is_masked |= is_changed(text, |text| self.mask.apply_to_tokens(text));
+            }
+        }
+        if is_masked {
+            record.written.likeness = Likeness::Masked;
         }
     }
 
-    /// Hides secrets of captured headers and variables: by their names, and in their values.
-    fn hide_captured(&self, record: &mut GunicornLogModel<'_>) {
+    /// Hides secrets of captured headers and variables: by their names, and in their values. Returns whether there
+    /// were any.
+    fn hide_captured(&self, record: &mut GunicornLogModel<'_>) -> bool {
+        let mut is_masked = false;
         let captured = [&mut record.headers, &mut record.response_headers, &mut record.environ];
         for (name, text) in captured.into_iter().flatten() {
-            match self.mask.hides_captured(name) {
+            is_masked |= is_changed(text, |text| match self.mask.hides_captured(name) {
                 true => *text = Cow::Borrowed(STARS),
                 false => self.mask.apply_to_values(text),
-            }
+            });
         }
         self.mask.remove_secret(&mut record.route);
         self.mask.remove_secret(&mut record.request_id);
+        is_masked
     }
+}
+
+/// Returns whether masking has put another text in the place of this one.
+#[inline(always)]
+fn is_changed<'a>(text: &mut Cow<'a, str>, mask: impl FnOnce(&mut Cow<'a, str>)) -> bool {
+    let before = (text.as_ptr(), text.len());
+    mask(text);
+    before != (text.as_ptr(), text.len())
 }
 
 /// Returns the result for a line that cannot be read: a line of the server itself has a reason of its
@@ -338,6 +371,7 @@ fn owned<'a>(layout: &'a Layout, parsed: Parsed<'_>) -> Parsed<'a> {
         route: record.route.map(text),
         request_id: record.request_id.map(text),
         trace_id: record.trace_id.map(text),
+        written: record.written,
     })
 }
 
@@ -411,6 +445,10 @@ impl Template {
             let mut builder = RecordBuilder::new(record, escapes, Unshaped::Refuse);
             if match_greedily(self, line, |field, value| builder.set(field, text, value)) {
                 builder.finish();
+                let may_be_escaped = may_hold_special && self.escaping() == Escaping::Backslashes;
+                if !self.is_simple || may_be_escaped {
+                    record.written.likeness = Likeness::Unknown;
+                }
                 return if may_hold_special { check_no_nul(line) } else { Ok(()) };
             }
             *record = GunicornLogModel::default();

@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::io::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use chrono::NaiveDate;
@@ -22,7 +23,7 @@ use super::identifiers::{Identifier, Identifies};
 use super::shapes::{Shape, address_and_port, is_method, shape};
 use super::template::{Atom, Escaping, Field};
 use super::times;
-use crate::model::{Captured, Extra, GunicornLogModel, Micros};
+use crate::model::{Captured, Extra, GunicornLogModel, Likeness, Micros};
 
 /// What the texts of a line may hold in place of a `"`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +62,8 @@ pub(super) struct RecordBuilder<'r, 'a> {
     remote_user: Option<Cow<'a, str>>,
     /// The ranks of the request id and of the trace id; 0 if there is none yet.
     ranks: [u8; 2],
+    /// Whether a value may be written in another way than usual, as far as the format is a simple one.
+    is_unusual: bool,
 }
 
 impl<'r, 'a> RecordBuilder<'r, 'a> {
@@ -81,6 +84,7 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             remote_addr: None,
             remote_user: None,
             ranks: [0; 2],
+            is_unusual: unshaped == Unshaped::Keep,
         }
     }
 
@@ -93,9 +97,11 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
     #[inline(always)]
     pub(super) fn set(&mut self, field: &'a Field, line: &'a str, value: FieldMatch) -> bool {
         if !field.atom.is_text() {
-            if let Some(number) = value.number {
-                self.number(field.atom, number);
-            }
+            let Some(number) = value.number else {
+                self.is_unusual |= value.end - value.start != 1; // `None`
+                return true;
+            };
+            self.number(field.atom, number, line, value);
             return true;
         }
         if let (Atom::RemoteAddress, Some(address)) = (field.atom, value.number) {
@@ -103,26 +109,56 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             return true;
         }
         let Some(text) = line.get(value.start..value.end) else { return false };
-        matches!(text, "" | "-") || self.text(field, text)
+        if matches!(text, "" | "-") {
+            // In place of a missing address, the row has one of another field.
+            self.is_unusual |= text.is_empty() || field.atom == Atom::RemoteAddress;
+            return true;
+        }
+        self.text(field, text)
     }
 
     #[inline(always)]
-    fn number(&mut self, atom: Atom, number: i64) {
+    fn number(&mut self, atom: Atom, number: i64, line: &str, value: FieldMatch) {
         let record = &mut *self.record;
+        let length = value.end - value.start;
+        // A number is usually written without zeros before it.
+        let begins_with_zero =
+            || length > 1 && line.as_bytes().get(value.start).is_some_and(|byte| *byte == b'0');
         let exactness = match atom {
-            Atom::Time => return record.timestamp = Some(number),
+            Atom::Time => {
+                record.written.zone = zone(line, value.end);
+                return record.timestamp = Some(number);
+            }
             Atom::Status if (100..600).contains(&number) => {
+                self.is_unusual |= length != 3;
                 return record.code = i32::try_from(number).ok();
             }
-            Atom::Status => return keep(record, "status", Cow::Owned(number.to_string())),
-            Atom::ResponseBytes => return record.response_bytes = Some(number),
-            Atom::Pid => return record.pid = i32::try_from(number).ok(),
+            Atom::Status => {
+                self.is_unusual = true;
+                return keep(record, "status", Cow::Owned(number.to_string()));
+            }
+            Atom::ResponseBytes => {
+                self.is_unusual |= begins_with_zero();
+                return record.response_bytes = Some(number);
+            }
+            Atom::Pid => {
+                self.is_unusual |= !is_usual_pid(line.as_bytes(), value);
+                return record.pid = i32::try_from(number).ok();
+            }
             Atom::Microseconds => 4,
-            Atom::DecimalSeconds | Atom::DecimalMilliseconds => 3,
+            Atom::DecimalSeconds | Atom::DecimalMilliseconds => {
+                self.is_unusual |= !is_usual_decimal(line.as_bytes(), value);
+                if 3 > self.exactness {
+                    self.exactness = 3;
+                    record.duration = Some(number);
+                }
+                return;
+            }
             Atom::Milliseconds => 2,
             Atom::Seconds => 1,
             _ => return record.timestamp = record.timestamp.or(Some(number)),
         };
+        self.is_unusual |= begins_with_zero();
         if exactness > self.exactness {
             self.exactness = exactness;
             record.duration = Some(number);
@@ -164,9 +200,17 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
         let record = &mut *self.record;
         match field.atom {
             Atom::RemoteAddress => match address(&text) {
-                None if matches!(&*text, "b''") || text.starts_with("unix:") => {}
-                None => keep(record, "remote_host", text),
-                address => record.user_ip = address,
+                None if matches!(&*text, "b''") || text.starts_with("unix:") => {
+                    self.is_unusual = true;
+                }
+                None => {
+                    self.is_unusual = true;
+                    keep(record, "remote_host", text);
+                }
+                Some(address) => {
+                    self.is_unusual |= !is_written_so(address, &text);
+                    record.user_ip = Some(address);
+                }
             },
             Atom::AddressAndPort => match address_and_port(&text).or_else(|| address(&text)) {
                 None => keep(record, "remote_host", text),
@@ -232,6 +276,7 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
     /// Takes a request line without a protocol, or keeps what is not a request line at all.
     #[cold]
     fn short_request_line(&mut self, field: &Field, text: &'a str) -> bool {
+        self.is_unusual = true;
         if self.unshaped == Unshaped::Refuse && !field.quoted && !is_request_line(text) {
             return false;
         }
@@ -300,6 +345,9 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
     /// Fills the columns that depend on several fields.
     pub(super) fn finish(self) {
         let record = self.record;
+        if self.is_unusual {
+            record.written.likeness = Likeness::Unknown;
+        }
         record.user_ip =
             record.user_ip.or(self.forwarded_for).or(self.real_ip).or(self.remote_addr);
         if record.user_id.is_none() {
@@ -314,6 +362,37 @@ impl<'r, 'a> RecordBuilder<'r, 'a> {
             };
         }
     }
+}
+
+/// Returns the end of a time in brackets as [`crate::model::Written::zone`] has it: `0 +0530]` without its first
+/// byte.
+#[inline(always)]
+fn zone(line: &str, end: usize) -> u64 {
+    let time = line.as_bytes().get(..end).unwrap_or_default();
+    time.last_chunk::<8>().map_or(0, |zone| u64::from_le_bytes(*zone) & !0xff)
+}
+
+/// Returns whether an address is written as it is written by this program.
+#[cold]
+fn is_written_so(address: IpAddr, text: &str) -> bool {
+    let mut written = [0; 48]; // the longest address has 45 bytes
+    let mut rest = &mut written[..];
+    let fits = write!(rest, "{address}").is_ok();
+    let left = rest.len();
+    fits && written[..written.len() - left] == *text.as_bytes()
+}
+
+/// Returns whether a process id is written `<24744>`.
+fn is_usual_pid(line: &[u8], value: FieldMatch) -> bool {
+    let digits = line.get(value.start + 1..value.end - 1).unwrap_or_default();
+    line.get(value.start) == Some(&b'<') && (digits.len() == 1 || digits.first() != Some(&b'0'))
+}
+
+/// Returns whether a number is written with six decimals, `0.012345`.
+fn is_usual_decimal(line: &[u8], value: FieldMatch) -> bool {
+    let text = line.get(value.start..value.end).unwrap_or_default();
+    let Some((whole, [b'.', ..])) = text.split_last_chunk::<7>() else { return false };
+    whole.len() == 1 || whole.first() != Some(&b'0')
 }
 
 fn ipv4(bits: u32) -> IpAddr {

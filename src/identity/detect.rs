@@ -633,7 +633,7 @@ fn stored_format(envelope: Option<Envelope>, format: &str) -> String {
 }
 
 /// Returns envelope and format of what `log_file` stores.
-fn envelope_of(stored: &str) -> (Option<Envelope>, &str) {
+pub(crate) fn envelope_of(stored: &str) -> (Option<Envelope>, &str) {
     let Some((first, format)) = stored.split_once(' ') else { return (None, stored) };
     match Envelope::ALL.into_iter().find(|envelope| envelope.name() == first) {
         None if first == PLAIN => (None, format),

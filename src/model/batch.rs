@@ -21,6 +21,7 @@ use super::columns::{
 };
 use super::excerpt::excerpt;
 use super::file::{FileId, Fingerprint, NulRun, Position};
+use super::line_form::FormChange;
 use super::reason::{RejectCode, RejectReason};
 use super::record::{GunicornLogModel, JsonRecord, Micros};
 use super::rollup::Rollup;
@@ -54,6 +55,8 @@ pub struct Span {
     pub size: u64,
     /// NULs before lines that were skipped, in order.
     pub nul_runs: Vec<NulRun>,
+    /// Lines from which on lines have another form, in order.
+    pub form_changes: Vec<FormChange>,
     /// Whether the claim of the file ends with it.
     pub releases: bool,
     /// Rows whose time is far from the clock; see [`Batch::clock`].
@@ -220,12 +223,26 @@ impl Batch {
         record: &GunicornLogModel<'_>,
         estimated: Micros,
     ) {
-        self.begin_record(file, offset, record, record.timestamp.unwrap_or(estimated));
+        self.push_patched(file, offset, record, estimated, None);
+    }
+
+    /// Adds the record of a line that differs from what its row gives, with its patch.
+    #[inline(always)]
+    pub fn push_patched(
+        &mut self,
+        file: FileId,
+        offset: u64,
+        record: &GunicornLogModel<'_>,
+        estimated: Micros,
+        patch: Option<&[u8]>,
+    ) {
+        let timestamp = record.timestamp.unwrap_or(estimated);
+        self.begin_record(file, offset, record, timestamp, patch.is_some());
         let row = &mut self.gunicorn_log;
         let pairs = [&record.environ, &record.response_headers, &record.headers];
         if pairs.iter().all(|pairs| pairs.is_empty()) && record.extras.is_empty() {
             row.nulls::<3>();
-            return self.end_record(record);
+            return self.end_record(record, patch);
         }
         match record.extras.is_empty() {
             true => captured(row, Some("environ"), &record.environ),
@@ -233,27 +250,27 @@ impl Batch {
         }
         captured(row, Some("headers"), &record.response_headers);
         captured(row, None, &record.headers);
-        self.end_record(record);
+        self.end_record(record, patch);
     }
 
     /// Adds the record of the JSON line at `offset`.
     pub fn push_json(&mut self, file: FileId, offset: u64, record: &JsonRecord) {
         match record {
             JsonRecord::Gunicorn(line) => {
-                self.begin_record(file, offset, &line.record, line.timestamp);
+                self.begin_record(file, offset, &line.record, line.timestamp, false);
                 for value in [&line.request, &line.response, &line.headers] {
                     json(&mut self.gunicorn_log, value.as_ref());
                 }
-                self.end_record(&line.record);
+                self.end_record(&line.record, None);
             }
             JsonRecord::Request(line) => self.push_request(file, offset, line),
         }
     }
 
-    /// Adds the last three columns of a record, which name the request and its view, unless all rows are
-    /// without them.
+    /// Adds the last four columns of a record, which name the request and its view, and the patch, unless all
+    /// rows are without them.
     #[inline(always)]
-    fn end_record(&mut self, record: &GunicornLogModel<'_>) {
+    fn end_record(&mut self, record: &GunicornLogModel<'_>, patch: Option<&[u8]>) {
         let row = &mut self.gunicorn_log;
         if row.width() == NARROW {
             return;
@@ -261,10 +278,11 @@ impl Batch {
         for name in [&record.route, &record.request_id, &record.trace_id] {
             or_null(row, name.as_deref(), Tuples::text);
         }
+        or_null(row, patch, Tuples::raw);
     }
 
-    /// Counts a record, and adds its row but for the last six columns: three of JSON, and three that name the
-    /// request and its view. The fields are in the order of [`GUNICORN_LOG`]; a test of that module compares them.
+    /// Counts a record, and adds its row but for the last seven columns: three of JSON, three that name the
+    /// request and its view, and the patch. The fields are in the order of [`GUNICORN_LOG`]; a test of that module compares them.
     #[inline(always)]
     fn begin_record(
         &mut self,
@@ -272,6 +290,7 @@ impl Batch {
         offset: u64,
         record: &GunicornLogModel<'_>,
         timestamp: Micros,
+        has_patch: bool,
     ) {
         let day = day(timestamp);
         if self.days.last() != Some(&day) {
@@ -286,7 +305,8 @@ impl Batch {
         let has_name =
             record.route.is_some() || record.request_id.is_some() || record.trace_id.is_some();
         let row = &mut self.gunicorn_log;
-        let width = if has_name { GUNICORN_LOG.len() } else { row.width().max(NARROW) };
+        let width =
+            if has_name || has_patch { GUNICORN_LOG.len() } else { row.width().max(NARROW) };
         if width > row.width() {
             row.widen(width);
         }

@@ -398,6 +398,11 @@ kind!(
     Bytes, Bytes, Vec<u8>, |source, column| required(source, column, source.bytes(column)?)
 );
 
+kind!(
+    /// Bytes that few rows have.
+    Patch, Bytes, Option<Vec<u8>>, |source, column| source.bytes(column)
+);
+
 holds!(File, FileId, |file| Value::Int(file.0.into()));
 holds!(Unsigned, u64, |offset| Value::Int(*offset as i64));
 holds!(Time, Micros, |time| Value::Time(*time));
@@ -416,6 +421,7 @@ holds!(Json, Captured<'_>, |pairs| match pairs.as_slice() {
 holds!(Code, optional RejectCode, |code| Value::Text(code.name()));
 holds!(Words, String, |text| Value::Text(text));
 holds!(Bytes, Vec<u8>, |bytes| Value::Bytes(bytes));
+holds!(Patch, optional Vec<u8>, |bytes| Value::Bytes(bytes));
 
 /// Generates from a declaration: the list of columns, the struct of a stored row with its [`Row`], and
 /// [`Recorded`] for the record.
@@ -532,12 +538,14 @@ table! {
         field request_id: Text = request_id, export 20, check 17;
         /// The trace of which the request is a part: 32 hexadecimal digits.
         field trace_id: Text = trace_id, export 21, check 18;
+        /// In what the line differs from what the row gives, by [`super::patched`]; `None` if in nothing.
+        field patch: Patch;
     }
 }
 
-/// The columns of `gunicorn_log` without the last three, which few logs fill: rows of a batch in which they
+/// The columns of `gunicorn_log` without the last four, which few logs fill: rows of a batch in which they
 /// are NULL are encoded and stored without them. With them, storing takes 4 % longer.
-pub const NARROW: usize = GUNICORN_LOG.len() - 3;
+pub const NARROW: usize = GUNICORN_LOG.len() - 4;
 
 table! {
     /// The columns of `request_log`.
@@ -694,7 +702,7 @@ impl Recorded for GunicornJson {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Batch, RejectReason};
+    use crate::model::{Batch, RejectReason, Written};
 
     const TABLES: [&[Column]; 3] = [GUNICORN_LOG, REQUEST_LOG, REJECTED_LINE];
 
@@ -791,10 +799,13 @@ mod tests {
             route: Some("route".into()),
             request_id: Some("request_id".into()),
             trace_id: Some("trace_id".into()),
+            written: Written::default(),
         };
-        batch.push_record(FileId(1), 7, &record, 0);
+        batch.push_patched(FileId(1), 7, &record, 0, Some(b"patch"));
         let row = batch.gunicorn_log.rows().next().unwrap();
         is_encoded_as_declared::<StoredRow>(&row, &record);
+        let stored = StoredRow::read(&Encoded::new(GUNICORN_LOG, &row)).unwrap();
+        assert_eq!(stored, StoredRow { patch: Some(b"patch".to_vec()), ..record.stored(7, 0) });
 
         let json = |text: &str| Some(JsonValue::from(text));
         let line = GunicornJson {

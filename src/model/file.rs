@@ -5,6 +5,7 @@
 //! and a line is named by (file, offset of its first byte) wherever it is read from.
 
 use super::Span;
+use super::line_form::{FormChange, FormTotals};
 
 /// Bits of a row's id that hold the line's offset; the file's id stands above them.
 const OFFSET_BITS: u32 = 38;
@@ -127,6 +128,8 @@ pub struct Position {
     pub digest: Option<Digest>,
     /// The skipped NULs before it.
     pub nuls: NulTotals,
+    /// How the lines before it are written.
+    pub form: FormTotals,
 }
 
 /// What tells a host that was given another name from another host. What is not known is `None`.
@@ -215,6 +218,10 @@ pub struct Checkpoint {
     pub first_offset: u64,
     /// The skipped NULs before `committed`, in order.
     pub nul_runs: Vec<NulRun>,
+    /// Lines before `committed` from which on lines have another form, in order.
+    pub line_forms: Vec<FormChange>,
+    /// From this offset on, each row that does not give its line back has a patch. Rows before it are older.
+    pub patched_from: u64,
     /// Every byte before this offset is stored, rejected or excluded.
     pub committed: u64,
     /// Of a file that a power cut or a truncation ended: its object holds its bytes before this offset
@@ -282,6 +289,7 @@ impl Checkpoint {
             tail_fingerprint: self.tail_fingerprint,
             digest: self.digest,
             nuls,
+            form: FormTotals::after(&self.line_forms),
         }
     }
 }

@@ -7,6 +7,8 @@ mod file;
 mod filter;
 pub mod histogram;
 mod ignored;
+mod line_form;
+mod patch;
 mod printable;
 mod reason;
 mod record;
@@ -25,10 +27,13 @@ pub use file::{
 };
 pub use filter::{Codes, Filter, FilterError, MOMENT_EXPECTED, Network, UrlFilter, read_moment};
 pub use ignored::IgnoredCode;
+pub use line_form::{FormChange, FormTotals, LineForm, MAX_FORM_CHANGES, form_at};
+pub use patch::{patch_between, patched, unkept, unkept_length};
 pub use printable::{is_printable, path_text, printable, text_path};
 pub use reason::{RejectCode, RejectReason};
 pub use record::{
-    Captured, Extra, Extras, GunicornJson, GunicornLogModel, JsonRecord, Micros, moment, now,
+    Captured, Extra, Extras, GunicornJson, GunicornLogModel, JsonRecord, Likeness, Micros, Written,
+    moment, now,
 };
 pub use rollup::{CLASSES, Counts, Period, Rollup};
 pub use text::{counted, grouped};

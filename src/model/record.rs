@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, SecondsFormat};
 use serde_json::{Map, Value};
 
-use super::columns::RequestLog;
+use super::columns::{RequestLog, StoredRow};
 
 /// Microseconds since 1970-01-01 00:00:00 UTC.
 pub type Micros = i64;
@@ -36,6 +36,37 @@ pub enum Extra<'a> {
 
 /// Texts that have no column, in the order of the line.
 pub type Extras<'a> = Vec<(Extra<'a>, Cow<'a, str>)>;
+
+/// Whether a line is what its row gives when it is written again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Likeness {
+    /// It is for certain, if its time is written as in the lines before it.
+    #[default]
+    Same,
+    /// It may not be: both have to be compared.
+    Unknown,
+    /// It is not, because a secret was masked.
+    Masked,
+}
+
+/// How a line was written, as far as the columns do not tell. Records are the same whatever this is, since it
+/// is no value of a request.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Written {
+    /// The last seven bytes of a time like `[23/Nov/2026:08:41:00 +0000]`, from the second byte of a number on;
+    /// 0 if no time is written so.
+    pub zone: u64,
+    /// Whether the line is what the row gives.
+    pub likeness: Likeness,
+}
+
+impl PartialEq for Written {
+    fn eq(&self, _: &Written) -> bool {
+        true
+    }
+}
+
+impl Eq for Written {}
 
 /// A request as Gunicorn logged it, with a field for each column of `gunicorn_log`. What the line does
 /// not have is `None`, never `-` or an empty text. Texts borrow from the line where they can.
@@ -81,6 +112,8 @@ pub struct GunicornLogModel<'a> {
     pub request_id: Option<Cow<'a, str>>,
     /// The trace of which the request is a part: 32 hexadecimal digits.
     pub trace_id: Option<Cow<'a, str>>,
+    /// How the line was written.
+    pub written: Written,
 }
 
 impl<'a> GunicornLogModel<'a> {
@@ -97,6 +130,40 @@ impl<'a> GunicornLogModel<'a> {
             &mut self.protocol,
         ];
         columns.into_iter().flatten().chain(self.extras.iter_mut().map(|(_, text)| text))
+    }
+
+    /// Returns the row that is stored of the record, if it stands at `offset`. `estimated` is the time that it
+    /// gets if it has none.
+    pub fn stored(&self, offset: u64, estimated: Micros) -> StoredRow {
+        let object = |pairs: &Captured<'_>| -> Option<Value> {
+            let object = || pairs.iter().map(|(name, value)| (*name, &**value)).collect();
+            (!pairs.is_empty()).then(object)
+        };
+        let text = |text: &Option<Cow<'_, str>>| text.as_deref().map(str::to_owned);
+        let headers = object(&self.response_headers);
+        StoredRow {
+            timestamp: self.timestamp.unwrap_or(estimated),
+            log_offset: offset,
+            duration: self.duration,
+            response_bytes: self.response_bytes,
+            code: self.code,
+            pid: self.pid,
+            method: text(&self.method),
+            url: text(&self.url),
+            host: text(&self.host),
+            user_id: text(&self.user_id),
+            user_ip: self.user_ip,
+            agent: text(&self.agent),
+            source: text(&self.source),
+            protocol: text(&self.protocol),
+            request: self.request(),
+            response: headers.map(|headers| serde_json::json!({ "headers": headers })),
+            headers: object(&self.headers),
+            route: text(&self.route),
+            request_id: text(&self.request_id),
+            trace_id: text(&self.trace_id),
+            patch: None,
+        }
     }
 
     /// Returns what is stored as `request`: an object, or nothing.

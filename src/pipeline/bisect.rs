@@ -84,6 +84,7 @@ mod tests {
             head: None,
             size: 0,
             nul_runs: Vec::new(),
+            form_changes: Vec::new(),
             releases: false,
             far_times: 0,
         };

@@ -8,6 +8,7 @@
 //! - `store_file` stores a file that is complete, from its checkpoint to its end.
 //! - `far_notices` says in the log that times of lines are far from the clock.
 //! - `reject_notices` says in the log that lines were rejected, and what to do.
+//! - `line_patches`: whether lines are what their rows give when they are written again.
 //! - `expected`: what lines must be in the store, and whether the store agrees.
 //! - `connect` opens the store at a start; [`Shutdown`] is what signals ask for.
 
@@ -18,6 +19,7 @@ pub(crate) mod connect;
 pub(crate) mod expected;
 pub(crate) mod far_notices;
 pub(crate) mod file_format;
+pub(crate) mod line_patches;
 pub(crate) mod ordered_commits;
 mod read_enveloped;
 pub(crate) mod read_lines;

@@ -22,6 +22,7 @@ use crate::format::{Chunk, LineParser, Parsed};
 use crate::model::{
     Batch, FileId, GunicornLogModel, JsonRecord, Micros, Position, RejectReason, Span,
 };
+use crate::pipeline::line_patches::{LinePatches, WrittenLine};
 use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
 use crate::source::{ByteSource, Envelope, Joined, Line, Lines, TOO_LONG_KEPT, text_at};
 
@@ -427,7 +428,10 @@ impl<S: LineSink> LineReader<'_, S> {
             Some(_) => return Step::NeedMore,
         };
         let text = payload.strip_suffix(b"\r").unwrap_or(&payload);
-        let raw = if self.context.envelope.is_some() { bytes } else { text };
+        let raw = match self.context.envelope {
+            Some(_) => bytes,
+            None => bytes.strip_suffix(b"\r").unwrap_or(bytes),
+        };
         let line = LogLine::new(offset, time, text, raw);
         if give(self.sink, &line, self.context.parser.parse(text)).is_some() {
             return Step::NeedMore;
@@ -526,7 +530,7 @@ pub(crate) fn fill_batch(
     batch: &mut Batch,
     target: &BatchTarget,
 ) -> io::Result<Stop> {
-    let mut sink = BatchSink::open(batch, context.parser, *target, lines.offset());
+    let mut sink = BatchSink::open(batch, context, *target, lines);
     let stop = read_lines(lines, source, context, &mut sink);
     sink.close(lines);
     stop
@@ -538,13 +542,22 @@ struct BatchSink<'a> {
     /// Masks rejects.
     parser: &'a LineParser,
     target: BatchTarget,
+    /// Patches for lines that are not what their rows give; `None` of a container's log, whose envelopes are not
+    /// stored.
+    patches: Option<LinePatches>,
     /// The place of the file's span in the batch.
     span: usize,
 }
 
 impl<'a> BatchSink<'a> {
-    /// Goes on with the file's span, or begins one at offset `from`.
-    fn open(batch: &'a mut Batch, parser: &'a LineParser, target: BatchTarget, from: u64) -> Self {
+    /// Goes on with the file's span, or begins one where `lines` stands.
+    fn open(
+        batch: &'a mut Batch,
+        context: &ReadContext<'a>,
+        target: BatchTarget,
+        lines: &Lines,
+    ) -> Self {
+        let (parser, from) = (context.parser, lines.offset());
         let BatchTarget { file, epoch, size, .. } = target;
         let span = match batch.spans.iter().position(|span| span.file == file) {
             Some(span) => {
@@ -564,6 +577,7 @@ impl<'a> BatchSink<'a> {
                     head: None,
                     size,
                     nul_runs: Vec::new(),
+                    form_changes: Vec::new(),
                     releases: false,
                     far_times: 0,
                 });
@@ -571,7 +585,12 @@ impl<'a> BatchSink<'a> {
             }
         };
         batch.clock = Some(target.now);
-        Self { batch, parser, target, span }
+        let is_bare = context.envelope.is_none();
+        let patches = is_bare.then(|| match lines.known_forms() {
+            Some(forms) => LinePatches::in_forms(forms.to_vec()),
+            None => LinePatches::after(parser, lines.form()),
+        });
+        Self { batch, parser, target, patches, span }
     }
 
     /// Ends the file's span where `lines` stands; removes it if nothing was read.
@@ -581,6 +600,11 @@ impl<'a> BatchSink<'a> {
             self.batch.spans.remove(self.span);
             return;
         }
+        if let Some(patches) = self.patches {
+            let (form, changes) = patches.end();
+            lines.set_form(form);
+            span.form_changes.extend(changes);
+        }
         span.to = lines.position();
         span.nul_runs.extend(lines.take_nul_runs());
         span.size = span.size.max(span.to.offset);
@@ -589,12 +613,30 @@ impl<'a> BatchSink<'a> {
     }
 }
 
+impl BatchSink<'_> {
+    /// Takes a record that may not be what its row gives.
+    #[cold]
+    fn unusual_record(&mut self, line: &LogLine<'_>, record: &GunicornLogModel<'_>) {
+        let LogLine { offset, time, text, .. } = *line;
+        let raw = line.raw();
+        let written = WrittenLine { offset, time, text, raw: &raw };
+        let patch = self.patches.as_mut();
+        let patch = patch.and_then(|patches| patches.patch(self.parser, record, written));
+        self.batch.push_patched(self.target.file, offset, record, time, patch.as_deref());
+    }
+}
+
 impl LineSink for BatchSink<'_> {
     #[inline]
     fn record(&mut self, line: &LogLine<'_>, record: Record<'_>) {
         match record {
             Record::Access(record) => {
-                self.batch.push_record(self.target.file, line.offset, record, line.time);
+                let is_plain = |patches: &LinePatches| patches.is_plain(record, line.offset);
+                if self.patches.as_ref().is_none_or(is_plain) {
+                    self.batch.push_record(self.target.file, line.offset, record, line.time);
+                } else {
+                    self.unusual_record(line, record);
+                }
             }
             Record::Json(record) => self.batch.push_json(self.target.file, line.offset, record),
         }

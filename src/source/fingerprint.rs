@@ -125,6 +125,8 @@ mod tests {
             digest: None,
             first_offset: 0,
             nul_runs: Vec::new(),
+            line_forms: Vec::new(),
+            patched_from: 0,
             committed,
             kept_to: None,
             time_estimated: false,

@@ -16,7 +16,8 @@ use sha2::digest::common::hazmat::{SerializableState, SerializedState};
 use sha2::digest::{FixedOutput, Update};
 
 use crate::model::{
-    DIGEST_BLOCK, Digest, Fingerprint, MAX_NUL_RUNS, MAX_OFFSET, NulRun, NulTotals, Position,
+    DIGEST_BLOCK, Digest, Fingerprint, FormChange, FormTotals, MAX_NUL_RUNS, MAX_OFFSET, NulRun,
+    NulTotals, Position,
 };
 
 use super::fingerprint::{TAIL_FINGERPRINT_LENGTH, print_of_history};
@@ -32,7 +33,7 @@ pub const TOO_LONG_KEPT: usize = 64 << 10;
 const READ_SIZE: usize = 256 << 10;
 
 /// What programs on Windows write at the beginning of a file in UTF-8.
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(crate) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Returns bytes without the byte order mark at their beginning.
 pub fn without_byte_order_mark(bytes: &[u8]) -> &[u8] {
@@ -150,6 +151,10 @@ pub struct Lines {
     nuls: Option<PendingNuls>,
     /// The NULs that were skipped before the next line, or are being skipped.
     totals: NulTotals,
+    /// How the lines that were taken are written.
+    form: FormTotals,
+    /// The forms that the store has; `None` if it gets them from here.
+    known_forms: Option<Vec<FormChange>>,
     /// Runs of NULs whose lines were taken since [`Lines::take_nul_runs`].
     runs: Vec<NulRun>,
     skip: Skip,
@@ -175,6 +180,7 @@ impl Lines {
         self.too_long = None;
         self.nuls = None;
         self.totals = position.nuls;
+        self.form = position.form;
         self.runs.clear();
         self.no_run_before = 0;
         self.hasher = Hasher::at(position, history);
@@ -184,6 +190,26 @@ impl Lines {
     /// Skips these runs of NULs, in order, and no others: those that the store has.
     pub fn expect_nul_runs(&mut self, runs: Vec<NulRun>) {
         self.skip = Skip::Known(runs);
+    }
+
+    /// Takes these forms of lines, in the order of their offsets, for those of the file: those that the store has.
+    pub fn expect_forms(&mut self, forms: Vec<FormChange>) {
+        self.known_forms = Some(forms);
+    }
+
+    /// Returns the forms that the store has; `None` if it gets them from here.
+    pub fn known_forms(&self) -> Option<&[FormChange]> {
+        self.known_forms.as_deref()
+    }
+
+    /// Returns how the lines that were taken are written.
+    pub fn form(&self) -> FormTotals {
+        self.form
+    }
+
+    /// Takes note of how the lines that were taken are written.
+    pub fn set_form(&mut self, form: FormTotals) {
+        self.form = form;
     }
 
     /// Returns the offset of the first byte that is not taken.
@@ -457,7 +483,8 @@ impl Lines {
         let Self { offset, first_offset, totals: nuls, .. } = *self;
         let digest = self.hasher.as_ref().filter(|_| offset > first_offset).map(Hasher::digest);
         let tail_fingerprint = self.tail_fingerprint();
-        Position { offset, first_offset, tail_fingerprint, digest, nuls }
+        let form = self.form;
+        Position { offset, first_offset, tail_fingerprint, digest, nuls, form }
     }
 
     /// Returns the fingerprint of the bytes just before the first unread one; `None` at the

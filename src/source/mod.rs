@@ -47,6 +47,7 @@ pub use archive::{Compression, Container, open_archive};
 pub use discover::{Symlinks, WatchError, WatchedPaths, Watchlist};
 pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, OutputStream, Piece};
 pub use fs_events::{Changes, FsEvents, Watching};
+pub(crate) use lines::BYTE_ORDER_MARK;
 pub use lines::{
     Line, Lines, MAX_LINE, SkippedLine, TOO_LONG_KEPT, text_at, without_byte_order_mark,
 };

@@ -87,6 +87,7 @@ macro_rules! move_one {
             .bind($span.to.digest.map(|digest| digest.sum.to_vec()))
             .bind($span.to.digest.map(|digest| digest.state.to_vec()))
             .bind($crate::store::nul_runs::NulRuns(&$span.nul_runs))
+            .bind($crate::store::line_forms::text(&$span.form_changes))
     };
 }
 

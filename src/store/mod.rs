@@ -42,6 +42,7 @@ mod export;
 mod foreign_text;
 mod lane;
 mod ledger;
+mod line_forms;
 mod location;
 mod nul_runs;
 mod parameters;

@@ -8,6 +8,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, ValueRef as _};
 
 use super::answers::{Committed, FileCounts, FileReport, IgnoredReport, StoredLine, SweepReport};
+use super::line_forms::line_forms;
 use super::nul_runs::{JSONB_VERSION, nul_runs};
 use super::postgres;
 use super::sql::CLASS_COLUMNS;
@@ -146,6 +147,9 @@ pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> 
         digest: digest(row)?,
         first_offset: Unsigned::read(row, "first_offset")?,
         nul_runs: nul_runs(&row.json_text("nul_runs")?).ok_or_else(|| unreadable("nul_runs"))?,
+        line_forms: line_forms(&row.json_text("line_forms")?)
+            .ok_or_else(|| unreadable("line_forms"))?,
+        patched_from: Unsigned::read(row, "patched_from")?,
         committed: Unsigned::read(row, "committed")?,
         kept_to: row.int("kept_to")?.and_then(|offset| u64::try_from(offset).ok()),
         time_estimated: row.int("time_estimated")? == Some(1),

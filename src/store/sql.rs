@@ -12,7 +12,8 @@ use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUE
 macro_rules! checkpoint_columns {
     () => {
         "id, host, machine, file_system, path, device, inode, birth, head_length, head, guard_length, guard, digest, \
-         digest_state, first_offset, nul_runs, committed, kept_to, size, lost_bytes, epoch, format, closed_at, \
+         digest_state, first_offset, nul_runs, line_forms, patched_from, \
+         committed, kept_to, size, lost_bytes, epoch, format, closed_at, \
          CAST(time_estimated AS integer) AS time_estimated"
     };
 }
@@ -258,7 +259,8 @@ macro_rules! claim {
             "UPDATE log_file SET epoch = ",
             $crate::store::schema::next_epoch!("$13"),
             ", path = $2, format = $6, owner = $7, host = $8, machine = COALESCE($9, machine),
-               file_system = COALESCE($10, file_system), other_formats = ",
+               file_system = COALESCE($10, file_system),
+               patched_from = CASE WHEN format = $6 THEN patched_from ELSE committed END, other_formats = ",
             $other_formats,
             ", device = CASE WHEN CAST($3 AS bigint) IS NULL THEN device ELSE $3 END,
                inode = CASE WHEN CAST($3 AS bigint) IS NULL THEN inode ELSE $4 END,
@@ -299,10 +301,11 @@ macro_rules! cut {
     };
 }
 
-/// Moves the offset of one file and adds to its counters. `$nul_runs` adds the runs of NULs `$16`,
-/// `$far_times` is how many rows more are far from the clock, and `$releases` releases the file if the claim ends.
+/// Moves the offset of one file and adds to its counters. `$nul_runs` adds the runs of NULs `$16`, `$line_forms`
+/// the changes of the form `$17`, `$far_times` is how many rows more are far from the clock, and `$releases`
+/// releases the file if the claim ends.
 macro_rules! move_one {
-    ($now:literal, $nul_runs:literal, $far_times:literal, $releases:literal) => {
+    ($now:literal, $nul_runs:literal, $line_forms:literal, $far_times:literal, $releases:literal) => {
         concat!(
             "UPDATE log_file
                 SET committed = $4, size = $5, lines = lines + $6, stored_rows = stored_rows + $7,
@@ -311,6 +314,8 @@ macro_rules! move_one {
                     guard_length = $12, guard = $13, digest = $14, digest_state = $15,
                     nul_runs = ",
             $nul_runs,
+            ", line_forms = ",
+            $line_forms,
             ", far_times = far_times + ",
             $far_times,
             ", committed_at = ",
@@ -328,7 +333,9 @@ macro_rules! count_reparsed {
         concat!(
             "UPDATE log_file
                 SET rejected = rejected + $2, stored_rows = stored_rows + $3,
-                    excluded = excluded + $4, reparsed = reparsed + $6, other_formats = ",
+                    excluded = excluded + $4, reparsed = reparsed + $6,
+                    patched_from = CASE WHEN format = $5 THEN patched_from ELSE committed END,
+                    other_formats = ",
             $other_formats,
             " WHERE id = $1 AND ",
             $crate::store::schema::is_our_epoch!()
@@ -358,7 +365,8 @@ pub(super) const MOVED: &str =
     "UPDATE log_file SET path = $3 WHERE id = $1 AND epoch = $2 RETURNING id AS n";
 
 pub(super) const READ_BY: &str =
-    "UPDATE log_file SET format = $3, other_formats = '[]', time_estimated = $4
+    "UPDATE log_file SET format = $3, other_formats = '[]', time_estimated = $4,
+         patched_from = CASE WHEN format = $3 AND CAST(other_formats AS text) = '[]' THEN patched_from ELSE 0 END
      WHERE id = $1 AND epoch = $2";
 
 pub(super) const RENAME_IGNORED: &str = "UPDATE ignored_file SET host = $2 WHERE host = $1";

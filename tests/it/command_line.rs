@@ -10,7 +10,7 @@ use crate::place::{DAY, NOW, Place};
 use crate::ports::Port;
 
 /// All commands that are shown.
-pub(crate) const COMMANDS: [&str; 18] = [
+pub(crate) const COMMANDS: [&str; 19] = [
     "watch",
     "serve",
     "import",
@@ -28,6 +28,7 @@ pub(crate) const COMMANDS: [&str; 18] = [
     "hash-password",
     "healthcheck",
     "doctor",
+    "export",
     "completions",
 ];
 

@@ -46,6 +46,7 @@ mod doctor;
 mod documents;
 mod durability;
 mod environment;
+mod export;
 mod faults;
 mod first_minute;
 mod fleet;

@@ -315,6 +315,7 @@ impl Lines {
             head: (at.committed == 0).then(|| print(1)),
             size: at.committed,
             nul_runs: Vec::new(),
+            form_changes: Vec::new(),
             releases: false,
             far_times: 0,
         };

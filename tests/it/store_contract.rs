@@ -1,6 +1,6 @@
 //! What every store promises of batches: all of one or nothing, and each line as it was.
 
-use log_ingestd::model::{GunicornLogModel, NewFile, Position, RejectCode, RejectedLine};
+use log_ingestd::model::{GunicornLogModel, NewFile, Position, RejectCode, RejectedLine, Written};
 use log_ingestd::store::{Committed, StoreError, StoredLine};
 use serde_json::json;
 
@@ -44,6 +44,7 @@ async fn what_was_committed_is_read_back_exactly(place: Place) {
         route: Some("caf\u{e9}/<int:pk>/".into()),
         request_id: Some("C0D2:1234".into()),
         trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".into()),
+        written: Written::default(),
     };
     let raw = b"caf\xe9 \0\r \xff".as_slice();
     let batch = Lines::after(&at).record(&record).reject(NOW, raw).batch();

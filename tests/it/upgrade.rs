@@ -13,7 +13,7 @@ use crate::daemon::{Bench, for_each_store, lines, urls};
 use crate::place::{Lines, NOW, Place, claimed, sighting, until};
 
 /// Where this program's schema leads to.
-pub(crate) const KNOWN: i64 = 10;
+pub(crate) const KNOWN: i64 = 11;
 
 for_every_store!(
     each_wording_of_older_schemas_gets_its_code,
@@ -438,7 +438,8 @@ mod a_database_of_the_first_schema_is_brought_up_and_goes_on_where_it_stood {
                 "schema 1 → {KNOWN}\n  would apply 0002 fence\n  would apply 0003 reject code\n  \
                  would apply 0004 first offset\n  would apply 0005 nul runs\n  \
                  would apply 0006 ignored files\n  would apply 0007 writers\n  \
-                 would apply 0008 request ids\n  would apply 0009 far times\n  would apply 0010 repeats\n"
+                 would apply 0008 request ids\n  would apply 0009 far times\n  \
+                 would apply 0010 repeats\n  would apply 0011 line patches\n"
             )
         );
         assert_eq!(state(&bench.place).await, before);

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use crate::format::{Parsed, STARS};
-use crate::model::{FileId, RejectCode, RejectedLine, Reparsed, text_path};
+use crate::model::{FileId, FormChange, RejectCode, RejectedLine, Reparsed, text_path};
 use crate::store::{RejectKey, StoreError, Writer};
 
 use crate::commands::open_store;
@@ -25,6 +25,7 @@ use crate::pipeline::Shutdown;
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, owner};
 use crate::pipeline::file_format::Format;
+use crate::pipeline::line_patches::{LinePatches, WrittenLine};
 use crate::store::chain;
 
 /// Rejects that one query reads.
@@ -100,7 +101,7 @@ impl Reparse {
     async fn lines_of_a_file(&mut self, rejects: &[RejectedLine]) -> anyhow::Result<()> {
         self.summary.lines += rejects.iter().map(RejectedLine::lines).sum::<u64>();
         let Some(first) = rejects.first() else { return Ok(()) };
-        let Some(format) = self.format_of(first.log_file).await? else {
+        let Some((format, forms)) = self.format_of(first.log_file).await? else {
             for reject in rejects {
                 self.stays("the format of its file cannot be read", reject.lines());
             }
@@ -117,13 +118,13 @@ impl Reparse {
             if some.is_empty() {
                 return Ok(());
             }
-            if self.changed_sides(&some, &format).await? == Change::Done {
+            if self.changed_sides(&some, &format, &forms).await? == Change::Done {
                 continue;
             }
             // A reject is gone, or the database refuses a row: each is tried by itself.
             for part in &some {
                 let lines = part.reject.lines();
-                match self.changed_sides(std::slice::from_ref(part), &format).await? {
+                match self.changed_sides(std::slice::from_ref(part), &format, &forms).await? {
                     Change::Done => continue,
                     Change::Gone => self.summary.gone += lines,
                     Change::Refused(why) => self.stays(&why, lines),
@@ -154,10 +155,15 @@ impl Reparse {
         some
     }
 
-    async fn format_of(&mut self, file: FileId) -> anyhow::Result<Option<Arc<Format>>> {
+    /// Returns the format of a file, and the forms of its lines.
+    async fn format_of(
+        &mut self,
+        file: FileId,
+    ) -> anyhow::Result<Option<(Arc<Format>, Vec<FormChange>)>> {
         let Some(report) = self.writer().await?.report(file).await? else { return Ok(None) };
         let known = &report.checkpoint;
-        Ok(self.formats.of_known(&text_path(&known.path), known))
+        let format = self.formats.of_known(&text_path(&known.path), known);
+        Ok(format.map(|format| (format, known.line_forms.clone())))
     }
 
     /// Returns whether the format reads the lines of a reject, and counts those that stay rejected.
@@ -193,6 +199,7 @@ impl Reparse {
         &mut self,
         parts: &[Part<'_>],
         format: &Format,
+        forms: &[FormChange],
     ) -> anyhow::Result<Change> {
         let Some(first) = parts.first() else { return Ok(Change::Done) };
         let mut reparsed = Reparsed::of(first.reject.log_file, format.format.clone());
@@ -213,7 +220,15 @@ impl Reparse {
                 match &parsed {
                     Parsed::Record(record) => {
                         let time = time.unwrap_or(rejected_at);
-                        reparsed.new.push_record(file, offset, record, time);
+                        let written = WrittenLine { offset, time, text: &text, raw: &reject.raw };
+                        let mut patches = format
+                            .envelope
+                            .is_none()
+                            .then(|| LinePatches::in_forms(forms.to_vec()));
+                        let patch = patches
+                            .as_mut()
+                            .and_then(|it| it.patch(&format.parser, record, written));
+                        reparsed.new.push_patched(file, offset, record, time, patch.as_deref());
                     }
                     Parsed::Json(record) => reparsed.new.push_json(file, offset, record),
                     Parsed::Excluded | Parsed::Reject(_) => break,

@@ -285,7 +285,7 @@ impl Reread<'_> {
         loop {
             anyhow::ensure!(!self.shutdown.is_requested(), "interrupted; the same command goes on");
             let range = pages.read(format, &mut batch)?;
-            self.page(&pages.window, range, &batch, report.checkpoint.file, format, file).await?;
+            self.page(&pages.window, range, &batch, report, format, file).await?;
             batch.clear();
             if range.is_last {
                 return Ok(());
@@ -299,10 +299,13 @@ impl Reread<'_> {
         window: &Window,
         range: PageRange,
         batch: &Batch,
-        id: FileId,
+        report: &FileReport,
         format: &Format,
         file: &mut RereadFile,
     ) -> anyhow::Result<()> {
+        let id = report.checkpoint.file;
+        // A patch is that of a format.
+        let is_same = report.checkpoint.format == format.format && report.other_formats.is_empty();
         if range.from >= range.to {
             return Ok(());
         }
@@ -310,7 +313,7 @@ impl Reread<'_> {
         for attempt in 1.. {
             let (from, to) = (range.from, range.to);
             let stored = self.writer().await?.lines_between(id, from, to, range.limit()).await?;
-            let mut page = Page { wanted: &wanted, window, batch, format, id };
+            let mut page = Page { wanted: &wanted, window, batch, format, id, is_same };
             let mut counted = file.clone();
             counted.not_stored += (wanted.len() as u64).saturating_sub(stored.len() as u64);
             if self.lines(&mut page, &stored, &mut counted).await? {
@@ -399,6 +402,8 @@ struct Page<'a> {
     batch: &'a Batch,
     format: &'a Format,
     id: FileId,
+    /// Whether all lines were read by this format before.
+    is_same: bool,
 }
 
 impl Page<'_> {
@@ -440,8 +445,14 @@ impl Page<'_> {
         use StoredLine::{Reject, Request, Row};
         let estimated = !self.format.has_time;
         match (stored, wanted) {
-            (Row(stored), Row(wanted)) => columns(&**stored, &**wanted, estimated, file),
-            (Request(stored), Request(wanted)) => columns(&**stored, &**wanted, false, file),
+            (Row(stored), Row(wanted)) => {
+                let is_patched = self.is_same || stored.patch == wanted.patch;
+                if !is_patched {
+                    *file.columns.entry("patch").or_default() += 1;
+                }
+                columns(&**stored, &**wanted, estimated, is_patched, file)
+            }
+            (Request(stored), Request(wanted)) => columns(&**stored, &**wanted, false, true, file),
             (Row(_), Request(_)) | (Request(_), Row(_)) => {
                 file.changed += 1;
                 true
@@ -476,9 +487,15 @@ fn halves(part: &[(u64, StoredLine)]) -> Option<(&[(u64, StoredLine)], &[(u64, S
     Some(part.split_at(at))
 }
 
-/// Counts a row, and the columns in which it differs.
-fn columns<T: Row>(stored: &T, wanted: &T, estimated: bool, file: &mut RereadFile) -> bool {
-    let mut differs = false;
+/// Counts a row, and the columns in which it differs, beside the patch.
+fn columns<T: Row>(
+    stored: &T,
+    wanted: &T,
+    estimated: bool,
+    is_patched: bool,
+    file: &mut RereadFile,
+) -> bool {
+    let mut differs = !is_patched;
     for column in differences(stored, wanted, estimated) {
         *file.columns.entry(column).or_default() += 1;
         differs = true;

@@ -70,6 +70,7 @@ impl<'a> Pages<'a> {
         let begin = Position { offset: first_offset, first_offset, ..Position::default() };
         lines.reset(&begin, b"");
         lines.expect_nul_runs(known.nul_runs.clone());
+        lines.expect_forms(known.line_forms.clone());
         Ok(Self {
             window: window.context("unreadable before its first byte")?,
             source,

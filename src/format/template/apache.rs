@@ -97,7 +97,7 @@ fn directive(after: &str) -> Option<(Piece, usize)> {
         _ => None,
     }?;
     let length = letter_at + letter.len_utf8();
-    Some((Piece::Atom { atom, key: after[..length].to_owned(), name, padded: false }, length))
+    Some((Piece::Atom { atom, key: after[..length].to_owned(), name, padding: None }, length))
 }
 
 /// Returns the format of a directive, `LogFormat "…" name`; any other text with its escapes undone.

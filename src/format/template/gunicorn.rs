@@ -9,7 +9,7 @@ use nom::sequence::delimited;
 use nom::{IResult, Parser};
 
 use super::atom::Atom;
-use super::{FormatError, Piece};
+use super::{FormatError, Padding, Piece};
 
 /// Splits a format. Newlines at its ends are left out: they are lines of their own in the log.
 ///
@@ -43,11 +43,16 @@ fn parse_piece(input: &str) -> IResult<&str, Piece> {
         take_while(|c: char| c.is_ascii_digit()),
         opt((tag("."), take_while(|c: char| c.is_ascii_digit()))),
     );
-    let atom =
-        (key, width, one_of("sdi")).map(|(key, (_, width, _), _): (&str, (_, &str, _), _)| {
+    let atom = (key, width, one_of("sdi")).map(
+        |(key, (flags, width, _), _): (&str, (&str, &str, _), _)| {
             let (atom, name) = Atom::from_key(key);
-            Piece::Atom { atom, key: key.to_owned(), name, padded: !width.is_empty() }
-        });
+            let width = width.parse().unwrap_or(0);
+            let padding =
+                if flags.contains('-') { Padding::After(width) } else { Padding::Before(width) };
+            let padding = Some(padding).filter(|_| width > 0);
+            Piece::Atom { atom, key: key.to_owned(), name, padding }
+        },
+    );
     let literal = |text: &str| Piece::Literal(text.to_owned());
     alt((
         map(take_till1(|c| c == '%'), literal),

@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use super::identifiers::Identifies;
 use super::json_mapping::MappingError;
+use super::values::UNSHAPED;
 pub(super) use atom::Atom;
 use atom::KNOWN_ATOMS;
 
@@ -78,6 +79,8 @@ pub(super) struct Field {
     pub(super) identifies: Option<Identifies>,
     /// Whether the value may be filled up with spaces.
     pub(super) padded: bool,
+    /// How it is filled up.
+    pub(super) padding: Option<Padding>,
     /// Whether double quotes in the format enclose the value, so that it ends for certain.
     pub(super) quoted: bool,
     /// The literal text after the value; may be empty.
@@ -97,11 +100,28 @@ pub(super) enum Escaping {
     Backslashes,
 }
 
+/// How a server writes what it escapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    Gunicorn,
+    Nginx,
+    /// nginx with `escape=json`.
+    NginxJson,
+    Apache,
+}
+
+/// Where spaces stand beside a value with fewer characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Padding {
+    Before(usize),
+    After(usize),
+}
+
 /// One part of a format string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Piece {
     Literal(String),
-    Atom { atom: Atom, key: String, name: String, padded: bool },
+    Atom { atom: Atom, key: String, name: String, padding: Option<Padding> },
 }
 
 /// The dialect of a format string.
@@ -139,6 +159,9 @@ pub struct Template {
     pub(super) fields: Vec<Field>,
     /// Whether no value is filled up with spaces, so that it can be read greedily.
     pub(super) is_plain: bool,
+    /// Whether each value fills a place of its own, from which it can be written again: then the parser itself
+    /// tells lines that are not written as usual.
+    pub(super) is_simple: bool,
     /// Whether the format begins or ends in a newline, so that each record has blank lines around it.
     pub(super) has_blank_lines: bool,
 }
@@ -171,7 +194,7 @@ impl Template {
             match (piece, terminators.last_mut()) {
                 (Piece::Literal(text), Some(terminator)) => terminator.push_str(&text),
                 (Piece::Literal(text), None) => prefix.push_str(&text),
-                (Piece::Atom { atom, key, name, padded }, _) => {
+                (Piece::Atom { atom, key, name, padding }, _) => {
                     terminators.push(String::new());
                     fields.push(Field {
                         missing_value: missing_value(atom, &key, dialect),
@@ -182,7 +205,8 @@ impl Template {
                         atom,
                         key,
                         name,
-                        padded,
+                        padded: padding.is_some(),
+                        padding,
                     });
                 }
             }
@@ -209,6 +233,7 @@ impl Template {
             missing_prefix: format!("does not begin with `{prefix}`").into(),
             prefix: prefix.into_bytes(),
             is_plain: fields.iter().all(|field| !field.padded),
+            is_simple: is_simple(&fields, dialect),
             fields,
             has_blank_lines: format.starts_with('\n') || format.ends_with('\n'),
         })
@@ -224,6 +249,16 @@ impl Template {
         match self.dialect {
             Dialect::Gunicorn => Escaping::Quotes,
             Dialect::Nginx | Dialect::Apache => Escaping::Backslashes,
+        }
+    }
+
+    /// Returns how values are written.
+    pub(super) fn writing(&self) -> Writing {
+        match self.dialect {
+            Dialect::Gunicorn => Writing::Gunicorn,
+            Dialect::Nginx if self.format.contains("escape=json") => Writing::NginxJson,
+            Dialect::Nginx => Writing::Nginx,
+            Dialect::Apache => Writing::Apache,
         }
     }
 
@@ -346,6 +381,53 @@ impl Template {
              short; put double quotes around {first}"
         )
     }
+}
+
+/// Returns what a field fills: two of the same would be one value in the row. `None` if it fills nothing.
+fn place(field: &Field) -> Option<(Atom, &str)> {
+    match field.atom {
+        Atom::Dash => None,
+        Atom::Seconds | Atom::Milliseconds | Atom::Microseconds | Atom::DecimalSeconds => {
+            Some((Atom::Microseconds, ""))
+        }
+        Atom::Tail | Atom::TailNumber => Some((Atom::Tail, field.name.as_str())),
+        Atom::RequestHeader | Atom::ResponseHeader | Atom::Environ => {
+            Some((field.atom, field.name.as_str()))
+        }
+        atom => Some((atom, "")),
+    }
+}
+
+/// Returns whether all fields are those of which [`super::values::RecordBuilder`] tells how they are written.
+fn is_simple(fields: &[Field], dialect: Dialect) -> bool {
+    let is_known = |field: &Field| match field.atom {
+        Atom::Referer | Atom::RequestLine => field.quoted,
+        // These headers and variables fill columns of other atoms.
+        Atom::RequestHeader | Atom::Environ => {
+            let name = field.name.as_str();
+            !matches!(name, "user-agent" | "referer" | "remote_user" | "remote-user")
+        }
+        Atom::ResponseHeader => !matches!(field.name.as_str(), "remote_user" | "remote-user"),
+        // Values without their shape are kept under these names.
+        Atom::Tail | Atom::TailNumber => !UNSHAPED.contains(&field.name.as_str()),
+        Atom::DecimalSeconds => dialect == Dialect::Gunicorn,
+        Atom::RemoteAddress
+        | Atom::Dash
+        | Atom::User
+        | Atom::Time
+        | Atom::Status
+        | Atom::ResponseBytes
+        | Atom::Agent
+        | Atom::Pid
+        | Atom::Seconds
+        | Atom::Milliseconds
+        | Atom::Microseconds => true,
+        _ => false,
+    };
+    let stands_once = |(nth, field): (usize, &Field)| {
+        place(field).is_none() || fields[..nth].iter().all(|other| place(other) != place(field))
+    };
+    fields.iter().all(is_known) && fields.iter().enumerate().all(stands_once)
 }
 
 /// Makes one field of a path and a query with nothing between them. Apache's `%q` has a question mark.

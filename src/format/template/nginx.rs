@@ -80,7 +80,7 @@ fn variable(key: &str) -> Piece {
         (None, None, Some(of)) => (Atom::ResponseHeader, header(of)),
         (None, None, None) => (Atom::Tail, name),
     };
-    Piece::Atom { atom, key: key.to_owned(), name, padded: false }
+    Piece::Atom { atom, key: key.to_owned(), name, padding: None }
 }
 
 /// Returns the variable for an atom of a template, if there is one.

@@ -112,6 +112,8 @@ fn known(file: i32, path: &str, inode: u64, bytes: &str) -> Checkpoint {
         digest: None,
         first_offset: 0,
         nul_runs: Vec::new(),
+        line_forms: Vec::new(),
+        patched_from: 0,
         committed: bytes.len() as u64,
         kept_to: None,
         time_estimated: false,

@@ -165,6 +165,8 @@ const LOG_FILE: &[Column] = &[
     Column::new("nul_runs", Encoding::Json),
     Column::new("last_seen_at", Encoding::Time),
     Column::new("far_times", Encoding::Int8),
+    Column::new("line_forms", Encoding::Json),
+    Column::new("patched_from", Encoding::Int8),
 ];
 
 /// Rows of a table that are copied together, and compared: those of a UTC day or of several, or all.

@@ -9,7 +9,7 @@ use sqlx::error::DatabaseError;
 
 use super::citus::{self, Placement};
 use super::lane::take;
-use super::literal::{array, bytes, fill, nul_runs, number, print, quoted};
+use super::literal::{array, bytes, fill, line_forms, nul_runs, number, print, quoted};
 use super::wire::{Answer, Wire};
 use super::{PgLane, PgWriter, Postgres, days, rollup};
 use crate::model::{Batch, FileId, Span, Tuples};
@@ -26,9 +26,10 @@ pub(super) const CONFLICT: &str = "LI001";
 const MOVE_ONE: &str = sql::move_one!(
     "now()",
     "CASE WHEN $16 = '[]' THEN nul_runs ELSE nul_runs || $16 END",
-    "$18",
-    ", owner = CASE WHEN $17 THEN NULL ELSE owner END,
-       writer = CASE WHEN $17 THEN NULL ELSE writer END"
+    "CASE WHEN $17 = '[]' THEN line_forms ELSE line_forms || $17 END",
+    "$19",
+    ", owner = CASE WHEN $18 THEN NULL ELSE owner END,
+       writer = CASE WHEN $18 THEN NULL ELSE writer END"
 );
 
 /// Several files in one statement, which finds those that it has not moved.
@@ -42,16 +43,18 @@ const MOVE_MANY: &str = "
            guard_length = s.guard_length, guard = s.guard, digest = s.digest,
            digest_state = s.digest_state, committed_at = now(),
            nul_runs = CASE WHEN s.nul_runs = '[]' THEN f.nul_runs ELSE f.nul_runs || s.nul_runs END,
+           line_forms = CASE WHEN s.line_forms = '[]' THEN f.line_forms
+                             ELSE f.line_forms || s.line_forms END,
            far_times = f.far_times + s.far_times,
            owner = CASE WHEN s.releases THEN NULL ELSE f.owner END,
            writer = CASE WHEN s.releases THEN NULL ELSE f.writer END
       FROM unnest($1::int4[], $2::int8[], $3::int8[], $4::int8[], $5::int8[], $6::int8[],
                   $7::int8[], $8::int8[], $9::int8[], $10::int4[], $11::bytea[], $12::int4[],
-                  $13::bytea[], $14::bytea[], $15::bytea[], $16::jsonb[], $17::bool[],
-                  $18::int8[])
+                  $13::bytea[], $14::bytea[], $15::bytea[], $16::jsonb[], $17::jsonb[], $18::bool[],
+                  $19::int8[])
            AS s (id, epoch, start, upto, size, lines, stored_rows, rejected, excluded,
-                 head_length, head, guard_length, guard, digest, digest_state, nul_runs, releases,
-                 far_times)
+                 head_length, head, guard_length, guard, digest, digest_state, nul_runs, line_forms,
+                 releases, far_times)
      WHERE f.id = s.id AND f.epoch = s.epoch AND f.committed = s.start
      RETURNING f.id AS moved_id)
     SELECT coalesce(array_agg(asked), '{}') INTO others FROM unnest($1::int4[]) AS asked
@@ -214,7 +217,7 @@ pub(super) fn copies(batch: &Batch) -> String {
 }
 
 /// The values of [`MOVE_ONE`].
-fn of_one(span: &Span) -> [String; 18] {
+fn of_one(span: &Span) -> [String; 19] {
     [
         span.file.0.to_string(),
         span.epoch.to_string(),
@@ -232,14 +235,15 @@ fn of_one(span: &Span) -> [String; 18] {
         bytes(span.to.digest.as_ref().map(|digest| &digest.sum[..])),
         bytes(span.to.digest.as_ref().map(|digest| &digest.state[..])),
         nul_runs(&span.nul_runs),
+        line_forms(&span.form_changes),
         span.releases.to_string(),
         span.far_times.to_string(),
     ]
 }
 
 /// The values of [`MOVE_MANY`]: a list of each.
-fn of_many(spans: &[Span]) -> [String; 18] {
-    let mut lists: [Vec<String>; 18] = Default::default();
+fn of_many(spans: &[Span]) -> [String; 19] {
+    let mut lists: [Vec<String>; 19] = Default::default();
     for span in spans {
         lists.iter_mut().zip(of_one(span)).for_each(|(list, value)| list.push(value));
     }

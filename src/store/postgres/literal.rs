@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Datelike, NaiveDateTime, Utc};
 
-use crate::model::{Fingerprint, Micros, NulRun};
+use crate::model::{Fingerprint, FormChange, Micros, NulRun};
+use crate::store::line_forms;
 use crate::store::nul_runs::NulRuns;
 
 /// Replaces each `$N` in a statement by the N-th value.
@@ -77,6 +78,11 @@ pub(super) fn print(print: Option<Fingerprint>) -> String {
 /// Returns runs of NULs as `jsonb`.
 pub(super) fn nul_runs(runs: &[NulRun]) -> String {
     format!("'{}'::jsonb", NulRuns(runs).text())
+}
+
+/// Returns changes of the form of lines as `jsonb`.
+pub(super) fn line_forms(changes: &[FormChange]) -> String {
+    format!("{}::jsonb", quoted(&line_forms::text(changes)))
 }
 
 /// Returns an array of values that are no texts, as [`number`] and others write them.

@@ -43,6 +43,7 @@ const CLAIM_MANY: &str = concat!(
     ", path = seen_path, format = seen_format, owner = $12, writer = $14, host = seen_host,
        machine = COALESCE(seen_machine, machine),
        file_system = COALESCE(seen_file_system, file_system),
+       patched_from = CASE WHEN format = seen_format THEN patched_from ELSE committed END,
        other_formats = CASE WHEN format = seen_format OR other_formats ? format THEN other_formats
            ELSE other_formats || (jsonb_object(ARRAY['', format]) -> '') END,
        device = COALESCE(seen_device, device),

@@ -10,13 +10,15 @@ use crate::store::error::{StoreError, failed};
 use crate::store::time::Time;
 use crate::store::{bound, sql};
 
-/// Adds runs of NULs to the JSON text without reading it.
+/// Adds runs of NULs, and changes of the form, to the JSON text without reading it.
 const MOVE: &str = sql::move_one!(
-    "$17",
+    "$18",
     "CASE WHEN $16 = '[]' THEN nul_runs WHEN nul_runs = '[]' THEN $16
           ELSE substr(nul_runs, 1, length(nul_runs) - 1) || ',' || substr($16, 2) END",
-    "$19",
-    ", owner = CASE WHEN $18 THEN NULL ELSE owner END"
+    "CASE WHEN $17 = '[]' THEN line_forms WHEN line_forms = '[]' THEN $17
+          ELSE substr(line_forms, 1, length(line_forms) - 1) || ',' || substr($17, 2) END",
+    "$20",
+    ", owner = CASE WHEN $19 THEN NULL ELSE owner END"
 );
 
 impl SqliteWriter {

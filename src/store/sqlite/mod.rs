@@ -56,6 +56,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (8, "request ids", include_str!("../../../migrations/sqlite/0008_request_ids.sql")),
         (9, "far times", include_str!("../../../migrations/sqlite/0009_far_times.sql")),
         (10, "repeats", include_str!("../../../migrations/sqlite/0010_repeats.sql")),
+        (11, "line patches", include_str!("../../../migrations/sqlite/0011_line_patches.sql")),
     ])
 });
 
