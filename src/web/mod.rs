@@ -22,6 +22,8 @@ mod notices;
 mod places;
 mod probes;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
