@@ -5,7 +5,6 @@ Where no such machine can be had, it says so, and systemd-analyze alone looks at
 
 import re
 import shutil
-import subprocess
 import sys
 import time
 
