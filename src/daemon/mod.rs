@@ -9,7 +9,7 @@
 //! (new files), `missing` (deleted files), `archives` (compressed files), `ignored` (which files are
 //! not followed),
 //! `maintenance` (sweeps and indexes), `page` (the HTTP server), `serve` (the page alone), `supervisor` (systemd),
-//! `file_limit` (the limit of open files).
+//! `file_limit` (the limit of open files), `slow_calls` (file systems that do not answer).
 
 mod archives;
 mod file_limit;
@@ -21,6 +21,7 @@ mod missing;
 mod page;
 mod register;
 mod serve;
+mod slow_calls;
 mod streams;
 mod supervisor;
 mod watch;

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use crate::config::{Config, PageConfig};
 use crate::metrics::Metrics;
 use crate::pipeline::Shutdown;
+use crate::pipeline::connect::is_service;
 use crate::store::Store;
 use crate::web::{self, Authenticator, Credentials, PageState};
 
@@ -83,6 +84,12 @@ impl PageServer {
                     "the page is not encrypted: passwords and rows can be read on the network; \
                      put a proxy with TLS in front of it"
                 );
+                if is_service() {
+                    info!(
+                        "if systemd's unit has IPAddressDeny=, other machines reach the page only after \
+                         IPAddressAllow= in a drop-in"
+                    );
+                }
             }
         }
         let Config { retention, rollup_retention, .. } = config;

@@ -28,10 +28,16 @@ const WRITE_RETRY: Duration = Duration::from_secs(1);
 /// process.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
+/// How long bytes of a pipe may stay in memory alone: what a power cut costs of a stream while the
+/// database is unavailable. More often would occupy a slow disk.
+const SYNC_INTERVAL: Duration = Duration::from_secs(1);
+
 /// All streams of one daemon. They outlive a reload.
 #[derive(Debug)]
 pub(crate) struct Streams {
     spool: Arc<Spool>,
+    /// The task that writes the spool to the disk.
+    syncing: JoinHandle<()>,
     input: Option<StreamReader>,
     fifos: HashMap<PathBuf, StreamReader>,
     /// Readers that end: FIFOs without a name, and streams that are no longer configured.
@@ -60,8 +66,10 @@ impl Streams {
     /// The spool cannot be written: a stream's writer would wait for ever.
     pub(crate) fn begin(watch: &Watch) -> anyhow::Result<Self> {
         let SpoolConfig { directory, limit } = &watch.spool;
+        let spool = Arc::new(Spool::new(directory.clone(), *limit));
         let mut streams = Self {
-            spool: Arc::new(Spool::new(directory.clone(), *limit)),
+            syncing: tokio::spawn(sync_regularly(Arc::clone(&spool))),
+            spool,
             input: None,
             fifos: HashMap::new(),
             ending: Vec::new(),
@@ -149,7 +157,7 @@ impl Streams {
         }
         let spool = Arc::clone(&self.spool);
         let begin = |control| StreamPump::standard_input(spool, control);
-        match StreamReader::spawn("standard input".to_owned(), begin) {
+        match StreamReader::spawn("standard input".to_owned(), &self.spool, begin) {
             Ok(reader) => self.input = Some(reader),
             Err(error) => warn!(%error, "cannot read standard input; it is tried again"),
         }
@@ -159,7 +167,7 @@ impl Streams {
         let spool = Arc::clone(&self.spool);
         let begin =
             |control| list.with_links(path, |links| StreamPump::fifo(spool, path, links, control));
-        match StreamReader::spawn(path.display().to_string(), begin) {
+        match StreamReader::spawn(path.display().to_string(), &self.spool, begin) {
             Ok(reader) => {
                 info!(path = %path.display(), spool = %self.spool.directory().display(),
                     "reading a FIFO");
@@ -202,8 +210,13 @@ impl Streams {
         let all = self.input.iter_mut().chain(self.fifos.values_mut()).chain(&mut self.ending);
         for reader in all.filter(|reader| !reader.task.is_finished()) {
             // A reader that is late ends with the process, as if it was killed.
-            let _ = tokio::time::timeout_at(end, &mut reader.task).await;
+            if tokio::time::timeout_at(end, &mut reader.task).await.is_err() {
+                warn!(
+                    "stopped before the spool was on the disk: a power cut would cost lines of streams"
+                );
+            }
         }
+        self.syncing.abort();
     }
 
     fn all(&self) -> impl Iterator<Item = &StreamReader> {
@@ -215,16 +228,20 @@ impl StreamReader {
     /// Starts the thread for the stream that `begin` opens.
     fn spawn(
         name: String,
+        spool: &Arc<Spool>,
         begin: impl FnOnce(Arc<PumpControl>) -> io::Result<StreamPump>,
     ) -> io::Result<Self> {
         let control = PumpControl::new()?;
         let mut pump = begin(Arc::clone(&control))?;
         let (object, outcome) = (pump.object()?, Arc::new(OnceLock::new()));
         let (thread_control, thread_outcome) = (Arc::clone(&control), Arc::clone(&outcome));
+        let spool = Arc::clone(spool);
         let task = tokio::task::spawn_blocking(move || {
             // Before the pump's end wakes the ingest loop, which reads this.
             thread_outcome.get_or_init(|| read_to_end(&mut pump, &thread_control, &name));
             drop(pump);
+            // A stop with exit code 0 says that the spool keeps what is not stored.
+            sync(&spool);
         });
         Ok(Self { control, object, outcome, task })
     }
@@ -301,4 +318,34 @@ fn read_to_end(pump: &mut StreamPump, control: &PumpControl, name: &str) -> Outc
             }
         }
     }
+}
+
+/// Writes the spool to the disk, about as often as [`SYNC_INTERVAL`] says, and never returns.
+async fn sync_regularly(spool: Arc<Spool>) {
+    let mut has_failed = false;
+    loop {
+        spool.has_unsynced().await;
+        tokio::time::sleep(SYNC_INTERVAL).await;
+        let spool = Arc::clone(&spool);
+        // Each failure is logged once, until it is over.
+        let result = tokio::task::spawn_blocking(move || spool.sync()).await;
+        let failed = matches!(&result, Ok(Err(_)));
+        if let Ok(Err(error)) = result
+            && !has_failed
+        {
+            warn_of_unsynced(&error);
+        }
+        has_failed = failed;
+    }
+}
+
+/// Writes the spool to the disk once.
+fn sync(spool: &Spool) {
+    if let Err(error) = spool.sync() {
+        warn_of_unsynced(&error);
+    }
+}
+
+fn warn_of_unsynced(error: &io::Error) {
+    warn!(%error, "the spool cannot be written to the disk: a power cut would cost lines of streams");
 }

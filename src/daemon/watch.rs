@@ -11,11 +11,13 @@ use crate::daemon::file_limit::raise_file_limit;
 use crate::daemon::ingest::{Handover, Pipeline};
 use crate::daemon::maintenance;
 use crate::daemon::page::{self, Bound, PageServer};
+use crate::daemon::slow_calls;
 use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
 use crate::metrics::Metrics;
 use crate::pipeline::connect::{Access, connect};
 use crate::pipeline::{LONGEST_STOP, Request, Shutdown, limit_stop};
+use crate::source::longest_call;
 use crate::store::Store;
 use crate::web::MAX_CONNECTIONS;
 
@@ -51,6 +53,8 @@ pub async fn watch(
         }
     };
     let metrics = Arc::new(Metrics::default());
+    metrics.health.watch_calls(longest_call);
+    tokio::spawn(slow_calls::report(Arc::clone(&metrics)));
     supervisor.keep_informed(Arc::clone(&metrics));
 
     let mut session = Session { watch, store, bound };

@@ -6,12 +6,16 @@ use super::json_mapping::{JsonMapping, SharedMapping};
 use super::prefix::Prefix;
 use super::presets::{find, names, nearest};
 use super::template::{FormatError, Template};
+use crate::model::excerpt;
 
 /// The name of the JSON format, on the command line and in the store.
 pub(super) const JSON: &str = "json";
 
 /// The name of the format of JSON lines that are read by the names of their keys.
 pub(super) const JSON_KEYS: &str = "json-keys";
+
+/// The most prefixes that a format may name. Each is taken off within the one before it, on one stack.
+const MOST_PREFIXES: usize = 8;
 
 /// How a file's lines are read.
 #[derive(Clone, Debug)]
@@ -84,6 +88,9 @@ impl Layout {
         let mut prefixes = Vec::new();
         let mut rest = format;
         while let Some((prefix, after)) = Prefix::of_format(rest) {
+            if prefixes.len() == MOST_PREFIXES {
+                return Err(FormatError::TooManyPrefixes(excerpt(format)));
+            }
             prefixes.push(prefix);
             rest = after;
         }
@@ -177,4 +184,22 @@ impl Layout {
 fn mapping_of(format: &str) -> Option<&str> {
     let rest = format.strip_prefix(JSON_KEYS)?;
     rest.starts_with(char::is_whitespace).then(|| rest.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As a database may hold it that another program has changed.
+    #[test]
+    fn a_format_with_very_many_prefixes_is_refused() {
+        let with =
+            |prefixes: usize| Layout::compile(&format!("{}json", "after-syslog ".repeat(prefixes)));
+        assert!(with(MOST_PREFIXES).is_ok());
+        for prefixes in [MOST_PREFIXES + 1, 1_000_000] {
+            let error = with(prefixes).unwrap_err().to_string();
+            assert!(error.ends_with("names more than 8 prefixes before its lines"), "{error}");
+            assert!(error.len() < 300, "{error}");
+        }
+    }
 }

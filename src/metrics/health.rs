@@ -1,16 +1,24 @@
 //! Whether the daemon is alive (`/healthz`), and whether it stores lines (`/readyz`).
 
-use std::sync::{Mutex, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use super::register;
+use crate::model::path_text;
 
 /// Reading that takes longer is stuck. Reading a batch takes less than a second, and so does a scan
 /// of ten thousand files.
 const STUCK: Duration = Duration::from_secs(120);
+
+/// A call of the system on a file that takes longer is reported: other files wait for it.
+pub const SLOW: Duration = Duration::from_secs(10);
+
+/// Returns the path of the call on a file that has been under way for the longest time, and that time.
+pub type LongestCall = fn() -> Option<(PathBuf, Duration)>;
 
 /// Returns the current time in seconds since 1970.
 pub(super) fn now_seconds() -> f64 {
@@ -26,6 +34,8 @@ pub struct Health {
     missing: Mutex<Vec<String>>,
     /// When the current reading of files began; `None` while the loop waits.
     reading: Mutex<Option<Instant>>,
+    /// Says which call on a file is under way.
+    longest_call: OnceLock<LongestCall>,
     store_up: Gauge,
     paths_missing: Gauge,
 }
@@ -47,6 +57,7 @@ impl Health {
             store: Mutex::default(),
             missing: Mutex::default(),
             reading: Mutex::default(),
+            longest_call: OnceLock::new(),
             store_up: register(registry, "store_up", up, Gauge::default()),
             paths_missing: register(registry, "missing_paths", missing, Gauge::default()),
         };
@@ -90,6 +101,16 @@ impl Health {
         set(&self.reading, None);
     }
 
+    /// Sets what says which call on a file is under way. Without it only the time of whole rounds is known.
+    pub fn watch_calls(&self, longest: LongestCall) {
+        let _ = self.longest_call.set(longest); // the first one stays
+    }
+
+    /// Returns the call on a file that has been under way for longer than `limit`, and for how long.
+    pub fn slow_call(&self, limit: Duration) -> Option<(PathBuf, Duration)> {
+        self.longest_call.get()?().filter(|(_, time)| *time > limit)
+    }
+
     /// Checks that the ingest loop makes progress. It does not if a file system does not answer.
     /// `limit` is how long it may read; more than two minutes count as two minutes.
     ///
@@ -97,6 +118,9 @@ impl Health {
     /// The reason, for people.
     pub fn is_alive(&self, limit: Option<Duration>) -> Result<(), String> {
         let limit = limit.map_or(STUCK, |limit| limit.min(STUCK));
+        if let Some(call) = self.slow_call(limit) {
+            return Err(told(&call));
+        }
         match get(&self.reading).map(|since| since.elapsed()) {
             Some(time) if time > limit => {
                 Err(format!("reading files has taken {} s and goes on", time.as_secs()))
@@ -109,6 +133,12 @@ impl Health {
     pub fn problems(&self) -> Vec<String> {
         let store = get(&self.store).map(|why| format!("the store is unavailable: {why}"));
         let missing = get(&self.missing).into_iter().map(|path| format!("{path} does not exist"));
-        store.into_iter().chain(missing).chain(self.is_alive(None).err()).collect()
+        let slow = self.slow_call(SLOW).as_ref().map(told).or_else(|| self.is_alive(None).err());
+        store.into_iter().chain(missing).chain(slow).collect()
     }
+}
+
+/// Returns a sentence about a call that takes long.
+fn told((path, time): &(PathBuf, Duration)) -> String {
+    format!("reading '{}' has taken {} s and goes on", path_text(path), time.as_secs())
 }

@@ -24,7 +24,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Metric, Registry, Unit};
 
-pub use health::Health;
+pub use health::{Health, LongestCall, SLOW};
 pub use ignored::Ignored;
 pub use ingest::Ingest;
 pub use lag::{FileLag, Lag, MAX_FILES};

@@ -5,6 +5,8 @@ pub mod columns;
 mod excerpt;
 mod file;
 mod filter;
+#[cfg(test)]
+pub(crate) mod fuzz;
 pub mod histogram;
 mod ignored;
 mod line_form;

@@ -62,9 +62,10 @@ pub(crate) async fn connect_with(
             Ok(Ok(store)) => return Ok(store),
             Ok(Err(error)) => error,
             Err(_) => anyhow::bail!(
-                "cannot reach {} within {}: no answer",
+                "cannot reach {} within {}: no answer{}",
                 location,
-                humantime::format_duration(timeout)
+                humantime::format_duration(timeout),
+                unit_hint(location)
             ),
         };
         let wait = backoff.wait();
@@ -80,4 +81,20 @@ pub(crate) async fn connect_with(
             () = shutdown.requested() => anyhow::bail!("stopped before {} was reached", location),
         }
     }
+}
+
+/// Returns what else may be the cause where systemd runs this process. The packets that a unit denies are
+/// dropped without an error.
+fn unit_hint(location: &Location) -> &'static str {
+    match location.is_elsewhere() && is_service() {
+        true => {
+            "; if systemd's unit has IPAddressDeny=, it must allow that address by IPAddressAllow="
+        }
+        false => "",
+    }
+}
+
+/// Returns whether systemd has started this process (systemd.exec(5), `INVOCATION_ID`).
+pub(crate) fn is_service() -> bool {
+    std::env::var_os("INVOCATION_ID").is_some()
 }

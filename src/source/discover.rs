@@ -13,6 +13,7 @@ use std::{fs, io};
 
 use thiserror::Error;
 
+use super::calls::Call;
 use super::open::{Links, Refused, Wanted, open, resolve};
 use super::pattern::{NamePatterns, PathPattern, Progress, is_pattern};
 
@@ -272,7 +273,11 @@ impl Watchlist {
     /// Returns the files and directories of this list that do not exist or cannot be read.
     pub fn missing(&self) -> Vec<PathBuf> {
         let paths = self.places.iter().map(Place::path);
-        paths.filter(|path| fs::metadata(path).is_err()).map(Path::to_path_buf).collect()
+        let is_missing = |path: &&Path| {
+            let _call = Call::on(path);
+            fs::metadata(path).is_err()
+        };
+        paths.filter(is_missing).map(Path::to_path_buf).collect()
     }
 
     /// Lists everything that exists now. A directory that does not exist has no files. Errors of
@@ -302,6 +307,7 @@ impl Watchlist {
     }
 
     fn find_file(path: &Path, found: &mut WatchedPaths) {
+        let _call = Call::on(path);
         let path = with_resolved_directory(path);
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
             found.expect(parent.to_path_buf(), Expected::File(name.to_owned()));
@@ -317,6 +323,7 @@ impl Watchlist {
     }
 
     fn find_in_directory(&self, path: &Path, found: &mut WatchedPaths) {
+        let _call = Call::on(path);
         let Ok(directory) = fs::canonicalize(path) else { return };
         for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
             let path = entry.path();
@@ -338,6 +345,7 @@ impl Watchlist {
         let (mut directories, mut links) = (vec![(root, pattern.begin())], Vec::new());
         loop {
             while let Some((directory, progress)) = directories.pop() {
+                let _call = Call::on(&directory);
                 let Ok(metadata) = fs::metadata(&directory) else { continue };
                 if !searched.insert((metadata.dev(), metadata.ino(), progress.clone())) {
                     continue;

@@ -22,12 +22,14 @@
 //! - [`Compression`]: detects and opens compressed files, which do not grow. [`Container`]: archives
 //!   that are refused.
 //! - [`Spool`]: keeps what comes from streams in files, which are followed like any other.
+//! - [`longest_call`]: which file system does not answer.
 //! - [`ByWatchedPath`]: what the user says of single watched paths, and which of them a file belongs to.
 //! - `whole_file`: a file that is read from its beginning to its end.
 //!
 //! A line of a file passes `tail` and `lines` only.
 
 mod archive;
+mod calls;
 pub mod discover;
 mod envelope;
 pub mod fingerprint;
@@ -44,6 +46,7 @@ mod watched;
 pub(crate) mod whole_file;
 
 pub use archive::{Compression, Container, open_archive};
+pub use calls::longest_call;
 pub use discover::{Symlinks, WatchError, WatchedPaths, Watchlist};
 pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, OutputStream, Piece};
 pub use fs_events::{Changes, FsEvents, Watching};

@@ -17,6 +17,8 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, major, openat, openat
 use rustix::io::{Errno, retry_on_intr};
 use thiserror::Error;
 
+use super::calls::Call;
+
 /// The most links that are followed for one path, as in the kernel.
 const MAX_LINKS: usize = 40;
 
@@ -100,6 +102,7 @@ impl From<Refused> for io::Error {
 /// Errors of the system, and [`Refused`]. `WouldBlock` is a file on which another process holds a
 /// lease.
 pub(crate) fn open(path: &Path, wanted: Wanted, links: Links<'_>) -> io::Result<(File, Metadata)> {
+    let _call = Call::on(path);
     let direct =
         retry_on_intr(|| openat2(CWD, path, READ, Mode::empty(), ResolveFlags::NO_SYMLINKS));
     let file = match direct {
@@ -359,5 +362,104 @@ mod tests {
             let is_held = |path: &Path| path == secret || path == own;
             assert_eq!(refused(&at(name), Links::Trusted(&is_held)), None, "{name}");
         }
+    }
+
+    /// Another user exchanges names of all kinds while they are opened, as fast as both can. No secret is
+    /// read, and nothing waits.
+    #[test]
+    fn names_that_are_exchanged_while_they_are_opened_never_lead_to_a_secret() {
+        use std::io::Read;
+        use std::sync::atomic::{AtomicBool, Ordering};
+
+        use rustix::fs::{FileType, RenameFlags, mknodat, renameat_with};
+
+        use crate::model::fuzz::each_input;
+
+        if !rustix::process::geteuid().is_root() {
+            return; // only root may give a link to another user
+        }
+        const NAMES: [&str; 6] =
+            ["one", "two", "three", "directory/one", "way/one", "directory/up"];
+        let stranger = Some(65_534);
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let (secrets, place) = (root.join("secrets"), root.join("place"));
+        for directory in [&secrets, &place, &place.join("directory"), &place.join("spare")] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        fs::write(secrets.join("one"), "secret").unwrap();
+        let link = |target: &Path, name: &Path| {
+            let _ = fs::remove_file(name);
+            symlink(target, name).unwrap();
+            lchown(name, stranger, None).unwrap();
+        };
+        // What is exchanged; made with its owner before it is put in place.
+        let aside = root.join("aside");
+        fs::create_dir(&aside).unwrap();
+        fs::write(aside.join("log"), "a log").unwrap();
+        fs::write(aside.join("log2"), "a log").unwrap();
+        lchown(aside.join("log2"), stranger, None).unwrap();
+        link(&secrets.join("one"), &aside.join("to-secret"));
+        link(Path::new("../secrets/one"), &aside.join("to-secret-2"));
+        link(&secrets, &aside.join("to-directory"));
+        link(Path::new("/proc/self/environ"), &aside.join("to-proc"));
+        link(Path::new("../place/two"), &aside.join("to-name"));
+        mknodat(CWD, aside.join("fifo"), FileType::Fifo, Mode::RUSR, 0).unwrap();
+        fs::create_dir(aside.join("a-directory")).unwrap();
+        fs::write(aside.join("a-directory/one"), "a log").unwrap();
+        for name in ["one", "two", "three", "directory/one", "directory/up"] {
+            fs::write(place.join(name), "a log").unwrap();
+        }
+        link(Path::new("directory"), &place.join("way"));
+        let ended = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let stranger_at_work = std::thread::Builder::new().spawn_scoped(scope, || {
+                let aside: Vec<PathBuf> =
+                    fs::read_dir(&aside).unwrap().map(|entry| entry.unwrap().path()).collect();
+                let (mut dice, mut exchanges) = (fastrand::Rng::new(), 0_u64);
+                while !ended.load(Ordering::Relaxed) {
+                    let name = ["one", "two", "three", "directory/one", "way", "directory"]
+                        [dice.usize(..6)];
+                    let (parent, name) = name.rsplit_once('/').unwrap_or((".", name));
+                    // They may not write into the directory of the secrets, whatever link leads there.
+                    let flags = LOOK.union(OFlags::NOFOLLOW).union(OFlags::DIRECTORY);
+                    let Ok(parent) = openat(CWD, place.join(parent), flags, Mode::empty()) else {
+                        continue;
+                    };
+                    let new = &aside[dice.usize(..aside.len())];
+                    let exchanged = renameat_with(CWD, new, &parent, name, RenameFlags::EXCHANGE);
+                    exchanges += u64::from(exchanged.is_ok());
+                }
+                exchanges
+            });
+            let stranger_at_work = stranger_at_work.unwrap();
+            // Whatever happens here, the other thread ends.
+            struct End<'a>(&'a AtomicBool);
+            impl Drop for End<'_> {
+                fn drop(&mut self) {
+                    self.0.store(true, Ordering::Relaxed);
+                }
+            }
+            let end = End(&ended);
+            let mut opened = 0_u64;
+            each_input("opened while names are exchanged", 1, |dice| {
+                let path = place.join(NAMES[dice.usize(..NAMES.len())]);
+                let wanted = [Wanted::RegularFile, Wanted::Fifo][usize::from(dice.u8(..8) == 0)];
+                let Ok((mut file, metadata)) = open(&path, wanted, NOWHERE) else { return };
+                if wanted == Wanted::Fifo {
+                    assert!(metadata.file_type().is_fifo());
+                    return;
+                }
+                assert!(metadata.is_file());
+                let mut text = String::new();
+                file.read_to_string(&mut text).unwrap();
+                assert_eq!(text, "a log");
+                opened += 1;
+            });
+            drop(end);
+            let exchanges = stranger_at_work.join().unwrap();
+            println!("{opened} logs were opened during {exchanges} exchanges");
+            assert!(opened > 0 && exchanges > 0);
+        });
     }
 }

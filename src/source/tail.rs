@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{FileKey, Fingerprint, Micros, NulRun, Position};
 
+use super::calls::Call;
 use super::fingerprint::{
     HEAD_LENGTH, head_fingerprint, older_head_fingerprint, print_of_history, same_object,
     tail_fingerprint_length,
@@ -106,6 +107,7 @@ impl Tail {
     /// # Errors
     /// Errors of the system, including a missing file.
     pub fn key_and_size(path: &Path) -> io::Result<Option<(FileKey, u64)>> {
+        let _call = Call::on(path);
         let metadata = std::fs::metadata(path)?;
         Ok(metadata.is_file().then(|| (key(&metadata), metadata.len())))
     }
@@ -410,7 +412,7 @@ impl Tail {
     /// # Errors
     /// Errors of the system, if the file is not open.
     pub fn reader_at(&self, offset: u64) -> io::Result<impl ByteSource + use<>> {
-        Ok(ReaderAt { file: self.opened()?, offset })
+        Ok(ReaderAt { file: self.opened()?, offset, path: self.path.clone() })
     }
 
     /// Reads the file from `offset` on, before which `history` must stay as it is. Read from its beginning,
@@ -424,7 +426,7 @@ impl Tail {
         history: Vec<u8>,
         head: Option<Fingerprint>,
     ) -> io::Result<Unread> {
-        let reader = ReaderAt { file: self.opened()?, offset };
+        let reader = ReaderAt { file: self.opened()?, offset, path: self.path.clone() };
         Ok(Unread { reader, history, head: head.filter(|_| offset == 0), replaced: false })
     }
 
@@ -446,6 +448,7 @@ impl Tail {
 
     /// Returns the current metadata of the file.
     fn metadata(&self) -> io::Result<Metadata> {
+        let _call = Call::on(&self.path);
         match &self.file {
             Some(file) => file.metadata(),
             None => self.check_identity(std::fs::metadata(&self.path)?),
@@ -482,10 +485,13 @@ fn another_file() -> io::Error {
 struct ReaderAt {
     file: Arc<File>,
     offset: u64,
+    /// Where the file was last seen.
+    path: PathBuf,
 }
 
 impl Read for ReaderAt {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let _call = Call::on(&self.path);
         let read = self.file.read_at(buffer, self.offset)?;
         self.offset += read as u64;
         Ok(read)
@@ -494,6 +500,7 @@ impl Read for ReaderAt {
 
 impl ByteSource for ReaderAt {
     fn skip_hole(&mut self, most: u64) -> io::Result<u64> {
+        let _call = Call::on(&self.path);
         let hole = hole_at(&self.file, self.offset)?.min(most);
         self.offset += hole;
         Ok(hole)
@@ -526,6 +533,7 @@ impl Read for Unread {
         let mut same = true;
         if read > 0 && !self.history.is_empty() {
             let mut now = vec![0; self.history.len()];
+            let _call = Call::on(&self.reader.path);
             same = self.reader.file.read_exact_at(&mut now, before).is_ok() && now == self.history;
         }
         if let Some(head) = self.head

@@ -99,6 +99,15 @@ impl Location {
         }
     }
 
+    /// Returns whether this is a server that is reached by an address other than this machine's loopback.
+    pub fn is_elsewhere(&self) -> bool {
+        let Location::Postgres(server) = self else { return false };
+        let host = server.options.get_host().trim_matches(['[', ']']);
+        let is_loopback = host.parse().is_ok_and(|it: std::net::IpAddr| it.is_loopback());
+        let is_socket = server.options.get_socket().is_some() || host.starts_with('/');
+        !(is_socket || is_loopback || host == "localhost")
+    }
+
     /// Returns a shell command that shows the newest rows, with the name by which this program was called. It
     /// contains no password: that is found in the environment or in `~/.pgpass`.
     pub fn look_command(&self, program: &str) -> String {
@@ -191,6 +200,27 @@ mod tests {
             shown("postgresql://django:s3cret@/app?host=/var/run/postgresql&port=5433"),
             "PostgreSQL database 'app' at /var/run/postgresql:5433 as 'django'"
         );
+    }
+
+    #[test]
+    fn a_server_that_only_the_network_reaches_is_elsewhere() {
+        let is_elsewhere = |url| Location::parse(url).unwrap().is_elsewhere();
+        for url in [
+            "postgres://u@db.example/app",
+            "postgres://u@192.0.2.1/app",
+            "postgres://u@[2001:db8::1]/app",
+        ] {
+            assert!(is_elsewhere(url), "{url}");
+        }
+        for url in [
+            "postgres://u@localhost/app",
+            "postgres://u@127.0.0.1/app",
+            "postgres://u@[::1]/app",
+            "postgres://u@/app?host=/run/postgresql",
+            "sqlite:log.sqlite3",
+        ] {
+            assert!(!is_elsewhere(url), "{url}");
+        }
     }
 
     #[test]

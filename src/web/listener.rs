@@ -17,6 +17,8 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
+use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
@@ -72,10 +74,13 @@ impl Listener for PageListener {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
             match self.listener.accept().await {
-                Ok((stream, address)) => match self.places.take(address.ip()).await {
-                    Some(place) => return (Connection::new(stream, place), address),
-                    None => self.notices.count(Refused::Connection, address),
-                },
+                Ok((stream, address)) => {
+                    let stream = Arc::new(stream);
+                    match self.places.take(address.ip(), Arc::downgrade(&stream)).await {
+                        Some(place) => return (Connection::new(stream, place), address),
+                        None => self.notices.count(Refused::Connection, address),
+                    }
+                }
                 Err(error) => {
                     debug!(%error, "cannot accept a connection to the page");
                     tokio::time::sleep(ACCEPT_RETRY).await;
@@ -92,7 +97,8 @@ impl Listener for PageListener {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    /// Its place looks whether there are unread bytes.
+    stream: Arc<TcpStream>,
     place: Place,
     /// Elapses [`UNKNOWN_LIFETIME`] after the begin, or when nothing was sent for [`IDLE_TIMEOUT`].
     timeout: Pin<Box<Sleep>>,
@@ -128,7 +134,7 @@ impl Head {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: Place) -> Self {
+    fn new(stream: Arc<TcpStream>, place: Place) -> Self {
         // Without this option small answers are late; a failure only means that delay.
         let _ = stream.set_nodelay(true);
         let timeout = Box::pin(tokio::time::sleep(UNKNOWN_LIFETIME));
@@ -156,6 +162,40 @@ impl Connection {
         self.is_known
     }
 
+    /// Receives what is there.
+    fn poll_receive(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        loop {
+            ready!(self.stream.poll_read_ready(context))?;
+            match self.stream.try_read(buffer.initialize_unfilled()) {
+                Ok(bytes) => {
+                    buffer.advance(bytes);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Sends what the other end takes.
+    fn poll_send(
+        &self,
+        context: &mut Context<'_>,
+        send: impl Fn(&TcpStream) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        loop {
+            ready!(self.stream.poll_write_ready(context))?;
+            match send(&self.stream) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                sent => return Poll::Ready(sent),
+            }
+        }
+    }
+
     /// Restarts the timeout after a write, and checks it while a write is pending.
     fn after_write(
         &mut self,
@@ -181,7 +221,7 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+        match self.poll_receive(context, buffer) {
             Poll::Ready(Ok(())) => {
                 let bytes = &buffer.filled()[before..];
                 self.received += bytes.len();
@@ -205,7 +245,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        let written = self.poll_send(context, |stream| stream.try_write(bytes));
         self.after_write(context, written)
     }
 
@@ -214,20 +254,23 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        let written = self.poll_send(context, |stream| stream.try_write_vectored(slices));
         self.after_write(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        true
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(())) // nothing is kept here
     }
 
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match shutdown(&self.stream, Shutdown::Write) {
+            Ok(()) | Err(Errno::NOTCONN) => Poll::Ready(Ok(())),
+            Err(error) => Poll::Ready(Err(error.into())),
+        }
     }
 }
 
@@ -250,5 +293,31 @@ mod tests {
                 assert_eq!(found, expected, "{:?}", String::from_utf8_lossy(bytes));
             }
         }
+    }
+
+    /// Bytes after the head of a request are noticed, and none before.
+    #[test]
+    fn a_head_ends_at_the_first_empty_line_of_any_bytes() {
+        use crate::model::fuzz::each_input;
+
+        each_input("heads of requests", 1, |rng| {
+            let bytes: Vec<u8> = (0..rng.usize(..40))
+                .map(|_| *rng.choice(b"\n\r\n\r GET:/\0\xff").unwrap_or(&0))
+                .collect();
+            let mut line_is_empty = false;
+            let end = bytes.iter().position(|&byte| {
+                let is_end = byte == b'\n' && line_is_empty;
+                line_is_empty = byte == b'\n' || (line_is_empty && byte == b'\r');
+                is_end
+            });
+            let found = Head::Line.receive(&bytes);
+            match end {
+                Some(end) if end + 1 < bytes.len() => assert_eq!(found, None, "{bytes:?}"),
+                Some(_) => assert_eq!(found, Some(Head::Whole), "{bytes:?}"),
+                None => {
+                    assert!(matches!(found, Some(Head::Line | Head::LineEnd)), "{bytes:?}");
+                }
+            }
+        });
     }
 }

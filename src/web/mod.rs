@@ -22,13 +22,16 @@ mod notices;
 mod places;
 mod probes;
 mod requests;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Mutex, watch};
+use tokio::time::Instant;
 
 use crate::metrics::Metrics;
 use crate::store::{Reader, Store};
@@ -90,6 +93,8 @@ pub struct PageState {
     /// This program's version.
     pub version: &'static str,
     closing: watch::Receiver<bool>,
+    /// When the next look of a live tail may begin. Held by the one that looks.
+    looks: Arc<Mutex<Instant>>,
 }
 
 impl PageState {
@@ -104,7 +109,8 @@ impl PageState {
     ) -> Self {
         let (reader, probe) = (store.reader(), store.probe());
         let version = env!("CARGO_PKG_VERSION");
-        Self { reader, probe, metrics, retention, rollup_retention, version, closing }
+        let looks = Arc::new(Mutex::new(Instant::now()));
+        Self { reader, probe, metrics, retention, rollup_retention, version, closing, looks }
     }
 
     /// Closes connections to the store that are not used any more, and never returns.

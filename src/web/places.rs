@@ -4,7 +4,8 @@
 //! local Host is accepted. A connection is busy from the head of a request to the end of its answer.
 //! When all places are taken, a newcomer gets the place of an unknown connection, or of a known one that
 //! waits for its next request. So connections that do nothing, and clients without a password, never take
-//! the page from those who may use it.
+//! the page from those who may use it. A connection whose request has arrived and was not read yet keeps its
+//! place for that moment: it may be that of a probe.
 //!
 //! Fewer requests are answered at once than there are places. The other places are for the probes, and
 //! for connections whose first request was not read yet.
@@ -12,11 +13,13 @@
 use std::cmp::Reverse;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use rustix::io::ioctl_fionread;
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::requests::{MAX_REQUESTS, RESERVED};
@@ -43,10 +46,12 @@ pub(super) struct Client {
     /// When it was accepted, or its last request began or ended: a number of [`EVENTS`].
     since: AtomicU64,
     task: AtomicWaker,
+    /// The connection, which does not outlive its task.
+    stream: Weak<TcpStream>,
 }
 
 impl Client {
-    fn new(peer: IpAddr) -> Client {
+    pub(super) fn new(peer: IpAddr, stream: Weak<TcpStream>) -> Client {
         Client {
             peer,
             is_known: AtomicBool::new(false),
@@ -54,7 +59,14 @@ impl Client {
             is_closed: AtomicBool::new(false),
             since: AtomicU64::new(EVENTS.fetch_add(1, Ordering::Relaxed)),
             task: AtomicWaker::new(),
+            stream,
         }
+    }
+
+    /// Returns whether there are bytes that the connection's task has not read yet.
+    fn has_unread(&self) -> bool {
+        let unread = |stream: Arc<TcpStream>| ioctl_fionread(&stream).unwrap_or(0);
+        self.stream.upgrade().map_or(0, unread) > 0
     }
 
     /// Returns whether its last request was accepted.
@@ -137,7 +149,11 @@ impl Places {
 
     /// Returns a place for a connection from this address; `None` if its peer has [`MAX_UNKNOWN`] that all
     /// wait for the check of a password. Waits while every connection is known and busy.
-    pub(super) async fn take(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        address: IpAddr,
+        stream: Weak<TcpStream>,
+    ) -> Option<Place> {
         let peer = peer_of(address);
         let unknown_of_peer = |it: &Client| it.peer == peer && !it.is_known();
         let share = self.clients().iter().filter(|it| unknown_of_peer(it)).count();
@@ -149,13 +165,13 @@ impl Places {
             if let Ok(permit) = permits().try_acquire_owned() {
                 break Some(permit);
             }
-            self.close_one(|_| true);
+            self.close_one(|it| it.is_known() || it.is_busy() || !it.has_unread());
             // It is never closed. If it were, the connection would only not be counted.
             if let Ok(permit) = tokio::time::timeout(RETRY, permits().acquire_owned()).await {
                 break permit.ok();
             }
         };
-        let client = Arc::new(Client::new(peer));
+        let client = Arc::new(Client::new(peer, stream));
         self.clients().push(Arc::clone(&client));
         Some(Place { client, places: Arc::clone(self), _permit: permit })
     }
@@ -170,7 +186,8 @@ impl Places {
 }
 
 /// Returns the connection whose place is given away first. Unknown ones go before known ones; among those
-/// alike, one of the peer that has the most goes first. Of connections that wait, the oldest goes; of
+/// alike, one of the peer that has the most goes first, and those last whose requests were not read yet. Of
+/// connections that wait, the oldest goes; of
 /// requests under way, the newest, so that those before it come to their end.
 fn dispensable(clients: &[Arc<Client>], may_close: impl Fn(&Client) -> bool) -> Option<usize> {
     let alike = |one: &Client| {
@@ -181,6 +198,7 @@ fn dispensable(clients: &[Arc<Client>], may_close: impl Fn(&Client) -> bool) -> 
     let ranked = candidates.filter_map(|(nth, it)| {
         let since = it.since.load(Ordering::Relaxed);
         let rank = match (it.is_known(), it.is_busy()) {
+            (false, false) if it.has_unread() => (3, since),
             (false, false) => (0, since),
             (false, true) => (1, u64::MAX - since),
             (true, false) => (2, since),
@@ -206,7 +224,7 @@ mod tests {
     use super::*;
 
     fn client(peer: u8, is_known: bool, is_busy: bool) -> Arc<Client> {
-        let client = Arc::new(Client::new([192, 0, 2, peer].into()));
+        let client = Arc::new(Client::new([192, 0, 2, peer].into(), Weak::new()));
         client.set_known(is_known);
         client.set_busy(is_busy);
         client
@@ -248,16 +266,42 @@ mod tests {
         let (places, one, other) = (Places::new(), [192, 0, 2, 1].into(), [192, 0, 2, 2].into());
         let mut taken = Vec::new();
         for _ in 0..MAX_UNKNOWN {
-            taken.push(places.take(one).await.unwrap());
+            taken.push(places.take(one, Weak::new()).await.unwrap());
         }
         let oldest = Arc::clone(&taken[0].client);
-        taken.push(places.take(one).await.unwrap());
+        taken.push(places.take(one, Weak::new()).await.unwrap());
         assert!(oldest.is_closed(Waker::noop()), "the oldest makes room");
         let busy: Vec<Busy> = taken.iter().map(|it| it.client.begin()).collect();
-        assert!(places.take(one).await.is_none(), "all of them wait for a check");
-        assert!(places.take(other).await.is_some());
+        assert!(places.take(one, Weak::new()).await.is_none(), "all of them wait for a check");
+        assert!(places.take(other, Weak::new()).await.is_some());
         drop((busy, taken));
-        assert!(places.take(one).await.is_some());
+        assert!(places.take(one, Weak::new()).await.is_some());
+    }
+
+    /// A probe must not be closed because its request came a moment ago.
+    #[tokio::test]
+    async fn a_request_that_was_not_read_yet_keeps_its_place() {
+        use tokio::io::AsyncWriteExt;
+        use tokio::net::TcpListener;
+
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut ends = Vec::new();
+        let mut clients = Vec::new();
+        for (peer, request) in [(1, ""), (2, "GET / HTTP/1.1"), (2, "GET / HTTP/1.1"), (3, "")] {
+            let mut other = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            other.write_all(request.as_bytes()).await.unwrap();
+            let stream = Arc::new(listener.accept().await.unwrap().0);
+            if !request.is_empty() {
+                stream.readable().await.unwrap();
+            }
+            let client = Client::new([192, 0, 2, peer].into(), Arc::downgrade(&stream));
+            clients.push(Arc::new(client));
+            ends.push((other, stream));
+        }
+        assert_eq!(closed(clients.clone()), [1, 3, 2, 2]);
+        assert_eq!(clients.iter().filter(|it| it.has_unread()).count(), 2);
+        ends.clear();
+        assert!(clients.iter().all(|it| !it.has_unread()), "their connections have ended");
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod flags;
 mod links;
 mod messages;
 mod samples;
+mod security;
 mod shape;
 mod tables;
 

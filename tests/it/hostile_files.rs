@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::daemon::{Bench, Daemon, for_each_store, line, lines, rename, urls};
+use crate::page::client::Site;
 use crate::place::{Place, until};
 use crate::supervisor::lease;
 
@@ -459,4 +460,29 @@ async fn a_read_that_never_ends_does_not_keep_a_stop_from_ending() {
     assert_eq!(daemon.ends().await.code(), Some(1), "{}", daemon.said());
     assert!(began.elapsed() < STOP + STOP / 2, "it took {:?}", began.elapsed());
     assert!(daemon.said().contains("the stop takes too long"), "{}", daemon.said());
+}
+
+/// Other files wait for it, and it is said which file that is: in the log, by `/readyz` and to the supervisor.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_that_never_ends_is_named() {
+    if !is_root() || !std::path::Path::new("/dev/fuse").exists() {
+        println!("not shown: this system has no FUSE");
+        return;
+    }
+    let bench = Bench::new(Place::sqlite().await).await;
+    let hanging = Hanging::mount(&bench).await;
+    let place = hanging.place.display().to_string();
+    let arguments = ["--watch", &place, "--listen", "127.0.0.1:0"];
+    let daemon = Daemon::start(bench.command(&arguments), bench.aside("stderr"));
+    let mut site = Site::of(daemon).await;
+    hanging.says("waiting").await;
+    site.daemon.says("reading this file does not end").await;
+    let file = hanging.place.join("access.log").display().to_string();
+    let warned = site.daemon.said();
+    let warned = warned.lines().find(|line| line.contains("does not end")).unwrap();
+    assert!(warned.contains("WARN") && warned.contains(&file), "{warned}");
+    let ready = site.get("/readyz");
+    assert_eq!(ready.status, 503);
+    assert!(ready.body.starts_with(&format!("reading '{file}' has taken 1")), "{}", ready.body);
+    assert_eq!(site.get("/healthz").status, 200, "a restart does not help yet");
 }

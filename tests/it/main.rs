@@ -72,6 +72,7 @@ mod judge;
 mod kills;
 mod ledger;
 mod linked_places;
+mod local_users;
 mod long_select;
 mod look_alikes;
 mod many_files;

@@ -8,6 +8,7 @@ mod losses;
 pub(crate) mod measures;
 mod monitoring;
 mod random_requests;
+mod under_attack;
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};

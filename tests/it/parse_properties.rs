@@ -1,10 +1,12 @@
 //! Random formats, random and mutated lines.
 //!
-//! `LOG_INGESTD_FUZZ_CASES` says how many inputs (lines) each property sees; `tests/fuzz` raises
-//! it. A case draws one format and then many cheap variations of lines, so that ten million
-//! inputs are a matter of minutes.
+//! `LOG_INGESTD_FUZZ_CASES` says how many inputs (lines) each property sees, `LOG_INGESTD_FUZZ_SEED` where
+//! they begin; `tests/fuzz` sets both. A case draws one format and then many cheap variations of lines, so
+//! that ten million inputs are a matter of minutes.
 
 mod envelope;
+mod inferred;
+mod mapped;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -13,7 +15,7 @@ use log_ingestd::model::RejectReason;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
-use proptest::test_runner::{Config, TestCaseError, TestRunner};
+use proptest::test_runner::{Config, RngSeed, TestCaseError, TestRunner};
 
 /// Lines for each case.
 const LINES: u32 = 100;
@@ -26,7 +28,9 @@ fn fuzz<S: Strategy>(
 ) {
     let inputs = std::env::var("LOG_INGESTD_FUZZ_CASES").ok().map(|text| text.parse().unwrap());
     let cases = inputs.unwrap_or(100_000_u32).div_ceil(LINES);
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let seed = std::env::var("LOG_INGESTD_FUZZ_SEED").ok().map(|text| text.parse().unwrap());
+    let rng_seed = seed.map_or(RngSeed::Random, RngSeed::Fixed);
+    let config = Config { cases, rng_seed, failure_persistence: None, ..Config::default() };
     let seen = AtomicU64::new(0);
     let result = TestRunner::new(config).run(&strategy, |value| test(value, &seen));
     println!("{name}: {} inputs", seen.load(Ordering::Relaxed));

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What is checked: files, and directories with all that is in them.
-const CHECKED: [&str; 27] = [
+const CHECKED: [&str; 28] = [
     "src",
     "migrations/postgres/0003_reject_code.sql", // the older ones are released, and do not change
     "migrations/sqlite/0003_reject_code.sql",
@@ -20,6 +20,7 @@ const CHECKED: [&str; 27] = [
     "tests/run",
     "tests/torture",
     "tests/fuzz",
+    "tests/attacks",
     "tests/SCENARIOS.md",
     "benches",
     "deploy/container/README.md",

@@ -4,7 +4,7 @@
 //! - [`machine`]: real file systems, shut down under writers and a daemon, and mounted again.
 //! - [`bytes`]: the same damage done by hand while the daemon is down, to many files at a time.
 //! - [`judge`]: holds the store against the logs; [`stored`]: what the store has; [`text`]: the lines.
-//! - [`cases`]: single cuts, each with its story.
+//! - [`cases`]: single cuts, each with its story; [`spool`]: those of streams without a database.
 //!
 //! A few cuts here, as many as one likes by `tests/torture --power-cuts N` and `--byte-cuts N`.
 
@@ -13,6 +13,7 @@ mod cases;
 mod file_system;
 mod judge;
 mod machine;
+mod spool;
 mod stored;
 mod streams;
 mod text;

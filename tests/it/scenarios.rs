@@ -21,7 +21,7 @@ fn quoted(cell: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The tests of this very program, whichever store they are told to.
-fn tests(arguments: &[&str]) -> BTreeSet<String> {
+pub(crate) fn tests(arguments: &[&str]) -> BTreeSet<String> {
     let this = std::env::current_exe().unwrap();
     let list = Command::new(this).arg("--list").args(arguments).output().unwrap();
     let list = String::from_utf8(list.stdout).unwrap();

@@ -14,7 +14,7 @@ use crate::daemon::{Bench, Daemon, for_each_store, line, lines, urls};
 use crate::place::{Place, until};
 
 /// Where the spool is without a setting.
-pub(super) fn spool(bench: &Bench) -> PathBuf {
+pub(crate) fn spool(bench: &Bench) -> PathBuf {
     bench.aside(".local/state/log-ingestd/spool")
 }
 

@@ -49,6 +49,9 @@ pub enum FormatError {
     /// The format, which it holds, has a newline, so its records would not be lines.
     #[error("the format {0:?} holds a newline, but a record must be one line")]
     Newline(String),
+    /// The format, of which it holds the beginning, names too many prefixes.
+    #[error("the format {0:?} names more than 8 prefixes before its lines")]
+    TooManyPrefixes(String),
     /// A mapping of JSON keys that is not valid.
     #[error(transparent)]
     Mapping(#[from] MappingError),

@@ -269,4 +269,37 @@ mod tests {
             assert!(!with(name, "~").is_err_and(|error| error.contains("not a filter")), "{name}");
         }
     }
+
+    /// A value is read, or its message quotes it; and what is read can be written and read again.
+    #[test]
+    fn no_value_panics_and_each_message_is_short() {
+        use chrono::FixedOffset;
+
+        use crate::model::fuzz::{each_input, text};
+
+        each_input("filters", 1, |rng| {
+            let name = Filter::NAMES[rng.usize(..Filter::NAMES.len())];
+            let value = text(rng);
+            let mut filter = Filter::last_hour(NOW);
+            let zone = FixedOffset::east_opt(rng.i32(-86_399..86_400)).unwrap();
+            let _ = filter
+                .clone()
+                .set_with(name, &value, |value| read_moment(value, NOW, &zone))
+                .and_then(|()| filter.clone().checked());
+            match filter.set(name, &value, NOW) {
+                Err(error) => assert!(error.to_string().len() < 900, "{name}={value:?}: {error}"),
+                Ok(()) => {
+                    for codes in &filter.codes {
+                        assert!(codes.first <= codes.last, "{value:?}");
+                    }
+                    if let Some(network) = filter.address {
+                        let again = Network::read(&network.to_string());
+                        assert_eq!(again, Some(network), "{value:?}");
+                        let _ = network.mapped();
+                    }
+                    let _ = filter.checked().map_err(|error| error.to_string());
+                }
+            }
+        });
+    }
 }

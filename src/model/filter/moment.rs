@@ -41,7 +41,9 @@ pub fn read_moment<Z: TimeZone>(text: &str, now: Micros, zone: &Z) -> Option<Mic
 /// hour later.
 fn at<Z: TimeZone>(time: NaiveDateTime, zone: &Z) -> Option<Micros> {
     let moment = |time| zone.from_local_datetime(&time).earliest();
-    Some(moment(time).or_else(|| moment(time + TimeDelta::hours(1)))?.timestamp_micros())
+    // At the end of the calendar there is no hour after it.
+    let later = || moment(time.checked_add_signed(TimeDelta::hours(1))?);
+    Some(moment(time).or_else(later)?.timestamp_micros())
 }
 
 /// A duration such as `15m` or `7d`.
@@ -91,5 +93,19 @@ mod tests {
         ] {
             assert_eq!(text(read_moment(given, now, &zone).unwrap()), expected, "{given}");
         }
+    }
+
+    #[test]
+    fn the_last_hours_of_the_calendar_are_moments_or_none() {
+        let now = 1_795_423_260_000_000;
+        for hours in [-23, 0, 23] {
+            let zone = FixedOffset::east_opt(hours * 3600).unwrap();
+            for given in ["+262142-12-31T23:59:59", "+262142-12-31", "-262143-01-01"] {
+                let read = read_moment(given, now, &zone);
+                assert!(read.is_none_or(|it| it != now), "{given} at {hours}");
+            }
+        }
+        let west = FixedOffset::west_opt(3600).unwrap();
+        assert_eq!(read_moment("+262142-12-31T23:59:59", now, &west), None);
     }
 }

@@ -6,7 +6,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -53,6 +53,8 @@ pub(super) struct Input {
     path: Option<PathBuf>,
     /// Whether the kernel moves the bytes.
     splices: bool,
+    /// Whether this is a socket, whose writer waits as long as no bytes are taken.
+    is_socket: bool,
     /// Bytes that were read and not written yet.
     read: Vec<u8>,
     /// A pipe in which bytes are examined before they are moved.
@@ -73,7 +75,8 @@ impl Input {
     }
 
     fn new(file: File, path: Option<PathBuf>) -> Self {
-        Self { file, path, splices: true, read: Vec::new(), examined: None }
+        let is_socket = file.metadata().is_ok_and(|metadata| metadata.file_type().is_socket());
+        Self { file, path, splices: true, is_socket, read: Vec::new(), examined: None }
     }
 
     pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
@@ -83,6 +86,12 @@ impl Input {
     /// Returns device and inode.
     pub(super) fn object(&self) -> io::Result<(u64, u64)> {
         self.file.metadata().map(|metadata| (metadata.dev(), metadata.ino()))
+    }
+
+    /// Returns whether the stream keeps its next bytes while those that were taken are written to the disk.
+    /// The bytes of a pipe would be gone with the power all the same, and a file has its own on a disk.
+    pub(super) fn can_wait(&self) -> bool {
+        self.is_socket
     }
 
     /// Returns whether there are bytes, or the end of the stream.

@@ -6,6 +6,11 @@
 //! is either still in the pipe or already in the file. This is the only place where `source`
 //! writes, and it removes only files that it made.
 //!
+//! What is in a file is not on the disk yet. A pipe or FIFO cannot wait for that: its bytes are gone
+//! with the power wherever they are. They are synced about once a second ([`Spool::sync`]), and when
+//! the stream ends or the daemon stops. A socket waits: its next bytes are taken when those before them
+//! are on the disk.
+//!
 //! - This file: the directory, its files and their names. No file name is used twice.
 //! - `input`: standard input or a FIFO, and how its bytes are moved.
 //! - `pump`: moves the bytes of one stream, step by step.
@@ -52,6 +57,10 @@ pub struct Spool {
     /// Whether a file was begun or ended, or a stream has ended, since the last call of
     /// [`Spool::changed`].
     changed: AtomicBool,
+    /// Notified when a file has bytes that are not on the disk, and had none before.
+    unsynced: Notify,
+    /// Held while files are synced: a second call waits for what the first one has taken.
+    syncing: Mutex<()>,
 }
 
 /// What this process writes here.
@@ -59,6 +68,8 @@ pub struct Spool {
 struct Written {
     /// The files that this process writes.
     files: HashSet<PathBuf>,
+    /// Files with bytes that may not be on the disk.
+    unsynced: HashSet<PathBuf>,
     pumps: Vec<Weak<PumpControl>>,
 }
 
@@ -92,6 +103,8 @@ impl Spool {
             written: Mutex::default(),
             notify: Notify::new(),
             changed: AtomicBool::new(false),
+            unsynced: Notify::new(),
+            syncing: Mutex::default(),
         }
     }
 
@@ -185,6 +198,37 @@ impl Spool {
         }
     }
 
+    /// Waits until there are bytes that may not be on the disk. Cancel-safe.
+    pub async fn has_unsynced(&self) {
+        self.unsynced.notified().await;
+    }
+
+    /// Writes all bytes to the disk that were moved here before the call. This takes as long as the disk
+    /// does, which is seconds on a busy one.
+    ///
+    /// # Errors
+    /// The first error of the system. The files that had one are synced again by the next call.
+    pub fn sync(&self) -> io::Result<()> {
+        let _one = self.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let unsynced = std::mem::take(&mut self.written().unsynced);
+        let mut first = Ok(());
+        for path in unsynced {
+            match sync_bytes(&path) {
+                Ok(()) => {}
+                // All of it is stored.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    self.written().unsynced.insert(path);
+                    first = first.and(Err(error));
+                }
+            }
+        }
+        if first.is_err() {
+            self.unsynced.notify_one();
+        }
+        first
+    }
+
     fn written(&self) -> std::sync::MutexGuard<'_, Written> {
         self.written.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -269,9 +313,15 @@ impl Spool {
         self.notify.notify_one();
     }
 
-    /// Notifies of new bytes.
-    fn add_bytes(&self, bytes: u64) {
+    /// Notifies of new bytes of a file.
+    fn add_bytes(&self, path: &Path, bytes: u64) {
         self.room.fetch_sub(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::Relaxed);
+        let mut written = self.written();
+        if !written.unsynced.contains(path) {
+            written.unsynced.insert(path.to_path_buf());
+            self.unsynced.notify_one();
+        }
+        drop(written);
         self.notify.notify_one();
     }
 
@@ -302,6 +352,11 @@ impl Spool {
 fn sync_names(directory: &Path) -> io::Result<()> {
     let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
     File::open(directory)?.sync_all()
+}
+
+/// Writes the bytes of a file to the disk.
+fn sync_bytes(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_data()
 }
 
 /// The number of attempts to lock a file. Other processes lock files for a moment, to find out

@@ -111,6 +111,8 @@ pub struct StreamPump {
     writing: Option<SpoolFile>,
     /// The bytes that came since the file should have ended.
     surplus: u64,
+    /// Whether the next bytes have to wait until those before them are on the disk.
+    owes_sync: bool,
 }
 
 impl StreamPump {
@@ -154,7 +156,7 @@ impl StreamPump {
 
     fn new(spool: Arc<Spool>, stream: StreamName, input: Input, control: Arc<PumpControl>) -> Self {
         spool.register(&control);
-        Self { spool, stream, input, control, writing: None, surplus: 0 }
+        Self { spool, stream, input, control, writing: None, surplus: 0, owes_sync: false }
     }
 
     /// Returns device and inode of the stream.
@@ -218,6 +220,7 @@ impl StreamPump {
 
     /// Moves bytes into a file.
     fn fill(&mut self, file: &mut SpoolFile, amount: Amount) -> Result<PumpStep, PumpError> {
+        self.sync_owed()?;
         if amount == Amount::ToLineEnd && self.surplus > MAX_LINE as u64 {
             // The line will be rejected for its length anyway, and so will its rest.
             file.end_line().map_err(PumpError::Spool)?;
@@ -230,10 +233,12 @@ impl StreamPump {
                 if amount == Amount::ToLineEnd {
                     self.surplus += bytes;
                 }
-                self.spool.add_bytes(bytes);
+                self.spool.add_bytes(&file.path, bytes);
                 if is_first {
                     self.spool.notify_files_changed();
                 }
+                self.owes_sync = self.input.can_wait();
+                self.sync_owed()?;
                 Ok(PumpStep::Moved)
             }
             Moved::Nothing => Ok(PumpStep::Idle),
@@ -246,6 +251,16 @@ impl StreamPump {
                 }
             }
         }
+    }
+
+    /// Writes the bytes of a stream that waits for it to the disk. After an error no byte is taken until it
+    /// was tried again.
+    fn sync_owed(&mut self) -> Result<(), PumpError> {
+        if self.owes_sync {
+            self.spool.sync().map_err(PumpError::Spool)?;
+            self.owes_sync = false;
+        }
+        Ok(())
     }
 
     /// Wakes the other pumps if the spool is full, so that they end their files. Any of these may

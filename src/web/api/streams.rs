@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -11,6 +12,8 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use serde_json::json;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::rows::log_item;
 use super::{ApiError, ApiResult, QueryString, now};
@@ -33,14 +36,20 @@ struct NewRows {
     reader: Reader,
     filter: Filter,
     recent: RecentRows,
+    /// Shared by all live tails.
+    looks: Arc<Mutex<Instant>>,
 }
 
 /// Answers `/api/tail` with server-sent events: `row` for each new row, `skipped` with the number of
 /// rows that were too many to send.
 pub(super) async fn tail(State(state): State<PageState>, query: QueryString) -> ApiResult {
     let filter = query.filter(&state.reader, &["to"])?;
-    let mut new_rows =
-        NewRows { reader: state.reader.clone(), filter, recent: RecentRows::default() };
+    let mut new_rows = NewRows {
+        reader: state.reader.clone(),
+        filter,
+        recent: RecentRows::default(),
+        looks: Arc::clone(&state.looks),
+    };
     // Rows that exist already are not new: the page has loaded them.
     new_rows.query().await?;
     let events = stream::unfold(new_rows, |mut new_rows| async move {
@@ -59,7 +68,20 @@ pub(super) async fn tail(State(state): State<PageState>, query: QueryString) -> 
 
 impl NewRows {
     /// Returns events for the rows that the last query did not find, oldest first.
+    ///
+    /// Live tails look one after the other, and pause together for as long as a look took: however many there are,
+    /// and however many rows come, they occupy half a processor, and the store takes the lines.
     async fn query(&mut self) -> Result<Vec<Event>, StoreError> {
+        let looks = Arc::clone(&self.looks);
+        let mut next = looks.lock().await;
+        tokio::time::sleep_until(*next).await;
+        let began = Instant::now();
+        let events = self.look().await;
+        *next = Instant::now() + began.elapsed();
+        events
+    }
+
+    async fn look(&mut self) -> Result<Vec<Event>, StoreError> {
         (self.filter.from, self.filter.to) = (RecentRows::begin(now()), Micros::MAX / 2);
         let mut fresh = self.reader.newest::<StoredRow>(&self.filter, MAX_QUERIED).await?;
         self.recent.retain_new(&mut fresh);

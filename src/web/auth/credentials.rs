@@ -322,4 +322,31 @@ mod tests {
         }
         assert_eq!(auth_line(SecretKind::Password, "jo", ""), Err(HashError::Empty));
     }
+
+    #[test]
+    fn no_header_and_no_auth_file_makes_them_panic() {
+        use crate::model::fuzz::{each_input, text};
+
+        each_input("authorization and auth files", 2, |rng| {
+            let (name, password) = (text(rng), text(rng));
+            let scheme = ["Basic ", "basic  ", "Bearer ", "Basic", "", " Basic "][rng.usize(..6)];
+            let value = match rng.u8(..3) {
+                0 => text(rng),
+                1 => format!("{name}:{password}"),
+                _ => Base64::encode_string(format!("{name}:{password}").as_bytes()),
+            };
+            if let Some(Claim::Password { name, password }) =
+                Claim::from_header(&format!("{scheme}{value}"))
+            {
+                let sent = format!("{name}:{password}");
+                assert!(!name.contains(':') && sent.len() < value.len(), "{value:?}");
+            }
+            let lines = [text(rng), format!("{name}:{HASH}"), format!("{name}:{}", text(rng))];
+            let count = rng.usize(..4);
+            let file: String = lines.iter().take(count).map(|line| format!("{line}\n")).collect();
+            if let Err(error) = file.parse::<Credentials>() {
+                assert!(error.to_string().len() < 300, "{error}");
+            }
+        });
+    }
 }
