@@ -10,7 +10,7 @@ use crate::format::{Layout, Parsing};
 use crate::retain::{Retention, SweepTime};
 use crate::source::{ByWatchedPath, Watchlist};
 use crate::store::Location;
-use crate::web::Credentials;
+use crate::web::{Credentials, Tls};
 
 /// The configuration of every command, and of the daemon.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ impl StandardInput {
     }
 }
 
-/// The page's address and users. Without credentials it is a loopback address.
+/// The page's address, users and certificate. Without credentials it is a loopback address.
 #[derive(Clone, Debug)]
 pub struct PageConfig {
     /// Where to listen.
@@ -99,4 +99,6 @@ pub struct PageConfig {
     pub explicit: bool,
     /// Who may see the page; `None` is every user of this machine.
     pub credentials: Option<Arc<Credentials>>,
+    /// The certificate and key; `None` for a page without TLS.
+    pub tls: Option<Arc<Tls>>,
 }

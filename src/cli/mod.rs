@@ -247,7 +247,8 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
         }
         Some(Command::Healthcheck { ready }) => {
             let probe = if ready { Probe::Readiness } else { Probe::Liveness };
-            commands::healthcheck(build::listens_at(settings)?, probe)?;
+            let (address, scheme) = build::listens_at(settings)?;
+            commands::healthcheck(address, scheme, probe)?;
         }
         Some(Command::Doctor { json }) => return doctor::doctor(settings, json).await,
         Some(Command::Completions { shell }) => docs::completions(shell)?,

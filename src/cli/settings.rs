@@ -116,6 +116,19 @@ settings! {
         .help("Who may see the page: lines of the command hash-password. Needed for any address \
                that other machines reach");
     DATABASE_URL = Setting::common("database-url", "DATABASE_URL", "URL")
+    TLS_CERT = Setting::of_daemon("tls-cert", "LOG_INGESTD_TLS_CERT", "FILE")
+        .used_by(&["watch", "serve", "healthcheck"])
+        .shape(Shape::Path)
+        .help("The page's certificate with those of its authorities after it (PEM): the page has TLS. \
+               healthcheck only needs to know that there is one");
+    TLS_KEY = Setting::of_daemon("tls-key", "LOG_INGESTD_TLS_KEY", "FILE")
+        .used_by(OF_PAGE)
+        .shape(Shape::Path)
+        .help("The key of that certificate (PEM, without a passphrase)");
+    TLS_HSTS = Setting::of_daemon("tls-hsts", "LOG_INGESTD_TLS_HSTS", "DURATION")
+        .used_by(OF_PAGE)
+        .help("Tell browsers to use TLS alone for the page's host name, on every port, for so long: for \
+               example 365d");
         .used_by(OF_STORE)
         .shape(Shape::Secret)
         .help("The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite \

@@ -31,7 +31,7 @@ pub use copy::{
 pub use doctor::{Doctor, Finding, Severity, doctor};
 pub use follow::NewRows;
 pub use forget::{ForgetOptions, ForgetSummary, forget};
-pub use healthcheck::{Probe, healthcheck};
+pub use healthcheck::{Probe, Scheme, healthcheck};
 pub use import::{Connections, Progress, Summary, Unproven, import};
 pub use migrate::{MigrateOptions, Migration, migrate};
 pub use query::open_reader;

@@ -1,5 +1,7 @@
 //! Accepts connections, and ends those that are idle or unknown for too long.
 //!
+//! With TLS the handshake is part of the time in which a connection has no accepted request.
+//!
 //! One rule bounds three kinds of clients: one that sends its request byte by byte, one that sends
 //! nothing, and one that does not read its answer. A connection on which nothing could be sent for
 //! [`IDLE_TIMEOUT`] ends. Received bytes do not extend it. A connection without any accepted request
@@ -24,6 +26,8 @@ use tracing::debug;
 
 use super::notices::{Notices, Refused};
 use super::places::{Client, Place, Places};
+use super::tls::{Broken, Tls};
+use super::transport::Transport;
 
 /// How long a connection may exist without any byte being sent on it.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -42,12 +46,16 @@ const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) client: Arc<Client>,
+    /// Whether its connection to here has TLS.
+    pub(super) is_encrypted: bool,
 }
 
 impl Connected<IncomingStream<'_, PageListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, PageListener>) -> Self {
-        let client = Arc::clone(&stream.io().place.client);
-        Self { address: *stream.remote_addr(), client }
+        let connection = stream.io();
+        let client = Arc::clone(&connection.place.client);
+        let is_encrypted = connection.stream.is_encrypted();
+        Self { address: *stream.remote_addr(), client, is_encrypted }
     }
 }
 
@@ -57,11 +65,28 @@ pub(super) struct PageListener {
     listener: Arc<TcpListener>,
     places: Arc<Places>,
     notices: Arc<Notices>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl PageListener {
-    pub(super) fn new(listener: Arc<TcpListener>, notices: Arc<Notices>) -> Self {
-        Self { listener, places: Places::new(), notices }
+    pub(super) fn new(
+        listener: Arc<TcpListener>,
+        notices: Arc<Notices>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
+        Self { listener, places: Places::new(), notices, tls }
+    }
+
+    fn connection(
+        &self,
+        socket: TcpStream,
+        address: SocketAddr,
+        place: Place,
+    ) -> io::Result<Connection> {
+        // Without this option small answers are late; a failure only means that delay.
+        let _ = socket.set_nodelay(true);
+        let stream = Transport::new(socket, self.tls.as_deref())?;
+        Ok(Connection::new(stream, place, address, Arc::clone(&self.notices)))
     }
 }
 
@@ -73,7 +98,10 @@ impl Listener for PageListener {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => match self.places.take(address.ip()).await {
-                    Some(place) => return (Connection::new(stream, place), address),
+                    Some(place) => match self.connection(stream, address, place) {
+                        Ok(connection) => return (connection, address),
+                        Err(error) => debug!(%error, "cannot begin a connection to the page"),
+                    },
                     None => self.notices.count(Refused::Connection, address),
                 },
                 Err(error) => {
@@ -92,8 +120,10 @@ impl Listener for PageListener {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    stream: TcpStream,
+    stream: Transport,
     place: Place,
+    address: SocketAddr,
+    notices: Arc<Notices>,
     /// Elapses [`UNKNOWN_LIFETIME`] after the begin, or when nothing was sent for [`IDLE_TIMEOUT`].
     timeout: Pin<Box<Sleep>>,
     /// Whether `timeout` is that of a known client.
@@ -128,11 +158,22 @@ impl Head {
 }
 
 impl Connection {
-    fn new(stream: TcpStream, place: Place) -> Self {
-        // Without this option small answers are late; a failure only means that delay.
-        let _ = stream.set_nodelay(true);
+    fn new(stream: Transport, place: Place, address: SocketAddr, notices: Arc<Notices>) -> Self {
         let timeout = Box::pin(tokio::time::sleep(UNKNOWN_LIFETIME));
-        Self { stream, place, timeout, is_known: false, received: 0, head: Head::Line }
+        let (is_known, received, head) = (false, 0, Head::Line);
+        Self { stream, place, address, notices, timeout, is_known, received, head }
+    }
+
+    /// Counts a handshake that failed.
+    fn notice_broken(&mut self) {
+        match self.stream.take_broken() {
+            Some(Broken::WithoutTls) => self.notices.count(Refused::WithoutTls, self.address),
+            Some(Broken::Handshake(error)) => {
+                debug!(peer = %self.address, %error, "a TLS handshake with the page has failed");
+                self.notices.count(Refused::Handshake, self.address);
+            }
+            None => {}
+        }
     }
 
     /// Returns an error when the connection must end, else `Pending`.
@@ -181,7 +222,9 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        match Pin::new(&mut self.stream).poll_read(context, buffer) {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.notice_broken();
+        match read {
             Poll::Ready(Ok(())) => {
                 let bytes = &buffer.filled()[before..];
                 self.received += bytes.len();
@@ -223,11 +266,17 @@ impl AsyncWrite for Connection {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Pending => self.poll_end(context),
+            flushed => flushed,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        match Pin::new(&mut self.stream).poll_shutdown(context) {
+            Poll::Pending => self.poll_end(context),
+            shut => shut,
+        }
     }
 }
 

@@ -5,9 +5,11 @@
 //! for. An answer must begin within [`IDLE_TIMEOUT`]. A stream of new rows, which has no end of its
 //! own, ends with [`PageState::closing`].
 //!
-//! The page only reads: no request changes a row or a setting. It has no TLS: a proxy provides it.
+//! The page only reads: no request changes a row or a setting. It has TLS if it has a certificate; else a proxy
+//! provides it.
 //!
-//! Files, in the order of a request: `listener` accepts connections, which `places` limits; `headers` adds the
+//! Files, in the order of a request: `listener` accepts connections, which `places` limits, and whose bytes
+//! `transport` reads, by `tls` where there is a certificate; `headers` adds the
 //! security headers, `cross_site` refuses requests of other sites, `auth` checks the user and the Host
 //! header, `requests` limits how many are answered at once. The answer comes from `assets` (the page's own
 //! files, in `page/`), `api` (its data) or `probes` (health and metrics). `notices` logs refusals.
@@ -24,10 +26,13 @@ mod probes;
 mod requests;
 
 use std::sync::Arc;
+mod tls;
+mod transport;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
+use axum::http::HeaderValue;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
@@ -40,17 +45,26 @@ pub use requests::MAX_STREAMS;
 
 use listener::{PageListener, Peer};
 use notices::Notices;
+pub use tls::{CertificateFileError, Tls, encrypt_for_any};
 use requests::Requests;
 
 /// Serves the page until `state.closing()`, and then until the answers under way are sent.
 ///
 /// The listener is shared, so that a reload keeps the address. Only one `serve` may run on it at a
 /// time.
-pub async fn serve(listener: Arc<TcpListener>, authenticator: Authenticator, state: PageState) {
+pub async fn serve(
+    listener: Arc<TcpListener>,
+    tls: Option<Arc<Tls>>,
+    authenticator: Authenticator,
+    state: PageState,
+) {
     let closing = state.closing();
     let notices = Arc::new(Notices::default());
-    let listener = PageListener::new(listener, Arc::clone(&notices));
-    let router = router(authenticator, Arc::clone(&notices), state);
+    let strict_transport = tls.as_ref().and_then(|tls| tls.strict_transport());
+    let strict_transport = strict_transport.and_then(|it| HeaderValue::try_from(it).ok());
+    let listener = PageListener::new(listener, Arc::clone(&notices), tls);
+    let router = router(authenticator, Arc::clone(&notices), state)
+        .layer(from_fn_with_state(strict_transport, headers::add)); // outermost: a refusal has these, too
     let service = router.into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(listener, service).with_graceful_shutdown(closing).into_future();
     tokio::select! {
@@ -71,7 +85,6 @@ fn router(authenticator: Authenticator, notices: Arc<Notices>, state: PageState)
         .layer(from_fn_with_state(authenticator, auth::require))
         .layer(from_fn_with_state(notices, cross_site::refuse))
         .layer(from_fn(requests::track))
-        .layer(from_fn(headers::add)) // outermost: a refusal has these headers, too
 }
 
 /// What all request handlers share. Clones are cheap and share everything.

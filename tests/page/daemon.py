@@ -13,7 +13,7 @@ import logs
 
 # Taken out of the environment: the program would warn of a variable that is not a setting.
 PROGRAM = os.environ.pop("LOG_INGESTD_PROGRAM")
-AT = re.compile(r"the page is at (http://\S+/)")
+AT = re.compile(r"the page is at (https?://\S+/)")
 
 
 def wait(condition, what, seconds=30):
