@@ -61,6 +61,9 @@ _log__ingestd() {
             log__ingestd,reparse)
                 cmd="log__ingestd__subcmd__reparse"
                 ;;
+            log__ingestd,report)
+                cmd="log__ingestd__subcmd__report"
+                ;;
             log__ingestd,serve)
                 cmd="log__ingestd__subcmd__serve"
                 ;;
@@ -121,6 +124,9 @@ _log__ingestd() {
             log__ingestd__subcmd__help,reparse)
                 cmd="log__ingestd__subcmd__help__subcmd__reparse"
                 ;;
+            log__ingestd__subcmd__help,report)
+                cmd="log__ingestd__subcmd__help__subcmd__report"
+                ;;
             log__ingestd__subcmd__help,serve)
                 cmd="log__ingestd__subcmd__help__subcmd__serve"
                 ;;
@@ -143,7 +149,7 @@ _log__ingestd() {
 
     case "${cmd}" in
         log__ingestd)
-            opts="-h -V --watch --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help --version watch serve import check status query top verify reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
+            opts="-h -V --watch --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --tls-cert --tls-key --tls-hsts --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help --version watch serve import check status query top report verify reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -186,6 +192,18 @@ _log__ingestd() {
                     return 0
                     ;;
                 --auth-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-hsts)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -827,13 +845,17 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__healthcheck)
-            opts="-h --ready --listen --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            opts="-h --ready --listen --tls-cert --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -905,7 +927,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help)
-            opts="watch serve import check status query top verify reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
+            opts="watch serve import check status query top report verify reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1115,6 +1137,20 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help__subcmd__reparse)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__help__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1726,8 +1762,102 @@ _log__ingestd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        log__ingestd__subcmd__report)
+            opts="-o -h --since --until --server --utc --local --output --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollup-retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sensitive-fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --exclude-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-extension)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         log__ingestd__subcmd__serve)
-            opts="-h --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            opts="-h --listen --auth-file --tls-cert --tls-key --tls-hsts --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1738,6 +1868,18 @@ _log__ingestd() {
                     return 0
                     ;;
                 --auth-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-hsts)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2091,7 +2233,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__watch)
-            opts="-h --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            opts="-h --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --tls-cert --tls-key --tls-hsts --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2130,6 +2272,18 @@ _log__ingestd() {
                     return 0
                     ;;
                 --auth-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-hsts)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -18,6 +18,7 @@ mod password;
 mod print;
 mod progress;
 mod query;
+mod report;
 mod settings;
 mod sources;
 mod table;
@@ -242,6 +243,7 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
         }
         Some(Command::Query(query)) => query::query(settings, &query).await?,
         Some(Command::Top(top)) => query::top(settings, &top).await?,
+        Some(Command::Report(typed)) => report::report(settings, &typed).await?,
         Some(Command::HashPassword { name, token }) => {
             password::hash(if token { SecretKind::Token } else { SecretKind::Password }, &name)?;
         }

@@ -35,6 +35,7 @@ const OF_DATABASES: &[&str] = &[
     "status",
     "query",
     "top",
+    "report",
     "verify",
     "reparse",
     "forget",
@@ -115,7 +116,6 @@ settings! {
         .shape(Shape::Path)
         .help("Who may see the page: lines of the command hash-password. Needed for any address \
                that other machines reach");
-    DATABASE_URL = Setting::common("database-url", "DATABASE_URL", "URL")
     TLS_CERT = Setting::of_daemon("tls-cert", "LOG_INGESTD_TLS_CERT", "FILE")
         .used_by(&["watch", "serve", "healthcheck"])
         .shape(Shape::Path)
@@ -129,6 +129,7 @@ settings! {
         .used_by(OF_PAGE)
         .help("Tell browsers to use TLS alone for the page's host name, on every port, for so long: for \
                example 365d");
+    DATABASE_URL = Setting::common("database-url", "DATABASE_URL", "URL")
         .used_by(OF_STORE)
         .shape(Shape::Secret)
         .help("The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite \

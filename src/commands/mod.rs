@@ -6,7 +6,7 @@
 //! Files, in reading order: `import` and `verify` (whole files into the
 //! store, and compared with it), `check` (parses without a store),
 //! `reparse` (stored lines again), `forget` (takes a file out again), `status`, `query`,
-//! `follow`, `cleanup`, `migrate`, `copy`, `rename_host`, `healthcheck`, `doctor`.
+//! `follow`, `report`, `cleanup`, `migrate`, `copy`, `rename_host`, `healthcheck`, `doctor`.
 
 mod check;
 mod cleanup;
@@ -20,6 +20,7 @@ mod migrate;
 mod query;
 mod rename_host;
 mod reparse;
+mod report;
 mod status;
 mod verify;
 
@@ -37,6 +38,7 @@ pub use migrate::{MigrateOptions, Migration, migrate};
 pub use query::open_reader;
 pub use rename_host::rename_host;
 pub use reparse::{ReparseSummary, RereadFile, RowsOptions, RowsSummary, reparse, reparse_rows};
+pub use report::{ReportOptions, report};
 pub use status::{FileStatus, Status, status};
 pub use verify::{Difference, FileVerdict, Verification, verify};
 

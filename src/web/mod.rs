@@ -13,6 +13,7 @@
 //! security headers, `cross_site` refuses requests of other sites, `auth` checks the user and the Host
 //! header, `requests` limits how many are answered at once. The answer comes from `assets` (the page's own
 //! files, in `page/`), `api` (its data) or `probes` (health and metrics). `notices` logs refusals.
+//! `report` makes one file of the overview, for people who do not reach the page.
 
 mod api;
 mod assets;
@@ -23,16 +24,17 @@ mod listener;
 mod notices;
 mod places;
 mod probes;
+mod report;
 mod requests;
-
-use std::sync::Arc;
 mod tls;
 mod transport;
 
+use std::sync::Arc;
+
 use axum::Router;
+use axum::http::HeaderValue;
 use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
-use axum::http::HeaderValue;
 use tokio::sync::watch;
 
 use crate::metrics::Metrics;
@@ -41,11 +43,12 @@ use crate::store::{Reader, Store};
 pub use auth::{AuthFileError, Authenticator, Credentials, HashError, SecretKind, auth_line};
 pub use listener::{IDLE_TIMEOUT, UNKNOWN_LIFETIME};
 pub use places::MAX_CONNECTIONS;
+pub use report::{Report, TopList, TopOrder, Zone};
 pub use requests::MAX_STREAMS;
+pub use tls::{CertificateFileError, Tls, encrypt_for_any};
 
 use listener::{PageListener, Peer};
 use notices::Notices;
-pub use tls::{CertificateFileError, Tls, encrypt_for_any};
 use requests::Requests;
 
 /// Serves the page until `state.closing()`, and then until the answers under way are sent.

@@ -10,7 +10,7 @@ use crate::place::{DAY, NOW, Place};
 use crate::ports::Port;
 
 /// All commands that are shown.
-pub(crate) const COMMANDS: [&str; 18] = [
+pub(crate) const COMMANDS: [&str; 19] = [
     "watch",
     "serve",
     "import",
@@ -18,6 +18,7 @@ pub(crate) const COMMANDS: [&str; 18] = [
     "status",
     "query",
     "top",
+    "report",
     "verify",
     "reparse",
     "forget",

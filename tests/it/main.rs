@@ -93,6 +93,7 @@ mod query;
 mod reject_notices;
 mod reparse;
 mod reparse_rows;
+mod report;
 mod request_ids;
 mod restore;
 mod roles;

@@ -28,8 +28,8 @@ def wait(condition, what, seconds=30):
 
 
 class Site:
-    def __init__(self, store, files, retention="off"):
-        """`files`: names and contents at the start."""
+    def __init__(self, store, files, retention="off", flags=()):
+        """`files`: names and contents at the start. `flags`: of the daemon, besides its own."""
         self.directory = tempfile.TemporaryDirectory(prefix="page-")
         root = pathlib.Path(self.directory.name)
         self.logs = root / "logs"
@@ -41,7 +41,7 @@ class Site:
         with self.said.open("wb") as said:
             self.daemon = subprocess.Popen(
                 [PROGRAM, "--watch", str(self.logs), "--database-url", self.store.url,
-                 "--host", "web1", "--listen", "127.0.0.1:0", "--retention", retention],
+                 "--host", "web1", "--listen", "127.0.0.1:0", "--retention", retention, *flags],
                 stdout=said, stderr=said,
             )
         self.address = wait(self.find, "the address of the page")
