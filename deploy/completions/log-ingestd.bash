@@ -149,7 +149,7 @@ _log__ingestd() {
 
     case "${cmd}" in
         log__ingestd)
-            opts="-h -V --watch --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --tls-cert --tls-key --tls-hsts --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help --version watch serve import check status query top report verify reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
+            opts="-h -V --watch --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --tls-cert --tls-key --tls-hsts --notify-url --notify-command --notify-lag --notify-errors --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help --version watch serve import check status query top report verify reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -204,6 +204,22 @@ _log__ingestd() {
                     return 0
                     ;;
                 --tls-hsts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-lag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-errors)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2233,7 +2249,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__watch)
-            opts="-h --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --tls-cert --tls-key --tls-hsts --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            opts="-h --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --tls-cert --tls-key --tls-hsts --notify-url --notify-command --notify-lag --notify-errors --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2284,6 +2300,22 @@ _log__ingestd() {
                     return 0
                     ;;
                 --tls-hsts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-lag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-errors)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

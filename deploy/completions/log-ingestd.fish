@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_log_ingestd_global_optspecs
-    string join \n watch= include= exclude= follow-symlinks= poll-interval= sweep-at= spool-dir= spool-limit= listen= auth-file= tls-cert= tls-key= tls-hsts= database-url= connect-timeout= format= retention= rollup-retention= sensitive-fields= masking= keep-raw-rejects= exclude-path= exclude-extension= exclude-server-log= host= config= log-format= log-level= h/help V/version
+    string join \n watch= include= exclude= follow-symlinks= poll-interval= sweep-at= spool-dir= spool-limit= listen= auth-file= tls-cert= tls-key= tls-hsts= notify-url= notify-command= notify-lag= notify-errors= database-url= connect-timeout= format= retention= rollup-retention= sensitive-fields= masking= keep-raw-rejects= exclude-path= exclude-extension= exclude-server-log= host= config= log-format= log-level= h/help V/version
 end
 
 function __fish_log_ingestd_needs_command
@@ -38,6 +38,10 @@ complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l auth-file -d 'W
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l tls-cert -d 'The page\'s certificate with those of its authorities after it (PEM): the page has TLS. healthcheck only needs to know that there is one' -r -F
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l tls-key -d 'The key of that certificate (PEM, without a passphrase)' -r -F
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l tls-hsts -d 'Tell browsers to use TLS alone for the page\'s host name, on every port, for so long: for example 365d' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l notify-url -d 'Post a notice there, as JSON, if the database is unavailable, lines wait for long, are rejected or lost, or many requests get 5xx; and when that is over' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l notify-command -d 'The same for a command of /bin/sh, which gets a notice on standard input, for example \'mail -s log-ingestd ops@example.org\'' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l notify-lag -d 'How long lines may wait before that is a notice; \'off\' for never [default: 5m]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l notify-errors -d 'Which share of this host\'s requests of 5 minutes may get 5xx before that is a notice; \'off\' for any [default: 5%]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_needs_command" -l format -d 'A preset\'s name, or the format in the dialect of Gunicorn, nginx or Apache. One is for all files; of several, each is for the --watch before it [default: told from each file\'s lines]' -r
@@ -93,6 +97,10 @@ complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l auth-f
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l tls-cert -d 'The page\'s certificate with those of its authorities after it (PEM): the page has TLS. healthcheck only needs to know that there is one' -r -F
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l tls-key -d 'The key of that certificate (PEM, without a passphrase)' -r -F
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l tls-hsts -d 'Tell browsers to use TLS alone for the page\'s host name, on every port, for so long: for example 365d' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l notify-url -d 'Post a notice there, as JSON, if the database is unavailable, lines wait for long, are rejected or lost, or many requests get 5xx; and when that is over' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l notify-command -d 'The same for a command of /bin/sh, which gets a notice on standard input, for example \'mail -s log-ingestd ops@example.org\'' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l notify-lag -d 'How long lines may wait before that is a notice; \'off\' for never [default: 5m]' -r
+complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l notify-errors -d 'Which share of this host\'s requests of 5 minutes may get 5xx before that is a notice; \'off\' for any [default: 5%]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l database-url -d 'The database: postgres://user@host:5432/name or sqlite:/path [default: an SQLite file in the user\'s state directory]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l connect-timeout -d 'How long to try to reach the database at the start [default: 10s]' -r
 complete -c log-ingestd -n "__fish_log_ingestd_using_subcommand watch" -l format -d 'A preset\'s name, or the format in the dialect of Gunicorn, nginx or Apache. One is for all files; of several, each is for the --watch before it [default: told from each file\'s lines]' -r

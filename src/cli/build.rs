@@ -7,21 +7,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::commands::{Connections, Doctor, Scheme};
-use crate::config::{Config, PageConfig, Reload, SpoolConfig, StandardInput, Watch};
+use crate::config::{Config, NotifyConfig, PageConfig, Reload, SpoolConfig, StandardInput, Watch};
 use crate::format::{Exclusions, Layout, Mask, Parsing};
 use crate::model::now;
 use crate::retain::{self, Retention, SweepOptions};
 use crate::source::{ByWatchedPath, Symlinks, WatchError, Watchlist};
 use crate::store::Location;
-use crate::web::{Credentials, Tls};
+use crate::web::{Credentials, Tls, Webhook};
 
 use super::command_line::{Cleanup, LogType};
 use super::settings::{
     AUTH_FILE, CONNECT_TIMEOUT, DATABASE_URL, EXCLUDE, EXCLUDE_EXTENSION, EXCLUDE_PATH,
     EXCLUDE_SERVER_LOG, FOLLOW_SYMLINKS, FORMAT, HOST, INCLUDE, KEEP_RAW_REJECTS, LISTEN, MASKING,
-    MASKING_EXACT, POLL_INTERVAL, RETENTION, ROLLUP_RETENTION, SENSITIVE_FIELDS, SPOOL_DIR,
-    SPOOL_LIMIT, SWEEP_AT, TLS_CERT, TLS_HSTS, TLS_KEY, WATCH, address, duration, poll_interval,
-    spool_limit,
+    MASKING_EXACT, NOTIFY_COMMAND, NOTIFY_ERRORS, NOTIFY_LAG, NOTIFY_URL, POLL_INTERVAL, RETENTION,
+    ROLLUP_RETENTION, SENSITIVE_FIELDS, SPOOL_DIR, SPOOL_LIMIT, SWEEP_AT, TLS_CERT, TLS_HSTS,
+    TLS_KEY, WATCH, address, duration, duration_or_off, poll_interval, share_or_off, spool_limit,
 };
 use super::sources::{Settings, Watched};
 use super::{UsageError, usage};
@@ -165,6 +165,7 @@ pub(super) fn watch(settings: &Settings) -> anyhow::Result<Watch> {
     let sweep_at = settings.get(&SWEEP_AT, str::parse)?;
     warn_of_format(&config);
     let page = page(settings)?;
+    let notify = notify(settings)?;
     let commands_find_store = settings.are_those_of_commands();
     Ok(Watch {
         config,
@@ -176,7 +177,28 @@ pub(super) fn watch(settings: &Settings) -> anyhow::Result<Watch> {
         poll_interval,
         sweep_at,
         page,
+        notify,
     })
+}
+
+/// Returns where notices go; `None` if there is no target. An empty one is none, as services leave it in their
+/// settings.
+fn notify(settings: &Settings) -> anyhow::Result<Option<NotifyConfig>> {
+    let lag = settings.get(&NOTIFY_LAG, duration_or_off)?;
+    let server_errors = settings.get(&NOTIFY_ERRORS, share_or_off)?;
+    let given = |setting| settings.texts(setting).into_iter().find(|it| !it.trim().is_empty());
+    let webhook = match given(&NOTIFY_URL) {
+        // The message has no part of the URL, which may be a secret.
+        Some(url) => Some(Arc::new(
+            Webhook::parse(url.trim()).map_err(|error| usage(format!("--notify-url: {error}")))?,
+        )),
+        None => None,
+    };
+    let command = given(&NOTIFY_COMMAND);
+    if webhook.is_none() && command.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(NotifyConfig { webhook, command, lag, server_errors }))
 }
 
 fn spool(settings: &Settings, input: StandardInput) -> anyhow::Result<SpoolConfig> {

@@ -8,7 +8,7 @@
 //! input and FIFOs), `ingest` (the loop), `files` (the followed files), `register`
 //! (new files), `missing` (deleted files), `archives` (compressed files), `ignored` (which files are
 //! not followed),
-//! `maintenance` (sweeps and indexes), `page` (the HTTP server), `serve` (the page alone), `supervisor` (systemd),
+//! `maintenance` (sweeps and indexes), `notify` (notices for people), `page` (the HTTP server), `serve` (the page alone), `supervisor` (systemd),
 //! `file_limit` (the limit of open files).
 
 mod archives;
@@ -18,6 +18,7 @@ mod ignored;
 pub(crate) mod ingest;
 mod maintenance;
 mod missing;
+mod notify;
 mod page;
 mod register;
 mod serve;

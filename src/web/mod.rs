@@ -13,7 +13,8 @@
 //! security headers, `cross_site` refuses requests of other sites, `auth` checks the user and the Host
 //! header, `requests` limits how many are answered at once. The answer comes from `assets` (the page's own
 //! files, in `page/`), `api` (its data) or `probes` (health and metrics). `notices` logs refusals.
-//! `report` makes one file of the overview, for people who do not reach the page.
+//! `report` makes one file of the overview, for people who do not reach the page, and
+//! `webhook` is a client that posts notices.
 
 mod api;
 mod assets;
@@ -28,6 +29,7 @@ mod report;
 mod requests;
 mod tls;
 mod transport;
+mod webhook;
 
 use std::sync::Arc;
 
@@ -46,6 +48,7 @@ pub use places::MAX_CONNECTIONS;
 pub use report::{Report, TopList, TopOrder, Zone};
 pub use requests::MAX_STREAMS;
 pub use tls::{CertificateFileError, Tls, encrypt_for_any};
+pub use webhook::Webhook;
 
 use listener::{PageListener, Peer};
 use notices::Notices;

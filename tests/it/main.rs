@@ -76,6 +76,7 @@ mod look_alikes;
 mod many_files;
 mod masking;
 mod model;
+mod notify;
 mod nuls;
 mod outage;
 mod page;

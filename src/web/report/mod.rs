@@ -395,7 +395,7 @@ impl Report {
             Some(_) => 0,
         };
         let total = |of: &dyn Fn(&FileReport) -> u64| self.of_server().map(of).sum::<u64>();
-        let (lost, behind) = (total(&|file| file.lost_bytes), total(&lag));
+        let (lost, waiting) = (total(&|file| file.lost_bytes), total(&lag));
         let excluded = total(&|file| file.excluded);
         to.tag("<div class=\"panel\"><h2>Lost and waiting</h2><p>");
         match lost {
@@ -405,9 +405,9 @@ impl Report {
                 .text(&bytes(lost as f64))
                 .tag(" were lost</strong>: they were gone before they could be read. "),
         };
-        match behind {
+        match waiting {
             0 => to.tag("All that was read is stored. "),
-            behind => to.text(&bytes(behind as f64)).tag(" were not stored yet. "),
+            waiting => to.text(&bytes(waiting as f64)).tag(" were not stored yet. "),
         };
         to.text(&count(i64::try_from(excluded).unwrap_or(i64::MAX)));
         to.tag(" lines were left out by the configuration. These numbers are of whole files, not of the range alone.</p>");
