@@ -210,8 +210,16 @@ impl Connection {
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => self.poll_end(context),
+            Poll::Pending => self.while_pending(context),
         }
+    }
+
+    /// Restarts the timeout if a part of what is pending was sent, and checks it.
+    fn while_pending<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.stream.take_sent() {
+            self.extend();
+        }
+        self.poll_end(context)
     }
 }
 
@@ -267,14 +275,14 @@ impl AsyncWrite for Connection {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_flush(context) {
-            Poll::Pending => self.poll_end(context),
+            Poll::Pending => self.while_pending(context),
             flushed => flushed,
         }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         match Pin::new(&mut self.stream).poll_shutdown(context) {
-            Poll::Pending => self.poll_end(context),
+            Poll::Pending => self.while_pending(context),
             shut => shut,
         }
     }

@@ -48,6 +48,15 @@ impl Transport {
         matches!(self, Transport::Encrypted(_))
     }
 
+    /// Returns whether parts of a pending write were sent since the last call. Without TLS such a write is not
+    /// pending.
+    pub(super) fn take_sent(&mut self) -> bool {
+        match self {
+            Transport::Encrypted(stream) => stream.take_sent(),
+            Transport::Plain(_) => false,
+        }
+    }
+
     /// Returns how the handshake failed, once.
     pub(super) fn take_broken(&mut self) -> Option<Broken> {
         match self {

@@ -13,6 +13,9 @@ use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+/// Most bytes that wait to be sent (32 KiB): what comes after them waits in its answer.
+const MAX_UNSENT: usize = 32 << 10;
+
 /// Most bytes of a request without TLS that are read, to be dropped (64 KiB).
 const MAX_DROPPED: usize = 64 << 10;
 
@@ -39,9 +42,11 @@ pub(in crate::web) enum Broken {
 #[derive(Debug)]
 pub(in crate::web) struct TlsStream {
     socket: TcpStream,
-    session: Box<ServerConnection>,
+    session: ServerConnection,
     /// Encrypted bytes received since bytes of an answer were sent last.
     received: usize,
+    /// Whether bytes were sent since this was asked last.
+    has_sent: bool,
     /// Whether the end was announced to the client.
     is_closing: bool,
     /// Whether the client has spoken without TLS, and got the answer to that.
@@ -57,11 +62,13 @@ impl TlsStream {
     /// # Errors
     /// The configuration cannot be used, which `Tls::read` has checked.
     pub(super) fn new(socket: TcpStream, config: Arc<ServerConfig>) -> io::Result<TlsStream> {
-        let session = ServerConnection::new(config).map_err(io::Error::other)?;
+        let mut session = ServerConnection::new(config).map_err(io::Error::other)?;
+        session.set_buffer_limit(Some(MAX_UNSENT));
         Ok(TlsStream {
             socket,
-            session: Box::new(session),
+            session,
             received: 0,
+            has_sent: false,
             is_closing: false,
             is_refused: false,
             has_begun: false,
@@ -74,13 +81,18 @@ impl TlsStream {
         self.broken.take()
     }
 
+    /// Returns whether bytes were sent since the last call: a slow client takes a record in several parts.
+    pub(in crate::web) fn take_sent(&mut self) -> bool {
+        std::mem::take(&mut self.has_sent)
+    }
+
     /// Sends what is encrypted already.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.wants_write() {
             let mut socket = Polled { socket: &mut self.socket, context };
             match self.session.write_tls(&mut socket) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(_) => {}
+                Ok(_) => self.has_sent = true,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
                 Err(error) => return Poll::Ready(Err(error)),
             }
