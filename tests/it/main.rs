@@ -54,6 +54,7 @@ mod follow;
 mod forget;
 mod formats;
 mod given_format;
+mod grafana;
 mod gunicorn;
 mod host_names;
 mod hostile_files;
