@@ -10,7 +10,7 @@ use crate::format::{Layout, Parsing};
 use crate::retain::{Retention, SweepTime};
 use crate::source::{ByWatchedPath, Watchlist};
 use crate::store::Location;
-use crate::web::Credentials;
+use crate::web::{Credentials, Tls, Webhook};
 
 /// The configuration of every command, and of the daemon.
 #[derive(Clone, Debug)]
@@ -52,6 +52,21 @@ pub struct Watch {
     pub sweep_at: SweepTime,
     /// The page's address; `None` for no page.
     pub page: Option<PageConfig>,
+    /// Where notices go; `None` if there is no target.
+    pub notify: Option<NotifyConfig>,
+}
+
+/// Where notices go, and their bounds.
+#[derive(Clone, Debug)]
+pub struct NotifyConfig {
+    /// Where they are posted.
+    pub webhook: Option<Arc<Webhook>>,
+    /// A command of the shell that gets them on standard input.
+    pub command: Option<String>,
+    /// The longest time for which lines may wait; `None` for no such notice.
+    pub lag: Option<Duration>,
+    /// The largest share of requests that may be answered with 5xx, from 0 to 1; `None` for no such notice.
+    pub server_errors: Option<f64>,
 }
 
 /// What a reload makes of the settings.
@@ -90,7 +105,7 @@ impl StandardInput {
     }
 }
 
-/// The page's address and users. Without credentials it is a loopback address.
+/// The page's address, users and certificate. Without credentials it is a loopback address.
 #[derive(Clone, Debug)]
 pub struct PageConfig {
     /// Where to listen.
@@ -99,4 +114,6 @@ pub struct PageConfig {
     pub explicit: bool,
     /// Who may see the page; `None` is every user of this machine.
     pub credentials: Option<Arc<Credentials>>,
+    /// The certificate and key; `None` for a page without TLS.
+    pub tls: Option<Arc<Tls>>,
 }

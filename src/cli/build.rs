@@ -6,21 +6,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::commands::{Connections, Doctor};
-use crate::config::{Config, PageConfig, Reload, SpoolConfig, StandardInput, Watch};
+use crate::commands::{Connections, Doctor, Scheme};
+use crate::config::{Config, NotifyConfig, PageConfig, Reload, SpoolConfig, StandardInput, Watch};
 use crate::format::{Exclusions, Layout, Mask, Parsing};
 use crate::model::now;
 use crate::retain::{self, Retention, SweepOptions};
 use crate::source::{ByWatchedPath, Symlinks, WatchError, Watchlist};
 use crate::store::Location;
-use crate::web::Credentials;
+use crate::web::{Credentials, Tls, Webhook};
 
 use super::command_line::{Cleanup, LogType};
 use super::settings::{
     AUTH_FILE, CONNECT_TIMEOUT, DATABASE_URL, EXCLUDE, EXCLUDE_EXTENSION, EXCLUDE_PATH,
     EXCLUDE_SERVER_LOG, FOLLOW_SYMLINKS, FORMAT, HOST, INCLUDE, KEEP_RAW_REJECTS, LISTEN, MASKING,
-    MASKING_EXACT, POLL_INTERVAL, RETENTION, ROLLUP_RETENTION, SENSITIVE_FIELDS, SPOOL_DIR,
-    SPOOL_LIMIT, SWEEP_AT, WATCH, address, duration, poll_interval, spool_limit,
+    MASKING_EXACT, NOTIFY_COMMAND, NOTIFY_ERRORS, NOTIFY_LAG, NOTIFY_URL, POLL_INTERVAL, RETENTION,
+    ROLLUP_RETENTION, SENSITIVE_FIELDS, SPOOL_DIR, SPOOL_LIMIT, SWEEP_AT, TLS_CERT, TLS_HSTS,
+    TLS_KEY, WATCH, address, duration, duration_or_off, poll_interval, share_or_off, spool_limit,
 };
 use super::sources::{Settings, Watched};
 use super::{UsageError, usage};
@@ -164,6 +165,7 @@ pub(super) fn watch(settings: &Settings) -> anyhow::Result<Watch> {
     let sweep_at = settings.get(&SWEEP_AT, str::parse)?;
     warn_of_format(&config);
     let page = page(settings)?;
+    let notify = notify(settings)?;
     let commands_find_store = settings.are_those_of_commands();
     Ok(Watch {
         config,
@@ -175,7 +177,28 @@ pub(super) fn watch(settings: &Settings) -> anyhow::Result<Watch> {
         poll_interval,
         sweep_at,
         page,
+        notify,
     })
+}
+
+/// Returns where notices go; `None` if there is no target. An empty one is none, as services leave it in their
+/// settings.
+fn notify(settings: &Settings) -> anyhow::Result<Option<NotifyConfig>> {
+    let lag = settings.get(&NOTIFY_LAG, duration_or_off)?;
+    let server_errors = settings.get(&NOTIFY_ERRORS, share_or_off)?;
+    let given = |setting| settings.texts(setting).into_iter().find(|it| !it.trim().is_empty());
+    let webhook = match given(&NOTIFY_URL) {
+        // The message has no part of the URL, which may be a secret.
+        Some(url) => Some(Arc::new(
+            Webhook::parse(url.trim()).map_err(|error| usage(format!("--notify-url: {error}")))?,
+        )),
+        None => None,
+    };
+    let command = given(&NOTIFY_COMMAND);
+    if webhook.is_none() && command.is_none() {
+        return Ok(None);
+    }
+    Ok(Some(NotifyConfig { webhook, command, lag, server_errors }))
 }
 
 fn spool(settings: &Settings, input: StandardInput) -> anyhow::Result<SpoolConfig> {
@@ -210,7 +233,43 @@ fn page(settings: &Settings) -> anyhow::Result<Option<PageConfig>> {
             )));
         }
     };
-    Ok(Some(PageConfig { address, explicit: settings.is_given(&LISTEN), credentials }))
+    let (explicit, tls) = (settings.is_given(&LISTEN), tls(settings)?);
+    Ok(Some(PageConfig { address, explicit, credentials, tls }))
+}
+
+/// Returns the page's certificate and key; `None` for a page without TLS.
+fn tls(settings: &Settings) -> anyhow::Result<Option<Arc<Tls>>> {
+    let hsts = settings.optional(&TLS_HSTS, duration)?;
+    let (certificate, key) = match (settings.path(&TLS_CERT), settings.path(&TLS_KEY)) {
+        (Some(certificate), Some(key)) => (certificate, key),
+        (None, None) if hsts.is_none() => return Ok(None),
+        (None, None) => {
+            return Err(usage(
+                "--tls-hsts: the page has no TLS: give its certificate with --tls-cert, and the key with \
+                 --tls-key",
+            ));
+        }
+        (Some(_), None) => {
+            return Err(usage("--tls-cert is given, and --tls-key is not: give both, or neither"));
+        }
+        (None, Some(_)) => {
+            return Err(usage("--tls-key is given, and --tls-cert is not: give both, or neither"));
+        }
+    };
+    let tls = Tls::read(&certificate, &key, hsts).map_err(|error| {
+        match error.is_about_dates() {
+            // A supervisor may start the daemon again: the clock may be right then.
+            true => anyhow::anyhow!("--tls-cert: {error}"),
+            false => usage(format!("--tls-cert and --tls-key: {error}")),
+        }
+    })?;
+    if tls.key_readable_by_all {
+        tracing::warn!(
+            "--tls-key: every user of this machine can read '{}'; chmod o-r mends that",
+            key.display()
+        );
+    }
+    Ok(Some(Arc::new(tls)))
 }
 
 fn credentials(path: &Path) -> anyhow::Result<Arc<Credentials>> {
@@ -245,14 +304,16 @@ pub(super) fn doctor(settings: &Settings) -> anyhow::Result<Doctor> {
     Ok(Doctor { config, watch })
 }
 
-/// Returns where a daemon with the same settings has its page.
-pub(super) fn listens_at(settings: &Settings) -> anyhow::Result<SocketAddr> {
-    settings.get(&LISTEN, address)?.ok_or_else(|| {
+/// Returns where a daemon with the same settings has its page, and whether it has TLS.
+pub(super) fn listens_at(settings: &Settings) -> anyhow::Result<(SocketAddr, Scheme)> {
+    let address = settings.get(&LISTEN, address)?.ok_or_else(|| {
         usage(
             "--listen is off, so that no daemon answers: expected the address at which the daemon \
              has its page",
         )
-    })
+    })?;
+    let scheme = if settings.is_given(&TLS_CERT) { Scheme::Https } else { Scheme::Http };
+    Ok((address, scheme))
 }
 
 /// Warns of the atoms of a given format that cannot be told apart for certain. Those of a single path are

@@ -23,7 +23,8 @@ impl Clock {
     /// Times in UTC.
     pub(super) const UTC: Self = Self { utc: true, local: false };
 
-    fn is_local(self) -> bool {
+    /// Returns whether times are in the zone of this machine.
+    pub(super) fn is_local(self) -> bool {
         self.local && !self.utc
     }
 

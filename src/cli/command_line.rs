@@ -11,6 +11,7 @@ use super::examples;
 use super::export::Export;
 use super::migrate::Migrate;
 use super::query::{Query, Top};
+use super::report::Report;
 use super::settings::SETTINGS;
 
 /// Every line of rotating Gunicorn access logs in PostgreSQL or SQLite, exactly once.
@@ -94,6 +95,9 @@ pub(super) enum Command {
     Query(Query),
     /// Print the most frequent URLs, users, addresses, agents or hosts, or the slowest URLs
     Top(Top),
+    /// Write the page's overview of a range into one HTML file: numbers, charts, lists, errors, and what was not
+    /// stored
+    Report(Report),
     /// Hold files against the database: digest, counts, and each line against its row
     Verify {
         /// Files or directories [default: every file of this host that is still there]

@@ -1,7 +1,7 @@
 //! Two examples for the help of each command.
 
 /// The command, and what people type: without the program's name.
-const EXAMPLES: [(&str, [&str; 2]); 20] = [
+const EXAMPLES: [(&str, [&str; 2]); 21] = [
     (
         "watch",
         ["watch /var/log/app", "watch /var/log/app '/var/log/nginx/access.log*' --listen off"],
@@ -12,6 +12,13 @@ const EXAMPLES: [(&str, [&str; 2]); 20] = [
     ("status", ["status", "status --all --local"]),
     ("query", ["query --since yesterday --code 5xx", "query --follow --url /api/ --local"]),
     ("top", ["top urls --since 7d", "top addresses --since 2026-11-25 --code 4xx --limit 20"]),
+    (
+        "report",
+        [
+            "report --since 7d -o report.html",
+            "report --since 2026-11-01 --until 2026-11-08 --server web1 -o - > web1.html",
+        ],
+    ),
     ("verify", ["verify", "verify /mnt/old-logs --json"]),
     (
         "export",

@@ -19,6 +19,7 @@ mod password;
 mod print;
 mod progress;
 mod query;
+mod report;
 mod settings;
 mod sources;
 mod table;
@@ -244,12 +245,14 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
         }
         Some(Command::Query(query)) => query::query(settings, &query).await?,
         Some(Command::Top(top)) => query::top(settings, &top).await?,
+        Some(Command::Report(typed)) => report::report(settings, &typed).await?,
         Some(Command::HashPassword { name, token }) => {
             password::hash(if token { SecretKind::Token } else { SecretKind::Password }, &name)?;
         }
         Some(Command::Healthcheck { ready }) => {
             let probe = if ready { Probe::Readiness } else { Probe::Liveness };
-            commands::healthcheck(build::listens_at(settings)?, probe)?;
+            let (address, scheme) = build::listens_at(settings)?;
+            commands::healthcheck(address, scheme, probe)?;
         }
         Some(Command::Doctor { json }) => return doctor::doctor(settings, json).await,
         Some(Command::Completions { shell }) => docs::completions(shell)?,

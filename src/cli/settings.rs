@@ -35,6 +35,7 @@ const OF_DATABASES: &[&str] = &[
     "status",
     "query",
     "top",
+    "report",
     "verify",
     "export",
     "reparse",
@@ -117,6 +118,34 @@ settings! {
         .shape(Shape::Path)
         .help("Who may see the page: lines of the command hash-password. Needed for any address \
                that other machines reach");
+    TLS_CERT = Setting::of_daemon("tls-cert", "LOG_INGESTD_TLS_CERT", "FILE")
+        .used_by(&["watch", "serve", "healthcheck"])
+        .shape(Shape::Path)
+        .help("The page's certificate with those of its authorities after it (PEM): the page has TLS. \
+               healthcheck only needs to know that there is one");
+    TLS_KEY = Setting::of_daemon("tls-key", "LOG_INGESTD_TLS_KEY", "FILE")
+        .used_by(OF_PAGE)
+        .shape(Shape::Path)
+        .help("The key of that certificate (PEM, without a passphrase)");
+    TLS_HSTS = Setting::of_daemon("tls-hsts", "LOG_INGESTD_TLS_HSTS", "DURATION")
+        .used_by(OF_PAGE)
+        .help("Tell browsers to use TLS alone for the page's host name, on every port, for so long: for \
+               example 365d");
+    NOTIFY_URL = Setting::of_daemon("notify-url", "LOG_INGESTD_NOTIFY_URL", "URL")
+        .shape(Shape::Secret)
+        .help("Post a notice there, as JSON, if the database is unavailable, lines wait for long, are rejected \
+               or lost, or many requests get 5xx; and when that is over");
+    NOTIFY_COMMAND = Setting::of_daemon("notify-command", "LOG_INGESTD_NOTIFY_COMMAND", "COMMAND")
+        .shape(Shape::Secret)
+        .help("The same for a command of /bin/sh, which gets a notice on standard input, for example 'mail -s \
+               log-ingestd ops@example.org'");
+    NOTIFY_LAG = Setting::of_daemon("notify-lag", "LOG_INGESTD_NOTIFY_LAG", "DURATION")
+        .help("How long lines may wait before that is a notice; 'off' for never")
+        .default("5m");
+    NOTIFY_ERRORS = Setting::of_daemon("notify-errors", "LOG_INGESTD_NOTIFY_ERRORS", "PERCENT")
+        .help("Which share of this host's requests of 5 minutes may get 5xx before that is a notice; 'off' for \
+               any")
+        .default("5%");
     DATABASE_URL = Setting::common("database-url", "DATABASE_URL", "URL")
         .used_by(OF_STORE)
         .shape(Shape::Secret)
@@ -347,6 +376,29 @@ pub(super) fn duration(text: &str) -> anyhow::Result<Duration> {
     })
 }
 
+/// Parses a duration, or `off`.
+pub(super) fn duration_or_off(text: &str) -> anyhow::Result<Option<Duration>> {
+    match text.trim() {
+        "off" => Ok(None),
+        text => duration(text).map(Some),
+    }
+}
+
+/// Parses a share such as `5%`, or `off`; it is from 0 to 1.
+pub(super) fn share_or_off(text: &str) -> anyhow::Result<Option<f64>> {
+    let text = text.trim();
+    if text == "off" {
+        return Ok(None);
+    }
+    let number = text.strip_suffix('%').and_then(|number| number.trim_end().parse::<f64>().ok());
+    match number.filter(|number| (0.0..=100.0).contains(number)) {
+        Some(number) => Ok(Some(number / 100.0)),
+        None => {
+            Err(usage(format!("invalid share '{text}': expected for example 5% or 0.5%, or off")))
+        }
+    }
+}
+
 /// The shortest time between two looks: shorter ones only take the processor's time.
 const LEAST_POLL: Duration = Duration::from_millis(10);
 
@@ -438,6 +490,11 @@ mod tests {
         assert_eq!(spool_limit(&default_of(&SPOOL_LIMIT)).unwrap(), 1 << 30);
         assert!(default_of(&SWEEP_AT).parse::<crate::retain::SweepTime>().is_ok());
         assert!(duration(&default_of(&CONNECT_TIMEOUT)).is_ok());
+        assert_eq!(share_or_off(&default_of(&NOTIFY_ERRORS)).unwrap(), Some(0.05));
+        assert_eq!(
+            duration_or_off(&default_of(&NOTIFY_LAG)).unwrap(),
+            Some(Duration::from_secs(300))
+        );
         let fields = SENSITIVE_FIELDS.default_values();
         assert_eq!(fields, ["password", "token", "access_key", "secret"]);
         let page = address(&default_of(&LISTEN)).unwrap().unwrap();
@@ -449,6 +506,16 @@ mod tests {
         let names = |text: &str| SENSITIVE_FIELDS.values(vec![text.into()]);
         assert_eq!(names(" a, b,,c "), ["a", "b", "c"]);
         assert!(names("").is_empty());
+    }
+
+    #[test]
+    fn a_share_is_a_percentage_or_off() {
+        assert_eq!(share_or_off(" off ").unwrap(), None);
+        assert_eq!(share_or_off("0.5 %").unwrap(), Some(0.005));
+        for text in ["", "5", "%", "-1%", "101%", "NaN%", "five%"] {
+            let error = share_or_off(text).unwrap_err().to_string();
+            assert!(error.contains(&format!("invalid share '{text}'")), "{error}");
+        }
     }
 
     #[test]

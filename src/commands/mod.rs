@@ -7,7 +7,7 @@
 //! store, and compared with it), `check` (parses without a store),
 //! `reparse` (stored lines again), `export` (writes a log back), `forget` (takes a file out again; `named_file`
 //! says which one a path means), `status`, `query`,
-//! `follow`, `cleanup`, `migrate`, `copy`, `rename_host`, `healthcheck`, `doctor`.
+//! `follow`, `report`, `cleanup`, `migrate`, `copy`, `rename_host`, `healthcheck`, `doctor`.
 
 mod check;
 mod cleanup;
@@ -23,6 +23,7 @@ mod named_file;
 mod query;
 mod rename_host;
 mod reparse;
+mod report;
 mod status;
 mod verify;
 
@@ -35,12 +36,13 @@ pub use doctor::{Doctor, Finding, Severity, doctor};
 pub use export::{Cause, Deviation, ExportOptions, ExportSummary, Exported, export};
 pub use follow::NewRows;
 pub use forget::{ForgetOptions, ForgetSummary, forget};
-pub use healthcheck::{Probe, healthcheck};
+pub use healthcheck::{Probe, Scheme, healthcheck};
 pub use import::{Connections, Progress, Summary, Unproven, import};
 pub use migrate::{MigrateOptions, Migration, migrate};
 pub use query::open_reader;
 pub use rename_host::rename_host;
 pub use reparse::{ReparseSummary, RereadFile, RowsOptions, RowsSummary, reparse, reparse_rows};
+pub use report::{ReportOptions, report};
 pub use status::{FileStatus, Status, status};
 pub use verify::{Difference, FileVerdict, Verification, verify};
 

@@ -8,8 +8,8 @@
 //! input and FIFOs), `ingest` (the loop), `files` (the followed files), `register`
 //! (new files), `missing` (deleted files), `archives` (compressed files), `ignored` (which files are
 //! not followed),
-//! `maintenance` (sweeps and indexes), `page` (the HTTP server), `serve` (the page alone), `supervisor` (systemd),
-//! `file_limit` (the limit of open files), `slow_calls` (file systems that do not answer).
+//! `maintenance` (sweeps and indexes), `notify` (notices for people), `page` (the HTTP server), `serve` (the page alone),
+//! `supervisor` (systemd), `file_limit` (the limit of open files), `slow_calls` (file systems that do not answer).
 
 mod archives;
 mod file_limit;
@@ -18,6 +18,7 @@ mod ignored;
 pub(crate) mod ingest;
 mod maintenance;
 mod missing;
+mod notify;
 mod page;
 mod register;
 mod serve;

@@ -13,13 +13,17 @@ use tracing::{info, warn};
 
 use crate::config::{Config, PageConfig};
 use crate::metrics::Metrics;
+use crate::model::{Micros, moment, now};
 use crate::pipeline::Shutdown;
 use crate::pipeline::connect::is_service;
 use crate::store::Store;
-use crate::web::{self, Authenticator, Credentials, PageState};
+use crate::web::{self, Authenticator, Credentials, PageState, Tls};
 
 /// How long answers under way may delay a reload or a stop.
 const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// A certificate that ends within this time is a warning (7 days, in microseconds).
+const ENDS_SOON: Micros = 7 * 86_400 * 1_000_000;
 
 /// A bound address.
 #[derive(Clone, Debug)]
@@ -29,6 +33,8 @@ pub(crate) struct Bound {
     listener: Arc<TcpListener>,
     /// Who may see the page.
     credentials: Option<Arc<Credentials>>,
+    /// The certificate, if the page has TLS.
+    tls: Option<Arc<Tls>>,
 }
 
 /// Binds the configured address, or keeps `before` if it is the same. Returns `None` if there is no
@@ -41,15 +47,15 @@ pub(crate) async fn bind(
     wanted: Option<&PageConfig>,
     before: Option<&Bound>,
 ) -> anyhow::Result<Option<Bound>> {
-    let Some(&PageConfig { address, explicit, ref credentials }) = wanted else { return Ok(None) };
-    let credentials = credentials.clone();
+    let Some(wanted) = wanted else { return Ok(None) };
+    let PageConfig { address, explicit, credentials, tls } = wanted.clone();
     if let Some(before) = before.filter(|before| before.configured == address) {
-        return Ok(Some(Bound { credentials, ..before.clone() }));
+        return Ok(Some(Bound { credentials, tls, ..before.clone() }));
     }
     match TcpListener::bind(address).await {
         Ok(listener) => {
             let listener = Arc::new(listener);
-            Ok(Some(Bound { configured: address, listener, credentials }))
+            Ok(Some(Bound { configured: address, listener, credentials, tls }))
         }
         Err(error) if !explicit => {
             warn!(%address, %error, "no page: cannot listen on its address; --listen gives another");
@@ -58,6 +64,31 @@ pub(crate) async fn bind(
         Err(error) => Err(error).with_context(|| {
             format!("cannot listen on {address}; give another address with --listen, or off")
         }),
+    }
+}
+
+/// Says where the page is, and what is missing for its safety.
+fn announce(address: SocketAddr, tls: Option<&Tls>) {
+    let Some(tls) = tls else {
+        info!("the page is at http://{address}/");
+        if !address.ip().is_loopback() {
+            warn!(
+                "the page is not encrypted: passwords and rows can be read on the network; give a \
+                 certificate with --tls-cert and --tls-key, or put a proxy with TLS in front of it"
+            );
+        }
+        return;
+    };
+    info!("the page is at https://{address}/");
+    if let Some(until) = tls.valid_until {
+        let until_shown = moment(until);
+        match until.saturating_sub(now()) < ENDS_SOON {
+            true => warn!(
+                until = %until_shown,
+                "the certificate of the page ends soon: renew it, and send SIGHUP"
+            ),
+            false => info!(until = %until_shown, "the certificate of the page is valid"),
+        }
     }
 }
 
@@ -78,18 +109,12 @@ impl PageServer {
         shutdown: &Shutdown,
     ) -> Self {
         if let Ok(address) = bound.listener.local_addr() {
-            info!("the page is at http://{address}/");
-            if !address.ip().is_loopback() {
-                warn!(
-                    "the page is not encrypted: passwords and rows can be read on the network; \
-                     put a proxy with TLS in front of it"
+            announce(address, bound.tls.as_deref());
+            if !address.ip().is_loopback() && is_service() {
+                info!(
+                    "if systemd's unit has IPAddressDeny=, other machines reach the page only after \
+                     IPAddressAllow= in a drop-in"
                 );
-                if is_service() {
-                    info!(
-                        "if systemd's unit has IPAddressDeny=, other machines reach the page only after \
-                         IPAddressAllow= in a drop-in"
-                    );
-                }
             }
         }
         let Config { retention, rollup_retention, .. } = config;
@@ -101,9 +126,9 @@ impl PageServer {
             rollup_retention.to_string(),
             closed,
         );
-        let listener = Arc::clone(&bound.listener);
-        let serving =
-            web::serve(listener, Authenticator::new(bound.credentials.clone()), state.clone());
+        let (listener, tls) = (Arc::clone(&bound.listener), bound.tls.clone());
+        let authenticator = Authenticator::new(bound.credentials.clone());
+        let serving = web::serve(listener, tls, authenticator, state.clone());
         let (closing_at_stop, mut shutdown) = (closing.clone(), shutdown.clone());
         let task = tokio::spawn(async move {
             let mut serving = std::pin::pin!(serving);

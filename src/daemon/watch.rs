@@ -10,6 +10,7 @@ use crate::config::{Config, Reload, Watch};
 use crate::daemon::file_limit::raise_file_limit;
 use crate::daemon::ingest::{Handover, Pipeline};
 use crate::daemon::maintenance;
+use crate::daemon::notify;
 use crate::daemon::page::{self, Bound, PageServer};
 use crate::daemon::slow_calls;
 use crate::daemon::streams::Streams;
@@ -58,14 +59,16 @@ pub async fn watch(
     supervisor.keep_informed(Arc::clone(&metrics));
 
     let mut session = Session { watch, store, bound };
+    let told = notify::Told::default();
     let mut handover = Handover { nameless: Vec::new(), streams };
     loop {
         let page = session.serve_page(&metrics, &shutdown);
         session.announce(&metrics);
         let maintenance = maintenance::start(&session.watch, &session.store, &metrics);
+        let notices = notify::start(&session.watch, &session.store, &metrics, &told);
         let pipeline = session.ingest(handover, page.as_ref(), &metrics);
         let ended = pipeline.run(&mut shutdown, &session.watch.paths, &supervisor).await;
-        drop(maintenance);
+        drop((maintenance, notices));
         let next = ended.and_then(|handover| handover_for_reload(handover, &shutdown));
         let reloaded = match &next {
             Ok(Some(_)) => Some(session.load_again(&reload, &mut shutdown).await),

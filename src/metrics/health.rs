@@ -84,6 +84,11 @@ impl Health {
         self.store_up.get() == 1
     }
 
+    /// Returns why the store is unavailable; `None` if it is not.
+    pub fn store_problem(&self) -> Option<String> {
+        get(&self.store)
+    }
+
     /// Sets the watched paths that did not exist at the last scan.
     pub fn paths_missing(&self, missing: Vec<String>) {
         self.paths_missing.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));

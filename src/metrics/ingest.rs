@@ -1,5 +1,6 @@
 //! Counts of lines, bytes and commits.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
@@ -23,13 +24,15 @@ pub struct Ingest {
     lines: Counter,
     rows: Counter,
     rejected: Family<[(&'static str, &'static str); 1], Counter>,
+    /// Of all rejected lines those that may be requests.
+    unexpected: AtomicU64,
     excluded: Counter,
     bytes: Counter,
     lost: Counter,
     far_times: Counter,
     commits: Counter,
     commit_time: Histogram,
-    last_commit: Gauge<f64, std::sync::atomic::AtomicU64>,
+    last_commit: Gauge<f64, AtomicU64>,
     failures: Counter,
     reconnects: Counter,
     queue: Gauge,
@@ -39,6 +42,7 @@ impl Ingest {
     pub(super) fn new(registry: &mut Registry) -> Self {
         let mut counter = |name, help| register(registry, name, help, Counter::default());
         let all = Self {
+            unexpected: AtomicU64::new(0),
             lines: counter(
                 "lines",
                 "Complete lines whose fate is stored: rows, rejected and excluded",
@@ -109,6 +113,9 @@ impl Ingest {
         for (code, &count) in RejectCode::ALL.into_iter().zip(&batch.reasons) {
             if count > 0 {
                 self.rejected.get_or_create(&[("reason", code.metric_label())]).inc_by(count);
+                if code.is_unexpected() {
+                    self.unexpected.fetch_add(count, Ordering::Relaxed);
+                }
             }
         }
         self.commits.inc();
@@ -133,6 +140,16 @@ impl Ingest {
     /// Counts bytes that were gone before they were read.
     pub fn bytes_lost(&self, bytes: u64) {
         self.lost.inc_by(bytes);
+    }
+
+    /// Returns how many bytes were lost since the start of the process.
+    pub fn lost_bytes(&self) -> u64 {
+        self.lost.get()
+    }
+
+    /// Returns how many lines were rejected since the start of the process that may be requests.
+    pub fn unexpected_rejects(&self) -> u64 {
+        self.unexpected.load(Ordering::Relaxed)
     }
 
     /// Sets the number of lines that are read and not stored yet.

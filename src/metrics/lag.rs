@@ -4,7 +4,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -54,6 +54,11 @@ impl Lag {
     /// Returns the number of followed files.
     pub fn files(&self) -> u64 {
         self.snapshot().files
+    }
+
+    /// Returns for how long the oldest bytes of any file have been known to wait.
+    pub fn longest(&self) -> Duration {
+        self.snapshot().since.map_or(Duration::ZERO, |since| since.elapsed())
     }
 
     fn snapshot(&self) -> std::sync::MutexGuard<'_, Snapshot> {

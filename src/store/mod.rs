@@ -81,6 +81,7 @@ pub use search::{
     RecentRows, RejectList, RowPage, RowPages, SearchedRow, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, OldFile, Sweeper};
+pub(crate) use tls::AnyCertificate;
 pub use writer::{ClaimRequest, Closing, DatabaseId, Writer};
 
 use error::{Explanation, Kind};

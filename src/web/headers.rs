@@ -1,6 +1,6 @@
 //! Security headers of every answer.
 
-use axum::extract::Request;
+use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -26,12 +26,19 @@ const ALWAYS: [(HeaderName, HeaderValue); 5] = [
 ];
 
 /// Adds the headers. An answer without `Cache-Control` is not cached: rows of a log are personal
-/// data.
-pub(super) async fn add(request: Request, next: Next) -> Response {
+/// data. `strict_transport` is that of the page's TLS, if it was asked for.
+pub(super) async fn add(
+    State(strict_transport): State<Option<HeaderValue>>,
+    request: Request,
+    next: Next,
+) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
     for (name, value) in ALWAYS {
         headers.insert(name, value);
+    }
+    if let Some(strict_transport) = strict_transport {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, strict_transport);
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

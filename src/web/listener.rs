@@ -1,5 +1,7 @@
 //! Accepts connections, and ends those that are idle or unknown for too long.
 //!
+//! With TLS the handshake is part of the time in which a connection has no accepted request.
+//!
 //! One rule bounds three kinds of clients: one that sends its request byte by byte, one that sends
 //! nothing, and one that does not read its answer. A connection on which nothing could be sent for
 //! [`IDLE_TIMEOUT`] ends. Received bytes do not extend it. A connection without any accepted request
@@ -17,15 +19,16 @@ use std::time::Duration;
 
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
-use rustix::io::Errno;
-use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{Instant, Sleep};
 use tracing::debug;
 
 use super::notices::{Notices, Refused};
 use super::places::{Client, Place, Places};
+use super::socket::Socket;
+use super::tls::{Broken, Tls};
+use super::transport::Transport;
 
 /// How long a connection may exist without any byte being sent on it.
 pub const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,12 +47,16 @@ const ACCEPT_RETRY: Duration = Duration::from_secs(1);
 pub(super) struct Peer {
     pub(super) address: SocketAddr,
     pub(super) client: Arc<Client>,
+    /// Whether its connection to here has TLS.
+    pub(super) is_encrypted: bool,
 }
 
 impl Connected<IncomingStream<'_, PageListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, PageListener>) -> Self {
-        let client = Arc::clone(&stream.io().place.client);
-        Self { address: *stream.remote_addr(), client }
+        let connection = stream.io();
+        let client = Arc::clone(&connection.place.client);
+        let is_encrypted = connection.stream.is_encrypted();
+        Self { address: *stream.remote_addr(), client, is_encrypted }
     }
 }
 
@@ -59,11 +66,28 @@ pub(super) struct PageListener {
     listener: Arc<TcpListener>,
     places: Arc<Places>,
     notices: Arc<Notices>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl PageListener {
-    pub(super) fn new(listener: Arc<TcpListener>, notices: Arc<Notices>) -> Self {
-        Self { listener, places: Places::new(), notices }
+    pub(super) fn new(
+        listener: Arc<TcpListener>,
+        notices: Arc<Notices>,
+        tls: Option<Arc<Tls>>,
+    ) -> Self {
+        Self { listener, places: Places::new(), notices, tls }
+    }
+
+    fn connection(
+        &self,
+        socket: Socket,
+        address: SocketAddr,
+        place: Place,
+    ) -> io::Result<Connection> {
+        // Without this option small answers are late; a failure only means that delay.
+        let _ = socket.set_nodelay(true);
+        let stream = Transport::new(socket, self.tls.as_deref())?;
+        Ok(Connection::new(stream, place, address, Arc::clone(&self.notices)))
     }
 }
 
@@ -75,9 +99,12 @@ impl Listener for PageListener {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
-                    let stream = Arc::new(stream);
-                    match self.places.take(address.ip(), Arc::downgrade(&stream)).await {
-                        Some(place) => return (Connection::new(stream, place), address),
+                    let socket = Socket::new(stream);
+                    match self.places.take(address.ip(), socket.watched()).await {
+                        Some(place) => match self.connection(socket, address, place) {
+                            Ok(connection) => return (connection, address),
+                            Err(error) => debug!(%error, "cannot begin a connection to the page"),
+                        },
                         None => self.notices.count(Refused::Connection, address),
                     }
                 }
@@ -97,9 +124,10 @@ impl Listener for PageListener {
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Connection {
-    /// Its place looks whether there are unread bytes.
-    stream: Arc<TcpStream>,
+    stream: Transport,
     place: Place,
+    address: SocketAddr,
+    notices: Arc<Notices>,
     /// Elapses [`UNKNOWN_LIFETIME`] after the begin, or when nothing was sent for [`IDLE_TIMEOUT`].
     timeout: Pin<Box<Sleep>>,
     /// Whether `timeout` is that of a known client.
@@ -134,11 +162,22 @@ impl Head {
 }
 
 impl Connection {
-    fn new(stream: Arc<TcpStream>, place: Place) -> Self {
-        // Without this option small answers are late; a failure only means that delay.
-        let _ = stream.set_nodelay(true);
+    fn new(stream: Transport, place: Place, address: SocketAddr, notices: Arc<Notices>) -> Self {
         let timeout = Box::pin(tokio::time::sleep(UNKNOWN_LIFETIME));
-        Self { stream, place, timeout, is_known: false, received: 0, head: Head::Line }
+        let (is_known, received, head) = (false, 0, Head::Line);
+        Self { stream, place, address, notices, timeout, is_known, received, head }
+    }
+
+    /// Counts a handshake that failed.
+    fn notice_broken(&mut self) {
+        match self.stream.take_broken() {
+            Some(Broken::WithoutTls) => self.notices.count(Refused::WithoutTls, self.address),
+            Some(Broken::Handshake(error)) => {
+                debug!(peer = %self.address, %error, "a TLS handshake with the page has failed");
+                self.notices.count(Refused::Handshake, self.address);
+            }
+            None => {}
+        }
     }
 
     /// Returns an error when the connection must end, else `Pending`.
@@ -162,40 +201,6 @@ impl Connection {
         self.is_known
     }
 
-    /// Receives what is there.
-    fn poll_receive(
-        &self,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        loop {
-            ready!(self.stream.poll_read_ready(context))?;
-            match self.stream.try_read(buffer.initialize_unfilled()) {
-                Ok(bytes) => {
-                    buffer.advance(bytes);
-                    return Poll::Ready(Ok(()));
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-
-    /// Sends what the other end takes.
-    fn poll_send(
-        &self,
-        context: &mut Context<'_>,
-        send: impl Fn(&TcpStream) -> io::Result<usize>,
-    ) -> Poll<io::Result<usize>> {
-        loop {
-            ready!(self.stream.poll_write_ready(context))?;
-            match send(&self.stream) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                sent => return Poll::Ready(sent),
-            }
-        }
-    }
-
     /// Restarts the timeout after a write, and checks it while a write is pending.
     fn after_write(
         &mut self,
@@ -209,8 +214,16 @@ impl Connection {
                 Poll::Ready(Ok(bytes))
             }
             Poll::Ready(error) => Poll::Ready(error),
-            Poll::Pending => self.poll_end(context),
+            Poll::Pending => self.while_pending(context),
         }
+    }
+
+    /// Restarts the timeout if a part of what is pending was sent, and checks it.
+    fn while_pending<T>(&mut self, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if self.stream.take_sent() {
+            self.extend();
+        }
+        self.poll_end(context)
     }
 }
 
@@ -221,7 +234,9 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        match self.poll_receive(context, buffer) {
+        let read = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.notice_broken();
+        match read {
             Poll::Ready(Ok(())) => {
                 let bytes = &buffer.filled()[before..];
                 self.received += bytes.len();
@@ -245,7 +260,7 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = self.poll_send(context, |stream| stream.try_write(bytes));
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.after_write(context, written)
     }
 
@@ -254,22 +269,25 @@ impl AsyncWrite for Connection {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = self.poll_send(context, |stream| stream.try_write_vectored(slices));
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.after_write(context, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        true
+        self.stream.is_write_vectored()
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(())) // nothing is kept here
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_flush(context) {
+            Poll::Pending => self.while_pending(context),
+            flushed => flushed,
+        }
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match shutdown(&self.stream, Shutdown::Write) {
-            Ok(()) | Err(Errno::NOTCONN) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(error.into())),
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match Pin::new(&mut self.stream).poll_shutdown(context) {
+            Poll::Pending => self.while_pending(context),
+            shut => shut,
         }
     }
 }

@@ -5,12 +5,16 @@
 //! for. An answer must begin within [`IDLE_TIMEOUT`]. A stream of new rows, which has no end of its
 //! own, ends with [`PageState::closing`].
 //!
-//! The page only reads: no request changes a row or a setting. It has no TLS: a proxy provides it.
+//! The page only reads: no request changes a row or a setting. It has TLS if it has a certificate; else a proxy
+//! provides it.
 //!
-//! Files, in the order of a request: `listener` accepts connections, which `places` limits; `headers` adds the
+//! Files, in the order of a request: `listener` accepts connections, which `places` limits, and whose bytes
+//! `transport` reads, by `tls` where there is a certificate; `headers` adds the
 //! security headers, `cross_site` refuses requests of other sites, `auth` checks the user and the Host
 //! header, `requests` limits how many are answered at once. The answer comes from `assets` (the page's own
 //! files, in `page/`), `api` (its data) or `probes` (health and metrics). `notices` logs refusals.
+//! `report` makes one file of the overview, for people who do not reach the page, and
+//! `webhook` is a client that posts notices.
 
 mod api;
 mod assets;
@@ -21,13 +25,19 @@ mod listener;
 mod notices;
 mod places;
 mod probes;
+mod report;
 mod requests;
+mod socket;
 #[cfg(test)]
 mod tests;
+mod tls;
+mod transport;
+mod webhook;
 
 use std::sync::Arc;
 
 use axum::Router;
+use axum::http::HeaderValue;
 use axum::middleware::{from_fn, from_fn_with_state};
 use tokio::net::TcpListener;
 use tokio::sync::{Mutex, watch};
@@ -39,7 +49,10 @@ use crate::store::{Reader, Store};
 pub use auth::{AuthFileError, Authenticator, Credentials, HashError, SecretKind, auth_line};
 pub use listener::{IDLE_TIMEOUT, UNKNOWN_LIFETIME};
 pub use places::MAX_CONNECTIONS;
+pub use report::{Report, TopList, TopOrder, Zone};
 pub use requests::MAX_STREAMS;
+pub use tls::{CertificateFileError, Tls, encrypt_for_any};
+pub use webhook::Webhook;
 
 use listener::{PageListener, Peer};
 use notices::Notices;
@@ -49,11 +62,19 @@ use requests::Requests;
 ///
 /// The listener is shared, so that a reload keeps the address. Only one `serve` may run on it at a
 /// time.
-pub async fn serve(listener: Arc<TcpListener>, authenticator: Authenticator, state: PageState) {
+pub async fn serve(
+    listener: Arc<TcpListener>,
+    tls: Option<Arc<Tls>>,
+    authenticator: Authenticator,
+    state: PageState,
+) {
     let closing = state.closing();
     let notices = Arc::new(Notices::default());
-    let listener = PageListener::new(listener, Arc::clone(&notices));
-    let router = router(authenticator, Arc::clone(&notices), state);
+    let strict_transport = tls.as_ref().and_then(|tls| tls.strict_transport());
+    let strict_transport = strict_transport.and_then(|it| HeaderValue::try_from(it).ok());
+    let listener = PageListener::new(listener, Arc::clone(&notices), tls);
+    let router = router(authenticator, Arc::clone(&notices), state)
+        .layer(from_fn_with_state(strict_transport, headers::add)); // outermost: a refusal has these, too
     let service = router.into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(listener, service).with_graceful_shutdown(closing).into_future();
     tokio::select! {
@@ -74,7 +95,6 @@ fn router(authenticator: Authenticator, notices: Arc<Notices>, state: PageState)
         .layer(from_fn_with_state(authenticator, auth::require))
         .layer(from_fn_with_state(notices, cross_site::refuse))
         .layer(from_fn(requests::track))
-        .layer(from_fn(headers::add)) // outermost: a refusal has these headers, too
 }
 
 /// What all request handlers share. Clones are cheap and share everything.

@@ -20,10 +20,20 @@ pub(super) enum Refused {
     CrossSite,
     /// A connection of a peer that has too many.
     Connection,
+    /// A TLS handshake that failed, most often since the client does not trust the certificate.
+    Handshake,
+    /// A request without TLS where the page has it.
+    WithoutTls,
 }
 
 impl Refused {
-    const ALL: [Refused; 3] = [Refused::Secret, Refused::CrossSite, Refused::Connection];
+    const ALL: [Refused; 5] = [
+        Refused::Secret,
+        Refused::CrossSite,
+        Refused::Connection,
+        Refused::Handshake,
+        Refused::WithoutTls,
+    ];
 
     fn warn(self, Line { times, peer }: Line) {
         match self {
@@ -32,6 +42,8 @@ impl Refused {
             Self::Connection => {
                 warn!(times, %peer, "the page refused connections beyond the share of their peer");
             }
+            Self::Handshake => warn!(times, %peer, "TLS handshakes with the page have failed"),
+            Self::WithoutTls => warn!(times, %peer, "the page refused requests without TLS"),
         }
     }
 }

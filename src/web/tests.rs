@@ -126,7 +126,7 @@ fn request(rng: &mut Rng) -> Option<Request<Body>> {
     }
     let address = std::net::SocketAddr::from(([127, 0, 0, 1], 1));
     let client = Arc::new(Client::new(address.ip(), Weak::new()));
-    request.extensions_mut().insert(ConnectInfo(Peer { address, client }));
+    request.extensions_mut().insert(ConnectInfo(Peer { address, client, is_encrypted: false }));
     Some(request)
 }
 

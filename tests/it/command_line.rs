@@ -18,6 +18,7 @@ pub(crate) const COMMANDS: [&str; 19] = [
     "status",
     "query",
     "top",
+    "report",
     "verify",
     "reparse",
     "forget",

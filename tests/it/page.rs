@@ -4,6 +4,7 @@ mod access;
 mod api;
 mod attacks;
 pub(crate) mod client;
+mod encrypted;
 mod losses;
 pub(crate) mod measures;
 mod monitoring;

@@ -1,7 +1,7 @@
 //! TLS to a real PostgreSQL, with certificates of the test's own authorities: what is asked for is
 //! what the server sees, and what is wrong is told with its name.
 
-mod authority;
+pub(crate) mod authority;
 mod clients;
 mod refusals;
 mod renewal;

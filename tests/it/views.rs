@@ -58,7 +58,7 @@ impl Page {
         listener.set_nonblocking(true).unwrap();
         let address = listener.local_addr().unwrap();
         let listener = Arc::new(tokio::net::TcpListener::from_std(listener).unwrap());
-        tokio::spawn(serve(listener, Authenticator::new(None), state));
+        tokio::spawn(serve(listener, None, Authenticator::new(None), state));
         Page { address, closing }
     }
 

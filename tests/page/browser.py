@@ -32,12 +32,12 @@ BUSY = "return document.querySelector('main > section:not([hidden]) [aria-busy],
 
 
 class Browser:
-    def __init__(self):
+    def __init__(self, *flags):
         self.directory = tempfile.TemporaryDirectory(prefix="page-chromium-", ignore_cleanup_errors=True)
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium")
         self.downloads = pathlib.Path(self.directory.name) / "downloads"
-        for flag in [*FLAGS, f"--user-data-dir={self.directory.name}/profile"]:
+        for flag in [*FLAGS, *flags, f"--user-data-dir={self.directory.name}/profile"]:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
@@ -135,7 +135,7 @@ class Browser:
         said = [entry for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
         if refused:
             said = [entry for entry in said if "Failed to load resource" not in entry["message"]]
-        assert said == []
+        assert said == [], said
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":

@@ -13,7 +13,7 @@ import logs
 
 # Taken out of the environment: the program would warn of a variable that is not a setting.
 PROGRAM = os.environ.pop("LOG_INGESTD_PROGRAM")
-AT = re.compile(r"the page is at (http://\S+/)")
+AT = re.compile(r"the page is at (https?://\S+/)")
 
 
 def wait(condition, what, seconds=30):
@@ -28,8 +28,8 @@ def wait(condition, what, seconds=30):
 
 
 class Site:
-    def __init__(self, store, files, retention="off"):
-        """`files`: names and contents at the start."""
+    def __init__(self, store, files, retention="off", flags=()):
+        """`files`: names and contents at the start. `flags`: of the daemon, besides its own."""
         self.directory = tempfile.TemporaryDirectory(prefix="page-")
         root = pathlib.Path(self.directory.name)
         self.logs = root / "logs"
@@ -41,7 +41,7 @@ class Site:
         with self.said.open("wb") as said:
             self.daemon = subprocess.Popen(
                 [PROGRAM, "--watch", str(self.logs), "--database-url", self.store.url,
-                 "--host", "web1", "--listen", "127.0.0.1:0", "--retention", retention],
+                 "--host", "web1", "--listen", "127.0.0.1:0", "--retention", retention, *flags],
                 stdout=said, stderr=said,
             )
         self.address = wait(self.find, "the address of the page")

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::Reader;
+use super::condition::of_server;
 use crate::model::columns::{Kind, Unsigned};
-use crate::model::{FileId, RejectedLine, Row};
+use crate::model::{FileId, Micros, RejectedLine, Row};
 use crate::store::Store;
 use crate::store::answers::{
     FileCounts, FileReport, IgnoredReport, Ledger, RejectKey, Shown, SweepReport,
@@ -217,6 +218,51 @@ impl Reader {
             statements.push(codes(file));
         }
         let mut answers = self.ask(statements).await?;
+        let mut rejects = answers.next(reject, reject)?;
+        let more = rejects.len() > limit;
+        rejects.truncate(limit);
+        Ok(RejectList { rejects, more, codes: answers.next(code_count, code_count)? })
+    }
+}
+
+impl Reader {
+    /// Returns the newest rejects of a time range, up to `limit`, of all servers or of one, and how many there
+    /// are of each code. The time is that at which they were rejected.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn rejects_between(
+        &self,
+        from: Micros,
+        to: Micros,
+        server: Option<&str>,
+        limit: usize,
+    ) -> Result<RejectList, StoreError> {
+        let within = |statement: &mut Statement| {
+            statement.sql(" WHERE rejected_at >= ").time(from);
+            statement.sql(" AND rejected_at < ").time(to);
+            if let Some(server) = server {
+                of_server(statement, server);
+            }
+            statement.sql(" ORDER BY rejected_at DESC, log_file DESC, log_offset DESC LIMIT ");
+        };
+        let mut list = Statement::default();
+        list.sql(
+            "SELECT r.log_file, r.log_offset, r.rejected_at, r.code, r.reason, r.raw, \
+                    r.repeats, r.line_length, coalesce(f.path, '') AS path FROM (SELECT * FROM rejected_line",
+        );
+        within(&mut list);
+        list.int(limit as i64 + 1);
+        list.sql(") AS r LEFT JOIN log_file f ON f.id = r.log_file");
+        list.sql(" ORDER BY r.rejected_at DESC, r.log_file DESC, r.log_offset DESC");
+        let mut codes = Statement::default();
+        codes.sql("SELECT code, count(*) AS n, CAST(sum(repeats) AS bigint) AS lines");
+        codes.sql(" FROM (SELECT code, repeats FROM rejected_line");
+        within(&mut codes);
+        codes.int(i64::from(MOST_COUNTED));
+        codes.sql(") AS newest GROUP BY code ORDER BY lines DESC, code");
+        let mut answers = self.ask(vec![list, codes]).await?;
         let mut rejects = answers.next(reject, reject)?;
         let more = rejects.len() > limit;
         rejects.truncate(limit);

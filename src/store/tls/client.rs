@@ -82,7 +82,7 @@ fn refused(error: impl std::error::Error + Send + Sync + 'static) -> sqlx::Error
 
 /// Takes a certificate of any authority, for the modes `prefer` and `require`: they only encrypt.
 #[derive(Debug)]
-struct AnyCertificate(Arc<CryptoProvider>);
+pub(crate) struct AnyCertificate(pub(crate) Arc<CryptoProvider>);
 
 impl ServerCertVerifier for AnyCertificate {
     fn verify_server_cert(

@@ -18,6 +18,8 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 
 use super::parameters::Parameters;
 
+pub(crate) use client::AnyCertificate;
+
 /// Directory of libpq's default files, below the home directory.
 const DEFAULT_DIRECTORY: &str = ".postgresql";
 

@@ -17,6 +17,8 @@ use axum::{Json, Router};
 use chrono::Utc;
 use serde_json::{Value, json};
 
+pub(super) use summary::visible;
+
 use super::PageState;
 use crate::model::{Filter, FilterError, Micros};
 use crate::store::{Cursor, Direction, Reader, StoreError, chain};

@@ -198,7 +198,7 @@ fn parse_reject_key(text: &str) -> Result<RejectKey, ApiError> {
 }
 
 /// Returns bytes as text: invalid UTF-8 and control characters as `\xNN`, a backslash as two.
-fn visible(bytes: &[u8]) -> String {
+pub(in crate::web) fn visible(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {

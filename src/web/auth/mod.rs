@@ -91,7 +91,7 @@ impl Authenticator {
 /// first, and unknown after the second.
 pub(super) async fn require(
     State((authenticator, notices)): State<(Arc<Authenticator>, Arc<Notices>)>,
-    ConnectInfo(Peer { address, client }): ConnectInfo<Peer>,
+    ConnectInfo(Peer { address, client, is_encrypted }): ConnectInfo<Peer>,
     request: Request,
     next: Next,
 ) -> Response {
@@ -122,7 +122,7 @@ pub(super) async fn require(
             if scope == Scope::Probes && !probes::PATHS.contains(&path) {
                 return refusal(path, StatusCode::FORBIDDEN, ONLY_PROBES.to_owned());
             }
-            let is_secure = is_secure(headers);
+            let is_secure = is_encrypted || is_secure(headers);
             let mut response = next.run(request).await;
             if let Some(cookie) = session.and_then(|session| set_cookie(&session, is_secure)) {
                 response.headers_mut().append(header::SET_COOKIE, cookie);

@@ -169,7 +169,8 @@ async fn each_command_is_listed_with_its_options() {
     for command in COMMANDS {
         let own = helps[command].split("Common options:").next().unwrap();
         let own = own.split_once("Options:\n").map_or("", |(_, own)| own);
-        let own = own.lines().map(str::trim_start).filter(|line| line.starts_with("--"));
+        let own = own.lines().map(|line| line.trim_start().trim_start_matches("-o, "));
+        let own = own.filter(|line| line.starts_with("--"));
         let own: BTreeSet<_> = own
             .filter_map(|line| names(line.split(' ').next()?, "--").pop_first())
             .filter(|flag| !settings.contains(flag))

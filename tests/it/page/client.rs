@@ -31,7 +31,7 @@ impl Answer {
         self.headers.get(name).map_or("", String::as_str)
     }
 
-    fn of(text: &str) -> Answer {
+    pub(super) fn of(text: &str) -> Answer {
         let (head, body) = text.split_once("\r\n\r\n").expect("an answer without an end");
         let mut lines = head.lines();
         let status = lines.next().unwrap().split(' ').nth(1).unwrap().parse().unwrap();
@@ -67,9 +67,10 @@ impl Site {
 
     /// The page of a daemon that says where it is.
     pub(crate) async fn of(mut daemon: Daemon) -> Site {
-        daemon.says("the page is at http://").await;
+        daemon.says("the page is at http").await;
         let said = daemon.said();
-        let (_, rest) = said.split_once("the page is at http://").unwrap();
+        let (_, rest) = said.split_once("the page is at http").unwrap();
+        let (_, rest) = rest.split_once("://").unwrap();
         let address = rest.split('/').next().unwrap().parse().unwrap();
         Site { daemon, address }
     }

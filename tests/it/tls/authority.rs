@@ -8,18 +8,18 @@ use std::process::{Command, Stdio};
 use tempfile::TempDir;
 
 /// An authority with its directory.
-pub(super) struct Authority {
+pub(crate) struct Authority {
     directory: TempDir,
 }
 
 /// A certificate and its key, both PEM files in the authority's directory.
-pub(super) struct Issued {
-    pub(super) certificate: PathBuf,
-    pub(super) key: PathBuf,
+pub(crate) struct Issued {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
 }
 
 impl Authority {
-    pub(super) fn new(name: &str) -> Authority {
+    pub(crate) fn new(name: &str) -> Authority {
         let directory = tempfile::tempdir().unwrap();
         let authority = Authority { directory };
         openssl(
@@ -32,29 +32,57 @@ impl Authority {
     }
 
     /// The authority's own certificate.
-    pub(super) fn certificate(&self) -> PathBuf {
+    pub(crate) fn certificate(&self) -> PathBuf {
         self.directory.path().join("ca.crt")
     }
 
     /// For a server with these names (`DNS:localhost`), none if empty.
-    pub(super) fn server(&self, names: &str, days: u32) -> Issued {
+    pub(crate) fn server(&self, names: &str, days: u32) -> Issued {
         let names =
             if names.is_empty() { String::new() } else { format!("subjectAltName={names}\n") };
         self.issue("localhost", days, &format!("{names}extendedKeyUsage=serverAuth\n"))
     }
 
     /// For a client of this name.
-    pub(super) fn client(&self, name: &str) -> Issued {
+    pub(crate) fn client(&self, name: &str) -> Issued {
         self.client_for(name, 30)
     }
 
-    pub(super) fn client_for(&self, name: &str, days: u32) -> Issued {
+    pub(crate) fn client_for(&self, name: &str, days: u32) -> Issued {
         self.issue(name, days, "extendedKeyUsage=clientAuth\n")
+    }
+
+    /// For a server with these names, from one moment to another (`20990101000000Z`).
+    pub(crate) fn server_between(&self, names: &str, from: &str, to: &str) -> Issued {
+        let issued = self.server(names, 1);
+        let here = self.directory.path();
+        let configuration = "[ca]\ndefault_ca=it\n[it]\nnew_certs_dir=.\ndatabase=index\nserial=serial\n\
+             default_md=sha256\npolicy=all\ncertificate=ca.crt\nprivate_key=ca.key\n\
+             unique_subject=no\n[all]\ncommonName=supplied\n";
+        fs::write(here.join("ca.cnf"), configuration).unwrap();
+        fs::write(here.join("index"), "").unwrap();
+        fs::write(here.join("serial"), "1000\n").unwrap();
+        let request = issued.key.with_file_name("request");
+        openssl(
+            here,
+            "ca -batch -notext -config ca.cnf -extfile extensions",
+            &[
+                "-startdate",
+                from,
+                "-enddate",
+                to,
+                "-in",
+                request.to_str().unwrap(),
+                "-out",
+                issued.certificate.to_str().unwrap(),
+            ],
+        );
+        issued
     }
 
     /// A certificate for `localhost` that is one of an authority as well, as people make it who have
     /// none.
-    pub(super) fn self_signed(&self) -> Issued {
+    pub(crate) fn self_signed(&self) -> Issued {
         let path = |name: &str| self.directory.path().join(name);
         let (certificate, key) = (path("self.crt"), path("self.key"));
         openssl(
@@ -89,7 +117,7 @@ impl Authority {
 
 impl Issued {
     /// Copies both to these paths, as a renewal does.
-    pub(super) fn copy_to(&self, certificate: &Path, key: &Path) {
+    pub(crate) fn copy_to(&self, certificate: &Path, key: &Path) {
         fs::copy(&self.certificate, certificate).unwrap();
         fs::copy(&self.key, key).unwrap();
         only_owner(key);
@@ -97,16 +125,16 @@ impl Issued {
 }
 
 /// What a key's mode has to be.
-pub(super) fn only_owner(path: &Path) {
+pub(crate) fn only_owner(path: &Path) {
     mode(path, 0o600);
 }
 
-pub(super) fn mode(path: &Path, mode: u32) {
+pub(crate) fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Runs the command with `words`, then `arguments`.
-pub(super) fn openssl(directory: &Path, words: &str, arguments: &[&str]) {
+pub(crate) fn openssl(directory: &Path, words: &str, arguments: &[&str]) {
     let output = Command::new("openssl")
         .args(words.split_whitespace())
         .args(arguments)
