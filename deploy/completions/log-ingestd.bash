@@ -64,6 +64,9 @@ _log__ingestd() {
             log__ingestd,reparse)
                 cmd="log__ingestd__subcmd__reparse"
                 ;;
+            log__ingestd,report)
+                cmd="log__ingestd__subcmd__report"
+                ;;
             log__ingestd,serve)
                 cmd="log__ingestd__subcmd__serve"
                 ;;
@@ -127,6 +130,9 @@ _log__ingestd() {
             log__ingestd__subcmd__help,reparse)
                 cmd="log__ingestd__subcmd__help__subcmd__reparse"
                 ;;
+            log__ingestd__subcmd__help,report)
+                cmd="log__ingestd__subcmd__help__subcmd__report"
+                ;;
             log__ingestd__subcmd__help,serve)
                 cmd="log__ingestd__subcmd__help__subcmd__serve"
                 ;;
@@ -149,7 +155,7 @@ _log__ingestd() {
 
     case "${cmd}" in
         log__ingestd)
-            opts="-h -V --watch --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help --version watch serve import check status query top verify export reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
+            opts="-h -V --watch --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --tls-cert --tls-key --tls-hsts --notify-url --notify-command --notify-lag --notify-errors --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help --version watch serve import check status query top report verify export reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -192,6 +198,34 @@ _log__ingestd() {
                     return 0
                     ;;
                 --auth-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-hsts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-lag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-errors)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -919,13 +953,17 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__healthcheck)
-            opts="-h --ready --listen --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            opts="-h --ready --listen --tls-cert --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
                 --listen)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -997,7 +1035,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help)
-            opts="watch serve import check status query top verify export reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
+            opts="watch serve import check status query top report verify export reparse forget cleanup migrate copy rename-host hash-password healthcheck doctor completions man help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1221,6 +1259,20 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__help__subcmd__reparse)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        log__ingestd__subcmd__help__subcmd__report)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -1832,8 +1884,102 @@ _log__ingestd() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        log__ingestd__subcmd__report)
+            opts="-o -h --since --until --server --utc --local --output --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --since)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --until)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --server)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --output)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                -o)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --database-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --connect-timeout)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --format)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --rollup-retention)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --sensitive-fields)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --masking)
+                    COMPREPLY=($(compgen -W "meaning exact" -- "${cur}"))
+                    return 0
+                    ;;
+                --keep-raw-rejects)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --exclude-path)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-extension)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --exclude-server-log)
+                    COMPREPLY=($(compgen -W "true false" -- "${cur}"))
+                    return 0
+                    ;;
+                --host)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --log-format)
+                    COMPREPLY=($(compgen -W "human json" -- "${cur}"))
+                    return 0
+                    ;;
+                --log-level)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         log__ingestd__subcmd__serve)
-            opts="-h --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            opts="-h --listen --auth-file --tls-cert --tls-key --tls-hsts --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -1844,6 +1990,18 @@ _log__ingestd() {
                     return 0
                     ;;
                 --auth-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-hsts)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -2197,7 +2355,7 @@ _log__ingestd() {
             return 0
             ;;
         log__ingestd__subcmd__watch)
-            opts="-h --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
+            opts="-h --include --exclude --follow-symlinks --poll-interval --sweep-at --spool-dir --spool-limit --listen --auth-file --tls-cert --tls-key --tls-hsts --notify-url --notify-command --notify-lag --notify-errors --database-url --connect-timeout --format --retention --rollup-retention --sensitive-fields --masking --keep-raw-rejects --exclude-path --exclude-extension --exclude-server-log --host --config --log-format --log-level --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -2236,6 +2394,34 @@ _log__ingestd() {
                     return 0
                     ;;
                 --auth-file)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-cert)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-key)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --tls-hsts)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-command)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-lag)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --notify-errors)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

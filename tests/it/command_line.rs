@@ -10,7 +10,7 @@ use crate::place::{DAY, NOW, Place};
 use crate::ports::Port;
 
 /// All commands that are shown.
-pub(crate) const COMMANDS: [&str; 19] = [
+pub(crate) const COMMANDS: [&str; 20] = [
     "watch",
     "serve",
     "import",
