@@ -15,7 +15,7 @@ use super::sweeper::unused;
 use crate::store::answers::{DayRange, Table};
 use crate::store::error;
 
-/// The most rows that move at once: other sessions wait for about two seconds meanwhile.
+/// The most rows that move at once: all other sessions wait meanwhile.
 pub(super) const MOST: i64 = 200_000;
 
 /// How long the other sessions wait at most for those that began after the check.

@@ -18,11 +18,11 @@ use super::Reader;
 use crate::model::columns::{File, Kind};
 use crate::model::{FileId, Filter, Micros, Row, now};
 use crate::store::Backend;
-use crate::store::answers::Table;
+use crate::store::answers::{FileReport, Table};
 use crate::store::error::StoreError;
-use crate::store::rows::Columns;
-use crate::store::sql::{Dialect, Selected, select_list};
-use crate::store::statement::Statement;
+use crate::store::rows::{self, Columns};
+use crate::store::sql::{self, Dialect, Selected, select_list};
+use crate::store::statement::{Statement, Value};
 
 /// Length of the first time window, in microseconds.
 const FIRST_WINDOW: Micros = 10_000_000;
@@ -134,6 +134,19 @@ impl Reader {
     ///
     /// [`StoreError`].
     pub async fn row<T: SearchedRow>(&self, id: i64) -> Result<Option<FoundRow<T>>, StoreError> {
+        Ok(self.row_and_file(id).await?.map(|(row, _)| row))
+    }
+
+    /// Returns the row with an id and the file that contained its line, as [`Reader::row`] does. The file is `None`
+    /// if it is not in the ledger any more.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn row_and_file<T: SearchedRow>(
+        &self,
+        id: i64,
+    ) -> Result<Option<(FoundRow<T>, Option<FileReport>)>, StoreError> {
         let select = || {
             let mut statement = Statement::default();
             statement.sql("SELECT ").sql(&selection::<T>(self, Selected::All));
@@ -159,12 +172,18 @@ impl Reader {
             statements.push(select());
         }
         let count = statements.len();
+        // The id of a row begins with that of its file, but for rows that another program has stored.
+        let file = FileId(i32::try_from(id >> 38).unwrap_or_default());
+        statements.push(Statement::of(sql::REPORT, [Value::Int(file.0.into())]));
         let mut answers = self.ask(statements).await?;
-        let mut rows = Vec::new();
+        let mut found_rows = Vec::new();
         for _ in 0..count {
-            rows.extend(answers.next(found, found)?);
+            found_rows.extend(answers.next(found, found)?);
         }
-        Ok(rows.into_iter().next())
+        let report = answers.next(rows::report, rows::report)?.pop();
+        let Some(row) = found_rows.into_iter().next() else { return Ok(None) };
+        let report = if row.file == file { report } else { self.file(row.file).await? };
+        Ok(Some((row, report)))
     }
 
     /// Returns how many time windows each statement of a search has.

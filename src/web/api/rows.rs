@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{ApiError, ApiResult, QueryString, format_cursor, json_answer};
 use crate::model::moment;
 use crate::store::{
-    Cursor, Direction, FoundRow, Reader, RowPage, SearchedRow, StoreError, StoredRequest, StoredRow,
+    Cursor, Direction, FileReport, FoundRow, RowPage, SearchedRow, StoredRequest, StoredRow,
 };
 use crate::web::PageState;
 
@@ -98,8 +98,8 @@ fn paged<T: SearchedRow>(
 
 /// Answers `/api/log/ID`: all columns of one row of `gunicorn_log`.
 pub(super) async fn log_row(State(state): State<PageState>, Path(id): Path<String>) -> ApiResult {
-    let found = state.reader.row::<StoredRow>(parse_id(&id)?).await?.ok_or_else(|| no_row(&id))?;
-    json_answer(whole(&state.reader, &found).await?)
+    let found = state.reader.row_and_file::<StoredRow>(parse_id(&id)?).await?;
+    json_answer(whole(found.ok_or_else(|| no_row(&id))?))
 }
 
 /// Answers `/api/requests/ID`: all columns of one row of `request_log`.
@@ -107,9 +107,8 @@ pub(super) async fn request_row(
     State(state): State<PageState>,
     Path(id): Path<String>,
 ) -> ApiResult {
-    let found =
-        state.reader.row::<StoredRequest>(parse_id(&id)?).await?.ok_or_else(|| no_row(&id))?;
-    json_answer(whole(&state.reader, &found).await?)
+    let found = state.reader.row_and_file::<StoredRequest>(parse_id(&id)?).await?;
+    json_answer(whole(found.ok_or_else(|| no_row(&id))?))
 }
 
 fn parse_id(id: &str) -> Result<i64, ApiError> {
@@ -122,12 +121,12 @@ fn no_row(id: &str) -> ApiError {
 }
 
 /// Returns all columns of a row, with the path and server of its file.
-async fn whole<T: SearchedRow>(reader: &Reader, found: &FoundRow<T>) -> Result<Value, StoreError> {
+fn whole<T: SearchedRow>((found, file): (FoundRow<T>, Option<FileReport>)) -> Value {
     let mut object = found.object();
     object.insert("id".into(), json!(found.id.to_string()));
-    if let Some(file) = reader.file(found.file).await? {
+    if let Some(file) = file {
         object.insert("file".into(), json!(file.checkpoint.path));
         object.insert("server".into(), json!(file.checkpoint.host));
     }
-    Ok(Value::Object(object))
+    Value::Object(object)
 }
