@@ -18,7 +18,7 @@ use crate::daemon::{Bench, for_each_store, line, lines, peak_kib, urls};
 use crate::page::client::Site;
 use crate::place::{LINE, Lines, NOW, Place, advanced, claimed, until};
 
-/// As many empty lines as had 20.9 million rows and 3.1 GB, in an archive of half a megabyte.
+/// Empty lines in a small archive: each had a row of its own before.
 const MILLIONS: u64 = 20_900_000;
 
 /// Most bytes by which a database grows for them.

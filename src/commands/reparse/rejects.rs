@@ -5,7 +5,7 @@
 //! process has removed the reject meanwhile, the transaction is rolled back. So a daemon, a sweep or
 //! another reparse may run at the same time.
 //!
-//! A reject may stand for millions of equal lines. They become rows by the thousand: in between, the reject
+//! A reject may stand for millions of equal lines. They become rows by the ten thousand: in between, the reject
 //! stands for those that are left.
 
 use std::borrow::Cow;

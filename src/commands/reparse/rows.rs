@@ -348,8 +348,8 @@ impl Reread<'_> {
             match done {
                 Ok(true) => *file = counted,
                 Ok(false) => return Ok(false),
-                Err(error @ StoreError::BadRow { .. }) => match halves(part) {
-                    Some((one, other)) => parts.extend([other, one]),
+                Err(error @ StoreError::BadRow { .. }) => match middle(part) {
+                    Some(at) => parts.extend([&part[at..], &part[..at]]),
                     None => {
                         file.refused += part.len() as u64;
                         let why = chain(&error);
@@ -474,17 +474,16 @@ impl Page<'_> {
     }
 }
 
-/// Parts lines near their middle. `None` if they are one line or lines of one reject, which are equal: what the
-/// database refuses of one, it refuses of all.
-fn halves(part: &[(u64, StoredLine)]) -> Option<(&[(u64, StoredLine)], &[(u64, StoredLine)])> {
+/// Returns where lines may be parted, near their middle. `None` if they are one line or lines of one reject,
+/// which are equal: what the database refuses of one, it refuses of all.
+fn middle(part: &[(u64, StoredLine)]) -> Option<usize> {
     let middle = part.len() / 2;
     let is_between = |at: &usize| match [&part[at - 1].1, &part[*at].1] {
         [StoredLine::Reject(one), StoredLine::Reject(other)] => !Arc::ptr_eq(one, other),
         _ => true,
     };
     let after = (middle.max(1)..part.len()).find(is_between);
-    let at = after.or_else(|| (1..middle).rev().find(is_between))?;
-    Some(part.split_at(at))
+    after.or_else(|| (1..middle).rev().find(is_between))
 }
 
 /// Counts a row, and the columns in which it differs, beside the patch.

@@ -57,9 +57,9 @@ impl Page<'_> {
         let (mut expected, mut stored) = (expected, self.stored);
         let mut counted = (self.from, self.first_line);
         while let Some(offset) = next_of(expected, stored) {
-            let (here, expected_after) = split_after(expected, offset);
-            let (stored_here, stored_after) = split_after(stored, offset);
-            (expected, stored) = (expected_after, stored_after);
+            let (here, after) = expected.split_at(count_first(expected, offset));
+            let (stored_here, stored_after) = stored.split_at(count_first(stored, offset));
+            (expected, stored) = (after, stored_after);
             let wanted = here.first().map(|(_, line)| line);
             if let Err(difference) = self.one(offset, wanted, stored_here, estimated, verdict) {
                 let line = self.line_number(offset, &mut counted);
@@ -185,12 +185,9 @@ fn next_of(one: &[(u64, StoredLine)], other: &[(u64, StoredLine)]) -> Option<u64
     }
 }
 
-/// Splits a list, whose first line is not before `offset`, into the lines there and those after it.
-fn split_after(
-    lines: &[(u64, StoredLine)],
-    offset: u64,
-) -> (&[(u64, StoredLine)], &[(u64, StoredLine)]) {
-    lines.split_at(lines.iter().take_while(|(at, _)| *at == offset).count())
+/// Returns how many lines at `offset` a list begins with.
+fn count_first(lines: &[(u64, StoredLine)], offset: u64) -> usize {
+    lines.iter().take_while(|(at, _)| *at == offset).count()
 }
 
 /// All lines at `offset`.
