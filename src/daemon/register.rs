@@ -91,7 +91,7 @@ impl NewLog {
 enum Registered {
     /// It is this file, and this process writes it. If a log goes on by it after a power cut, the file
     /// before is ended.
-    Claimed { claim: ClaimedFile, ended: Option<FileId> },
+    Claimed { claim: Box<ClaimedFile>, ended: Option<FileId> },
     /// Another writer holds this file.
     HeldByAnother(FileId),
     /// It is not followed.
@@ -106,7 +106,7 @@ enum Registered {
 
 impl Registered {
     fn claimed(claim: ClaimedFile) -> Self {
-        Self::Claimed { claim, ended: None }
+        Self::Claimed { claim: Box::new(claim), ended: None }
     }
 }
 
@@ -461,7 +461,7 @@ fn after_registration(files: &mut FollowedFiles, log: NewLog, registered: Regist
             let replaced = replaced.filter(|known| Some(known.file) != ended);
             let replaced: Vec<Checkpoint> = replaced.cloned().collect();
             files.replaced.extend(replaced);
-            follow(files, log, claim);
+            follow(files, log, *claim);
         }
         Registered::HeldByAnother(file) => hold_back(files, log.tail, file),
         Registered::Ignored(reason) => files.ignored.push(IgnoredFile::new(&log.tail, reason)),
@@ -585,9 +585,7 @@ async fn register(
             let result =
                 ClaimedFile::continue_after_cut(writer, known, &before, &new, &ids, losses).await?;
             return Ok(match result {
-                ClaimResult::Claimed(claim) => {
-                    Registered::Claimed { claim: *claim, ended: Some(file) }
-                }
+                ClaimResult::Claimed(claim) => Registered::Claimed { claim, ended: Some(file) },
                 ClaimResult::HeldByAnother => Registered::HeldByAnother(file),
                 ClaimResult::Outdated => Registered::Undecided,
             });

@@ -2,11 +2,11 @@
 //! and a few habits of its server. Together with them a row gives its line back, see [`super::patch`].
 
 /// The most bytes of a form.
-const LONGEST: usize = 31;
+const LONGEST: usize = 15;
 
 /// The most changes of the form that are kept of one file: `log_file.line_forms` is written with each commit that
 /// adds one. Lines in a further form get patches.
-pub const MAX_FORM_CHANGES: u32 = 100;
+pub const MAX_FORM_CHANGES: u8 = 100;
 
 /// What the lines of a file have in common: a short text, which `format` writes and reads. [`Default`] is the
 /// form of plain lines: times in UTC.
@@ -58,14 +58,14 @@ pub struct FormTotals {
     /// The form of the line before it.
     pub form: LineForm,
     /// How often the form has changed, at most [`MAX_FORM_CHANGES`].
-    pub changes: u32,
+    pub changes: u8,
 }
 
 impl FormTotals {
     /// Returns what these changes lead to.
     pub fn after(changes: &[FormChange]) -> FormTotals {
         let form = changes.last().map(|last| last.form).unwrap_or_default();
-        FormTotals { form, changes: u32::try_from(changes.len()).unwrap_or(u32::MAX) }
+        FormTotals { form, changes: u8::try_from(changes.len()).unwrap_or(u8::MAX) }
     }
 }
 
@@ -89,6 +89,6 @@ mod tests {
         assert_eq!((at(10), at(89), at(90)), (form(": +0100"), form(": +0100"), form(": +0200")));
         assert_eq!(FormTotals::after(&changes), FormTotals { form: form(": +0200"), changes: 2 });
         assert_eq!(FormTotals::after(&[]), FormTotals::default());
-        assert_eq!(LineForm::of(&"x".repeat(32)), None);
+        assert_eq!(LineForm::of(&"x".repeat(16)), None);
     }
 }

@@ -58,7 +58,7 @@ async fn every_table_and_column_says_what_it_means(place: Place) {
     for line in tables.iter().flat_map(|table| table.lines()) {
         let constraint = line.trim().starts_with("CHECK") || line.trim().starts_with("PRIMARY");
         // The last column that was added has its comment in the line before.
-        let end = matches!(line, ")" | "    TEXT)" | "    INTEGER)");
+        let end = matches!(line, ")" | "    TEXT)" | "    INTEGER)" | "    BLOB)");
         assert!(constraint || end || line.contains(" -- "), "{line}");
     }
 }

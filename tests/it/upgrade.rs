@@ -113,7 +113,7 @@ for_each_store! {
 
 /// What the older program is told.
 pub(crate) const TOLD: &str =
-    "has schema 11, made by a newer log-ingestd; this one knows schema 10: upgrade it";
+    "has schema 12, made by a newer log-ingestd; this one knows schema 11: upgrade it";
 
 /// Brings the schema to another number, as a migration of that number does, in one transaction. There
 /// is not a program yet that has one; the other way round stands for the upgrade of a program.
