@@ -85,7 +85,7 @@ impl PageListener {
     ) -> io::Result<Connection> {
         // Without this option small answers are late; a failure only means that delay.
         let _ = socket.set_nodelay(true);
-        let stream = Transport::new(socket, self.tls.as_deref())?;
+        let stream = Transport::new(Arc::new(socket), self.tls.as_deref())?;
         Ok(Connection::new(stream, place, address, Arc::clone(&self.notices)))
     }
 }

@@ -142,7 +142,7 @@ impl Tls {
     ///
     /// # Errors
     /// Those of the TLS library, for a configuration that it cannot use.
-    pub(super) fn begin(&self, socket: TcpStream) -> io::Result<TlsStream> {
+    pub(super) fn begin(&self, socket: Arc<TcpStream>) -> io::Result<TlsStream> {
         TlsStream::new(socket, Arc::clone(&self.config))
     }
 }
