@@ -28,7 +28,7 @@ const MAX_RECEIVED: usize = 192 << 10;
 /// The answer to a request without TLS.
 const WITHOUT_TLS: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 63\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n\
+    Content-Length: 64\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n\
     this page is encrypted: its address begins with https, not http\n";
 
 /// How a connection ended before its first request.
