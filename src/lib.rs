@@ -27,7 +27,8 @@
 //! - [`pipeline`]: reads lines into sinks, commits batches, and retries.
 //! - `identity`: detects a file's format, decides which logical file it is, and claims that file.
 //! - [`retain`]: removes rows older than the retention, and indexes days that are over.
-//! - [`web`]: the page and its API. Reads the store, and never writes.
+//! - [`web`]: the page and its API, the report as a file, and the client that posts notices. Reads the store,
+//!   and never writes.
 //! - [`config`]: the configuration that the commands work with; it can only be built valid.
 //! - [`daemon`]: follows logs until it is stopped.
 //! - [`commands`]: `import`, `verify`, `check` and the others, which read once and exit.

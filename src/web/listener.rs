@@ -20,13 +20,12 @@ use std::time::Duration;
 use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
 use tracing::debug;
 
 use super::notices::{Notices, Refused};
 use super::places::{Client, Place, Places};
-use super::socket::Socket;
 use super::tls::{Broken, Tls};
 use super::transport::Transport;
 
@@ -80,7 +79,7 @@ impl PageListener {
 
     fn connection(
         &self,
-        socket: Socket,
+        socket: Arc<TcpStream>,
         address: SocketAddr,
         place: Place,
     ) -> io::Result<Connection> {
@@ -99,8 +98,8 @@ impl Listener for PageListener {
         loop {
             match self.listener.accept().await {
                 Ok((stream, address)) => {
-                    let socket = Socket::new(stream);
-                    match self.places.take(address.ip(), socket.watched()).await {
+                    let socket = Arc::new(stream);
+                    match self.places.take(address.ip(), Arc::downgrade(&socket)).await {
                         Some(place) => match self.connection(socket, address, place) {
                             Ok(connection) => return (connection, address),
                             Err(error) => debug!(%error, "cannot begin a connection to the page"),

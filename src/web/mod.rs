@@ -27,7 +27,6 @@ mod places;
 mod probes;
 mod report;
 mod requests;
-mod socket;
 #[cfg(test)]
 mod tests;
 mod tls;

@@ -1,35 +1,66 @@
 //! The bytes of a connection, with or without TLS.
+//!
+//! The socket is shared, so that others may ask it something; only the connection reads and writes.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
+use rustix::io::Errno;
+use rustix::net::{Shutdown, shutdown};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
-use super::socket::Socket;
 use super::tls::{Broken, Tls, TlsStream};
 
 /// A connection's socket.
 #[derive(Debug)]
 pub(super) enum Transport {
-    Plain(Socket),
+    Plain(Arc<TcpStream>),
     Encrypted(Box<TlsStream>),
 }
 
-/// Evaluates the same expression for either kind of connection.
-macro_rules! either {
-    ($transport:expr, $it:ident => $expression:expr) => {
-        match $transport.get_mut() {
-            Transport::Plain(it) => {
-                let $it = Pin::new(it);
-                $expression
+/// Receives what is there.
+pub(super) fn poll_receive(
+    socket: &TcpStream,
+    context: &mut Context<'_>,
+    buffer: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    loop {
+        ready!(socket.poll_read_ready(context))?;
+        match socket.try_read(buffer.initialize_unfilled()) {
+            Ok(bytes) => {
+                buffer.advance(bytes);
+                return Poll::Ready(Ok(()));
             }
-            Transport::Encrypted(it) => {
-                let $it = Pin::new(&mut **it);
-                $expression
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Poll::Ready(Err(error)),
         }
-    };
+    }
+}
+
+/// Sends what the other end takes.
+pub(super) fn poll_send(
+    socket: &TcpStream,
+    context: &mut Context<'_>,
+    send: impl Fn(&TcpStream) -> io::Result<usize>,
+) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(socket.poll_write_ready(context))?;
+        match send(socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            sent => return Poll::Ready(sent),
+        }
+    }
+}
+
+/// Tells the other end that nothing more comes.
+pub(super) fn end(socket: &TcpStream) -> io::Result<()> {
+    match shutdown(socket, Shutdown::Write) {
+        Ok(()) | Err(Errno::NOTCONN) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 impl Transport {
@@ -37,7 +68,7 @@ impl Transport {
     ///
     /// # Errors
     /// Those of the TLS library, for a configuration that it cannot use.
-    pub(super) fn new(socket: Socket, tls: Option<&Tls>) -> io::Result<Transport> {
+    pub(super) fn new(socket: Arc<TcpStream>, tls: Option<&Tls>) -> io::Result<Transport> {
         Ok(match tls {
             Some(tls) => Transport::Encrypted(Box::new(tls.begin(socket)?)),
             None => Transport::Plain(socket),
@@ -72,7 +103,10 @@ impl AsyncRead for Transport {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        either!(self, it => it.poll_read(context, buffer))
+        match self.get_mut() {
+            Transport::Plain(socket) => poll_receive(socket, context, buffer),
+            Transport::Encrypted(stream) => Pin::new(&mut **stream).poll_read(context, buffer),
+        }
     }
 }
 
@@ -82,7 +116,10 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(self, it => it.poll_write(context, bytes))
+        match self.get_mut() {
+            Transport::Plain(socket) => poll_send(socket, context, |it| it.try_write(bytes)),
+            Transport::Encrypted(stream) => Pin::new(&mut **stream).poll_write(context, bytes),
+        }
     }
 
     fn poll_write_vectored(
@@ -90,19 +127,32 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self, it => it.poll_write_vectored(context, slices))
+        match self.get_mut() {
+            Transport::Plain(socket) => {
+                poll_send(socket, context, |it| it.try_write_vectored(slices))
+            }
+            Transport::Encrypted(stream) => {
+                Pin::new(&mut **stream).poll_write_vectored(context, slices)
+            }
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
         // Pieces of one answer are one record of TLS, so they are copied together before.
-        matches!(self, Transport::Plain(socket) if socket.is_write_vectored())
+        matches!(self, Transport::Plain(_))
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, it => it.poll_flush(context))
+        match self.get_mut() {
+            Transport::Plain(_) => Poll::Ready(Ok(())), // nothing is kept here
+            Transport::Encrypted(stream) => Pin::new(&mut **stream).poll_flush(context),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, it => it.poll_shutdown(context))
+        match self.get_mut() {
+            Transport::Plain(socket) => Poll::Ready(end(socket)),
+            Transport::Encrypted(stream) => Pin::new(&mut **stream).poll_shutdown(context),
+        }
     }
 }

@@ -76,7 +76,7 @@ impl Webhook {
         Ok(Webhook { is_encrypted, host: host.to_owned(), port, path: format!("{slash}{path}") })
     }
 
-    /// Posts a JSON object. This waits: for [`TIMEOUT`] at each step.
+    /// Posts a JSON object. This waits for up to 10 s for each address of the host, and 30 s for the answer.
     ///
     /// # Errors
     /// The server cannot be reached, its certificate is not trusted, or it answers with another status than

@@ -106,7 +106,7 @@ async fn each_statement_of_the_dashboard_on_the_tables_says_what_is_stored() {
                 }
                 "Slowest URLs" => assert_eq!((&found[0]["url"], found.len()), (&"/2".into(), 3)),
                 "Newest server errors" => {
-                    assert_eq!((found.len(), &found[0]["code"]), (4, &503.into()))
+                    assert_eq!((found.len(), &found[0]["code"]), (4, &503.into()));
                 }
                 "Open files" => assert_eq!((sum("lines"), sum("rejected")), (65.0, 1.0)),
                 "Ignored files" => assert_eq!(found[0]["reason"], "no_line"),

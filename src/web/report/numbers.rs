@@ -124,7 +124,7 @@ mod tests {
             (percent(0.999), "99.9%"),
             (percent(f64::NAN), "–"),
             (rate(0.05), "<0.1"),
-            (rate(3.14), "3.1"),
+            (rate(3.24), "3.2"),
             (each(3600), "hour"),
             (each(300), "5 minutes"),
             (span(90_061), "1\u{a0}d 1\u{a0}h"),

@@ -24,9 +24,9 @@ use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, Error as TlsError, RootCertStore, ServerConfig};
+use tokio::net::TcpStream;
 
 use crate::model::{Micros, moment};
-use crate::web::socket::Socket;
 
 pub use any::encrypt_for_any;
 pub(super) use stream::{Broken, TlsStream};
@@ -142,7 +142,7 @@ impl Tls {
     ///
     /// # Errors
     /// Those of the TLS library, for a configuration that it cannot use.
-    pub(super) fn begin(&self, socket: Socket) -> io::Result<TlsStream> {
+    pub(super) fn begin(&self, socket: Arc<TcpStream>) -> io::Result<TlsStream> {
         TlsStream::new(socket, Arc::clone(&self.config))
     }
 }

@@ -9,9 +9,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use crate::web::socket::Socket;
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+use crate::web::transport::{end, poll_receive, poll_send};
 
 /// Most bytes that wait to be sent (32 KiB): what comes after them waits in its answer.
 const MAX_UNSENT: usize = 32 << 10;
@@ -26,7 +28,7 @@ const MAX_RECEIVED: usize = 192 << 10;
 /// The answer to a request without TLS.
 const WITHOUT_TLS: &[u8] =
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\n\
-    Content-Length: 63\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n\
+    Content-Length: 64\r\nConnection: close\r\nCache-Control: no-store\r\n\r\n\
     this page is encrypted: its address begins with https, not http\n";
 
 /// How a connection ended before its first request.
@@ -41,7 +43,7 @@ pub(in crate::web) enum Broken {
 /// One connection with TLS.
 #[derive(Debug)]
 pub(in crate::web) struct TlsStream {
-    socket: Socket,
+    socket: Arc<TcpStream>,
     session: ServerConnection,
     /// Encrypted bytes received since bytes of an answer were sent last.
     received: usize,
@@ -61,7 +63,7 @@ impl TlsStream {
     ///
     /// # Errors
     /// The configuration cannot be used, which `Tls::read` has checked.
-    pub(super) fn new(socket: Socket, config: Arc<ServerConfig>) -> io::Result<TlsStream> {
+    pub(super) fn new(socket: Arc<TcpStream>, config: Arc<ServerConfig>) -> io::Result<TlsStream> {
         let mut session = ServerConnection::new(config).map_err(io::Error::other)?;
         session.set_buffer_limit(Some(MAX_UNSENT));
         Ok(TlsStream {
@@ -89,7 +91,7 @@ impl TlsStream {
     /// Sends what is encrypted already.
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.session.wants_write() {
-            let mut socket = Polled { socket: &mut self.socket, context };
+            let mut socket = Polled { socket: &self.socket, context };
             match self.session.write_tls(&mut socket) {
                 Ok(0) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(_) => self.has_sent = true,
@@ -109,7 +111,7 @@ impl TlsStream {
         if self.is_refused {
             return Poll::Ready(Ok(false)); // each time, as at the end of any connection
         }
-        let mut socket = Polled { socket: &mut self.socket, context };
+        let mut socket = Polled { socket: &self.socket, context };
         let read = match self.session.read_tls(&mut socket) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
             read => read?,
@@ -216,20 +218,20 @@ impl AsyncWrite for TlsStream {
         }
         self.is_closing = true;
         ready!(self.poll_send(context))?;
-        Pin::new(&mut self.socket).poll_shutdown(context)
+        Poll::Ready(end(&self.socket))
     }
 }
 
 /// The socket for a library that reads and writes without waiting.
 struct Polled<'a, 'c> {
-    socket: &'a mut Socket,
+    socket: &'a TcpStream,
     context: &'a mut Context<'c>,
 }
 
 impl Read for Polled<'_, '_> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut buffer = ReadBuf::new(bytes);
-        match Pin::new(&mut *self.socket).poll_read(self.context, &mut buffer) {
+        match poll_receive(self.socket, self.context, &mut buffer) {
             Poll::Ready(Ok(())) => Ok(buffer.filled().len()),
             Poll::Ready(Err(error)) => Err(error),
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
@@ -239,14 +241,14 @@ impl Read for Polled<'_, '_> {
 
 impl Write for Polled<'_, '_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match Pin::new(&mut *self.socket).poll_write(self.context, bytes) {
+        match poll_send(self.socket, self.context, |socket| socket.try_write(bytes)) {
             Poll::Ready(written) => written,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
     }
 
     fn write_vectored(&mut self, slices: &[io::IoSlice<'_>]) -> io::Result<usize> {
-        match Pin::new(&mut *self.socket).poll_write_vectored(self.context, slices) {
+        match poll_send(self.socket, self.context, |socket| socket.try_write_vectored(slices)) {
             Poll::Ready(written) => written,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
