@@ -3,9 +3,10 @@
 
 /// Durations below this share the first bucket: no request that Python answers is that short.
 const FLOOR_US: i64 = 1 << FLOOR_BITS;
-const FLOOR_BITS: u32 = 6;
+/// The same as a power of two.
+pub const FLOOR_BITS: u32 = 6;
 /// Parts of an octave, as a power of two.
-const PART_BITS: u32 = 3;
+pub const PART_BITS: u32 = 3;
 
 /// How many buckets there are; the last one holds all from 32 minutes on.
 pub const BUCKETS: usize = 201;
@@ -22,7 +23,7 @@ pub fn bucket(duration: i64) -> u8 {
 }
 
 /// The first duration of a bucket, in microseconds.
-fn first(bucket: usize) -> i64 {
+pub fn first(bucket: usize) -> i64 {
     let Some(above) = bucket.checked_sub(1) else { return 0 };
     let (octave, part) = (above >> PART_BITS, above as i64 & ((1 << PART_BITS) - 1));
     ((1 << PART_BITS) + part) << (octave as u32 + FLOOR_BITS - PART_BITS)

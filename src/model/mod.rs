@@ -27,7 +27,9 @@ pub use file::{
     Checkpoint, Claim, Cut, DIGEST_BLOCK, Digest, FileId, FileKey, Fingerprint, MAX_NUL_RUNS,
     MAX_OFFSET, NewFile, NulRun, NulTotals, Origin, Position, ShortHash, Sighting,
 };
-pub use filter::{Codes, Filter, FilterError, MOMENT_EXPECTED, Network, UrlFilter, read_moment};
+pub use filter::{
+    Codes, Condition, Filter, FilterError, MOMENT_EXPECTED, Network, Share, UrlFilter, read_moment,
+};
 pub use ignored::IgnoredCode;
 pub use line_form::{FormChange, FormTotals, LineForm, MAX_FORM_CHANGES, form_at};
 pub use patch::{patch_between, patched, unkept, unkept_length};

@@ -77,8 +77,9 @@ pub use location::{Location, LocationError, Server};
 pub use postgres::Indexer;
 pub use schema::{Schema, Step};
 pub use search::{
-    By, CodeCount, Cursor, Direction, FilesPage, FoundRow, MOST_COUNTED, Overview, Point, Reader,
-    RecentRows, RejectList, RowPage, RowPages, SearchedRow, Top, TopItem,
+    By, CodeCount, Counted, Counting, Cursor, Direction, FilesPage, FoundRow, MOST_COUNTED,
+    Overview, Point, Reader, RecentRows, RejectList, RowPage, RowPages, SearchedRow, Suggested,
+    Suggestion, Suggestions, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, OldFile, Sweeper};
 pub(crate) use tls::AnyCertificate;

@@ -38,15 +38,17 @@ macro_rules! asset {
 }
 
 /// The files that the document refers to, below `/assets/`.
-const ASSETS: [Asset; 24] = [
+const ASSETS: [Asset; 28] = [
     asset!("api.js", SCRIPT),
     asset!("bar.js", SCRIPT),
     asset!("cells.js", SCRIPT),
     asset!("chart.js", SCRIPT),
     asset!("charts.css", CSS),
+    asset!("chips.js", SCRIPT),
     asset!("cursor.js", SCRIPT),
     asset!("detail.js", SCRIPT),
     asset!("dom.js", SCRIPT),
+    asset!("doubts.js", SCRIPT),
     asset!("files.js", SCRIPT),
     asset!("filter.js", SCRIPT),
     asset!("format.js", SCRIPT),
@@ -58,10 +60,12 @@ const ASSETS: [Asset; 24] = [
     asset!("rejects.js", SCRIPT),
     asset!("requests.js", SCRIPT),
     asset!("rows.js", SCRIPT),
+    asset!("saved.js", SCRIPT),
     asset!("scale.js", SCRIPT),
     asset!("style.css", CSS),
     asset!("tables.css", CSS),
     asset!("tail.js", SCRIPT),
+    asset!("terms.js", SCRIPT),
     asset!("top.js", SCRIPT),
 ];
 

@@ -23,11 +23,11 @@ pub(super) const MAX_REQUESTS: usize = 64;
 /// Places of connections that no request but a probe's can keep.
 pub(super) const RESERVED: usize = 8;
 
-/// Most answers at once that go on for as long as the client reads: live tails and downloads.
+/// Most answers at once that go on for long: live tails, downloads, and counts of what meets a filter.
 pub const MAX_STREAMS: usize = 32;
 
 /// The answers that are streams.
-const STREAMS: [&str; 2] = ["/api/tail", "/api/export"];
+const STREAMS: [&str; 3] = ["/api/tail", "/api/export", "/api/overview/progress"];
 
 /// Counts the requests under way.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ pub(super) async fn limit(
     }
     let Ok(stream) = Arc::clone(&requests.streams).try_acquire_owned() else {
         let why = format!(
-            "{MAX_STREAMS} live tails and downloads are open, which is the most: close one"
+            "{MAX_STREAMS} live tails, downloads and counts are open, which is the most: close one"
         );
         return busy(path, why);
     };

@@ -4,8 +4,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use log_ingestd::model::{Filter, GunicornLogModel, Micros, UrlFilter};
-use log_ingestd::store::{By, Cursor, Direction, FoundRow, Reader, Store, StoredRow};
+use log_ingestd::model::{Filter, GunicornLogModel, Micros, UrlFilter, histogram, moment};
+use log_ingestd::store::{
+    By, Counted, Cursor, Direction, FoundRow, Point, Reader, Store, StoredRow, Suggested,
+};
 
 use crate::place::{Lines, NOW, Place, claimed};
 
@@ -17,6 +19,10 @@ for_every_store!(
     pages_hold_each_row_once_in_both_directions,
     a_page_ends_when_its_time_is_over_and_goes_on_from_there,
     the_overview_is_the_count_of_the_rows,
+    counts_of_a_filter_are_those_of_its_rows,
+    an_estimate_tells_its_error_and_becomes_exact,
+    counts_without_their_rows_are_told,
+    suggestions_are_counted,
     the_most_frequent_come_first,
 );
 
@@ -55,7 +61,7 @@ fn rows() -> Vec<GunicornLogModel<'static>> {
             source: dice.choice([None, Some("https://x.example/jo")]).unwrap().map(Cow::Borrowed),
             code: dice.choice([None, Some(200), Some(204), Some(404), Some(500)]).unwrap(),
             duration: dice.choice([None, Some(1000), Some(250_000)]).unwrap(),
-            response_bytes: Some(dice.i64(0..5000)),
+            response_bytes: (nth % 3 > 0).then(|| dice.i64(0..5000)),
             route: dice.choice([None, Some("orders/<int:pk>/")]).unwrap().map(Cow::Borrowed),
             request_id: dice.choice([None, Some("r-1"), Some("R-1")]).unwrap().map(Cow::Borrowed),
             trace_id: text(dice.choice(["4bf92f3577b34da6", "a3ce929d0e0e4736"]).unwrap()),
@@ -84,6 +90,14 @@ fn filter(pairs: &[(&str, &str)]) -> Filter {
         filter.set(name, value, NOW).unwrap();
     }
     filter.checked().unwrap()
+}
+
+/// Whether a row meets the filter of these pairs.
+fn meets(pairs: &[(&str, &str)], row: &GunicornLogModel<'_>) -> bool {
+    let (not, required): (Vec<_>, Vec<_>) = pairs.iter().partition(|(name, _)| *name == "not");
+    let required: Vec<(&str, &str)> = required.into_iter().copied().collect();
+    fits(&filter(&required), row)
+        && not.iter().all(|(_, term)| !fits(&filter(&[term.split_once(':').unwrap()]), row))
 }
 
 /// The same question, asked of a value.
@@ -166,6 +180,20 @@ async fn each_filter_finds_what_it_says(place: Place) {
         vec![("text", "jo")],
         vec![("text", "%_\\")],
         vec![("text", "orders"), ("code", "200"), ("from", "2d")],
+        vec![("not", "url:/orders/"), ("from", "1h")],
+        vec![("not", "url:*?x=1*")],
+        vec![("not", "code:404")],
+        vec![("not", "code:4xx,5xx"), ("code", ">=200")],
+        vec![("not", "user:jo"), ("not", "method:PUT")],
+        vec![("not", "host:a.example"), ("host", "b.example")],
+        vec![("not", "server:elsewhere")],
+        vec![("not", "server:web")],
+        vec![("not", "address:10.1.2.3")],
+        vec![("not", "address:10.1.0.0/17"), ("not", "address:2001:db8::1")],
+        vec![("not", "agent:MOZILLA")],
+        vec![("not", "route:orders/<int:pk>/")],
+        vec![("not", "request_id:r-1"), ("not", "trace_id:a3ce929d0e0e4736")],
+        vec![("not", "text:jo"), ("text", "orders")],
     ] {
         let filter = filter(&pairs);
         let page = reader
@@ -176,14 +204,16 @@ async fn each_filter_finds_what_it_says(place: Place) {
         assert!(found.is_sorted_by(|one, two| one > two), "{pairs:?} are not newest first");
         let mut wanted: Vec<Micros> = rows
             .iter()
-            .filter(|row| fits(&filter, row))
+            .filter(|row| meets(&pairs, row))
             .map(|row| row.timestamp.unwrap())
             .collect();
         wanted.sort_unstable();
         found.sort_unstable();
         let found: Vec<Micros> = found.into_iter().map(|(at, _)| at).collect();
         assert_eq!(found, wanted, "{pairs:?}");
-        assert!(pairs.contains(&("server", "elsewhere")) || !wanted.is_empty(), "{pairs:?}");
+        let matches_nothing =
+            pairs.contains(&("server", "elsewhere")) || pairs.contains(&("not", "server:web"));
+        assert_eq!(wanted.is_empty(), matches_nothing, "{pairs:?}");
     }
     let network = filter(&[("address", "2001:db8::/32")]);
     if place.is_postgres() {
@@ -196,6 +226,7 @@ async fn each_filter_finds_what_it_says(place: Place) {
     } else {
         let error = reader.check(&network).unwrap_err().to_string();
         assert!(error.starts_with("address '2001:db8::/32' is a network of IPv6"), "{error}");
+        reader.check(&filter(&[("not", "address:2001:db8::/32")])).unwrap_err();
     }
 }
 
@@ -293,6 +324,222 @@ async fn the_overview_is_the_count_of_the_rows(place: Place) {
     assert_eq!((none.points.len(), none.total.quantile(0.5)), (0, None));
     let all = reader.overview(filter.from, filter.to, Some("web")).await.unwrap();
     assert_eq!(all.total.rows.iter().sum::<i64>(), 500);
+}
+
+/// Counts to the end.
+async fn counted(reader: &Reader, filter: &Filter) -> Counted {
+    let mut counting = reader.count(filter, PATIENCE).await.unwrap();
+    while !counting.is_done() {
+        counting.go_on(PATIENCE).await.unwrap();
+    }
+    counting.counted()
+}
+
+async fn counts_of_a_filter_are_those_of_its_rows(place: Place) {
+    let (store, rows) = filled(&place).await;
+    let reader = store.reader();
+    for pairs in [
+        vec![],
+        vec![("from", "1h")],
+        vec![("code", "5xx")],
+        vec![("code", "404"), ("from", "2d")],
+        vec![("code", ">=400")],
+        vec![("not", "code:2xx")],
+        vec![("server", "web")],
+        vec![("not", "server:web")],
+        vec![("url", "/orders/")],
+        vec![("url", "/orders/"), ("not", "url:/orders/7"), ("from", "1d")],
+        vec![("user", "jo"), ("not", "agent:curl"), ("code", "200,404")],
+        vec![("text", "nothing holds this")],
+    ] {
+        let filter = filter(&pairs);
+        let found = counted(&reader, &filter).await;
+        assert_eq!((found.share, found.error, found.gone_before), (1.0, 0, None), "{pairs:?}");
+        let seen = found.overview;
+        assert!(seen.from <= filter.from && filter.to <= seen.to);
+        let wanted: Vec<_> = rows
+            .iter()
+            .filter(|row| (seen.from..seen.to).contains(&row.timestamp.unwrap()))
+            .filter(|row| {
+                // The range is that of whole steps.
+                let is_range = |pair: &&(&str, &str)| pair.0 == "from";
+                let others: Vec<_> = pairs.iter().filter(|it| !is_range(it)).copied().collect();
+                meets(&others, row)
+            })
+            .collect();
+        let of = |points: &Point, wanted: &[&&GunicornLogModel<'_>]| {
+            assert_eq!(points.number(), wanted.len() as i64, "{pairs:?}");
+            let failed = wanted.iter().filter(|row| row.code == Some(500)).count() as i64;
+            assert_eq!(points.rows[4], failed, "{pairs:?}");
+            let bytes = wanted.iter().filter_map(|row| row.response_bytes).sum::<i64>();
+            assert_eq!(points.bytes, bytes, "{pairs:?}");
+            let slow = wanted.iter().filter(|row| row.duration == Some(250_000)).count();
+            let timed = wanted.iter().filter(|row| row.duration.is_some()).count();
+            let p99 = points.quantile(0.99);
+            assert_eq!(p99.is_some(), timed > 0, "{pairs:?}");
+            if slow * 100 > timed {
+                assert!((p99.unwrap() - 250_000).abs() * 16 <= 250_000, "{pairs:?} {p99:?}");
+            }
+        };
+        of(&seen.total, &wanted.iter().collect::<Vec<_>>());
+        assert!(seen.points.is_sorted_by_key(|(start, _)| *start));
+        for (start, point) in &seen.points {
+            let slot = *start..start + seen.step * 1_000_000;
+            let rows = wanted.iter().filter(|row| slot.contains(&row.timestamp.unwrap()));
+            of(point, &rows.collect::<Vec<_>>());
+        }
+    }
+    // What leaves out nothing has the same histograms as the counts by minute and hour.
+    for from in ["1h", "1d", "10d"] {
+        let filter = filter(&[("from", from), ("not", "text:nothing holds this")]);
+        let by_rows = counted(&reader, &filter).await.overview;
+        let by_counts = reader.overview(filter.from, filter.to, None).await.unwrap();
+        assert_eq!(by_rows, by_counts, "{from}");
+    }
+}
+
+/// Durations at both edges of each bucket.
+fn edges() -> impl Iterator<Item = i64> {
+    let first = (0..histogram::BUCKETS).map(histogram::first);
+    first.flat_map(|at| [at - 1, at, at + 1]).chain([i64::MAX, i64::MIN, 63, 64])
+}
+
+async fn an_estimate_tells_its_error_and_becomes_exact(place: Place) {
+    const ROWS: i64 = 60_000;
+    let store = place.open().await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let at = claimed(&mut writer, 1).await;
+    let mut lines = Lines::after(&at);
+    let durations: Vec<i64> = edges().collect();
+    for nth in 0..ROWS {
+        lines = lines.record(&GunicornLogModel {
+            timestamp: Some(NOW - 50 * MINUTE + nth * 50 * MINUTE / ROWS),
+            url: Some(Cow::Borrowed(if nth % 7 == 0 { "/seven" } else { "/other" })),
+            code: Some(if nth % 10 == 0 { 503 } else { 200 }),
+            duration: Some(durations[nth as usize % durations.len()]),
+            response_bytes: Some(10),
+            ..Default::default()
+        });
+    }
+    writer.commit(&lines.batch()).await.unwrap();
+    let reader = store.reader();
+    let seven = filter(&[("from", "1h"), ("url", "/seven")]);
+    let exact = (0..ROWS).filter(|nth| nth % 7 == 0).count() as i64;
+
+    let mut counting = reader.count(&seven, Duration::ZERO).await.unwrap();
+    let (mut shares, mut errors) = (Vec::new(), Vec::new());
+    loop {
+        let found = counting.counted();
+        shares.push(found.share);
+        errors.push(found.error);
+        let number = found.overview.total.number();
+        assert!((number - exact).abs() <= found.error, "{number} is not {exact} ± {}", found.error);
+        let points = found.overview.points.iter().map(|(_, point)| point.number()).sum::<i64>();
+        assert_eq!(points, number, "the chart has what the sum has");
+        let bytes = found.overview.total.bytes;
+        assert!((bytes - 10 * number).abs() <= number / 10, "{bytes} of {number} rows");
+        if counting.is_done() {
+            assert_eq!((number, bytes), (exact, 10 * exact));
+            break;
+        }
+        counting.go_on(Duration::ZERO).await.unwrap();
+    }
+    assert!(shares.len() > 4, "it was read at once: {shares:?}");
+    assert!(shares.is_sorted() && shares[0] > 0.0 && shares.last() == Some(&1.0), "{shares:?}");
+    assert!(errors[0] > 0 && errors.last() == Some(&0), "{errors:?}");
+
+    // The counts know the classes: the numbers are exact before the rows were read.
+    let failed = filter(&[("from", "1h"), ("code", "5xx")]);
+    let counting = reader.count(&failed, Duration::ZERO).await.unwrap();
+    let found = counting.counted();
+    assert!(!counting.is_done() && found.share < 1.0);
+    assert_eq!((found.overview.total.number(), found.error), (ROWS / 10, 0));
+    assert_eq!(found.overview.total.rows, [0, 0, 0, 0, ROWS / 10, 0]);
+    let end = counted(&reader, &failed).await;
+    assert_eq!((end.overview.total.bytes, end.share), (ROWS, 1.0));
+
+    // Buckets of durations are the same in SQL.
+    let all = filter(&[("from", "1h"), ("not", "url:/none")]);
+    let by_rows = counted(&reader, &all).await.overview;
+    assert_eq!(by_rows, reader.overview(all.from, all.to, None).await.unwrap());
+}
+
+async fn counts_without_their_rows_are_told(place: Place) {
+    let (store, rows) = filled(&place).await;
+    let cutoff = NOW - 2 * 24 * 60 * MINUTE;
+    let older = rows.iter().filter(|row| row.timestamp.unwrap() < cutoff).count();
+    assert!(older > 5);
+    // As a sweep leaves it: the counts stay longer than the rows.
+    let time = moment(cutoff).replace('T', " ").replace('Z', "");
+    place.execute(&format!("DELETE FROM gunicorn_log WHERE timestamp < '{time}'")).await;
+    place
+        .execute(&format!(
+            "INSERT INTO sweep (host, started_at, finished_at, cutoff, gunicorn_removed, \
+             request_removed, rejected_removed) VALUES ('web', '{time}', '{time}', '{time}', 1, 0, 0)"
+        ))
+        .await;
+    let reader = store.reader();
+    let get = counted(&reader, &filter(&[("method", "GET")])).await;
+    assert_eq!((get.gone_before, get.share), (Some(cutoff), 1.0));
+    let left = rows.iter().filter(|row| row.timestamp.unwrap() >= cutoff);
+    let left = left.filter(|row| row.method.as_deref() == Some("GET")).count() as i64;
+    assert_eq!(get.overview.total.number(), left);
+    // The counts alone still know all of them; a later range lacks nothing.
+    let all = counted(&reader, &filter(&[])).await;
+    assert_eq!((all.overview.total.number(), all.gone_before), (500, None));
+    let failed = counted(&reader, &filter(&[("code", "5xx")])).await;
+    let wanted = rows.iter().filter(|row| row.code == Some(500)).count() as i64;
+    assert_eq!((failed.overview.total.number(), failed.gone_before), (wanted, Some(cutoff)));
+    let later = counted(&reader, &filter(&[("method", "GET"), ("from", "1d")])).await;
+    assert_eq!(later.gone_before, None);
+}
+
+async fn suggestions_are_counted(place: Place) {
+    let (store, rows) = filled(&place).await;
+    let reader = store.reader();
+    let put = filter(&[("method", "PUT"), ("not", "code:404")]);
+    let rows: Vec<_> = rows
+        .iter()
+        .filter(|row| row.method.as_deref() == Some("PUT") && row.code != Some(404))
+        .collect();
+    let found = reader.suggest(&Suggested::ALL, "", &put, 50).await.unwrap();
+    assert_eq!(found.from, put.from);
+    let of = |field: &str| -> Vec<(&str, i64)> {
+        let items = found.items.iter().filter(|it| it.field == field);
+        items.map(|it| (it.value.as_str(), it.rows)).collect()
+    };
+    let count = |is: &dyn Fn(&GunicornLogModel<'_>) -> bool| {
+        rows.iter().filter(|row| is(row)).count() as i64
+    };
+    assert_eq!(of("method"), [("PUT", rows.len() as i64)]);
+    assert_eq!(of("server"), [("web", rows.len() as i64)]);
+    let codes = of("code");
+    assert!(codes.contains(&("5xx", count(&|row| row.code == Some(500)))), "{codes:?}");
+    assert!(codes.contains(&("204", count(&|row| row.code == Some(204)))), "{codes:?}");
+    assert!(!codes.iter().any(|(value, _)| *value == "404" || *value == "4xx"), "{codes:?}");
+    let users = of("user");
+    assert!(users.contains(&("O'Brien", count(&|row| row.user_id.as_deref() == Some("O'Brien")))));
+    assert!(of("url").contains(&(
+        "/a",
+        count(&|row| {
+            row.url.as_deref().is_some_and(|url| url == "/a" || url.starts_with("/a?"))
+        })
+    )));
+    assert!(!of("address").is_empty() && !of("host").is_empty() && !of("route").is_empty());
+    for field in Suggested::ALL.map(|(name, _)| name) {
+        assert!(of(field).is_sorted_by(|one, two| one.1 >= two.1 || field == "code"), "{field}");
+    }
+    // Part of a value, in any case, with what SQL takes for a pattern.
+    let part =
+        async |part: &str| reader.suggest(&Suggested::ALL, part, &put, 5).await.unwrap().items;
+    let found = part("ORDERS/%_").await;
+    assert_eq!(
+        found.iter().map(|it| (it.field, &*it.value)).collect::<Vec<_>>(),
+        [("url", "/orders/%_\\")]
+    );
+    assert!(part("%_%").await.is_empty());
+    let two = reader.suggest(&Suggested::ALL[..1], "", &put, 2).await.unwrap();
+    assert_eq!(two.items.len(), 2);
 }
 
 async fn the_most_frequent_come_first(place: Place) {

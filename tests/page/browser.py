@@ -72,6 +72,11 @@ class Browser:
         self.settle()
         return value
 
+    @property
+    def nots(self):
+        """Returns the terms of the address that must not hold."""
+        return urllib.parse.parse_qs(urllib.parse.urlparse(self.driver.current_url).query).get("not", [])
+
     def until_query(self, **wanted):
         self.until(lambda: all(self.query.get(key) == value for key, value in wanted.items()), f"{wanted} in the address")
 
@@ -112,11 +117,14 @@ class Browser:
     def click(self, selector):
         self.one(selector).click()
 
-    def fill(self, field, value):
-        place = self.anywhere(f".bar [name={field}]")
-        place.clear()
-        place.send_keys(value, Keys.ENTER)
+    def fill(self, field, value, sense=""):
+        """Adds a term to the filter, as a person types it; `sense` is a minus if it must not hold."""
+        self.anywhere(".bar [name=filter]").send_keys(f"{sense}{field}:{value}", Keys.ENTER)
         self.settle()
+
+    def chips(self):
+        """Returns the terms of the filter as they can be typed."""
+        return self.run("return [...document.querySelectorAll('.chip')].map((it) => it.dataset.term)")
 
     def show(self, width=1440, height=1000, scheme="light", still=False, phone=False):
         self.cdp("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)

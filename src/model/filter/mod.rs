@@ -1,5 +1,7 @@
 //! Which rows a user wants to see: the same filter for the page, the command line and downloads.
 
+mod classes;
+mod condition;
 mod moment;
 mod network;
 mod status;
@@ -8,6 +10,8 @@ use chrono::Utc;
 
 use super::record::{self, Micros};
 
+pub use classes::Share;
+pub use condition::{Condition, UrlFilter};
 pub use moment::{MOMENT_EXPECTED, read_moment};
 pub use network::Network;
 pub use status::Codes;
@@ -43,15 +47,8 @@ pub struct Filter {
     pub agent: Option<String>,
     /// Part of URL, agent, referer or user, upper or lower case alike.
     pub text: Option<String>,
-}
-
-/// A condition on a URL.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum UrlFilter {
-    /// The URL begins with this text.
-    Prefix(String),
-    /// The URL contains this text.
-    Part(String),
+    /// Conditions that the row must not meet. A row without a value meets no condition on it.
+    pub not: Vec<Condition>,
 }
 
 /// An invalid value, and the expected form.
@@ -72,26 +69,24 @@ impl FilterError {
         };
         FilterError { name: short(name), given: short(given), trouble }
     }
+
+    /// Says that the condition is one that a row must not meet.
+    fn of_not(self) -> FilterError {
+        FilterError { name: format!("not {}", self.name), ..self }
+    }
 }
 
 /// Characters of a value that a message quotes.
 const MOST_QUOTED: usize = 100;
 
-/// The most bytes of a value: longer patterns and statements are refused by the databases.
-const MOST_BYTES: usize = 4096;
-
-/// The most codes and ranges of one filter: a database takes a condition for each.
-const MOST_CODES: usize = 100;
+/// The most conditions that a row must not meet.
+const MOST_NOT: usize = 20;
 
 const HOUR_US: i64 = 3_600_000_000;
 
-/// Most characters that are searched for in any place of a text. For each row that takes the product of
-/// the two lengths.
-const MAX_PART: usize = 1000;
-
 impl Filter {
     /// The names that [`Filter::set`] accepts.
-    pub const NAMES: [&str; 14] = [
+    pub const NAMES: [&str; 15] = [
         "from",
         "to",
         "url",
@@ -106,6 +101,7 @@ impl Filter {
         "route",
         "request_id",
         "trace_id",
+        "not",
     ];
 
     /// Returns the filter for all rows of the last hour.
@@ -114,8 +110,8 @@ impl Filter {
         Filter { from: now - HOUR_US, to: now + HOUR_US / 60, ..Filter::default() }
     }
 
-    /// Sets one condition by its name; an empty value sets none. Ages such as `15m` count back from `now`, and
-    /// times without a zone are in UTC.
+    /// Sets one condition by its name; an empty value sets none. `not` adds one, such as `code:404`. Ages such as
+    /// `15m` count back from `now`, and times without a zone are in UTC.
     ///
     /// # Errors
     ///
@@ -136,53 +132,65 @@ impl Filter {
         moment: impl Fn(&str) -> Option<Micros>,
     ) -> Result<(), FilterError> {
         let wrong = |trouble| FilterError::new(name, value, trouble);
-        if value.is_empty() && Self::NAMES.contains(&name) {
-            return Ok(());
-        }
-        if name == "code" && value.split(',').count() > MOST_CODES {
-            return Err(wrong("a list of more than 100 codes: give ranges, such as 400-499"));
-        }
-        if value.len() > MOST_BYTES && Self::NAMES.contains(&name) {
-            return Err(wrong("longer than 4,096 bytes: give a part of it"));
-        }
-        // PostgreSQL's text cannot hold NUL, so no row matches; the database would report an error.
-        if value.contains('\0') {
-            return Err(wrong("nothing that a row can hold: it has a NUL character"));
-        }
-        if matches!(name, "agent" | "text") && value.chars().nth(MAX_PART).is_some() {
-            return Err(wrong("too long: expected at most 1000 characters"));
-        }
-        let text = Some(value.to_owned());
         match name {
+            name if value.is_empty() && Self::NAMES.contains(&name) => {}
             "from" => {
+                condition::check_value(name, value)?;
                 self.from = moment(value).ok_or_else(|| wrong(MOMENT_EXPECTED))?;
             }
-            "to" => self.to = moment(value).ok_or_else(|| wrong(MOMENT_EXPECTED))?,
-            "url" => self.url = Some(UrlFilter::read(value)),
-            "code" => {
-                let codes = value.split(',').map(Codes::read).collect::<Option<Vec<_>>>();
-                self.codes = codes.ok_or_else(|| wrong(status::EXPECTED))?;
+            "to" => {
+                condition::check_value(name, value)?;
+                self.to = moment(value).ok_or_else(|| wrong(MOMENT_EXPECTED))?;
             }
-            "method" => self.method = text,
-            "user" => self.user = text,
-            "address" => {
-                self.address = Some(Network::read(value).ok_or_else(|| wrong(network::EXPECTED))?);
+            "not" => {
+                condition::check_value(name, value)?;
+                if self.not.len() == MOST_NOT {
+                    return Err(wrong("one more than the 20 conditions that a filter can have"));
+                }
+                let condition = value.split_once(':').filter(|(_, value)| !value.is_empty());
+                let (field, value) = condition.ok_or_else(|| {
+                    wrong("not a name and a value with a colon between, such as code:404")
+                })?;
+                self.not.push(Condition::read(field, value).map_err(FilterError::of_not)?);
             }
-            "host" => self.host = text,
-            "server" => self.server = text,
-            "agent" => self.agent = text,
-            "text" => self.text = text,
-            "route" => self.route = text,
-            "request_id" => self.request_id = text,
-            "trace_id" => self.trace_id = text,
-            _ => {
-                return Err(wrong(
-                    "not a filter; there are from, to, url, code, method, user, address, host, \
-                     server, agent, text, route, request_id and trace_id",
-                ));
-            }
+            _ => match Condition::read(name, value)? {
+                Condition::Url(url) => self.url = Some(url),
+                Condition::Codes(codes) => self.codes = codes,
+                Condition::Method(method) => self.method = Some(method),
+                Condition::User(user) => self.user = Some(user),
+                Condition::Address(network) => self.address = Some(network),
+                Condition::Host(host) => self.host = Some(host),
+                Condition::Server(server) => self.server = Some(server),
+                Condition::Route(route) => self.route = Some(route),
+                Condition::RequestId(id) => self.request_id = Some(id),
+                Condition::TraceId(id) => self.trace_id = Some(id),
+                Condition::Agent(agent) => self.agent = Some(agent),
+                Condition::Text(text) => self.text = Some(text),
+            },
         }
         Ok(())
+    }
+
+    /// Returns the conditions that a row must meet, besides the time range.
+    pub fn required(&self) -> Vec<Condition> {
+        let codes = Some(&self.codes).filter(|codes| !codes.is_empty());
+        [
+            self.url.clone().map(Condition::Url),
+            codes.cloned().map(Condition::Codes),
+            self.method.clone().map(Condition::Method),
+            self.user.clone().map(Condition::User),
+            self.route.clone().map(Condition::Route),
+            self.request_id.clone().map(Condition::RequestId),
+            self.trace_id.clone().map(Condition::TraceId),
+            self.host.clone().map(Condition::Host),
+            self.server.clone().map(Condition::Server),
+            self.address.map(Condition::Address),
+            self.agent.clone().map(Condition::Agent),
+            self.text.clone().map(Condition::Text),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
     }
 
     /// Checks that the filter can find any row.
@@ -195,17 +203,6 @@ impl Filter {
             return Ok(self);
         }
         Err(FilterError::new("from", &record::moment(self.from), "not before the end of the range"))
-    }
-}
-
-impl UrlFilter {
-    /// Reads a condition: `/orders` is a prefix, `orders` and `*orders*` are parts.
-    fn read(text: &str) -> UrlFilter {
-        match text.strip_prefix('*').map(|part| part.strip_suffix('*').unwrap_or(part)) {
-            Some(part) => UrlFilter::Part(part.to_owned()),
-            None if text.starts_with('/') => UrlFilter::Prefix(text.to_owned()),
-            None => UrlFilter::Part(text.to_owned()),
-        }
     }
 }
 
@@ -237,6 +234,8 @@ mod tests {
             ("address", "203.0.113"),
             ("nothing", "x"),
             ("url", "a\0"),
+            ("not", "404"),
+            ("not", "code:"),
         ] {
             let error = with(name, value).unwrap_err();
             assert!(error.starts_with(&format!("{name} '{value}' is ")), "{error}");
@@ -261,6 +260,32 @@ mod tests {
             assert!(error.ends_with("is longer than 4,096 bytes: give a part of it"), "{error}");
             assert!(error.len() < 200, "{error}");
         }
+    }
+
+    #[test]
+    fn conditions_that_must_not_hold_add_up() {
+        let mut filter = with("not", "url:/health").unwrap();
+        filter.set("not", "code:404,5xx", NOW).unwrap();
+        filter.set("not", "user:a:b", NOW).unwrap();
+        let [Condition::Url(url), Condition::Codes(codes), Condition::User(user)] = &filter.not[..]
+        else {
+            panic!("{filter:?}")
+        };
+        assert_eq!(url, &UrlFilter::Prefix("/health".into()));
+        assert_eq!((codes.len(), user.as_str()), (2, "a:b"));
+        for (value, expected) in [
+            ("code:4x", "not code '4x' is no code"),
+            ("from:1h", "not from '1h' is not a filter"),
+            ("not:url:/a", "not not 'url:/a' is not a filter"),
+        ] {
+            let error = with("not", value).unwrap_err();
+            assert!(error.starts_with(expected), "{error}");
+        }
+        for _ in filter.not.len()..20 {
+            filter.set("not", "method:GET", NOW).unwrap();
+        }
+        let error = filter.set("not", "method:PUT", NOW).unwrap_err().to_string();
+        assert!(error.ends_with("is one more than the 20 conditions that a filter can have"));
     }
 
     #[test]

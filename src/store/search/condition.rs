@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use super::{Names, Reader};
-use crate::model::{Filter, FilterError, Network, UrlFilter};
+use crate::model::{Condition, Filter, FilterError, Network, UrlFilter};
 use crate::store::answers::Table;
 use crate::store::statement::Statement;
 
@@ -24,10 +24,15 @@ impl Reader {
     /// The filter has an IPv6 network and the database is SQLite. Addresses are text there, and those
     /// of one IPv6 network have no common prefix.
     pub fn check(&self, filter: &Filter) -> Result<(), FilterError> {
-        match filter.address {
-            Some(network)
-                if !self.is_postgres() && network.first.is_ipv6() && !network.is_one() =>
-            {
+        let refused =
+            filter.required().into_iter().chain(filter.not.clone()).find_map(|it| match it {
+                Condition::Address(network) => {
+                    Some(network).filter(|it| it.first.is_ipv6() && !it.is_one())
+                }
+                _ => None,
+            });
+        match refused {
+            Some(network) if !self.is_postgres() => {
                 let problem = "a network of IPv6, of which SQLite finds single addresses only: give \
                                one, or use PostgreSQL";
                 Err(FilterError::new("address", &network.to_string(), problem))
@@ -39,47 +44,48 @@ impl Reader {
     /// Appends ` AND …` for each part of the filter except the time range.
     pub(super) fn conditions(&self, to: &mut Statement, table: Table, filter: &Filter) {
         let names = table.columns();
-        match &filter.url {
-            Some(UrlFilter::Prefix(prefix)) => self.starts_with(to, names.url, prefix),
-            Some(UrlFilter::Part(part)) => self.contains(to, names.url, part),
-            None => {}
+        for condition in filter.required() {
+            self.condition(to, &names, &condition);
         }
-        if !filter.codes.is_empty() {
-            to.any_of(&filter.codes, |to, codes| {
-                to.sql(names.code).sql(" BETWEEN ").int(i64::from(codes.first));
-                to.sql(" AND ").int(i64::from(codes.last));
-            });
+        for condition in &filter.not {
+            // A comparison with a missing value is neither true nor false.
+            to.sql(" AND (1 = 1");
+            self.condition(to, &names, condition);
+            to.sql(") IS NOT TRUE");
         }
-        for (column, wanted) in [
-            ("method", &filter.method),
-            ("user_id", &filter.user),
-            ("route", &filter.route),
-            ("request_id", &filter.request_id),
-            ("trace_id", &filter.trace_id),
-        ] {
-            if let Some(wanted) = wanted {
-                to.sql(" AND ").sql(column).sql(" = ").text(wanted);
-            }
-        }
-        if let Some(host) = &filter.host {
-            match names.host {
-                Some(column) => to.sql(" AND ").sql(column).sql(" = ").text(host),
+    }
+
+    /// Appends ` AND …` for a condition.
+    fn condition(&self, to: &mut Statement, names: &Names, condition: &Condition) {
+        let mut is = |column: &str, wanted: &str| {
+            to.sql(" AND ").sql(column).sql(" = ").text(wanted);
+        };
+        match condition {
+            Condition::Method(wanted) => is("method", wanted),
+            Condition::User(wanted) => is("user_id", wanted),
+            Condition::Route(wanted) => is("route", wanted),
+            Condition::RequestId(wanted) => is("request_id", wanted),
+            Condition::TraceId(wanted) => is("trace_id", wanted),
+            Condition::Host(wanted) => match names.host {
+                Some(column) => is(column, wanted),
                 // The table has no such column; the request headers contain the host.
-                None if self.is_postgres() => to.sql(" AND headers ->> 'host' = ").text(host),
-                None => to.sql(" AND json_extract(headers, '$.host') = ").text(host),
-            };
-        }
-        if let Some(server) = &filter.server {
-            of_server(to, server);
-        }
-        if let Some(network) = filter.address {
-            self.in_network(to, names.address, network);
-        }
-        if let Some(agent) = &filter.agent {
-            self.contains_ignoring_case(to, &[names.agent], agent);
-        }
-        if let Some(text) = &filter.text {
-            self.contains_ignoring_case(to, &searched_columns(&names), text);
+                None if self.is_postgres() => is("headers ->> 'host'", wanted),
+                None => is("json_extract(headers, '$.host')", wanted),
+            },
+            Condition::Url(UrlFilter::Prefix(prefix)) => self.starts_with(to, names.url, prefix),
+            Condition::Url(UrlFilter::Part(part)) => self.contains(to, names.url, part),
+            Condition::Codes(codes) => {
+                to.any_of(codes, |to, codes| {
+                    to.sql(names.code).sql(" BETWEEN ").int(i64::from(codes.first));
+                    to.sql(" AND ").int(i64::from(codes.last));
+                });
+            }
+            Condition::Server(server) => of_server(to, server),
+            Condition::Address(network) => self.in_network(to, names.address, *network),
+            Condition::Agent(agent) => self.contains_ignoring_case(to, &[names.agent], agent),
+            Condition::Text(text) => {
+                self.contains_ignoring_case(to, &searched_columns(names), text);
+            }
         }
     }
 
@@ -165,6 +171,11 @@ pub(super) fn of_server(to: &mut Statement, server: &str) {
 fn searched_columns(names: &Names) -> Vec<&'static str> {
     let all = [Some(names.url), Some(names.agent), names.source, Some("user_id")];
     all.into_iter().flatten().collect()
+}
+
+/// Returns a LIKE pattern, with `\` as its escape, that matches a text anywhere.
+pub(super) fn like_anywhere(text: &str) -> String {
+    like_pattern(text, Occurs::Anywhere)
 }
 
 /// Returns a LIKE pattern that matches a text at the given place.

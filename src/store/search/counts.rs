@@ -13,7 +13,7 @@ use crate::store::rows::{self, Columns};
 use crate::store::sql::{CLASS_COLUMNS, table_of};
 use crate::store::statement::Statement;
 
-const SECOND: Micros = 1_000_000;
+pub(super) const SECOND: Micros = 1_000_000;
 
 /// Most points of a chart.
 const MAX_POINTS: i64 = 360;
@@ -44,7 +44,8 @@ pub struct Point {
     pub rows: [i64; CLASSES],
     /// Sum of response bytes.
     pub bytes: i64,
-    durations: Vec<i64>,
+    /// Rows by duration, see [`histogram`].
+    pub(super) durations: Vec<i64>,
 }
 
 impl Point {
@@ -54,7 +55,12 @@ impl Point {
         histogram::quantile(&self.durations, q)
     }
 
-    fn add(&mut self, other: &Point) {
+    /// Returns the number of rows.
+    pub fn number(&self) -> i64 {
+        self.rows.iter().sum()
+    }
+
+    pub(super) fn add(&mut self, other: &Point) {
         for (rows, more) in self.rows.iter_mut().zip(other.rows) {
             *rows += more;
         }
@@ -65,7 +71,7 @@ impl Point {
 
 /// Returns the shortest step that divides the range in at most [`MAX_POINTS`], and the counts to
 /// read. Ranges of more than two days use hours: the histograms of their minutes would be too many.
-fn step(from: Micros, to: Micros) -> (i64, Period) {
+pub(super) fn step(from: Micros, to: Micros) -> (i64, Period) {
     let seconds = (to - from).div_euclid(SECOND);
     let long = seconds > 2 * 86_400;
     let fits = |step: &&i64| seconds / **step <= MAX_POINTS && (!long || **step >= 3600);
@@ -89,14 +95,8 @@ impl Reader {
         let length = step * SECOND;
         let from = from - from.rem_euclid(length);
         let to = to + (-to).rem_euclid(length);
-        let (table, start) = table_of(period);
-        let mut statement = Statement::default();
-        statement.sql("SELECT ").sql(start).sql(" AS start, ").sql(CLASS_COLUMNS);
-        statement.sql(", response_bytes, ");
-        statement.sql(if self.is_postgres() { "to_json(durations)::text AS " } else { "" });
-        statement.sql("durations FROM ").sql(table);
-        statement.sql(" WHERE ").sql(start).sql(" >= ").time(from);
-        statement.sql(" AND ").sql(start).sql(" < ").time(to);
+        let durations = if self.is_postgres() { "to_json(durations)::text" } else { "durations" };
+        let mut statement = counts_of_range(period, (from, to), durations);
         if let Some(server) = server {
             of_server(&mut statement, server);
         }
@@ -111,7 +111,22 @@ impl Reader {
     }
 }
 
-fn point(row: &impl Columns) -> Result<(Micros, Point), sqlx::Error> {
+/// Selects the counts of a range, for [`point`]; `durations` is their histogram as JSON. Conditions may follow.
+pub(super) fn counts_of_range(
+    period: Period,
+    (from, to): (Micros, Micros),
+    durations: &str,
+) -> Statement {
+    let (table, start) = table_of(period);
+    let mut statement = Statement::default();
+    statement.sql("SELECT ").sql(start).sql(" AS start, ").sql(CLASS_COLUMNS);
+    statement.sql(", response_bytes, ").sql(durations).sql(" AS durations FROM ").sql(table);
+    statement.sql(" WHERE ").sql(start).sql(" >= ").time(from);
+    statement.sql(" AND ").sql(start).sql(" < ").time(to);
+    statement
+}
+
+pub(super) fn point(row: &impl Columns) -> Result<(Micros, Point), sqlx::Error> {
     // Of which file the counts are does not matter.
     let Counts { start, rows, response_bytes: bytes, durations, .. } =
         rows::period(FileId(0), row)?;
@@ -139,6 +154,14 @@ pub enum By {
     Slow,
 }
 
+/// URLs without their query, in SQL.
+pub(super) fn paths(reader: &Reader) -> &'static str {
+    match reader.is_postgres() {
+        true => "split_part(url, '?', 1)",
+        false => "substr(url, 1, instr(url || '?', '?') - 1)",
+    }
+}
+
 impl By {
     /// All, with their names.
     pub const ALL: [(&str, By); 6] = [
@@ -152,8 +175,7 @@ impl By {
 
     fn expression(self, reader: &Reader) -> &'static str {
         match self {
-            By::Url | By::Slow if reader.is_postgres() => "split_part(url, '?', 1)",
-            By::Url | By::Slow => "substr(url, 1, instr(url || '?', '?') - 1)",
+            By::Url | By::Slow => paths(reader),
             By::User => "user_id",
             By::Address if reader.is_postgres() => "host(user_ip)",
             By::Address => "user_ip",
@@ -197,7 +219,7 @@ impl Reader {
     /// # Errors
     /// [`StoreError`].
     pub async fn top(&self, by: By, filter: &Filter, limit: usize) -> Result<Top, StoreError> {
-        let from = self.start_of_sample(filter).await?;
+        let from = self.start_of_sample(filter, SAMPLE).await?;
         self.top_from(from, by, filter, limit).await
     }
 
@@ -252,15 +274,18 @@ impl Reader {
         Ok(Top { items: found.into_iter().map(|(item, _)| item).collect(), counted, from })
     }
 
-    /// Returns the time from which on the range has about [`SAMPLE`] rows, by the counts of minutes
-    /// and hours.
-    async fn start_of_sample(&self, filter: &Filter) -> Result<Micros, StoreError> {
+    /// Returns the time from which on the range has about `rows` rows, by the counts of minutes and hours.
+    pub(super) async fn start_of_sample(
+        &self,
+        filter: &Filter,
+        rows: i64,
+    ) -> Result<Micros, StoreError> {
         // Hours first, so that a range of months reads few counts; then the minutes of the found hour, which
         // the second statement finds once more: so it does not have to wait for the first one.
         let mut hours = Statement::default();
-        newest_with_a_sample(&mut hours, Period::Hour, filter, None);
+        newest_with_a_sample(&mut hours, Period::Hour, filter, rows, None);
         let mut minutes = Statement::default();
-        newest_with_a_sample(&mut minutes, Period::Minute, filter, Some(Period::Hour));
+        newest_with_a_sample(&mut minutes, Period::Minute, filter, rows, Some(Period::Hour));
         let mut found = self.ask(vec![hours, minutes]).await?;
         let mut from = filter.from;
         for _ in [Period::Hour, Period::Minute] {
@@ -277,6 +302,7 @@ fn newest_with_a_sample(
     statement: &mut Statement,
     period: Period,
     filter: &Filter,
+    rows: i64,
     within: Option<Period>,
 ) {
     let (table, start) = table_of(period);
@@ -289,10 +315,10 @@ fn newest_with_a_sample(
     statement.sql(" AND ").sql(start).sql(" < ").time(filter.to);
     if let Some(longer) = within {
         statement.sql(" AND ").sql(start).sql(" >= coalesce((");
-        newest_with_a_sample(statement, longer, filter, None);
+        newest_with_a_sample(statement, longer, filter, rows, None);
         statement.sql("), ").time(filter.from).sql(")");
     }
-    statement.sql(" GROUP BY 1) AS counts) AS sums WHERE newer >= ").int(SAMPLE);
+    statement.sql(" GROUP BY 1) AS counts) AS sums WHERE newer >= ").int(rows);
 }
 
 fn start_of(row: &impl Columns) -> Result<Option<Micros>, sqlx::Error> {

@@ -10,13 +10,17 @@
 //!
 //! Files, in reading order: [`condition`] (a filter as SQL),
 //! [`rows`] (pages of rows), [`recent`] (rows that are new), [`counts`] (charts and most frequent values),
-//! [`lists`] (files and rejects).
+//! [`counting`] (charts of what meets a filter, from the rows in the order of [`sample`]), [`suggest`] (values for a
+//! filter), [`lists`] (files and rejects).
 
 mod condition;
+mod counting;
 mod counts;
 mod lists;
 mod recent;
 mod rows;
+mod sample;
+mod suggest;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +30,13 @@ use super::error::{self, Explanation, Kind, StoreError, from_sqlx};
 use super::statement::{Answers, Statement, message, run};
 use super::{Backend, Store, postgres, sqlite};
 
+pub use counting::{Counted, Counting};
 pub use counts::{By, Overview, Point, Top, TopItem};
 pub(super) use lists::files_of;
 pub use lists::{CodeCount, FilesPage, MOST_COUNTED, RejectList};
 pub use recent::RecentRows;
 pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages, SearchedRow};
+pub use suggest::{Suggested, Suggestion, Suggestions};
 
 /// Most connections of all searches.
 const MAX_CONNECTIONS: usize = 4;

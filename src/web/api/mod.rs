@@ -1,9 +1,10 @@
 //! The page's data as JSON, under `/api`.
 //!
 //! Files, in reading order: this one (routes, reading of query strings, errors), [`rows`] (pages of
-//! rows, one row), [`streams`] (new rows as events, all rows as a download), [`summary`] (counts,
-//! files and rejects).
+//! rows, one row), [`streams`] (new rows as events, all rows as a download), [`counts`] (counts of what meets the
+//! filter, and values for a filter), [`summary`] (lists of frequent values, files and rejects).
 
+mod counts;
 mod rows;
 mod streams;
 mod summary;
@@ -26,7 +27,9 @@ use crate::store::{Cursor, Direction, Reader, StoreError, chain};
 /// Returns all routes, without the prefix `/api`.
 pub(super) fn routes() -> Router<PageState> {
     Router::new()
-        .route("/overview", get(summary::overview))
+        .route("/overview", get(counts::overview))
+        .route("/overview/progress", get(counts::progress))
+        .route("/suggest", get(counts::suggest))
         .route("/top", get(summary::top))
         .route("/log", get(rows::log))
         .route("/log/{id}", get(rows::log_row))

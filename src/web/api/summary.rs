@@ -1,49 +1,14 @@
-//! Counts for charts and lists, the followed files with their offsets, and rejected lines.
+//! Lists of frequent values, the followed files with their offsets, and rejected lines.
 
 use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::{ApiError, ApiResult, QueryString, json_answer};
-use crate::model::{FileId, Filter, IgnoredCode, RejectCode, moment};
+use crate::model::{FileId, IgnoredCode, RejectCode, moment};
 use crate::store::{
-    By, CodeCount, FileReport, IgnoredReport, MOST_COUNTED, Point, RejectKey, SweepReport,
+    By, CodeCount, FileReport, IgnoredReport, MOST_COUNTED, RejectKey, SweepReport,
 };
 use crate::web::PageState;
-
-/// The names of a point's `rows`, in order.
-const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
-
-/// Answers `/api/overview`: counts over the range, of all servers or of one. Other parts of the
-/// filter are ignored: the counts are not split by them.
-pub(super) async fn overview(State(state): State<PageState>, query: QueryString) -> ApiResult {
-    let is_part = |name: &&str| !matches!(*name, "from" | "to" | "server");
-    let own: Vec<&str> = Filter::NAMES.into_iter().filter(is_part).collect();
-    let filter = query.filter(&state.reader, &own)?;
-    let overview = state.reader.overview(filter.from, filter.to, filter.server.as_deref()).await?;
-    let points = overview.points.iter().map(|(start, counts)| {
-        let mut object = point(counts);
-        object["t"] = json!(moment(*start));
-        object
-    });
-    json_answer(json!({
-        "from": moment(overview.from),
-        "to": moment(overview.to),
-        "step": overview.step,
-        "classes": CLASSES,
-        "points": points.collect::<Vec<_>>(),
-        "total": point(&overview.total),
-    }))
-}
-
-fn point(point: &Point) -> Value {
-    json!({
-        "rows": point.rows,
-        "bytes": point.bytes,
-        "p50": point.quantile(0.5),
-        "p95": point.quantile(0.95),
-        "p99": point.quantile(0.99),
-    })
-}
 
 /// Answers `/api/top?by=…`: the most frequent values among the newest rows of the range.
 pub(super) async fn top(State(state): State<PageState>, query: QueryString) -> ApiResult {

@@ -4,6 +4,47 @@ import { el, replace } from './dom.js';
 
 /** Returns a JSON answer, or throws an error whose message is for people. */
 export async function get(path, query, signal) {
+  return (await ask(path, query, signal)).json();
+}
+
+/**
+ * Asks for an answer that becomes better step by step, in lines of JSON. Returns the first one, and passes each further
+ * one to `more`. The last one has the share 1, or `stopped` with the reason.
+ */
+export async function steps(path, query, signal, more) {
+  const lines = linesOf(await ask(path, query, signal));
+  const { value: first } = await lines.next();
+  if (first === undefined) throw new Error('The server ended its answer too early. It may be restarting.');
+  const follow = async () => {
+    let last = first;
+    try {
+      for await (last of lines) if (!signal.aborted) more(last);
+    } catch {
+      // The connection is lost, or the view was left.
+    }
+    if (!signal.aborted && last.share < 1 && !last.stopped) more({ ...last, stopped: 'the connection was lost' });
+  };
+  follow();
+  return first;
+}
+
+async function* linesOf(answer) {
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = '';
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) {
+      // An answer in one piece has no newline at its end.
+      if (text) yield JSON.parse(text);
+      return;
+    }
+    const parts = (text + value).split('\n');
+    text = parts.pop();
+    for (const part of parts) yield JSON.parse(part);
+  }
+}
+
+async function ask(path, query, signal) {
   let answer;
   try {
     answer = await fetch(`api/${path}${query?.size ? `?${query}` : ''}`, { signal, headers: { accept: 'application/json' } });
@@ -11,8 +52,8 @@ export async function get(path, query, signal) {
     if (signal?.aborted) throw error;
     throw new Error('The server cannot be reached. It may be restarting.');
   }
+  if (answer.ok) return answer;
   const text = await answer.text();
-  if (answer.ok) return JSON.parse(text);
   let message;
   try {
     message = JSON.parse(text).error;

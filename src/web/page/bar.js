@@ -1,26 +1,16 @@
-// The bar above each view: time range and filter. It shows the state in the page's address. Changes
+// The bar above each view: time range, filter and saved views. It shows the state in the page's address. Changes
 // go to the address first, so the bar and the address cannot differ.
 
+import * as chips from './chips.js';
 import { el } from './dom.js';
-import { FIELDS, RANGES, bounds, filtered, go, moved, read, unfiltered, wider } from './filter.js';
+import { RANGES, bounds, go, moved, read, wider } from './filter.js';
 import { clock, day, fromInput, toInput, zoneName } from './format.js';
-
-const LABELS = {
-  text: ['Search', 'URL, agent, referer, user'], url: ['URL', '/path or *part*'], code: ['Status', '404, 5xx, >=400'],
-  method: ['Method', 'GET'], address: ['Address', '203.0.113.0/24'], user: ['User', 'name'],
-  host: ['Host', 'example.com'], server: ['Server', 'log’s machine'], agent: ['Agent', 'part of it'],
-  route: ['Route', 'orders/<int:pk>/'], request_id: ['Request id', 'all of it'], trace_id: ['Trace id', '32 digits'],
-};
-const CHOICES = {
-  code: ['2xx', '3xx', '4xx', '5xx', '>=400', '404', '500'],
-  method: ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'],
-};
+import * as saved from './saved.js';
 
 const form = document.querySelector('.bar');
 const range = document.querySelector('.range');
 const popover = document.getElementById('custom');
 const custom = document.querySelector('.custom');
-const inputs = {};
 
 export function start() {
   const ages = range.querySelector('.ages');
@@ -28,45 +18,23 @@ export function start() {
     ages.append(el('button', { type: 'button', 'data-range': age, 'aria-pressed': 'false', onclick: () => go({ from: age, to: undefined }) }, age));
   }
   const fields = form.querySelector('.fields');
-  for (const field of FIELDS) fields.append(labelled(field));
-  fields.append(
-    el('button', { type: 'submit', class: 'apply' }, 'Apply'),
-    el('button', { type: 'button', class: 'clear', onclick: () => go(unfiltered()) }, 'Clear'),
-  );
+  chips.start(fields);
+  saved.start(fields);
   form.addEventListener('submit', (event) => {
     event.preventDefault();
-    apply();
+    chips.submit();
   });
-  // Leaving a field, or emptying it with its clear button, applies the filter as Enter does.
-  form.addEventListener('change', apply);
-  form.addEventListener('search', apply);
   form.querySelector('.filters').addEventListener('click', (event) => {
     const open = event.currentTarget.getAttribute('aria-expanded') !== 'true';
     event.currentTarget.setAttribute('aria-expanded', open);
     form.classList.toggle('open', open);
-    if (open) inputs.text.focus();
+    if (open) chips.focus();
   });
   const move = { back: () => moved(read(), -1), on: () => moved(read(), 1), out: () => wider(read()) };
   for (const button of range.querySelectorAll('[data-move]')) {
     button.addEventListener('click', () => go(bounds(read()) ? move[button.dataset.move]() : { from: undefined, to: undefined }));
   }
   startCustom();
-}
-
-function labelled(field) {
-  const [label, hint] = LABELS[field];
-  const list = CHOICES[field] && el('datalist', { id: `known-${field}` }, CHOICES[field].map((value) => el('option', { value })));
-  inputs[field] = el('input', {
-    type: 'search', name: field, placeholder: hint, autocomplete: 'off', autocapitalize: 'off', spellcheck: 'false',
-    enterkeyhint: 'search', list: list?.id,
-  });
-  return el('label', { class: `field-${field}` }, el('span', {}, label), inputs[field], list);
-}
-
-function apply() {
-  const state = read();
-  const wanted = Object.fromEntries(FIELDS.map((field) => [field, inputs[field].value.trim() || undefined]));
-  if (FIELDS.some((field) => wanted[field] !== state[field])) go(wanted);
 }
 
 function startCustom() {
@@ -98,15 +66,8 @@ function startCustom() {
 
 /** Updates the bar to a state. */
 export function show(state) {
-  for (const field of FIELDS) {
-    const value = state[field] ?? '';
-    // Only if it differs: while a person types, an earlier change must not remove the next letter.
-    if (inputs[field].value.trim() !== value) inputs[field].value = value;
-    inputs[field].classList.toggle('set', value !== '');
-  }
-  const number = filtered(state).length;
+  const number = chips.show(state);
   form.querySelector('.number').textContent = number ? ` (${number})` : '';
-  form.querySelector('.clear').disabled = !number;
   let known = false;
   for (const button of range.querySelectorAll('[data-range]')) {
     const pressed = !state.to && button.dataset.range === state.from;

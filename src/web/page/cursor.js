@@ -1,11 +1,15 @@
 // One cursor for all charts: each chart shows the values at the position of the mouse or keyboard in
-// one of them. Dragging, or Shift with the arrow keys, selects a range.
+// one of them. Dragging, or Shift with the arrow keys, selects a range; a click opens what is there.
+
+// A second click within this time makes it a double-click.
+const DOUBLE_MS = 300;
 
 /** `on`: zoom(from, to), out(), open(at) and moved(at, anchor), with numbers of slots. */
 export function connect(charts, on) {
   let at = null;
   let anchor = null;
   let drag = null;
+  let click;
 
   const length = () => charts[0].data?.list.length ?? 0;
 
@@ -72,16 +76,22 @@ export function connect(charts, on) {
     });
     plot.addEventListener('pointerup', () => {
       if (drag && anchor !== null) zoom();
+      else if (drag && chart.data.list[at]) {
+        const there = at;
+        clearTimeout(click);
+        click = setTimeout(() => on.open(there), DOUBLE_MS);
+      }
       drag = null;
     });
     plot.addEventListener('pointercancel', () => { drag = null; select(null); });
     plot.addEventListener('pointerleave', () => { if (!drag && document.activeElement !== plot) move(null); });
-    plot.addEventListener('dblclick', () => on.out());
+    plot.addEventListener('dblclick', () => { clearTimeout(click); on.out(); });
   }
 
   return {
     /** Clears the cursor and the selection after new data, whose slots differ. */
     reset() {
+      clearTimeout(click);
       if (drag) return;
       select(null);
       if (at !== null) move(null);

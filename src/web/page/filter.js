@@ -6,7 +6,7 @@ export const RANGES = ['15m', '1h', '6h', '24h', '7d', '30d', '120d'];
 
 const RANGE = ['from', 'to'];
 const PLACE = ['before', 'after', 'row'];
-const KEYS = ['view', ...RANGE, ...FIELDS, ...PLACE, 'file', 'tz', 'live'];
+const KEYS = ['view', ...RANGE, ...FIELDS, 'not', ...PLACE, 'file', 'tz', 'live'];
 const DEFAULTS = { view: 'overview', from: '1h' };
 // Filters of which a part finds the same rows and more; a value may be longer than an address or the server takes.
 const PARTS = ['url', 'agent', 'text'];
@@ -20,6 +20,9 @@ export function read(search = location.search) {
     const value = given.get(key);
     if (value) state[key] = value;
   }
+  // Conditions that must not hold, each as `field:value`.
+  const not = given.getAll('not').filter((text) => text);
+  if (not.length) state.not = not;
   return state;
 }
 
@@ -27,17 +30,58 @@ export function read(search = location.search) {
 export function address(state, changes = {}) {
   const next = { ...state, ...changes };
   const drop = (keys) => keys.forEach((key) => { if (!(key in changes)) delete next[key]; });
-  const changed = (keys) => keys.some((key) => key in changes && changes[key] !== state[key]);
+  const changed = (keys) => keys.some((key) => key in changes && String(changes[key] ?? '') !== String(state[key] ?? ''));
   // A position in one list is not valid in another.
-  if (changed(['view', ...RANGE, ...FIELDS, 'file', 'live'])) drop(PLACE);
+  if (changed(['view', ...RANGE, ...FIELDS, 'not', 'file', 'live'])) drop(PLACE);
   if (changed(['view'])) drop(['file', 'live']);
   if (changed(['before', 'after'])) drop(['before', 'after', 'row', 'live']);
   const query = new URLSearchParams();
   for (const key of KEYS) {
     if (!next[key] || next[key] === DEFAULTS[key]) continue;
-    query.set(key, PARTS.includes(key) ? next[key].slice(0, LONGEST).replace(/[\ud800-\udbff]$/, '') : next[key]);
+    if (key !== 'not') {
+      query.set(key, shortened(key, next[key]));
+      continue;
+    }
+    for (const text of next.not) {
+      const { field, value } = unjoined(text);
+      query.append('not', `${field}:${shortened(field, value)}`);
+    }
   }
   return `?${query}`;
+}
+
+const shortened = (field, value) => (PARTS.includes(field) ? value.slice(0, LONGEST).replace(/[\ud800-\udbff]$/, '') : value);
+
+// What has no colon is not valid: it stays as it is, and the server says so.
+function unjoined(text) {
+  const at = text.indexOf(':');
+  return at < 0 ? { field: text, value: '' } : { field: text.slice(0, at), value: text.slice(at + 1) };
+}
+
+/** Returns the filter as a list of terms: `field`, `value` and whether it must `not` hold. */
+export const terms = (state) => [
+  ...FIELDS.filter((field) => state[field]).map((field) => ({ field, value: state[field], not: false })),
+  ...(state.not ?? []).map((text) => ({ ...unjoined(text), not: true })),
+];
+
+/** Returns the changes that add a term. A field has one value that must hold, and any number that must not. */
+export function withTerm(state, { field, value, not }) {
+  const text = `${field}:${value}`;
+  if (not) return { not: [...(state.not ?? []).filter((it) => it !== text), text] };
+  return { [field]: value };
+}
+
+/** Returns the changes that remove a term. */
+export function withoutTerm(state, { field, value, not }) {
+  if (!not) return { [field]: undefined };
+  const left = (state.not ?? []).filter((it) => it !== `${field}:${value}` && it !== field);
+  return { not: left.length ? left : undefined };
+}
+
+/** Returns the changes that turn a term into its opposite. */
+export function turned(state, term) {
+  const without = withoutTerm(state, term);
+  return { ...without, ...withTerm({ ...state, ...without }, { ...term, not: !term.not }) };
 }
 
 /** Goes to a state; `again` replaces the current entry of the history. */
@@ -55,6 +99,7 @@ export function visit(href, again = false) {
 export function query(state, keys = FIELDS, more = {}) {
   const asked = new URLSearchParams();
   for (const key of [...RANGE, ...keys]) if (state[key]) asked.set(key, state[key]);
+  if (keys === FIELDS) for (const text of state.not ?? []) asked.append('not', text);
   for (const [key, value] of Object.entries(more)) if (value) asked.set(key, value);
   return asked;
 }
@@ -93,6 +138,4 @@ export function counterpart(view, { request_id, timestamp }) {
   return { ...unfiltered(), request_id, view, ...stretch(at - 600e3, at + 600e3) };
 }
 
-export const filtered = (state) => FIELDS.filter((field) => state[field]);
-
-export const unfiltered = () => Object.fromEntries(FIELDS.map((field) => [field, undefined]));
+export const unfiltered = () => Object.fromEntries([...FIELDS, 'not'].map((field) => [field, undefined]));

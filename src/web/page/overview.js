@@ -1,10 +1,12 @@
-// The overview: numbers and charts of traffic, errors and durations, from counts by minute and hour.
+// The overview: numbers and charts of the requests that meet the filter. What the server has not counted yet is
+// an estimate: it is marked as one, and replaced as the counting goes on.
 
-import { get, load, repeat } from './api.js';
+import { load, repeat, steps } from './api.js';
 import { Chart } from './chart.js';
 import { connect } from './cursor.js';
 import { announce, replace } from './dom.js';
-import { address, filtered, go, query, read, stretch, wider } from './filter.js';
+import { doubts } from './doubts.js';
+import { address, go, query, read, stretch, terms, wider } from './filter.js';
 import { brief, bytes, count, duration, each, moment, percent } from './format.js';
 import { table } from './points.js';
 import { slots } from './scale.js';
@@ -66,13 +68,30 @@ export async function show(state, signal) {
     link.href = address(state, { code: chosen ? undefined : link.dataset.filter });
     link.toggleAttribute('aria-current', chosen);
   });
-  const left = filtered(state).filter((field) => field !== 'server');
-  section.querySelector('.about-charts').textContent = left.length
-    ? 'Numbers and charts count all requests of the range; the lists below follow the filter.' : '';
-  const refresh = () => Promise.all([
-    load(section, signal, () => get('overview', query(state, ['server']), signal), draw, section.querySelector('.trouble')),
-    tops.show(state, signal),
-  ]);
+  // Without a filter one answer has everything: it needs no place among the long ones.
+  const path = terms(state).length ? 'overview/progress' : 'overview';
+  let busy = false;
+  let rest = 0;
+  const refresh = () => {
+    // A filter that takes long to count is counted again more rarely.
+    if (busy || Date.now() < rest) return undefined;
+    const began = Date.now();
+    busy = true;
+    const step = (answer) => {
+      draw(answer);
+      if (answer.share < 1 && !answer.stopped) return;
+      busy = false;
+      rest = Date.now() + 4 * (Date.now() - began);
+      if (rest - began > 5e3) announce(answer.stopped ? 'Counting has stopped' : `Counted: ${count(sum(answer.total.rows))} requests`);
+    };
+    return Promise.all([
+      load(section, signal, () => steps(path, query(state), signal, step).catch((error) => {
+        busy = false;
+        throw error;
+      }), step, section.querySelector('.trouble')),
+      tops.show(state, signal),
+    ]);
+  };
   await refresh();
   if (state.live && !state.to) repeat(10e3, signal, refresh);
 }
@@ -82,27 +101,35 @@ function draw(answer) {
   const { total } = answer;
   const all = sum(total.rows);
   const minutes = (data.to - data.from) / 60e3;
+  const doubt = doubts(answer);
+  const [rows, rest] = [doubt.rows ? about : same, doubt.rest ? about : same];
   const tiles = {
-    requests: brief(all), rate: `${rate(all / minutes)} per minute`,
-    client: percent(share(3)(total)), 'client-count': `${count(total.rows[3])} of 4xx`,
-    server: percent(share(4)(total)), 'server-count': `${count(total.rows[4])} of 5xx`,
-    p50: duration(total.p50), p95: duration(total.p95), p99: duration(total.p99),
-    bytes: bytes(total.bytes), 'mean-bytes': all ? `${bytes(total.bytes / all)} each` : '',
+    requests: rows(brief(all)), rate: doubt.rows ? `± ${brief(answer.error)}` : `${rate(all / minutes)} per minute`,
+    client: rows(percent(share(3)(total))), 'client-count': `${rows(count(total.rows[3]))} of 4xx`,
+    server: rows(percent(share(4)(total))), 'server-count': `${rows(count(total.rows[4]))} of 5xx`,
+    p50: rest(duration(total.p50)), p95: rest(duration(total.p95)), p99: rest(duration(total.p99)),
+    bytes: rest(bytes(total.bytes)), 'mean-bytes': all ? `${rest(bytes(total.bytes / all))} each` : '',
   };
+  const said = section.querySelector('.about-charts');
+  said.textContent = doubt.words;
+  said.hidden = !doubt.words;
   for (const [name, text] of Object.entries(tiles)) section.querySelector(`[data-tile="${name}"]`).textContent = text;
-  section.querySelector('[data-tile=requests]').title = count(all);
+  section.querySelector('[data-tile=requests]').title = rows(count(all));
 
   const unit = `per ${each(answer.step)}`;
+  const [unitOfRows, unitOfRest] = [doubt.rows, doubt.rest].map((it) => (it ? `${unit}, estimated` : unit));
   const none = all ? '' : 'No requests in this range';
   const untimed = all && total.p50 === null ? 'This format has no durations: add %(D)s to Gunicorn’s --access-logformat' : none;
-  charts[0].draw(data, total, unit, none);
-  charts[1].draw(data, total, unit, untimed);
-  charts[2].draw(data, total, unit, none);
-  charts[3].draw(data, total, unit, none);
+  charts[0].draw(data, total, unitOfRows, none);
+  charts[1].draw(data, total, unitOfRest, untimed);
+  charts[2].draw(data, total, unitOfRows, none);
+  charts[3].draw(data, total, unitOfRest, none);
   cursor.reset();
-  replace(section.querySelector('.chart-table'), table(data, COLUMNS, unit));
+  replace(section.querySelector('.chart-table'), table(data, COLUMNS, unitOfRows));
 }
 
+const same = (text) => text;
+const about = (text) => (text === '–' ? text : `≈\u00a0${text}`);
 const rate = (n) => (n === 0 ? '0' : n < 0.1 ? '<0.1' : n < 10 ? n.toFixed(1) : brief(Math.round(n)));
 
 function sentence(at, anchor) {

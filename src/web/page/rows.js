@@ -3,7 +3,7 @@
 
 import { get, load, nothing } from './api.js';
 import { el, replace, visible } from './dom.js';
-import { address, filtered, query, read, unfiltered } from './filter.js';
+import { address, query, read, terms, unfiltered } from './filter.js';
 import { count, moment, stamp } from './format.js';
 
 const LIMIT = 100;
@@ -172,7 +172,7 @@ export class Rows {
     const { state } = this;
     if (state.before || state.after) return nothing('The list ends here');
     return nothing('No requests in this range',
-      filtered(state).length ? el('p', {}, 'The filter may leave out too much. ', el('a', { href: address(state, unfiltered()) }, 'Clear it')) : this.kind.empty(),
+      terms(state).length ? el('p', {}, 'The filter may leave out too much. ', el('a', { href: address(state, unfiltered()) }, 'Clear it')) : this.kind.empty(),
       el('p', {}, el('a', { href: address(state, { from: '7d', to: undefined }) }, 'Look at the last 7 days')));
   }
 }

@@ -37,10 +37,20 @@ export function start(place) {
   });
 }
 
-export const show = (state, signal) => Promise.all(panels.map((panel) => {
+/** Loads the lists, two at a time: the server has few connections to the database, and the charts need one, too. */
+export async function show(state, signal) {
+  const left = [...panels];
+  for (const { body } of left) body.setAttribute('aria-busy', 'true');
+  const some = async () => {
+    for (let panel = left.shift(); panel && !signal.aborted; panel = left.shift()) await one(panel, state, signal);
+  };
+  await Promise.all([some(), some()]);
+}
+
+function one(panel, state, signal) {
   const asked = query(state, undefined, { by: panel.by, limit: LIMIT });
   return load(panel.body, signal, () => get('top', asked, signal), (answer) => draw(panel, state, answer));
-}));
+}
 
 function draw(panel, state, answer) {
   const slow = panel.by === 'slow';

@@ -56,6 +56,27 @@ async fn counts_lists_and_details_agree_with_the_tables(place: Place) {
     assert_eq!((&overview["total"]["bytes"], &overview["step"]), (&2100.into(), &60.into()));
     let p99 = overview["total"]["p99"].as_i64().unwrap();
     assert!((p99 - 1500).abs() * 16 <= 1500, "{p99}");
+    let found = json(&site, "/api/overview?from=1h&code=404&not=url:/a/1");
+    // 404 are 1, 4, 7 and so on; 1, 10, 13, 16, 19 and 100 to 199 begin with 1.
+    let (all, left_out) =
+        (100, (0..300).filter(|n| n % 3 == 1 && n.to_string().starts_with('1')).count());
+    assert_eq!(found["total"]["rows"], serde_json::json!([0, 0, 0, all - left_out, 0, 0]));
+    assert_eq!(
+        (&found["share"], &found["error"], &found["gone_before"]),
+        (&1.0.into(), &0.into(), &Value::Null)
+    );
+    let answer = site.get("/api/overview/progress?from=1h&code=404&not=url:/a/1");
+    assert_eq!(answer.header("content-type"), "application/x-ndjson");
+    let last: Value = serde_json::from_str(answer.body.lines().last().unwrap()).unwrap();
+    assert_eq!(last, found);
+    let found = json(
+        &site,
+        "/api/suggest?from=1h&part=203.0.113.&field=address&limit=9&not=address:203.0.113.8",
+    );
+    let values: Vec<&Value> =
+        found["items"].as_array().unwrap().iter().map(|it| &it["rows"]).collect();
+    assert_eq!(values.iter().map(|it| it.as_i64().unwrap()).sum::<i64>(), 300 - 33);
+    assert_eq!((values.len(), &found["complete"]), (8, &true.into()));
     let top = json(&site, "/api/top?by=address&limit=3&code=5xx");
     assert_eq!((&top["sampled"], &top["complete"]), (&100.into(), &true.into()));
     assert_eq!(top["items"][0]["errors"], top["items"][0]["rows"]);
@@ -197,6 +218,9 @@ async fn what_makes_no_sense_is_quoted(place: Place) {
         ("/api/log?before=x", 400, "invalid before 'x': expected a cursor"),
         ("/api/log?usr=jo", 400, "usr 'jo' is not a filter"),
         ("/api/top?by=shoe", 400, "invalid by 'shoe': expected"),
+        ("/api/overview?not=404", 400, "not '404' is not a name and a value"),
+        ("/api/overview/progress?not=code:4", 400, "not code '4' is no code"),
+        ("/api/suggest?field=shoe", 400, "invalid field 'shoe': expected one of url, route"),
         ("/api/export?format=xml", 400, "invalid format 'xml': expected"),
         ("/api/log/x", 400, "invalid row 'x'"),
         ("/api/log/1", 404, "no row 1"),

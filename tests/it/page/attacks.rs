@@ -92,10 +92,13 @@ async fn live_tails_leave_places_for_all_else() {
     }
     assert_eq!((tails.len(), refused), (MAX_STREAMS, MANY - MAX_STREAMS));
     let one_more = site.get("/api/tail");
-    let expected = "32 live tails and downloads are open, which is the most: close one";
+    let expected = "32 live tails, downloads and counts are open, which is the most: close one";
     assert_eq!(one_more.body, format!("{{\"error\":\"{expected}\"}}"));
     all_is_there(&site, &[]);
-    assert_eq!(site.get("/api/export").status, 503);
+    for long in ["/api/export", "/api/overview/progress"] {
+        assert_eq!(site.get(long).status, 503);
+    }
+    assert_eq!(site.get("/api/overview").status, 200);
     tails.truncate(10);
     let freed = || site.get("/api/export").status == 200;
     crate::place::until("the place of one that left is free", async || freed()).await;

@@ -23,7 +23,7 @@ use crate::place::Place;
 const SHORT: u32 = 700;
 
 /// Parts that requests and their values are made of.
-const PARTS: [&str; 42] = [
+const PARTS: [&str; 45] = [
     "a",
     "0",
     "1",
@@ -64,19 +64,25 @@ const PARTS: [&str; 42] = [
     "[",
     ")",
     " OR 1=1",
+    "code:",
+    "url:/",
+    "text:",
     "{",
     "\u{1f600}",
 ];
 
 /// Names of other parameters, and of none.
-const OTHERS: [&str; 9] = ["limit", "before", "after", "by", "format", "table", "file", "", "x"];
+const OTHERS: [&str; 11] =
+    ["limit", "before", "after", "by", "format", "table", "file", "part", "field", "", "x"];
 
-const PATHS: [&str; 18] = [
+const PATHS: [&str; 20] = [
     "/",
     "/healthz",
     "/readyz",
     "/metrics",
     "/api/overview",
+    "/api/overview/progress",
+    "/api/suggest",
     "/api/top",
     "/api/log",
     "/api/requests",

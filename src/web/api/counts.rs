@@ -1,0 +1,133 @@
+//! Counts of what meets the filter, for tiles and charts, and values for a filter.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header;
+use axum::response::IntoResponse;
+use futures_util::{StreamExt, stream};
+use serde_json::{Value, json};
+
+use super::{ApiError, ApiResult, QueryString, json_answer};
+use crate::model::{Filter, moment};
+use crate::store::{Counting, Point, Suggested, chain};
+use crate::web::PageState;
+
+/// How long the first answer takes. What is not counted by then is an estimate.
+const FIRST: Duration = Duration::from_millis(300);
+/// How long each further answer takes.
+const NEXT: Duration = Duration::from_millis(700);
+/// How long the counting goes on. A person does not wait longer.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// The names of a point's `rows`, in order.
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
+
+/// Answers `/api/overview`: counts of what meets the filter. `share` below 1 says that they are estimates from this
+/// part of the rows.
+pub(super) async fn overview(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let filter = query.filter(&state.reader, &[])?;
+    json_answer(counted(&state.reader.count(&filter, FIRST).await?))
+}
+
+/// Answers `/api/overview/progress`: the same, in a line of JSON for each step of the counting. The last line has
+/// the share 1, or it has `stopped`, the reason why the numbers stay estimates.
+///
+/// A step begins when the line before it was sent, so that a client which is gone is not counted for.
+pub(super) async fn progress(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let filter = query.filter(&state.reader, &[])?;
+    let end = Instant::now() + LONGEST;
+    // The first line is awaited here: its error has a status.
+    let counting = state.reader.count(&filter, FIRST).await?;
+    let first = line(&counted(&counting));
+    let next = (!counting.is_done()).then_some(counting);
+    let more = stream::unfold(next, move |counting| async move {
+        let mut counting = counting?;
+        if Instant::now() >= end {
+            let why = format!("counting stopped after {} s", LONGEST.as_secs());
+            return Some((stopped(&counting, &why), None));
+        }
+        if let Err(error) = counting.go_on(NEXT).await {
+            return Some((stopped(&counting, &chain(&error)), None));
+        }
+        let step = line(&counted(&counting));
+        Some((step, (!counting.is_done()).then_some(counting)))
+    });
+    let lines = stream::once(async move { first }).chain(more).take_until(state.closing());
+    let body = Body::from_stream(lines.map(Ok::<Bytes, io::Error>));
+    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+}
+
+fn line(value: &Value) -> Bytes {
+    Bytes::from(format!("{value}\n"))
+}
+
+fn stopped(counting: &Counting, why: &str) -> Bytes {
+    let mut answer = counted(counting);
+    answer["stopped"] = json!(why);
+    line(&answer)
+}
+
+fn counted(counting: &Counting) -> Value {
+    let counted = counting.counted();
+    let overview = &counted.overview;
+    let points = overview.points.iter().map(|(start, counts)| {
+        let mut object = point(counts);
+        object["t"] = json!(moment(*start));
+        object
+    });
+    json!({
+        "from": moment(overview.from),
+        "to": moment(overview.to),
+        "step": overview.step,
+        "classes": CLASSES,
+        "points": points.collect::<Vec<_>>(),
+        "total": point(&overview.total),
+        "share": counted.share,
+        "error": counted.error,
+        "gone_before": counted.gone_before.map(moment),
+    })
+}
+
+fn point(point: &Point) -> Value {
+    json!({
+        "rows": point.rows,
+        "bytes": point.bytes,
+        "p50": point.quantile(0.5),
+        "p95": point.quantile(0.95),
+        "p99": point.quantile(0.99),
+    })
+}
+
+/// Answers `/api/suggest?part=…[&field=…]`: values that contain the text, with their counts among the newest rows of the
+/// range that meet the filter.
+pub(super) async fn suggest(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let filter = query.filter(&state.reader, &["part", "field", "limit"])?;
+    let limit = query.limit(5, 50)?;
+    let part = query.get("part").unwrap_or_default();
+    // What cannot be searched for cannot be offered either.
+    Filter::default().set("text", part, 0)?;
+    let fields: Vec<(&str, Suggested)> = match query.get("field") {
+        None => Suggested::ALL.to_vec(),
+        Some(field) => {
+            let known = Suggested::ALL.into_iter().filter(|(name, _)| *name == field);
+            let known: Vec<_> = known.collect();
+            if known.is_empty() {
+                let names: Vec<&str> = Suggested::ALL.map(|(name, _)| name).to_vec();
+                return Err(ApiError::bad_request(format!(
+                    "invalid field '{field}': expected one of {}",
+                    names.join(", ")
+                )));
+            }
+            known
+        }
+    };
+    let found = state.reader.suggest(&fields, part, &filter, limit).await?;
+    json_answer(json!({
+        "items": found.items,
+        "complete": found.from <= filter.from,
+        "from": moment(found.from),
+    }))
+}
