@@ -2,7 +2,8 @@
 //!
 //! The line is written as its server usually writes it, in the [`LineForm`] of its file. Where a line differs
 //! from that, its row has a patch (`model::patch`), which the pipeline makes when it stores the row. So a
-//! mistake in this module costs patches, and never a byte of an exported line.
+//! mistake in this module costs patches, and never a byte of an exported line. What it writes of a stored row and a
+//! form must stay as it is, since patches were made of it: a better way of writing needs a letter of its own.
 //!
 //! A form is the way in which times are written, then, after a semicolon, letters for what a server does with
 //! all of its lines: `: +0530`, `T.3Z;p`. An empty text stands for the plain form.
