@@ -539,7 +539,7 @@ table! {
         /// The trace of which the request is a part: 32 hexadecimal digits.
         field trace_id: Text = trace_id, export 21, check 18;
         /// In what the line differs from what the row gives, by [`super::patched`]; `None` if in nothing.
-        field patch: Patch;
+        field patch: Patch, may be large;
     }
 }
 

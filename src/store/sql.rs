@@ -537,8 +537,9 @@ pub(super) fn select_list(columns: &[Column], dialect: Dialect, selected: Select
     let expressions = columns.iter().map(|column| {
         let name = column.name;
         match (dialect, column.encoding) {
-            (Dialect::Postgres, _) if column.large && selected == Selected::List => {
-                format!("NULL::text AS {name}")
+            (Dialect::Postgres, encoding) if column.large && selected == Selected::List => {
+                let kind = if encoding == Encoding::Bytes { "bytea" } else { "text" };
+                format!("NULL::{kind} AS {name}")
             }
             (Dialect::Sqlite, _) if column.large && selected == Selected::List => {
                 format!("NULL AS {name}")
@@ -653,6 +654,9 @@ mod tests {
         assert!(list(Dialect::Sqlite).contains("NULL AS body, content_type, "));
         assert!(list(Dialect::Postgres).contains("host(ip_address) AS ip_address, user_id"));
         let all = select_list(GUNICORN_LOG, Dialect::Postgres, Selected::List);
-        assert!(all.ends_with("headers::text, route, request_id, trace_id"), "{all}");
+        assert!(
+            all.ends_with("headers::text, route, request_id, trace_id, NULL::bytea AS patch"),
+            "{all}"
+        );
     }
 }

@@ -72,8 +72,7 @@ pub async fn serve(
     let strict_transport = tls.as_ref().and_then(|tls| tls.strict_transport());
     let strict_transport = strict_transport.and_then(|it| HeaderValue::try_from(it).ok());
     let listener = PageListener::new(listener, Arc::clone(&notices), tls);
-    let router = router(authenticator, Arc::clone(&notices), state)
-        .layer(from_fn_with_state(strict_transport, headers::add)); // outermost: a refusal has these, too
+    let router = router(authenticator, Arc::clone(&notices), state, strict_transport);
     let service = router.into_make_service_with_connect_info::<Peer>();
     let served = axum::serve(listener, service).with_graceful_shutdown(closing).into_future();
     tokio::select! {
@@ -83,7 +82,12 @@ pub async fn serve(
     }
 }
 
-fn router(authenticator: Authenticator, notices: Arc<Notices>, state: PageState) -> Router {
+fn router(
+    authenticator: Authenticator,
+    notices: Arc<Notices>,
+    state: PageState,
+    strict_transport: Option<HeaderValue>,
+) -> Router {
     let authenticator = (Arc::new(authenticator), Arc::clone(&notices));
     Router::new()
         .merge(assets::routes())
@@ -94,6 +98,7 @@ fn router(authenticator: Authenticator, notices: Arc<Notices>, state: PageState)
         .layer(from_fn_with_state(authenticator, auth::require))
         .layer(from_fn_with_state(notices, cross_site::refuse))
         .layer(from_fn(requests::track))
+        .layer(from_fn_with_state(strict_transport, headers::add)) // outermost: a refusal has these, too
 }
 
 /// What all request handlers share. Clones are cheap and share everything.

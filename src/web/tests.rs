@@ -79,7 +79,8 @@ impl Page {
         let metrics = Arc::new(Metrics::default());
         let state = PageState::new(&store, metrics, "120d".to_owned(), "off".to_owned(), closed);
         let credentials = auth_file.map(|text| Arc::new(text.parse::<Credentials>().unwrap()));
-        let router = router(Authenticator::new(credentials), Arc::new(Notices::default()), state);
+        let notices = Arc::new(Notices::default());
+        let router = router(Authenticator::new(credentials), notices, state, None);
         let service = any_service(router);
         Page { runtime, service, _closing: closing, _directory: directory }
     }
