@@ -43,6 +43,7 @@ pub(super) struct Client {
     is_known: AtomicBool,
     is_busy: AtomicBool,
     is_closed: AtomicBool,
+    is_kept: AtomicBool,
     /// When it was accepted, or its last request began or ended: a number of [`EVENTS`].
     since: AtomicU64,
     task: AtomicWaker,
@@ -57,6 +58,7 @@ impl Client {
             is_known: AtomicBool::new(false),
             is_busy: AtomicBool::new(false),
             is_closed: AtomicBool::new(false),
+            is_kept: AtomicBool::new(false),
             since: AtomicU64::new(EVENTS.fetch_add(1, Ordering::Relaxed)),
             task: AtomicWaker::new(),
             stream,
@@ -82,6 +84,11 @@ impl Client {
     pub(super) fn is_closed(&self, waker: &Waker) -> bool {
         self.task.register(waker);
         self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Keeps its place to the end of its answer, which takes no time: that of `/healthz`.
+    pub(super) fn keep(&self) {
+        self.is_kept.store(true, Ordering::Relaxed);
     }
 
     /// Begins a request, which ends when the result is dropped.
@@ -165,7 +172,11 @@ impl Places {
             if let Ok(permit) = permits().try_acquire_owned() {
                 break Some(permit);
             }
-            self.close_one(|it| it.is_known() || it.is_busy() || !it.has_unread());
+            // A connection that was closed and has not ended yet gives its place in a moment.
+            let are_ending = self.clients().len() < MAX_CONNECTIONS;
+            if !are_ending {
+                self.close_one(|it| it.is_known() || it.is_busy() || !it.has_unread());
+            }
             // It is never closed. If it were, the connection would only not be counted.
             if let Ok(permit) = tokio::time::timeout(RETRY, permits().acquire_owned()).await {
                 break permit.ok();
@@ -198,6 +209,7 @@ fn dispensable(clients: &[Arc<Client>], may_close: impl Fn(&Client) -> bool) -> 
     let ranked = candidates.filter_map(|(nth, it)| {
         let since = it.since.load(Ordering::Relaxed);
         let rank = match (it.is_known(), it.is_busy()) {
+            (false, _) if it.is_kept.load(Ordering::Relaxed) => return None,
             (false, false) if it.has_unread() => (3, since),
             (false, false) => (0, since),
             (false, true) => (1, u64::MAX - since),

@@ -14,14 +14,17 @@ use crate::store::chain;
 use super::PageState;
 
 /// All paths of this file. A program's token opens these alone.
-pub(super) const PATHS: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+pub(super) const PATHS: [&str; 3] = [ALIVE, "/readyz", "/metrics"];
+
+/// The path that needs no password, and is answered at once.
+pub(super) const ALIVE: &str = "/healthz";
 
 /// How long `/readyz` waits for the store's answer.
 const STORE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) fn routes() -> Router<PageState> {
     Router::new()
-        .route("/healthz", get(healthz))
+        .route(ALIVE, get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
 }

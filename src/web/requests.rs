@@ -50,6 +50,9 @@ pub(super) async fn track(
     request: Request,
     next: Next,
 ) -> Response {
+    if request.uri().path() == probes::ALIVE {
+        peer.client.keep();
+    }
     let busy = peer.client.begin();
     let mut response = next.run(request).await;
     if !peer.client.is_known() {

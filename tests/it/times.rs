@@ -475,11 +475,11 @@ async fn sweeps_and_commits_meet_in_months_and_years_and_no_row_is_lost() {
 /// So few locks that a statement which opens all partitions fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_row_is_found_by_its_id_without_opening_all_partitions() {
-    let cluster = Cluster::start_with("-c max_connections=20 -c max_locks_per_transaction=10");
+    let cluster = Cluster::start_with("-c max_connections=20 -c max_locks_per_transaction=16");
     let place = Place::at(cluster.migrated().await);
     let store = Store::open(Location::parse(&place.url).unwrap()).await.unwrap();
     let today = day(now());
-    for first in (today - 300..=today).step_by(20) {
+    for first in (today - 380..=today).step_by(20) {
         store.prepare_days(first..first + 20).await.unwrap();
     }
     let mut writer = store.writer("web:1").await.unwrap();

@@ -105,7 +105,7 @@ pub(super) async fn require(
         };
     };
     // A supervisor has no password. It learns whether the process is alive, and nothing else.
-    let is_open = request.uri().path() == "/healthz";
+    let is_open = request.uri().path() == probes::ALIVE;
     let session = cookies(headers).any(|it| authenticator.sessions().scope(it) == Some(Scope::All));
     if is_open || session {
         client.set_known(session);
