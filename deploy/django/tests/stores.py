@@ -15,8 +15,8 @@ import unittest
 from django.db import connections
 from django.test import SimpleTestCase, override_settings
 
-# A link to the daemon's; in a source distribution a copy.
-MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
+from .shared import MIGRATIONS
+
 ALIAS = "logs"
 
 

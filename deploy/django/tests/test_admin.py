@@ -2,6 +2,7 @@
 
 import datetime
 
+import django
 from django.contrib.auth.models import User
 from django.db import connections
 from django.test import override_settings
@@ -191,9 +192,10 @@ class Pages(StoreCase):
         self.assertNotIn("Show all", page)
         self.assertIn('3 found in this period (<a href="?period=week">clear the search</a>)', page)
         self.assertNotIn("_facets", page)
-        with CaptureQueriesContext(connections[ALIAS]) as queries:
-            self.client.get(REQUESTS, {"_facets": "True"})
-        self.assertEqual(len(queries), 2)
+        if django.VERSION >= (5,):  # older ones take it for an unknown filter
+            with CaptureQueriesContext(connections[ALIAS]) as queries:
+                self.client.get(REQUESTS, {"_facets": "True"})
+            self.assertEqual(len(queries), 2)
 
     def test_without_tables_a_list_says_what_is_missing(self):
         self.execute("ALTER TABLE request_log RENAME TO request_log_gone")

@@ -1,7 +1,6 @@
 """Tests the masking of secrets in JSON, forms, URLs and headers, whole and broken."""
 
 import json
-import pathlib
 import re
 import time
 from unittest import TestCase, skipUnless
@@ -10,11 +9,12 @@ from urllib.parse import quote_plus
 from django_audit_logger import secrets
 from django_audit_logger.masking import STARS, Mask
 
+from .shared import MASKING, REPOSITORY
+
 FIELDS = ["password", "token", "access_key", "secret"]
 MASK = Mask(FIELDS, exact=True)
 BY_MEANING = Mask(FIELDS)
-TESTS = pathlib.Path(__file__).parent
-CASES = json.loads((TESTS / "masking.json").read_text())
+CASES = json.loads(MASKING.read_text())
 
 
 class Json(TestCase):
@@ -263,9 +263,9 @@ class Meaning(TestCase):
         self.assertLessEqual(len(mask._encoded), 1000)
         self.assertLessEqual(max(map(len, mask._encoded)), 300)
 
-    @skipUnless((TESTS.parents[2] / "src/format/secrets.rs").exists(), "the daemon's source is elsewhere")
+    @skipUnless((REPOSITORY / "src/format/secrets.rs").exists(), "the daemon's source is elsewhere")
     def test_the_daemon_has_the_same_tables(self):
-        source = (TESTS.parents[2] / "src/format/secrets.rs").read_text()
+        source = (REPOSITORY / "src/format/secrets.rs").read_text()
         for name in (
             "WORDS", "WHOLE", "WITHIN", "ENDINGS", "DESCRIPTIONS", "QUESTIONS", "EXCEPTIONS",
             "NAME_TRIPLES",

@@ -9,6 +9,7 @@ import zlib
 from unittest import mock
 
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user
 from django.contrib.auth.models import User
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.http import HttpResponse
@@ -40,7 +41,8 @@ def extra(request, response):
 
 
 async def async_user(request):
-    user = await request.auser()
+    # Django 4.2 has no auser.
+    user = await (request.auser() if hasattr(request, "auser") else sync_to_async(get_user)(request))
     return user.get_username() or None
 
 

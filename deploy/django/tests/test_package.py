@@ -13,9 +13,9 @@ import zipfile
 import django_audit_logger
 
 from .server import PROJECT
+from .shared import MASKING, MIGRATIONS, REPOSITORY
 
 SOURCE = PROJECT / "src"
-TESTS = PROJECT / "tests"
 # Those that start no Gunicorn and no daemon.
 SOURCE_TESTS = [
     f"tests/test_{name}.py" for name in ("checks", "cleanup", "masking", "middleware", "models")
@@ -65,10 +65,10 @@ class Package(unittest.TestCase):
                 self.assertFalse(any(member.issym() for member in file.getmembers()))
                 file.extractall(directory)
             (root,) = (path for path in pathlib.Path(directory).iterdir() if path.is_dir())
-            self.assertTrue((root / "LICENSE").read_text().startswith("MIT"))
-            self.assertEqual(
-                (root / "tests/masking.json").read_text(), (TESTS / "masking.json").read_text()
-            )
+            self.assertEqual((root / "LICENSE").read_text(), (REPOSITORY / "LICENSE").read_text())
+            self.assertEqual((root / "tests/masking.json").read_text(), MASKING.read_text())
+            copied = {path.relative_to(root / "tests/migrations") for path in root.rglob("*.sql")}
+            self.assertEqual(copied, {path.relative_to(MIGRATIONS) for path in MIGRATIONS.rglob("*.sql")})
             done = subprocess.run(
                 [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *SOURCE_TESTS],
                 cwd=root, env={**os.environ, "PYTHONPATH": str(root / "src")}, text=True,

@@ -6,7 +6,7 @@ use crate::archives::KINDS;
 use crate::power_cuts::in_scripts;
 
 use super::asked;
-use super::script::{Copy, Damage, KEPT, LOGS, Name, Step, Way};
+use super::script::{Copy, Cut, Damage, KEPT, LOGS, Name, Step, Way};
 
 /// Makes a step of one kind.
 type Make = fn(&mut Rng) -> Step;
@@ -38,7 +38,7 @@ const WEIGHTS: [(u32, Make); 22] = [
 ];
 
 /// The same of what takes long, or damages logs: `tests/torture` plays it.
-const OF_TORTURE: [(u32, Make); 13] = [
+const OF_TORTURE: [(u32, Make); 14] = [
     (4, |dice| {
         let first = dice.usize(..LOGS.len());
         let name = |log| Name { log: log % LOGS.len(), slot: 0 };
@@ -55,6 +55,10 @@ const OF_TORTURE: [(u32, Make); 13] = [
     (6, |dice| Step::Storm(log(dice), dice.u32(100..4000), dice.u32(..60))),
     (1, |dice| Step::Restore(log(dice), dice.u32(1..40))),
     (2, |dice| Step::Lose(log(dice), dice.u32(1..100))),
+    (1, |dice| {
+        let cut = if dice.bool() { Cut::Commit } else { Cut::Answer };
+        Step::Import(dice.u32(30_000..90_000), dice.u32(..4), cut)
+    }),
     // More than a batch holds.
     (1, |dice| Step::Write(log(dice), dice.u32(20_000..30_000))),
 ];

@@ -144,6 +144,14 @@ impl Disk {
         self.append(at, 1);
     }
 
+    /// Makes a log that no daemon watches.
+    pub(super) fn write_aside(&mut self, lines: u32) -> PathBuf {
+        let path = self.free_name_aside();
+        let at = self.create(path.clone(), None);
+        self.append(at, lines);
+        path
+    }
+
     pub(super) fn rotate(&mut self, name: Name) {
         if self.find(name).is_some() {
             self.shift(name.log);

@@ -11,9 +11,10 @@ use sqlx::{Connection, SqliteConnection};
 use crate::daemon::{Bench, Daemon};
 use crate::place::Place;
 use crate::postgres::Cluster;
+use crate::proxy::{Plan, Proxy};
 
 use super::disk::Disk;
-use super::script::{Copy, Damage, LOGS, Name, Step, Way};
+use super::script::{Copy, Cut, Damage, LOGS, Name, Step, Way};
 
 /// Milliseconds between two looks of a daemon that no step has started.
 const LOOKS: u32 = 100;
@@ -242,6 +243,7 @@ impl Actor {
                 }
             }
             Step::Restore(name, lines) => self.restore(name, lines).await,
+            Step::Import(lines, after, cut) => self.import(lines, after, cut),
             Step::Lose(name, percent) => self.lose(name, percent).await,
             Step::Wait(milliseconds) => {
                 tokio::time::sleep(Duration::from_millis(milliseconds.into())).await;
@@ -415,6 +417,32 @@ impl Actor {
         // With this line the daemon finds out.
         self.disk.write(name, 1);
         self.catch_up().await;
+    }
+
+    /// An import is cut between commits that are on their way together.
+    fn import(&mut self, lines: u32, after: u32, cut: Cut) {
+        let Stage::Postgres(cluster) = self.stage else { return };
+        // Lines without a time need one that is given.
+        if self.disk.ledger.timeless {
+            return;
+        }
+        self.go_on();
+        let log = self.disk.write_aside(lines);
+        let log = log.to_str().unwrap();
+        let database = self.bench.place.url.rsplit('/').next().unwrap();
+        // By TCP, also where the other tests take the socket.
+        let url = cluster.url("postgres", database.split('?').next().unwrap());
+        let wire = Proxy::to(&url);
+        wire.plan_after(
+            after,
+            match cut {
+                Cut::Commit => Plan::CutCommit,
+                Cut::Answer => Plan::CutAnswer,
+            },
+        );
+        // It may go on by itself.
+        self.bench.run(&["import", log, "--database-url", &wire.url(&url)]);
+        self.bench.succeed(&["import", log]);
     }
 
     /// The part of a line that a daemon has seen is gone with a truncation.

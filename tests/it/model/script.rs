@@ -45,6 +45,13 @@ pub(super) enum Damage {
     Replace,
 }
 
+/// Where a commit is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    Commit,
+    Answer,
+}
+
 /// How all logs are rotated at night.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Way {
@@ -122,6 +129,10 @@ pub(super) enum Step {
     /// `restore access 5`: after a catch-up the store is kept as it is; 5 lines are written and stored; the
     /// store is again what was kept, under the living daemons; a line is written; catch-up.
     Restore(Name, u32),
+    /// `import 30000 2 commit` or `answer`: a log of so many lines, that no daemon watches, is imported into
+    /// PostgreSQL. The connection that sends the next commit after the first two is cut, before the server has it
+    /// or after it has answered; more are on their way meanwhile. Then the log is imported again.
+    Import(u32, u32, Cut),
     /// `lose access 40`: after a catch-up so many percent of a line are written, and seen; then the log is
     /// truncated, and what is lost has to be counted.
     Lose(Name, u32),
@@ -177,6 +188,10 @@ impl Display for Step {
             Step::Second(milliseconds) => write!(f, "second {milliseconds}"),
             Step::Overtake(milliseconds) => write!(f, "overtake {milliseconds}"),
             Step::Restore(name, lines) => write!(f, "restore {name} {lines}"),
+            Step::Import(lines, after, cut) => {
+                let cut = format!("{cut:?}").to_lowercase();
+                write!(f, "import {lines} {after} {cut}")
+            }
             Step::Lose(name, percent) => write!(f, "lose {name} {percent}"),
             Step::Power(name, damage, bytes, lines) => {
                 let damage = format!("{damage:?}").to_lowercase();
@@ -250,6 +265,12 @@ impl FromStr for Step {
             ["overtake", milliseconds] => Step::Overtake(number(milliseconds)?),
             ["leave"] => Step::Leave,
             ["restore", name, lines] => Step::Restore(name.parse()?, number(lines)?),
+            ["import", lines, after, "commit"] => {
+                Step::Import(number(lines)?, number(after)?, Cut::Commit)
+            }
+            ["import", lines, after, "answer"] => {
+                Step::Import(number(lines)?, number(after)?, Cut::Answer)
+            }
             ["lose", name, percent] => Step::Lose(name.parse()?, number(percent)?),
             ["start", milliseconds] => Step::Start(number(milliseconds)?),
             ["wait", milliseconds] => Step::Wait(number(milliseconds)?),

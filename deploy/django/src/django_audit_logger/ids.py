@@ -91,17 +91,17 @@ def _make() -> str:
 
 def settle(
     request: HttpRequest, response: Optional[HttpResponseBase], mask: Mask
-) -> tuple[Optional[str], Optional[str], tuple[str, ...]]:
-    """Adds the ids to the response. Returns them, and the headers that it has added, as members of JSON.
+) -> Optional[tuple[str, str, str]]:
+    """Adds the ids to the response. Returns them, and the headers that it has added as members of JSON.
 
     The request id counts that the view, or another middleware, has answered. The Gunicorn logger gets the
     same ids.
     """
     ids: Optional[Ids] = request.__dict__.get(_KEY)
     if ids is None:
-        return None, None, ()
+        return None
     request_id, trace_id, trace_response = ids
-    added: tuple[str, ...] = ()
+    added = ""
     if response is not None:
         # Django's own dictionary, if there is one: it would check each character once more.
         stored = response.headers.__dict__.get("_store")
@@ -109,12 +109,12 @@ def settle(
             stored = _Checked(response)
         if "x-request-id" not in stored:
             stored["x-request-id"] = REQUEST_ID_HEADER, request_id
-            added = (mask.request_id_header or f'"x-request-id":"{request_id}"',)
+            added = mask.request_id_header or f',"x-request-id":"{request_id}"'
         else:
             request_id = valid_request_id(response.headers[REQUEST_ID_HEADER], mask) or request_id
         if TRACE_HEADER not in stored:
             stored[TRACE_HEADER] = TRACE_HEADER, trace_response
-            added += (mask.trace_header or f'"{TRACE_HEADER}":"{trace_response}"',)
+            added += mask.trace_header or f',"{TRACE_HEADER}":"{trace_response}"'
     request.META[REQUEST_ID_KEY], request.META[TRACE_ID_KEY] = request_id, trace_id
     return request_id, trace_id, added
 

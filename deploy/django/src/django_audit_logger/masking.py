@@ -138,7 +138,7 @@ class Mask:
         self._queries: dict[str, str] = {}
         # The JSON of the two headers with ids, if they are masked.
         self.request_id_header, self.trace_header = (
-            f'"{name}":"{STARS}"' if self._hides(name) else "" for name in ("x-request-id", "traceresponse")
+            f',"{name}":"{STARS}"' if self._hides(name) else "" for name in ("x-request-id", "traceresponse")
         )
 
     def _encoded_after(self, change: Callable[[str], str]) -> _Encoded:
@@ -310,11 +310,11 @@ class Mask:
         self,
         headers: Iterable[tuple[str, str]],
         cookies: bool = False,
-        members: Iterable[str] = (),
+        members: str = "",
     ) -> Json:
         """Returns headers as a JSON object by their lower-case names, with one entry for ``cookies``.
 
-        ``members`` are entries of the object that are encoded already.
+        ``members`` are more entries of the object, encoded, each after a comma.
         """
         parts = []
         begins, encoded = self._begins, self._encoded
@@ -326,8 +326,8 @@ class Mask:
                 parts.append(self._header(name, value))
         if cookies and _SET_COOKIE not in parts:
             parts.append(_SET_COOKIE)
-        parts += members
-        return Json(f"{{{','.join(parts)}}}")
+        # Some responses have no other headers.
+        return Json(f"{{{','.join(parts)}{members if parts else members[1:]}}}")
 
     def _header(self, given: str, value: str) -> str:
         """Returns one header. If its value stays as it is, the encoded name is cached."""

@@ -55,7 +55,11 @@ def line(kind: str, values: dict[str, Any]) -> bytes:
             parts.append(f'"{key}":' + value)
         else:
             parts.append(f'"{key}":{value if its is int else json_text(value)}')
-    text = ",".join(parts) + "}\n"
+    return encoded(",".join(parts) + "}\n")
+
+
+def encoded(text: str) -> bytes:
+    """Returns a line of JSON as bytes, with U+FFFD in place of what cannot be stored."""
     # The first search is much faster, and nearly always sufficient.
     if _ESCAPED_NUL in text:
         text = _REAL_NUL.sub("\\1\ufffd", text)

@@ -2,7 +2,7 @@
 
 A name is divided into its parts: ``user[newPassword1]`` has the parts ``user``, ``new`` and
 ``password``. The tables below are compared with whole parts, so that ``monkey`` or ``bypass`` match
-nothing. The daemon has the same tables and the same rule; the cases in ``tests/masking.json`` hold the
+nothing. The daemon has the same tables and the same rule; the cases in ``fixtures/masking`` hold the
 two together.
 """
 
