@@ -69,6 +69,7 @@ class GunicornLogModel(Line):
     protocol = models.TextField(null=True)
     response_bytes = models.BigIntegerField(null=True)
     pid = models.IntegerField(null=True, help_text="The worker's.")
+    patch = models.BinaryField(null=True, help_text="For `log-ingestd export`: in what the line differs.")
 
     class Meta:
         managed = False
