@@ -63,9 +63,9 @@ pub struct NotifyConfig {
     pub webhook: Option<Arc<Webhook>>,
     /// A command of the shell that gets them on standard input.
     pub command: Option<String>,
-    /// The longest time for which lines may wait; `None` for no such notice.
+    /// The longest time for which lines may wait; `None` if they may wait for any time.
     pub lag: Option<Duration>,
-    /// The largest share of requests that may be answered with 5xx, from 0 to 1; `None` for no such notice.
+    /// The largest share of requests that may be answered with 5xx, from 0 to 1; `None` if any share may be.
     pub server_errors: Option<f64>,
 }
 

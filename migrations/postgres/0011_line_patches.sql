@@ -29,5 +29,5 @@ END LOOP;
 
 COMMENT ON COLUMN log_file.line_forms IS 'How lines are written, such as the zone of their times: [[offset,form],…] in order, each from that offset on';
 COMMENT ON COLUMN log_file.patched_from IS 'From this offset on, each row that does not give its line back has a patch, and was read by format';
-COMMENT ON COLUMN gunicorn_log.patch IS 'In what the line differs from what the row gives in the format of its file, for export; empty if that may be a secret; NULL if in nothing';
+COMMENT ON COLUMN gunicorn_log.patch IS 'In what the line differs from what the row gives in the format of its file, for export; its length alone if that may be a secret; NULL if in nothing';
 END $$;

@@ -19,5 +19,5 @@ BEGIN SELECT RAISE(ABORT, 'made for a newer log-ingestd: upgrade this one'); END
 
 -- Rows that are there are not written again.
 ALTER TABLE gunicorn_log ADD COLUMN
-    patch -- In what the line differs from what the row gives in the format of its file, for export; empty if that may be a secret; NULL if in nothing
+    patch -- In what the line differs from what the row gives in the format of its file, for export; its length alone if that may be a secret; NULL if in nothing
     BLOB;

@@ -181,8 +181,7 @@ pub(super) fn watch(settings: &Settings) -> anyhow::Result<Watch> {
     })
 }
 
-/// Returns where notices go; `None` if there is no target. An empty one is none, as services leave it in their
-/// settings.
+/// Returns where notices go; `None` without a target. An empty setting counts as none: services leave it so.
 fn notify(settings: &Settings) -> anyhow::Result<Option<NotifyConfig>> {
     let lag = settings.get(&NOTIFY_LAG, duration_or_off)?;
     let server_errors = settings.get(&NOTIFY_ERRORS, share_or_off)?;

@@ -1,11 +1,11 @@
 //! `log-ingestd copy`: moves everything from one database to another, and compares both.
 
-use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 
+use crate::model::hex;
 use crate::pipeline::Shutdown;
 use crate::pipeline::connect::{Access, connect};
 use crate::store::{COPY_TABLES, CopyPart, CopySource, CopyTable, CopyTarget, Location, Sum};
@@ -231,10 +231,6 @@ impl Copying<'_> {
         parts.sort_by_key(|(part, _)| part.begin());
         let parts: Vec<Sum> = parts.into_iter().map(|(_, sum)| *sum).collect();
         let sum = Sum::of_all(&parts);
-        let mut digest = String::new();
-        for byte in sum.digest {
-            let _ = write!(digest, "{byte:02x}"); // a String takes everything
-        }
-        CopiedTable { table: table.name, rows: sum.rows, digest }
+        CopiedTable { table: table.name, rows: sum.rows, digest: hex(&sum.digest) }
     }
 }

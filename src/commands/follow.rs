@@ -80,7 +80,7 @@ impl<T: SearchedRow> NewRows<T> {
         let now = now();
         // As far ahead as clocks of other machines may be.
         let Filter { to, .. } = Filter::last_hour(now);
-        let filter = Filter { from: RecentRows::begin(now), to, ..self.filter.clone() };
+        let filter = Filter { from: self.recent.begin(now), to, ..self.filter.clone() };
         let mut pages = RowPages::<T>::oldest_first(self.reader.clone(), filter);
         while let Some(mut rows) = pages.next().await? {
             self.recent.retain_new(&mut rows);

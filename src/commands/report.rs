@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use crate::config::Config;
 use crate::model::{Codes, Filter, Micros, now};
-use crate::store::{By, Direction, Reader, StoreError, StoredRow, Top, chain};
-use crate::web::{Report, TopList, TopOrder, Zone};
+use crate::store::{By, Direction, Reader, RowPage, StoreError, StoredRow, Top, chain};
+use crate::web::{Failures, Report, TopList, TopOrder, Zone};
 
 use super::open_reader;
 
@@ -74,11 +74,12 @@ async fn collect(reader: &Reader, options: &ReportOptions) -> Result<Report, Sto
     }
     let failed = with(5);
     let newest = reader.page::<StoredRow>(&failed, Direction::Older(None), MOST_LINES, BUDGET);
-    let failures = newest.await?.rows;
+    let RowPage { rows: failures, searched_to, .. } = newest.await?;
     let rejects = reader.rejects_between(from, to, server.as_deref(), MOST_LINES).await?;
     let files = reader.files_page(MOST_FILES).await?;
     let made_at = now();
-    Ok(Report { made_at, zone, server, overview, tops, errors, failures, rejects, files })
+    let failed = Failures { rows: failures, searched_to };
+    Ok(Report { made_at, zone, server, overview, tops, errors, failures: failed, rejects, files })
 }
 
 /// Reads lists of the most frequent values.

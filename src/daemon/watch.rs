@@ -59,13 +59,13 @@ pub async fn watch(
     supervisor.keep_informed(Arc::clone(&metrics));
 
     let mut session = Session { watch, store, bound };
-    let told = notify::Told::default();
+    let sent = notify::Sent::default();
     let mut handover = Handover { nameless: Vec::new(), streams };
     loop {
         let page = session.serve_page(&metrics, &shutdown);
         session.announce(&metrics);
         let maintenance = maintenance::start(&session.watch, &session.store, &metrics);
-        let notices = notify::start(&session.watch, &session.store, &metrics, &told);
+        let notices = notify::start(&session.watch, &session.store, &metrics, &sent);
         let pipeline = session.ingest(handover, page.as_ref(), &metrics);
         let ended = pipeline.run(&mut shutdown, &session.watch.paths, &supervisor).await;
         drop((maintenance, notices));

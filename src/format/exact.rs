@@ -28,7 +28,7 @@ const BARE_PID: char = 'n';
 const VERBATIM: char = 'v';
 
 impl Layout {
-    /// Returns the line of a row without its end, as far as it can be told; `None` if the format is JSON. Of a
+    /// Returns the line of a row without its end, as far as the row shows it; `None` if the format is JSON. Of a
     /// record of several lines it returns all of them.
     pub(crate) fn line_of(&self, row: &StoredRow, form: &LineForm) -> Option<String> {
         match self {

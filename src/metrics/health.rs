@@ -124,7 +124,7 @@ impl Health {
     pub fn is_alive(&self, limit: Option<Duration>) -> Result<(), String> {
         let limit = limit.map_or(STUCK, |limit| limit.min(STUCK));
         if let Some(call) = self.slow_call(limit) {
-            return Err(told(&call));
+            return Err(sentence(&call));
         }
         match get(&self.reading).map(|since| since.elapsed()) {
             Some(time) if time > limit => {
@@ -138,12 +138,13 @@ impl Health {
     pub fn problems(&self) -> Vec<String> {
         let store = get(&self.store).map(|why| format!("the store is unavailable: {why}"));
         let missing = get(&self.missing).into_iter().map(|path| format!("{path} does not exist"));
-        let slow = self.slow_call(SLOW).as_ref().map(told).or_else(|| self.is_alive(None).err());
+        let slow =
+            self.slow_call(SLOW).as_ref().map(sentence).or_else(|| self.is_alive(None).err());
         store.into_iter().chain(missing).chain(slow).collect()
     }
 }
 
 /// Returns a sentence about a call that takes long.
-fn told((path, time): &(PathBuf, Duration)) -> String {
+fn sentence((path, time): &(PathBuf, Duration)) -> String {
     format!("reading '{}' has taken {} s and goes on", path_text(path), time.as_secs())
 }

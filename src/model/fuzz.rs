@@ -8,8 +8,8 @@ use fastrand::Rng;
 /// Inputs of one property in each run of the tests.
 const FEW: u64 = 20_000;
 
-/// Runs `test` with so many generators, one for each input. `share` is the part of the inputs that this
-/// property sees: one of so many.
+/// Runs `test` once for each input, with a generator of its own. Of the inputs that were asked for, this
+/// property sees one in `share`.
 pub(crate) fn each_input(name: &str, share: u64, mut test: impl FnMut(&mut Rng)) {
     let asked = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
     let cases = asked("LOG_INGESTD_FUZZ_CASES").unwrap_or(FEW).div_ceil(share);
@@ -94,7 +94,7 @@ const PARTS: [&str; 56] = [
     "\u{1f600}",
 ];
 
-/// Returns a text of such parts, seldom a long one.
+/// Returns a text of a few parts; one in 60 is long.
 pub(crate) fn text(rng: &mut Rng) -> String {
     let part = |rng: &mut Rng| PARTS[rng.usize(..PARTS.len())];
     match rng.u8(..60) {

@@ -40,4 +40,5 @@ pub use record::{
     moment, now,
 };
 pub use rollup::{CLASSES, Counts, Period, Rollup};
+pub(crate) use text::hex;
 pub use text::{counted, grouped};

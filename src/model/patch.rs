@@ -11,7 +11,7 @@ const REACH: usize = 48;
 const EQUAL: usize = 5;
 
 /// Returns the mark of a line whose difference is not kept, because it may be a secret: its length in bytes, a
-/// number alone. It is no patch of any text.
+/// number alone. No text has this as its patch.
 pub fn unkept(length: usize) -> Vec<u8> {
     let mut mark = Vec::new();
     number(&mut mark, length);

@@ -50,7 +50,7 @@ pub enum Likeness {
 }
 
 /// How a line was written, as far as the columns do not tell. Records are the same whatever this is, since it
-/// is no value of a request.
+/// does not belong to the request.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
     /// The last seven bytes of a time like `[23/Nov/2026:08:41:00 +0000]`, from the second byte of a number on;

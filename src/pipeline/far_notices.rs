@@ -7,19 +7,19 @@ use tracing::warn;
 use crate::model::{Batch, FarExample, FileId, moment};
 
 /// The most files that are reported one by one.
-const MOST_TOLD: usize = 10_000;
+const MOST_REPORTED: usize = 10_000;
 
 /// Files that were reported so far.
 #[derive(Debug, Default)]
 pub(crate) struct FarNotices {
-    told: HashSet<FileId>,
+    reported: HashSet<FileId>,
 }
 
 impl FarNotices {
     /// Takes note of a batch that was stored. `name` gives a file's path.
     pub(crate) fn stored(&mut self, batch: &Batch, name: impl Fn(FileId) -> String) {
         for FarExample { file, offset, time, rows } in &batch.far_examples {
-            if self.told.len() < MOST_TOLD && self.told.insert(*file) {
+            if self.reported.len() < MOST_REPORTED && self.reported.insert(*file) {
                 warn!(
                     file = file.0,
                     path = name(*file),

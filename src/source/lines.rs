@@ -627,6 +627,7 @@ mod tests {
     use sha2::Digest as _;
 
     use super::*;
+    use crate::model::hex;
     use crate::source::fingerprint::print;
 
     fn all(lines: &mut Lines, mut source: &[u8]) -> Vec<(u64, String, bool)> {
@@ -970,7 +971,6 @@ mod tests {
     #[test]
     fn the_state_is_that_of_the_standard() {
         let initial = "6a09e667bb67ae853c6ef372a54ff53a510e527f9b05688c1f83d9ab5be0cd19";
-        let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
         let mut hasher = Hasher::default();
         assert_eq!(hex(&hasher.digest().state), initial);
         hasher.update(&pattern(63));

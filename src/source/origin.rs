@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
-use crate::model::Origin;
+use crate::model::{Origin, hex};
 
 /// The id itself is to stay on the machine: machine-id(5) asks for a hash with a word of the program.
 static MACHINE: LazyLock<Option<String>> = LazyLock::new(|| {
@@ -14,7 +14,7 @@ static MACHINE: LazyLock<Option<String>> = LazyLock::new(|| {
     let is_id = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_id.then(|| {
         let hash = Sha256::digest(format!("log-ingestd {id}"));
-        hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+        hex(&hash[..8])
     })
 });
 

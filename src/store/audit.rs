@@ -58,7 +58,7 @@ impl Writer {
     }
 
     /// Returns rows and rejects whose lines begin in `from..to`, in the order of their offsets; at most
-    /// `limit` rows of each table, and as many lines of one reject. It reads in one snapshot, so that a line
+    /// `limit` rows of each table, of rejects as many lines. It reads in one snapshot, so that a line
     /// which a reparse moves is either a reject or a row.
     pub async fn lines_between(
         &mut self,
@@ -170,11 +170,12 @@ fn lines(
 ) -> Result<Vec<(u64, StoredLine)>, StoreError> {
     let mut lines = answers.next(rows::line_of_row, rows::line_of_row)?;
     lines.extend(answers.next(rows::line_of_request, rows::line_of_request)?);
-    let most = usize::try_from(limit).unwrap_or(usize::MAX);
+    let mut room = usize::try_from(limit).unwrap_or(usize::MAX);
     for reject in answers.next(RejectedLine::read, RejectedLine::read)? {
-        let reject = Arc::new(reject);
-        let offsets = reject.offsets_within(range.clone()).take(most);
+        let (reject, before) = (Arc::new(reject), lines.len());
+        let offsets = reject.offsets_within(range.clone()).take(room);
         lines.extend(offsets.map(|offset| (offset, StoredLine::Reject(Arc::clone(&reject)))));
+        room -= lines.len() - before;
     }
     lines.sort_by_key(|(offset, _)| *offset);
     Ok(lines)

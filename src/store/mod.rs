@@ -1,7 +1,7 @@
 //! Stores rows and offsets, together or not at all.
 //!
 //! One contract has two backends; [`Location`] decides which. `postgres` sends binary COPY into
-//! partitions of a day each, `sqlite` runs prepared inserts on one file. Only this module has SQL: what
+//! partitions by time, `sqlite` runs prepared inserts on one file. Only this module has SQL: what
 //! both databases understand is in `sql` and is run in one place, by [`Store`], [`Writer`] and
 //! [`Sweeper`]; the columns come from [`crate::model::columns`]. The
 //! module spawns no tasks and repeats nothing: each call is one attempt, whose error says what the

@@ -160,13 +160,14 @@ pub struct Step {
 mod tests {
     use super::super::{postgres, sqlite};
     use super::*;
+    use crate::model::hex;
 
     /// sqlx compares it too, but only where there is a database that was made with it.
     #[test]
     fn what_is_in_the_databases_of_users_does_not_change() {
         let sum = |migrations: &Migrator, version| {
             let step = migrations.iter().find(|step| step.version == version).unwrap();
-            step.checksum[..8].iter().map(|byte| format!("{byte:02x}")).collect::<String>()
+            hex(&step.checksum[..8])
         };
         assert_eq!(sum(&postgres::MIGRATIONS, 1), "f7e68de6cca6282b");
         assert_eq!(sum(&sqlite::MIGRATIONS, 1), "8babccf8549d3289");

@@ -8,6 +8,7 @@ use axum::routing::get;
 use sha2::{Digest, Sha256};
 
 use super::PageState;
+use crate::model::hex;
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -101,6 +102,5 @@ fn answer(asset: Asset, headers: &HeaderMap) -> Response {
 /// Returns the ETag of the bytes, with its quotes. Hashing 100 kB takes 0.1 ms, so it is not cached.
 fn tag(bytes: &[u8]) -> String {
     let sum = Sha256::digest(bytes);
-    let hex: String = sum.iter().take(12).map(|byte| format!("{byte:02x}")).collect();
-    format!("\"{hex}\"")
+    format!("\"{}\"", hex(&sum[..12]))
 }

@@ -48,7 +48,7 @@ use crate::store::{Reader, Store};
 pub use auth::{AuthFileError, Authenticator, Credentials, HashError, SecretKind, auth_line};
 pub use listener::{IDLE_TIMEOUT, UNKNOWN_LIFETIME};
 pub use places::MAX_CONNECTIONS;
-pub use report::{Report, TopList, TopOrder, Zone};
+pub use report::{Failures, Report, TopList, TopOrder, Zone};
 pub use requests::MAX_STREAMS;
 pub use tls::{CertificateFileError, Tls, encrypt_for_any};
 pub use webhook::Webhook;

@@ -95,7 +95,7 @@ impl Page {
     }
 }
 
-/// A request; `None` if HTTP has no such one.
+/// Makes a request; `None` if HTTP does not allow it.
 fn request(rng: &mut Rng) -> Option<Request<Body>> {
     let mut query = form_urlencoded::Serializer::new(String::new());
     for _ in 0..rng.usize(..4) {

@@ -10,7 +10,7 @@ use crate::place::{DAY, Lines, NOW, Place, advanced, claimed, counted};
 /// 12:00 on a day: half of it is older.
 const CUTOFF: Micros = NOW - NOW % DAY - 10 * DAY + DAY / 2;
 
-fn options(cutoff: Micros) -> SweepOptions {
+pub(crate) fn options(cutoff: Micros) -> SweepOptions {
     SweepOptions {
         cutoff,
         rollup_cutoff: None,
@@ -22,7 +22,7 @@ fn options(cutoff: Micros) -> SweepOptions {
     }
 }
 
-async fn swept(store: &Store, options: &SweepOptions) -> Swept {
+pub(crate) async fn swept(store: &Store, options: &SweepOptions) -> Swept {
     match sweep(store, options).await.unwrap() {
         SweepOutcome::Swept(swept) => swept,
         SweepOutcome::AlreadyRunning => panic!("no other process sweeps"),

@@ -1,10 +1,11 @@
 //! Times that are far from the clock: lines of a century, of clocks that are wrong, and of months that are past.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Datelike, Utc};
 use log_ingestd::model::Micros;
-use log_ingestd::retain::{LogType, SweepOptions, SweepOutcome, Swept, sweep};
+use log_ingestd::retain::{SweepOptions, Swept};
 use log_ingestd::store::{Location, Prepared, Store, StoredRow};
 use serde_json::Value;
 use sqlx::{Connection, PgConnection};
@@ -13,6 +14,7 @@ use crate::archives::Summary;
 use crate::daemon::{Bench, Daemon, for_each_store, line, line_at};
 use crate::place::{DAY, Lines, Place, advanced, claimed, until};
 use crate::postgres::Cluster;
+use crate::sweeps;
 
 /// 2000-01-01, and the days until 2100.
 const CENTURY: Micros = 946_684_800_000_000;
@@ -60,23 +62,9 @@ async fn spread(place: &Place) -> Vec<String> {
         .await
 }
 
-fn options(cutoff: Micros) -> SweepOptions {
-    SweepOptions {
-        cutoff,
-        rollup_cutoff: None,
-        log_type: LogType::All,
-        batch_size: SweepOptions::BATCH_SIZE,
-        dry_run: false,
-        host: "web".into(),
-        next_at: None,
-    }
-}
-
 async fn swept(store: &Store, cutoff: Micros) -> Swept {
-    match sweep(store, &options(cutoff)).await.unwrap() {
-        SweepOutcome::Swept(swept) => swept,
-        SweepOutcome::AlreadyRunning => panic!("no other process sweeps"),
-    }
+    let options = SweepOptions { next_at: None, ..sweeps::options(cutoff) };
+    sweeps::swept(store, &options).await
 }
 
 /// A bench on a server of its own, with so many locks as a server has by default.
@@ -117,16 +105,18 @@ async fn a_century_of_daily_lines_is_imported_and_counted_with_the_locks_of_a_de
     println!("imported in {:?}", began.elapsed());
     assert_eq!(summary.counts(), (DAYS as u64, DAYS as u64, 0));
     is_whole(&bench).await;
-    // Both tables at once, as several people do.
+    // Four sessions have the locks of all partitions at once.
+    let together = Arc::new(tokio::sync::Barrier::new(4));
     let asking: Vec<_> = (0..4)
         .map(|_| {
-            let url = bench.place.url.clone();
+            let (url, together) = (bench.place.url.clone(), Arc::clone(&together));
             tokio::spawn(async move {
                 let mut session = PgConnection::connect(&url).await.unwrap();
                 let mut tx = session.begin().await.unwrap();
                 let count = sqlx::query_scalar::<_, i64>("SELECT count(*) FROM gunicorn_log");
                 let count = count.fetch_one(&mut *tx).await.unwrap();
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                // Each keeps its locks until all have counted.
+                tokio::time::timeout(Duration::from_secs(60), together.wait()).await.unwrap();
                 count
             })
         })

@@ -10,7 +10,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::format::{Layout, STARS};
-use crate::model::{Micros, NulRun, RejectCode, StoredRow, form_at, patched, unkept_length};
+use crate::model::{
+    Micros, NulRun, RejectCode, RejectedLine, StoredRow, form_at, hex, patched, unkept_length,
+};
 use crate::pipeline::line_patches::first_line;
 use crate::source::BYTE_ORDER_MARK;
 use crate::store::{FileReport, StoredLine};
@@ -68,7 +70,7 @@ impl Cause {
             Self::DoesNotFit => "not exact: what is stored does not fit in its place",
             Self::Json => "lines of JSON, of which the order of keys is not stored: not written",
             Self::Envelope => {
-                "without the envelopes of the container runtime, which are not stored"
+                "without the envelopes of the container runtime, as such lines usually are: times in UTC, stars for secrets"
             }
             Self::Digest => "not exact: the digest differs, and it is not known where",
         }
@@ -173,7 +175,7 @@ impl<'a, W: Write> LineWriter<'a, W> {
         let pending = match line {
             StoredLine::Row(row) => self.row(offset, row),
             StoredLine::Request(_) => Pending::new(offset, Vec::new(), Some(Cause::Json)),
-            StoredLine::Reject(reject) => self.reject(offset, &reject.raw, reject.code),
+            StoredLine::Reject(reject) => self.reject(offset, reject),
         };
         if let StoredLine::Row(row) = line {
             self.is_new = self.source.swept_before.is_none_or(|cutoff| row.timestamp >= cutoff);
@@ -192,7 +194,7 @@ impl<'a, W: Write> LineWriter<'a, W> {
         self.out.flush()?;
         let sum: [u8; 32] = self.hasher.finalize().into();
         let mut exported = self.exported;
-        exported.sha256 = super::hex(&sum);
+        exported.sha256 = hex(&sum);
         match digest {
             // All doubts are without cause then.
             Some(digest) if digest == sum => {
@@ -264,8 +266,9 @@ impl<'a, W: Write> LineWriter<'a, W> {
         Pending { others, ..Pending::new(offset, first, Some(cause)) }
     }
 
-    fn reject(&self, offset: u64, raw: &[u8], code: Option<RejectCode>) -> Pending {
-        let cause = if code == Some(RejectCode::TooLong) {
+    fn reject(&self, offset: u64, line: &RejectedLine) -> Pending {
+        let raw = &line.raw;
+        let cause = if line.code == Some(RejectCode::TooLong) {
             Some(Cause::TooLong)
         } else if self.source.has_envelopes {
             Some(Cause::Envelope)
@@ -274,7 +277,15 @@ impl<'a, W: Write> LineWriter<'a, W> {
         } else {
             None
         };
-        Pending::new(offset, raw.to_vec(), cause)
+        // What stands in the place of the stars may have had another length.
+        let around_stars = line.stride().checked_sub(raw.len() as u64);
+        let length = match cause {
+            Some(Cause::Masked) if !matches!(around_stars, Some(1 | 2)) => {
+                line.stride().checked_sub(1)
+            }
+            _ => None,
+        };
+        Pending { length, ..Pending::new(offset, raw.clone(), cause) }
     }
 
     /// Writes the pending line, and what is before `offset` after it.

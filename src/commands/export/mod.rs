@@ -10,7 +10,6 @@ mod tests;
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use serde::Serialize;
@@ -20,7 +19,7 @@ use crate::commands::open_store;
 use crate::config::Config;
 use crate::format::Layout;
 use crate::identity::detect::envelope_of;
-use crate::model::{FileId, Micros};
+use crate::model::{FileId, Micros, hex};
 use crate::pipeline::committer::Committer;
 use crate::pipeline::connect::{Access, owner};
 use crate::store::{FileReport, StoredLine, Writer};
@@ -206,21 +205,8 @@ impl Pages {
             read_to(|line| matches!(line, StoredLine::Request(_))),
             read_to(|line| matches!(line, StoredLine::Reject(_))),
         ];
-        // Of a reject that stands for more lines, only the first ones were read.
-        let are_of_one = |one: &(u64, StoredLine), next: &(u64, StoredLine)| match (&one.1, &next.1)
-        {
-            (StoredLine::Reject(one), StoredLine::Reject(next)) => Arc::ptr_eq(one, next),
-            _ => false,
-        };
-        let cut = lines.chunk_by(are_of_one).find(|lines| lines.len() >= PAGE as usize);
-        let cut = cut.and_then(<[_]>::last).map(|(offset, _)| offset + 1);
-        self.next = of_tables.into_iter().chain(cut).min().unwrap_or(end);
+        self.next = of_tables.into_iter().min().unwrap_or(end);
         lines.retain(|(offset, _)| *offset < self.next);
         Ok(Some(lines))
     }
-}
-
-/// Returns bytes in hexadecimal.
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -37,7 +37,7 @@ const AT_ONCE: u64 = 10_000;
 /// Bytes of the lines that one query reads, without the last line (8 MiB).
 const PAGE_BYTES: u64 = 8 << 20;
 
-/// What a command says that was told to stop.
+/// The message of a command that was interrupted.
 const INTERRUPTED: &str = "interrupted; the same command goes on";
 
 /// Why a masked line stays rejected.
@@ -141,12 +141,17 @@ impl Reparse {
     /// perhaps its first lines only. A dry run, which stores nothing, takes all.
     fn take_some<'a>(&self, left: &mut VecDeque<Part<'a>>) -> Vec<Part<'a>> {
         let mut some = Vec::new();
-        let mut room = if self.dry_run { u64::MAX } else { AT_ONCE };
+        let no_limit = self.dry_run; // which keeps nothing
+        let mut room = if no_limit { u64::MAX } else { AT_ONCE };
+        let mut bytes = if no_limit { u64::MAX } else { PAGE_BYTES };
         while room > 0
+            && bytes > 0
             && let Some(part) = left.pop_front()
         {
-            let (first, rest) = part.split(room);
+            let length = part.reject.raw.len().max(1) as u64;
+            let (first, rest) = part.split(room.min(bytes / length).max(1));
             room -= first.count;
+            bytes = bytes.saturating_sub(first.count.saturating_mul(length));
             some.push(first);
             if let Some(rest) = rest {
                 left.push_front(rest);
@@ -204,6 +209,8 @@ impl Reparse {
         let Some(first) = parts.first() else { return Ok(Change::Done) };
         let mut reparsed = Reparsed::of(first.reject.log_file, format.format.clone());
         let mut rows = 0;
+        let is_bare = format.envelope.is_none();
+        let mut patches = is_bare.then(|| LinePatches::in_forms(forms.to_vec()));
         for Part { reject, count } in parts {
             let RejectedLine { log_file: file, log_offset, rejected_at, .. } = **reject;
             let Ok((text, time)) = format.open(log_offset, &reject.raw) else { continue };
@@ -221,10 +228,6 @@ impl Reparse {
                     Parsed::Record(record) => {
                         let time = time.unwrap_or(rejected_at);
                         let written = WrittenLine { offset, time, text: &text, raw: &reject.raw };
-                        let mut patches = format
-                            .envelope
-                            .is_none()
-                            .then(|| LinePatches::in_forms(forms.to_vec()));
                         let patch = patches
                             .as_mut()
                             .and_then(|it| it.patch(&format.parser, record, written));

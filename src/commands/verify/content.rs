@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use crate::model::{Batch, NulRun, Position};
+use crate::model::{Batch, NulRun, Position, hex};
 use crate::source::Lines;
 use crate::store::{FileReport, StoredLine};
 
@@ -222,8 +222,4 @@ fn runs_after(runs: &[NulRun], offset: u64) -> Vec<NulRun> {
             NulRun { offset: begin, length: run.end() - begin }
         })
         .collect()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

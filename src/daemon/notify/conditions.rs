@@ -96,7 +96,7 @@ pub(super) struct Observed {
     pub(super) answered: Option<(u64, u64)>,
 }
 
-/// A change that is to be told.
+/// A change of which a notice is sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Change {
     pub(super) kind: Kind,
@@ -118,13 +118,13 @@ struct Track {
     bad_since: Option<Instant>,
     good_since: Option<Instant>,
     raised_at: Option<Instant>,
-    /// The counter when the last recovery was told, and at the last look. Zero for what is not counted.
-    told: u64,
+    /// The counter at the last recovery, and at the last look. Zero for what is not counted.
+    at_recovery: u64,
     seen: u64,
 }
 
 impl Track {
-    /// Returns the new state if it is to be told.
+    /// Returns the new state if a notice of it is due.
     fn look(&mut self, kind: Kind, is_bad: bool, now: Instant) -> Option<State> {
         let has_held = |since: Instant, long| now.duration_since(since) >= long;
         if self.is_raised {
@@ -156,10 +156,18 @@ impl Track {
 pub(super) struct Conditions([Track; Kind::ALL.len()]);
 
 impl Conditions {
-    /// Returns what is to be told after a look.
+    /// Returns the changes of which notices are due after a look.
     pub(super) fn look(&mut self, seen: &Observed, bounds: &Bounds, now: Instant) -> Vec<Change> {
         let changes = Kind::ALL.into_iter().filter_map(|kind| {
             let track = &mut self.0[kind as usize];
+            match kind {
+                // While that is not known, nothing is over.
+                Kind::ServerErrors if seen.answered.is_none() => return None,
+                // It is not looked at any more, which does not mean that it is over.
+                Kind::ServerErrors if bounds.server_errors.is_none() => *track = Track::default(),
+                Kind::Lag if bounds.lag.is_none() => *track = Track::default(),
+                _ => {}
+            }
             let counter = match kind {
                 Kind::Rejects => seen.rejects,
                 Kind::Loss => seen.lost,
@@ -170,13 +178,13 @@ impl Conditions {
                 Kind::Lag => bounds.lag.is_some_and(|bound| seen.lag > bound),
                 Kind::ServerErrors => share_over(seen, bounds).is_some(),
                 Kind::Rejects | Kind::Loss if track.is_raised => counter > track.seen,
-                Kind::Rejects | Kind::Loss => counter > track.told,
+                Kind::Rejects | Kind::Loss => counter > track.at_recovery,
             };
             track.seen = counter;
             let state = track.look(kind, is_bad, now)?;
-            let text = text(kind, state, seen, counter - track.told);
+            let text = text(kind, state, seen, counter - track.at_recovery);
             if state == State::Recovered {
-                track.told = counter;
+                track.at_recovery = counter;
             }
             Some(Change { kind, state, text })
         });
@@ -219,6 +227,11 @@ fn text(kind: Kind, state: State, seen: &Observed, number: u64) -> String {
         }
         (Kind::ServerErrors, State::Raised) => format!(
             "{} of {} in the last minutes were answered with 5xx",
+            grouped(errors),
+            counted(requests, "request")
+        ),
+        (Kind::ServerErrors, State::Recovered) if requests < LEAST_REQUESTS => format!(
+            "of the last minutes only {} with 5xx and {} in all are stored, too few to tell",
             grouped(errors),
             counted(requests, "request")
         ),
@@ -308,5 +321,22 @@ mod tests {
         assert_eq!(found, [(0, name, State::Raised), (40, name, State::Recovered)]);
         let unknown = Observed::default();
         assert_eq!(told([(0, unknown)]), []);
+        // While the database is unavailable, nothing is over.
+        let unknown = || Observed::default();
+        let found =
+            told([(0, of(1_000, 51)), (10, unknown()), (60, unknown()), (90, of(1_000, 0))]);
+        assert_eq!(found, [(0, name, State::Raised)]);
+    }
+
+    #[test]
+    fn what_is_not_looked_at_any_more_does_not_recover() {
+        let (mut conditions, began) = (Conditions::default(), Instant::now());
+        let lag = Observed { lag: Duration::from_secs(900), ..Observed::default() };
+        assert_eq!(conditions.look(&lag, &BOUNDS, began).len(), 1);
+        let off = Bounds { lag: None, server_errors: None };
+        for seconds in [10, 60, 600] {
+            let changes = conditions.look(&lag, &off, began + Duration::from_secs(seconds));
+            assert_eq!(changes, []);
+        }
     }
 }

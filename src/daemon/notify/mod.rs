@@ -34,9 +34,9 @@ const COUNTED_EVERY: Duration = Duration::from_secs(10);
 
 const MINUTE: Micros = 60_000_000;
 
-/// What was told before. It outlives a reload, so that nothing is told twice.
+/// Which notices were sent. It outlives a reload, so that none is sent twice.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Told(Arc<Mutex<Conditions>>);
+pub(crate) struct Sent(Arc<Mutex<Conditions>>);
 
 /// Starts to look, until the set is dropped. Without a target nothing is started. The tasks of the targets end
 /// when they have delivered what waits for them, so that a reload loses no notice.
@@ -44,7 +44,7 @@ pub(crate) fn start(
     watch: &Watch,
     store: &Store,
     metrics: &Arc<Metrics>,
-    told: &Told,
+    sent: &Sent,
 ) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let Some(config) = watch.notify.clone() else { return tasks };
@@ -54,7 +54,7 @@ pub(crate) fn start(
         bounds: Bounds { lag: config.lag, server_errors: config.server_errors },
         reader: store.probe(),
         metrics: Arc::clone(metrics),
-        told: told.clone(),
+        sent: sent.clone(),
         answered: None,
         counted_at: None,
     };
@@ -68,7 +68,7 @@ struct Observer {
     bounds: Bounds,
     reader: Reader,
     metrics: Arc<Metrics>,
-    told: Told,
+    sent: Sent,
     /// Requests of the last minutes and those answered with 5xx, as they were counted last.
     answered: Option<(u64, u64)>,
     counted_at: Option<Instant>,
@@ -81,8 +81,8 @@ impl Observer {
             let seen = self.observe().await;
             let changes = {
                 // A panic cannot leave it half changed in a way that matters, so a poisoned lock is usable.
-                let mut told = self.told.0.lock().unwrap_or_else(PoisonError::into_inner);
-                told.look(&seen, &self.bounds, Instant::now())
+                let mut sent = self.sent.0.lock().unwrap_or_else(PoisonError::into_inner);
+                sent.look(&seen, &self.bounds, Instant::now())
             };
             for change in changes {
                 log(&change);

@@ -41,7 +41,7 @@ pub fn read_moment<Z: TimeZone>(text: &str, now: Micros, zone: &Z) -> Option<Mic
 /// hour later.
 fn at<Z: TimeZone>(time: NaiveDateTime, zone: &Z) -> Option<Micros> {
     let moment = |time| zone.from_local_datetime(&time).earliest();
-    // At the end of the calendar there is no hour after it.
+    // The last hour of the calendar has no next one.
     let later = || moment(time.checked_add_signed(TimeDelta::hours(1))?);
     Some(moment(time).or_else(later)?.timestamp_micros())
 }

@@ -31,6 +31,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use crate::model::hex;
 use rustix::fs::Access;
 use sha2::{Digest, Sha256};
 use tokio::sync::Notify;
@@ -482,8 +483,7 @@ impl StreamName {
         if name.len() > MAX_NAME {
             let sum = Sha256::digest(path);
             let end = name.split_off(name.len() - MAX_NAME + 20);
-            name = sum[..8].iter().map(|byte| format!("{byte:02x}")).collect();
-            name = format!("{name}-{end}");
+            name = format!("{}-{end}", hex(&sum[..8]));
         }
         Self(name)
     }

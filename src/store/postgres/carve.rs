@@ -2,15 +2,16 @@
 //!
 //! Lines with times that no clock explains share one partition. When such a day comes near, it gets one of its
 //! own, and its rows move there. The bounds of a partition cannot be changed while it is attached, so it is
-//! detached, and attached again, in one transaction: the rows are never invisible, but all other sessions
-//! wait. So the transactions that use the table now have to end first, as for a sweep, and few rows move.
+//! detached, and attached again, in one transaction: no statement that begins then misses a row, but all other
+//! sessions wait. So the transactions that use the table now have to end first, as for a sweep, few rows move, and
+//! each step has a time limit: the rows that stay are read for their bounds.
 //! If that is not possible, the day stays where it is: its rows have a place, and the next attempt may succeed.
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 
 use super::citus::Placement;
 use super::days::{Part, Parts, attach, steps, under_lock};
-use super::layout::{Layout, comment, days_of, midnight, partition};
+use super::layout::{comment, days_of, first_of_future, midnight, partition};
 use super::sweeper::unused;
 use crate::store::answers::{DayRange, Table};
 use crate::store::error;
@@ -18,8 +19,10 @@ use crate::store::error;
 /// The most rows that move at once: all other sessions wait meanwhile.
 pub(super) const MOST: i64 = 200_000;
 
-/// How long the other sessions wait at most for those that began after the check.
-const SHORT_WAIT: &str = "SET LOCAL lock_timeout = '3s'";
+/// How long the other sessions wait at most for those that began after the check, and for each statement: the rows
+/// that stay are read for their bounds, too.
+const SHORT_WAIT: [&str; 2] =
+    ["SET LOCAL lock_timeout = '3s'", "SET LOCAL statement_timeout = '5s'"];
 
 /// Lets Citus change several shards in a transaction that also changes tables. Elsewhere it means nothing.
 const ON_CITUS: &str = "SET LOCAL citus.multi_shard_modify_mode = 'sequential'";
@@ -33,7 +36,7 @@ pub(super) enum Carved {
     Nothing,
     /// The table is being read: others would wait for that reader.
     Postponed,
-    /// More than [`MOST`] rows would have to move.
+    /// More than [`MOST`] rows would have to move, or those that stay are too many to be read in time.
     TooMany,
 }
 
@@ -48,7 +51,6 @@ struct Piece {
 /// stay as they are.
 pub(super) async fn take_out(
     connection: &mut PgConnection,
-    layout: Layout,
     table: Table,
     day: i32,
     placement: Placement,
@@ -59,7 +61,7 @@ pub(super) async fn take_out(
     let taken = under_lock(connection, async |connection| {
         // Another session may have done it.
         let parts = Parts::of(connection, &[table]).await?;
-        match shared(&parts, layout, table, day) {
+        match shared(&parts, table, day) {
             Some(part) => split(connection, table, part, day, placement).await,
             None => Ok(Carved::Nothing),
         }
@@ -72,16 +74,17 @@ pub(super) async fn take_out(
         {
             Ok(Carved::Postponed)
         }
+        Err(error) if error::code(&error) == "57014" => Ok(Carved::TooMany),
         taken => taken,
     }
 }
 
 /// Returns the partition that a day shares with days of the future.
-pub(super) fn shared(parts: &Parts, layout: Layout, table: Table, day: i32) -> Option<&Part> {
-    let layout = Layout { today: parts.today, ..layout };
+pub(super) fn shared(parts: &Parts, table: Table, day: i32) -> Option<&Part> {
+    let future = first_of_future(parts.today);
     let part = parts.part(table, day).filter(|part| !part.is_leaving)?;
     let is_ours = days_of(table, &part.name) == Some(part.days);
-    (is_ours && !part.days.is_one_day() && part.days.end > layout.future()).then_some(part)
+    (is_ours && !part.days.is_one_day() && part.days.end > future).then_some(part)
 }
 
 /// Returns the days before, the day, and those after it.
@@ -106,7 +109,7 @@ async fn split(
     let mut found = Vec::new();
     for days in pieces(part.days, day) {
         let count = format!(
-            "SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT {}) AS few",
+            "SELECT count(*) FROM (SELECT 1 FROM {} WHERE {} LIMIT {}) AS few",
             part.name,
             are_of(table, days),
             MOST + 1
@@ -129,7 +132,7 @@ async fn split(
     .bind(parent)
     .fetch_one(&mut *connection)
     .await?;
-    let mut statements = vec![SHORT_WAIT.to_owned()];
+    let mut statements = SHORT_WAIT.map(str::to_owned).to_vec();
     if placement == Placement::Distributed {
         statements.push(ON_CITUS.to_owned());
     }
@@ -147,7 +150,7 @@ async fn split(
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut *tx).await?;
     }
     // Rows may have come since they were counted.
-    let has_rows = format!("SELECT EXISTS (SELECT FROM {old})");
+    let has_rows = format!("SELECT count(*) > 0 FROM (SELECT 1 FROM {old} LIMIT 1) AS it");
     let has_rows: bool = sqlx::query_scalar(AssertSqlSafe(has_rows)).fetch_one(&mut *tx).await?;
     let kept = Piece { rows: has_rows.into(), ..kept };
     let name = partition(table, kept.days);

@@ -94,7 +94,7 @@ impl Trouble {
         lacks_partition(error) || (backend.is_distributed() && citus::is_of_a_worker(error))
     }
 
-    fn into_error(self, backend: &Postgres) -> StoreError {
+    pub(super) fn into_error(self, backend: &Postgres) -> StoreError {
         match self {
             Trouble::Moved(files) => StoreError::Conflict { store: backend.name.clone(), files },
             // The day has left since it was looked for, and the next attempt makes it; or PostgreSQL has missed, in

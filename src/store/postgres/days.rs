@@ -2,7 +2,7 @@
 //!
 //! A partition is made as a table of its own and then attached. `CREATE TABLE … PARTITION OF` would lock
 //! the parent against all other sessions, and a one-hour SELECT that is open on it would stall ingest
-//! at midnight. ATTACH lets others read and write. There is no default partition: each ATTACH would have to
+//! at midnight. ATTACH lets others read and write. A default partition is not used: each ATTACH would have to
 //! read all of it, and no partition could be detached while others go on.
 //!
 //! Ten daemons may need the same day at once, and a sweep may drop another: all of them first take
@@ -14,7 +14,7 @@ use std::ops::Range;
 
 use sqlx::error::DatabaseError;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use super::carve::{self, Carved};
 use super::citus::Placement;
@@ -222,36 +222,74 @@ impl Postgres {
             .await
     }
 
-    /// Gives those of these days a partition of their own that share one with days of the future.
+    /// Gives those of these days a partition of their own that share one with days of the future. The days have a
+    /// place without it: an error postpones it, and nothing else.
     async fn take_out(
         &self,
         connection: &mut PgConnection,
         wanted: &[(Table, i32)],
     ) -> Result<Prepared, StoreError> {
-        let mut prepared = Prepared::All;
         let parts = Parts::of(connection, &Table::ALL).await.map_err(failed(&self.name))?;
-        let is_shared = |(table, day): &&(Table, i32)| {
-            carve::shared(&parts, self.layout(0), *table, *day).is_some()
+        let is_shared =
+            |(table, day): &&(Table, i32)| carve::shared(&parts, *table, *day).is_some();
+        let shared: Vec<_> = wanted.iter().filter(is_shared).copied().collect();
+        if shared.is_empty() {
+            return Ok(Prepared::All);
+        }
+        // A copy of the database reads in one snapshot, which does not see rows that move.
+        let has_lock = lock::try_take(connection, lock::SWEEP).await;
+        let prepared = match has_lock.map_err(failed(&self.name))? {
+            true => self.take_out_each(connection, &shared).await,
+            false => Prepared::Postponed,
         };
-        for &(table, day) in wanted.iter().filter(is_shared) {
-            let taken = carve::take_out(connection, self.layout(0), table, day, self.placement());
-            match taken.await.map_err(failed(&self.name))? {
-                Carved::Days(days) => {
+        if prepared == Prepared::Postponed && shared.iter().any(|(_, day)| *day <= parts.today) {
+            warn!(
+                "rows that came before their time are still in one partition with later days, although their day has \
+                 come: the tables are being read, swept or copied; it is tried again"
+            );
+        }
+        Ok(prepared)
+    }
+
+    async fn take_out_each(
+        &self,
+        connection: &mut PgConnection,
+        shared: &[(Table, i32)],
+    ) -> Prepared {
+        let mut prepared = Prepared::All;
+        for &(table, day) in shared {
+            let taken = carve::take_out(connection, table, day, self.placement()).await;
+            match taken {
+                Ok(Carved::Days(days)) => {
                     let mut known = self.known_days();
                     days.into_iter().for_each(|days| known.insert(table, days));
                 }
-                Carved::Postponed => prepared = Prepared::Postponed,
-                Carved::TooMany => warn!(
+                Ok(Carved::Postponed) => prepared = Prepared::Postponed,
+                Err(error) => {
+                    prepared = Prepared::Postponed;
+                    warn!(
+                        table = table.name(),
+                        day = %DayRange::of_day(day),
+                        error = %error,
+                        "this day stays in one partition with later days; where a right is missing, the tables' owner \
+                         gives it a partition with `log-ingestd migrate --days 7`"
+                    );
+                }
+                Ok(Carved::TooMany) => warn!(
                     table = table.name(),
                     day = %DayRange::of_day(day),
                     limit = carve::MOST,
                     "too many rows came before their time: this day stays in one partition with later days, \
                      and a sweep removes its rows one by one"
                 ),
-                Carved::Nothing => {}
+                // Another session has done it.
+                Ok(Carved::Nothing) => self.known_days().remove(table, day),
             }
         }
-        Ok(prepared)
+        if let Err(error) = lock::release(connection, lock::SWEEP).await {
+            debug!(error = %error, "the lock of sweeps ends with its session");
+        }
+        prepared
     }
 
     /// Makes those of these partitions that are missing. Those that are known cost nothing.
@@ -390,13 +428,8 @@ pub(super) async fn under_lock<T>(
 ) -> Result<T, sqlx::Error> {
     lock::wait(connection, lock::DAYS).await?;
     let result = step(connection).await;
-    let unlocked = sqlx::query("SELECT pg_advisory_unlock($1, $2)")
-        .bind(lock::NAMESPACE)
-        .bind(lock::DAYS)
-        .execute(connection)
-        .await;
-    match (result, unlocked) {
-        (Ok(value), Ok(_)) => Ok(value),
+    match (result, lock::release(connection, lock::DAYS).await) {
+        (Ok(value), Ok(())) => Ok(value),
         (Err(error), _) | (Ok(_), Err(error)) => Err(error),
     }
 }
@@ -547,8 +580,11 @@ async fn add_columns(
     name: &str,
 ) -> Result<(), sqlx::Error> {
     let added: Option<String> = sqlx::query_scalar(
-        "SELECT string_agg(format('ADD COLUMN %I %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ')
+        "SELECT string_agg(format('ADD COLUMN %I %s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+                                  ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid),
+                                  CASE WHEN a.attnotnull THEN ' NOT NULL' END), ', ')
            FROM pg_attribute a
+           LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
           WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped
             AND NOT EXISTS (SELECT FROM pg_attribute b
                              WHERE b.attrelid = to_regclass($2) AND b.attname = a.attname)",

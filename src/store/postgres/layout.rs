@@ -62,8 +62,13 @@ impl Layout {
 
     /// Returns the first day that is later than clocks explain.
     pub(super) fn future(self) -> i32 {
-        self.today.saturating_add(DAYS_AHEAD + 1)
+        first_of_future(self.today)
     }
+}
+
+/// Returns the first day that is later than clocks explain.
+pub(super) fn first_of_future(today: i32) -> i32 {
+    today.saturating_add(DAYS_AHEAD + 1)
 }
 
 /// Returns the date of a day since 1970.
@@ -131,8 +136,8 @@ pub(super) fn days_of(table: Table, name: &str) -> Option<DayRange> {
     (is_ours && days.first < days.end && partition(table, days) == name).then_some(days)
 }
 
-/// How the comment of each kind of partition begins. A detached table with such a comment is ours to drop; one
-/// that a person made under such a name is not.
+/// How the comment of each kind of partition begins. A detached table with this comment is dropped by a
+/// sweep; a table that a person made under the same name is not.
 pub(super) fn comment(table: Table, days: DayRange) -> String {
     let kind = if days.is_one_day() {
         "One day"

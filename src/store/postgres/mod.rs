@@ -163,6 +163,15 @@ mod lock {
         let lock = sqlx::query("SELECT pg_advisory_lock($1, $2)").bind(NAMESPACE).bind(number);
         lock.execute(connection).await.map(|_| ())
     }
+
+    /// Releases the lock with this number.
+    pub(super) async fn release(
+        connection: &mut PgConnection,
+        number: i32,
+    ) -> Result<(), sqlx::Error> {
+        let unlock = sqlx::query("SELECT pg_advisory_unlock($1, $2)").bind(NAMESPACE).bind(number);
+        unlock.execute(connection).await.map(|_| ())
+    }
 }
 
 /// Returns whether a row says so.

@@ -66,10 +66,10 @@ impl PgWriter {
         match done {
             Ok(()) => Ok(true),
             Err(Trouble::Moved(_)) => Ok(false),
-            Err(Trouble::Sql(error)) => {
+            Err(trouble) => {
                 // A sweep may have dropped one; the next try makes it.
                 days::forget(&self.backend, &lines.new);
-                Err(self.backend.classify(error))
+                Err(trouble.into_error(&self.backend))
             }
         }
     }

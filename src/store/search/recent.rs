@@ -16,17 +16,21 @@ use crate::model::Micros;
 pub struct RecentRows {
     known: HashSet<i64>,
     found: HashSet<i64>,
+    /// When the last look that found everything began, and the one that goes on.
+    complete: Option<Micros>,
+    begun: Micros,
 }
 
 impl RecentRows {
     /// Time between two looks.
     pub const INTERVAL: Duration = Duration::from_secs(1);
 
-    /// Returns where a look begins. A row has the time of its request, and its line was written, read and
-    /// stored after that.
-    pub fn begin(now: Micros) -> Micros {
+    /// Begins a look, and returns from which time on it looks. A row has the time of its request, and its line was
+    /// written, read and stored after that. A look that comes late begins where the last one did.
+    pub fn begin(&mut self, now: Micros) -> Micros {
         const MAX_DELAY: Micros = 15_000_000;
-        now - MAX_DELAY
+        self.begun = now;
+        self.complete.map_or(now, |complete| complete.min(now)) - MAX_DELAY
     }
 
     /// Removes the rows that are known from rows of this look, and takes note of the others.
@@ -45,5 +49,26 @@ impl RecentRows {
     /// Ends a look that has found everything: what it did not find cannot be found again.
     pub fn end_look(&mut self) {
         self.known = mem::take(&mut self.found);
+        self.complete = Some(self.begun);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_look_that_comes_late_leaves_nothing_out() {
+        let mut recent = RecentRows::default();
+        let seconds = |n: Micros| n * 1_000_000;
+        assert_eq!(recent.begin(seconds(100)), seconds(85));
+        recent.end_look();
+        // The next one failed, the one after it came late.
+        assert_eq!(recent.begin(seconds(101)), seconds(85));
+        assert_eq!(recent.begin(seconds(140)), seconds(85));
+        recent.end_look();
+        assert_eq!(recent.begin(seconds(141)), seconds(125));
+        // The clock was set back.
+        assert_eq!(recent.begin(seconds(90)), seconds(75));
     }
 }

@@ -63,7 +63,8 @@ pub(super) struct Estimate {
     pub(super) points: Vec<(Micros, Point)>,
     /// The sum of all slots.
     pub(super) total: Point,
-    /// By how many rows the sum is wrong at most, in 95 of 100 cases; 0 once all was read.
+    /// By how many rows the sum is wrong at most, in 95 of 100 cases; 0 once all was read, and
+    /// at least 1 before.
     pub(super) error: i64,
 }
 
@@ -236,8 +237,11 @@ impl Sample {
         let all = self.slices.iter().filter(|it| it.is_sample).count() as f64;
         let read = self.read().count() as f64;
         let of_all: f64 = self.slices.iter().flat_map(|it| it.expected).sum();
-        if self.unread().is_empty() || read >= all {
+        if self.unread().is_empty() {
             return 0;
+        }
+        if read >= all {
+            return 1; // what a sweep has left was not read yet, and may be anything
         }
         let (mut squares, mut matching, mut seen) = (0.0, 0.0, 0.0);
         for (slice, found) in self.read() {
@@ -257,7 +261,7 @@ impl Sample {
             // About the quantile of Student's distribution, whose tails are long for few slices.
             (2.0 + 7.0 / (read - 1.0).powf(1.5)) * deviation
         };
-        by_slices.max(by_chance).ceil().min(of_all) as i64
+        by_slices.max(by_chance).ceil().min(of_all).max(1.0) as i64
     }
 }
 

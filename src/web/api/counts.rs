@@ -35,7 +35,7 @@ pub(super) async fn overview(State(state): State<PageState>, query: QueryString)
 /// Answers `/api/overview/progress`: the same, in a line of JSON for each step of the counting. The last line has
 /// the share 1, or it has `stopped`, the reason why the numbers stay estimates.
 ///
-/// A step begins when the line before it was sent, so that a client which is gone is not counted for.
+/// A step begins about when the line before it was sent, so that a client which is gone is not counted for.
 pub(super) async fn progress(State(state): State<PageState>, query: QueryString) -> ApiResult {
     let filter = query.filter(&state.reader, &[])?;
     let end = Instant::now() + LONGEST;

@@ -82,7 +82,7 @@ impl NewRows {
     }
 
     async fn look(&mut self) -> Result<Vec<Event>, StoreError> {
-        (self.filter.from, self.filter.to) = (RecentRows::begin(now()), Micros::MAX / 2);
+        (self.filter.from, self.filter.to) = (self.recent.begin(now()), Micros::MAX / 2);
         let mut fresh = self.reader.newest::<StoredRow>(&self.filter, MAX_QUERIED).await?;
         self.recent.retain_new(&mut fresh);
         self.recent.end_look();

@@ -17,10 +17,11 @@ export async function steps(path, query, signal, more) {
   if (first === undefined) throw new Error('The server ended its answer too early. It may be restarting.');
   const follow = async () => {
     let last = first;
-    try {
-      for await (last of lines) if (!signal.aborted) more(last);
-    } catch {
-      // The connection is lost, or the view was left.
+    for (;;) {
+      const { value, done } = await lines.next().catch(() => ({ done: true })); // the connection is lost, or the view was left
+      if (done) break;
+      last = value;
+      if (!signal.aborted) more(last);
     }
     if (!signal.aborted && last.share < 1 && !last.stopped) more({ ...last, stopped: 'the connection was lost' });
   };

@@ -116,6 +116,7 @@ function draw(answer) {
   for (const [name, text] of Object.entries(tiles)) section.querySelector(`[data-tile="${name}"]`).textContent = text;
   section.querySelector('[data-tile=requests]').title = rows(count(all));
 
+  estimated = doubt.rest;
   const unit = `per ${each(answer.step)}`;
   const [unitOfRows, unitOfRest] = [doubt.rows, doubt.rest].map((it) => (it ? `${unit}, estimated` : unit));
   const none = all ? '' : 'No requests in this range';
@@ -125,9 +126,10 @@ function draw(answer) {
   charts[2].draw(data, total, unitOfRows, none);
   charts[3].draw(data, total, unitOfRest, none);
   cursor.reset();
-  replace(section.querySelector('.chart-table'), table(data, COLUMNS, unitOfRows));
+  replace(section.querySelector('.chart-table'), table(data, COLUMNS, unitOfRest));
 }
 
+let estimated = false; // whether anything in the charts is
 const same = (text) => text;
 const about = (text) => (text === '–' ? text : `≈\u00a0${text}`);
 const rate = (n) => (n === 0 ? '0' : n < 0.1 ? '<0.1' : n < 10 ? n.toFixed(1) : brief(Math.round(n)));
@@ -138,5 +140,5 @@ function sentence(at, anchor) {
   const selected = anchor === null ? '' : `, ${Math.abs(at - anchor) + 1} selected`;
   if (!point) return `${time}: no requests${selected}`;
   const parts = COLUMNS.filter(({ value }) => value(point)).map(({ name, value, format = count }) => `${name} ${format(value(point))}`);
-  return `${time}: ${parts.join(', ')}${selected}`;
+  return `${time}: ${parts.join(', ')}${estimated ? ', estimated' : ''}${selected}`;
 }

@@ -56,7 +56,7 @@ pub(super) struct Series {
     pub(super) name: &'static str,
     /// Classes of the style sheet.
     pub(super) class: &'static str,
-    /// The `fill` of bars that have a pattern, so that errors are told without colours.
+    /// The `fill` of bars that have a pattern, so that errors are recognized without colours.
     pub(super) fill: &'static str,
     pub(super) value: fn(&Point) -> Option<f64>,
 }

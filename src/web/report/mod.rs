@@ -101,6 +101,15 @@ pub enum TopOrder {
     Duration,
 }
 
+/// The newest requests with a server error.
+#[derive(Clone, Debug)]
+pub struct Failures {
+    /// Their rows, the newest first.
+    pub rows: Vec<FoundRow<StoredRow>>,
+    /// The time back to which they were searched; `None` if that is the beginning of the range, or there are more.
+    pub searched_to: Option<Micros>,
+}
+
 /// All that a report shows.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -117,7 +126,7 @@ pub struct Report {
     /// URLs by number of server and of client errors.
     pub errors: Vec<TopList>,
     /// The newest requests with a server error.
-    pub failures: Vec<FoundRow<StoredRow>>,
+    pub failures: Failures,
     /// Rejected lines of the range, the newest of them, and how many of each code.
     pub rejects: RejectList,
     /// Files, with what is lost, excluded and ignored of them.
@@ -338,12 +347,17 @@ impl Report {
     }
 
     fn failures(&self, to: &mut Markup) {
-        if self.failures.is_empty() {
+        let Failures { rows, searched_to } = &self.failures;
+        if rows.is_empty() && searched_to.is_none() {
             return;
         }
         to.tag("<div class=\"panel\"><h2>Newest server errors</h2>");
+        if let Some(time) = searched_to {
+            to.tag("<p class=\"note\">Searched back to ").text(&self.zone.moment(*time));
+            to.tag(" only: the time was over.</p>");
+        }
         begin_table(to, "Newest server errors", &["Time", "Code", "Duration", "Method", "URL"]);
-        for FoundRow { row, .. } in &self.failures {
+        for FoundRow { row, .. } in rows {
             to.tag("<tr><td>").text(&self.zone.moment(row.timestamp)).tag("</td><td>");
             to.text(&row.code.map_or_else(|| "–".to_owned(), |code| code.to_string()));
             to.tag("</td><td>").text(&maybe(row.duration, duration)).tag("</td><td>");
@@ -404,8 +418,10 @@ impl Report {
         let total = |of: &dyn Fn(&FileReport) -> u64| self.of_server().map(of).sum::<u64>();
         let (lost, waiting) = (total(&|file| file.lost_bytes), total(&lag));
         let excluded = total(&|file| file.excluded);
+        let more = self.files.counts.all.saturating_sub(self.files.files.len() as u64);
         to.tag("<div class=\"panel\"><h2>Lost and waiting</h2><p>");
         match lost {
+            0 if more > 0 => to.tag("No bytes were lost of the files that were looked at. "),
             0 => to.tag("No bytes were lost. "),
             lost => to
                 .tag("<strong class=\"bad\">")
@@ -429,10 +445,9 @@ impl Report {
             }
             to.tag("</tbody></table></div>");
         }
-        let more = self.files.counts.all.saturating_sub(self.files.files.len() as u64);
         if more > 0 {
             to.tag("<p class=\"note\">").text(&count(i64::try_from(more).unwrap_or(i64::MAX)));
-            to.tag(" more files, which have ended and lost nothing, are not counted here.</p>");
+            to.tag(" more files, of all servers, were not looked at: <code>log-ingestd status --all</code> has them.</p>");
         }
         to.tag("</div>\n");
     }

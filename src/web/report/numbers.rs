@@ -50,7 +50,7 @@ fn scaled(mut n: f64, units: &[&str], space: &str) -> String {
     format!("{}{space}{}", whole.map_or(&*text, |(whole, _)| whole), units[at])
 }
 
-/// Returns a share of 1 in percent; `None` where there is nothing of which it could be a share.
+/// Returns a share of 1 in percent; [`NONE`] if it is not a number, as where nothing was counted.
 pub(super) fn percent(share: f64) -> String {
     let value = share * 100.0;
     match value {

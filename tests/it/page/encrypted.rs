@@ -246,10 +246,10 @@ async fn files_that_cannot_be_used_are_refused_at_the_start_with_what_to_do() {
         path
     };
     let other = files.authority.server(NAMES, 30);
-    let expired = files.authority.server(NAMES, 0);
+    let expired = files.authority.server_between(NAMES, "20200101000000Z", "20210101000000Z");
     let early = files.authority.server_between(NAMES, "20980101000000Z", "20990101000000Z");
     let text = fs::read_to_string(good).unwrap();
-    let old_authority = fs::read(files.authority.server(NAMES, 0).certificate).unwrap();
+    let old_authority = fs::read(&expired.certificate).unwrap();
     let with_expired = aside("chain.crt", &[text.as_bytes(), &old_authority].concat());
     let (half, _) = text.split_at(text.len() / 2);
     let damaged = text.replacen("MII", "AAA", 1);
@@ -257,8 +257,6 @@ async fn files_that_cannot_be_used_are_refused_at_the_start_with_what_to_do() {
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     let nothing = bench.aside("nothing");
     let path = |file: &Path| file.to_str().unwrap().to_owned();
-    // The certificate is valid until the second in which it was made.
-    tokio::time::sleep(Duration::from_millis(1100)).await;
     for (certificate, key, code, parts) in [
         (good, &other.key, 2, vec![path(&other.key), "is not that of the certificate".to_owned()]),
         (
@@ -365,8 +363,7 @@ async fn a_renewed_certificate_is_read_at_sighup_and_a_wrong_one_is_not_used() {
     site.daemon.signal("HUP");
     site.daemon.says("keeping the old configuration: --tls-cert and --tls-key: the key").await;
     assert_eq!(shown(&site, &files.authority), first, "the old certificate is kept");
-    let expired = files.authority.server(NAMES, 0);
-    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let expired = files.authority.server_between(NAMES, "20200101000000Z", "20210101000000Z");
     expired.copy_to(&files.certificate, &files.key);
     site.daemon.signal("HUP");
     site.daemon.says("keeping the old configuration: --tls-cert: the certificate").await;

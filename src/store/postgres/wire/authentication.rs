@@ -7,6 +7,8 @@ use sha2::{Digest, Sha256};
 use sqlx::ConnectOptions;
 use sqlx::postgres::PgConnectOptions;
 
+use crate::model::hex;
+
 /// Rounds of the hash after which other tasks have their turn.
 const ROUNDS_AT_ONCE: u32 = 1024;
 
@@ -31,10 +33,6 @@ pub(super) fn password(options: &PgConnectOptions) -> String {
 pub(super) fn md5_answer(user: &str, password: &str, salt: &[u8]) -> String {
     let inner = hex(&Md5::new().chain_update(password).chain_update(user).finalize());
     format!("md5{}", hex(&Md5::new().chain_update(inner).chain_update(salt).finalize()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// One exchange by SCRAM.
