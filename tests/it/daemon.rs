@@ -259,10 +259,26 @@ impl Daemon {
         self.child.try_wait().unwrap().is_some()
     }
 
-    /// Sends a signal by name.
+    /// Sends a signal by name. After `STOP` it returns when each thread has stopped: one that the signal
+    /// has still to reach goes on for a moment.
     pub(crate) fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.pid().to_string()]).status();
         assert!(status.unwrap().success());
+        let end = Instant::now() + PATIENCE;
+        while name == "STOP" && !self.is_stopped() {
+            assert!(Instant::now() < end, "it does not stop: {}", self.said());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        threads
+            .filter_map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")).ok())
+            .all(
+                // The state stands after the name, which may hold parentheses.
+                |stat| stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with(['T', 't'])),
+            )
     }
 
     /// Kills it where it stands.

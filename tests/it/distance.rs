@@ -12,6 +12,7 @@ use crate::daemon::{Bench, line_at, lines, rename, urls};
 use crate::place::{DAY, LINE, Lines, NOW, Place, advanced, claimed, together, until};
 use crate::postgres::{Cluster, shared};
 use crate::proxy::{Plan, Proxy, Way};
+use crate::torture::{asked, seed};
 
 /// Cuts of connections of a daemon and of imports, unless the environment asks for more.
 const CUTS: u32 = 40;
@@ -326,12 +327,11 @@ async fn a_server_that_is_gone_without_a_word_is_noticed() {
 }
 
 fn cuts(of_every_run: u32) -> u32 {
-    std::env::var("LOG_INGESTD_TORTURE_CUTS").map_or(of_every_run, |cuts| cuts.parse().unwrap())
+    asked("CUTS").unwrap_or(of_every_run)
 }
 
 fn dice() -> Rng {
-    let asked = std::env::var("LOG_INGESTD_TORTURE_SEED").ok();
-    let seed = asked.map_or_else(|| fastrand::u64(..1 << 40), |seed| seed.parse().unwrap());
+    let seed = seed();
     println!("seed {seed}");
     Rng::with_seed(seed)
 }

@@ -16,6 +16,7 @@ use crate::archives::{KINDS, compress};
 use crate::daemon::{Bench, Daemon, PATIENCE};
 use crate::place::{Place, until};
 use crate::postgres::Cluster;
+use crate::torture::{asked, seed};
 use server::{Pace, Server, is_final};
 
 /// Kills, unless the environment asks for more.
@@ -52,9 +53,8 @@ struct Done {
 }
 
 async fn torture(bench: &Bench, cluster: Option<&Cluster>) {
-    let asked = |name: &str| std::env::var(format!("LOG_INGESTD_TORTURE_{name}")).ok();
-    let kills = asked("KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
-    let seed = asked("SEED").map_or_else(|| fastrand::u64(..1 << 40), |seed| seed.parse().unwrap());
+    let kills = asked("KILLS").unwrap_or(KILLS);
+    let seed = seed();
     let store = if cluster.is_some() { "postgres" } else { "sqlite" };
     println!("{store}, seed {seed}: {kills} kills");
     let mut dice = Rng::with_seed(seed);

@@ -120,6 +120,7 @@ mod takeover;
 mod terminal;
 mod times;
 mod tls;
+mod torture;
 mod traffic;
 mod upgrade;
 mod verify;

@@ -26,6 +26,7 @@ use std::time::{Duration, Instant};
 
 use crate::daemon::PATIENCE;
 use crate::postgres::Cluster;
+use crate::torture::{asked, seed};
 use run::{Failure, Stage, run};
 use script::Step;
 use shrink::shrink;
@@ -68,10 +69,10 @@ fn a_script_reads_as_it_was_written() {
 
 /// What the caller asks for: one script, new seeds for some minutes, or the usual seeds.
 async fn play(stage: Stage) {
-    if let Some(text) = asked("SCRIPT") {
+    if let Some(text) = asked::<String>("SCRIPT") {
         return try_script("as given", &script::parse(&text).unwrap(), stage).await;
     }
-    let Some(minutes) = asked("MINUTES") else {
+    let Some(minutes) = asked::<f64>("MINUTES") else {
         for text in ONCE_FAILED {
             try_script("failed once", &script::parse(text).unwrap(), stage).await;
         }
@@ -80,20 +81,15 @@ async fn play(stage: Stage) {
         }
         return;
     };
-    let seconds = (minutes.parse::<f64>().unwrap() * 60.0) as u64;
+    let seconds = (minutes * 60.0) as u64;
     let end = Instant::now() + Duration::from_secs(seconds);
-    let first =
-        asked("SEED").map_or_else(|| fastrand::u64(..1 << 40), |seed| seed.parse().unwrap());
+    let first = seed();
     let mut seed = first;
     while Instant::now() < end {
         try_seed(seed, stage).await;
         seed += 1;
     }
     println!("{stage}: {} scripts, seeds {first} to {}, each held", seed - first, seed - 1);
-}
-
-fn asked(name: &str) -> Option<String> {
-    std::env::var(format!("LOG_INGESTD_TORTURE_{name}")).ok()
 }
 
 async fn try_seed(seed: u64, stage: Stage) {
@@ -114,7 +110,7 @@ async fn try_script(origin: &str, script: &[Step], stage: Stage) {
             );
         }
         Err(failure) => {
-            let shrinks = asked("SHRINK").as_deref() != Some("no");
+            let shrinks = asked::<String>("SHRINK").as_deref() != Some("no");
             println!(
                 "{stage}, {origin}: {}; {}\n{}",
                 failure.what,

@@ -183,6 +183,13 @@ impl Place {
         }
     }
 
+    /// Returns whether no other program has begun to write to the SQLite file.
+    pub(crate) async fn can_be_written(&self) -> bool {
+        let mut connection = SqliteConnection::connect(&self.url).await.unwrap();
+        let writes = "PRAGMA busy_timeout = 0; BEGIN IMMEDIATE; ROLLBACK";
+        sqlx::raw_sql(writes).execute(&mut connection).await.is_ok()
+    }
+
     /// Runs statements in a session that ends with them.
     pub(crate) async fn execute(&self, sql: &str) {
         let sql = AssertSqlSafe(sql);

@@ -24,15 +24,11 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::daemon::Bench;
+use crate::torture::{asked, seed};
 
 /// Returns whether power is cut in the scripts of the model test: in those of `tests/torture`.
 pub(crate) fn in_scripts() -> bool {
     std::env::var_os("LOG_INGESTD_TORTURE_MINUTES").is_some()
-}
-
-/// A number that `tests/torture` asks for.
-fn asked(name: &str) -> Option<u64> {
-    std::env::var(format!("LOG_INGESTD_TORTURE_{name}")).ok().map(|text| text.parse().unwrap())
 }
 
 /// How many cuts to play: as many as are asked for, else a few.
@@ -67,9 +63,4 @@ async fn differences(bench: &Bench, patience: Duration, holes: &[PathBuf]) -> Op
             }
         }
     }
-}
-
-/// The seed that is asked for, else a new one.
-fn seed() -> u64 {
-    asked("SEED").unwrap_or_else(|| fastrand::u64(..1 << 40))
 }

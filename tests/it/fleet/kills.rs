@@ -12,10 +12,10 @@ use crate::daemon::{Daemon, PATIENCE};
 use crate::kills::Account;
 use crate::kills::server::{Pace, Server};
 use crate::postgres::Cluster;
+use crate::torture::{asked, seed};
 
-/// Kills, and the seed of their moments, unless the environment asks for others.
+/// Kills, unless the environment asks for others.
 const KILLS: u32 = 12;
-const SEED: u64 = 20_261_124;
 
 /// Ten logs on each host.
 const PACE: Pace = Pace { logs: 10, pause: Duration::from_millis(40) };
@@ -31,9 +31,8 @@ const ABSENT: u32 = 4;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_ten_daemons_lose_and_double_nothing() {
-    let asked = |name: &str| std::env::var(format!("LOG_INGESTD_TORTURE_{name}")).ok();
-    let kills = asked("FLEET").map_or(KILLS, |kills| kills.parse().unwrap());
-    let seed = asked("SEED").map_or(SEED, |seed| seed.parse().unwrap());
+    let kills = asked("FLEET").unwrap_or(KILLS);
+    let seed = seed();
     println!("fleet, seed {seed}: {kills} kills");
     let mut dice = Rng::with_seed(seed);
     let cluster = Cluster::start();

@@ -10,6 +10,7 @@ use fastrand::Rng;
 use crate::daemon::{Bench, Daemon};
 use crate::place::Place;
 use crate::postgres::Cluster;
+use crate::torture::{asked, seed};
 
 use super::server::{Pace, Server};
 use super::{Account, all_stored, compress_what_is_stored, watch};
@@ -64,10 +65,9 @@ impl Life {
 }
 
 async fn soak(bench: &Bench, store: &str) {
-    let asked = |name: &str| std::env::var(format!("LOG_INGESTD_TORTURE_{name}")).ok();
-    let minutes: Option<u64> = asked("SOAK").map(|minutes| minutes.parse().unwrap());
+    let minutes: Option<u64> = asked("SOAK");
     let whole = minutes.map_or(SHORT, |minutes| Duration::from_secs(60 * minutes));
-    let seed = asked("SEED").map_or_else(|| fastrand::u64(..1 << 40), |seed| seed.parse().unwrap());
+    let seed = seed();
     println!("{store}, seed {seed}: a soak of {:.0} s", whole.as_secs_f64());
     let mut dice = Rng::with_seed(seed);
     let pace = Pace { logs: 3, pause: Duration::from_millis(20) };

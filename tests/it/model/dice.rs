@@ -4,8 +4,8 @@ use fastrand::Rng;
 
 use crate::archives::KINDS;
 use crate::power_cuts::in_scripts;
+use crate::torture::asked;
 
-use super::asked;
 use super::script::{Copy, Cut, Damage, KEPT, LOGS, Name, Step, Way};
 
 /// Makes a step of one kind.
@@ -148,7 +148,7 @@ fn step(dice: &mut Rng) -> Step {
 }
 
 fn cuts_power() -> bool {
-    in_scripts() && asked("POWER").as_deref() != Some("no")
+    in_scripts() && asked::<String>("POWER").as_deref() != Some("no")
 }
 
 fn way(dice: &mut Rng) -> Way {

@@ -341,7 +341,10 @@ impl Directory {
             let written = &self.written[nth];
             // Without times, only a truncated log in its place says that another file is its copy.
             let is_proof = written.has_copy && written.kind == Kind::Timeless;
-            if written.site.is_some() && !is_proof && self.dice.u32(..12) == 0 {
+            // A log that the store does not know says by its own lines how it is read. Where a cut has torn
+            // most of them the daemon says that it leaves it alone, until the application writes more.
+            let is_known = self.logs[nth].stored() > 0;
+            if written.site.is_some() && is_known && !is_proof && self.dice.u32(..12) == 0 {
                 self.rename(nth);
             }
         }

@@ -10,6 +10,7 @@ use fastrand::Rng;
 
 use crate::daemon::{for_each_store, line, lines, urls};
 use crate::place::until;
+use crate::torture::{asked, seed};
 
 use super::{hold_open, make_fifo, spool, spooled, watch};
 
@@ -28,8 +29,7 @@ for_each_store! {
         let fifo = bench.aside("access.fifo");
         make_fifo(&fifo);
         let mut writer = hold_open(&fifo);
-        let asked = std::env::var("LOG_INGESTD_TORTURE_SEED").ok();
-        let seed = asked.map_or_else(|| fastrand::u64(..1 << 40), |seed| seed.parse().unwrap());
+        let seed = seed();
         println!("{}, seed {seed}", if bench.place.is_postgres() { "postgres" } else { "sqlite" });
         let mut dice = Rng::with_seed(seed);
         let enough = Arc::new(AtomicBool::new(false));
@@ -51,8 +51,7 @@ for_each_store! {
             }
             (writer, number)
         });
-        let asked = std::env::var("LOG_INGESTD_TORTURE_STREAMS").ok();
-        for _ in 0..asked.map_or(KILLS, |kills| kills.parse().unwrap()) {
+        for _ in 0..asked("STREAMS").unwrap_or(KILLS) {
             // Of a small spool files are ended and removed all the time.
             let limit = if dice.bool() { "256KiB" } else { "1GiB" };
             let arguments = [fifo.to_str().unwrap(), "--spool-limit", limit];
