@@ -77,7 +77,7 @@ pub use location::{Location, LocationError, Server};
 pub use postgres::Indexer;
 pub use schema::{Schema, Step};
 pub use search::{
-    By, CodeCount, Counted, Counting, Cursor, Direction, FilesPage, FoundRow, MOST_COUNTED,
+    Attention, By, CodeCount, Counted, Counting, Cursor, Direction, FilesPage, FoundRow, MOST_COUNTED,
     Overview, Point, Reader, RecentRows, RejectList, RowPage, RowPages, SearchedRow, Suggested,
     Suggestion, Suggestions, Top, TopItem,
 };

@@ -39,7 +39,7 @@ macro_rules! asset {
 }
 
 /// The files that the document refers to, below `/assets/`.
-const ASSETS: [Asset; 28] = [
+const ASSETS: [Asset; 31] = [
     asset!("api.js", SCRIPT),
     asset!("bar.js", SCRIPT),
     asset!("cells.js", SCRIPT),
@@ -54,6 +54,7 @@ const ASSETS: [Asset; 28] = [
     asset!("filter.js", SCRIPT),
     asset!("format.js", SCRIPT),
     asset!("icon.svg", IMAGE),
+    asset!("live.js", SCRIPT),
     asset!("log.js", SCRIPT),
     asset!("main.js", SCRIPT),
     asset!("overview.js", SCRIPT),
@@ -63,11 +64,13 @@ const ASSETS: [Asset; 28] = [
     asset!("rows.js", SCRIPT),
     asset!("saved.js", SCRIPT),
     asset!("scale.js", SCRIPT),
+    asset!("sheet.js", SCRIPT),
     asset!("style.css", CSS),
     asset!("tables.css", CSS),
     asset!("tail.js", SCRIPT),
     asset!("terms.js", SCRIPT),
     asset!("top.js", SCRIPT),
+    asset!("why.js", SCRIPT),
 ];
 
 pub(super) fn routes() -> Router<PageState> {

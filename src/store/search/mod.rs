@@ -33,7 +33,7 @@ use super::{Backend, Store, postgres, sqlite};
 pub use counting::{Counted, Counting};
 pub use counts::{By, Overview, Point, Top, TopItem};
 pub(super) use lists::files_of;
-pub use lists::{CodeCount, FilesPage, MOST_COUNTED, RejectList};
+pub use lists::{Attention, CodeCount, FilesPage, MOST_COUNTED, RejectList};
 pub use recent::RecentRows;
 pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages, SearchedRow};
 pub use suggest::{Suggested, Suggestion, Suggestions};

@@ -39,6 +39,8 @@ pub(super) fn routes() -> Router<PageState> {
         .route("/export", get(streams::export))
         .route("/files", get(summary::files))
         .route("/rejects", get(summary::rejects))
+        .route("/attention", get(summary::attention))
+        .route("/newest", get(rows::newest))
 }
 
 /// Names and values of a query string, in order.
@@ -127,6 +129,10 @@ struct ApiError {
 impl ApiError {
     fn bad_request(message: String) -> ApiError {
         ApiError { status: StatusCode::BAD_REQUEST, message }
+    }
+
+    fn invalid_choice(name: &str, value: &str, expected: &str) -> ApiError {
+        ApiError::bad_request(format!("invalid {name} '{value}': expected {expected}"))
     }
 
     fn invalid_cursor(name: &str, text: &str) -> ApiError {

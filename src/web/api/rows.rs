@@ -6,9 +6,9 @@ use axum::extract::{Path, State};
 use serde_json::{Value, json};
 
 use super::{ApiError, ApiResult, QueryString, format_cursor, json_answer};
-use crate::model::moment;
+use crate::model::{Filter, moment};
 use crate::store::{
-    Cursor, Direction, FileReport, FoundRow, RowPage, SearchedRow, StoredRequest, StoredRow,
+    Cursor, Direction, FileReport, FoundRow, Reader, RowPage, SearchedRow, StoredRequest, StoredRow,
 };
 use crate::web::PageState;
 
@@ -94,6 +94,29 @@ fn paged<T: SearchedRow>(
         "newer": newer.map(format_cursor),
         "searched_to": page.searched_to.map(moment),
     })
+}
+
+/// Answers `/api/newest[?table=log|requests]`: when the newest row of all is (`newest`), and the newest one that meets the
+/// filter (`matching`), whatever the range. If the search for that one ran out of time, `searched_to` says how far it came.
+pub(super) async fn newest(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let filter = query.filter(&state.reader, &["table", "from", "to"])?;
+    match query.get("table").unwrap_or("log") {
+        "log" => newest_of::<StoredRow>(&state.reader, filter).await,
+        "requests" => newest_of::<StoredRequest>(&state.reader, filter).await,
+        other => Err(ApiError::invalid_choice("table", other, "log or requests")),
+    }
+}
+
+async fn newest_of<T: SearchedRow>(reader: &Reader, filter: Filter) -> ApiResult {
+    let newest = reader.newest_time::<T>().await?;
+    // What is later than now, a wrong clock has written: it is not searched for matches.
+    let filter = Filter { from: 0, ..filter };
+    let page = reader.page::<T>(&filter, Direction::Older(None), 1, BUDGET).await?;
+    json_answer(json!({
+        "newest": newest.map(moment),
+        "matching": page.rows.first().map(|it| moment(it.row.timestamp())),
+        "searched_to": page.searched_to.filter(|_| page.rows.is_empty()).map(moment),
+    }))
 }
 
 /// Answers `/api/log/ID`: all columns of one row of `gunicorn_log`.

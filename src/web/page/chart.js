@@ -79,6 +79,17 @@ export class Chart {
     return this.bottom - part * (this.bottom - TOP);
   }
 
+  /** Returns the time in the middle of a slot. */
+  timeOf(at) {
+    return this.data.start + (at + 0.5) * this.data.step;
+  }
+
+  /** Returns the slot of a time, or null outside of the chart. */
+  slotOf(time) {
+    const at = Math.floor((time - this.data.start) / this.data.step);
+    return at >= 0 && at < this.data.list.length ? at : null;
+  }
+
   /** Returns where slot `at` begins and ends, in pixels. */
   place(at) {
     const t = this.data.start + at * this.data.step;

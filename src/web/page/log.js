@@ -4,8 +4,9 @@ import { load } from './api.js';
 import { pick, status, when } from './cells.js';
 import { detail } from './detail.js';
 import { el } from './dom.js';
-import { address, query, read } from './filter.js';
-import { bytes, count, duration, stamp } from './format.js';
+import { address, query } from './filter.js';
+import { bytes, count, duration, fraction, stamp } from './format.js';
+import { isLive, updated } from './live.js';
 import { Rows } from './rows.js';
 import { Tail } from './tail.js';
 
@@ -40,36 +41,39 @@ export function start(section) {
   rows = new Rows(section, {
     path: 'log', title: 'Log', columns: COLUMNS,
     detail: (row, state) => detail(row, state, { facts: FACTS, blocks: BLOCKS, other: ['requests', 'Request log of this request'] }),
-    empty: () => el('p', {}, 'Nothing was logged, or the files are not followed: see ', el('a', { href: '?view=files' }, 'Files'), '.'),
   });
 }
 
 export async function show(state, signal) {
-  const paused = before && !state.live && address(before, { live: undefined }) === address(state);
+  const same = (one, other) => address({ ...one, live: undefined, row: undefined }) === address({ ...other, live: undefined, row: undefined });
+  const paused = before && !isLive(state) && same(before, state);
   if (paused) {
     // After a pause the shown lines stay for reading: they are not loaded again.
     rows.frame(state, signal);
     rows.page({ ...rows.answer, rows: rows.shown() });
-    for (const link of rows.place.querySelectorAll('a')) {
-      const there = read(link.search);
-      link.href = address(there, { live: undefined, row: there.row });
-    }
     return;
   }
   before = undefined;
-  if (!state.live) {
+  if (!isLive(state)) {
     await rows.show(state, signal);
     return;
   }
   before = state;
   rows.frame(state, signal);
-  const opened = () => load(rows.place, signal, () => rows.ask(state, signal, []), fresh);
+  rows.place.setAttribute('aria-busy', 'true');
+  let connected = false;
+  const list = () => load(rows.place, signal, () => rows.ask(state, signal, []), fresh);
+  const opened = () => {
+    connected = true;
+    return list();
+  };
   const tail = new Tail(query(state), {
     opened,
     received: add,
+    looked: () => updated(state),
     lost: (reason = 'The connection is lost; trying again…') => {
-      // For an invalid filter the event stream ends without a message. A list request returns one.
-      if (rows.place.classList.contains('loading')) opened();
+      // A stream that is refused ends without a message. A request for the list returns one.
+      if (!connected) opened();
       rows.status.textContent = reason;
     },
   });
@@ -82,8 +86,6 @@ let early = [];
 function fresh(answer) {
   rows.answer = answer;
   rows.draw(answer);
-  rows.pager.replaceChildren();
-  rows.foot.replaceChildren();
   const waiting = early;
   early = [];
   add(waiting, false);
@@ -100,10 +102,17 @@ function add(list, skipped) {
   rows.body?.prepend(...added.reverse());
   for (const entry of added) entry.classList.add('new');
   const entries = rows.body ? [...rows.body.querySelectorAll('.entry')] : [];
-  for (const entry of entries.slice(KEPT)) {
+  for (const entry of entries.splice(KEPT)) {
     if (entry.nextElementSibling?.matches('.more')) entry.nextElementSibling.remove();
     entry.remove();
     before = undefined; // older rows were removed, so the page is incomplete
+    rows.page({ rows: [], older: cursor(entries.at(-1).row) });
   }
-  rows.status.textContent = `Live: ${count(Math.min(entries.length, KEPT))} lines, newest first`;
+  rows.status.textContent = `Live: ${count(entries.length)} ${entries.length === 1 ? 'line' : 'lines'}, newest first`;
+}
+
+// A place in the list after a row, as the server writes it: microseconds, and the id.
+function cursor({ timestamp, id }) {
+  const micros = BigInt(Date.parse(timestamp)) * 1000n + BigInt(fraction(timestamp).slice(4).padEnd(3, '0').slice(0, 3));
+  return `${micros}.${id}`;
 }

@@ -1,16 +1,18 @@
 // The overview: numbers and charts of the requests that meet the filter. What the server has not counted yet is
 // an estimate: it is marked as one, and replaced as the counting goes on.
 
-import { load, repeat, steps } from './api.js';
+import { load, nothing, repeat, steps } from './api.js';
 import { Chart } from './chart.js';
 import { connect } from './cursor.js';
 import { announce, replace } from './dom.js';
 import { doubts } from './doubts.js';
 import { address, go, query, read, stretch, terms, wider } from './filter.js';
 import { brief, bytes, count, duration, each, moment, percent } from './format.js';
+import { isLive, updated } from './live.js';
 import { table } from './points.js';
 import { slots } from './scale.js';
 import * as tops from './top.js';
+import { why } from './why.js';
 
 // In the server's order: 1xx 2xx 3xx 4xx 5xx other.
 const sum = (rows) => rows.reduce((total, n) => total + n, 0);
@@ -79,6 +81,8 @@ export async function show(state, signal) {
     busy = true;
     const step = (answer) => {
       draw(answer);
+      updated(state);
+      explain(answer, state, signal);
       if (answer.share < 1 && !answer.stopped) return;
       busy = false;
       rest = Date.now() + 4 * (Date.now() - began);
@@ -93,7 +97,18 @@ export async function show(state, signal) {
     ]);
   };
   await refresh();
-  if (state.live && !state.to) repeat(10e3, signal, refresh);
+  if (isLive(state)) repeat(10e3, signal, refresh);
+}
+
+let explained; // the signal of the view that has been explained
+
+function explain({ total, share }, state, signal) {
+  const place = section.querySelector('.nothing');
+  place.hidden = sum(total.rows) > 0 || share < 1;
+  if (place.hidden) replace(place);
+  if (place.hidden || explained === signal) return;
+  explained = signal;
+  replace(place, nothing('No requests in this range', why(state, signal, 'log')));
 }
 
 function draw(answer) {

@@ -3,8 +3,8 @@
 import { repeat } from './api.js';
 import { pick, status, when } from './cells.js';
 import { detail } from './detail.js';
-import { el } from './dom.js';
 import { count, duration, stamp } from './format.js';
+import { isLive } from './live.js';
 import { Rows } from './rows.js';
 
 const ms = (n) => duration(n === null ? null : n * 1000);
@@ -36,11 +36,11 @@ export function start(section) {
   rows = new Rows(section, {
     path: 'requests', title: 'Request logs', columns: COLUMNS, exported: { table: 'requests' },
     detail: (row, state) => detail(row, state, { facts: FACTS, blocks: BLOCKS, other: ['log', 'Access log of this request'] }),
-    empty: () => el('p', {}, 'Request logs are lines of JSON that an application writes, for example with the Django package. They stand beside the access log, not in it.'),
+    about: 'Request logs are lines of JSON that an application writes, for example with the Django package. They stand beside the access log, not in it.',
   });
 }
 
 export async function show(state, signal) {
   await rows.show(state, signal);
-  if (state.live && !state.before && !state.after) repeat(5e3, signal, () => { if (!state.row && !rows.place.querySelector('.more')) rows.show(state, signal); });
+  if (isLive(state)) repeat(5e3, signal, () => { if (!state.row && !rows.place.querySelector('.more')) rows.show(state, signal); });
 }

@@ -3,14 +3,16 @@
 
 import { get, load, nothing } from './api.js';
 import { el, replace, visible } from './dom.js';
-import { address, query, read, terms, unfiltered } from './filter.js';
+import { address, query, read } from './filter.js';
 import { count, moment, stamp } from './format.js';
+import { updated } from './live.js';
+import { why } from './why.js';
 
 const LIMIT = 100;
 const PLACE = ['before', 'after'];
 
 export class Rows {
-  /** `kind`: path, title, columns, detail(row, state), empty(), and the parameters of the export. */
+  /** `kind`: path, title, columns, detail(row, state), about (what its rows are, for an empty list), and the parameters of the export. */
   constructor(section, kind) {
     this.kind = kind;
     this.status = el('p', { class: 'status' });
@@ -47,6 +49,7 @@ export class Rows {
 
   draw(answer) {
     const { rows } = answer;
+    updated(this.state);
     this.page(answer);
     if (!rows.length) {
       this.body = null;
@@ -172,7 +175,7 @@ export class Rows {
     const { state } = this;
     if (state.before || state.after) return nothing('The list ends here');
     return nothing('No requests in this range',
-      terms(state).length ? el('p', {}, 'The filter may leave out too much. ', el('a', { href: address(state, unfiltered()) }, 'Clear it')) : this.kind.empty(),
+      why(state, this.signal, this.kind.path), this.kind.about ? el('p', {}, this.kind.about) : null,
       el('p', {}, el('a', { href: address(state, { from: '7d', to: undefined }) }, 'Look at the last 7 days')));
   }
 }

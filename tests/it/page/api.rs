@@ -205,6 +205,26 @@ async fn request_logs_files_and_rejects_are_told(place: Place) {
         1
     );
     assert_eq!(json(&site, "/api/rejects?file=999")["rows"].as_array().unwrap().len(), 0);
+    let of = |reason: &str| json(&site, &format!("/api/rejects?reason={reason}"))["rows"].clone();
+    assert_eq!(of("not_utf8"), rejects["rows"]);
+    assert_eq!(of("too_long"), Value::Array(Vec::new()));
+    let attention = json(&site, "/api/attention");
+    assert_eq!(attention, serde_json::json!({ "rejected_lines": 1, "ignored_files": 0 }));
+    let watched = files["watched"][0].as_str().unwrap();
+    assert!(bench.log("access.log").starts_with(watched), "{watched}");
+
+    for (query, matches) in [
+        ("", true),
+        ("url=/one", true),
+        ("url=/three", false),
+        ("table=requests", true),
+        ("table=requests&code=404", false),
+    ] {
+        // The range does not matter.
+        let found = json(&site, &format!("/api/newest?from=2000-01-01&to=2000-01-02&{query}"));
+        assert_eq!(found["matching"].is_string(), matches, "{query}: {found}");
+        assert!(found["newest"].is_string() && found["searched_to"].is_null(), "{query}: {found}");
+    }
 }
 
 async fn what_makes_no_sense_is_quoted(place: Place) {
@@ -221,6 +241,7 @@ async fn what_makes_no_sense_is_quoted(place: Place) {
         ("/api/overview?not=404", 400, "not '404' is not a name and a value"),
         ("/api/overview/progress?not=code:4", 400, "not code '4' is no code"),
         ("/api/suggest?field=shoe", 400, "invalid field 'shoe': expected one of url, route"),
+        ("/api/newest?table=shoes", 400, "invalid table 'shoes': expected log or requests"),
         ("/api/export?format=xml", 400, "invalid format 'xml': expected"),
         ("/api/log/x", 400, "invalid row 'x'"),
         ("/api/log/1", 404, "no row 1"),
