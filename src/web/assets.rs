@@ -39,13 +39,14 @@ macro_rules! asset {
 }
 
 /// The files that the document refers to, below `/assets/`.
-const ASSETS: [Asset; 31] = [
+const ASSETS: [Asset; 35] = [
     asset!("api.js", SCRIPT),
     asset!("bar.js", SCRIPT),
     asset!("cells.js", SCRIPT),
     asset!("chart.js", SCRIPT),
     asset!("charts.css", CSS),
     asset!("chips.js", SCRIPT),
+    asset!("columns.js", SCRIPT),
     asset!("cursor.js", SCRIPT),
     asset!("detail.js", SCRIPT),
     asset!("dom.js", SCRIPT),
@@ -53,6 +54,7 @@ const ASSETS: [Asset; 31] = [
     asset!("files.js", SCRIPT),
     asset!("filter.js", SCRIPT),
     asset!("format.js", SCRIPT),
+    asset!("histogram.js", SCRIPT),
     asset!("icon.svg", IMAGE),
     asset!("live.js", SCRIPT),
     asset!("log.js", SCRIPT),
@@ -64,7 +66,9 @@ const ASSETS: [Asset; 31] = [
     asset!("rows.js", SCRIPT),
     asset!("saved.js", SCRIPT),
     asset!("scale.js", SCRIPT),
+    asset!("series.js", SCRIPT),
     asset!("sheet.js", SCRIPT),
+    asset!("story.js", SCRIPT),
     asset!("style.css", CSS),
     asset!("tables.css", CSS),
     asset!("tail.js", SCRIPT),

@@ -17,6 +17,7 @@ def exports(module):
         "filter": "read, address, terms, withTerm, withoutTerm, turned, query, bounds, wider, moved",
         "doubts": "doubts",
         "saved": "views, keep, forget",
+        "columns": "chosen, toggled, nextSort, ariaSort",
     }[module]
 
 

@@ -9,7 +9,8 @@
 //! built here. PostgreSQL and SQLite share a statement where both understand it.
 //!
 //! Files, in reading order: [`condition`] (a filter as SQL),
-//! [`rows`] (pages of rows), [`recent`] (rows that are new), [`counts`] (charts and most frequent values),
+//! [`rows`] (pages of rows), [`sorted`] (rows in another order), [`story`] (rows around a request), [`recent`] (rows that
+//! are new), [`counts`] (charts and most frequent values),
 //! [`counting`] (charts of what meets a filter, from the rows in the order of [`sample`]), [`suggest`] (values for a
 //! filter), [`lists`] (files and rejects).
 
@@ -20,6 +21,8 @@ mod lists;
 mod recent;
 mod rows;
 mod sample;
+mod sorted;
+mod story;
 mod suggest;
 
 use std::sync::Arc;
@@ -36,6 +39,8 @@ pub(super) use lists::files_of;
 pub use lists::{Attention, CodeCount, FilesPage, MOST_COUNTED, RejectList};
 pub use recent::RecentRows;
 pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages, SearchedRow};
+pub use sorted::{Order, SortBy, SortedRows};
+pub use story::Story;
 pub use suggest::{Suggested, Suggestion, Suggestions};
 
 /// Most connections of all searches.

@@ -3,10 +3,11 @@
 import { load } from './api.js';
 import { pick, status, when } from './cells.js';
 import { detail } from './detail.js';
-import { el } from './dom.js';
+import { el, visible } from './dom.js';
 import { address, query } from './filter.js';
 import { bytes, count, duration, fraction, stamp } from './format.js';
 import { isLive, updated } from './live.js';
+import * as histogram from './histogram.js';
 import { Rows } from './rows.js';
 import { Tail } from './tail.js';
 
@@ -19,9 +20,11 @@ const FACTS = [
   ['route', 'Route', 'route'], ['request_id', 'Request id', 'request_id'], ['trace_id', 'Trace id', 'trace_id'],
   ['server', 'Server', 'server'], ['file', 'File'], ['log_offset', 'Offset', count], ['id', 'Id'], ['log_file', 'File number'],
 ];
+const LABELS = { route: 'Route', request_id: 'Request id', trace_id: 'Trace id' };
+const SORTED = ['time', 'status', 'method', 'url', 'duration', 'bytes', 'address', 'user', 'agent'];
 const BLOCKS = [[['headers', 'Request headers']], [['response', 'Response']], [['request', 'Further data']]];
 
-export const COLUMNS = [
+const COLUMNS = [
   { key: 'time', label: 'Time', cell: when },
   { key: 'status', label: 'Status', cell: (row, state) => status(state, row.code) },
   { key: 'method', label: 'Method', cell: (row, state) => pick(state, 'method', row.method) },
@@ -32,19 +35,28 @@ export const COLUMNS = [
   { key: 'user', label: 'User', cell: (row, state) => pick(state, 'user', row.user) },
   { key: 'agent', label: 'User agent', cell: (row, state) => pick(state, 'agent', row.agent) },
   { key: 'host', label: 'Host', cell: (row, state) => pick(state, 'host', row.host) },
-];
+  ...['route', 'request_id', 'trace_id'].map((key) => ({ key, label: LABELS[key], extra: true, cell: (row, state) => pick(state, key, row[key]) })),
+  { key: 'referer', label: 'Referer', extra: true, cell: (row, state) => pick(state, 'text', row.referer) },
+  { key: 'protocol', label: 'Protocol', extra: true, cell: (row) => visible(row.protocol ?? '–') },
+].map((column) => ({ ...column, sorts: SORTED.includes(column.key) }));
 
 let rows;
 let before; // the state whose rows are all shown, if any
 
 export function start(section) {
+  section.append(el('h1', { class: 'hidden', tabindex: -1, id: 'log-title' }, 'Log'));
+  histogram.start(section);
   rows = new Rows(section, {
     path: 'log', title: 'Log', columns: COLUMNS,
-    detail: (row, state) => detail(row, state, { facts: FACTS, blocks: BLOCKS, other: ['requests', 'Request log of this request'] }),
+    detail: (row, state, signal) => detail(row, state, { facts: FACTS, blocks: BLOCKS, view: 'log', signal, other: ['requests', 'Request log of this request'] }),
   });
 }
 
 export async function show(state, signal) {
+  await Promise.all([histogram.show(state, signal), list(state, signal)]);
+}
+
+async function list(state, signal) {
   const same = (one, other) => address({ ...one, live: undefined, row: undefined }) === address({ ...other, live: undefined, row: undefined });
   const paused = before && !isLive(state) && same(before, state);
   if (paused) {
@@ -62,10 +74,10 @@ export async function show(state, signal) {
   rows.frame(state, signal);
   rows.place.setAttribute('aria-busy', 'true');
   let connected = false;
-  const list = () => load(rows.place, signal, () => rows.ask(state, signal, []), fresh);
+  const first = () => load(rows.place, signal, () => rows.ask(state, signal, []), fresh);
   const opened = () => {
     connected = true;
-    return list();
+    return first();
   };
   const tail = new Tail(query(state), {
     opened,
@@ -98,7 +110,7 @@ function add(list, skipped) {
   }
   if (!rows.body && list.length) fresh({ ...rows.answer, rows: [list[0]] });
   const added = list.filter((row) => !rows.find(row.id)).map((row) => rows.row(row));
-  if (skipped) rows.body?.prepend(el('tr', { role: 'row', class: 'skipped' }, el('td', { role: 'cell', colspan: COLUMNS.length + 1 }, 'More lines came here than can be shown')));
+  if (skipped) rows.body?.prepend(el('tr', { role: 'row', class: 'skipped' }, el('td', { role: 'cell', colspan: rows.columns.length + 1 }, 'More lines came here than can be shown')));
   rows.body?.prepend(...added.reverse());
   for (const entry of added) entry.classList.add('new');
   const entries = rows.body ? [...rows.body.querySelectorAll('.entry')] : [];

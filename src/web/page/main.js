@@ -4,7 +4,7 @@ import { get, repeat } from './api.js';
 import * as bar from './bar.js';
 import { announce } from './dom.js';
 import * as files from './files.js';
-import { address, go, read, visit } from './filter.js';
+import { address, go, read, visit, withTerm } from './filter.js';
 import { count, zone, zoneName } from './format.js';
 import { endsNow, isLive, updated } from './live.js';
 import * as log from './log.js';
@@ -48,6 +48,16 @@ function route() {
   shown = state.view;
   VIEWS[state.view].show(state, running.signal);
 }
+
+// With Alt, a click on a value leaves it out instead.
+document.addEventListener('click', (event) => {
+  const link = event.altKey && event.target.closest('a[data-field]');
+  if (!link) return;
+  event.preventDefault();
+  const { field, value } = link.dataset;
+  go(withTerm(read(), { field, value, not: true }));
+  announce('Excluded');
+});
 
 // Links within the page change its address without a reload. The browser handles all other links.
 document.addEventListener('click', (event) => {

@@ -11,24 +11,15 @@ import { brief, bytes, count, duration, each, moment, percent } from './format.j
 import { isLive, updated } from './live.js';
 import { table } from './points.js';
 import { slots } from './scale.js';
+import { CLASSES, link, sum } from './series.js';
 import * as tops from './top.js';
 import { why } from './why.js';
 
-// In the server's order: 1xx 2xx 3xx 4xx 5xx other.
-const sum = (rows) => rows.reduce((total, n) => total + n, 0);
 const share = (n) => (point) => (sum(point.rows) ? point.rows[n] / sum(point.rows) : null);
 
 const ERRORS = [
   { name: '5xx', style: 'c5', filter: '5xx', value: share(4) },
   { name: '4xx', style: 'c4 dashed', filter: '4xx', value: share(3) },
-];
-const CLASSES = [
-  { name: '5xx', style: 'c5', pattern: 'url(#hatch5)', filter: '5xx', value: (point) => point.rows[4] },
-  { name: '4xx', style: 'c4', pattern: 'url(#hatch4)', filter: '4xx', value: (point) => point.rows[3] },
-  { name: '3xx', style: 'c3', filter: '3xx', value: (point) => point.rows[2] },
-  { name: '2xx', style: 'c2', filter: '2xx', value: (point) => point.rows[1] },
-  { name: '1xx', style: 'c1', filter: '1xx', value: (point) => point.rows[0] },
-  { name: 'other', style: 'c0', value: (point) => point.rows[5] },
 ];
 const TIMES = [
   { name: 'p50', style: 't50', value: (point) => point.p50 },
@@ -65,11 +56,7 @@ export function start(place) {
 }
 
 export async function show(state, signal) {
-  section.querySelectorAll('[data-filter]').forEach((link) => {
-    const chosen = state.code === link.dataset.filter;
-    link.href = address(state, { code: chosen ? undefined : link.dataset.filter });
-    link.toggleAttribute('aria-current', chosen);
-  });
+  link(section, state);
   // Without a filter one answer has everything: it needs no place among the long ones.
   const path = terms(state).length ? 'overview/progress' : 'overview';
   let busy = false;

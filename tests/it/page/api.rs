@@ -13,6 +13,7 @@ for_every_store!(
     counts_lists_and_details_agree_with_the_tables,
     a_download_holds_every_row_once,
     new_rows_come_by_themselves,
+    the_story_of_a_request_joins_both_logs,
     request_logs_files_and_rejects_are_told,
     what_makes_no_sense_is_quoted,
 );
@@ -159,6 +160,39 @@ async fn new_rows_come_by_themselves(place: Place) {
     let _ = stream.read_to_end(&mut rest);
 }
 
+async fn the_story_of_a_request_joins_both_logs(place: Place) {
+    let bench = Bench::new(place).await;
+    let now = chrono::Utc::now();
+    let at = |ago: i64| (now - chrono::TimeDelta::seconds(ago)).to_rfc3339();
+    let mut text = String::new();
+    for (nth, session) in [(1, "a"), (2, "b"), (3, "a")] {
+        text += &format!(
+            "{{\"log\":\"request\",\"timestamp\":\"{}\",\"method\":\"POST\",\"path\":\"/p/{nth}\",\"status_code\":201,\
+             \"session_id\":\"{session}\",\"request_id\":\"r-{nth}\",\"ip_address\":\"203.0.113.7\"}}\n\
+             {{\"log\":\"gunicorn\",\"timestamp\":\"{}\",\"method\":\"POST\",\"url\":\"/p/{nth}\",\"code\":201,\
+             \"request_id\":\"r-{nth}\",\"user_ip\":\"203.0.113.7\"}}\n",
+            at(10 * nth),
+            at(10 * nth),
+        );
+    }
+    bench.append("requests.log", text);
+    let site = Site::open(&bench, &[]).await;
+    crate::place::until("all lines are stored", async || bench.stored().await == 6).await;
+    let urls = |rows: &Value, key: &str| -> Vec<String> {
+        rows.as_array().unwrap().iter().map(|it| it[key].as_str().unwrap().to_owned()).collect()
+    };
+    for (list, key) in [("log", "url"), ("requests", "path")] {
+        let page = json(&site, &format!("/api/{list}?request_id=r-1"));
+        let id = page["rows"][0]["id"].as_str().unwrap();
+        let story = json(&site, &format!("/api/{list}/{id}/story"));
+        assert_eq!(page["rows"][0][key], "/p/1");
+        assert_eq!(urls(&story["access"], "url"), ["/p/1"]);
+        assert_eq!(urls(&story["requests"], "path"), ["/p/1"]);
+        assert_eq!(urls(&story["session"], "path"), ["/p/1", "/p/3"]);
+        assert_eq!(urls(&story["address"], "url"), ["/p/1", "/p/2", "/p/3"]);
+    }
+}
+
 async fn request_logs_files_and_rejects_are_told(place: Place) {
     let bench = Bench::new(place).await;
     let now = chrono::Utc::now().to_rfc3339();
@@ -213,6 +247,11 @@ async fn request_logs_files_and_rejects_are_told(place: Place) {
     let watched = files["watched"][0].as_str().unwrap();
     assert!(bench.log("access.log").starts_with(watched), "{watched}");
 
+    let sorted = json(&site, "/api/log?sort=-url&limit=2");
+    assert_eq!((&sorted["rows"][0]["url"], &sorted["complete"]), (&"/two".into(), &true.into()));
+    assert_eq!(json(&site, "/api/log?sort=url")["rows"][0]["url"], "/one");
+    assert_eq!(json(&site, "/api/requests?sort=duration")["rows"][0]["path"], "/p");
+
     for (query, matches) in [
         ("", true),
         ("url=/one", true),
@@ -241,6 +280,10 @@ async fn what_makes_no_sense_is_quoted(place: Place) {
         ("/api/overview?not=404", 400, "not '404' is not a name and a value"),
         ("/api/overview/progress?not=code:4", 400, "not code '4' is no code"),
         ("/api/suggest?field=shoe", 400, "invalid field 'shoe': expected one of url, route"),
+        ("/api/log?sort=shoes", 400, "invalid sort 'shoes': expected time, status"),
+        ("/api/requests?sort=-bytes", 400, "invalid sort '-bytes': expected"),
+        ("/api/log/x/story", 400, "invalid row 'x'"),
+        ("/api/requests/1/story", 404, "no row 1"),
         ("/api/newest?table=shoes", 400, "invalid table 'shoes': expected log or requests"),
         ("/api/export?format=xml", 400, "invalid format 'xml': expected"),
         ("/api/log/x", 400, "invalid row 'x'"),
