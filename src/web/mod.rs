@@ -137,7 +137,17 @@ impl PageState {
         let version = env!("CARGO_PKG_VERSION");
         let looks = Arc::new(Mutex::new(Instant::now()));
         let watched = Vec::new();
-        Self { reader, probe, metrics, retention, rollup_retention, watched, version, closing, looks }
+        Self {
+            reader,
+            probe,
+            metrics,
+            retention,
+            rollup_retention,
+            watched,
+            version,
+            closing,
+            looks,
+        }
     }
 
     /// The same, with what the daemon watches.

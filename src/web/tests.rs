@@ -25,7 +25,7 @@ use crate::store::{Location, Store};
 /// Most bytes of an answer that are read: those of streams have no end.
 const MOST: usize = 1 << 20;
 
-const PATHS: [&str; 19] = [
+const PATHS: [&str; 20] = [
     "/",
     "/healthz",
     "/readyz",
@@ -39,6 +39,7 @@ const PATHS: [&str; 19] = [
     "/api/files",
     "/api/rejects",
     "/api/attention",
+    "/api/marks",
     "/api/newest",
     "/assets/",
     "/assets/main.js",

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use log_ingestd::model::{Filter, GunicornLogModel, Micros, UrlFilter, histogram, moment};
 use log_ingestd::store::{
-    By, Counted, Cursor, Direction, FoundRow, Order, Point, Reader, SortBy, Store, StoredRequest,
-    StoredRow, Suggested,
+    By, Counted, Cursor, Direction, Event, FoundRow, Order, Point, Reader, SortBy, Store,
+    StoredRequest, StoredRow, Suggested,
 };
 
 use crate::place::{Lines, NOW, Place, claimed};
@@ -27,6 +27,7 @@ for_every_store!(
     the_most_frequent_come_first,
     rows_are_sorted_by_a_column_and_those_without_a_value_are_last,
     the_story_of_a_row_has_its_neighbours_in_time,
+    marks_tell_what_happened_to_files_and_when,
 );
 
 const URLS: [&str; 6] =
@@ -616,7 +617,8 @@ async fn rows_are_sorted_by_a_column_and_those_without_a_value_are_last(place: P
     }
     let none = reader.sorted::<StoredRequest>(&filter, SortBy::Bytes, Order::Ascending, 9).await;
     assert_eq!(none.unwrap(), None);
-    let empty = reader.sorted::<StoredRequest>(&filter, SortBy::Duration, Order::Ascending, 9).await;
+    let empty =
+        reader.sorted::<StoredRequest>(&filter, SortBy::Duration, Order::Ascending, 9).await;
     assert_eq!(empty.unwrap().unwrap().rows, []);
 }
 
@@ -652,4 +654,49 @@ async fn the_story_of_a_row_has_its_neighbours_in_time(place: Place) {
     }
     assert_eq!(reader.story_of_access(1).await.unwrap(), None);
     assert_eq!(reader.story_of_request(1).await.unwrap(), None);
+}
+
+async fn marks_tell_what_happened_to_files_and_when(place: Place) {
+    let store = place.open().await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let (old, new) = (claimed(&mut writer, 1).await.file, claimed(&mut writer, 2).await.file);
+    drop(writer);
+    let claimed_at = |minutes: Micros| (NOW - minutes * MINUTE) * 1000 + 11;
+    // The old file was rotated away, and ended with a loss; a daemon had taken it over before. The new one, in its place,
+    // has another format.
+    place
+        .execute(&format!(
+            "UPDATE log_file SET path = '/var/log/access.log.1', lost_bytes = 7, epoch = {}, \
+             first_seen_at = '2026-11-20 08:00:00', closed_at = '2026-11-23 08:10:00' WHERE id = {}",
+            claimed_at(36),
+            old.0
+        ))
+        .await;
+    place
+        .execute(&format!(
+            "UPDATE log_file SET format = 'json', epoch = {}, first_seen_at = '2026-11-23 08:10:00' \
+             WHERE id = {}",
+            claimed_at(31),
+            new.0
+        ))
+        .await;
+    let reader = store.reader();
+    let marks = reader.marks(&filter(&[("from", "1d")]), 60).await.unwrap();
+    let seen: Vec<_> = marks.files.into_iter().map(|it| (NOW - it.at, it.path, it.event)).collect();
+    let format = Event::FormatChanged { from: "%(r)s".to_owned(), to: "json".to_owned() };
+    assert_eq!(
+        seen,
+        [
+            (36 * MINUTE, "/var/log/access.log.1".to_owned(), Event::CaughtUp),
+            (31 * MINUTE, "/var/log/access.log".to_owned(), format),
+            (31 * MINUTE, "/var/log/access.log.1".to_owned(), Event::Lost { bytes: 7 }),
+        ]
+    );
+    // Marks are of the range, and of the servers of the filter.
+    let number =
+        async |pairs: &[(&str, &str)]| reader.marks(&filter(pairs), 60).await.unwrap().files.len();
+    assert_eq!(number(&[("from", "33m")]).await, 2);
+    assert_eq!(number(&[("from", "1d"), ("server", "web"), ("code", "404")]).await, 3);
+    assert_eq!(number(&[("from", "1d"), ("server", "elsewhere")]).await, 0);
+    assert_eq!(number(&[("from", "1d"), ("not", "server:web")]).await, 0);
 }

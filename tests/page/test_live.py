@@ -90,7 +90,7 @@ def test_an_empty_view_says_what_is_watched_and_where_the_newest_row_is(browser,
     assert not browser.all(".why")
 
 
-@pytest.mark.parametrize("user, said", [("ann", "The newest row that meets the filter is of "), ("nobody", "No stored row meets the filter.")])
+@pytest.mark.parametrize("user, said", [("ann", "The newest row that meets the filter is of "), ("unknown", "No stored row meets the filter.")])
 def test_an_empty_view_tells_what_the_filter_leaves_out(browser, site, user, said):
     browser.open(view="log", user=user, **{"from": "2020-01-01T00:00:00Z", "to": "2020-01-02T00:00:00Z"})
     assert said in browser.text(".why")

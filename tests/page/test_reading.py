@@ -74,7 +74,7 @@ def test_a_head_sorts_the_whole_range(browser, site, view, table, column):
         browser.click("th.duration a")
         browser.until_query(sort=sort)
         rows = site.ask(f"SELECT id FROM {table} WHERE {site.within} ORDER BY {column} {order} NULLS LAST, timestamp DESC, id DESC LIMIT 100")
-        assert browser.ids() == [str(row[0]) for row in rows] != newest
+        assert browser.ids() == [str(row[0]) for row in rows]
         assert browser.one("th.duration").get_attribute("aria-sort") == way
         assert browser.text(".status").startswith("The first 100 by duration")
     browser.click("th.duration a")

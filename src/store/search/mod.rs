@@ -12,12 +12,13 @@
 //! [`rows`] (pages of rows), [`sorted`] (rows in another order), [`story`] (rows around a request), [`recent`] (rows that
 //! are new), [`counts`] (charts and most frequent values),
 //! [`counting`] (charts of what meets a filter, from the rows in the order of [`sample`]), [`suggest`] (values for a
-//! filter), [`lists`] (files and rejects).
+//! filter), [`lists`] (files and rejects), [`marks`] (what happened to files, for charts).
 
 mod condition;
 mod counting;
 mod counts;
 mod lists;
+mod marks;
 mod recent;
 mod rows;
 mod sample;
@@ -37,6 +38,7 @@ pub use counting::{Counted, Counting};
 pub use counts::{By, Overview, Point, Top, TopItem};
 pub(super) use lists::files_of;
 pub use lists::{Attention, CodeCount, FilesPage, MOST_COUNTED, RejectList};
+pub use marks::{Event, FileMark, Marks, RejectMark};
 pub use recent::RecentRows;
 pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages, SearchedRow};
 pub use sorted::{Order, SortBy, SortedRows};

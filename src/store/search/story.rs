@@ -89,7 +89,8 @@ impl Reader {
 
     /// Finds what the request's session did, if a request log names it.
     async fn tell_session(&self, story: &mut Story) -> Result<(), StoreError> {
-        let named = story.requests.iter().find_map(|it| Some((it, it.row.line.session_id.clone()?)));
+        let named =
+            story.requests.iter().find_map(|it| Some((it, it.row.line.session_id.clone()?)));
         let Some((found, session)) = named else { return Ok(()) };
         let at = Cursor { timestamp: found.row.timestamp(), id: found.id };
         let filter = Filter { session: Some(session), ..Filter::default() };

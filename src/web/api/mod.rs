@@ -29,6 +29,7 @@ pub(super) fn routes() -> Router<PageState> {
     Router::new()
         .route("/overview", get(counts::overview))
         .route("/overview/progress", get(counts::progress))
+        .route("/marks", get(counts::marks))
         .route("/suggest", get(counts::suggest))
         .route("/top", get(summary::top))
         .route("/log", get(rows::log))

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 use super::{ApiError, ApiResult, QueryString, format_cursor, json_answer};
 use crate::model::{Filter, moment};
 use crate::store::{
-    Cursor, Direction, FileReport, FoundRow, Order, Reader, RowPage, SortBy, Story, SearchedRow, StoredRequest, StoredRow,
+    Cursor, Direction, FileReport, FoundRow, Order, Reader, RowPage, SearchedRow, SortBy,
+    StoredRequest, StoredRow, Story,
 };
 use crate::web::PageState;
 
@@ -58,9 +59,7 @@ async fn sorted<T: SearchedRow>(
     };
     let by = SortBy::ALL.into_iter().find(|(known, _)| *known == name);
     let sorted = match by {
-        Some((_, by)) => {
-            reader.sorted::<T>(&filter, by, order, query.limit(100, 1000)?).await?
-        }
+        Some((_, by)) => reader.sorted::<T>(&filter, by, order, query.limit(100, 1000)?).await?,
         None => None,
     };
     let Some(sorted) = sorted else {

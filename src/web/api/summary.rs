@@ -151,9 +151,8 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
 /// Answers `/api/attention`: how many lines were rejected that may be requests, and how many files are ignored.
 pub(super) async fn attention(State(state): State<PageState>) -> ApiResult {
     let found = state.reader.attention().await?;
-    let unexpected = |it: &&CodeCount| {
-        RejectCode::named(&it.code).is_none_or(RejectCode::is_unexpected)
-    };
+    let unexpected =
+        |it: &&CodeCount| RejectCode::named(&it.code).is_none_or(RejectCode::is_unexpected);
     let rejected = found.codes.iter().filter(unexpected).map(|it| it.lines).sum::<u64>();
     json_answer(json!({ "rejected_lines": rejected, "ignored_files": found.ignored }))
 }

@@ -53,6 +53,10 @@ async fn filled(place: Place, count: i64) -> (Bench, Site) {
 async fn counts_lists_and_details_agree_with_the_tables(place: Place) {
     let (_bench, site) = filled(place, 300).await;
     let overview = json(&site, "/api/overview?from=1h");
+    let points = overview["points"].as_array().unwrap();
+    let heat = points.iter().flat_map(|it| it["heat"].as_array().unwrap());
+    assert_eq!(heat.map(|it| it.as_i64().unwrap()).sum::<i64>(), 300);
+    assert_eq!(overview["heat"][1], 64);
     assert_eq!(overview["total"]["rows"], serde_json::json!([0, 100, 0, 100, 100, 0]));
     assert_eq!((&overview["total"]["bytes"], &overview["step"]), (&2100.into(), &60.into()));
     let p99 = overview["total"]["p99"].as_i64().unwrap();
@@ -242,14 +246,19 @@ async fn request_logs_files_and_rejects_are_told(place: Place) {
     let of = |reason: &str| json(&site, &format!("/api/rejects?reason={reason}"))["rows"].clone();
     assert_eq!(of("not_utf8"), rejects["rows"]);
     assert_eq!(of("too_long"), Value::Array(Vec::new()));
+    let marks = json(&site, "/api/marks?from=1h&step=60");
+    let rejected = marks.as_array().unwrap().iter().find(|it| it["kind"] == "rejected").unwrap();
+    assert_eq!((&rejected["lines"], &rejected["code"]), (&1.into(), &"not_utf8".into()));
+    let elsewhere = json(&site, "/api/marks?from=1h&step=60&server=elsewhere");
+    assert_eq!(elsewhere.as_array().unwrap().len(), 0);
     let attention = json(&site, "/api/attention");
     assert_eq!(attention, serde_json::json!({ "rejected_lines": 1, "ignored_files": 0 }));
     let watched = files["watched"][0].as_str().unwrap();
     assert!(bench.log("access.log").starts_with(watched), "{watched}");
 
-    let sorted = json(&site, "/api/log?sort=-url&limit=2");
+    let sorted = json(&site, "/api/log?sort=-url&limit=2&from=2000-01-01");
     assert_eq!((&sorted["rows"][0]["url"], &sorted["complete"]), (&"/two".into(), &true.into()));
-    assert_eq!(json(&site, "/api/log?sort=url")["rows"][0]["url"], "/one");
+    assert_eq!(json(&site, "/api/log?sort=url&from=2000-01-01")["rows"][0]["url"], "/one");
     assert_eq!(json(&site, "/api/requests?sort=duration")["rows"][0]["path"], "/p");
 
     for (query, matches) in [
@@ -280,6 +289,8 @@ async fn what_makes_no_sense_is_quoted(place: Place) {
         ("/api/overview?not=404", 400, "not '404' is not a name and a value"),
         ("/api/overview/progress?not=code:4", 400, "not code '4' is no code"),
         ("/api/suggest?field=shoe", 400, "invalid field 'shoe': expected one of url, route"),
+        ("/api/marks?step=1", 400, "invalid step '1': expected seconds, from 60 to 604800"),
+        ("/api/marks?code=4", 400, "code '4' is no code"),
         ("/api/log?sort=shoes", 400, "invalid sort 'shoes': expected time, status"),
         ("/api/requests?sort=-bytes", 400, "invalid sort '-bytes': expected"),
         ("/api/log/x/story", 400, "invalid row 'x'"),

@@ -75,7 +75,7 @@ const PARTS: [&str; 45] = [
 const OTHERS: [&str; 11] =
     ["limit", "before", "after", "by", "format", "table", "file", "part", "field", "", "x"];
 
-const PATHS: [&str; 22] = [
+const PATHS: [&str; 23] = [
     "/",
     "/healthz",
     "/readyz",
@@ -93,6 +93,7 @@ const PATHS: [&str; 22] = [
     "/api/files",
     "/api/rejects",
     "/api/attention",
+    "/api/marks",
     "/api/newest",
     "/assets/",
     "/api/",
