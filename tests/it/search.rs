@@ -644,7 +644,7 @@ async fn the_story_of_a_row_has_its_neighbours_in_time(place: Place) {
     for (nth, neighbours) in [(0, 9), (40, 17), (50, 17), (51, 17), (98, 9)] {
         let row = &oldest_first[nth];
         let story = reader.story_of_access(row.id).await.unwrap().unwrap();
-        assert_eq!(story.access, [row.clone()], "{nth}");
+        assert_eq!(story.access, std::slice::from_ref(row), "{nth}");
         let address = &story.address;
         assert_eq!(address.len(), neighbours, "{nth}");
         assert!(address.iter().all(|it| it.row.user_ip == row.row.user_ip));

@@ -41,8 +41,8 @@ function fact(row, state, key, use, label) {
   if (!use) return text;
   const without = { field: use, value: String(value), not: true };
   return [
-    el('a', { href: address(state, { [use]: String(value) }), ...term(use, value) }, text), ' ',
-    el('a', { class: 'without', href: address(state, withTerm(state, without)), title: 'All but these', 'aria-label': `All but ${label} ${text.slice(0, 60)}` }, el('span', { 'aria-hidden': 'true' }, '−')),
+    el('a', { href: address(state, { [use]: String(value) }), ...term(use, value) }, text),
+    el('a', { class: 'without', href: address(state, withTerm(state, without)), title: 'All but these', 'aria-label': `All but ${label} ${text.slice(0, 60)}` }), // its sign is no text: a value is copied without it
   ];
 }
 
