@@ -13,8 +13,10 @@ export const isLive = (state) => endsNow(state) && state.live !== '0' && !state.
 
 /** Says when the data of the view is from; without a time nothing. A range with an end needs no such time. */
 export function updated(state, now = Date.now()) {
-  place.hidden = !now || !endsNow(state);
-  if (place.hidden) return;
+  // It keeps its place: nothing moves when the time is known.
+  const isKnown = Boolean(now) && endsNow(state);
+  place.classList.toggle('unknown', !isKnown);
+  if (!isKnown) return;
   place.dateTime = new Date(now).toISOString();
   place.textContent = `updated ${seconds(now)}`;
 }
