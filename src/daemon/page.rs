@@ -2,6 +2,7 @@
 //! reloads. Each configuration has its own server on that address.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -92,6 +93,15 @@ fn announce(address: SocketAddr, tls: Option<&Tls>) {
     }
 }
 
+/// What a page shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Shown<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) store: &'a Store,
+    /// What the daemon watches; nothing if the page is alone.
+    pub(crate) watched: &'a [PathBuf],
+}
+
 /// A running page.
 #[derive(Debug)]
 pub(crate) struct PageServer {
@@ -103,8 +113,7 @@ impl PageServer {
     /// Serves the page until a stop or [`PageServer::close`].
     pub(crate) fn start(
         bound: &Bound,
-        config: &Config,
-        store: &Store,
+        Shown { config, store, watched }: Shown<'_>,
         metrics: &Arc<Metrics>,
         shutdown: &Shutdown,
     ) -> Self {
@@ -126,6 +135,7 @@ impl PageServer {
             rollup_retention.to_string(),
             closed,
         );
+        let state = state.watching(watched.iter().map(|it| it.display().to_string()).collect());
         let (listener, tls) = (Arc::clone(&bound.listener), bound.tls.clone());
         let authenticator = Authenticator::new(bound.credentials.clone());
         let serving = web::serve(listener, tls, authenticator, state.clone());

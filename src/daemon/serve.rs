@@ -6,7 +6,7 @@ use anyhow::Context;
 use tracing::info;
 
 use crate::config::{Config, PageConfig};
-use crate::daemon::page::{self, PageServer};
+use crate::daemon::page::{self, PageServer, Shown};
 use crate::daemon::supervisor::Supervisor;
 use crate::metrics::Metrics;
 use crate::pipeline::Shutdown;
@@ -24,7 +24,8 @@ pub async fn serve(config: &Config, page: &PageConfig) -> anyhow::Result<()> {
     let store = connect(location, *connect_timeout, Access::Read, &mut shutdown).await?;
     let metrics = Arc::new(Metrics::default());
     metrics.set_store_kind(location.kind());
-    let server = bound.map(|it| PageServer::start(&it, config, &store, &metrics, &shutdown));
+    let shown = Shown { config, store: &store, watched: &[] };
+    let server = bound.map(|it| PageServer::start(&it, shown, &metrics, &shutdown));
     info!(store = %location, "serving the page; no file is followed");
     supervisor.keep_informed(Arc::clone(&metrics));
     supervisor.ready(&metrics);

@@ -11,7 +11,7 @@ use crate::daemon::file_limit::raise_file_limit;
 use crate::daemon::ingest::{Handover, Pipeline};
 use crate::daemon::maintenance;
 use crate::daemon::notify;
-use crate::daemon::page::{self, Bound, PageServer};
+use crate::daemon::page::{self, Bound, PageServer, Shown};
 use crate::daemon::slow_calls;
 use crate::daemon::streams::Streams;
 use crate::daemon::supervisor::Supervisor;
@@ -128,7 +128,9 @@ impl Session {
 
     fn serve_page(&self, metrics: &Arc<Metrics>, shutdown: &Shutdown) -> Option<PageServer> {
         let bound = self.bound.as_ref()?;
-        Some(PageServer::start(bound, &self.watch.config, &self.store, metrics, shutdown))
+        let Watch { config, paths, .. } = &self.watch;
+        let shown = Shown { config, store: &self.store, watched: paths };
+        Some(PageServer::start(bound, shown, metrics, shutdown))
     }
 
     /// Creates the ingest loop with as many file descriptors as the page leaves.

@@ -11,6 +11,23 @@ pub const PART_BITS: u32 = 3;
 /// How many buckets there are; the last one holds all from 32 minutes on.
 pub const BUCKETS: usize = 201;
 
+/// Buckets of one part of a heat map: half an octave.
+const BUCKETS_OF_PART: usize = 4;
+/// Parts of a heat map: the first bucket alone, and then half an octave each.
+pub const PARTS: usize = 1 + (BUCKETS - 1).div_ceil(BUCKETS_OF_PART);
+
+/// The first duration of a part of a heat map, in microseconds.
+pub fn first_of_part(part: usize) -> i64 {
+    part.checked_sub(1).map_or(0, |part| first(1 + part * BUCKETS_OF_PART))
+}
+
+/// Sums counts by bucket into the parts of a heat map.
+pub fn parts(counts: &[i64]) -> Vec<i64> {
+    let Some((first, rest)) = counts.split_first() else { return Vec::new() };
+    let sums = rest.chunks(BUCKETS_OF_PART).map(|part| part.iter().sum());
+    std::iter::once(*first).chain(sums).collect()
+}
+
 /// The bucket of a duration in microseconds; what is below zero counts as zero.
 pub fn bucket(duration: i64) -> u8 {
     if duration < FLOOR_US {
@@ -74,6 +91,23 @@ mod tests {
         assert_eq!((bucket(i64::MIN), bucket(-1), bucket(63), bucket(64)), (0, 0, 0, 1));
         assert_eq!(usize::from(bucket(i64::MAX)), BUCKETS - 1);
         assert_eq!(first(BUCKETS - 1), (1 << 31) - (1 << 27));
+    }
+
+    #[test]
+    fn parts_of_a_heat_map_hold_every_count_once() {
+        assert!(parts(&[]).is_empty());
+        let counts: Vec<i64> = (0..BUCKETS as i64).collect();
+        let sums = parts(&counts);
+        assert_eq!((sums.len(), sums.iter().sum::<i64>()), (PARTS, counts.iter().sum()));
+        for duration in [0, 63, 64, 90, 91, 1500, 250_000, i64::MAX] {
+            let mut one = vec![0; usize::from(bucket(duration)) + 1];
+            one[usize::from(bucket(duration))] = 1;
+            let part = parts(&one).len() - 1;
+            assert!(first_of_part(part) <= duration, "{duration}");
+            assert!(part + 1 == PARTS || duration < first_of_part(part + 1), "{duration}");
+        }
+        // Two parts are an octave.
+        assert_eq!([0, 1, 3, 5].map(first_of_part), [0, 64, 128, 256]);
     }
 
     #[test]

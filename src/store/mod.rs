@@ -77,9 +77,10 @@ pub use location::{Location, LocationError, Server};
 pub use postgres::Indexer;
 pub use schema::{Schema, Step};
 pub use search::{
-    By, CodeCount, Counted, Counting, Cursor, Direction, FilesPage, FoundRow, MOST_COUNTED,
-    Overview, Point, Reader, RecentRows, RejectList, RowPage, RowPages, SearchedRow, Suggested,
-    Suggestion, Suggestions, Top, TopItem,
+    Attention, By, CodeCount, Counted, Counting, Cursor, Direction, Event, FileMark, FilesPage,
+    FoundRow, MOST_COUNTED, Marks, Order, Overview, Point, Reader, RecentRows, RejectList,
+    RejectMark, RowPage, RowPages, SearchedRow, SortBy, SortedRows, Story, Suggested, Suggestion,
+    Suggestions, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, OldFile, Sweeper};
 pub(crate) use tls::AnyCertificate;

@@ -114,6 +114,8 @@ pub struct PageState {
     pub retention: String,
     /// The retention of counts.
     pub rollup_retention: String,
+    /// What the daemon of this page watches, as in its settings: paths and patterns. Empty without a daemon.
+    pub watched: Vec<String>,
     /// This program's version.
     pub version: &'static str,
     closing: watch::Receiver<bool>,
@@ -134,7 +136,23 @@ impl PageState {
         let (reader, probe) = (store.reader(), store.probe());
         let version = env!("CARGO_PKG_VERSION");
         let looks = Arc::new(Mutex::new(Instant::now()));
-        Self { reader, probe, metrics, retention, rollup_retention, version, closing, looks }
+        let watched = Vec::new();
+        Self {
+            reader,
+            probe,
+            metrics,
+            retention,
+            rollup_retention,
+            watched,
+            version,
+            closing,
+            looks,
+        }
+    }
+
+    /// The same, with what the daemon watches.
+    pub fn watching(self, watched: Vec<String>) -> Self {
+        Self { watched, ..self }
     }
 
     /// Closes connections to the store that are not used any more, and never returns.

@@ -25,7 +25,7 @@ use crate::store::{Location, Store};
 /// Most bytes of an answer that are read: those of streams have no end.
 const MOST: usize = 1 << 20;
 
-const PATHS: [&str; 17] = [
+const PATHS: [&str; 20] = [
     "/",
     "/healthz",
     "/readyz",
@@ -38,6 +38,9 @@ const PATHS: [&str; 17] = [
     "/api/requests/",
     "/api/files",
     "/api/rejects",
+    "/api/attention",
+    "/api/marks",
+    "/api/newest",
     "/assets/",
     "/assets/main.js",
     "/api/",

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use log_ingestd::model::{Filter, GunicornLogModel, Micros, UrlFilter, histogram, moment};
 use log_ingestd::store::{
-    By, Counted, Cursor, Direction, FoundRow, Point, Reader, Store, StoredRow, Suggested,
+    By, Counted, Cursor, Direction, Event, FoundRow, Order, Point, Reader, SortBy, Store,
+    StoredRequest, StoredRow, Suggested,
 };
 
 use crate::place::{Lines, NOW, Place, claimed};
@@ -24,6 +25,9 @@ for_every_store!(
     counts_without_their_rows_are_told,
     suggestions_are_counted,
     the_most_frequent_come_first,
+    rows_are_sorted_by_a_column_and_those_without_a_value_are_last,
+    the_story_of_a_row_has_its_neighbours_in_time,
+    marks_tell_what_happened_to_files_and_when,
 );
 
 const URLS: [&str; 6] =
@@ -576,4 +580,123 @@ async fn the_most_frequent_come_first(place: Place) {
         };
         assert!(top.items.is_sorted_by(|one, two| key(one) >= key(two)), "{name}");
     }
+}
+
+async fn rows_are_sorted_by_a_column_and_those_without_a_value_are_last(place: Place) {
+    let (store, rows) = filled(&place).await;
+    let reader = store.reader();
+    let pairs = [("method", "GET"), ("from", "2h")];
+    let filter = filter(&pairs);
+    let wanted: Vec<_> = rows.iter().filter(|row| fits(&filter, row)).collect();
+    for order in [Order::Ascending, Order::Descending] {
+        let by = async |by| {
+            let found = reader.sorted::<StoredRow>(&filter, by, order, 1000).await.unwrap();
+            let found = found.expect("a column of the access log");
+            assert_eq!((found.rows.len(), found.from), (wanted.len(), filter.from));
+            found.rows
+        };
+        let in_order = |values: Vec<Option<i64>>| {
+            let known = values.iter().take_while(|it| it.is_some()).count();
+            assert!(values[known..].iter().all(Option::is_none), "{values:?}");
+            let sorted = match order {
+                Order::Ascending => values[..known].is_sorted(),
+                Order::Descending => values[..known].is_sorted_by(|one, other| one >= other),
+            };
+            assert!(sorted && known > 0, "{values:?}");
+        };
+        let rows = by(SortBy::Duration).await;
+        in_order(rows.iter().map(|it| it.row.duration).collect());
+        in_order(by(SortBy::Bytes).await.iter().map(|it| it.row.response_bytes).collect());
+        in_order(by(SortBy::Code).await.iter().map(|it| it.row.code.map(i64::from)).collect());
+        in_order(by(SortBy::Time).await.iter().map(|it| Some(it.row.timestamp)).collect());
+        for other in [SortBy::Method, SortBy::Url, SortBy::Address, SortBy::User, SortBy::Agent] {
+            by(other).await;
+        }
+        let first = reader.sorted::<StoredRow>(&filter, SortBy::Duration, order, 3).await.unwrap();
+        assert_eq!(first.unwrap().rows, rows[..3]);
+    }
+    let none = reader.sorted::<StoredRequest>(&filter, SortBy::Bytes, Order::Ascending, 9).await;
+    assert_eq!(none.unwrap(), None);
+    let empty =
+        reader.sorted::<StoredRequest>(&filter, SortBy::Duration, Order::Ascending, 9).await;
+    assert_eq!(empty.unwrap().unwrap().rows, []);
+}
+
+async fn the_story_of_a_row_has_its_neighbours_in_time(place: Place) {
+    let store = place.open().await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let at = claimed(&mut writer, 1).await;
+    let mut lines = Lines::after(&at);
+    // A row each second, of two addresses by turns; every tenth has an id.
+    for nth in 0..100 {
+        lines = lines.record(&GunicornLogModel {
+            timestamp: Some(NOW - (100 - nth) * 1_000_000),
+            user_ip: Some(ADDRESSES[nth as usize % 2].parse().unwrap()),
+            request_id: (nth % 10 == 0).then(|| Cow::Owned(format!("r-{nth}"))),
+            code: Some(200),
+            ..Default::default()
+        });
+    }
+    writer.commit(&lines.batch()).await.unwrap();
+    let reader = store.reader();
+    let all = reader.newest::<StoredRow>(&filter(&[]), 1000).await.unwrap();
+    let oldest_first: Vec<_> = all.into_iter().rev().collect();
+    for (nth, neighbours) in [(0, 9), (40, 17), (50, 17), (51, 17), (98, 9)] {
+        let row = &oldest_first[nth];
+        let story = reader.story_of_access(row.id).await.unwrap().unwrap();
+        assert_eq!(story.access, std::slice::from_ref(row), "{nth}");
+        let address = &story.address;
+        assert_eq!(address.len(), neighbours, "{nth}");
+        assert!(address.iter().all(|it| it.row.user_ip == row.row.user_ip));
+        assert!(address.is_sorted_by(|one, other| one.row.timestamp > other.row.timestamp));
+        assert_eq!(address.iter().filter(|it| it.id == row.id).count(), 1, "{nth}");
+        assert_eq!((story.requests.len(), story.session.len()), (0, 0));
+    }
+    assert_eq!(reader.story_of_access(1).await.unwrap(), None);
+    assert_eq!(reader.story_of_request(1).await.unwrap(), None);
+}
+
+async fn marks_tell_what_happened_to_files_and_when(place: Place) {
+    let store = place.open().await;
+    let mut writer = store.writer("web:1").await.unwrap();
+    let (old, new) = (claimed(&mut writer, 1).await.file, claimed(&mut writer, 2).await.file);
+    drop(writer);
+    let claimed_at = |minutes: Micros| (NOW - minutes * MINUTE) * 1000 + 11;
+    // The old file was rotated away, and ended with a loss; a daemon had taken it over before. The new one, in its place,
+    // has another format.
+    place
+        .execute(&format!(
+            "UPDATE log_file SET path = '/var/log/access.log.1', lost_bytes = 7, epoch = {}, \
+             first_seen_at = '2026-11-20 08:00:00', closed_at = '2026-11-23 08:10:00' WHERE id = {}",
+            claimed_at(36),
+            old.0
+        ))
+        .await;
+    place
+        .execute(&format!(
+            "UPDATE log_file SET format = 'json', epoch = {}, first_seen_at = '2026-11-23 08:10:00' \
+             WHERE id = {}",
+            claimed_at(31),
+            new.0
+        ))
+        .await;
+    let reader = store.reader();
+    let marks = reader.marks(&filter(&[("from", "1d")]), 60).await.unwrap();
+    let seen: Vec<_> = marks.files.into_iter().map(|it| (NOW - it.at, it.path, it.event)).collect();
+    let format = Event::FormatChanged { from: "%(r)s".to_owned(), to: "json".to_owned() };
+    assert_eq!(
+        seen,
+        [
+            (36 * MINUTE, "/var/log/access.log.1".to_owned(), Event::CaughtUp),
+            (31 * MINUTE, "/var/log/access.log".to_owned(), format),
+            (31 * MINUTE, "/var/log/access.log.1".to_owned(), Event::Lost { bytes: 7 }),
+        ]
+    );
+    // Marks are of the range, and of the servers of the filter.
+    let number =
+        async |pairs: &[(&str, &str)]| reader.marks(&filter(pairs), 60).await.unwrap().files.len();
+    assert_eq!(number(&[("from", "33m")]).await, 2);
+    assert_eq!(number(&[("from", "1d"), ("server", "web"), ("code", "404")]).await, 3);
+    assert_eq!(number(&[("from", "1d"), ("server", "elsewhere")]).await, 0);
+    assert_eq!(number(&[("from", "1d"), ("not", "server:web")]).await, 0);
 }

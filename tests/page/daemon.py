@@ -38,15 +38,20 @@ class Site:
             (self.logs / name).write_bytes(b"".join(lines))
         self.store = store(root)
         self.said = root / "daemon.txt"
-        with self.said.open("wb") as said:
-            self.daemon = subprocess.Popen(
-                [PROGRAM, "--watch", str(self.logs), "--database-url", self.store.url,
-                 "--host", "web1", "--listen", "127.0.0.1:0", "--retention", retention, *flags],
-                stdout=said, stderr=said,
-            )
-        self.address = wait(self.find, "the address of the page")
+        self.command = [PROGRAM, "--watch", str(self.logs), "--database-url", self.store.url,
+                        "--host", "web1", "--listen", "127.0.0.1:0", "--retention", retention, *flags]
+        self.start()
         lines = sum(path.read_bytes().count(b"\n") for path in self.logs.iterdir())
         wait(lambda: self.number("SELECT coalesce(sum(lines), 0) FROM log_file") >= lines, "the rows")
+
+    def start(self):
+        with self.said.open("wb") as said:
+            self.daemon = subprocess.Popen(self.command, stdout=said, stderr=said)
+        self.address = wait(self.find, "the address of the page")
+
+    def stop(self):
+        self.daemon.send_signal(signal.SIGTERM)
+        assert self.daemon.wait(20) == 0, self.said.read_text()
 
     def find(self):
         assert self.daemon.poll() is None, self.said.read_text()
@@ -73,9 +78,8 @@ class Site:
             log.write(b"".join(lines))
 
     def close(self):
-        self.daemon.send_signal(signal.SIGTERM)
         try:
-            assert self.daemon.wait(20) == 0, self.said.read_text()
+            self.stop()
         finally:
             self.daemon.kill()
             self.store.remove()

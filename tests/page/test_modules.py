@@ -17,6 +17,10 @@ def exports(module):
         "filter": "read, address, terms, withTerm, withoutTerm, turned, query, bounds, wider, moved",
         "doubts": "doubts",
         "saved": "views, keep, forget",
+        "heat": "level, limits, fullest, total, values, words",
+        "previous": "range, growth, differences",
+        "marks": "grouped",
+        "columns": "chosen, toggled, nextSort, ariaSort",
     }[module]
 
 

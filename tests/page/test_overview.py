@@ -18,7 +18,7 @@ def count(site, more="true", within=None):
 
 def legend(browser, chart):
     items = browser.all(f"[data-chart={chart}] .legend li")
-    return {item.text.split("\n")[0].split()[0]: item.text.split()[-1] for item in items}
+    return {item.text.split("\n")[0].split()[0]: item.text.split()[-1] for item in items if item.text}
 
 
 def plot(browser, chart):
@@ -49,7 +49,7 @@ def test_the_table_for_screen_readers_has_every_point(browser, site):
         (row) => [...row.children].map((cell) => cell.textContent))""")
     # The legend has the reverse order of the bars: other, 1xx … 5xx.
     assert sum(sum(whole(cell) for cell in row[1:7]) for row in rows) == count(site)
-    assert len(browser.all(".chart-table th[scope=col]")) == 11
+    assert len(browser.all(".chart-table th[scope=col]")) == 12
 
 
 def test_the_cursor_is_the_same_in_all_charts(browser, site):
@@ -65,7 +65,7 @@ def test_the_cursor_is_the_same_in_all_charts(browser, site):
     for name, (low, high) in CLASSES.items():
         assert whole(shown[name]) == count(site, f"code BETWEEN {low} AND {high}", minute), (name, moment)
     lines = browser.run("return [...document.querySelectorAll('.chart path.cursor')].map((it) => it.getAttribute('d'))")
-    assert len(lines) == 4 and all(lines)
+    assert len(lines) == 6 and all(lines)
     browser.actions().move_to_element(browser.anywhere(".brand")).perform()
     assert whole(legend(browser, "rows")["2xx"]) == count(site, "code BETWEEN 200 AND 299")
 
@@ -123,7 +123,7 @@ def test_the_keyboard_moves_selects_zooms_and_opens(browser, site):
     assert len(browser.ids()) == min(100, count(site, within=within)) > 0
 
 
-@pytest.mark.parametrize("name", ["rows", "times", "errors", "bytes"])
+@pytest.mark.parametrize("name", ["rows", "heat", "times", "failures", "errors", "bytes"])
 def test_a_click_in_a_chart_opens_the_log_there(browser, site, name):
     browser.open(tz="utc", agent="shopper", **site.range)
     place, width = plot(browser, name)

@@ -35,6 +35,8 @@ pub enum Condition {
     RequestId(String),
     /// The id of the trace.
     TraceId(String),
+    /// The session, which request logs alone have.
+    Session(String),
     /// Part of the User-Agent header.
     Agent(String),
     /// Part of URL, agent, referer or user.

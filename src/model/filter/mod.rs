@@ -43,6 +43,8 @@ pub struct Filter {
     pub request_id: Option<String>,
     /// The trace, exactly.
     pub trace_id: Option<String>,
+    /// The session, exactly. No name sets it: the access log has none, so only searches of `request_log` may.
+    pub session: Option<String>,
     /// Part of the User-Agent header, upper or lower case alike.
     pub agent: Option<String>,
     /// Part of URL, agent, referer or user, upper or lower case alike.
@@ -164,6 +166,7 @@ impl Filter {
                 Condition::Route(route) => self.route = Some(route),
                 Condition::RequestId(id) => self.request_id = Some(id),
                 Condition::TraceId(id) => self.trace_id = Some(id),
+                Condition::Session(id) => self.session = Some(id),
                 Condition::Agent(agent) => self.agent = Some(agent),
                 Condition::Text(text) => self.text = Some(text),
             },
@@ -182,6 +185,7 @@ impl Filter {
             self.route.clone().map(Condition::Route),
             self.request_id.clone().map(Condition::RequestId),
             self.trace_id.clone().map(Condition::TraceId),
+            self.session.clone().map(Condition::Session),
             self.host.clone().map(Condition::Host),
             self.server.clone().map(Condition::Server),
             self.address.map(Condition::Address),

@@ -19,6 +19,11 @@ pub struct Network {
 }
 
 impl Network {
+    /// Returns the network of one address.
+    pub fn one(first: IpAddr) -> Network {
+        Network { first, bits: if first.is_ipv4() { 32 } else { 128 } }
+    }
+
     pub(super) fn read(text: &str) -> Option<Network> {
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),

@@ -66,6 +66,7 @@ impl Reader {
             Condition::Route(wanted) => is("route", wanted),
             Condition::RequestId(wanted) => is("request_id", wanted),
             Condition::TraceId(wanted) => is("trace_id", wanted),
+            Condition::Session(wanted) => is("session_id", wanted),
             Condition::Host(wanted) => match names.host {
                 Some(column) => is(column, wanted),
                 // The table has no such column; the request headers contain the host.

@@ -55,6 +55,11 @@ impl Point {
         histogram::quantile(&self.durations, q)
     }
 
+    /// Returns how many rows each part of [`histogram::PARTS`] has; as long as the last part that has any.
+    pub fn heat(&self) -> Vec<i64> {
+        histogram::parts(&self.durations)
+    }
+
     /// Returns the number of rows.
     pub fn number(&self) -> i64 {
         self.rows.iter().sum()

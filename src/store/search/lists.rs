@@ -185,8 +185,8 @@ impl Reader {
         Ok(self.ask(vec![statement]).await?.next(rows::report, rows::report)?.pop())
     }
 
-    /// Returns up to `limit` rejects that are older than `before`, of one file or of all; without `before` the
-    /// newest ones.
+    /// Returns up to `limit` rejects that are older than `before`, of one file or of all, with one code or with any;
+    /// without `before` the newest ones.
     ///
     /// # Errors
     ///
@@ -194,6 +194,7 @@ impl Reader {
     pub async fn rejects(
         &self,
         file: Option<FileId>,
+        code: Option<&str>,
         before: Option<RejectKey>,
         limit: usize,
     ) -> Result<RejectList, StoreError> {
@@ -205,6 +206,9 @@ impl Reader {
         );
         if let Some(file) = file {
             list.sql(" AND r.log_file = ").int(i64::from(file.0));
+        }
+        if let Some(code) = code {
+            list.sql(" AND r.code = ").text(code);
         }
         if let Some(before) = before {
             list.sql(" AND (r.rejected_at, r.log_file, r.log_offset) < (");
@@ -267,6 +271,31 @@ impl Reader {
         let more = rejects.len() > limit;
         rejects.truncate(limit);
         Ok(RejectList { rejects, more, codes: answers.next(code_count, code_count)? })
+    }
+}
+
+/// What a person should look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Attention {
+    /// How many lines of the newest [`MOST_COUNTED`] rejects have each code.
+    pub codes: Vec<CodeCount>,
+    /// How many files are ignored.
+    pub ignored: u64,
+}
+
+impl Reader {
+    /// Returns what the page's badges count.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`].
+    pub async fn attention(&self) -> Result<Attention, StoreError> {
+        let ignored = Statement::of(COUNT_IGNORED, []);
+        let mut answers = self.ask(vec![codes(None), ignored]).await?;
+        Ok(Attention {
+            codes: answers.next(code_count, code_count)?,
+            ignored: answers.next(rows::number, rows::number)?.first().copied().unwrap_or(0),
+        })
     }
 }
 

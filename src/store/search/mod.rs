@@ -9,17 +9,21 @@
 //! built here. PostgreSQL and SQLite share a statement where both understand it.
 //!
 //! Files, in reading order: [`condition`] (a filter as SQL),
-//! [`rows`] (pages of rows), [`recent`] (rows that are new), [`counts`] (charts and most frequent values),
+//! [`rows`] (pages of rows), [`sorted`] (rows in another order), [`story`] (rows around a request), [`recent`] (rows that
+//! are new), [`counts`] (charts and most frequent values),
 //! [`counting`] (charts of what meets a filter, from the rows in the order of [`sample`]), [`suggest`] (values for a
-//! filter), [`lists`] (files and rejects).
+//! filter), [`lists`] (files and rejects), [`marks`] (what happened to files, for charts).
 
 mod condition;
 mod counting;
 mod counts;
 mod lists;
+mod marks;
 mod recent;
 mod rows;
 mod sample;
+mod sorted;
+mod story;
 mod suggest;
 
 use std::sync::Arc;
@@ -33,9 +37,12 @@ use super::{Backend, Store, postgres, sqlite};
 pub use counting::{Counted, Counting};
 pub use counts::{By, Overview, Point, Top, TopItem};
 pub(super) use lists::files_of;
-pub use lists::{CodeCount, FilesPage, MOST_COUNTED, RejectList};
+pub use lists::{Attention, CodeCount, FilesPage, MOST_COUNTED, RejectList};
+pub use marks::{Event, FileMark, Marks, RejectMark};
 pub use recent::RecentRows;
 pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages, SearchedRow};
+pub use sorted::{Order, SortBy, SortedRows};
+pub use story::Story;
 pub use suggest::{Suggested, Suggestion, Suggestions};
 
 /// Most connections of all searches.

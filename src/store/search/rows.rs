@@ -381,7 +381,7 @@ pub trait SearchedRow: Row + 'static {
 }
 
 /// Returns `… FROM …`, to which conditions are added.
-fn selection<T: SearchedRow>(reader: &Reader, selected: Selected) -> String {
+pub(super) fn selection<T: SearchedRow>(reader: &Reader, selected: Selected) -> String {
     let dialect = if reader.is_postgres() { Dialect::Postgres } else { Dialect::Sqlite };
     format!("{} FROM {}", select_list(T::COLUMNS, dialect, selected), T::TABLE.name())
 }
@@ -393,7 +393,7 @@ fn part<T: SearchedRow>(row: &impl Columns) -> Result<Part<T>, sqlx::Error> {
     }
 }
 
-fn found<T: SearchedRow>(row: &impl Columns) -> Result<FoundRow<T>, sqlx::Error> {
+pub(super) fn found<T: SearchedRow>(row: &impl Columns) -> Result<FoundRow<T>, sqlx::Error> {
     let (id, file) = (row.int("id")?, File::read(row, "log_file")?);
     Ok(FoundRow { id: id.unwrap_or_default(), file, row: T::read(row)? })
 }

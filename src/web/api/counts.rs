@@ -11,8 +11,8 @@ use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{ApiError, ApiResult, QueryString, json_answer};
-use crate::model::{Filter, moment};
-use crate::store::{Counting, Point, Suggested, chain};
+use crate::model::{Filter, RejectCode, histogram, moment};
+use crate::store::{Counting, Event, FileMark, Point, RejectMark, Suggested, chain};
 use crate::web::PageState;
 
 /// How long the first answer takes. What is not counted by then is an estimate.
@@ -21,6 +21,9 @@ const FIRST: Duration = Duration::from_millis(300);
 const NEXT: Duration = Duration::from_millis(700);
 /// How long the counting goes on. A person does not wait longer.
 const LONGEST: Duration = Duration::from_secs(60);
+
+/// The longest step of a chart: a week, in seconds.
+const LONGEST_STEP: i64 = 604_800;
 
 /// The names of a point's `rows`, in order.
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other"];
@@ -76,6 +79,7 @@ fn counted(counting: &Counting) -> Value {
     let points = overview.points.iter().map(|(start, counts)| {
         let mut object = point(counts);
         object["t"] = json!(moment(*start));
+        object["heat"] = json!(counts.heat());
         object
     });
     json!({
@@ -83,6 +87,7 @@ fn counted(counting: &Counting) -> Value {
         "to": moment(overview.to),
         "step": overview.step,
         "classes": CLASSES,
+        "heat": (0..histogram::PARTS).map(histogram::first_of_part).collect::<Vec<_>>(),
         "points": points.collect::<Vec<_>>(),
         "total": point(&overview.total),
         "share": counted.share,
@@ -99,6 +104,44 @@ fn point(point: &Point) -> Value {
         "p95": point.quantile(0.95),
         "p99": point.quantile(0.99),
     })
+}
+
+/// Answers `/api/marks?step=SECONDS`: what happened to the reading of files in the range, and how many lines were rejected in
+/// each step of so many seconds. Of the filter, servers alone matter.
+pub(super) async fn marks(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let filter = query.filter(&state.reader, &["step"])?;
+    let text = query.get("step").unwrap_or("60");
+    let step = text.parse().ok().filter(|step| (60..=LONGEST_STEP).contains(step));
+    let step = step.ok_or_else(|| {
+        ApiError::bad_request(format!(
+            "invalid step '{text}': expected seconds, from 60 to {LONGEST_STEP}"
+        ))
+    })?;
+    let marks = state.reader.marks(&filter, step).await?;
+    let files = marks.files.iter().map(|FileMark { at, host, path, event }| {
+        let mut mark = json!({ "t": moment(*at), "server": host, "path": path });
+        match event {
+            Event::Lost { bytes } => (mark["kind"], mark["bytes"]) = (json!("lost"), json!(bytes)),
+            Event::CaughtUp => mark["kind"] = json!("caught_up"),
+            Event::FormatChanged { from, to } => {
+                mark["kind"] = json!("format");
+                (mark["before"], mark["after"]) = (json!(from), json!(to));
+            }
+        }
+        mark
+    });
+    let rejects = marks.rejects.iter().map(|RejectMark { at, code, lines }| {
+        let known = RejectCode::named(code);
+        json!({
+            "t": moment(*at),
+            "kind": "rejected",
+            "code": code,
+            "words": known.map(RejectCode::words),
+            "unexpected": known.is_none_or(RejectCode::is_unexpected),
+            "lines": lines,
+        })
+    });
+    json_answer(json!(files.chain(rejects).collect::<Vec<_>>()))
 }
 
 /// Answers `/api/suggest?part=…[&field=…]`: values that contain the text, with their counts among the newest rows of the

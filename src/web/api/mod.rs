@@ -29,16 +29,21 @@ pub(super) fn routes() -> Router<PageState> {
     Router::new()
         .route("/overview", get(counts::overview))
         .route("/overview/progress", get(counts::progress))
+        .route("/marks", get(counts::marks))
         .route("/suggest", get(counts::suggest))
         .route("/top", get(summary::top))
         .route("/log", get(rows::log))
         .route("/log/{id}", get(rows::log_row))
+        .route("/log/{id}/story", get(rows::log_story))
         .route("/requests", get(rows::requests))
         .route("/requests/{id}", get(rows::request_row))
+        .route("/requests/{id}/story", get(rows::request_story))
         .route("/tail", get(streams::tail))
         .route("/export", get(streams::export))
         .route("/files", get(summary::files))
         .route("/rejects", get(summary::rejects))
+        .route("/attention", get(summary::attention))
+        .route("/newest", get(rows::newest))
 }
 
 /// Names and values of a query string, in order.
@@ -127,6 +132,10 @@ struct ApiError {
 impl ApiError {
     fn bad_request(message: String) -> ApiError {
         ApiError { status: StatusCode::BAD_REQUEST, message }
+    }
+
+    fn invalid_choice(name: &str, value: &str, expected: &str) -> ApiError {
+        ApiError::bad_request(format!("invalid {name} '{value}': expected {expected}"))
     }
 
     fn invalid_cursor(name: &str, text: &str) -> ApiError {

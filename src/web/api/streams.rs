@@ -41,7 +41,7 @@ struct NewRows {
 }
 
 /// Answers `/api/tail` with server-sent events: `row` for each new row, `skipped` with the number of
-/// rows that were too many to send.
+/// rows that were too many to send, and `looked` after each look, which tells the page that it shows all rows.
 pub(super) async fn tail(State(state): State<PageState>, query: QueryString) -> ApiResult {
     let filter = query.filter(&state.reader, &["to"])?;
     let mut new_rows = NewRows {
@@ -92,6 +92,7 @@ impl NewRows {
         }
         let shown = fresh.iter().take(MAX_SENT).rev();
         events.extend(shown.map(|row| event("row", &log_item(row))));
+        events.push(event("looked", &json!({})));
         Ok(events)
     }
 }
@@ -117,23 +118,19 @@ pub(super) async fn export(State(state): State<PageState>, query: QueryString) -
     let cells = match query.get("cells").unwrap_or("safe") {
         "safe" => CsvCells::Safe,
         "exact" => CsvCells::Exact,
-        other => return Err(invalid_choice("cells", other, "safe or exact")),
+        other => return Err(ApiError::invalid_choice("cells", other, "safe or exact")),
     };
     let format = match query.get("format").unwrap_or("csv") {
         "csv" => Format::Csv(cells),
         "jsonl" => Format::JsonLines,
-        other => return Err(invalid_choice("format", other, "csv or jsonl")),
+        other => return Err(ApiError::invalid_choice("format", other, "csv or jsonl")),
     };
     let reader = state.reader;
     match query.get("table").unwrap_or("log") {
         "log" => Ok(download::<StoredRow>(reader, filter, format)),
         "requests" => Ok(download::<StoredRequest>(reader, filter, format)),
-        other => Err(invalid_choice("table", other, "log or requests")),
+        other => Err(ApiError::invalid_choice("table", other, "log or requests")),
     }
-}
-
-fn invalid_choice(name: &str, value: &str, expected: &str) -> ApiError {
-    ApiError::bad_request(format!("invalid {name} '{value}': expected {expected}"))
 }
 
 /// Streams the rows of a table as a file.

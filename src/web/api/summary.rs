@@ -42,6 +42,7 @@ pub(super) async fn files(State(state): State<PageState>) -> ApiResult {
         "more": page.counts.all.saturating_sub(page.files.len() as u64),
         "ignored": page.ignored.iter().map(ignored_file).collect::<Vec<_>>(),
         "ignored_count": page.ignored_count,
+        "watched": state.watched,
         "sweep": page.last_sweep.as_ref().map(sweep),
         "retention": state.retention,
         "rollup_retention": state.rollup_retention,
@@ -102,8 +103,8 @@ fn sweep(sweep: &SweepReport) -> Value {
     })
 }
 
-/// Answers `/api/rejects[?file=ID][&before=CURSOR]`: rejected lines, newest first; without a cursor also how
-/// many there are of each code.
+/// Answers `/api/rejects[?file=ID][&reason=CODE][&before=CURSOR]`: rejected lines, newest first; without a cursor
+/// also how many there are of each code.
 pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) -> ApiResult {
     let file = match query.get("file") {
         Some(text) => Some(FileId(text.parse().map_err(|_| {
@@ -112,7 +113,8 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
         None => None,
     };
     let before = query.get("before").map(parse_reject_key).transpose()?;
-    let list = state.reader.rejects(file, before, query.limit(50, 500)?).await?;
+    let list =
+        state.reader.rejects(file, query.get("reason"), before, query.limit(50, 500)?).await?;
     let codes = list.codes.iter().map(|CodeCount { code: name, rows, lines }| {
         let code = RejectCode::named(name);
         json!({
@@ -144,6 +146,15 @@ pub(super) async fn rejects(State(state): State<PageState>, query: QueryString) 
         .map(|(reject, _)| format_reject_key(reject.into()));
     let rows: Vec<Value> = rows.collect();
     json_answer(json!({ "rows": rows, "older": older, "codes": codes, "most": MOST_COUNTED }))
+}
+
+/// Answers `/api/attention`: how many lines were rejected that may be requests, and how many files are ignored.
+pub(super) async fn attention(State(state): State<PageState>) -> ApiResult {
+    let found = state.reader.attention().await?;
+    let unexpected =
+        |it: &&CodeCount| RejectCode::named(&it.code).is_none_or(RejectCode::is_unexpected);
+    let rejected = found.codes.iter().filter(unexpected).map(|it| it.lines).sum::<u64>();
+    json_answer(json!({ "rejected_lines": rejected, "ignored_files": found.ignored }))
 }
 
 fn format_reject_key(key: RejectKey) -> String {

@@ -100,11 +100,11 @@ function failure(error, retry) {
 
 /** Returns a message that there is nothing to show, why, and what to do. */
 export function nothing(title, ...more) {
-  return el('div', { class: 'message empty' }, el('p', { class: 'title' }, title), ...more);
+  return el('div', { class: 'message empty' }, el('p', { class: 'title' }, title), ...more.flat());
 }
 
-/** Calls `run` at intervals while the page is visible, until the signal aborts. */
+/** Calls `run` at intervals until the signal aborts, while the page is visible and no text of it is selected. */
 export function repeat(every, signal, run) {
-  const timer = setInterval(() => { if (!document.hidden) run(); }, every);
+  const timer = setInterval(() => { if (!document.hidden && !String(getSelection())) run(); }, every);
   signal.addEventListener('abort', () => clearInterval(timer));
 }

@@ -6,6 +6,7 @@ import { el } from './dom.js';
 import { RANGES, bounds, go, moved, read, wider } from './filter.js';
 import { clock, day, fromInput, toInput, zoneName } from './format.js';
 import * as saved from './saved.js';
+import * as sheet from './sheet.js';
 
 const form = document.querySelector('.bar');
 const range = document.querySelector('.range');
@@ -20,16 +21,13 @@ export function start() {
   const fields = form.querySelector('.fields');
   chips.start(fields);
   saved.start(fields);
-  form.addEventListener('submit', (event) => {
-    event.preventDefault();
-    chips.submit();
-  });
-  form.querySelector('.filters').addEventListener('click', (event) => {
-    const open = event.currentTarget.getAttribute('aria-expanded') !== 'true';
-    event.currentTarget.setAttribute('aria-expanded', open);
-    form.classList.toggle('open', open);
-    if (open) chips.focus();
-  });
+  sheet.start(form, chips.focus);
+  for (const place of [form, document.querySelector('#sheet form')]) {
+    place.addEventListener('submit', (event) => {
+      event.preventDefault();
+      chips.submit();
+    });
+  }
   const move = { back: () => moved(read(), -1), on: () => moved(read(), 1), out: () => wider(read()) };
   for (const button of range.querySelectorAll('[data-move]')) {
     button.addEventListener('click', () => go(bounds(read()) ? move[button.dataset.move]() : { from: undefined, to: undefined }));

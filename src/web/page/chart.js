@@ -1,7 +1,9 @@
-// One chart: stacked bars or lines over time, drawn as SVG with one path for each series.
+// One chart: stacked bars, lines or a heat map over time, drawn as SVG with one path for each series.
 
 import { el, replace, svg } from './dom.js';
 import { moment } from './format.js';
+import { cells, values as valuesOfHeat } from './heat.js';
+import { draw as drawMarks } from './marks.js';
 import { ticks, times } from './scale.js';
 
 const LEFT = 56;
@@ -10,7 +12,10 @@ const TOP = 8;
 const BOTTOM = 22;
 
 export class Chart {
-  /** `spec`: title, kind (bars or lines), series, format, and functions that read a point and totals. */
+  /**
+   * `spec`: title, kind (bars, lines or heat), series, format, and functions that read a point and totals. `before`: the name
+   * and the value of a point of the period before.
+   */
   constructor(figure, spec) {
     this.spec = spec;
     this.unit = el('span', { class: 'unit' });
@@ -29,6 +34,13 @@ export class Chart {
         : el('span', {}, key)));
       return value;
     });
+    this.before = el('span', { class: 'value' }, '–');
+    if (spec.before) {
+      this.legend.append(el('li', { class: 'of-before', hidden: true }, el('span', {}, swatch('before', { style: '' }), el('span', { class: 'name' }, spec.before.name), this.before)));
+    }
+    if (spec.kind === 'heat') {
+      this.legend.append(el('li', {}, el('span', {}, el('span', { class: 'name' }, 'few'), [1, 2, 3, 4, 5, 6].map((nth) => swatch('bars', { style: `h${nth}` })), el('span', { class: 'name' }, 'many'))));
+    }
     replace(figure, el('figcaption', {}, el('h2', {}, spec.title), this.unit, this.time, this.legend),
       this.plot, this.message);
     new ResizeObserver(() => this.paint()).observe(this.plot);
@@ -48,12 +60,15 @@ export class Chart {
     if (!this.data || !width) return;
     Object.assign(this, { width, height, right: width - RIGHT, bottom: height - BOTTOM });
     const { spec, data } = this;
-    const highest = Math.max(0, ...data.list.map((point) => (point ? top(spec, point) : 0)));
-    this.grid = spec.log ? decades(spec, data.list) : ticks(highest, spec.whole);
+    const prior = spec.before ? (data.prior ?? []).map((point) => (point ? spec.before.value(point) : null)) : [];
+    const highest = Math.max(0, ...data.list.map((point) => (point ? top(spec, point) : 0)), ...prior);
+    const values = spec.kind === 'heat' ? valuesOfHeat(data) : data.list.flatMap((point) => (point ? spec.series.map((series) => series.value(point)) : []));
+    this.grid = spec.log ? decades([...values, ...prior].filter((n) => n > 0)) : ticks(highest, spec.whole);
     this.line = svg('path', { class: 'cursor' });
     this.band = svg('rect', { class: 'band', y: TOP, height: this.bottom - TOP, width: 0 });
     replace(this.plot, svg('svg', { width, height, 'aria-hidden': 'true', focusable: 'false' },
-      this.axes(), spec.kind === 'bars' ? bars(this) : lines(this), this.band, this.line));
+      this.axes(), spec.kind === 'heat' ? cells(this) : null, prior.length ? line(this, prior, 'before') : null,
+      spec.kind === 'bars' ? bars(this) : spec.kind === 'lines' ? lines(this) : null, drawMarks(this, data.marks ?? [], TOP), this.band, this.line));
   }
 
   axes() {
@@ -79,6 +94,17 @@ export class Chart {
     return this.bottom - part * (this.bottom - TOP);
   }
 
+  /** Returns the time in the middle of a slot. */
+  timeOf(at) {
+    return this.data.start + (at + 0.5) * this.data.step;
+  }
+
+  /** Returns the slot of a time, or null outside of the chart. */
+  slotOf(time) {
+    const at = Math.floor((time - this.data.start) / this.data.step);
+    return at >= 0 && at < this.data.list.length ? at : null;
+  }
+
   /** Returns where slot `at` begins and ends, in pixels. */
   place(at) {
     const t = this.data.start + at * this.data.step;
@@ -98,8 +124,13 @@ export class Chart {
     this.time.textContent = at === null ? '' : moment(this.data.start + at * this.data.step);
     this.values.forEach((value, nth) => {
       const n = point ? this.spec.series[nth].value(point) : (this.spec.empty ?? null);
-      value.textContent = n === null ? '–' : this.spec.format(n);
+      value.textContent = n === null ? '–' : (this.spec.formatOfSeries ?? this.spec.format)(n);
     });
+    const before = at === null ? this.data.priorTotal : this.data.prior?.[at];
+    const was = before && this.spec.before ? this.spec.before.value(before) : null;
+    this.before.textContent = was === null ? '–' : (this.spec.before.format ?? this.spec.format)(was);
+    const entry = this.before.closest('li');
+    if (entry) entry.hidden = !this.data.prior;
     if (!this.line) return;
     const middle = at === null ? 0 : (this.place(at)[0] + this.place(at)[1]) / 2;
     this.line.setAttribute('d', at === null ? '' : `M${crisp(middle)} ${TOP}V${this.bottom}`);
@@ -120,8 +151,7 @@ function top(spec, point) {
 }
 
 // A logarithmic scale: a median of milliseconds and a maximum of seconds are both readable.
-function decades(spec, list) {
-  const values = list.flatMap((point) => (point ? spec.series.map((series) => series.value(point)) : [])).filter((n) => n > 0);
+function decades(values) {
   if (!values.length) return [1000, 10000];
   const low = Math.floor(Math.log10(Math.min(...values)));
   const high = Math.max(low + 1, Math.ceil(Math.log10(Math.max(...values))));
@@ -129,9 +159,9 @@ function decades(spec, list) {
 }
 
 function swatch(kind, { style, pattern }) {
-  const shape = kind === 'bars'
+  const shape = kind === 'bars' || kind === 'heat'
     ? svg('rect', { width: 12, height: 12, rx: 2, class: style, fill: pattern })
-    : svg('path', { d: 'M0 6H14', class: `line ${style}` });
+    : svg('path', { d: 'M0 6H14', class: kind === 'before' ? 'before' : `line ${style}` });
   return svg('svg', { width: 14, height: 12, class: 'swatch', 'aria-hidden': 'true' }, shape);
 }
 
@@ -156,19 +186,20 @@ function bars(chart) {
 }
 
 function lines(chart) {
-  return chart.spec.series.map((series) => {
-    let d = '';
-    let open = false;
-    chart.data.list.forEach((point, at) => {
-      const n = point ? series.value(point) : null;
-      if (n !== null) {
-        const [left, right] = chart.place(at);
-        const [x, y] = [((left + right) / 2).toFixed(1), chart.y(n).toFixed(1)];
-        // A line without length is a dot because of its round ends, so a single value is visible.
-        d += open ? `L${x} ${y}` : `M${x} ${y}h0`;
-      }
-      open = n !== null;
-    });
-    return svg('path', { d, class: `line ${series.style}` });
+  return chart.spec.series.map((series) => line(chart, chart.data.list.map((point) => (point ? series.value(point) : null)), `line ${series.style}`));
+}
+
+function line(chart, values, style) {
+  let d = '';
+  let open = false;
+  values.forEach((n, at) => {
+    if (n !== null) {
+      const [left, right] = chart.place(at);
+      const [x, y] = [((left + right) / 2).toFixed(1), chart.y(n).toFixed(1)];
+      // A line without length is a dot because of its round ends, so a single value is visible.
+      d += open ? `L${x} ${y}` : `M${x} ${y}h0`;
+    }
+    open = n !== null;
   });
+  return svg('path', { d, class: style });
 }

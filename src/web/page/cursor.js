@@ -7,6 +7,7 @@ const DOUBLE_MS = 300;
 /** `on`: zoom(from, to), out(), open(at) and moved(at, anchor), with numbers of slots. */
 export function connect(charts, on) {
   let at = null;
+  let time = null; // where the cursor is, which new data must not move
   let anchor = null;
   let drag = null;
   let click;
@@ -15,6 +16,7 @@ export function connect(charts, on) {
 
   function move(to) {
     at = to === null ? null : Math.min(length() - 1, Math.max(0, to));
+    time = at === null ? null : charts[0].timeOf(at);
     charts.forEach((chart) => chart.mark(at));
   }
 
@@ -89,12 +91,12 @@ export function connect(charts, on) {
   }
 
   return {
-    /** Clears the cursor and the selection after new data, whose slots differ. */
+    /** Clears the selection after new data, whose slots differ. The cursor stays at its time. */
     reset() {
       clearTimeout(click);
       if (drag) return;
       select(null);
-      if (at !== null) move(null);
+      if (time !== null) move(charts[0].slotOf(time));
     },
   };
 }

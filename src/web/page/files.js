@@ -4,7 +4,12 @@ import { get, load, nothing, repeat } from './api.js';
 import { el, replace, visible } from './dom.js';
 import { address } from './filter.js';
 import { ago, bytes, count, stamp } from './format.js';
+import { isLive, updated } from './live.js';
 import * as rejects from './rejects.js';
+import { watched } from './why.js';
+
+const COLUMNS = ['File', 'Stored', 'Behind', 'Lines', 'Rows', 'Rejected', 'Excluded', 'Lost', 'Last commit', 'State'];
+const IGNORED = ['File', 'Size', 'Since', 'Reason'];
 
 let tiles;
 let table;
@@ -24,12 +29,13 @@ export function start(section) {
 export async function show(state, signal) {
   const refresh = () => load(table, signal, () => get('files', null, signal), (answer) => draw(answer, state));
   await Promise.all([refresh(), rejects.show(state, signal)]);
-  if (state.live) repeat(5e3, signal, refresh);
+  if (isLive({ ...state, before: undefined })) repeat(5e3, signal, refresh);
 }
 
 const tile = (name, text, sub, bad) => el('div', {}, el('dt', {}, name), el('dd', { class: bad ? 'bad' : null }, text), el('dd', { class: 'sub' }, sub));
 
 function draw(answer, state) {
+  updated(state);
   const { files, sweep, retention } = answer;
   const sum = (key) => files.reduce((total, file) => total + (file[key] ?? 0), 0);
   const removed = sweep ? sweep.gunicorn_removed + sweep.request_removed + sweep.rejected_removed : 0;
@@ -46,15 +52,24 @@ function draw(answer, state) {
   drawIgnored(answer);
   document.querySelector('.version').textContent = ` ${answer.version}, ${answer.store === 'postgres' ? 'PostgreSQL' : 'SQLite'}`;
   if (!files.length) {
-    replace(table, nothing('No file is followed yet', el('p', {}, 'Files that are left alone are listed below, with the reason.')));
+    replace(table, nothing('No file is followed yet', watched(answer), answer.ignored_count ? el('p', {}, 'Files that are ignored are listed below, with the reason.') : null));
     return;
   }
-  replace(table, el('table', { class: 'files' },
+  replace(table, el('table', { class: 'files', role: 'table' },
     el('caption', { class: 'hidden' }, 'Files, followed ones first'),
-    el('thead', {}, el('tr', {}, ['File', 'Stored', 'Behind', 'Lines', 'Rows', 'Rejected', 'Excluded', 'Lost', 'Last commit', 'State'].map((name) =>
-      el('th', { scope: 'col' }, name)))),
-    el('tbody', {}, files.map((file) => row(file, state)))),
+    el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, COLUMNS.map((name) => el('th', { scope: 'col', role: 'columnheader' }, name)))),
+    el('tbody', { role: 'rowgroup' }, files.map((file) => named(row(file, state), COLUMNS)))),
   answer.more ? el('p', { class: 'note' }, `${count(answer.more)} more are not shown`) : null);
+}
+
+// On a narrow screen rows are cards, whose cells show their names, and a browser does not expose them as a table.
+function named(row, names) {
+  row.setAttribute('role', 'row');
+  [...row.children].forEach((cell, nth) => {
+    cell.setAttribute('role', nth ? 'cell' : 'rowheader');
+    cell.dataset.name = names[nth];
+  });
+  return row;
 }
 
 function drawIgnored(answer) {
@@ -62,10 +77,10 @@ function drawIgnored(answer) {
   ignored.hidden = !answer.ignored.length;
   replace(ignored, el('h2', {}, 'Ignored files'),
     el('div', { class: 'scroll', tabindex: 0, role: 'region', 'aria-label': 'Ignored files' },
-      el('table', { class: 'files ignored' },
+      el('table', { class: 'files ignored', role: 'table' },
         el('caption', { class: 'hidden' }, 'Files that a watched path matches and that are not followed'),
-        el('thead', {}, el('tr', {}, ['File', 'Size', 'Since', 'Reason'].map((name) => el('th', { scope: 'col' }, name)))),
-        el('tbody', {}, answer.ignored.map(ignoredRow))),
+        el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' }, IGNORED.map((name) => el('th', { scope: 'col', role: 'columnheader' }, name)))),
+        el('tbody', { role: 'rowgroup' }, answer.ignored.map((file) => named(ignoredRow(file), IGNORED)))),
       answer.ignored_count > listed ? el('p', { class: 'note' }, `${count(answer.ignored_count - listed)} more are not shown`) : null));
 }
 

@@ -6,7 +6,7 @@ export const RANGES = ['15m', '1h', '6h', '24h', '7d', '30d', '120d'];
 
 const RANGE = ['from', 'to'];
 const PLACE = ['before', 'after', 'row'];
-const KEYS = ['view', ...RANGE, ...FIELDS, 'not', ...PLACE, 'file', 'tz', 'live'];
+const KEYS = ['view', ...RANGE, ...FIELDS, 'not', ...PLACE, 'sort', 'columns', 'file', 'reason', 'tz', 'live'];
 const DEFAULTS = { view: 'overview', from: '1h' };
 // Filters of which a part finds the same rows and more; a value may be longer than an address or the server takes.
 const PARTS = ['url', 'agent', 'text'];
@@ -32,8 +32,8 @@ export function address(state, changes = {}) {
   const drop = (keys) => keys.forEach((key) => { if (!(key in changes)) delete next[key]; });
   const changed = (keys) => keys.some((key) => key in changes && String(changes[key] ?? '') !== String(state[key] ?? ''));
   // A position in one list is not valid in another.
-  if (changed(['view', ...RANGE, ...FIELDS, 'not', 'file', 'live'])) drop(PLACE);
-  if (changed(['view'])) drop(['file', 'live']);
+  if (changed(['view', ...RANGE, ...FIELDS, 'not', 'sort', 'file', 'reason', 'live'])) drop(PLACE);
+  if (changed(['view'])) drop(['sort', 'columns', 'file', 'reason', 'live']);
   if (changed(['before', 'after'])) drop(['before', 'after', 'row', 'live']);
   const query = new URLSearchParams();
   for (const key of KEYS) {

@@ -3,9 +3,11 @@
 import { load } from './api.js';
 import { pick, status, when } from './cells.js';
 import { detail } from './detail.js';
-import { el } from './dom.js';
-import { address, query, read } from './filter.js';
-import { bytes, count, duration, stamp } from './format.js';
+import { el, visible } from './dom.js';
+import { address, query } from './filter.js';
+import { bytes, count, duration, fraction, stamp } from './format.js';
+import { isLive, updated } from './live.js';
+import * as histogram from './histogram.js';
 import { Rows } from './rows.js';
 import { Tail } from './tail.js';
 
@@ -18,9 +20,11 @@ const FACTS = [
   ['route', 'Route', 'route'], ['request_id', 'Request id', 'request_id'], ['trace_id', 'Trace id', 'trace_id'],
   ['server', 'Server', 'server'], ['file', 'File'], ['log_offset', 'Offset', count], ['id', 'Id'], ['log_file', 'File number'],
 ];
+const LABELS = { route: 'Route', request_id: 'Request id', trace_id: 'Trace id' };
+const SORTED = ['time', 'status', 'method', 'url', 'duration', 'bytes', 'address', 'user', 'agent'];
 const BLOCKS = [[['headers', 'Request headers']], [['response', 'Response']], [['request', 'Further data']]];
 
-export const COLUMNS = [
+const COLUMNS = [
   { key: 'time', label: 'Time', cell: when },
   { key: 'status', label: 'Status', cell: (row, state) => status(state, row.code) },
   { key: 'method', label: 'Method', cell: (row, state) => pick(state, 'method', row.method) },
@@ -31,45 +35,57 @@ export const COLUMNS = [
   { key: 'user', label: 'User', cell: (row, state) => pick(state, 'user', row.user) },
   { key: 'agent', label: 'User agent', cell: (row, state) => pick(state, 'agent', row.agent) },
   { key: 'host', label: 'Host', cell: (row, state) => pick(state, 'host', row.host) },
-];
+  ...['route', 'request_id', 'trace_id'].map((key) => ({ key, label: LABELS[key], extra: true, cell: (row, state) => pick(state, key, row[key]) })),
+  { key: 'referer', label: 'Referer', extra: true, cell: (row, state) => pick(state, 'text', row.referer) },
+  { key: 'protocol', label: 'Protocol', extra: true, cell: (row) => visible(row.protocol ?? '–') },
+].map((column) => ({ ...column, sorts: SORTED.includes(column.key) }));
 
 let rows;
 let before; // the state whose rows are all shown, if any
 
 export function start(section) {
+  section.append(el('h1', { class: 'hidden', tabindex: -1, id: 'log-title' }, 'Log'));
+  histogram.start(section);
   rows = new Rows(section, {
     path: 'log', title: 'Log', columns: COLUMNS,
-    detail: (row, state) => detail(row, state, { facts: FACTS, blocks: BLOCKS, other: ['requests', 'Request log of this request'] }),
-    empty: () => el('p', {}, 'Nothing was logged, or the files are not followed: see ', el('a', { href: '?view=files' }, 'Files'), '.'),
+    detail: (row, state, signal) => detail(row, state, { facts: FACTS, blocks: BLOCKS, view: 'log', signal, other: ['requests', 'Request log of this request'] }),
   });
 }
 
 export async function show(state, signal) {
-  const paused = before && !state.live && address(before, { live: undefined }) === address(state);
+  await Promise.all([histogram.show(state, signal), list(state, signal)]);
+}
+
+async function list(state, signal) {
+  const same = (one, other) => address({ ...one, live: undefined, row: undefined }) === address({ ...other, live: undefined, row: undefined });
+  const paused = before && !isLive(state) && same(before, state);
   if (paused) {
     // After a pause the shown lines stay for reading: they are not loaded again.
     rows.frame(state, signal);
     rows.page({ ...rows.answer, rows: rows.shown() });
-    for (const link of rows.place.querySelectorAll('a')) {
-      const there = read(link.search);
-      link.href = address(there, { live: undefined, row: there.row });
-    }
     return;
   }
   before = undefined;
-  if (!state.live) {
+  if (!isLive(state)) {
     await rows.show(state, signal);
     return;
   }
   before = state;
   rows.frame(state, signal);
-  const opened = () => load(rows.place, signal, () => rows.ask(state, signal, []), fresh);
+  rows.place.setAttribute('aria-busy', 'true');
+  let connected = false;
+  const first = () => load(rows.place, signal, () => rows.ask(state, signal, []), fresh);
+  const opened = () => {
+    connected = true;
+    return first();
+  };
   const tail = new Tail(query(state), {
     opened,
     received: add,
+    looked: () => updated(state),
     lost: (reason = 'The connection is lost; trying again…') => {
-      // For an invalid filter the event stream ends without a message. A list request returns one.
-      if (rows.place.classList.contains('loading')) opened();
+      // A stream that is refused ends without a message. A request for the list returns one.
+      if (!connected) opened();
       rows.status.textContent = reason;
     },
   });
@@ -82,8 +98,6 @@ let early = [];
 function fresh(answer) {
   rows.answer = answer;
   rows.draw(answer);
-  rows.pager.replaceChildren();
-  rows.foot.replaceChildren();
   const waiting = early;
   early = [];
   add(waiting, false);
@@ -96,14 +110,21 @@ function add(list, skipped) {
   }
   if (!rows.body && list.length) fresh({ ...rows.answer, rows: [list[0]] });
   const added = list.filter((row) => !rows.find(row.id)).map((row) => rows.row(row));
-  if (skipped) rows.body?.prepend(el('tr', { role: 'row', class: 'skipped' }, el('td', { role: 'cell', colspan: COLUMNS.length + 1 }, 'More lines came here than can be shown')));
+  if (skipped) rows.body?.prepend(el('tr', { role: 'row', class: 'skipped' }, el('td', { role: 'cell', colspan: rows.columns.length + 1 }, 'More lines came here than can be shown')));
   rows.body?.prepend(...added.reverse());
   for (const entry of added) entry.classList.add('new');
   const entries = rows.body ? [...rows.body.querySelectorAll('.entry')] : [];
-  for (const entry of entries.slice(KEPT)) {
+  for (const entry of entries.splice(KEPT)) {
     if (entry.nextElementSibling?.matches('.more')) entry.nextElementSibling.remove();
     entry.remove();
     before = undefined; // older rows were removed, so the page is incomplete
+    rows.page({ rows: [], older: cursor(entries.at(-1).row) });
   }
-  rows.status.textContent = `Live: ${count(Math.min(entries.length, KEPT))} lines, newest first`;
+  rows.status.textContent = `Live: ${count(entries.length)} ${entries.length === 1 ? 'line' : 'lines'}, newest first`;
+}
+
+// A place in the list after a row, as the server writes it: microseconds, and the id.
+function cursor({ timestamp, id }) {
+  const micros = BigInt(Date.parse(timestamp)) * 1000n + BigInt(fraction(timestamp).slice(4).padEnd(3, '0').slice(0, 3));
+  return `${micros}.${id}`;
 }

@@ -1,11 +1,12 @@
 // Shows the view that the page's address names, at the start and after each change.
 
-import { get } from './api.js';
+import { get, repeat } from './api.js';
 import * as bar from './bar.js';
-import { announce, el } from './dom.js';
+import { announce } from './dom.js';
 import * as files from './files.js';
-import { address, go, read, visit } from './filter.js';
+import { address, go, read, visit, withTerm } from './filter.js';
 import { count, zone, zoneName } from './format.js';
+import { endsNow, isLive, updated } from './live.js';
 import * as log from './log.js';
 import * as overview from './overview.js';
 import * as requests from './requests.js';
@@ -32,7 +33,8 @@ function route() {
   }
   for (const button of zones) button.setAttribute('aria-pressed', button.dataset.tz === (state.tz ?? ''));
   zones[0].title = Intl.DateTimeFormat().resolvedOptions().timeZone;
-  live.setAttribute('aria-pressed', Boolean(state.live));
+  live.setAttribute('aria-pressed', isLive(state));
+  updated(state, null);
   document.body.dataset.view = state.view;
   for (const section of document.querySelectorAll('main > section')) {
     section.hidden = section.dataset.view !== state.view;
@@ -47,6 +49,16 @@ function route() {
   VIEWS[state.view].show(state, running.signal);
 }
 
+// With Alt, a click on a value leaves it out instead.
+document.addEventListener('click', (event) => {
+  const link = event.altKey && event.target.closest('a[data-field]');
+  if (!link) return;
+  event.preventDefault();
+  const { field, value } = link.dataset;
+  go(withTerm(read(), { field, value, not: true }));
+  announce('Excluded');
+});
+
 // Links within the page change its address without a reload. The browser handles all other links.
 document.addEventListener('click', (event) => {
   const link = event.target.closest('a[href^="?"]');
@@ -58,9 +70,10 @@ document.addEventListener('click', (event) => {
 
 live.addEventListener('click', () => {
   const on = live.getAttribute('aria-pressed') !== 'true';
-  // A range with an end in the past has no new lines, so a live view needs a range up to now.
-  const now = on && read().to ? { from: '15m', to: undefined } : {};
-  go({ ...now, live: on ? '1' : undefined });
+  // What does not end now has no new lines: it is live again where it ends.
+  const state = read();
+  const now = on && !endsNow(state) ? { before: undefined, after: undefined, ...(state.to ? { from: '15m', to: undefined } : {}) } : {};
+  go({ ...now, ...(on ? { sort: undefined } : {}), live: on ? undefined : '0' });
   announce(on ? 'Live: new requests are shown as they come' : 'Paused');
 });
 
@@ -71,13 +84,16 @@ for (const button of zones) {
   });
 }
 
-// Says beside the link to the files how many lines were rejected that may be requests.
+// Says beside the link to the files how many lines were rejected that may be requests, and how many files are ignored.
 async function mark() {
-  const { codes } = await get('rejects', new URLSearchParams({ limit: '1' }), new AbortController().signal);
-  const lines = codes.filter((group) => group.unexpected).reduce((total, group) => total + group.lines, 0);
-  if (lines) {
-    document.querySelector('.views a[data-view=files]')
-      .after(el('span', { class: 'badge', title: 'Rejected lines' }, count(lines)));
+  const found = await get('attention', null, new AbortController().signal);
+  for (const [kind, n, what] of [['rejected', found.rejected_lines, 'rejected line'], ['ignored', found.ignored_files, 'ignored file']]) {
+    const badge = document.querySelector(`.badge.${kind}`);
+    const name = `${count(n)} ${what}${n === 1 ? '' : 's'}`;
+    badge.hidden = !n;
+    badge.title = name;
+    badge.setAttribute('aria-label', name);
+    badge.textContent = count(n);
   }
 }
 
@@ -89,4 +105,7 @@ for (const [name, view] of Object.entries(VIEWS)) {
   view.start(document.querySelector(`main > section[data-view=${name}]`));
 }
 route();
-mark().catch(() => {}); // the views themselves say that the daemon does not answer
+// The views themselves say that the daemon does not answer.
+const marked = () => mark().catch(() => {});
+marked();
+repeat(30e3, new AbortController().signal, marked);

@@ -1,33 +1,30 @@
 // The overview: numbers and charts of the requests that meet the filter. What the server has not counted yet is
 // an estimate: it is marked as one, and replaced as the counting goes on.
 
-import { load, repeat, steps } from './api.js';
+import { load, nothing, repeat, steps } from './api.js';
 import { Chart } from './chart.js';
 import { connect } from './cursor.js';
 import { announce, replace } from './dom.js';
 import { doubts } from './doubts.js';
 import { address, go, query, read, stretch, terms, wider } from './filter.js';
 import { brief, bytes, count, duration, each, moment, percent } from './format.js';
+import * as heat from './heat.js';
+import { isLive, updated } from './live.js';
+import * as marks from './marks.js';
+import { Previous, differences } from './previous.js';
 import { table } from './points.js';
 import { slots } from './scale.js';
+import { CLASSES, link, sum } from './series.js';
 import * as tops from './top.js';
+import { why } from './why.js';
 
-// In the server's order: 1xx 2xx 3xx 4xx 5xx other.
-const sum = (rows) => rows.reduce((total, n) => total + n, 0);
 const share = (n) => (point) => (sum(point.rows) ? point.rows[n] / sum(point.rows) : null);
 
-const ERRORS = [
-  { name: '5xx', style: 'c5', filter: '5xx', value: share(4) },
-  { name: '4xx', style: 'c4 dashed', filter: '4xx', value: share(3) },
-];
-const CLASSES = [
-  { name: '5xx', style: 'c5', pattern: 'url(#hatch5)', filter: '5xx', value: (point) => point.rows[4] },
-  { name: '4xx', style: 'c4', pattern: 'url(#hatch4)', filter: '4xx', value: (point) => point.rows[3] },
-  { name: '3xx', style: 'c3', filter: '3xx', value: (point) => point.rows[2] },
-  { name: '2xx', style: 'c2', filter: '2xx', value: (point) => point.rows[1] },
-  { name: '1xx', style: 'c1', filter: '1xx', value: (point) => point.rows[0] },
-  { name: 'other', style: 'c0', value: (point) => point.rows[5] },
-];
+// Each on its own scale: one failure in a thousand is a lot, and cannot be seen beside the usual 404s.
+const FAILURES = [{ name: '5xx', style: 'c5', filter: '5xx', value: share(4) }];
+const ERRORS = [{ name: '4xx', style: 'c4 dashed', filter: '4xx', value: share(3) }];
+const HEAT = [{ name: 'most requests took', style: 'h6', value: (point) => heat.fullest(point.heat) }];
+const took = (part) => (data?.bounds ? heat.words(data.bounds, part) : '–');
 const TIMES = [
   { name: 'p50', style: 't50', value: (point) => point.p50 },
   { name: 'p95', style: 't95', value: (point) => point.p95 },
@@ -35,19 +32,24 @@ const TIMES = [
 ];
 const SENT = [{ name: 'bytes', style: 'c2', value: (point) => point.bytes }];
 const SPECS = {
-  rows: { title: 'Requests', kind: 'bars', whole: true, empty: 0, series: CLASSES, format: brief },
-  times: { title: 'Response time', kind: 'lines', log: true, series: TIMES, format: duration },
-  errors: { title: 'Error rate', kind: 'lines', series: ERRORS, format: percent },
-  bytes: { title: 'Sent', kind: 'bars', empty: 0, series: SENT, format: bytes },
+  rows: { title: 'Requests', kind: 'bars', whole: true, empty: 0, series: CLASSES, format: brief, before: { name: 'before', value: (point) => sum(point.rows) } },
+  heat: { title: 'How long requests took', kind: 'heat', log: true, series: HEAT, format: duration, formatOfSeries: (part) => took(part), before: { name: 'median before', value: (point) => point.p50 } },
+  times: { title: 'Response time', kind: 'lines', log: true, series: TIMES, format: duration, before: { name: 'p95 before', value: (point) => point.p95 } },
+  failures: { title: 'Server errors', kind: 'lines', series: FAILURES, format: percent, before: { name: 'before', value: share(4) } },
+  errors: { title: 'Client errors', kind: 'lines', series: ERRORS, format: percent, before: { name: 'before', value: share(3) } },
+  bytes: { title: 'Sent', kind: 'bars', empty: 0, series: SENT, format: bytes, before: { name: 'before', value: (point) => point.bytes } },
 };
 const COLUMNS = [
-  ...[...CLASSES].reverse(), ...TIMES.map((series) => ({ ...series, format: duration })), { ...SENT[0], format: bytes },
+  ...[...CLASSES].reverse(), ...TIMES.map((series) => ({ ...series, format: duration })), { ...SENT[0], format: bytes }, { ...HEAT[0], format: took },
 ];
 
 let section;
 let charts;
 let cursor;
 let data;
+let answer; // the last one, of which the period before is the counterpart
+let found = []; // marks
+const previous = new Previous();
 
 export function start(place) {
   section = place;
@@ -63,11 +65,9 @@ export function start(place) {
 }
 
 export async function show(state, signal) {
-  section.querySelectorAll('[data-filter]').forEach((link) => {
-    const chosen = state.code === link.dataset.filter;
-    link.href = address(state, { code: chosen ? undefined : link.dataset.filter });
-    link.toggleAttribute('aria-current', chosen);
-  });
+  previous.forget();
+  found = [];
+  link(section, state);
   // Without a filter one answer has everything: it needs no place among the long ones.
   const path = terms(state).length ? 'overview/progress' : 'overview';
   let busy = false;
@@ -77,9 +77,13 @@ export async function show(state, signal) {
     if (busy || Date.now() < rest) return undefined;
     const began = Date.now();
     busy = true;
-    const step = (answer) => {
-      draw(answer);
+    const step = (now) => {
+      answer = now;
+      draw();
+      updated(state);
+      explain(answer, state, signal);
       if (answer.share < 1 && !answer.stopped) return;
+      around(state, signal);
       busy = false;
       rest = Date.now() + 4 * (Date.now() - began);
       if (rest - began > 5e3) announce(answer.stopped ? 'Counting has stopped' : `Counted: ${count(sum(answer.total.rows))} requests`);
@@ -93,12 +97,41 @@ export async function show(state, signal) {
     ]);
   };
   await refresh();
-  if (state.live && !state.to) repeat(10e3, signal, refresh);
+  if (isLive(state)) repeat(10e3, signal, refresh);
 }
 
-function draw(answer) {
-  data = slots(answer);
-  const { total } = answer;
+// The period before and the marks come after the numbers themselves, which do not need them.
+function around(state, signal) {
+  const failed = (error) => { if (!signal.aborted) console.warn(error); };
+  previous.load(data, state, signal, () => draw()).catch(failed);
+  marks.load(state, answer.step, signal).then((list) => {
+    if (signal.aborted) return;
+    found = list;
+    marks.list(section.querySelector('.marks'), found, state);
+    draw();
+  }).catch(failed);
+}
+
+let explained; // the signal of the view that has been explained
+
+function explain({ total, share }, state, signal) {
+  const place = section.querySelector('.nothing');
+  place.hidden = sum(total.rows) > 0 || share < 1;
+  if (place.hidden) replace(place);
+  if (place.hidden || explained === signal) return;
+  explained = signal;
+  replace(place, nothing('No requests in this range', why(state, signal, 'log')));
+}
+
+function draw() {
+  data = { ...slots(answer), bounds: answer.heat, marks: found, prior: previous.list(), priorTotal: previous.answer?.total };
+  const total = { ...answer.total, heat: heat.total(data.list) };
+  const compared = previous.answer ? differences(answer, previous.answer) : {};
+  for (const place of section.querySelectorAll('[data-diff]')) {
+    const { text = '', worse = false } = compared[place.dataset.diff] ?? {};
+    place.textContent = text;
+    place.classList.toggle('bad', worse);
+  }
   const all = sum(total.rows);
   const minutes = (data.to - data.from) / 60e3;
   const doubt = doubts(answer);
@@ -121,10 +154,10 @@ function draw(answer) {
   const [unitOfRows, unitOfRest] = [doubt.rows, doubt.rest].map((it) => (it ? `${unit}, estimated` : unit));
   const none = all ? '' : 'No requests in this range';
   const untimed = all && total.p50 === null ? 'This format has no durations: add %(D)s to Gunicorn’s --access-logformat' : none;
-  charts[0].draw(data, total, unitOfRows, none);
-  charts[1].draw(data, total, unitOfRest, untimed);
-  charts[2].draw(data, total, unitOfRows, none);
-  charts[3].draw(data, total, unitOfRest, none);
+  for (const [nth, name] of Object.keys(SPECS).entries()) {
+    const isRest = ['heat', 'times', 'bytes'].includes(name);
+    charts[nth].draw(data, total, isRest ? unitOfRest : unitOfRows, ['heat', 'times'].includes(name) ? untimed : none);
+  }
   cursor.reset();
   replace(section.querySelector('.chart-table'), table(data, COLUMNS, unitOfRest));
 }

@@ -2,15 +2,18 @@
 // and the requests view both use it; `kind` contains the differences.
 
 import { get, load, nothing } from './api.js';
+import { chosen, head, menu } from './columns.js';
 import { el, replace, visible } from './dom.js';
-import { address, query, read, terms, unfiltered } from './filter.js';
+import { address, query, read } from './filter.js';
 import { count, moment, stamp } from './format.js';
+import { updated } from './live.js';
+import { why } from './why.js';
 
 const LIMIT = 100;
 const PLACE = ['before', 'after'];
 
 export class Rows {
-  /** `kind`: path, title, columns, detail(row, state), empty(), and the parameters of the export. */
+  /** `kind`: path, title, columns, detail(row, state), about (what its rows are, for an empty list), and the parameters of the export. */
   constructor(section, kind) {
     this.kind = kind;
     this.status = el('p', { class: 'status' });
@@ -19,7 +22,6 @@ export class Rows {
     this.downloads = el('div', { class: 'downloads' });
     this.place = el('div', { class: 'rows loading' });
     section.append(
-      el('h1', { class: 'hidden', tabindex: -1, id: `${kind.path}-title` }, kind.title),
       el('div', { class: 'tools' }, this.status, this.downloads, this.pager), this.place, this.foot,
     );
     this.place.addEventListener('click', (event) => this.click(event));
@@ -28,9 +30,9 @@ export class Rows {
 
   /** Prepares the controls around the list, which need no answer of the server. */
   frame(state, signal) {
-    Object.assign(this, { state, signal });
+    Object.assign(this, { state, signal, columns: chosen(this.kind.columns, state) });
     const file = (format) => `api/export?${query(state, undefined, { ...this.kind.exported, format })}`;
-    replace(this.downloads,
+    replace(this.downloads, menu(this.kind.columns, state),
       el('a', { class: 'button', href: file('csv'), download: '', 'data-key': 'csv' }, 'CSV'),
       el('a', { class: 'button', href: file('jsonl'), download: '', 'data-key': 'jsonl' }, 'JSON lines'));
   }
@@ -42,26 +44,27 @@ export class Rows {
 
   ask(state, signal, keys = PLACE) {
     const place = Object.fromEntries(keys.map((key) => [key, state[key]]));
-    return get(this.kind.path, query(state, undefined, { ...place, limit: LIMIT }), signal);
+    return get(this.kind.path, query(state, undefined, { ...place, sort: state.sort, limit: LIMIT }), signal);
   }
 
   draw(answer) {
     const { rows } = answer;
+    updated(this.state);
     this.page(answer);
     if (!rows.length) {
       this.body = null;
       replace(this.place, this.state.row ? this.alone() : null, this.none(answer));
       return;
     }
-    const { columns } = this.kind;
+    const { columns, state } = this;
     this.body = el('tbody', { role: 'rowgroup' }, rows.map((row) => this.row(row)));
     // The roles are explicit: on a narrow screen rows are laid out as cards, and a browser does not
     // expose a table with another layout as a table.
-    replace(this.place, el('table', { class: `entries ${this.kind.path}`, role: 'table' },
-      el('caption', { class: 'hidden' }, `${this.kind.title}, newest first`),
+    replace(this.place, el('table', { class: `entries ${this.kind.path}${state.columns ? ' chosen' : ''}`, role: 'table' },
+      el('caption', { class: 'hidden' }, `${this.kind.title}, ${state.sort ? 'sorted' : 'newest first'}`),
       el('thead', { role: 'rowgroup' }, el('tr', { role: 'row' },
         el('th', { scope: 'col', role: 'columnheader', class: 'open' }, el('span', { class: 'hidden' }, 'Details')),
-        columns.map(({ label, key }) => el('th', { scope: 'col', role: 'columnheader', class: key }, label)))),
+        columns.map((column) => head(column, state)))),
       this.body));
     const wanted = this.state.row && this.find(this.state.row);
     if (wanted) this.open(wanted);
@@ -73,7 +76,7 @@ export class Rows {
     const entry = el('tr', { role: 'row', class: 'entry', 'data-id': row.id },
       el('td', { role: 'cell', class: 'open' },
         el('button', { type: 'button', 'aria-expanded': 'false', 'aria-label': name, 'data-key': `row-${row.id}` })),
-      this.kind.columns.map(({ key, cell }) => el('td', { role: 'cell', class: key }, cell(row, this.state))));
+      this.columns.map(({ key, label, extra, cell }) => el('td', { role: 'cell', class: extra ? `${key} extra` : key, 'data-name': label }, cell(row, this.state))));
     entry.row = row;
     return entry;
   }
@@ -98,7 +101,7 @@ export class Rows {
   open(entry) {
     const body = el('div', { class: 'detail loading' });
     const more = el('tr', { role: 'row', class: 'more', id: `more-${entry.dataset.id}` },
-      el('td', { role: 'cell', colspan: this.kind.columns.length + 1 }, body));
+      el('td', { role: 'cell', colspan: this.columns.length + 1 }, body));
     entry.querySelector('button').setAttribute('aria-expanded', 'true');
     entry.querySelector('button').setAttribute('aria-controls', more.id);
     entry.after(more);
@@ -120,7 +123,7 @@ export class Rows {
 
   details(id, body) {
     load(body, this.signal, () => get(`${this.kind.path}/${encodeURIComponent(id)}`, null, this.signal),
-      (row) => replace(body, this.kind.detail(row, this.state)));
+      (row) => replace(body, this.kind.detail(row, this.state, this.signal)));
   }
 
   click(event) {
@@ -138,8 +141,16 @@ export class Rows {
     event.preventDefault();
   }
 
-  page({ rows, older, newer, searched_to: searched }) {
+  page({ rows, older, newer, searched_to: searched, complete, from }) {
     const { state } = this;
+    if (state.sort) {
+      replace(this.pager, el('a', { class: 'button', href: address(state, { sort: undefined }), 'data-key': 'Newest first' }, 'Newest first'));
+      replace(this.foot);
+      const label = this.kind.columns.find(({ key }) => key === state.sort.replace('-', ''))?.label ?? state.sort;
+      const first = `The first ${count(rows.length)} by ${label.toLowerCase()}, ${state.sort.startsWith('-') ? 'greatest' : 'least'} first`;
+      this.status.textContent = !rows.length ? '' : complete ? first : `${first}, of the newest requests since ${stamp(from)}: the range has more`;
+      return;
+    }
     const paged = Boolean(state.before || state.after);
     const step = (label, changes) => el('a', {
       class: 'button', href: changes && address(state, changes), 'data-key': label, 'aria-disabled': changes ? null : 'true', role: changes ? null : 'link',
@@ -172,7 +183,7 @@ export class Rows {
     const { state } = this;
     if (state.before || state.after) return nothing('The list ends here');
     return nothing('No requests in this range',
-      terms(state).length ? el('p', {}, 'The filter may leave out too much. ', el('a', { href: address(state, unfiltered()) }, 'Clear it')) : this.kind.empty(),
+      why(state, this.signal, this.kind.path), this.kind.about ? el('p', {}, this.kind.about) : null,
       el('p', {}, el('a', { href: address(state, { from: '7d', to: undefined }) }, 'Look at the last 7 days')));
   }
 }

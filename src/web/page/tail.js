@@ -4,7 +4,10 @@ const FLUSH_MS = 250;
 const RECONNECT_MS = 3000;
 
 export class Tail {
-  /** `on`: opened() at each (re)connection, received(rows, skipped) oldest first, lost(reason). */
+  /**
+   * `on`: opened() at each (re)connection, received(rows, skipped) oldest first, looked() after each look of the server for new rows,
+   * lost(reason).
+   */
   constructor(query, on) {
     this.address = `api/tail?${query}`;
     this.on = on;
@@ -19,6 +22,7 @@ export class Tail {
     this.source.addEventListener('open', () => this.on.opened());
     this.source.addEventListener('row', ({ data }) => this.rows.push(JSON.parse(data)));
     this.source.addEventListener('skipped', () => { this.skipped = true; });
+    this.source.addEventListener('looked', () => this.on.looked());
     this.source.addEventListener('trouble', ({ data }) => this.on.lost(JSON.parse(data).error));
     this.source.addEventListener('error', () => {
       this.on.lost();

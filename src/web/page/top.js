@@ -2,6 +2,7 @@
 // filter for it.
 
 import { get, load, nothing } from './api.js';
+import { term } from './cells.js';
 import { el, replace, visible } from './dom.js';
 import { address, query } from './filter.js';
 import { brief, count, duration, percent } from './format.js';
@@ -82,6 +83,6 @@ function entry({ field }, state, { value }) {
   const chosen = state[field] === value;
   return el('a', {
     href: address(state, { [field]: chosen ? undefined : value }), title: visible(value), 'data-key': value,
-    'aria-current': chosen ? 'true' : null,
+    'aria-current': chosen ? 'true' : null, ...term(field, value),
   }, visible(value));
 }

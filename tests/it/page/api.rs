@@ -13,6 +13,7 @@ for_every_store!(
     counts_lists_and_details_agree_with_the_tables,
     a_download_holds_every_row_once,
     new_rows_come_by_themselves,
+    the_story_of_a_request_joins_both_logs,
     request_logs_files_and_rejects_are_told,
     what_makes_no_sense_is_quoted,
 );
@@ -52,6 +53,10 @@ async fn filled(place: Place, count: i64) -> (Bench, Site) {
 async fn counts_lists_and_details_agree_with_the_tables(place: Place) {
     let (_bench, site) = filled(place, 300).await;
     let overview = json(&site, "/api/overview?from=1h");
+    let points = overview["points"].as_array().unwrap();
+    let heat = points.iter().flat_map(|it| it["heat"].as_array().unwrap());
+    assert_eq!(heat.map(|it| it.as_i64().unwrap()).sum::<i64>(), 300);
+    assert_eq!(overview["heat"][1], 64);
     assert_eq!(overview["total"]["rows"], serde_json::json!([0, 100, 0, 100, 100, 0]));
     assert_eq!((&overview["total"]["bytes"], &overview["step"]), (&2100.into(), &60.into()));
     let p99 = overview["total"]["p99"].as_i64().unwrap();
@@ -159,6 +164,39 @@ async fn new_rows_come_by_themselves(place: Place) {
     let _ = stream.read_to_end(&mut rest);
 }
 
+async fn the_story_of_a_request_joins_both_logs(place: Place) {
+    let bench = Bench::new(place).await;
+    let now = chrono::Utc::now();
+    let at = |ago: i64| (now - chrono::TimeDelta::seconds(ago)).to_rfc3339();
+    let mut text = String::new();
+    for (nth, session) in [(1, "a"), (2, "b"), (3, "a")] {
+        text += &format!(
+            "{{\"log\":\"request\",\"timestamp\":\"{}\",\"method\":\"POST\",\"path\":\"/p/{nth}\",\"status_code\":201,\
+             \"session_id\":\"{session}\",\"request_id\":\"r-{nth}\",\"ip_address\":\"203.0.113.7\"}}\n\
+             {{\"log\":\"gunicorn\",\"timestamp\":\"{}\",\"method\":\"POST\",\"url\":\"/p/{nth}\",\"code\":201,\
+             \"request_id\":\"r-{nth}\",\"user_ip\":\"203.0.113.7\"}}\n",
+            at(10 * nth),
+            at(10 * nth),
+        );
+    }
+    bench.append("requests.log", text);
+    let site = Site::open(&bench, &[]).await;
+    crate::place::until("all lines are stored", async || bench.stored().await == 6).await;
+    let urls = |rows: &Value, key: &str| -> Vec<String> {
+        rows.as_array().unwrap().iter().map(|it| it[key].as_str().unwrap().to_owned()).collect()
+    };
+    for (list, key) in [("log", "url"), ("requests", "path")] {
+        let page = json(&site, &format!("/api/{list}?request_id=r-1"));
+        let id = page["rows"][0]["id"].as_str().unwrap();
+        let story = json(&site, &format!("/api/{list}/{id}/story"));
+        assert_eq!(page["rows"][0][key], "/p/1");
+        assert_eq!(urls(&story["access"], "url"), ["/p/1"]);
+        assert_eq!(urls(&story["requests"], "path"), ["/p/1"]);
+        assert_eq!(urls(&story["session"], "path"), ["/p/1", "/p/3"]);
+        assert_eq!(urls(&story["address"], "url"), ["/p/1", "/p/2", "/p/3"]);
+    }
+}
+
 async fn request_logs_files_and_rejects_are_told(place: Place) {
     let bench = Bench::new(place).await;
     let now = chrono::Utc::now().to_rfc3339();
@@ -205,6 +243,36 @@ async fn request_logs_files_and_rejects_are_told(place: Place) {
         1
     );
     assert_eq!(json(&site, "/api/rejects?file=999")["rows"].as_array().unwrap().len(), 0);
+    let of = |reason: &str| json(&site, &format!("/api/rejects?reason={reason}"))["rows"].clone();
+    assert_eq!(of("not_utf8"), rejects["rows"]);
+    assert_eq!(of("too_long"), Value::Array(Vec::new()));
+    let marks = json(&site, "/api/marks?from=1h&step=60");
+    let rejected = marks.as_array().unwrap().iter().find(|it| it["kind"] == "rejected").unwrap();
+    assert_eq!((&rejected["lines"], &rejected["code"]), (&1.into(), &"not_utf8".into()));
+    let elsewhere = json(&site, "/api/marks?from=1h&step=60&server=elsewhere");
+    assert_eq!(elsewhere.as_array().unwrap().len(), 0);
+    let attention = json(&site, "/api/attention");
+    assert_eq!(attention, serde_json::json!({ "rejected_lines": 1, "ignored_files": 0 }));
+    let watched = files["watched"][0].as_str().unwrap();
+    assert!(bench.log("access.log").starts_with(watched), "{watched}");
+
+    let sorted = json(&site, "/api/log?sort=-url&limit=2&from=2000-01-01");
+    assert_eq!((&sorted["rows"][0]["url"], &sorted["complete"]), (&"/two".into(), &true.into()));
+    assert_eq!(json(&site, "/api/log?sort=url&from=2000-01-01")["rows"][0]["url"], "/one");
+    assert_eq!(json(&site, "/api/requests?sort=duration")["rows"][0]["path"], "/p");
+
+    for (query, matches) in [
+        ("", true),
+        ("url=/one", true),
+        ("url=/three", false),
+        ("table=requests", true),
+        ("table=requests&code=404", false),
+    ] {
+        // The range does not matter.
+        let found = json(&site, &format!("/api/newest?from=2000-01-01&to=2000-01-02&{query}"));
+        assert_eq!(found["matching"].is_string(), matches, "{query}: {found}");
+        assert!(found["newest"].is_string() && found["searched_to"].is_null(), "{query}: {found}");
+    }
 }
 
 async fn what_makes_no_sense_is_quoted(place: Place) {
@@ -221,6 +289,13 @@ async fn what_makes_no_sense_is_quoted(place: Place) {
         ("/api/overview?not=404", 400, "not '404' is not a name and a value"),
         ("/api/overview/progress?not=code:4", 400, "not code '4' is no code"),
         ("/api/suggest?field=shoe", 400, "invalid field 'shoe': expected one of url, route"),
+        ("/api/marks?step=1", 400, "invalid step '1': expected seconds, from 60 to 604800"),
+        ("/api/marks?code=4", 400, "code '4' is no code"),
+        ("/api/log?sort=shoes", 400, "invalid sort 'shoes': expected time, status"),
+        ("/api/requests?sort=-bytes", 400, "invalid sort '-bytes': expected"),
+        ("/api/log/x/story", 400, "invalid row 'x'"),
+        ("/api/requests/1/story", 404, "no row 1"),
+        ("/api/newest?table=shoes", 400, "invalid table 'shoes': expected log or requests"),
         ("/api/export?format=xml", 400, "invalid format 'xml': expected"),
         ("/api/log/x", 400, "invalid row 'x'"),
         ("/api/log/1", 404, "no row 1"),

@@ -75,7 +75,7 @@ const PARTS: [&str; 45] = [
 const OTHERS: [&str; 11] =
     ["limit", "before", "after", "by", "format", "table", "file", "part", "field", "", "x"];
 
-const PATHS: [&str; 20] = [
+const PATHS: [&str; 23] = [
     "/",
     "/healthz",
     "/readyz",
@@ -92,6 +92,9 @@ const PATHS: [&str; 20] = [
     "/api/export",
     "/api/files",
     "/api/rejects",
+    "/api/attention",
+    "/api/marks",
+    "/api/newest",
     "/assets/",
     "/api/",
     "//",
