@@ -1,6 +1,10 @@
 //! Starts and ends the page. Its address is bound before anything else starts, and kept through
 //! reloads. Each configuration has its own server on that address.
+//!
+//! The page has a thread of its own: requests from anywhere, however many, occupy one processor at most, and no
+//! line waits in the same queue.
 
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
@@ -26,12 +31,57 @@ const CLOSE_TIMEOUT: Duration = Duration::from_millis(500);
 /// A certificate that ends within this time is a warning (7 days, in microseconds).
 const ENDS_SOON: Micros = 7 * 86_400 * 1_000_000;
 
+/// The thread that serves the page. A check of a password has it; another one takes its place meanwhile.
+#[derive(Debug)]
+struct PageThreads {
+    handle: Handle,
+    /// `None` when it ends.
+    runtime: Option<Runtime>,
+}
+
+impl PageThreads {
+    /// # Errors
+    /// Threads that cannot be started.
+    fn start() -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("page")
+            .enable_all()
+            .build()?;
+        Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })
+    }
+
+    /// Runs a task of the page.
+    fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> JoinHandle<T> {
+        self.handle.spawn(task)
+    }
+
+    /// Binds an address whose connections these threads serve.
+    async fn bind(&self, address: SocketAddr) -> io::Result<TcpListener> {
+        let bound = self.spawn(TcpListener::bind(address)).await;
+        bound.map_err(io::Error::other).flatten()
+    }
+}
+
+impl Drop for PageThreads {
+    fn drop(&mut self) {
+        // A task must not wait for the end of its runtime, nor of another one.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// A bound address.
 #[derive(Clone, Debug)]
 pub(crate) struct Bound {
     /// The address in the configuration, whose port may be 0.
     configured: SocketAddr,
     listener: Arc<TcpListener>,
+    threads: Arc<PageThreads>,
     /// Who may see the page.
     credentials: Option<Arc<Credentials>>,
     /// The certificate, if the page has TLS.
@@ -53,10 +103,14 @@ pub(crate) async fn bind(
     if let Some(before) = before.filter(|before| before.configured == address) {
         return Ok(Some(Bound { credentials, tls, ..before.clone() }));
     }
-    match TcpListener::bind(address).await {
+    let threads = match before {
+        Some(before) => Arc::clone(&before.threads),
+        None => Arc::new(PageThreads::start().context("cannot start the runtime")?),
+    };
+    match threads.bind(address).await {
         Ok(listener) => {
             let listener = Arc::new(listener);
-            Ok(Some(Bound { configured: address, listener, credentials, tls }))
+            Ok(Some(Bound { configured: address, listener, threads, credentials, tls }))
         }
         Err(error) if !explicit => {
             warn!(%address, %error, "no page: cannot listen on its address; --listen gives another");
@@ -107,6 +161,8 @@ pub(crate) struct Shown<'a> {
 pub(crate) struct PageServer {
     closing: watch::Sender<bool>,
     task: JoinHandle<()>,
+    /// They end with the last server on the address.
+    _threads: Arc<PageThreads>,
 }
 
 impl PageServer {
@@ -140,7 +196,7 @@ impl PageServer {
         let authenticator = Authenticator::new(bound.credentials.clone());
         let serving = web::serve(listener, tls, authenticator, state.clone());
         let (closing_at_stop, mut shutdown) = (closing.clone(), shutdown.clone());
-        let task = tokio::spawn(async move {
+        let task = bound.threads.spawn(async move {
             let mut serving = std::pin::pin!(serving);
             tokio::select! {
                 () = &mut serving => return,
@@ -150,7 +206,7 @@ impl PageServer {
             closing_at_stop.send_replace(true);
             serving.await;
         });
-        Self { closing, task }
+        Self { closing, task, _threads: Arc::clone(&bound.threads) }
     }
 
     /// Accepts no more connections, ends streams, and waits up to [`CLOSE_TIMEOUT`] for answers under

@@ -47,6 +47,7 @@ mod location;
 mod nul_runs;
 mod parameters;
 mod postgres;
+mod priority;
 mod rows;
 mod schema;
 mod search;

@@ -103,13 +103,15 @@ const SESSION: &str = "
     SET extra_float_digits = 1;
     SET bytea_output = 'hex';";
 
-/// What sessions that only read have in addition. JIT costs more than these queries do. They are set after
-/// the connection is made, since a pooler does not pass `options` on. The server looks each second whether
+/// What sessions that only read have in addition. JIT costs more than these queries do. Each search
+/// occupies one processor: others store lines. They are set after
+/// the connection is made, since a pooler does not pass `options` on. The server looks ten times a second whether
 /// the client is still there, where its system can tell.
 const READING: &str = "
     SET default_transaction_read_only = on;
     SET jit = off;
-    SELECT set_config('client_connection_check_interval', '1s', false) WHERE version() LIKE '%linux%';
+    SET max_parallel_workers_per_gather = 0;
+    SELECT set_config('client_connection_check_interval', '100ms', false) WHERE version() LIKE '%linux%';
     SET statement_timeout =";
 
 /// Advisory locks have two numbers; the first one is a namespace. Those of writers have one number, of 60

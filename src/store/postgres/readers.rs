@@ -10,7 +10,7 @@
 //! # The end of a statement
 //!
 //! The server ends a statement that takes too long (`statement_timeout`). If the future of a view is dropped, for example
-//! because a browser has gone away, its session is closed, and the server looks for that each second
+//! because a browser has gone away, its session is closed, and the server looks for that ten times a second
 //! (`client_connection_check_interval`). A server that is gone without a word is noticed by a deadline
 //! here: the driver offers no way to set TCP's keep-alives (`side.rs`).
 

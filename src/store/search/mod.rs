@@ -26,6 +26,8 @@ mod sorted;
 mod story;
 mod suggest;
 
+use std::num::NonZero;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,8 +47,9 @@ pub use sorted::{Order, SortBy, SortedRows};
 pub use story::Story;
 pub use suggest::{Suggested, Suggestion, Suggestions};
 
-/// Most connections of all searches.
-const MAX_CONNECTIONS: usize = 4;
+/// Connections of all searches, at least and at most: in between as many as this machine has processors, since the
+/// database may be on it, and has lines to store.
+const CONNECTIONS: RangeInclusive<usize> = 2..=4;
 /// How long a search waits for a free connection.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement may run. A person does not wait longer, and does not see the answer.
@@ -78,7 +81,9 @@ pub struct Reader {
 impl Store {
     /// Returns the read side. It connects at the first search.
     pub fn reader(&self) -> Reader {
-        self.readers(MAX_CONNECTIONS, STATEMENT_TIMEOUT)
+        let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let connections = processors.clamp(*CONNECTIONS.start(), *CONNECTIONS.end());
+        self.readers(connections, STATEMENT_TIMEOUT)
     }
 
     /// Returns a read side with one connection of its own, which no search occupies.

@@ -1,8 +1,8 @@
 //! Encoded rows as prepared inserts.
 //!
-//! A statement costs a walk to the connection's thread and back, so one statement carries many
-//! rows. Two lengths of statement are prepared for each table: a long one, and a single row for
-//! what remains.
+//! A statement costs a walk to the connection's thread and back, which takes milliseconds when the processors are
+//! busy. So one statement carries many rows. A few lengths of statement are prepared for each table: the longest
+//! one, and shorter ones for what remains, of which 12 at most are needed.
 
 use std::net::IpAddr;
 use std::sync::{Arc, LazyLock};
@@ -16,9 +16,9 @@ use crate::model::{Batch, Field, Tuples};
 use crate::store::answers::Table;
 use crate::store::error::{Explanation, Kind, StoreError, failed};
 
-/// Rows of a long statement; 256 × 22 parameters, SQLite takes 32,766. With 16 an import takes a
-/// quarter more processor time, with 64 some per cent more, with 1,024 no less.
-const MANY: usize = 256;
+/// Rows of the statements, the longest first; 256 × 22 parameters, SQLite takes 32,766. With 16 as the longest an
+/// import takes a quarter more processor time, with 64 some per cent more, with 1,024 no less.
+const LENGTHS: [usize; 5] = [256, 64, 16, 4, 1];
 
 /// For each table the statements with all columns, and those of narrow rows.
 static INSERTS: LazyLock<[[Insert; 2]; 3]> = LazyLock::new(|| {
@@ -60,8 +60,8 @@ pub(super) async fn insert_rows(
 #[derive(Debug)]
 pub(super) struct Insert {
     encodings: Vec<Encoding>,
-    many: Arc<str>,
-    one: Arc<str>,
+    /// One of each of [`LENGTHS`].
+    statements: [Arc<str>; LENGTHS.len()],
 }
 
 impl Insert {
@@ -71,8 +71,8 @@ impl Insert {
         let insert = format!("INSERT INTO {table} ({}) VALUES ", names.join(", "));
         Insert {
             encodings: columns.iter().map(|column| column.encoding).collect(),
-            many: format!("{insert}{}", vec![row.as_str(); MANY].join(", ")).into(),
-            one: format!("{insert}{row}").into(),
+            statements: LENGTHS
+                .map(|rows| format!("{insert}{}", vec![row.as_str(); rows].join(", ")).into()),
         }
     }
 
@@ -104,11 +104,8 @@ impl Insert {
         left: &mut usize,
         store: &str,
     ) -> Result<Option<(Arc<str>, SqliteArguments)>, StoreError> {
-        let (statement, length) = match *left {
-            0 => return Ok(None),
-            MANY.. => (&self.many, MANY),
-            _ => (&self.one, 1),
-        };
+        let Some(nth) = next_length(*left) else { return Ok(None) };
+        let (statement, length) = (&self.statements[nth], LENGTHS[nth]);
         let mut arguments = SqliteArguments::default();
         arguments.reserve(length * self.encodings.len(), 0);
         for row in rows.by_ref().take(length) {
@@ -152,6 +149,11 @@ impl Insert {
     }
 }
 
+/// Returns which of [`LENGTHS`] is next when so many rows are left; `None` after the last one.
+fn next_length(left: usize) -> Option<usize> {
+    LENGTHS.iter().position(|length| *length <= left)
+}
+
 /// One allocation; sqlx makes two of a `&str`.
 fn text(field: &[u8]) -> Option<Arc<str>> {
     std::str::from_utf8(field).ok().map(Arc::from)
@@ -190,6 +192,19 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
+
+    #[test]
+    fn any_number_of_rows_is_few_statements() {
+        for rows in 0..5000 {
+            let (mut left, mut short) = (rows, 0);
+            while let Some(nth) = next_length(left) {
+                left -= LENGTHS[nth];
+                short += usize::from(nth > 0);
+            }
+            assert_eq!(left, 0);
+            assert!(short <= 12, "{rows} rows");
+        }
+    }
 
     #[test]
     fn addresses_are_the_texts_of_the_standard_library() {

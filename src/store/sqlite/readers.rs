@@ -10,6 +10,7 @@ use sqlx::pool::{PoolConnection, PoolOptions};
 use super::Sqlite;
 use crate::model::FileKey;
 use crate::store::error::{Explanation, Kind, StoreError};
+use crate::store::priority::lower_priority;
 use crate::store::search::{self, ACQUIRE_TIMEOUT, Reader};
 
 /// Bytes of the file that are memory-mapped (256 MiB): reading them needs no copy.
@@ -76,8 +77,12 @@ impl Readers {
             let mut connection = pool.acquire().await?;
             let has_ended = Arc::new(AtomicBool::new(false));
             let (seen, end) = (Arc::clone(&has_ended), Instant::now() + self.timeout);
-            // It takes the place of that of the last use.
+            let mut is_first = true;
+            // It takes the place of that of the last use. The thread of the connection calls it.
             connection.lock_handle().await?.set_progress_handler(INSTRUCTIONS, move || {
+                if std::mem::take(&mut is_first) {
+                    lower_priority();
+                }
                 !seen.load(Ordering::Relaxed) && Instant::now() < end
             });
             Ok((connection, Use(has_ended)))

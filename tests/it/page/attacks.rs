@@ -1,14 +1,16 @@
 //! Clients that want to take the page away from others, or to fill the disk with its log.
 
+use std::fs;
 use std::net::{Ipv4Addr, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use log_ingestd::model::now;
 use log_ingestd::web::{MAX_CONNECTIONS, MAX_STREAMS};
 
 use super::access::{auth_file, basic, line};
 use super::client::{Site, ask, rest, status};
-use crate::daemon::Bench;
+use crate::daemon::{Bench, line_at};
 use crate::place::Place;
 
 /// The peer that attacks; the person is at 127.0.0.1.
@@ -53,6 +55,40 @@ async fn connections_without_a_password_take_the_page_from_no_one() {
     assert_eq!(site.get("/healthz").status, 200);
     // Later than this `rest` would say that one does not end.
     silent.iter_mut().for_each(|it| assert_eq!(rest(it), ""));
+}
+
+/// The name and the nice value of each thread of a process.
+fn threads(pid: u32) -> Vec<(String, i64)> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    // A thread may have ended since it was listed.
+    let stats = tasks.filter_map(|task| fs::read_to_string(task.unwrap().path().join("stat")).ok());
+    let read = |stat: String| {
+        let (start, rest) = stat.rsplit_once(") ").unwrap();
+        let nice = rest.split(' ').nth(16).unwrap().parse().unwrap();
+        (start.split_once('(').unwrap().1.to_owned(), nice)
+    };
+    stats.map(read).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn long_searches_of_sqlite_let_the_lines_go_first() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let site = Site::open(&bench, &[]).await;
+    bench.append("access.log", line_at("/", now()).repeat(1000));
+    bench.rows(1000).await;
+    assert_eq!(site.get("/api/log?text=elsewhere").status, 200);
+    let usual = threads(std::process::id())[0].1;
+    let threads = threads(site.daemon.pid());
+    let of = |name: &str| {
+        let named = threads.iter().filter(|(it, _)| it.starts_with(name));
+        named.map(|(_, nice)| *nice).collect::<Vec<i64>>()
+    };
+    // The connections that store, and the one that has searched.
+    let sqlite = of("sqlx-sqlite");
+    assert!(sqlite.contains(&usual) && sqlite.iter().any(|it| *it > usual), "{threads:?}");
+    let page = of("page");
+    assert!(!page.is_empty() && page.iter().all(|it| *it == usual), "{threads:?}");
+    assert_eq!(of("main"), [usual], "{threads:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,11 +4,14 @@
 //! `tests/attacks` plays it for two minutes, holds it against limits and prints the figures. In each run of the tests
 //! it is short: other tests run beside it, so that only what is true at any speed is checked.
 //!
-//! The load comes from this process, on the same processors.
+//! The load comes from this process, on the same processors: attackers on other machines would leave them to the
+//! daemon and its database. `LOG_INGESTD_ATTACK_PROCESSORS` names those that the attackers may use, as for taskset(1);
+//! what writes the log and measures may use all.
 
 use std::fs::{self, OpenOptions};
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -270,6 +273,24 @@ fn cpu_seconds(pid: &str) -> f64 {
     ticks as f64 / 100.0
 }
 
+/// Time that all processors have worked, in seconds.
+fn busy_seconds() -> f64 {
+    let stat = fs::read_to_string("/proc/stat").unwrap();
+    let fields = stat.lines().next().unwrap().split_whitespace().skip(1);
+    let ticks: Vec<u64> = fields.map(|it| it.parse().unwrap()).collect();
+    let (user, nice, system, irq, softirq) = (ticks[0], ticks[1], ticks[2], ticks[5], ticks[6]);
+    (user + nice + system + irq + softirq) as f64 / 100.0
+}
+
+/// Confines this thread, and those that it starts from now on, to the processors that the environment names.
+fn confine_attackers() {
+    let Some(processors) = std::env::var_os("LOG_INGESTD_ATTACK_PROCESSORS") else { return };
+    let thread = fs::read_link("/proc/thread-self").unwrap();
+    let mut taskset = Command::new("taskset");
+    taskset.args(["--pid", "--cpu-list"]).arg(processors).arg(thread.file_name().unwrap());
+    assert!(taskset.stdout(Stdio::null()).status().unwrap().success(), "taskset");
+}
+
 /// Memory of a process now, in KiB, without pages of SQLite's file, which the kernel takes back.
 fn memory_kib(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
@@ -312,7 +333,8 @@ for_each_store! {
         let mut session = Session::open(&bench).await;
         let (pid, mut latencies, mut memory) = (site.daemon.pid(), Vec::new(), Vec::new());
         let mut calm = Vec::new();
-        let before = (cpu_seconds(&pid.to_string()), cpu_seconds("self"));
+        let processors = || (cpu_seconds(&pid.to_string()), cpu_seconds("self"), busy_seconds());
+        let before = processors();
         let handle = tokio::runtime::Handle::current();
         tokio::task::block_in_place(|| std::thread::scope(|scope| {
             // Whatever happens here, the others end.
@@ -332,18 +354,21 @@ for_each_store! {
                 attack.note_stored(handle.block_on(session.stored()), &mut seen, &mut calm);
             }
             scope.spawn(|| attack.watch_health());
-            for (threads, work) in [
-                (IDLE, Attack::idle as fn(&Attack)),
-                (TAILS, Attack::tail),
-                (FLOODERS, Attack::flood),
-                (GUESSERS, Attack::guess),
-                (SEARCHERS, Attack::search),
-            ] {
-                for _ in 0..threads {
-                    let attack = &attack;
-                    scope.spawn(move || work(attack));
+            scope.spawn(|| {
+                confine_attackers();
+                for (threads, work) in [
+                    (IDLE, Attack::idle as fn(&Attack)),
+                    (TAILS, Attack::tail),
+                    (FLOODERS, Attack::flood),
+                    (GUESSERS, Attack::guess),
+                    (SEARCHERS, Attack::search),
+                ] {
+                    for _ in 0..threads {
+                        let attack = &attack;
+                        scope.spawn(move || work(attack));
+                    }
                 }
-            }
+            });
             let began = Instant::now();
             let mut looked = Instant::now();
             while began.elapsed() < duration {
@@ -359,7 +384,7 @@ for_each_store! {
             let (at, written) = (Instant::now(), attack.written.lock().unwrap());
             latencies.extend(written[seen..].iter().map(|(_, when)| at.saturating_duration_since(*when)));
         }));
-        let after = (cpu_seconds(&pid.to_string()), cpu_seconds("self"));
+        let after = processors();
         let lines = fs::read_to_string(&path).unwrap().lines().count() as i64;
         bench.rows(old + lines).await;
         latencies.sort();
@@ -377,9 +402,10 @@ for_each_store! {
             "{lines} lines in {} s; append to row before the attacks: median {:.1?}, p99 {:.1?}; during \
              them: median {median:.1?}, p99 {p99:.1?}, most {most:.1?}; /healthz: {} \
              times, most {slowest:.1?}; memory: {} to {last} KiB, {middle} in the middle; processors: the daemon {:.1} s, \
-             the load {:.1} s; {} answers to idle clients, {} KiB to live tails, {} requests with 'Authorization: x', {} \
+             the load {:.1} s, all programs {:.1} s; {} answers to idle clients, {} KiB to live tails, {} requests with 'Authorization: x', {} \
              wrong passwords, {} searches; load average {}",
             duration.as_secs(), share(&calm, 0.5), share(&calm, 0.99), health.len(), memory[0], after.0 - before.0, after.1 - before.1,
+            after.2 - before.2,
             count(&attack.idle_answers), count(&attack.tail_bytes) >> 10, count(&attack.floods),
             count(&attack.guesses), count(&attack.searches), fs::read_to_string("/proc/loadavg").unwrap().trim(),
         );
