@@ -93,7 +93,7 @@ def access_values(
         "source": mask.url(referer) if referer else None,
         "request": {"environ": others} if others else None,
         "response": records.Json(f'{{"headers":{mask.headers(response_headers.items())}}}'),
-        "headers": mask.request_headers(environ),
+        "headers": records.Json(mask.request_headers(environ)),
         "duration": _microseconds(request_time),
         "code": code,
         "protocol": environ.get("SERVER_PROTOCOL"),

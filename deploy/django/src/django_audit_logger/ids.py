@@ -39,11 +39,10 @@ _KEY = "_audit_logger_ids"
 # Request id, trace id, and the header that tells the client the trace.
 Ids = tuple[str, str, str]
 
-# Random digits for this many requests are taken from the system at once: a call for each takes ten times as long.
+# Ids of this many requests are made at once: a call of the system for each takes ten times as long.
 _MANY = 64
-# Of a request id and trace id, and of the id of a span.
-_DIGITS = 48
-_made: list[str] = []
+# An id of 32 digits and one of a span, of 16.
+_made: list[tuple[str, str]] = []
 # A worker must not have the ids of its siblings.
 os.register_at_fork(after_in_child=_made.clear)
 
@@ -68,23 +67,24 @@ def begin(request: HttpRequest, mask: Mask) -> None:
     """Gives the request its ids."""
     meta = request.META
     try:
-        made = _made.pop()
+        made, span = _made.pop()
     except IndexError:
-        made = _make()
-    request_id = trace_id = made[:32]
-    flags = "00"
-    if "HTTP_X_REQUEST_ID" in meta:
-        request_id = valid_request_id(meta["HTTP_X_REQUEST_ID"], mask) or request_id
-    if "HTTP_TRACEPARENT" in meta:
-        trace_id, flags = trace(meta["HTTP_TRACEPARENT"]) or (trace_id, flags)
-    ids = request.__dict__[_KEY] = request_id, trace_id, f"00-{trace_id}-{made[32:]}-{flags}"
+        made, span = _make()
+    if "HTTP_X_REQUEST_ID" in meta or "HTTP_TRACEPARENT" in meta:
+        request_id = valid_request_id(meta.get("HTTP_X_REQUEST_ID"), mask) or made
+        trace_id, flags = trace(meta.get("HTTP_TRACEPARENT")) or (made, "00")
+        ids = request_id, trace_id, f"00-{trace_id}-{span}-{flags}"
+    else:
+        ids = made, made, f"00-{made}-{span}-00"
+    request.__dict__[_KEY] = ids
     _current.set(ids)
 
 
-def _make() -> str:
-    """Returns the random digits for one request, and keeps those for the next ones."""
-    digits = os.urandom(_MANY * _DIGITS // 2).hex()
-    first, *others = (digits[at : at + _DIGITS] for at in range(0, len(digits), _DIGITS))
+def _make() -> tuple[str, str]:
+    """Returns new ids of one request and of a span, and keeps those of the next ones."""
+    digits = os.urandom(_MANY * 24)
+    made = digits[: _MANY * 16].hex("-", 16).split("-")
+    first, *others = zip(made, digits[_MANY * 16 :].hex("-", 8).split("-"))
     _made.extend(others)
     return first
 
@@ -102,12 +102,14 @@ def settle(
         return None
     request_id, trace_id, trace_response = ids
     added = ""
+    meta = request.META
     if response is not None:
         # Django's own dictionary, if there is one: it would check each character once more.
         stored = response.headers.__dict__.get("_store")
         if type(stored) is not dict:
             stored = _Checked(response)
         if "x-request-id" not in stored:
+            # Both are of characters that headers and JSON have as they are.
             stored["x-request-id"] = REQUEST_ID_HEADER, request_id
             added = mask.request_id_header or f',"x-request-id":"{request_id}"'
         else:
@@ -115,7 +117,8 @@ def settle(
         if TRACE_HEADER not in stored:
             stored[TRACE_HEADER] = TRACE_HEADER, trace_response
             added += mask.trace_header or f',"{TRACE_HEADER}":"{trace_response}"'
-    request.META[REQUEST_ID_KEY], request.META[TRACE_ID_KEY] = request_id, trace_id
+    meta[REQUEST_ID_KEY] = request_id
+    meta[TRACE_ID_KEY] = trace_id
     return request_id, trace_id, added
 
 

@@ -11,18 +11,16 @@ from __future__ import annotations
 
 import json
 import re
-import string
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from json.encoder import encode_basestring
 from typing import Any, NamedTuple, Optional
 from urllib.parse import unquote_plus
 
-from .records import Json
 from .secrets import (
     Names,
     find_tokens,
     find_values,
-    may_have_number,
+    lower,
     may_have_token,
     may_have_user,
     may_have_value,
@@ -50,6 +48,8 @@ _MOST_VALUES = 1000
 _LONG_VALUE = 300
 # No value with fewer characters looks like a secret.
 _SHORTEST_VALUE = 11
+# No text with fewer characters, and without a colon, has a secret: "Basic Og".
+_SHORTEST_TEXT = 8
 
 # How often a value within a value is decoded: more would let a client choose the time that a request takes.
 _MOST_NESTED = 4
@@ -70,7 +70,6 @@ _LONG_NAME = 1000
 # Most characters of a key with brackets that are checked: the time stays linear in the text's length.
 _LONG_KEY = 100
 _KEY_END = re.compile(rf'(?:[\[\]][^"\\]{{0,{_LONG_KEY}}})?"\s*:\s*')
-_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _COLON = re.compile(r"\s*:\s*")
 # A key without escapes.
 _KEY = re.compile(r'"([^"\\]*)"\s*:\s*')
@@ -79,7 +78,7 @@ _KEY = re.compile(r'"([^"\\]*)"\s*:\s*')
 class _Plan(NamedTuple):
     """The recipe that turns the headers of one kind of request into a JSON object."""
 
-    template: str
+    template: str  # the object's beginning; empty without headers
     plain: tuple[str, ...]  # keys whose encoded values are inserted
     changed: tuple[tuple[str, str, _Encoded], ...]
     entity: tuple[tuple[str, str, str], ...]
@@ -245,7 +244,8 @@ class Mask:
         """Masks the groups of the patterns for paths, and what ``tokens`` masks."""
         for pattern in self._paths:
             path = pattern.sub(_without_groups, path)
-        return self.tokens(path)
+        # Asked here, too: few paths have one, and two calls take longer.
+        return self.tokens(path) if "@" in path or "eyJ" in path else path
 
     def tokens(self, text: str) -> str:
         """Masks JSON Web Tokens and the user information of URLs, in any text."""
@@ -257,26 +257,25 @@ class Mask:
             copied = end
         return "".join([*parts, text[copied:]]) if copied else text
 
-    def request_headers(self, environ: Mapping[str, Any]) -> Json:
+    def request_headers(self, environ: Mapping[str, Any]) -> str:
         """Returns the headers of a WSGI environ as a JSON object, by their lower-case names."""
         keys = tuple(environ)
         plan = self._plans.get(keys)
         if plan is None:
             plan = self._plan(keys)
-        values = map(environ.__getitem__, plan.plain)
         encoded = self._encoded.__getitem__
         try:
-            text = plan.template % tuple(map(encoded, values))
+            text = plan.template % tuple(map(encoded, map(environ.__getitem__, plan.plain)))
         except (TypeError, AttributeError):  # of a value that is not a text
             values = map(environ.__getitem__, plan.plain)
             text = plan.template % tuple(encoded(str(value)) for value in values)
         for begin, key, changed in plan.changed:
-            text += begin + changed[str(environ[key])]
+            text += (begin if text else "{" + begin[1:]) + changed[str(environ[key])]
         for begin, key, other in plan.entity:
-            value = environ.get(key) or environ.get(other)
+            value = environ[key] or environ[other]
             if value:
-                text += begin + encoded(str(value))
-        return Json(f"{{{text[1:]}}}")
+                text += (begin if text else "{" + begin[1:]) + encoded(str(value))
+        return (text or "{") + "}"
 
     def _plan(self, keys: tuple[str, ...]) -> _Plan:
         """Returns the recipe for requests with these keys. Most servers get few kinds of requests."""
@@ -296,9 +295,11 @@ class Mask:
                 template.append(f"{begin}%s")
                 plain.append(key)
         for key, begin in _ENTITY_HEADERS.items():
-            if key in keys or f"HTTP_{key}" in keys:
-                entity.append((begin, key, f"HTTP_{key}"))
-        plan = _Plan("".join(template), tuple(plain), tuple(changed), tuple(entity))
+            names = [name for name in (key, f"HTTP_{key}") if name in keys]
+            if names:
+                entity.append((begin, names[0], names[-1]))
+        opened = "{" + "".join(template)[1:] if template else ""
+        plan = _Plan(opened, tuple(plain), tuple(changed), tuple(entity))
         # A client may send any number of names of any length, so the cache is limited.
         if sum(map(len, keys)) < _MOST_LETTERS:
             if len(self._plans) >= _MOST_PLANS:
@@ -311,7 +312,7 @@ class Mask:
         headers: Iterable[tuple[str, str]],
         cookies: bool = False,
         members: str = "",
-    ) -> Json:
+    ) -> str:
         """Returns headers as a JSON object by their lower-case names, with one entry for ``cookies``.
 
         ``members`` are more entries of the object, encoded, each after a comma.
@@ -327,7 +328,7 @@ class Mask:
         if cookies and _SET_COOKIE not in parts:
             parts.append(_SET_COOKIE)
         # Some responses have no other headers.
-        return Json(f"{{{','.join(parts)}{members if parts else members[1:]}}}")
+        return f"{{{','.join(parts)}{members if parts else members[1:]}}}"
 
     def _header(self, given: str, value: str) -> str:
         """Returns one header. If its value stays as it is, the encoded name is cached."""
@@ -344,16 +345,18 @@ class Mask:
     def json(self, text: str) -> str:
         """Masks the value of each such key in JSON of any depth, also an object or a list."""
         if self._secrets is not None:
-            lowered = _lowered(text)
-            words, has_value = self._secrets.suspects(lowered)
-            if ":" in text:
-                text = self._json(text, self._secret_keys(text, lowered, words) if words else [])
-            has_value = has_value or may_have_user(text) or may_have_number(lowered)
-            return self._without_values(text) if has_value else text
+            has_colon = ":" in text
+            if not has_colon and len(text) < _SHORTEST_TEXT:
+                return text
+            words, has_value = self._secrets.suspects(text)
+            if has_colon:
+                text = self._json(text, self._secret_keys(text, words) if words else [])
+            return self._without_values(text) if has_value or may_have_user(text) else text
         return self._json(text, self._plain_keys(text)) if ":" in text else text
 
-    def _secret_keys(self, text: str, lowered: str, words: Iterable[str]) -> list[int]:
+    def _secret_keys(self, text: str, words: Iterable[str]) -> list[int]:
         """Returns where the values of keys without escapes begin whose names mean a secret."""
+        lowered = lower(text)
         values = set()
         for word in words:
             at = lowered.find(word)
@@ -401,7 +404,7 @@ class Mask:
         It searches for the names and then checks the text around them. That is faster than a pattern
         that begins at each quote. In a JSON string quotes are escaped, so only keys are found.
         """
-        lowered = _lowered(text)
+        lowered = lower(text)
         values = []
         for name in self._names:
             at = lowered.find(name)
@@ -419,12 +422,6 @@ class Mask:
             colon = _COLON.match(text, key.end())
             if colon and "\\" in key.group() and self.knows(_unescaped(key.group())):
                 yield colon.end()
-
-
-def _lowered(text: str) -> str:
-    """Returns a text in lower case in which each character has its place."""
-    lowered = text.lower()
-    return lowered if len(lowered) == len(text) else text.translate(_ASCII_LOWER)
 
 
 def _without_groups(found: re.Match[str]) -> str:

@@ -152,7 +152,7 @@ class _Row:
         # Plain statements, and members of JSON from the beginning: calls of a function for each part, and a dictionary
         # of the parts, take a fifth of the time of a small request.
         method = path = query = headers = body = content_type = code = response_headers = response_body = ""
-        address = user = agent = session = route = view = request_id = trace_id = more = ""
+        address = user = agent = session = route = view = named = more = ""
         extra: Optional[records.Json] = None
         try:
             if config.user_id is get_user_id:
@@ -230,7 +230,7 @@ class _Row:
                 names = ids.settle(request, response, mask)
                 if names is not None:
                     # Of characters that are the same in JSON.
-                    request_id, trace_id = f',"request_id":"{names[0]}"', f',"trace_id":"{names[1]}"'
+                    named = f',"request_id":"{names[0]}","trace_id":"{names[1]}"'
                     added = names[2]
         except Exception as error:
             self.failed("request_id", error)
@@ -280,7 +280,7 @@ class _Row:
         return records.encoded(
             f'{{"log":"request","timestamp":"{records.now()}"{method}{path}{query}{headers}{body}{content_type}'
             f'{code}{response_headers}{response_body},"response_time_ms":{took:.3f}{address}{user}{agent}{session}'
-            f"{route}{view}{request_id}{trace_id}{more}}}\n"
+            f"{route}{view}{named}{more}}}\n"
         )
 
     def part(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:

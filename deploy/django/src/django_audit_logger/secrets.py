@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 import re
+import string
 from collections.abc import Collection, Iterable, Iterator
 
 # The default names of older versions, which compared whole names. Of themselves they mean a secret.
@@ -107,8 +108,15 @@ def _find(parts: _Parts, wanted: _Parts) -> int:
     return parts.index(joined) if joined in parts else -1
 
 
-# A text as bytes: letters, and blanks for all others.
-_LETTERS = bytes(it if 97 <= it <= 122 else 32 for it in range(256))
+# A text as bytes: lower-case letters, and blanks for all others: tabs for digits, newlines for what may be between
+# those of a number.
+_LETTERS = bytes(
+    it | 32 if chr(it).isalpha() and it < 128 else 9 if 48 <= it <= 57 else 10 if it in b" -" else 32
+    for it in range(256)
+)
+# Digits of card numbers, alone and in groups.
+_NUMBERS = (b"\t" * 14, b"\t\t\t\t\n\t\t\t\t\n\t\t\t\t", b"\t\t\t\t\n\t\t\t\t\t\t\n\t\t\t\t")
+_ASCII_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 # Words that are remembered, and letters of each.
 _MOST_WORDS = 8192
 _LONG_WORD = 30
@@ -136,17 +144,16 @@ class Names:
         # Others, and whether they may be of a value.
         self._suspicious: dict[bytes, tuple[str, bool]] = {}
 
-    def suspects(self, lowered: str) -> tuple[Collection[str], bool]:
-        """Searches a text in lower case.
-
-        Returns its words that may be a part of a secret's name or value, and whether one may be of a value.
-        """
+    def suspects(self, text: str) -> tuple[Collection[str], bool]:
+        """Returns a text's words, in lower case, that may be a part of a secret's name or value, and whether the
+        text may have a value that looks like a secret, other than user information."""
+        letters = _letters(text)
+        has_value = _has_number(letters)
         if not self._are_letters:
-            signs = {sign.group() for sign in self._all_signs.finditer(lowered)}
-            return signs, not signs.isdisjoint(VALUE_SIGNS)
-        words = lowered.encode(errors="replace").translate(_LETTERS).split()
+            signs = {sign.group() for sign in self._all_signs.finditer(lower(text))}
+            return signs, has_value or not signs.isdisjoint(VALUE_SIGNS)
+        words = letters.split()
         found: list[str] = []
-        has_value = False
         if not self._innocent.issuperset(words):
             for word in set(words) - self._innocent:
                 text, is_of_value = self._suspicious.get(word) or self._suspect(word)
@@ -194,11 +201,6 @@ class Names:
             part.endswith(ENDINGS) or any(word in part for word in WITHIN) for part in parts
         ) or any(_find(parts, word) >= 0 for word in _WORDS)
 
-
-# A text as bytes: "0" for digits, "-" for what may be between them, and "x" for all others.
-_KINDS = bytes(48 if 48 <= it <= 57 else 45 if it in b" -" else 120 for it in range(256))
-# Digits of card numbers, alone and in groups.
-_NUMBERS = (b"0" * 14, b"0000-0000-0000", b"0000-000000-0000")
 
 _TOKENS = (
     r"(?P<token>eyJ(?:[A-Za-z0-9_-]{5,}(?P<more>[A-Za-z0-9_.-]*)|[A-Za-z0-9_-]*))"
@@ -249,14 +251,28 @@ def find_tokens(text: str) -> Iterator[tuple[int, int]]:
 
 def may_have_number(text: str) -> bool:
     """Returns whether a text may have a card number."""
-    kinds = text.encode(errors="replace").translate(_KINDS)
+    return _has_number(_letters(text))
+
+
+def _has_number(letters: bytes) -> bool:
     # Each of them begins so, and few texts have that.
-    if b"0000" not in kinds:
+    if b"\t\t\t\t" not in letters:
         return False
     for number in _NUMBERS:
-        if number in kinds:
+        if number in letters:
             return True
     return False
+
+
+def _letters(text: str) -> bytes:
+    # Other letters may be those of ASCII in lower case.
+    return (text if text.isascii() else lower(text)).encode(errors="replace").translate(_LETTERS)
+
+
+def lower(text: str) -> str:
+    """Returns a text in lower case in which each character has its place."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else text.translate(_ASCII_LOWER)
 
 
 def find_values(text: str, pattern: re.Pattern[str] = _BEGIN) -> Iterator[tuple[int, int]]:

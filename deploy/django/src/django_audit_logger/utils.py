@@ -35,9 +35,10 @@ def get_user_id(request: HttpRequest) -> Optional[str]:
         user = user.__dict__.get("_wrapped")
     if user is None or user is empty:
         user = known.get("_cached_user") or known.get("_acached_user")
-    key = getattr(user, "pk", None)
-    if key is not None:
-        return str(key)
+    if user is not None:
+        key = getattr(user, "pk", None)
+        if key is not None:
+            return str(key)
     left = known.get(_LOGGED_OUT)
     if left is not None:
         return str(left)
