@@ -189,7 +189,7 @@ def test_the_open_filter_has_no_accessibility_violations(browser, site, scheme, 
     opened(browser, site, method="PATCH", url="/shop/", not_=["code:404", "agent:" + "bot" * 40])
     if size:
         browser.anywhere(".filters").click()
-    field = browser.anywhere(".bar [name=filter]")
+    field = browser.anywhere("#sheet [name=filter]" if size else ".bar [name=filter]")
     field.send_keys("status:")
     wait(lambda: any(number for *_, number in options(browser)), "values")
     field.send_keys(KEYS.ARROW_DOWN)
