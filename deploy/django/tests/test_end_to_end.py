@@ -57,7 +57,11 @@ class EndToEnd(DaemonCase):
             rotation.wait_for(part + 1)
         server.stop()
         rotation.stop()
-        self.assertEqual({said for said in rotation.said}, {(0, "")})
+        # A worker may rename the log while logrotate looks at it, which then leaves it for the next time.
+        unexpected = [line for _, said in rotation.said for line in said.splitlines()
+                      if not re.search(r"\.log: No such file or directory$", line)]
+        self.assertEqual(unexpected, [])
+        self.assertIn((0, ""), rotation.said)
         numbers = [int(number) for number in counted.read_text().split()]
         self.assertEqual(len(numbers), len(set(numbers)))
         self.assertGreaterEqual(len(numbers), answered)
