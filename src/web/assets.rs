@@ -45,7 +45,7 @@ macro_rules! asset {
 }
 
 /// The files that the document refers to, below `/assets/`.
-const ASSETS: [Asset; 38] = [
+const ASSETS: [Asset; 39] = [
     asset!("api.js", SCRIPT),
     asset!("bar.js", SCRIPT),
     asset!("cells.js", SCRIPT),
@@ -53,6 +53,7 @@ const ASSETS: [Asset; 38] = [
     asset!("charts.css", CSS),
     asset!("chips.js", SCRIPT),
     asset!("columns.js", SCRIPT),
+    asset!("counted.js", SCRIPT),
     asset!("cursor.js", SCRIPT),
     asset!("detail.js", SCRIPT),
     asset!("dom.js", SCRIPT),

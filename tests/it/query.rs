@@ -76,7 +76,7 @@ async fn rows_are_printed_in_each_form(place: Place) {
     let wrong = bench.run(&["query", "--code", "x"]);
     assert_eq!(wrong.status.code(), Some(2));
     let said = String::from_utf8(wrong.stderr).unwrap();
-    assert!(said.contains("--code: code 'x' is no code"), "{said}");
+    assert!(said.contains("--code: code 'x' is not a code"), "{said}");
 }
 
 async fn an_access_log_comes_out_as_it_went_in(place: Place) {

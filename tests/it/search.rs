@@ -659,7 +659,9 @@ async fn the_story_of_a_row_has_its_neighbours_in_time(place: Place) {
 async fn marks_tell_what_happened_to_files_and_when(place: Place) {
     let store = place.open().await;
     let mut writer = store.writer("web:1").await.unwrap();
-    let (old, new) = (claimed(&mut writer, 1).await.file, claimed(&mut writer, 2).await.file);
+    let old = claimed(&mut writer, 1).await.file;
+    let other = claimed(&mut writer, 2).await.file;
+    let new = claimed(&mut writer, 3).await.file;
     drop(writer);
     let claimed_at = |minutes: Micros| (NOW - minutes * MINUTE) * 1000 + 11;
     // The old file was rotated away, and ended with a loss; a daemon had taken it over before. The new one, in its place,
@@ -680,6 +682,15 @@ async fn marks_tell_what_happened_to_files_and_when(place: Place) {
             new.0
         ))
         .await;
+    // Another log, whose name only begins like that of the new one.
+    place
+        .execute(&format!(
+            "UPDATE log_file SET path = '/var/log/access.log.errors', format = 'other', epoch = {}, \
+             first_seen_at = '2026-11-20 08:00:00', committed_at = NULL WHERE id = {}",
+            claimed_at(3 * 24 * 60),
+            other.0
+        ))
+        .await;
     let reader = store.reader();
     let marks = reader.marks(&filter(&[("from", "1d")]), 60).await.unwrap();
     let seen: Vec<_> = marks.files.into_iter().map(|it| (NOW - it.at, it.path, it.event)).collect();
@@ -687,7 +698,7 @@ async fn marks_tell_what_happened_to_files_and_when(place: Place) {
     assert_eq!(
         seen,
         [
-            (36 * MINUTE, "/var/log/access.log.1".to_owned(), Event::CaughtUp),
+            (36 * MINUTE, "/var/log/access.log.1".to_owned(), Event::Resumed),
             (31 * MINUTE, "/var/log/access.log".to_owned(), format),
             (31 * MINUTE, "/var/log/access.log.1".to_owned(), Event::Lost { bytes: 7 }),
         ]

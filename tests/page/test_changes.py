@@ -131,13 +131,25 @@ def restarted(chromium):
     site.close()
 
 
+@pytest.mark.refused
+def test_what_belongs_to_the_charts_and_does_not_come_is_named(browser, site):
+    browser.cdp("Network.enable")
+    browser.cdp("Network.setBlockedURLs", urls=["*/api/marks*"])
+    try:
+        browser.open(**site.range)
+        wait(lambda: "Marks could not be loaded" in browser.one(".about-charts").text, "the sentence")
+        assert browser.all("[data-diff=requests]")  # all else is there
+    finally:
+        browser.cdp("Network.setBlockedURLs", urls=[])
+
+
 def test_a_restart_and_another_format_are_marked(restarted):
     restarted.open()
     wait(lambda: len(restarted.all(".marks li")) == 2, "both marks")
     said = restarted.run("return [...document.querySelectorAll('.marks a')].map((it) => it.textContent)")
-    assert any(text == "web1 caught up with 2 files" for text in said), said
+    assert any(text == "web1 went on with 2 files" for text in said), said
     assert any("/access.log has another format: json, before " in text for text in said), said
-    for kind in ("caught_up", "format"):
+    for kind in ("resumed", "format"):
         assert restarted.run(f"return document.querySelectorAll('[data-chart=rows] .plot .mark.{kind} title').length") >= 1
     restarted.verdict()
 
@@ -153,7 +165,7 @@ def test_a_restart_and_another_format_are_marked(restarted):
     ("previous", "range({from: 3600e3, to: 7200e3, step: 60e3}, 5400e3)", {"from": 0, "to": 1800e3}),
     ("previous", "[growth(110, 100), growth(90, 100), growth(5, 5), growth(3, 0), growth(4000, 4)]", ["+10%", "−10%", "±0%", "new", "×1,000"]),
     ("marks", "grouped([{kind: 'rejected', code: 'a', lines: 2, at: 1}, {kind: 'rejected', code: 'a', lines: 3, at: 9}]).map((it) => [it.lines, it.at, it.until])", [[5, 1, 9]]),
-    ("marks", "grouped([{kind: 'caught_up', server: 'a', at: 1}, {kind: 'caught_up', server: 'a', at: 2}, {kind: 'lost', at: 0}]).map((it) => [it.kind, it.files])", [["lost", 1], ["caught_up", 2]]),
+    ("marks", "grouped([{kind: 'resumed', server: 'a', at: 1}, {kind: 'resumed', server: 'a', at: 2}, {kind: 'lost', at: 0}]).map((it) => [it.kind, it.files])", [["lost", 1], ["resumed", 2]]),
 ])
 def test_parts_of_it(browser, site, module, expression, expected):
     browser.open(**site.range)

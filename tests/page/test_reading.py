@@ -5,6 +5,7 @@ import datetime
 
 import pytest
 from browser import KEYS
+from daemon import wait
 from test_log import ids
 from test_modules import value
 from test_overview import count, legend, plot, whole
@@ -139,7 +140,7 @@ def test_details_exclude_a_value_without_a_mouse(browser, site):
     browser.click("td.open button")
     browser.settle()
     code = browser.one("td.status a").get_attribute("data-value")
-    link = browser.one(f".without[aria-label='All but Status {code}']")
+    link = browser.one(f".without[aria-label='Exclude Status {code}']")
     link.send_keys(KEYS.ENTER)
     browser.until(lambda: browser.nots == [f"code:{code}"], "all but this status")
     assert browser.ids() == ids(site, f"agent LIKE '%shopper%' AND code <> {code}")
@@ -171,7 +172,8 @@ def test_the_whole_story_joins_both_logs_and_leads_there(browser, site, view):
     browser.click("td.open button")
     browser.settle()
     browser.click(".story summary")
-    browser.settle()
+    # The fold says that it is open a moment later, and then asks.
+    wait(lambda: browser.all(".story section"), "the story")
     groups = dict(browser.run("""return [...document.querySelectorAll('.story section')].map((it) =>
         [it.querySelector('h4').firstChild.textContent, [...it.querySelectorAll('li')].map((row) => row.children[3].textContent + ' ' + row.children[5].textContent)])"""))
     assert sorted(groups["This request"]) == ["access /api/1", "request /api/1"]
@@ -190,7 +192,7 @@ def test_the_story_has_the_neighbours_of_the_address_in_time(browser, site):
     browser.settle()
     if not browser.one(".story").get_attribute("open"):
         browser.click(".story summary")
-        browser.settle()
+        wait(lambda: browser.all(".story section"), "the story")
     row = browser.ids()[12]
     address, time = site.ask(f"SELECT user_ip, timestamp FROM gunicorn_log WHERE id = {row}")[0]
     near = browser.run("""return [...document.querySelectorAll('.story section:last-of-type li')].map((it) =>

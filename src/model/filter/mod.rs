@@ -278,7 +278,7 @@ mod tests {
         assert_eq!(url, &UrlFilter::Prefix("/health".into()));
         assert_eq!((codes.len(), user.as_str()), (2, "a:b"));
         for (value, expected) in [
-            ("code:4x", "not code '4x' is no code"),
+            ("code:4x", "not code '4x' is not a code"),
             ("from:1h", "not from '1h' is not a filter"),
             ("not:url:/a", "not not 'url:/a' is not a filter"),
         ] {

@@ -1,6 +1,6 @@
 //! Codes of responses as people ask for them.
 
-pub(super) const EXPECTED: &str = "no code: expected 404, 4xx, 400-499, >=400, or several of them with commas between; codes are 0, which \
+pub(super) const EXPECTED: &str = "not a code: expected 404, 4xx, 400-499, >=400, or several of them with commas between; codes are 0, which \
      some servers log for none, and 100 to 999";
 
 /// A range of codes, both ends included.

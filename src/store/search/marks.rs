@@ -29,8 +29,8 @@ pub enum Event {
         /// How many.
         bytes: u64,
     },
-    /// A daemon took the file over, and caught up from where it was stored.
-    CaughtUp,
+    /// A daemon took the file over, and went on from where it was stored. The ledger does not say when it had caught up.
+    Resumed,
     /// The file has another format than the file that was in its place before.
     FormatChanged {
         /// The format before.
@@ -106,9 +106,11 @@ impl Reader {
                     (SELECT p.format FROM log_file p WHERE p.id < f.id AND p.id >= f.id - ",
         );
         files.int(PREDECESSORS);
-        // The file before has been rotated away: its path begins with that of the new one.
+        // The file before has been rotated away: its path is that of the new one, and a number or a date.
         files.sql(
             " AND p.host = f.host AND substr(p.path, 1, length(f.path)) = f.path \
+                AND (p.path = f.path OR substr(p.path, length(f.path) + 1, 1) IN ('.', '-', '_') \
+                     AND substr(p.path, length(f.path) + 2, 1) BETWEEN '0' AND '9') \
                ORDER BY p.id DESC LIMIT 1) AS before_it \
               FROM (SELECT *, id AS log_file FROM log_file) AS f WHERE (",
         );
@@ -162,7 +164,7 @@ fn marks_of(found: Found) -> Vec<FileMark> {
         mark(found.ended_at, Event::Lost { bytes: found.lost_bytes });
     }
     if found.claimed_at > found.first_seen_at + NEW {
-        mark(found.claimed_at, Event::CaughtUp);
+        mark(found.claimed_at, Event::Resumed);
     }
     if let Some(from) = found.before.filter(|before| *before != found.format) {
         mark(found.first_seen_at, Event::FormatChanged { from, to: found.format });

@@ -122,7 +122,7 @@ pub(super) async fn marks(State(state): State<PageState>, query: QueryString) ->
         let mut mark = json!({ "t": moment(*at), "server": host, "path": path });
         match event {
             Event::Lost { bytes } => (mark["kind"], mark["bytes"]) = (json!("lost"), json!(bytes)),
-            Event::CaughtUp => mark["kind"] = json!("caught_up"),
+            Event::Resumed => mark["kind"] = json!("resumed"),
             Event::FormatChanged { from, to } => {
                 mark["kind"] = json!("format");
                 (mark["before"], mark["after"]) = (json!(from), json!(to));

@@ -42,7 +42,7 @@ function fact(row, state, key, use, label) {
   const without = { field: use, value: String(value), not: true };
   return [
     el('a', { href: address(state, { [use]: String(value) }), ...term(use, value) }, text),
-    el('a', { class: 'without', href: address(state, withTerm(state, without)), title: 'All but these', 'aria-label': `All but ${label} ${text.slice(0, 60)}` }), // its sign is no text: a value is copied without it
+    el('a', { class: 'without', href: address(state, withTerm(state, without)), title: 'Exclude these', 'aria-label': `Exclude ${label} ${text.slice(0, 60)}` }), // its sign is no text: a value is copied without it
   ];
 }
 

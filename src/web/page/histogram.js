@@ -1,13 +1,12 @@
 // The requests of the range above their list, by the filter of the list.
 
-import { load, repeat, steps } from './api.js';
 import { Chart } from './chart.js';
+import { counted } from './counted.js';
 import { connect } from './cursor.js';
 import { announce, el } from './dom.js';
 import { doubts } from './doubts.js';
-import { go, query, read, stretch, terms, wider } from './filter.js';
+import { go, read, stretch, wider } from './filter.js';
 import { brief, count, each, moment } from './format.js';
-import { isLive } from './live.js';
 import { slots } from './scale.js';
 import { CLASSES, link, sum } from './series.js';
 
@@ -32,26 +31,7 @@ export function start(section) {
 
 export async function show(state, signal) {
   link(figure, state);
-  let busy = false;
-  let rest = 0;
-  const refresh = () => {
-    if (busy || Date.now() < rest) return undefined;
-    const began = Date.now();
-    busy = true;
-    const step = (answer) => {
-      draw(answer);
-      busy = answer.share < 1 && !answer.stopped;
-      // What takes long to count is counted again more rarely.
-      rest = Date.now() + 4 * (Date.now() - began);
-    };
-    const asked = () => steps(terms(state).length ? 'overview/progress' : 'overview', query(state), signal, step);
-    return load(figure, signal, () => asked().catch((error) => {
-      busy = false;
-      throw error;
-    }), step, trouble);
-  };
-  await refresh();
-  if (isLive(state)) repeat(10e3, signal, refresh);
+  await counted({ place: figure, trouble, state, signal }, draw);
 }
 
 function draw(answer) {

@@ -5,7 +5,7 @@ import { el, replace, svg, visible } from './dom.js';
 import { address, query, terms } from './filter.js';
 import { bytes, clock, count, day } from './format.js';
 
-const SHAPES = { lost: 'M-5 0H5L0 8z', rejected: 'M-4 0H4V8H-4z', caught_up: 'M0 0L5 4L0 8z', format: 'M0 0L4 4L0 8L-4 4z' };
+const SHAPES = { lost: 'M-5 0H5L0 8z', rejected: 'M-4 0H4V8H-4z', resumed: 'M0 0L5 4L0 8z', format: 'M0 0L4 4L0 8L-4 4z' };
 
 /** Asks for the marks of a range. Rejected lines that are no requests have none. */
 export async function load(state, step, signal) {
@@ -20,14 +20,14 @@ function words(mark) {
   const file = visible(mark.path);
   if (mark.kind === 'lost') return `${bytes(mark.bytes)} of ${file} lost`;
   if (mark.kind === 'format') return `${file} has another format: ${visible(mark.after)}, before ${visible(mark.before)}`;
-  return `${visible(mark.server)} caught up with ${mark.files > 1 ? `${count(mark.files)} files` : file}`;
+  return `${visible(mark.server)} went on with ${mark.files > 1 ? `${count(mark.files)} files` : file}`;
 }
 
 /** Groups marks that are one for a reader: rejects by reason, and files that a daemon took over together. */
 export function grouped(marks) {
   const groups = new Map();
   for (const mark of marks) {
-    const key = mark.kind === 'rejected' ? `rejected ${mark.code}` : mark.kind === 'caught_up' ? `caught_up ${mark.server} ${Math.floor(mark.at / 10e3)}` : groups.size;
+    const key = mark.kind === 'rejected' ? `rejected ${mark.code}` : mark.kind === 'resumed' ? `resumed ${mark.server} ${Math.floor(mark.at / 10e3)}` : groups.size;
     const known = groups.get(key);
     if (!known) groups.set(key, { ...mark, until: mark.at, files: 1 });
     else Object.assign(known, { until: Math.max(known.until, mark.at), files: known.files + 1, lines: known.lines + mark.lines });

@@ -1,15 +1,16 @@
 // The overview: numbers and charts of the requests that meet the filter. What the server has not counted yet is
 // an estimate: it is marked as one, and replaced as the counting goes on.
 
-import { load, nothing, repeat, steps } from './api.js';
+import { nothing } from './api.js';
 import { Chart } from './chart.js';
+import { counted } from './counted.js';
 import { connect } from './cursor.js';
 import { announce, replace } from './dom.js';
 import { doubts } from './doubts.js';
-import { address, go, query, read, stretch, terms, wider } from './filter.js';
+import { go, read, stretch, wider } from './filter.js';
 import { brief, bytes, count, duration, each, moment, percent } from './format.js';
 import * as heat from './heat.js';
-import { isLive, updated } from './live.js';
+import { updated } from './live.js';
 import * as marks from './marks.js';
 import { Previous, differences } from './previous.js';
 import { table } from './points.js';
@@ -49,6 +50,7 @@ let cursor;
 let data;
 let answer; // the last one, of which the period before is the counterpart
 let found = []; // marks
+let missing = []; // sentences about what belongs to the answer and was not loaded
 const previous = new Previous();
 
 export function start(place) {
@@ -67,49 +69,35 @@ export function start(place) {
 export async function show(state, signal) {
   previous.forget();
   found = [];
+  missing = [];
   link(section, state);
-  // Without a filter one answer has everything: it needs no place among the long ones.
-  const path = terms(state).length ? 'overview/progress' : 'overview';
-  let busy = false;
-  let rest = 0;
-  const refresh = () => {
-    // A filter that takes long to count is counted again more rarely.
-    if (busy || Date.now() < rest) return undefined;
-    const began = Date.now();
-    busy = true;
-    const step = (now) => {
-      answer = now;
-      draw();
-      updated(state);
-      explain(answer, state, signal);
-      if (answer.share < 1 && !answer.stopped) return;
-      around(state, signal);
-      busy = false;
-      rest = Date.now() + 4 * (Date.now() - began);
-      if (rest - began > 5e3) announce(answer.stopped ? 'Counting has stopped' : `Counted: ${count(sum(answer.total.rows))} requests`);
-    };
-    return Promise.all([
-      load(section, signal, () => steps(path, query(state), signal, step).catch((error) => {
-        busy = false;
-        throw error;
-      }), step, section.querySelector('.trouble')),
-      tops.show(state, signal),
-    ]);
-  };
-  await refresh();
-  if (isLive(state)) repeat(10e3, signal, refresh);
+  const beside = () => tops.show(state, signal);
+  await counted({ place: section, trouble: section.querySelector('.trouble'), state, signal, beside }, (now, took) => {
+    answer = now;
+    draw();
+    updated(state);
+    explain(answer, state, signal);
+    if (took === null) return;
+    around(state, signal);
+    if (took > 1e3) announce(answer.stopped ? 'Counting has stopped' : `Counted: ${count(sum(answer.total.rows))} requests`);
+  });
 }
 
 // The period before and the marks come after the numbers themselves, which do not need them.
 function around(state, signal) {
-  const failed = (error) => { if (!signal.aborted) console.warn(error); };
-  previous.load(data, state, signal, () => draw()).catch(failed);
-  marks.load(state, answer.step, signal).then((list) => {
+  missing = [];
+  const failed = (what) => (error) => {
     if (signal.aborted) return;
-    found = list;
+    missing.push(`${what} could not be loaded: ${error.message}`);
+    draw();
+  };
+  previous.load(data, state, signal, () => draw()).catch(failed('The period before'));
+  marks.load(state, answer.step, signal).then((all) => {
+    if (signal.aborted) return;
+    found = all;
     marks.list(section.querySelector('.marks'), found, state);
     draw();
-  }).catch(failed);
+  }).catch(failed('Marks'));
 }
 
 let explained; // the signal of the view that has been explained
@@ -144,8 +132,8 @@ function draw() {
     bytes: rest(bytes(total.bytes)), 'mean-bytes': all ? `${rest(bytes(total.bytes / all))} each` : '',
   };
   const said = section.querySelector('.about-charts');
-  said.textContent = doubt.words;
-  said.hidden = !doubt.words;
+  said.textContent = [doubt.words, ...missing].filter(Boolean).join(' ');
+  said.hidden = !said.textContent;
   for (const [name, text] of Object.entries(tiles)) section.querySelector(`[data-tile="${name}"]`).textContent = text;
   section.querySelector('[data-tile=requests]').title = rows(count(all));
 

@@ -278,7 +278,7 @@ async fn request_logs_files_and_rejects_are_told(place: Place) {
 async fn what_makes_no_sense_is_quoted(place: Place) {
     let (_bench, site) = filled(place, 1).await;
     for (path, status, said) in [
-        ("/api/log?code=4x", 400, "code '4x' is no code"),
+        ("/api/log?code=4x", 400, "code '4x' is not a code"),
         ("/api/log?from=soon", 400, "from 'soon' is not a moment"),
         ("/api/log?from=1h&to=2h", 400, "is not before the end of the range"),
         ("/api/log?user=a%00", 400, "it has a NUL character"),
@@ -287,10 +287,10 @@ async fn what_makes_no_sense_is_quoted(place: Place) {
         ("/api/log?usr=jo", 400, "usr 'jo' is not a filter"),
         ("/api/top?by=shoe", 400, "invalid by 'shoe': expected"),
         ("/api/overview?not=404", 400, "not '404' is not a name and a value"),
-        ("/api/overview/progress?not=code:4", 400, "not code '4' is no code"),
+        ("/api/overview/progress?not=code:4", 400, "not code '4' is not a code"),
         ("/api/suggest?field=shoe", 400, "invalid field 'shoe': expected one of url, route"),
         ("/api/marks?step=1", 400, "invalid step '1': expected seconds, from 60 to 604800"),
-        ("/api/marks?code=4", 400, "code '4' is no code"),
+        ("/api/marks?code=4", 400, "code '4' is not a code"),
         ("/api/log?sort=shoes", 400, "invalid sort 'shoes': expected time, status"),
         ("/api/requests?sort=-bytes", 400, "invalid sort '-bytes': expected"),
         ("/api/log/x/story", 400, "invalid row 'x'"),
