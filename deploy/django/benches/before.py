@@ -1,15 +1,16 @@
 #!/usr/bin/env python3
 """Compares the middleware's cost for a request with that of an older version, and prints each feature's share.
 
-    python benches/before.py DIRECTORY [ROUNDS [NAME…]]     default 60 rounds, of all contestants
+    python benches/before.py DIRECTORY [ROUNDS [NAME…]]     default 600 rounds, of all contestants
 
 DIRECTORY is deploy/django of the other version, such as that of a git worktree. Each contestant is a process of
-its own, with the same requests as in ``cost.py``. They take turns of 500 requests; the order changes from round to
-round. The time is that of the processor. The cost of a contestant in a round is its time without the fastest
-half of the time of the same requests without any middleware; medians of all rounds are compared.
+its own, with the same requests as in ``cost.py``. They take turns of 50 requests; the order changes from round to
+round. The time is that of the processor. The cost of a contestant in a round is its time without that of the same
+requests without any middleware; medians of all rounds are compared, and the calmest tenth of them.
 """
 
 import json
+import operator
 import os
 import pathlib
 import statistics
@@ -21,7 +22,7 @@ import time
 from wsgi import environ
 
 HERE = pathlib.Path(__file__).resolve().parent
-TURN = 500
+TURN = 50
 REQUESTS = ("GET", "POST")
 OFF = {"MASKING": "exact", "MASK_PATHS": [], "LOG_ROUTE": False, "REQUEST_IDS": False}
 # The older version has no more settings than these.
@@ -101,8 +102,9 @@ def turn(process, request):
 
 
 def main():
-    before, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 60
-    wanted = ("without", "before", "features off", *sys.argv[3:]) if len(sys.argv) > 3 else tuple(CONTESTANTS)
+    before, rounds = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 600
+    named = sys.argv[3:] or CONTESTANTS
+    wanted = tuple(dict.fromkeys(("without", "before", "features off", *named)))  # each of them once
     with tempfile.TemporaryDirectory() as directory:
         processes = {name: start(name, CONTESTANTS[name], before, directory) for name in wanted}
         times = {request: {name: [] for name in wanted} for request in REQUESTS}
@@ -121,18 +123,23 @@ def main():
 
 
 def report(request, times):
-    base = statistics.median(times["without"])
-    cost = {name: statistics.median(values) - base for name, values in times.items()}
-    best = {name: min(values) - min(times["without"]) for name, values in times.items()}
-    print(f"{request}: {base:.1f} µs without the middleware, and with it (median; fastest round)")
+    bare = times["without"]
+    cost = {name: statistics.median(map(operator.sub, values, bare)) for name, values in times.items()}
+    calm = {name: calmest(values) - calmest(bare) for name, values in times.items()}
+    print(f"{request}: {statistics.median(bare):.1f} µs without the middleware, and with it (median; calmest tenth)")
     for name in cost:
         if name == "without":
             continue
-        share = f"{cost[name] - cost['features off']:+6.1f} µs" if name.startswith("+") else " " * 9
+        share = f"{calm[name] - calm['features off']:+6.1f} µs" if name.startswith("+") else " " * 9
         print(
             f"  {name:<24}{cost[name]:7.1f} µs {share}  {cost[name] / cost['before']:5.2f} of before;"
-            f"{best[name]:7.1f} µs {best[name] / best['before']:5.2f}"
+            f"{calm[name]:7.1f} µs {calm[name] / calm['before']:5.2f}"
         )
+
+
+def calmest(values):
+    """Returns the time that a tenth of all rounds do not exceed: what else a machine does only adds time."""
+    return statistics.quantiles(values, n=10)[0]
 
 
 if __name__ == "__main__":
