@@ -90,6 +90,7 @@ impl Citus {
         rejects_become_rows(&bench, &mut wanted).await;
         days_that_are_over_are_indexed(&bench).await;
         old_rows_leave_and_no_others(&bench).await;
+        a_day_of_the_future_is_taken_out(&bench).await;
         an_older_daemon_stops(&bench).await;
     }
 
@@ -249,6 +250,31 @@ async fn old_rows_leave_and_no_others(bench: &Bench) {
     let left = format!("SELECT count(*) FROM pg_class WHERE relname = 'gunicorn_log_{day}'");
     assert_eq!(bench.place.number(&left).await, 0);
     assert!(bench.succeed(&["status"]).contains("last sweep"));
+}
+
+/// Of a partition that days of the future share, on every shard.
+async fn a_day_of_the_future_is_taken_out(bench: &Bench) {
+    let now = chrono::Utc::now().timestamp_micros();
+    for file in 0..8 {
+        let rows = [10, 11, 4000].map(|days| line_at(&format!("/ahead/{file}"), now + days * DAY));
+        let log = bench.aside(&format!("ahead{file}.log"));
+        std::fs::write(&log, rows.concat()).unwrap();
+        bench.succeed(&["import", log.to_str().unwrap()]);
+    }
+    let name = |days| {
+        let day = chrono::DateTime::from_timestamp_micros(now + days * DAY).unwrap();
+        format!("gunicorn_log_{}", day.format("%Y%m%d"))
+    };
+    let rows_of = async |partition: String| {
+        bench.place.number(&format!("SELECT count(*) FROM {partition}")).await
+    };
+    let before = bench.place.number("SELECT count(*) FROM gunicorn_log").await;
+    assert_eq!(rows_of(format!("{}_20991231", name(3))).await, 24);
+    bench.succeed(&["migrate", "--days", "12"]);
+    assert_eq!(rows_of(name(10)).await, 8);
+    assert_eq!(rows_of(name(11)).await, 8);
+    assert_eq!(rows_of(format!("{}_20991231", name(13))).await, 8);
+    assert_eq!(bench.place.number("SELECT count(*) FROM gunicorn_log").await, before);
 }
 
 async fn an_older_daemon_stops(bench: &Bench) {
