@@ -110,7 +110,12 @@ async fn every_fixture_by_every_preset_counts_as_in_an_import() {
     paths.retain(|path| !path.to_string_lossy().contains("json-template")); // needs --format
     assert_eq!(imported(&store, &paths, &[]), sum_checked(&bench, &paths, &[]));
     let bench = Bench::new(Place::sqlite().await).await;
-    let paths = fixtures(&bench, 200);
+    let mut paths = fixtures(&bench, 200);
+    // What a log is wrapped in does not depend on its format: one of them in all wraps is enough.
+    paths.retain(|path| {
+        let name = path.file_name().unwrap().to_string_lossy();
+        name.ends_with(".log") || name.starts_with("default.")
+    });
     let mut formats = HashSet::new();
     for preset in presets().iter().filter(|preset| formats.insert(preset.format)) {
         let store = Bench::new(Place::sqlite().await).await;
