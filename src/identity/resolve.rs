@@ -372,9 +372,17 @@ impl Resolver<'_> {
     }
 
     /// Returns whether the content is older than the object that is known, so that it cannot be a copy of it.
+    ///
+    /// Of two files that were made within one tick of the file system's clock, nothing says which one was first. It
+    /// does not matter where lines have times. Elsewhere such a file is not left alone as a copy, since it may be a
+    /// log that was rotated at once.
     fn is_older_than(&self, key: Option<FileKey>) -> bool {
         let birth = |key: Option<FileKey>| key.and_then(|key| key.birth_us);
-        birth(self.content.key()).zip(birth(key)).is_some_and(|(this, other)| this < other)
+        let this = self.content.key();
+        let is_other = || this.zip(key).is_some_and(|(this, key)| !same_object(this, key));
+        birth(this).zip(birth(key)).is_some_and(|(this, other)| {
+            this < other || this == other && is_other() && !self.proves_itself()
+        })
     }
 
     fn has_birth(&self) -> bool {

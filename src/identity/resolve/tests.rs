@@ -142,6 +142,11 @@ fn born(content: Made) -> Made {
     Made { key: with_birth(content.key), ..content }
 }
 
+fn made_later(content: Made) -> Made {
+    let key = content.key.map(|key| FileKey { birth_us: Some(8), ..key });
+    Made { key, ..content }
+}
+
 fn born_later(known: Checkpoint) -> Checkpoint {
     let key = known.key.map(|key| FileKey { birth_us: Some(8), ..key });
     Checkpoint { key, ..known }
@@ -359,6 +364,27 @@ fn situations() -> Vec<Situation> {
             vec![known(1, LOG, 1, "a\nb\n")],
         )
         .following(1, 6, content(LOG, 1, "a\nb\nc\n"))
+        .gives(["copy of 1", "held", "held", "resume 1"]),
+        Situation::new(
+            "a copy of a followed file without times, which was made later",
+            made_later(untimed(content(ROTATED, 2, "a\nb\n"))),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, born(content(LOG, 1, "a\nb\n")))
+        .gives(["copy of 1", "unproven 1", "held", "resume 1"]),
+        Situation::new(
+            "a file without times that was made in the same moment as a followed one that says the same",
+            born(untimed(content(ROTATED, 2, "a\nb\n"))),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, born(content(LOG, 1, "a\nb\n")))
+        .gives(["new", "unproven 1", "held", "resume 1"]),
+        Situation::new(
+            "a file with times that was made in the same moment as a followed one that says the same",
+            born(content(ROTATED, 2, "a\nb\n")),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, born(content(LOG, 1, "a\nb\n")))
         .gives(["copy of 1", "held", "held", "resume 1"]),
         Situation::new(
             "a log with an unrelated name that says the same as a followed one",
