@@ -231,11 +231,9 @@ pub(crate) fn is_object(known: &Checkpoint, key: Option<FileKey>) -> bool {
 /// Returns those of the `known` files whose object is still where it was last seen, and those where that cannot
 /// be known because their file system does not answer.
 pub(crate) fn in_place<'a>(known: impl IntoIterator<Item = &'a Checkpoint>) -> Vec<FileId> {
-    let is_there = |known: &&Checkpoint| {
-        match Tail::key_and_size(&text_path(&known.path)) {
-            Ok(found) => is_object(known, found.map(|(key, _)| key)),
-            Err(error) => Unreachable::is(&error),
-        }
+    let is_there = |known: &&Checkpoint| match Tail::key_and_size(&text_path(&known.path)) {
+        Ok(found) => is_object(known, found.map(|(key, _)| key)),
+        Err(error) => Unreachable::is(&error),
     };
     known.into_iter().filter(is_there).map(|known| known.file).collect()
 }

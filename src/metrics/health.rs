@@ -54,7 +54,8 @@ impl Health {
         let up =
             "1 if the store answered when it was asked last, by ingest or to keep the connection";
         let missing = "Watched files and directories that were not there at the last look";
-        let unreachable = "File systems of watched files that do not answer; their files wait, others do not";
+        let unreachable =
+            "File systems of watched files that do not answer; their files wait, others do not";
         let health = Self {
             store: Mutex::default(),
             missing: Mutex::default(),

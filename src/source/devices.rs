@@ -36,8 +36,28 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The types of file systems whose answers come from elsewhere: another machine, or a process. A type with a
 /// point counts by what stands before it, as in `fuse.sshfs`.
 const ELSEWHERE: [&str; 22] = [
-    "9p", "afs", "autofs", "beegfs", "ceph", "cifs", "coda", "fuse", "fuseblk", "gfs2", "glusterfs",
-    "gpfs", "lustre", "nfs", "nfs4", "ocfs2", "orangefs", "panfs", "smb3", "smbfs", "vboxsf", "virtiofs",
+    "9p",
+    "afs",
+    "autofs",
+    "beegfs",
+    "ceph",
+    "cifs",
+    "coda",
+    "fuse",
+    "fuseblk",
+    "gfs2",
+    "glusterfs",
+    "gpfs",
+    "lustre",
+    "nfs",
+    "nfs4",
+    "ocfs2",
+    "orangefs",
+    "panfs",
+    "smb3",
+    "smbfs",
+    "vboxsf",
+    "virtiofs",
 ];
 
 /// What a call returns that got no answer. Nothing is known of the file.
@@ -222,12 +242,7 @@ pub fn isolate_file_systems() {
     let flags = OFlags::RDONLY.union(OFlags::CLOEXEC);
     let file = rustix::fs::open("/proc/self/mountinfo", flags, Mode::empty()).map(File::from);
     let Ok(file) = file else { return };
-    let mut found = Mounts {
-        file,
-        places: Arc::default(),
-        devices: HashMap::new(),
-        last: None,
-    };
+    let mut found = Mounts { file, places: Arc::default(), devices: HashMap::new(), last: None };
     found.read();
     *mounts() = Some(found);
 }
@@ -339,7 +354,8 @@ fn device_of(path: &Path, last: Last) -> Option<Arc<Device>> {
     let (places, known) = {
         let mounts = mounts();
         let mounts = mounts.as_ref().filter(|mounts| !mounts.places.is_empty())?;
-        let known = mounts.last.as_ref().filter(|(directory, _)| Some(&**directory) == path.parent());
+        let known =
+            mounts.last.as_ref().filter(|(directory, _)| Some(&**directory) == path.parent());
         (Arc::clone(&mounts.places), known.map(|(_, way)| way.clone()))
     };
     let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
@@ -636,7 +652,8 @@ mod tests {
             Mount::read(line.as_bytes())
                 .map(|it| (it.device, it.place.display().to_string(), it.is_elsewhere()))
         };
-        let line = "42 27 0:39 / /srv/a\\040b\\134c rw,relatime shared:7 master:1 - fuse.sshfs a:/ rw";
+        let line =
+            "42 27 0:39 / /srv/a\\040b\\134c rw,relatime shared:7 master:1 - fuse.sshfs a:/ rw";
         assert_eq!(read(line), Some((makedev(0, 39), "/srv/a b\\c".to_owned(), true)));
         let line = "43 27 259:2 /x /home rw - ext4 /dev/nvme0n1p2 rw";
         assert_eq!(read(line), Some((makedev(259, 2), "/home".to_owned(), false)));
@@ -663,7 +680,8 @@ mod tests {
         let device = Arc::new(device());
         let places = HashMap::from([(root.join("far"), Arc::clone(&device))]);
         let leads = |path: &str, last| over(walk(&places, &root.join(path), last)).is_some();
-        for path in ["far", "far/x/y", "local/way", "local/way/x", "near/again/x", "local/../far/x"] {
+        for path in ["far", "far/x/y", "local/way", "local/way/x", "near/again/x", "local/../far/x"]
+        {
             assert!(leads(path, Last::Followed), "{path}");
         }
         for path in ["local", "farther", "near", "local/deep/../x", "missing/x", "itself/x"] {

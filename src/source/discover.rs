@@ -284,9 +284,8 @@ impl Watchlist {
     /// Returns the files and directories of this list that do not exist or cannot be read.
     pub fn missing(&self) -> Vec<PathBuf> {
         let paths = self.places.iter().map(Place::path);
-        let is_missing = |path: &&Path| {
-            devices::metadata(path).is_err_and(|error| !Unreachable::is(&error))
-        };
+        let is_missing =
+            |path: &&Path| devices::metadata(path).is_err_and(|error| !Unreachable::is(&error));
         let mut missing: Vec<_> = paths.filter(is_missing).map(Path::to_path_buf).collect();
         missing.dedup(); // one that may be a file or a directory is two places
         missing
@@ -448,7 +447,9 @@ impl Watchlist {
     fn searches(&self, directory: &Path) -> bool {
         self.places.iter().any(|place| match place {
             Place::File(_) => false,
-            Place::Directory(path) => devices::canonicalize(path).is_ok_and(|path| directory == path),
+            Place::Directory(path) => {
+                devices::canonicalize(path).is_ok_and(|path| directory == path)
+            }
             Place::Pattern(pattern) => devices::canonicalize(&pattern.root).is_ok_and(|root| {
                 let is_entered = || {
                     let found = pattern.progress_of(&root, directory);
@@ -503,7 +504,8 @@ impl Watchlist {
             Place::Directory(directory) => path.parent() == Some(directory),
             Place::Pattern(pattern) => {
                 is_below(pattern, &pattern.root)
-                    || devices::canonicalize(&pattern.root).is_ok_and(|root| is_below(pattern, &root))
+                    || devices::canonicalize(&pattern.root)
+                        .is_ok_and(|root| is_below(pattern, &root))
             }
         })
     }
@@ -582,12 +584,10 @@ fn places(path: &Path) -> Result<Vec<Place>, WatchError> {
     let unreadable = |source| WatchError::Unreadable { path: path.to_path_buf(), source };
     let absolute = |path: &Path| std::path::absolute(path).map_err(unreadable);
     match devices::metadata(path).map(|metadata: Metadata| metadata.is_dir()) {
-        Ok(true) => {
-            match devices::list(path) {
-                Err(error) if !Unreachable::is(&error) => Err(unreadable(error)),
-                _ => Ok(vec![Place::Directory(absolute(path)?)]),
-            }
-        }
+        Ok(true) => match devices::list(path) {
+            Err(error) if !Unreachable::is(&error) => Err(unreadable(error)),
+            _ => Ok(vec![Place::Directory(absolute(path)?)]),
+        },
         Ok(false) => Ok(vec![Place::File(absolute(path)?)]),
         Err(_) if is_pattern(path) => {
             let mut patterns = PathPattern::read(path)?;

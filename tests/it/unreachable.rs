@@ -6,6 +6,7 @@ use std::io::Write;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use crate::daemon::{Bench, Daemon, PATIENCE, for_each_store, lines, rename, urls};
@@ -16,6 +17,9 @@ use crate::postgres::is_root;
 
 /// How long a stop may take, whatever a file system does.
 const STOP: Duration = Duration::from_secs(10);
+
+/// How often a file system stops that does so again and again. The last round ends without a rename.
+const ROUNDS: u32 = 10;
 
 /// What the daemon says when it concludes something of a file.
 const CONCLUSIONS: [&str; 6] = [
@@ -32,6 +36,9 @@ struct Far {
     place: PathBuf,
     source: PathBuf,
     server: Child,
+    /// Ends it when a test waits for ever, even for the end of a program that has files open there. Ends
+    /// when this is dropped.
+    _limit: Sender<()>,
 }
 
 impl Far {
@@ -46,12 +53,12 @@ impl Far {
         let (place, source) = (bench.aside(name), bench.aside(&source));
         fs::create_dir_all(&place).unwrap();
         fs::create_dir_all(&source).unwrap();
-        let server = Self::serve(&place, &source).await;
-        Some(Self { place, source, server })
+        let (server, limit) = Self::serve(&place, &source).await;
+        Some(Self { place, source, server, _limit: limit })
     }
 
     /// Nothing is remembered by the kernel, so that each look has to wait for the process.
-    async fn serve(place: &PathBuf, source: &PathBuf) -> Child {
+    async fn serve(place: &PathBuf, source: &PathBuf) -> (Child, Sender<()>) {
         let server = Command::new("bindfs")
             .args(["-f", "-o", "attr_timeout=0,entry_timeout=0,negative_timeout=0"])
             .args([source, place])
@@ -63,7 +70,14 @@ impl Far {
             mounts.contains(&format!(" {} ", place.display()))
         };
         until("it is mounted", is_mounted).await;
-        server
+        let (limit, ended) = channel();
+        let pid = server.id().to_string();
+        std::thread::spawn(move || {
+            if ended.recv_timeout(PATIENCE * 2) == Err(RecvTimeoutError::Timeout) {
+                let _ = Command::new("kill").args(["-s", "KILL", &pid]).status();
+            }
+        });
+        (server, limit)
     }
 
     /// Appends without the process, to the files that it shows.
@@ -100,7 +114,7 @@ impl Far {
     async fn mount_again(&mut self) {
         let unmounted = Command::new("umount").arg("-l").arg(&self.place).status().unwrap();
         assert!(unmounted.success());
-        self.server = Self::serve(&self.place, &self.source).await;
+        (self.server, self._limit) = Self::serve(&self.place, &self.source).await;
     }
 }
 
@@ -119,6 +133,13 @@ async fn watch(bench: &Bench, paths: &[PathBuf]) -> Site {
         arguments.extend(["--watch", path.to_str().unwrap()]);
     }
     Site::of(Daemon::start(bench.command(&arguments), bench.aside("stderr"))).await
+}
+
+/// Returns whether the program has ended. As long as the system has files to close for it, and waits for their file
+/// system with that, its parent is not informed.
+fn has_ended(daemon: &Daemon) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", daemon.pid())).unwrap();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('Z'))
 }
 
 /// Nothing was concluded of any file.
@@ -193,7 +214,7 @@ for_each_store! {
         other.append("app.log", &lines("other", 0..10));
         bench.append("access.log", lines("log", 0..10));
         let mut watched = vec![pattern, bench.logs()];
-        let site = watch(&bench, &watched).await;
+        let mut site = watch(&bench, &watched).await;
         bench.rows(40).await;
         far.stop().await;
         other.stop().await;
@@ -201,14 +222,18 @@ for_each_store! {
         bench.append("access.log", lines("log", 10..20));
         bench.rows(60).await;
         let began = Instant::now();
-        assert!(site.daemon.stop().await.success(), "{}", bench.said());
+        site.daemon.signal("TERM");
+        site.daemon.says("everything that was read is stored").await;
+        until("it has ended", async || has_ended(&site.daemon)).await;
         assert!(began.elapsed() < STOP, "it took {:?}", began.elapsed());
+        let before = site;
 
         // Of these paths even what they are is unknown.
         watched.extend([other.place.clone(), far.place.join("access.log")]);
         far.append("access.log", &lines("far", 10..20));
         other.append("app.log", &lines("other", 10..20));
         near(20..30);
+        rename(&bench.aside("stderr"), &bench.aside("stderr.before"));
         let site = watch(&bench, &watched).await;
         bench.append("access.log", lines("log", 20..30));
         bench.rows(80).await;
@@ -221,7 +246,9 @@ for_each_store! {
         let far_names = ["far", "other"].map(|name| urls(name, 0..20)).concat();
         bench.exactly([names, far_names].concat()).await;
         nothing_is_said_to_be_lost(&bench, 4).await;
-        assert!(site.daemon.stop().await.success());
+        for site in [before, site] {
+            assert!(site.daemon.stop().await.success());
+        }
     }
 
     async fn a_file_system_whose_process_is_killed_goes_on_when_it_is_mounted_again(bench) {
@@ -246,6 +273,32 @@ for_each_store! {
         let lost = "SELECT CAST(sum(lost_bytes) AS bigint) FROM log_file";
         assert_eq!(bench.place.number(lost).await, 0);
         assert_eq!(bench.place.number("SELECT count(*) FROM log_file").await, 2);
+        assert!(site.daemon.stop().await.success());
+    }
+
+    /// It stops at any moment, in the middle of a look or of a read of many lines.
+    async fn a_file_system_that_stops_again_and_again_loses_and_doubles_nothing(bench) {
+        let Some(far) = Far::mount(&bench, "far").await else { return };
+        let site = watch(&bench, &[bench.logs(), far.place.clone()]).await;
+        let (mut dice, mut written) = (fastrand::Rng::new(), 0);
+        for round in 0..ROUNDS {
+            let size = dice.u32(1..3_000);
+            far.append("access.log", &lines("far", written..written + size));
+            bench.append("access.log", lines("near", written..written + size));
+            written += size;
+            tokio::time::sleep(Duration::from_millis(dice.u64(..300))).await;
+            far.stop().await;
+            if round % 4 == 3 {
+                site.daemon.signal("HUP");
+            }
+            tokio::time::sleep(Duration::from_millis(dice.u64(..3_000))).await;
+            far.signal("CONT");
+            if round % 3 == 2 {
+                rename(&far.place.join("access.log"), &far.place.join(format!("access.log.{round}")));
+            }
+        }
+        bench.exactly([urls("near", 0..written), urls("far", 0..written)].concat()).await;
+        nothing_is_said_to_be_lost(&bench, 2 + i64::from(ROUNDS / 3)).await;
         assert!(site.daemon.stop().await.success());
     }
 }

@@ -27,7 +27,9 @@ impl FollowedFile {
             true if self.tail.is_unlinked() => DELETED_QUIET,
             true => MOVED_QUIET,
         };
-        self.is_stored() && !self.tail.is_unreachable() && self.nameless.is_some_and(|(since, _)| since.elapsed() >= patience)
+        self.is_stored()
+            && !self.tail.is_unreachable()
+            && self.nameless.is_some_and(|(since, _)| since.elapsed() >= patience)
     }
 }
 
