@@ -90,7 +90,7 @@ struct State {
     queue: Option<Sender<Job>>,
     asked: u64,
     answered: u64,
-    /// The number of the last call for which nobody waits any more.
+    /// The number of the last call of which the caller does not wait any more.
     given_up: u64,
     unreachable: bool,
     /// When it was unreachable last.
@@ -139,7 +139,7 @@ impl Device {
         let job = move || {
             let result = call();
             let answer = Answer::of(&result);
-            // What nobody waits for any more is dropped here: to close a file may hang, too.
+            // An answer for which no caller waits any more is dropped here: to close a file may hang, too.
             drop(sender.send(result));
             Some(answer)
         };
