@@ -22,7 +22,7 @@
 //! - [`Compression`]: detects and opens compressed files, which do not grow. [`Container`]: archives
 //!   that are refused.
 //! - [`Spool`]: keeps what comes from streams in files, which are followed like any other.
-//! - [`devices`]: calls on file systems that may stop answering, each by a thread of its own.
+//! - `devices`: calls on file systems that may stop answering, each by a thread of its own.
 //! - [`longest_call`]: which of the other file systems does not answer.
 //! - [`ByWatchedPath`]: what the user says of single watched paths, and which of them a file belongs to.
 //! - `whole_file`: a file that is read from its beginning to its end.
