@@ -34,6 +34,7 @@ use tracing::Level;
 
 use crate::commands::{Connections, ForgetOptions, Probe, RowsOptions, Unproven};
 use crate::pipeline::apart_from_signals;
+use crate::source::isolate_file_systems;
 use crate::store::{Shown, StoreError};
 use crate::web::SecretKind;
 use crate::{commands, daemon};
@@ -138,6 +139,7 @@ fn is_closed_pipe(error: &anyhow::Error) -> bool {
 async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<ExitCode> {
     match command {
         None | Some(Command::Watch { .. }) => {
+            isolate_file_systems();
             Box::pin(daemon::watch(build::watch(settings)?, || build::reload(settings))).await?;
         }
         Some(Command::Serve) => {

@@ -37,6 +37,7 @@ use crate::pipeline::far_notices::FarNotices;
 use crate::pipeline::ordered_commits::{Connections, OrderedCommits};
 use crate::pipeline::reject_notices::RejectNotices;
 use crate::pipeline::store_file::{ClaimAtEnd, Content, End, FileStorer};
+use crate::source::devices::Unreachable;
 use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
 use crate::source::names::related_names;
 use crate::source::origin::origin;
@@ -253,6 +254,10 @@ impl Archives {
                 Err(error) if is_of_store(&error) => {
                     debug!(%path, "the store failed while this archive was read: {error:#}");
                     continue;
+                }
+                Err(error) if is_unreachable(&error) => {
+                    debug!(%path, "not read: {error:#}");
+                    continue; // the same
                 }
                 Err(error) => warn!(%path, "cannot read this archive: {error:#}"),
             }
@@ -506,6 +511,10 @@ fn incomplete(error: anyhow::Error) -> anyhow::Result<Outcome> {
         true => Ok(Outcome::Incomplete),
         false => Err(error),
     }
+}
+
+fn is_unreachable(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(Unreachable::is)
 }
 
 fn is_of_store(error: &anyhow::Error) -> bool {

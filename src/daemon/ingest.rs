@@ -14,6 +14,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::metrics::{FileLag, MAX_FILES, Metrics};
 use crate::model::{Batch, FileId, counted, grouped, now, path_text};
+use crate::source::devices::Unreachable;
 use crate::source::{Changes, FsEvents, Lines, SpoolChange, Tail};
 
 use crate::config::{Config, StandardInput, Watch};
@@ -379,7 +380,8 @@ impl Pipeline {
                     let file = &mut self.files.followed[at];
                     file.ready = false;
                     // A file that is not held open may be gone: a look finds it under its new name.
-                    if file.tail.is_open() || error.kind() != io::ErrorKind::NotFound {
+                    let is_gone = !file.tail.is_open() && error.kind() == io::ErrorKind::NotFound;
+                    if !is_gone && !Unreachable::is(&error) {
                         warn!(path = %file.tail.path().display(), %error, "cannot read this file");
                     }
                 }

@@ -4,12 +4,12 @@
 //! shows it. If such a file turns up after all, its claim takes that back.
 
 use std::io;
-use std::path::Path;
 
 use crate::identity::claim::{ClaimedFile, Ending, LossCounter};
 use crate::identity::resolve::is_object;
 use crate::model::{Checkpoint, FileId, text_path};
 use crate::source::Tail;
+use crate::source::devices::is_directory;
 use crate::store::{StoreError, Writer};
 
 use crate::daemon::files::FollowedFiles;
@@ -45,7 +45,7 @@ fn may_be_there(known: &Checkpoint) -> bool {
         Ok(Some((key, _))) => known.key.is_none() || is_object(known, Some(key)),
         Ok(None) => false,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            !path.parent().is_some_and(Path::is_dir)
+            !path.parent().is_some_and(is_directory)
         }
         Err(_) => true,
     }

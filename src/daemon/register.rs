@@ -32,6 +32,7 @@ use crate::identity::register::new_file;
 use crate::identity::resolve::{Comparison, Decision, Policy, decide, in_place, is_object};
 use crate::model::{Checkpoint, FileId, Fingerprint, NewFile, Sighting, path_text, text_path};
 use crate::pipeline::backoff::{Backoff, Jitter};
+use crate::source::devices::{Unreachable, unreachable_devices};
 use crate::source::fingerprint::{ContentMatch, compare as compare_content};
 use crate::source::names::same_directory;
 use crate::source::origin::origin;
@@ -173,8 +174,10 @@ pub(crate) async fn register_new_files(
 /// of the earliest round, which is returned too: of the first round, those that were written last.
 #[expect(clippy::vec_box, reason = "each file keeps its place in memory when it is followed")]
 fn take_undecided(files: &mut FollowedFiles) -> (Vec<Box<Tail>>, Option<Round>) {
-    let now = Instant::now();
-    let due = || files.ignored.iter().enumerate().filter(|(_, file)| file.reason.is_due(now));
+    let (now, unreachable) = (Instant::now(), unreachable_devices());
+    let is_due =
+        |file: &IgnoredFile| file.reason.is_due(now) && !unreachable.contains(&file.key.device);
+    let due = || files.ignored.iter().enumerate().filter(|(_, file)| is_due(file));
     let round = due().map(|(_, file)| file.round).min().filter(|_| due().nth(AT_ONCE).is_some());
     let chosen: Option<HashSet<usize>> = round.map(|round| {
         let of_round = due().filter(|(_, file)| file.round == round);
@@ -195,7 +198,7 @@ fn take_undecided(files: &mut FollowedFiles) -> (Vec<Box<Tail>>, Option<Round>) 
         let at = at.next();
         let is_chosen =
             chosen.as_ref().is_none_or(|chosen| at.is_some_and(|at| chosen.contains(&at)));
-        is_chosen && file.reason.is_due(now)
+        is_chosen && is_due(file)
     });
     let mut taken: Vec<Box<Tail>> = taken.filter_map(|file| file.reason.into_tail()).collect();
     if round == Some(Round::SameObject) {
@@ -273,6 +276,10 @@ async fn inspect_one(
             files.ignored.push(IgnoredFile::new(&tail, reason));
             return Ok(None);
         }
+        Err(error) if Unreachable::is(&error) => {
+            files.ignored.push(IgnoredFile::undecided(tail));
+            return Ok(None);
+        }
         Err(error) => {
             files.ignored.extend(unreadable(&tail, &error).map(|it| IgnoredFile::new(&tail, it)));
             return Ok(None);
@@ -326,6 +333,10 @@ fn compare(
             before.extend(of_log.map(|format| (format, Odd::OneOfFive)));
             match formats.as_before(&tail, before) {
                 Ok(detected) => detected.ok_or(why),
+                Err(error) if Unreachable::is(&error) => {
+                    files.ignored.push(IgnoredFile::undecided(tail));
+                    return None;
+                }
                 Err(error) => {
                     let reason = unreadable(&tail, &error);
                     files.ignored.extend(reason.map(|it| IgnoredFile::new(&tail, it)));
@@ -481,11 +492,13 @@ async fn close_replaced(
     tail: &Tail,
     losses: &LossCounter,
 ) -> Result<(), StoreError> {
+    // Of a file that cannot be read nothing is known.
+    let Ok(head) = tail.head_fingerprint() else { return Ok(()) };
     let seen = Sighting {
         host: host.to_owned(),
         path: path_text(tail.path()).into_owned(),
         key: Some(tail.key()),
-        head: tail.head_fingerprint().ok().flatten(),
+        head,
         origin: origin(tail.path()),
     };
     for known in writer.candidates(&seen).await? {
@@ -555,6 +568,7 @@ async fn register(
             }
             return Ok(Registered::Ignored(IgnoredReason::CopyOf { file, size }));
         }
+        Decision::Unreadable(error) if Unreachable::is(&error) => return Ok(Registered::Undecided),
         Decision::Unreadable(error) => {
             return Ok(unreadable(tail, &error).map_or(Registered::Gone, Registered::Ignored));
         }
@@ -572,6 +586,9 @@ async fn register(
                          row: stored as a new log");
                     log_look_alike(files, log);
                     return Ok(Registered::New);
+                }
+                End::Unreadable(error) if Unreachable::is(&error) => {
+                    return Ok(Registered::Undecided);
                 }
                 End::Unreadable(error) => {
                     let ignored = unreadable(tail, &error);
@@ -694,8 +711,12 @@ async fn of_other_host(
     let (from, to) = (&known.host, &seen.host);
     let stored = known.digest.map(|digest| digest.sum);
     let found = tokio::task::block_in_place(|| {
-        tail.digest(known.first_offset, known.committed, &known.nul_runs).ok().flatten()
+        tail.digest(known.first_offset, known.committed, &known.nul_runs)
     });
+    if found.as_ref().is_err_and(Unreachable::is) {
+        return Ok(Registered::Undecided);
+    }
+    let found = found.ok().flatten();
     let same = known.origin.may_be(&seen.origin) && stored.is_some() && stored == found;
     if !same {
         if files.look_alikes.insert(tail.path().to_path_buf()) {

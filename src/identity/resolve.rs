@@ -13,6 +13,7 @@ use std::path::Path;
 
 use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, text_path};
 use crate::source::Tail;
+use crate::source::devices::Unreachable;
 use crate::source::fingerprint::{ContentMatch, compare, same_object};
 use crate::source::names::{
     is_derived_name, is_older_name, is_rotated_name, related_names, same_directory,
@@ -227,11 +228,12 @@ pub(crate) fn is_object(known: &Checkpoint, key: Option<FileKey>) -> bool {
     known.key.zip(key).is_some_and(|(known, key)| same_object(known, key))
 }
 
-/// Returns those of the `known` files whose object is still where it was last seen.
+/// Returns those of the `known` files whose object is still where it was last seen, and those where that cannot
+/// be known because their file system does not answer.
 pub(crate) fn in_place<'a>(known: impl IntoIterator<Item = &'a Checkpoint>) -> Vec<FileId> {
-    let is_there = |known: &&Checkpoint| {
-        let found = Tail::key_and_size(&text_path(&known.path)).ok().flatten();
-        is_object(known, found.map(|(key, _)| key))
+    let is_there = |known: &&Checkpoint| match Tail::key_and_size(&text_path(&known.path)) {
+        Ok(found) => is_object(known, found.map(|(key, _)| key)),
+        Err(error) => Unreachable::is(&error),
     };
     known.into_iter().filter(is_there).map(|known| known.file).collect()
 }

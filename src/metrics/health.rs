@@ -38,6 +38,7 @@ pub struct Health {
     longest_call: OnceLock<LongestCall>,
     store_up: Gauge,
     paths_missing: Gauge,
+    file_systems_unreachable: Gauge,
 }
 
 fn set<T>(place: &Mutex<T>, value: T) {
@@ -53,6 +54,8 @@ impl Health {
         let up =
             "1 if the store answered when it was asked last, by ingest or to keep the connection";
         let missing = "Watched files and directories that were not there at the last look";
+        let unreachable =
+            "File systems of watched files that do not answer; their files wait, others do not";
         let health = Self {
             store: Mutex::default(),
             missing: Mutex::default(),
@@ -60,6 +63,12 @@ impl Health {
             longest_call: OnceLock::new(),
             store_up: register(registry, "store_up", up, Gauge::default()),
             paths_missing: register(registry, "missing_paths", missing, Gauge::default()),
+            file_systems_unreachable: register(
+                registry,
+                "unreachable_file_systems",
+                unreachable,
+                Gauge::default(),
+            ),
         };
         health.store_up.set(1); // the daemon connects to the store before it creates the metrics
         health
@@ -93,6 +102,11 @@ impl Health {
     pub fn paths_missing(&self, missing: Vec<String>) {
         self.paths_missing.set(i64::try_from(missing.len()).unwrap_or(i64::MAX));
         set(&self.missing, missing);
+    }
+
+    /// Sets how many file systems do not answer.
+    pub fn file_systems_unreachable(&self, count: usize) {
+        self.file_systems_unreachable.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Records that reading of files begins. It never waits for the database, and lasts until

@@ -36,11 +36,13 @@ pub enum IgnoredCode {
     NotRegular,
     /// No decision for longer than some seconds.
     Undecided,
+    /// Its file system does not answer.
+    Unreachable,
 }
 
 impl IgnoredCode {
     /// How many there are.
-    pub const COUNT: usize = 14;
+    pub const COUNT: usize = 15;
 
     /// All codes, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -58,6 +60,7 @@ impl IgnoredCode {
         Self::Fifo,
         Self::NotRegular,
         Self::Undecided,
+        Self::Unreachable,
     ];
 
     /// Returns the stable word.
@@ -77,6 +80,7 @@ impl IgnoredCode {
             Self::Fifo => "fifo",
             Self::NotRegular => "not_regular",
             Self::Undecided => "undecided",
+            Self::Unreachable => "unreachable",
         }
     }
 
@@ -135,6 +139,9 @@ impl IgnoredCode {
             Self::Undecided => {
                 "it could not be compared with what is stored so far; it is tried again"
             }
+            Self::Unreachable => {
+                "its file system does not answer; it is looked at again, and nothing is lost meanwhile"
+            }
         }
     }
 
@@ -180,6 +187,7 @@ mod tests {
             "fifo",
             "not_regular",
             "undecided",
+            "unreachable",
         ];
         assert!(first.iter().all(|name| IgnoredCode::named(name).is_some()));
     }

@@ -6,14 +6,14 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
-use std::fs::{DirEntry, File, Metadata};
+use std::fs::{File, FileType, Metadata};
+use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::{fs, io};
 
 use thiserror::Error;
 
-use super::calls::Call;
+use super::devices::{self, Unreachable, is_directory, is_link, look_at_mounts};
 use super::open::{Links, Refused, Wanted, open, resolve};
 use super::pattern::{NamePatterns, PathPattern, Progress, is_pattern};
 
@@ -77,7 +77,7 @@ pub struct WatchedPaths {
     /// Linked directories below a pattern that are not followed, because another user made the link. Of
     /// linked files that is found out when they are opened.
     pub foreign_links: Vec<PathBuf>,
-    /// Directories below a pattern that cannot be read.
+    /// Directories below a pattern that cannot be read, and those of which the file system does not answer.
     pub unreadable: Vec<(PathBuf, io::Error)>,
     /// What may appear in each directory, by its resolved path.
     expected: HashMap<PathBuf, Vec<Expected>>,
@@ -114,6 +114,13 @@ impl WatchedPaths {
         self.links.values().flatten().any(|link| link == path)
     }
 
+    /// Takes note of a directory that cannot be searched because its file system does not answer.
+    fn unanswered(&mut self, directory: &Path, error: io::Error) {
+        if Unreachable::is(&error) {
+            self.unreadable.push((directory.to_path_buf(), error));
+        }
+    }
+
     fn expect(&mut self, directory: PathBuf, expected: Expected) {
         self.expected.entry(directory).or_default().push(expected);
     }
@@ -122,15 +129,20 @@ impl WatchedPaths {
     fn expect_turns(&mut self, path: &Path) {
         for part in path.ancestors() {
             let (Some(parent), Some(name)) = (part.parent(), part.file_name()) else { continue };
-            let is_link = match fs::symlink_metadata(part) {
+            let is_link = match devices::symlink_metadata(part) {
                 Ok(metadata) => metadata.is_symlink(),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => false,
                 Err(_) => continue,
             };
-            if !is_link && part.exists() {
+            // What does not answer may be there.
+            let exists = || match devices::metadata(part) {
+                Ok(_) => true,
+                Err(error) => Unreachable::is(&error),
+            };
+            if !is_link && exists() {
                 continue;
             }
-            if let Ok(parent) = fs::canonicalize(parent) {
+            if let Ok(parent) = devices::canonicalize(parent) {
                 self.expect(parent, Expected::Turn(name.to_owned()));
             }
             if is_link {
@@ -144,7 +156,7 @@ impl WatchedPaths {
     fn expect_turns_of(&mut self, link: &Path) -> PathBuf {
         let mut path = link.to_path_buf();
         for _ in 0..MAX_LINKS {
-            let Ok(next) = fs::read_link(&path) else { break };
+            let Ok(next) = devices::read_link(&path) else { break };
             path = with_resolved_directory(&parent(&path).join(next));
             if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
                 self.expect(parent.to_path_buf(), Expected::Turn(name.to_owned()));
@@ -187,23 +199,22 @@ enum Kind {
 }
 
 impl Kind {
-    /// Returns `None` for what cannot be known.
-    fn of(entry: &DirEntry) -> Option<Self> {
-        let kind = entry.file_type().ok()?;
+    /// Returns the kind of the entry at `path`.
+    fn of(path: &Path, kind: FileType) -> Self {
         if kind.is_symlink() {
-            let target = fs::metadata(entry.path()).map(|target| target.file_type());
-            return Some(match target {
+            let target = devices::metadata(path).map(|target| target.file_type());
+            return match target {
                 Ok(target) if target.is_dir() => Self::LinkedDirectory,
                 Ok(target) if target.is_fifo() => Self::Fifo,
                 _ => Self::Link,
-            });
+            };
         }
-        Some(match kind {
+        match kind {
             kind if kind.is_dir() => Self::Directory,
             kind if kind.is_file() => Self::File,
             kind if kind.is_fifo() => Self::Fifo,
             _ => Self::Other,
-        })
+        }
     }
 }
 
@@ -273,21 +284,22 @@ impl Watchlist {
     /// Returns the files and directories of this list that do not exist or cannot be read.
     pub fn missing(&self) -> Vec<PathBuf> {
         let paths = self.places.iter().map(Place::path);
-        let is_missing = |path: &&Path| {
-            let _call = Call::on(path);
-            fs::metadata(path).is_err()
-        };
-        paths.filter(is_missing).map(Path::to_path_buf).collect()
+        let is_missing =
+            |path: &&Path| devices::metadata(path).is_err_and(|error| !Unreachable::is(&error));
+        let mut missing: Vec<_> = paths.filter(is_missing).map(Path::to_path_buf).collect();
+        missing.dedup(); // one that may be a file or a directory is two places
+        missing
     }
 
     /// Lists everything that exists now. A directory that does not exist has no files. Errors of
     /// single entries appear when the caller opens them.
     pub fn scan(&self) -> WatchedPaths {
+        look_at_mounts();
         let mut found = WatchedPaths::default();
         for (place, path) in self.places.iter().map(Place::path).enumerate() {
             found.expect_turns(path);
             match &self.places[place] {
-                Place::File(path) => Self::find_file(path, &mut found),
+                Place::File(path) => self.find_file(path, &mut found),
                 Place::Directory(path) => self.find_in_directory(path, &mut found),
                 Place::Pattern(pattern) => self.find_matching(place, pattern, &mut found),
             }
@@ -306,14 +318,17 @@ impl Watchlist {
         found
     }
 
-    fn find_file(path: &Path, found: &mut WatchedPaths) {
-        let _call = Call::on(path);
+    fn find_file(&self, path: &Path, found: &mut WatchedPaths) {
+        let may_be_directory = |place: &Place| matches!(place, Place::Directory(it) if it == path);
+        if self.places.iter().any(may_be_directory) && is_directory(path) {
+            return;
+        }
         let path = with_resolved_directory(path);
         if let (Some(parent), Some(name)) = (path.parent(), path.file_name()) {
             found.expect(parent.to_path_buf(), Expected::File(name.to_owned()));
         }
-        let is_link = fs::symlink_metadata(&path).is_ok_and(|metadata| metadata.is_symlink());
-        let is_fifo = fs::metadata(&path).is_ok_and(|metadata| metadata.file_type().is_fifo());
+        let is_link = is_link(&path);
+        let is_fifo = devices::metadata(&path).is_ok_and(|metadata| metadata.file_type().is_fifo());
         let kind = match (is_fifo, is_link) {
             (true, _) => Kind::Fifo,
             (false, true) => Kind::Link,
@@ -323,15 +338,22 @@ impl Watchlist {
     }
 
     fn find_in_directory(&self, path: &Path, found: &mut WatchedPaths) {
-        let _call = Call::on(path);
-        let Ok(directory) = fs::canonicalize(path) else { return };
-        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
-            let path = entry.path();
+        let directory = match devices::canonicalize(path) {
+            Ok(directory) => directory,
+            Err(error) => return found.unanswered(path, error),
+        };
+        let entries = devices::list(&directory);
+        for (name, kind) in entries.as_deref().unwrap_or_default() {
+            let path = directory.join(name);
             if self.wants(&path)
-                && let Some(kind) = Kind::of(&entry)
+                && let Some(kind) = *kind
             {
+                let kind = Kind::of(&path, kind);
                 found.add(path, kind, |found| &mut found.unrequested_fifos);
             }
+        }
+        if let Err(error) = entries {
+            found.unanswered(&directory, error);
         }
         found.expect(directory, Expected::Files);
     }
@@ -340,17 +362,25 @@ impl Watchlist {
     /// those to which links lead, each once for each way in which it matches. So links that lead in a
     /// circle end.
     fn find_matching(&self, place: usize, pattern: &PathPattern, found: &mut WatchedPaths) {
-        let Ok(root) = fs::canonicalize(&pattern.root) else { return };
+        let root = match devices::canonicalize(&pattern.root) {
+            Ok(root) => root,
+            Err(error) => return found.unanswered(&pattern.root, error),
+        };
         let mut searched = HashSet::new();
         let (mut directories, mut links) = (vec![(root, pattern.begin())], Vec::new());
         loop {
             while let Some((directory, progress)) = directories.pop() {
-                let _call = Call::on(&directory);
-                let Ok(metadata) = fs::metadata(&directory) else { continue };
+                let metadata = match devices::metadata(&directory) {
+                    Ok(metadata) => metadata,
+                    Err(error) => {
+                        found.unanswered(&directory, error);
+                        continue;
+                    }
+                };
                 if !searched.insert((metadata.dev(), metadata.ino(), progress.clone())) {
                     continue;
                 }
-                let entries = match fs::read_dir(&directory) {
+                let entries = match devices::list(&directory) {
                     Ok(entries) => entries,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                     Err(error) => {
@@ -358,14 +388,14 @@ impl Watchlist {
                         continue;
                     }
                 };
-                for entry in entries.flatten() {
-                    let (path, name) = (entry.path(), entry.file_name());
+                for (name, kind) in entries {
+                    let path = directory.join(&name);
                     let below = pattern.enter(&progress, &name);
                     let matches = pattern.accepts(&progress, &name) && self.wants(&path);
                     if below.is_empty() && !matches {
                         continue;
                     }
-                    match Kind::of(&entry) {
+                    match kind.map(|kind| Kind::of(&path, kind)) {
                         Some(kind @ (Kind::Directory | Kind::LinkedDirectory)) => {
                             let is_link = kind == Kind::LinkedDirectory;
                             let next = if is_link { &mut links } else { &mut directories };
@@ -399,7 +429,7 @@ impl Watchlist {
     /// a link that is exchanged later leads nowhere.
     fn target_of(&self, link: &Path) -> io::Result<Option<PathBuf>> {
         // The links that lead here were followed already.
-        let here = fs::canonicalize(link.parent().unwrap_or(Path::new("/")))?;
+        let here = devices::canonicalize(link.parent().unwrap_or(Path::new("/")))?;
         let link = link.file_name().map_or(here.clone(), |name| here.join(name));
         let is_searched = |target: &Path| self.searches(target);
         let links = match self.symlinks {
@@ -417,8 +447,10 @@ impl Watchlist {
     fn searches(&self, directory: &Path) -> bool {
         self.places.iter().any(|place| match place {
             Place::File(_) => false,
-            Place::Directory(path) => fs::canonicalize(path).is_ok_and(|path| directory == path),
-            Place::Pattern(pattern) => fs::canonicalize(&pattern.root).is_ok_and(|root| {
+            Place::Directory(path) => {
+                devices::canonicalize(path).is_ok_and(|path| directory == path)
+            }
+            Place::Pattern(pattern) => devices::canonicalize(&pattern.root).is_ok_and(|root| {
                 let is_entered = || {
                     let found = pattern.progress_of(&root, directory);
                     found.is_some_and(|(at, name)| !pattern.enter(&at, name).is_empty())
@@ -435,9 +467,9 @@ impl Watchlist {
                 && self.places.iter().any(|place| match place {
                     Place::File(_) => false,
                     Place::Directory(path) => {
-                        fs::canonicalize(path).is_ok_and(|path| file.parent() == Some(&path))
+                        devices::canonicalize(path).is_ok_and(|path| file.parent() == Some(&path))
                     }
-                    Place::Pattern(pattern) => fs::canonicalize(&pattern.root)
+                    Place::Pattern(pattern) => devices::canonicalize(&pattern.root)
                         .is_ok_and(|root| root.parent().is_some() && pattern.matches(&root, file)),
                 })
     }
@@ -472,7 +504,8 @@ impl Watchlist {
             Place::Directory(directory) => path.parent() == Some(directory),
             Place::Pattern(pattern) => {
                 is_below(pattern, &pattern.root)
-                    || fs::canonicalize(&pattern.root).is_ok_and(|root| is_below(pattern, &root))
+                    || devices::canonicalize(&pattern.root)
+                        .is_ok_and(|root| is_below(pattern, &root))
             }
         })
     }
@@ -499,7 +532,7 @@ impl Watchlist {
                 Expected::Turn(turned) => turned == name,
                 Expected::Matching { place, progress } => {
                     let enter = |pattern: &PathPattern| !pattern.enter(progress, name).is_empty();
-                    self.pattern(*place).is_some_and(enter) && path.is_dir()
+                    self.pattern(*place).is_some_and(enter) && is_directory(path)
                 }
                 Expected::Files | Expected::File(_) => false,
             })
@@ -550,11 +583,11 @@ fn parent(path: &Path) -> &Path {
 fn places(path: &Path) -> Result<Vec<Place>, WatchError> {
     let unreadable = |source| WatchError::Unreadable { path: path.to_path_buf(), source };
     let absolute = |path: &Path| std::path::absolute(path).map_err(unreadable);
-    match fs::metadata(path).map(|metadata: Metadata| metadata.is_dir()) {
-        Ok(true) => {
-            fs::read_dir(path).map_err(unreadable)?;
-            Ok(vec![Place::Directory(absolute(path)?)])
-        }
+    match devices::metadata(path).map(|metadata: Metadata| metadata.is_dir()) {
+        Ok(true) => match devices::list(path) {
+            Err(error) if !Unreachable::is(&error) => Err(unreadable(error)),
+            _ => Ok(vec![Place::Directory(absolute(path)?)]),
+        },
         Ok(false) => Ok(vec![Place::File(absolute(path)?)]),
         Err(_) if is_pattern(path) => {
             let mut patterns = PathPattern::read(path)?;
@@ -562,7 +595,11 @@ fn places(path: &Path) -> Result<Vec<Place>, WatchError> {
                 if pattern.root.as_os_str().is_empty() {
                     pattern.root.push(".");
                 }
-                if !pattern.root.is_dir() {
+                let is_missing = match devices::metadata(&pattern.root) {
+                    Ok(metadata) => !metadata.is_dir(),
+                    Err(error) => !Unreachable::is(&error),
+                };
+                if is_missing {
                     return Err(WatchError::Missing(pattern.root.clone()));
                 }
                 pattern.root = absolute(&pattern.root)?;
@@ -571,11 +608,16 @@ fn places(path: &Path) -> Result<Vec<Place>, WatchError> {
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // The log may be written later, but its directory must exist.
-            if path.extension().is_some() && parent(path).is_dir() {
+            if path.extension().is_some() && is_directory(parent(path)) {
                 Ok(vec![Place::File(absolute(path)?)])
             } else {
                 Err(WatchError::Missing(path.to_path_buf()))
             }
+        }
+        // Which of both it is, shows when it answers.
+        Err(error) if Unreachable::is(&error) => {
+            let path = absolute(path)?;
+            Ok(vec![Place::File(path.clone()), Place::Directory(path)])
         }
         Err(error) => Err(unreadable(error)),
     }
@@ -584,7 +626,7 @@ fn places(path: &Path) -> Result<Vec<Place>, WatchError> {
 /// Returns a path with its directory resolved and its last part as it is. So a symbolic link that is
 /// watched is followed when it points to another file.
 pub(super) fn with_resolved_directory(path: &Path) -> PathBuf {
-    match (fs::canonicalize(parent(path)), path.file_name()) {
+    match (devices::canonicalize(parent(path)), path.file_name()) {
         (Ok(directory), Some(name)) => directory.join(name),
         _ => path.to_path_buf(),
     }

@@ -10,18 +10,21 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::fs;
+use std::fs::Metadata;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
+
+use super::devices::{self, Unreachable};
 
 /// The most changed paths that are kept. If there are more, all files have to be checked.
 const MAX_PATHS: usize = 1024;
@@ -77,7 +80,7 @@ type Identity = (u64, u64);
 /// Events of the watched directories, merged.
 #[derive(Debug, Default)]
 pub struct FsEvents {
-    inotify: Option<AsyncFd<OwnedFd>>,
+    inotify: Option<AsyncFd<Arc<OwnedFd>>>,
     watched: HashMap<PathBuf, Watched>,
     /// The watched directories by their watches.
     paths: HashMap<i32, PathBuf>,
@@ -98,7 +101,7 @@ impl FsEvents {
         )]
         let register = |inotify| AsyncFd::with_interest(inotify, Interest::READABLE);
         let inotify = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC);
-        match inotify.map_err(io::Error::from).and_then(register) {
+        match inotify.map_err(io::Error::from).map(Arc::new).and_then(register) {
             Ok(inotify) => (Self { inotify: Some(inotify), ..Self::default() }, None),
             Err(error) => (Self::default(), Some(error)),
         }
@@ -109,7 +112,9 @@ impl FsEvents {
     pub fn watch(&mut self, directories: &HashSet<PathBuf>) -> Watching {
         let mut watching = Watching::default();
         self.forget(|directory, identity| {
-            !directories.contains(directory) || identity_of(directory) != Some(identity)
+            !directories.contains(directory)
+                // Of a file system that does not answer nothing is known.
+                || identity_of(directory).is_ok_and(|found| found != Some(identity))
         });
         self.refused.retain(|directory| directories.contains(directory));
         let Some(inotify) = &self.inotify else { return watching };
@@ -117,10 +122,15 @@ impl FsEvents {
             if self.watched.contains_key(directory) || self.refused.contains(directory) {
                 continue;
             }
-            let Some(identity) = identity_of(directory) else { continue };
+            let Ok(Some(identity)) = identity_of(directory) else { continue };
             let added = match self.watched.len() < MAX_DIRECTORIES {
-                true => inotify::add_watch(inotify.get_ref(), directory.as_path(), EVENTS),
-                false => Err(Errno::NOSPC),
+                true => {
+                    let inotify = Arc::clone(inotify.get_ref());
+                    devices::at(directory, move |directory| {
+                        Ok(inotify::add_watch(&*inotify, directory, EVENTS)?)
+                    })
+                }
+                false => Err(Errno::NOSPC.into()),
             };
             match added {
                 Ok(descriptor) => {
@@ -128,7 +138,7 @@ impl FsEvents {
                     self.paths.insert(descriptor, directory.clone());
                     watching.has_new = true;
                 }
-                Err(Errno::NOENT | Errno::NOTDIR) => {} // removed in this very moment
+                Err(error) if Unreachable::is(&error) || is_gone(&error) => {}
                 Err(error) => {
                     self.refused.insert(directory.clone());
                     if !std::mem::replace(&mut self.has_told, true) {
@@ -225,18 +235,28 @@ fn read_events(
     Ok(())
 }
 
-/// Returns device and inode of a directory.
-fn identity_of(directory: &Path) -> Option<Identity> {
-    let metadata = fs::metadata(directory).ok().filter(fs::Metadata::is_dir)?;
-    Some((metadata.dev(), metadata.ino()))
+/// Returns device and inode of a directory; `None` if there is none.
+fn identity_of(directory: &Path) -> Result<Option<Identity>, io::Error> {
+    match devices::metadata(directory) {
+        Err(error) if Unreachable::is(&error) => Err(error),
+        found => {
+            let found = found.ok().filter(Metadata::is_dir);
+            Ok(found.map(|metadata| (metadata.dev(), metadata.ino())))
+        }
+    }
+}
+
+/// Returns whether a directory was removed in this very moment.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::NOENT | Errno::NOTDIR))
 }
 
 /// Returns why a directory gives no events, in the words of the setting that helps.
-fn reason(error: Errno) -> io::Error {
-    match error {
-        Errno::NOSPC => {
+fn reason(error: io::Error) -> io::Error {
+    match Errno::from_io_error(&error) {
+        Some(Errno::NOSPC) => {
             io::Error::other("too many directories are watched, here or by other programs")
         }
-        error => error.into(),
+        _ => error,
     }
 }

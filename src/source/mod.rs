@@ -22,7 +22,8 @@
 //! - [`Compression`]: detects and opens compressed files, which do not grow. [`Container`]: archives
 //!   that are refused.
 //! - [`Spool`]: keeps what comes from streams in files, which are followed like any other.
-//! - [`longest_call`]: which file system does not answer.
+//! - `devices`: calls on file systems that may stop answering, each by a thread of its own.
+//! - [`longest_call`]: which of the other file systems does not answer.
 //! - [`ByWatchedPath`]: what the user says of single watched paths, and which of them a file belongs to.
 //! - `whole_file`: a file that is read from its beginning to its end.
 //!
@@ -30,6 +31,7 @@
 
 mod archive;
 mod calls;
+pub(crate) mod devices;
 pub mod discover;
 mod envelope;
 pub mod fingerprint;
@@ -47,6 +49,7 @@ pub(crate) mod whole_file;
 
 pub use archive::{Compression, Container, open_archive};
 pub use calls::longest_call;
+pub use devices::{isolate_file_systems, unreachable_file_systems};
 pub use discover::{Symlinks, WatchError, WatchedPaths, Watchlist};
 pub use envelope::{BOUNDS, Block, Bounds, Envelope, Joined, OutputStream, Piece};
 pub use fs_events::{Changes, FsEvents, Watching};

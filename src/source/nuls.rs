@@ -11,6 +11,8 @@ use std::os::unix::fs::FileExt;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
 
+use super::devices::Unreachable;
+
 /// Bytes at the end of a hole that are read, in case that the file system is wrong about it (4 KiB).
 const READ_BACK: usize = 4096;
 
@@ -102,8 +104,10 @@ pub(super) fn first_bytes_after_nuls(
         source.skip_hole(u64::MAX)?;
     }
     let rest = limit.saturating_sub(bytes.len());
-    // An archive that breaks later still has a beginning.
-    let _ = source.take(rest as u64).read_to_end(&mut bytes);
+    match source.take(rest as u64).read_to_end(&mut bytes) {
+        Err(error) if Unreachable::is(&error) => return Err(error),
+        _ => {} // an archive that breaks later still has a beginning
+    }
     bytes.truncate(limit);
     Ok(bytes)
 }

@@ -17,10 +17,10 @@ use rustix::fs::{CWD, Mode, OFlags, ResolveFlags, fstatfs, major, openat, openat
 use rustix::io::{Errno, retry_on_intr};
 use thiserror::Error;
 
-use super::calls::Call;
+use super::devices::{self, at};
 
 /// The most links that are followed for one path, as in the kernel.
-const MAX_LINKS: usize = 40;
+pub(super) const MAX_LINKS: usize = 40;
 
 /// The most directories on the way to a file. Each is a descriptor while links are followed.
 const MAX_DEPTH: usize = 128;
@@ -102,7 +102,14 @@ impl From<Refused> for io::Error {
 /// Errors of the system, and [`Refused`]. `WouldBlock` is a file on which another process holds a
 /// lease.
 pub(crate) fn open(path: &Path, wanted: Wanted, links: Links<'_>) -> io::Result<(File, Metadata)> {
-    let _call = Call::on(path);
+    match at(path, move |path| open_directly(path, wanted))? {
+        Some(opened) => Ok(opened),
+        None => open_through(path, wanted, links),
+    }
+}
+
+/// Opens what a path without links leads to. Returns `None` if there are links.
+fn open_directly(path: &Path, wanted: Wanted) -> io::Result<Option<(File, Metadata)>> {
     let direct =
         retry_on_intr(|| openat2(CWD, path, READ, Mode::empty(), ResolveFlags::NO_SYMLINKS));
     let file = match direct {
@@ -110,25 +117,27 @@ pub(crate) fn open(path: &Path, wanted: Wanted, links: Links<'_>) -> io::Result<
         // A socket, or a device without a driver.
         Err(Errno::NXIO | Errno::NODEV) => return Err(other_than(wanted).into()),
         // There is a link on the way. Linux before 5.6, and some sandboxes, do not have this call.
-        Err(Errno::LOOP | Errno::NOSYS | Errno::PERM) => return open_through(path, wanted, links),
+        Err(Errno::LOOP | Errno::NOSYS | Errno::PERM) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let metadata = file.metadata()?;
     check(&file, &metadata, wanted)?;
-    Ok((file, metadata))
+    Ok(Some((file, metadata)))
 }
 
 /// Opens what a path leads to, links and all.
 fn open_through(path: &Path, wanted: Wanted, links: Links<'_>) -> io::Result<(File, Metadata)> {
     let is_held = match links {
         Links::All => {
-            let object = retry_on_intr(|| openat(CWD, path, LOOK, Mode::empty()))?;
-            return open_object(object, path, wanted);
+            return at(path, move |path| {
+                let object = retry_on_intr(|| openat(CWD, path, LOOK, Mode::empty()))?;
+                open_object(object, path, wanted)
+            });
         }
         Links::Trusted(is_held) => is_held,
     };
-    let Found { object, path, .. } = walk_trusted(path, is_held)?;
-    open_object(object.into(), &path, wanted)
+    let Found { object, path: found, .. } = walk_trusted(path, is_held)?;
+    at(path, move |_| open_object(object.into(), &found, wanted))
 }
 
 /// Returns what a path leads to, without links, by the same rule.
@@ -137,15 +146,19 @@ fn open_through(path: &Path, wanted: Wanted, links: Links<'_>) -> io::Result<(Fi
 /// Errors of the system, and [`Refused::ForeignLink`].
 pub(crate) fn resolve(path: &Path, links: Links<'_>) -> io::Result<PathBuf> {
     match links {
-        Links::All => std::fs::canonicalize(path),
+        Links::All => devices::canonicalize(path),
         Links::Trusted(is_held) => Ok(walk_trusted(path, is_held)?.path),
     }
 }
 
 /// Follows links that are trusted.
 fn walk_trusted(path: &Path, is_held: &dyn Fn(&Path) -> bool) -> io::Result<Found> {
-    let found = walk(path)?;
-    let trusted = [0, rustix::process::geteuid().as_raw(), found.object.metadata()?.uid()];
+    let (found, owner) = at(path, |path| {
+        let found = walk(path)?;
+        let owner = found.object.metadata()?.uid();
+        Ok((found, owner))
+    })?;
+    let trusted = [0, rustix::process::geteuid().as_raw(), owner];
     if !found.makers.iter().all(|maker| trusted.contains(maker)) && !is_held(&found.path) {
         return Err(Refused::ForeignLink.into());
     }
@@ -247,7 +260,7 @@ fn walk(path: &Path) -> io::Result<Found> {
 }
 
 /// Adds the names of a path, of which the first is to be taken first.
-fn push_reversed(ahead: &mut Vec<OsString>, path: &Path) {
+pub(super) fn push_reversed(ahead: &mut Vec<OsString>, path: &Path) {
     let names = path.components().rev().filter_map(|part| match part {
         Component::Normal(name) => Some(name),
         Component::ParentDir => Some(OsStr::new("..")),

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use sha2::{Digest, Sha256};
 
+use super::devices;
 use crate::model::{Origin, hex};
 
 /// The id itself is to stay on the machine: machine-id(5) asks for a hash with a word of the program.
@@ -20,7 +21,7 @@ static MACHINE: LazyLock<Option<String>> = LazyLock::new(|| {
 
 /// Returns the machine, and the file system of `path`. A file system without an id gives none.
 pub(crate) fn origin(path: &Path) -> Origin {
-    let found = rustix::fs::statvfs(path).ok();
+    let found = devices::at(path, |path| Ok(rustix::fs::statvfs(path)?)).ok();
     let file_system = found.map(|found| found.f_fsid.cast_signed()).filter(|id| *id != 0);
     Origin { machine: MACHINE.clone(), file_system }
 }

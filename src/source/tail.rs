@@ -6,7 +6,7 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,13 +15,13 @@ use sha2::{Digest, Sha256};
 
 use crate::model::{FileKey, Fingerprint, Micros, NulRun, Position};
 
-use super::calls::Call;
+use super::devices::{self, OpenFile, Unreachable};
 use super::fingerprint::{
     HEAD_LENGTH, head_fingerprint, older_head_fingerprint, print_of_history, same_object,
     tail_fingerprint_length,
 };
 use super::lines::{Lines, SkippedLine};
-use super::nuls::{ByteSource, first_bytes_after_nuls, hole_at, leading_nuls};
+use super::nuls::{ByteSource, first_bytes_after_nuls, leading_nuls};
 use super::open::{Links, Refused, Wanted, open};
 
 /// NULs at the beginning of a file that are read before its end is looked at (64 MiB). If the file ends
@@ -41,7 +41,7 @@ pub struct Tail {
     path: PathBuf,
     key: FileKey,
     /// `None` while the file is closed.
-    file: Option<Arc<File>>,
+    file: Option<Arc<OpenFile>>,
     /// The first unread byte. If the bytes before it change, the file has been replaced.
     position: Position,
     /// The size at the last refresh, in bytes.
@@ -89,7 +89,7 @@ impl Tail {
         Self {
             path: path.to_path_buf(),
             key: key(&metadata),
-            file: Some(Arc::new(file)),
+            file: Some(OpenFile::new(file, &metadata)),
             size: metadata.len(),
             largest: metadata.len(),
             verified: 0,
@@ -107,8 +107,7 @@ impl Tail {
     /// # Errors
     /// Errors of the system, including a missing file.
     pub fn key_and_size(path: &Path) -> io::Result<Option<(FileKey, u64)>> {
-        let _call = Call::on(path);
-        let metadata = std::fs::metadata(path)?;
+        let metadata = devices::metadata(path)?;
         Ok(metadata.is_file().then(|| (key(&metadata), metadata.len())))
     }
 
@@ -193,6 +192,22 @@ impl Tail {
     /// Closes the file. From now on it is opened by its name for each read.
     pub fn close(&mut self) {
         self.file = None;
+    }
+
+    /// Returns whether the file is open on a file system that will not answer by that any more: its connection
+    /// has ended, or it is not mounted any more.
+    pub fn is_cut_off(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.is_cut_off())
+    }
+
+    /// Returns whether the file is open on a file system that does not answer.
+    pub fn is_unreachable(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.is_unreachable())
+    }
+
+    /// Has the next refresh find that the file was written: whether its bytes have changed was not found out.
+    pub fn doubt(&mut self) {
+        self.written = (i64::MIN, 0);
     }
 
     /// Opens the file again, and keeps it open.
@@ -339,7 +354,14 @@ impl Tail {
     /// # Errors
     /// Errors of the system.
     pub fn refresh(&mut self) -> io::Result<TailState> {
-        let metadata = self.metadata()?;
+        let metadata = match self.metadata() {
+            // What was opened is of no use any more. By its name the file may be there again.
+            Err(error) if Unreachable::is(&error) && self.is_cut_off() => {
+                self.close();
+                self.metadata()?
+            }
+            metadata => metadata?,
+        };
         let before = std::mem::replace(&mut self.written, written(&metadata));
         self.was_written = before != self.written;
         if std::mem::replace(&mut self.size, metadata.len()) != metadata.len() {
@@ -442,20 +464,19 @@ impl Tail {
     }
 
     /// Returns the file for a read. A closed file is open for this read only.
-    fn opened(&self) -> io::Result<Arc<File>> {
+    fn opened(&self) -> io::Result<Arc<OpenFile>> {
         self.file.as_ref().map_or_else(|| self.open_again(), |file| Ok(Arc::clone(file)))
     }
 
     /// Returns the current metadata of the file.
     fn metadata(&self) -> io::Result<Metadata> {
-        let _call = Call::on(&self.path);
         match &self.file {
-            Some(file) => file.metadata(),
-            None => self.check_identity(std::fs::metadata(&self.path)?),
+            Some(file) => file.metadata(&self.path),
+            None => self.check_identity(devices::metadata(&self.path)?),
         }
     }
 
-    fn open_again(&self) -> io::Result<Arc<File>> {
+    fn open_again(&self) -> io::Result<Arc<OpenFile>> {
         self.metadata()?; // most other files are found out without opening them
         // Whatever links lead there: it has to be the object that was opened before.
         let opened = open(&self.path, Wanted::RegularFile, Links::All);
@@ -463,8 +484,8 @@ impl Tail {
             Some(_) => another_file(),
             None => error,
         })?;
-        self.check_identity(metadata)?;
-        Ok(Arc::new(file))
+        let metadata = self.check_identity(metadata)?;
+        Ok(OpenFile::new(file, &metadata))
     }
 
     /// Refuses metadata of another file than this one.
@@ -483,7 +504,7 @@ fn another_file() -> io::Error {
 /// Reads a file from an offset on, without using the position of the descriptor.
 #[derive(Debug)]
 struct ReaderAt {
-    file: Arc<File>,
+    file: Arc<OpenFile>,
     offset: u64,
     /// Where the file was last seen.
     path: PathBuf,
@@ -491,8 +512,7 @@ struct ReaderAt {
 
 impl Read for ReaderAt {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let _call = Call::on(&self.path);
-        let read = self.file.read_at(buffer, self.offset)?;
+        let read = self.file.read_at(Some(&self.path), buffer, self.offset)?;
         self.offset += read as u64;
         Ok(read)
     }
@@ -500,8 +520,7 @@ impl Read for ReaderAt {
 
 impl ByteSource for ReaderAt {
     fn skip_hole(&mut self, most: u64) -> io::Result<u64> {
-        let _call = Call::on(&self.path);
-        let hole = hole_at(&self.file, self.offset)?.min(most);
+        let hole = self.file.hole_at(Some(&self.path), self.offset)?.min(most);
         self.offset += hole;
         Ok(hole)
     }
@@ -532,9 +551,7 @@ impl Read for Unread {
         let read = self.reader.read(buffer)?;
         let mut same = true;
         if read > 0 && !self.history.is_empty() {
-            let mut now = vec![0; self.history.len()];
-            let _call = Call::on(&self.reader.path);
-            same = self.reader.file.read_exact_at(&mut now, before).is_ok() && now == self.history;
+            same = self.reader.file.holds(&self.reader.path, &self.history, before)?;
         }
         if let Some(head) = self.head
             && let Some(first) = buffer[..read].iter().position(|&byte| byte != 0)

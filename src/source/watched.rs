@@ -1,8 +1,8 @@
 //! What the user says of single watched paths, and which of them a file belongs to.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::devices;
 use super::discover::{WatchError, with_resolved_directory};
 use super::names::is_derived_name;
 use super::pattern::{PathPattern, is_pattern};
@@ -46,7 +46,7 @@ impl<T> ByWatchedPath<T> {
     /// A malformed pattern.
     pub fn add(&mut self, path: &Path, value: T) -> Result<(), WatchError> {
         // A file may have a name that looks like a pattern.
-        let is_pattern = is_pattern(path) && fs::symlink_metadata(path).is_err();
+        let is_pattern = is_pattern(path) && devices::symlink_metadata(path).is_err();
         let path = match is_pattern {
             true => WatchedPath::Patterns(PathPattern::read(path)?),
             false => WatchedPath::Path(path.to_path_buf()),
@@ -96,8 +96,8 @@ impl WatchedPath {
         if path.absolute == file.absolute || path.resolved == file.resolved {
             return Some(Named::File);
         }
-        if fs::metadata(&path.absolute).is_ok_and(|metadata| metadata.is_dir()) {
-            let is_here = match fs::canonicalize(&path.absolute) {
+        if devices::is_directory(&path.absolute) {
+            let is_here = match devices::canonicalize(&path.absolute) {
                 Ok(directory) => file.resolved.parent() == Some(&directory),
                 Err(_) => false,
             };
@@ -116,7 +116,7 @@ fn matches(pattern: &PathPattern, file: &FileNames) -> bool {
         false => pattern.root.as_path(),
     };
     let Ok(root) = std::path::absolute(root) else { return false };
-    let resolved = fs::canonicalize(&root);
+    let resolved = devices::canonicalize(&root);
     let roots = std::iter::once(&root).chain(resolved.as_ref().ok());
     let mut pairs = roots.flat_map(|root| [(root, &file.absolute), (root, &file.resolved)]);
     pairs.any(|(root, file)| pattern.matches(root, file))
@@ -124,6 +124,8 @@ fn matches(pattern: &PathPattern, file: &FileNames) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn of(paths: &[&Path], file: &Path) -> Option<usize> {

@@ -3,16 +3,16 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::model::{FileKey, Fingerprint, Sighting, now, path_text, text_path};
+use crate::source::devices::{self, OpenFile};
 use crate::source::fingerprint::{
     HEAD_LENGTH, TAIL_FINGERPRINT_LENGTH, older_head_fingerprint, print_of_history,
 };
-use crate::source::nuls::{first_bytes_after_nuls, hole_at};
+use crate::source::nuls::first_bytes_after_nuls;
 use crate::source::open::{Links, Wanted, open};
 use crate::source::origin::origin;
 use crate::source::tail::{key, micros};
@@ -27,7 +27,7 @@ pub(crate) const STANDARD_INPUT: &str = "-";
 /// A file that can be read from its beginning again and again.
 #[derive(Debug)]
 pub(crate) struct Source {
-    file: File,
+    file: Arc<OpenFile>,
     /// Its path as a text, or what standard input is called.
     pub(crate) name: String,
     path: PathBuf,
@@ -76,14 +76,14 @@ impl Source {
             let metadata = file.metadata()?;
             return Self::of((file, metadata), "standard input".to_owned(), None);
         }
-        let metadata = std::fs::metadata(path)?;
+        let metadata = devices::metadata(path)?;
         if metadata.is_dir() {
             return Err(io::Error::new(
                 io::ErrorKind::IsADirectory,
                 "is a directory; name the files in it, or follow it with --watch",
             ));
         }
-        let name = path_text(&std::fs::canonicalize(path)?).into_owned();
+        let name = path_text(&devices::canonicalize(path)?).into_owned();
         let (file, metadata) = open(path, Wanted::RegularFile, links)?;
         Self::of((file, metadata.clone()), name, Some(key(&metadata)))
     }
@@ -96,6 +96,7 @@ impl Source {
         let size = metadata.len();
         let changed_us = metadata.modified().ok().and_then(micros).unwrap_or_else(now);
         let path = text_path(&name).into_owned();
+        let file = OpenFile::new(file, &metadata);
         let mut source =
             Self { file, name, path, object, compression: Compression::None, size, changed_us };
         source.compression = Compression::of(&source.first_bytes(Compression::MAGIC_LENGTH)?);
@@ -113,7 +114,7 @@ impl Source {
     /// What the system or the decoder says.
     pub(crate) fn reader(&self, read: &Arc<AtomicU64>) -> io::Result<Box<dyn ByteSource + Send>> {
         read.store(0, Ordering::Relaxed);
-        let counted = Counted { file: self.file.try_clone()?, at: 0, read: Arc::clone(read) };
+        let counted = Counted { file: Arc::clone(&self.file), at: 0, read: Arc::clone(read) };
         Ok(match self.compression {
             Compression::None => Box::new(counted),
             compression => Box::new(open_archive(compression, counted)?),
@@ -214,17 +215,17 @@ impl<R: Read> Walk<R> {
     }
 }
 
-/// Reads at a place of its own: clones of a file share one, and a reader that was given up may still
-/// be reading in its thread when the next one begins.
+/// Reads at a place of its own: a reader that was given up may still be reading in its thread when the next one
+/// begins.
 struct Counted {
-    file: File,
+    file: Arc<OpenFile>,
     at: u64,
     read: Arc<AtomicU64>,
 }
 
 impl Read for Counted {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read_at(buffer, self.at)?;
+        let read = self.file.read_at(None, buffer, self.at)?;
         self.at += read as u64;
         self.read.fetch_add(read as u64, Ordering::Relaxed);
         Ok(read)
@@ -233,7 +234,7 @@ impl Read for Counted {
 
 impl ByteSource for Counted {
     fn skip_hole(&mut self, most: u64) -> io::Result<u64> {
-        let hole = hole_at(&self.file, self.at)?.min(most);
+        let hole = self.file.hole_at(None, self.at)?.min(most);
         self.at += hole;
         self.read.fetch_add(hole, Ordering::Relaxed);
         Ok(hole)

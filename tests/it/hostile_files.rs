@@ -410,9 +410,11 @@ async fn a_strangers_link_to_a_fifo_is_not_read() {
     assert!(daemon.stop().await.success());
 }
 
-/// A file system of which no read is answered; unmounted when dropped.
+/// A file system of which no read is answered; unmounted when dropped. The daemon does not know that it may hang:
+/// another one, which is none of those that may, lies over it.
 struct Hanging {
     place: PathBuf,
+    below: PathBuf,
     said: PathBuf,
     server: Child,
 }
@@ -420,12 +422,18 @@ struct Hanging {
 impl Hanging {
     async fn mount(bench: &Bench) -> Self {
         let (place, said) = (bench.aside("hanging"), bench.aside("hanging.said"));
-        fs::create_dir(&place).unwrap();
+        let (below, empty) = (bench.aside("hanging.below"), bench.aside("hanging.empty"));
+        for directory in [&place, &below, &empty] {
+            fs::create_dir(directory).unwrap();
+        }
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/hostile_files/hanging.py");
         let stdout = fs::File::create(&said).unwrap();
-        let server = Command::new("python3").arg(program).arg(&place).stdout(stdout).spawn();
-        let hanging = Self { place, said, server: server.unwrap() };
+        let server = Command::new("python3").arg(program).arg(&below).stdout(stdout).spawn();
+        let hanging = Self { place, below, said, server: server.unwrap() };
         hanging.says("mounted").await;
+        let layers = format!("lowerdir={}:{}", hanging.below.display(), empty.display());
+        let mount = ["-t", "overlay", "overlay", "-o", &layers];
+        assert!(Command::new("mount").args(mount).arg(&hanging.place).status().unwrap().success());
         hanging
     }
 
@@ -439,7 +447,7 @@ impl Drop for Hanging {
     fn drop(&mut self) {
         let _ = self.server.kill();
         let _ = self.server.wait();
-        let _ = Command::new("umount").arg("-l").arg(&self.place).status();
+        let _ = Command::new("umount").arg("-l").args([&self.place, &self.below]).status();
     }
 }
 

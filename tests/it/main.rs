@@ -122,6 +122,7 @@ mod times;
 mod tls;
 mod torture;
 mod traffic;
+mod unreachable;
 mod upgrade;
 mod verify;
 mod views;

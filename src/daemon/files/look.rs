@@ -11,6 +11,7 @@ use std::time::Instant;
 use tracing::{debug, info, warn};
 
 use crate::model::{FileId, FileKey};
+use crate::source::devices::{Unreachable, is_directory, is_link, unreachable_since};
 use crate::source::fingerprint::same_object;
 use crate::source::open::{self, Links, Refused, Wanted};
 use crate::source::{Spool, Tail, TailState, Watchlist};
@@ -20,6 +21,7 @@ use crate::daemon::files::{FollowedFiles, IgnoredFile, IgnoredReason, TruncatedF
 impl FollowedFiles {
     /// Looks at all watched places, without the store.
     pub(crate) fn look(&mut self) {
+        let began = Instant::now();
         let mut seen: HashSet<FileKey> = HashSet::new();
         let known = Known {
             followed: by_object(self.followed.iter().map(|file| file.tail.key())),
@@ -27,6 +29,7 @@ impl FollowedFiles {
         };
         self.found = self.list.scan();
         let spooled = self.look_into_spool();
+        let mut unanswered = Vec::new();
         self.unopened.clear();
         self.foreign_links.clear();
         self.not_regular = std::mem::take(&mut self.found.not_regular);
@@ -39,28 +42,37 @@ impl FollowedFiles {
                 Ok(()) => {}
                 // Renamed or deleted since it was listed, unless it is a link that leads nowhere.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                    if path.is_symlink() {
-                        self.unopened.push((path, "a link to a file that is not there".to_owned()));
+                    if is_link(&path) {
+                        let error = io::Error::other("a link to a file that is not there");
+                        self.unopened.push((path, error));
                     }
                 }
                 Err(error) => match Refused::of(&error) {
                     Some(Refused::ForeignLink) => self.foreign_links.push(path),
                     // Exchanged for it since it was listed.
                     Some(_) => self.not_regular.push(path),
-                    None => self.unopened.push((path, error.to_string())),
+                    None if Unreachable::is(&error) => unanswered.push((path, error)),
+                    None => self.unopened.push((path, error)),
                 },
             }
         }
         self.log_foreign_links();
+        let unreachable = self.unreachable(began, &seen);
+        seen.extend(&unreachable);
+        self.list_unanswered(unanswered);
         self.growth.retain(|key, _| seen.contains(key));
         self.examinations.retain(|key, _| seen.contains(key));
         self.ignored.retain(|file| match &file.reason {
-            IgnoredReason::Undecided(_) => true,
+            // Where its file system is mounted again, it is found again.
+            IgnoredReason::Undecided(tail) => !tail.is_cut_off(),
             // Its writer may end before it has read all of it.
             IgnoredReason::HeldByAnotherWriter { tail, .. } if tail.is_open() => true,
             _ => seen.contains(&file.key),
         });
         for file in self.followed.iter_mut() {
+            if unreachable.contains(&file.tail.key()) {
+                continue;
+            }
             match (seen.contains(&file.tail.key()), file.nameless) {
                 (true, _) => file.nameless = None,
                 (false, None) => file.nameless = Some((Instant::now(), file.tail.size())),
@@ -74,6 +86,38 @@ impl FollowedFiles {
         self.looks += 1;
         self.look_at_followed(None);
         self.share_descriptors();
+    }
+
+    /// Lists files that could not be looked at because their file system does not answer, but for those that are
+    /// known.
+    fn list_unanswered(&mut self, unanswered: Vec<(PathBuf, io::Error)>) {
+        if unanswered.is_empty() {
+            return;
+        }
+        let followed = self.followed.iter().map(|file| file.tail.path());
+        let known = followed.chain(self.ignored.iter().map(|file| &*file.path));
+        let known: HashSet<&Path> = known.collect();
+        self.unopened.extend(unanswered.into_iter().filter(|(path, _)| !known.contains(&**path)));
+    }
+
+    /// Returns the known files that this look has not found, perhaps because a file system does not answer.
+    /// Nothing is concluded from that.
+    fn unreachable(&self, began: Instant, seen: &HashSet<FileKey>) -> HashSet<FileKey> {
+        let devices = unreachable_since(began);
+        if devices.is_empty() {
+            return HashSet::new();
+        }
+        // The way to a file may lead over another device than its own.
+        let is_there = |key, path: &Path| match Tail::key_and_size(path) {
+            Ok(found) => found.is_some_and(|(found, _)| same_object(found, key)),
+            Err(error) => Unreachable::is(&error),
+        };
+        let followed = self.followed.iter().map(|file| (file.tail.key(), file.tail.path()));
+        let ignored = self.ignored.iter().map(|file| (file.key, &*file.path));
+        let unseen = followed.chain(ignored).filter(|(key, _)| !seen.contains(key));
+        let unseen =
+            unseen.filter(|(key, path)| devices.contains(&key.device) || is_there(*key, path));
+        unseen.map(|(key, _)| key).collect()
     }
 
     /// Says once of each link that is not followed, and why.
@@ -92,7 +136,7 @@ impl FollowedFiles {
     /// Says once of each directory below a pattern that cannot be read.
     fn log_unread_directories(&mut self) {
         for (path, error) in &self.found.unreadable {
-            if self.unread_directories.insert(path.clone()) {
+            if !Unreachable::is(error) && self.unread_directories.insert(path.clone()) {
                 warn!(path = %path.display(), %error, "cannot read this directory");
             }
         }
@@ -103,7 +147,7 @@ impl FollowedFiles {
     fn see(&mut self, path: &Path, known: &Known, seen: &mut HashSet<FileKey>) -> io::Result<()> {
         let Some((key, size)) = Tail::key_and_size(path)? else {
             // A directory is no log that was left out, unless the user gave it as a file.
-            if !path.is_dir() || self.list.is_requested(path) {
+            if !is_directory(path) || self.list.is_requested(path) {
                 self.not_regular.push(path.to_path_buf());
             }
             return Ok(());
@@ -222,15 +266,16 @@ impl FollowedFiles {
                     file.ready |= !stuck || file.tail.was_written();
                 }
                 // Truncated and written again, to the very same length.
-                Ok(TailState::NothingNew)
-                    if file.tail.was_written() && !file.check_intact().unwrap_or(true) =>
-                {
-                    cut.push((at, file.tail.verified_size()));
-                }
+                Ok(TailState::NothingNew) if file.tail.was_written() => match file.check_intact() {
+                    Ok(false) => cut.push((at, file.tail.verified_size())),
+                    Err(error) if Unreachable::is(&error) => file.tail.doubt(),
+                    Ok(true) | Err(_) => {}
+                },
                 Ok(TailState::NothingNew) => {}
                 Ok(TailState::Truncated) => cut.push((at, file.tail.largest())),
                 // Not held open and renamed or gone: the next look at everything tells.
                 Err(error) if !file.tail.is_open() && error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) if Unreachable::is(&error) => {}
                 Err(error) => warn!(path = %file.tail.path().display(), %error, "cannot look"),
             }
         }

@@ -214,8 +214,8 @@ pub(crate) struct FollowedFiles {
     objects: HashSet<FileKey>,
     /// Files that another writer holds, which was logged once, with the waits between two tries.
     pub(crate) held_by_others: HashMap<FileId, Backoff>,
-    /// Paths that could not be opened at the last look, and the error of the system.
-    unopened: Vec<(PathBuf, String)>,
+    /// Paths that could not be opened at the last look, and why.
+    unopened: Vec<(PathBuf, io::Error)>,
     /// Paths that led to neither a regular file nor a FIFO at the last look.
     not_regular: Vec<PathBuf>,
     /// Links to files that were not followed at the last look.
@@ -445,11 +445,15 @@ impl FollowedFiles {
         formats
     }
 
-    /// Returns the open files that have no name in a watched place: what a look cannot find again.
+    /// Returns the open files that have no name in a watched place, or whose file system does not answer: what a
+    /// look cannot find again.
     pub(crate) fn into_nameless(mut self) -> Vec<Tail> {
         self.look();
         let files = self.followed.into_files();
-        let nameless = files.filter(|file| file.nameless.is_some() && file.tail.is_open());
+        let nameless = files.filter(|file| {
+            let is_lost = file.nameless.is_some() || file.tail.is_unreachable();
+            is_lost && file.tail.is_open()
+        });
         nameless.map(|file| *file.tail).collect()
     }
 

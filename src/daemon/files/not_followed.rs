@@ -1,6 +1,7 @@
 //! All files that the watched paths match and that are not followed, as they are reported.
 
 use std::borrow::Cow;
+use std::io;
 use std::path::Path;
 
 use crate::daemon::archives::{ArchiveVerdict, Archives};
@@ -8,6 +9,7 @@ use crate::daemon::files::{FollowedFiles, IgnoredFile, IgnoredReason};
 use crate::identity::detect::Undetected;
 use crate::model::IgnoredCode;
 use crate::source::Container;
+use crate::source::devices::Unreachable;
 
 /// A file that is not followed.
 #[derive(Clone, Debug)]
@@ -40,10 +42,7 @@ impl FollowedFiles {
         archives: &'a Archives,
     ) -> impl Iterator<Item = NotFollowed<'a>> {
         let ignored = self.ignored.iter().filter_map(|file| self.described(file, archives));
-        let unopened = self.unopened.iter().map(|(path, error)| NotFollowed {
-            detail: Some(error.as_str().into()),
-            ..NotFollowed::of_path(path, IgnoredCode::Unreadable)
-        });
+        let unopened = self.unopened.iter().map(|(path, error)| NotFollowed::of_error(path, error));
         let fifos = self.unrequested_fifos.iter().map(|path| NotFollowed {
             logged: Logged::Already,
             ..NotFollowed::of_path(path, IgnoredCode::Fifo)
@@ -51,9 +50,8 @@ impl FollowedFiles {
         let others = self.not_regular.iter();
         let others = others.map(|path| NotFollowed::of_path(path, IgnoredCode::NotRegular));
         let unread = self.found.unreadable.iter().map(|(path, error)| NotFollowed {
-            detail: Some(error.to_string().into()),
             logged: Logged::Already,
-            ..NotFollowed::of_path(path, IgnoredCode::Unreadable)
+            ..NotFollowed::of_error(path, error)
         });
         let links = self.found.foreign_links.iter().chain(&self.foreign_links);
         let links = links.chain(&self.foreign_fifos).map(|path| NotFollowed {
@@ -124,6 +122,16 @@ impl FollowedFiles {
 impl<'a> NotFollowed<'a> {
     fn of_path(path: &'a Path, code: IgnoredCode) -> Self {
         Self { path, code, detail: None, bytes: None, logged: Logged::ByReport }
+    }
+
+    fn of_error(path: &'a Path, error: &io::Error) -> Self {
+        if Unreachable::is(error) {
+            // That is logged once for the whole file system.
+            let unreachable = Self::of_path(path, IgnoredCode::Unreachable);
+            return Self { logged: Logged::Already, ..unreachable };
+        }
+        let detail = Some(error.to_string().into());
+        Self { detail, ..Self::of_path(path, IgnoredCode::Unreadable) }
     }
 
     fn holds(&mut self, container: Container) {

@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use tracing::info;
 
-use crate::daemon::files::{FollowedFile, FollowedFiles, IgnoredReason, TruncatedFile};
+use crate::daemon::files::{
+    FollowedFile, FollowedFiles, IgnoredFile, IgnoredReason, TruncatedFile,
+};
 use crate::identity::claim::{ClaimedFile, Ended, Ending};
+use crate::source::devices::unreachable_devices;
 use crate::store::{StoreError, Writer};
 
 /// A deleted file is given up when it was quiet for this long: its worker has reopened its log.
@@ -16,25 +19,30 @@ const DELETED_QUIET: Duration = Duration::from_secs(60);
 const MOVED_QUIET: Duration = Duration::from_secs(600);
 
 impl FollowedFile {
-    /// Returns whether it has no name in a watched place, and was quiet for long enough.
+    /// Returns whether it has no name in a watched place, and was quiet for long enough. While its file system
+    /// does not answer, nothing is known of it.
     fn is_given_up(&self) -> bool {
         let patience = match self.tail.is_open() {
             false => Duration::ZERO, // it cannot be read any more, whatever is written to it
             true if self.tail.is_unlinked() => DELETED_QUIET,
             true => MOVED_QUIET,
         };
-        self.is_stored() && self.nameless.is_some_and(|(since, _)| since.elapsed() >= patience)
+        self.is_stored()
+            && !self.tail.is_unreachable()
+            && self.nameless.is_some_and(|(since, _)| since.elapsed() >= patience)
     }
 }
 
 impl FollowedFiles {
     /// Returns whether there is work for the store besides lines.
     pub(crate) fn needs_store(&self) -> bool {
-        let now = Instant::now();
+        let (now, unreachable) = (Instant::now(), unreachable_devices());
+        let is_due =
+            |file: &IgnoredFile| file.reason.is_due(now) && !unreachable.contains(&file.key.device);
         !self.truncated.is_empty()
             || self.followed.iter().any(|file| self.is_spent(file))
             || self.followed.iter().any(|file| file.renamed || file.nameless.is_some())
-            || self.ignored.iter().any(|file| file.reason.is_due(now))
+            || self.ignored.iter().any(is_due)
     }
 
     /// Returns whether a truncated file's copy is to be looked for.

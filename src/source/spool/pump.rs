@@ -1,7 +1,6 @@
 //! Moves the bytes of one stream into the spool, step by step. Every step is short. The caller
 //! waits between the steps and reports errors.
 
-use std::fs;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
@@ -16,6 +15,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 
 use super::input::{Amount, Input, Moved};
 use super::{Spool, SpoolFile, StreamName};
+use crate::source::devices;
 use crate::source::lines::MAX_LINE;
 use crate::source::open::Links;
 
@@ -172,7 +172,7 @@ impl StreamPump {
     /// # Errors
     /// Errors of the system.
     pub fn object_at(path: &Path) -> io::Result<(u64, u64)> {
-        fs::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
+        devices::metadata(path).map(|metadata| (metadata.dev(), metadata.ino()))
     }
 
     /// Makes one step.

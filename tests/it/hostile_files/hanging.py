@@ -15,7 +15,7 @@ import time
 
 NAME = b"access.log"
 SIZE = 100_000
-LOOKUP, FORGET, GETATTR, OPEN, READ, RELEASE, FLUSH = 1, 2, 3, 14, 15, 18, 25
+LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH = 1, 2, 3, 14, 15, 17, 18, 25
 INIT, OPENDIR, READDIR, RELEASEDIR, INTERRUPT, BATCH_FORGET = 26, 27, 28, 29, 36, 42
 ENOENT, EINTR, EAGAIN, ENOSYS = 2, 4, 11, 38
 
@@ -42,6 +42,8 @@ def answer(opcode, node, body):
         offset = struct.unpack_from("<Q", body, 8)[0]
         entry = struct.pack("<2Q2I", 2, 1, len(NAME), 8) + NAME
         return 0, b"" if offset else entry.ljust((len(entry) + 7) // 8 * 8, b"\0")
+    if opcode == STATFS:
+        return 0, struct.pack("<5Q10I", 0, 0, 0, 0, 0, 4096, 255, 4096, 0, *[0] * 6)
     if opcode in (RELEASE, RELEASEDIR, FLUSH):
         return 0, b""
     return ENOSYS, b""
