@@ -118,10 +118,18 @@ impl Reader {
         let until_now = Filter { from: 0, ..Filter::last_hour(now()) };
         // Times of a wrong clock, or of a zone that is not logged.
         let later = Filter { from: until_now.to, to: Micros::MAX / 2, ..Filter::default() };
+        let end = Instant::now() + SEARCH_TIME;
         for filter in [until_now, later] {
-            let page = self.page::<T>(&filter, Direction::Older(None), 1, SEARCH_TIME).await?;
-            if let Some(found) = page.rows.first() {
-                return Ok(Some(found.row.timestamp()));
+            let mut next = Some(Direction::Older(None));
+            while let Some(direction) = next.take() {
+                let page = self.page::<T>(&filter, direction, 1, SEARCH_TIME).await?;
+                if let Some(found) = page.rows.first() {
+                    return Ok(Some(found.row.timestamp()));
+                }
+                // It may end early where answers are slow.
+                let edge = page.searched_to.filter(|_| Instant::now() < end);
+                next = edge
+                    .map(|timestamp| Direction::Older(Some(Cursor { timestamp, id: i64::MIN })));
             }
         }
         Ok(None)
