@@ -111,8 +111,9 @@ impl Rows {
 
     /// Returns which part of the rows was read, from 0 to 1. At 1 all were.
     fn share(&self) -> f64 {
-        let sum =
-            |slices: &[(Micros, Micros, f64)]| slices.iter().map(|(.., rows)| rows).sum::<f64>();
+        let sum = |slices: &[(Micros, Micros, f64)]| {
+            slices.iter().map(|(.., rows)| rows).fold(0.0, |sum, rows| sum + rows)
+        };
         let all = sum(&self.slices);
         match (self.is_done(), self.is_cut) {
             (true, false) => 1.0,
@@ -259,7 +260,7 @@ impl Changes {
         }
     }
 
-    /// Reads more rows, for about the time `budget`.
+    /// Reads more rows, for about the time `budget`: a slice of each side at least.
     ///
     /// # Errors
     ///
@@ -335,7 +336,8 @@ impl Changes {
             return Ok(read);
         }
         let mut statement = Statement::default();
-        from_slices(&mut statement, &times, patience);
+        // One of each side: a selection alone says nothing.
+        from_slices(&mut statement, &times, Side::BOTH.len(), patience);
         self.columns(&mut statement);
         within_slices(&mut statement, &times);
         self.reader.conditions(&mut statement, Table::GunicornLog, &self.filter);

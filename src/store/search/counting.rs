@@ -242,7 +242,7 @@ impl Scan<'_> {
     ) -> Result<Vec<Points>, StoreError> {
         let mut statement = Statement::default();
         let times: Vec<_> = slices.iter().map(|it| (it.low, it.high)).collect();
-        from_slices(&mut statement, &times, patience);
+        from_slices(&mut statement, &times, 1, patience);
         self.groups(&mut statement);
         within_slices(&mut statement, &times);
         self.reader.conditions(&mut statement, Table::GunicornLog, self.filter);
@@ -281,11 +281,12 @@ impl Scan<'_> {
     }
 }
 
-/// Begins a statement for PostgreSQL that reads slices as long as `patience` lasts, one at least, each with its number. What
-/// is read of one follows, and `AS found ON true`.
+/// Begins a statement for PostgreSQL that reads slices as long as `patience` lasts, the first `least` in any case, each with its
+/// number. What is read of one follows, and `AS found ON true`.
 pub(super) fn from_slices(
     statement: &mut Statement,
     slices: &[(Micros, Micros)],
+    least: usize,
     patience: Duration,
 ) {
     statement.sql("SELECT wanted.nth, found.* FROM (SELECT * FROM (VALUES ");
@@ -296,7 +297,7 @@ pub(super) fn from_slices(
     // The rows of VALUES come one by one, so the clock is compared before each of them.
     let patience = patience.as_micros();
     statement.sql(&format!(
-        ") AS slices (nth, low, high) WHERE nth = 0 OR clock_timestamp() < statement_timestamp() + \
+        ") AS slices (nth, low, high) WHERE nth < {least} OR clock_timestamp() < statement_timestamp() + \
          '{patience} us'::interval OFFSET 0) AS wanted LEFT JOIN LATERAL ("
     ));
 }
