@@ -12,6 +12,9 @@
 //! r is the rate of all requests of the baseline, or the value's own if that was higher: a value that was bad before is
 //! nothing new. A lower one is not used: it would reward values that nothing is known of but that they are rare.
 //!
+//! A value is listed only if its rate differs from that of the other rows of the selection as well: if all rows have become
+//! bad alike, that is no matter of any value.
+//!
 //! Where numbers are compared, the score is the logarithm of the likelihood ratio of the value's two shares against one
 //! common share (a G-test, halved), for the same reason.
 //!
@@ -96,9 +99,9 @@ impl Comparison {
             }
         }
         let least = LEAST_SCORE + f64::from(tested.max(1)).ln();
-        found.retain(|(score, ..)| match self.compare {
+        found.retain(|(score, _, _, tally)| match self.compare {
             Compare::Requests => score.abs() >= least,
-            _ => *score >= least,
+            _ => *score >= least && stands_out(&tally.sides[0], here) >= least,
         });
         found.sort_by(|one, two| {
             let by_value = || (one.1, one.2).cmp(&(two.1, two.2));
@@ -221,6 +224,15 @@ fn excess(one: &Sums, other: &Sums, usual: f64) -> f64 {
     if bad > rows * rate { score } else { -score }
 }
 
+/// Returns the score of a value's rate of bad rows beside that of the other rows of the selection. Where all rows have become
+/// bad alike, no value is the cause; one that all rows have has no others beside it.
+fn stands_out(one: &Sums, here: &Sums) -> f64 {
+    match here.rows - one.rows {
+        0 => f64::INFINITY,
+        others => likelihood_ratio(one.bad, one.rows, here.bad - one.bad, others),
+    }
+}
+
 /// Returns the score of two shares, negative if that of the selection is the lower one.
 fn likelihood_ratio(part: i64, of: i64, part_before: i64, of_before: i64) -> f64 {
     let [part, of, before, of_before] = [part, of, part_before, of_before].map(|it| it as f64);
@@ -340,6 +352,10 @@ mod tests {
         let now = [(20, ("10.0.0.1", "/a", 1, true)), (80, ("10.0.1.1", "/b", 2, false))];
         assert!(names(&compared(FAILED, [&now, &usual])).is_empty());
         assert!(names(&compared(Compare::Requests, [&now, &usual])).is_empty());
+        // All have become bad alike.
+        let all = [(20, ("10.0.0.1", "/a", 1, true)), (80, ("10.0.1.1", "/b", 2, true))];
+        let fine = [(200, ("10.0.0.1", "/a", 1, false)), (800, ("10.0.1.1", "/b", 2, false))];
+        assert!(names(&compared(FAILED, [&all, &fine])).is_empty());
         assert!(names(&compared(FAILED, [&now, &[]])).is_empty());
         assert!(names(&compared(FAILED, [&[], &usual])).is_empty());
     }

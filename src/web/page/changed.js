@@ -77,7 +77,7 @@ export async function show(state, signal) {
     const limit = Math.max(...answer.items.flatMap(({ here, there }) => [here.share, there.share]), 1e-9);
     replace(list, answer.items.length
       ? el('ol', {}, answer.items.map((item) => entry(item, { state, chosen, compare, limit })))
-      : nothing(answer.share < 1 && !answer.stopped ? 'Nothing stands out so far' : 'Nothing stands out', el('p', {}, none(answer))));
+      : nothing(answer.share < 1 && !answer.stopped ? 'Nothing stands out so far' : 'Nothing stands out', el('p', {}, none(answer, compare !== 'requests'))));
     if (first) announce(answer.items.length ? `What changed: first is ${name(answer.items[0])}` : 'What changed: nothing stands out');
     first = false;
   };
@@ -89,10 +89,11 @@ export async function show(state, signal) {
 
 const name = ({ dimension, value }) => `${DIMENSIONS[dimension] ?? dimension} ${visible(value)}`;
 
-function none({ selection: here, baseline: there, bound }) {
+function none({ selection: here, baseline: there, bound, share }, compared) {
   if (!here.rows) return 'The selection has no requests of this kind.';
   if (!there.rows) return 'There is nothing to compare the selection with: the baseline has no requests of this kind.';
   if (bound === null && here.share === 0 && there.share === 0) return 'No request of either side is of this kind.';
+  if (compared && share === 1 && here.share > there.share * 1.2) return 'There are more of them here, whatever the value.';
   return 'No value differs by more than chance explains.';
 }
 
