@@ -118,7 +118,7 @@ impl Incident {
             // A client has its own agent and user, mostly.
             let own = network * 31 + client * 7;
             let agent = AGENTS[if dice.u8(0..10) == 0 { dice.usize(0..8) } else { own % 8 }];
-            let user = (own % 3 == 0).then(|| format!("user{}", own % 50));
+            let user = own.is_multiple_of(3).then(|| format!("user{}", own % 50));
             let server = SERVERS[dice.usize(0..3)];
             let number = skewed(&mut dice, 40).to_string();
             let spread = (0..4).map(|_| dice.f64()).sum::<f64>() - 2.0;
@@ -314,7 +314,6 @@ fn of_a_hundred_incidents_the_cause_is_first_in_95() {
             ));
         }
     }
-    println!("{} of 100 wrong:\n{}", wrong.len(), wrong.join("\n"));
     assert!(wrong.len() <= 5, "{} of 100 wrong:\n{}", wrong.len(), wrong.join("\n"));
 }
 

@@ -176,7 +176,7 @@ impl Reader {
             sides: Default::default(),
             lacks_bound: false,
             servers: HashMap::new(),
-            gone_before: gone.filter(|gone| ranges.iter().any(|(_, (from, _))| from < gone)),
+            gone_before: None,
         };
         let mut times = Vec::new();
         for (side, range) in &ranges {
@@ -188,7 +188,10 @@ impl Reader {
                 histogram::add(&mut times, &found.durations);
             }
             changes.servers.extend(answers.next(server, server)?);
-            let cut = slices(whole, length, &counts, changes.gone_before, ROWS_OF_SLICE);
+            if counts.keys().next() < gone.as_ref() && !counts.is_empty() {
+                changes.gone_before = gone;
+            }
+            let cut = slices(whole, length, &counts, gone, ROWS_OF_SLICE);
             let rows = &mut changes.sides[*side as usize];
             for slice in cut {
                 // What lies outside of the range has moved in with its step.
