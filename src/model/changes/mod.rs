@@ -1,7 +1,7 @@
 //! What distinguishes the requests of a stretch of time from those of others: for each dimension the values whose share has
 //! changed, or whose requests have become slow or fail, in an order that has the cause first.
 //!
-//! Rows come slice by slice, since all of them may be too many: then shares have an error ([`ranking`]).
+//! Rows come slice by slice, since all of them may be too many: then shares have an error (`ranking`).
 
 mod folding;
 mod ranking;
