@@ -1,6 +1,7 @@
 //! Plain values that all other modules share. Nothing here does I/O or knows a database.
 
 mod batch;
+pub mod changes;
 pub mod columns;
 mod excerpt;
 mod file;
@@ -15,6 +16,7 @@ mod printable;
 mod reason;
 mod record;
 mod rollup;
+mod scatter;
 mod text;
 
 pub use batch::{
@@ -40,5 +42,6 @@ pub use record::{
     moment, now,
 };
 pub use rollup::{CLASSES, Counts, Period, Rollup};
+pub(crate) use scatter::scatter;
 pub(crate) use text::hex;
 pub use text::{counted, grouped};

@@ -78,10 +78,10 @@ pub use location::{Location, LocationError, Server};
 pub use postgres::Indexer;
 pub use schema::{Schema, Step};
 pub use search::{
-    Attention, By, CodeCount, Counted, Counting, Cursor, Direction, Event, FileMark, FilesPage,
-    FoundRow, MOST_COUNTED, Marks, Order, Overview, Point, Reader, RecentRows, RejectList,
-    RejectMark, RowPage, RowPages, SearchedRow, SortBy, SortedRows, Story, Suggested, Suggestion,
-    Suggestions, Top, TopItem,
+    Asked, Attention, Baseline, By, Changes, ChangesQuestion, CodeCount, Counted, Counting, Cursor,
+    Direction, Event, FileMark, FilesPage, FoundRow, MOST_COUNTED, Marks, Order, Overview, Point,
+    Reader, RecentRows, RejectList, RejectMark, RowPage, RowPages, SearchedRow, SortBy, SortedRows,
+    Story, Suggested, Suggestion, Suggestions, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, OldFile, Sweeper};
 pub(crate) use tls::AnyCertificate;

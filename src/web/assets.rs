@@ -45,10 +45,11 @@ macro_rules! asset {
 }
 
 /// The files that the document refers to, below `/assets/`.
-const ASSETS: [Asset; 39] = [
+const ASSETS: [Asset; 40] = [
     asset!("api.js", SCRIPT),
     asset!("bar.js", SCRIPT),
     asset!("cells.js", SCRIPT),
+    asset!("changed.js", SCRIPT),
     asset!("chart.js", SCRIPT),
     asset!("charts.css", CSS),
     asset!("chips.js", SCRIPT),

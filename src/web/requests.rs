@@ -23,11 +23,12 @@ pub(super) const MAX_REQUESTS: usize = 64;
 /// Places of connections that no request but a probe's can keep.
 pub(super) const RESERVED: usize = 8;
 
-/// Most answers at once that go on for long: live tails, downloads, and counts of what meets a filter.
+/// Most answers at once that go on for long: live tails, downloads, and what is counted in steps.
 pub const MAX_STREAMS: usize = 32;
 
 /// The answers that are streams.
-const STREAMS: [&str; 3] = ["/api/tail", "/api/export", "/api/overview/progress"];
+const STREAMS: [&str; 4] =
+    ["/api/tail", "/api/export", "/api/overview/progress", "/api/changes/progress"];
 
 /// Counts the requests under way.
 #[derive(Debug)]

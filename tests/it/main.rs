@@ -28,6 +28,7 @@ mod bad_input;
 mod bad_rows;
 mod bounds;
 mod byte_order_mark;
+mod changes;
 mod check;
 mod citus;
 mod command_line;

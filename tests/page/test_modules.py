@@ -14,8 +14,9 @@ def value(browser, module, expression):
 def exports(module):
     return {
         "terms": "guesses, parse, words, typed, fields",
-        "filter": "read, address, terms, withTerm, withoutTerm, turned, query, bounds, wider, moved",
+        "filter": "read, address, terms, withTerm, withoutTerm, turned, query, bounds, wider, moved, selection, selected",
         "doubts": "doubts",
+        "changed": "words",
         "saved": "views, keep, forget",
         "heat": "level, limits, fullest, total, values, words",
         "previous": "range, growth, differences",

@@ -40,18 +40,23 @@ impl Network {
             Some(of_ipv4) if address.to_canonical() != address => (address.to_canonical(), of_ipv4),
             _ => (address, bits),
         };
+        Some(Network::of(address, bits))
+    }
+
+    /// Returns the network of `bits` shared bits that an address is in: at most 32, or 128 of IPv6.
+    pub fn of(address: IpAddr, bits: u8) -> Network {
         // PostgreSQL refuses a network with bits after the mask, but people write such networks.
         let first = match address {
             IpAddr::V4(it) => {
-                let mask = u32::MAX.checked_shl(u32::from(32 - bits)).unwrap_or(0);
+                let mask = u32::MAX.checked_shl(32_u32.saturating_sub(bits.into())).unwrap_or(0);
                 IpAddr::V4(Ipv4Addr::from_bits(it.to_bits() & mask))
             }
             IpAddr::V6(it) => {
-                let mask = u128::MAX.checked_shl(u32::from(128 - bits)).unwrap_or(0);
+                let mask = u128::MAX.checked_shl(128_u32.saturating_sub(bits.into())).unwrap_or(0);
                 IpAddr::V6(Ipv6Addr::from_bits(it.to_bits() & mask))
             }
         };
-        Some(Network { first, bits })
+        Network { first, bits }
     }
 
     /// Returns the network of IPv6 that has the same addresses as those of IPv4 within IPv6, as in

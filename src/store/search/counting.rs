@@ -80,14 +80,7 @@ impl Reader {
             (Some(_), false) => "durations",
         };
         let mut counts = counts_of_range(period, (from, to), durations);
-        let of_servers = |all: Vec<Condition>| {
-            let is_server = |it: &Condition| matches!(it, Condition::Server(_));
-            all.into_iter().filter(is_server).collect::<Vec<_>>()
-        };
-        let server = filter.server.clone();
-        let not = of_servers(filter.not.clone());
-        let servers = Filter { server, not, ..Filter::default() };
-        self.conditions(&mut counts, Table::GunicornLog, &servers);
+        self.conditions(&mut counts, Table::GunicornLog, &servers_of(filter));
         let last_sweep = Statement::of(sql::LAST_SWEEP, []);
         let mut answers = self.ask(vec![counts, last_sweep]).await?;
         let mut slots: BTreeMap<Micros, Point> = BTreeMap::new();
@@ -136,12 +129,19 @@ impl Reader {
     }
 
     /// Returns whether one statement may read several slices.
-    fn reads_slices_at_once(&self) -> bool {
+    pub(super) fn reads_slices_at_once(&self) -> bool {
         match &self.backend {
             Backend::Postgres(readers) => !readers.backend.is_distributed(),
             Backend::Sqlite(_) => false,
         }
     }
+}
+
+/// Returns the part of a filter that the counts can meet: its servers.
+pub(super) fn servers_of(filter: &Filter) -> Filter {
+    let is_server = |it: &Condition| matches!(it, Condition::Server(_));
+    let not = filter.not.iter().filter(|it| is_server(it)).cloned().collect();
+    Filter { server: filter.server.clone(), not, ..Filter::default() }
 }
 
 /// Returns whether all rows match.
@@ -241,23 +241,10 @@ impl Scan<'_> {
         patience: Duration,
     ) -> Result<Vec<Points>, StoreError> {
         let mut statement = Statement::default();
-        statement.sql("SELECT wanted.nth, found.* FROM (SELECT * FROM (VALUES ");
-        for (nth, slice) in slices.iter().enumerate() {
-            statement.sql(if nth == 0 { "(" } else { ", (" }).int(nth as i64).sql(", ");
-            statement.time(slice.low).sql(", ").time(slice.high).sql(")");
-        }
-        // The rows of VALUES come one by one, so the clock is compared before each of them.
-        let patience = patience.as_micros();
-        statement.sql(&format!(
-            ") AS slices (nth, low, high) WHERE nth = 0 OR clock_timestamp() < statement_timestamp() + \
-             '{patience} us'::interval OFFSET 0) AS wanted LEFT JOIN LATERAL ("
-        ));
+        let times: Vec<_> = slices.iter().map(|it| (it.low, it.high)).collect();
+        from_slices(&mut statement, &times, 1, patience);
         self.groups(&mut statement);
-        statement.sql(" WHERE timestamp >= wanted.low AND timestamp < wanted.high");
-        // Leaves out the partitions of other days when the statement is planned.
-        let low = slices.iter().map(|it| it.low).min().unwrap_or_default();
-        let high = slices.iter().map(|it| it.high).max().unwrap_or_default();
-        statement.sql(" AND timestamp >= ").time(low).sql(" AND timestamp < ").time(high);
+        within_slices(&mut statement, &times);
         self.reader.conditions(&mut statement, Table::GunicornLog, self.filter);
         statement.sql(" GROUP BY 1, 2, 3) AS found ON true");
         let mut read: Vec<Vec<Option<Group>>> = Vec::new();
@@ -292,6 +279,36 @@ impl Scan<'_> {
         let alone = if self.reader.reads_slices_at_once() { "" } else { ", 0 AS nth" };
         to.sql(" AS bytes").sql(alone).sql(" FROM gunicorn_log");
     }
+}
+
+/// Begins a statement for PostgreSQL that reads slices as long as `patience` lasts, the first `least` in any case, each with its
+/// number. What is read of one follows, and `AS found ON true`.
+pub(super) fn from_slices(
+    statement: &mut Statement,
+    slices: &[(Micros, Micros)],
+    least: usize,
+    patience: Duration,
+) {
+    statement.sql("SELECT wanted.nth, found.* FROM (SELECT * FROM (VALUES ");
+    for (nth, (low, high)) in slices.iter().enumerate() {
+        statement.sql(if nth == 0 { "(" } else { ", (" }).int(nth as i64).sql(", ");
+        statement.time(*low).sql(", ").time(*high).sql(")");
+    }
+    // The rows of VALUES come one by one, so the clock is compared before each of them.
+    let patience = patience.as_micros();
+    statement.sql(&format!(
+        ") AS slices (nth, low, high) WHERE nth < {least} OR clock_timestamp() < statement_timestamp() + \
+         '{patience} us'::interval OFFSET 0) AS wanted LEFT JOIN LATERAL ("
+    ));
+}
+
+/// Appends the condition that a row is in the slice of [`from_slices`].
+pub(super) fn within_slices(statement: &mut Statement, slices: &[(Micros, Micros)]) {
+    statement.sql(" WHERE timestamp >= wanted.low AND timestamp < wanted.high");
+    // Leaves out the partitions of other days when the statement is planned.
+    let low = slices.iter().map(|(low, _)| *low).min().unwrap_or_default();
+    let high = slices.iter().map(|(_, high)| *high).max().unwrap_or_default();
+    statement.sql(" AND timestamp >= ").time(low).sql(" AND timestamp < ").time(high);
 }
 
 /// Rows of one slot, class and bucket.

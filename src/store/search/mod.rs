@@ -11,9 +11,11 @@
 //! Files, in reading order: [`condition`] (a filter as SQL),
 //! [`rows`] (pages of rows), [`sorted`] (rows in another order), [`story`] (rows around a request), [`recent`] (rows that
 //! are new), [`counts`] (charts and most frequent values),
-//! [`counting`] (charts of what meets a filter, from the rows in the order of [`sample`]), [`suggest`] (values for a
+//! [`counting`] (charts of what meets a filter, from the rows in the order of [`sample`]), [`changes`] (what distinguishes a
+//! stretch of time, from the same order), [`suggest`] (values for a
 //! filter), [`lists`] (files and rejects), [`marks`] (what happened to files, for charts).
 
+mod changes;
 mod condition;
 mod counting;
 mod counts;
@@ -36,6 +38,7 @@ use super::error::{self, Explanation, Kind, StoreError, from_sqlx};
 use super::statement::{Answers, Statement, message, run};
 use super::{Backend, Store, postgres, sqlite};
 
+pub use changes::{Asked, Baseline, Changes, ChangesQuestion};
 pub use counting::{Counted, Counting};
 pub use counts::{By, Overview, Point, Top, TopItem};
 pub(super) use lists::files_of;

@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 
 use super::counts::Point;
-use crate::model::{CLASSES, Micros};
+use crate::model::{CLASSES, Micros, scatter};
 
 /// Rows of a slice, if the range is not too long for it. Reading them takes a few tens of milliseconds.
 const ROWS: i64 = 10_000;
@@ -32,7 +32,7 @@ pub(super) struct Slice {
     /// Its end, which is not part of it.
     pub(super) high: Micros,
     /// Rows of each class that it is taken to have, matching or not.
-    expected: Classes,
+    pub(super) expected: Classes,
     /// Whether it says anything of other slices.
     is_sample: bool,
 }
@@ -77,67 +77,13 @@ impl Sample {
         counts: &BTreeMap<Micros, [i64; CLASSES]>,
         gone_before: Option<Micros>,
     ) -> Sample {
-        let all: i64 = counts.values().flatten().sum();
-        let most = ROWS.max(all / MOST + 1);
         let mut slots: BTreeMap<Micros, Slot> = BTreeMap::new();
-        // Each with the key by which it is ordered.
-        let mut slices: Vec<((bool, i64, u64), Slice)> = Vec::new();
-        let mut open: Option<(i64, Slice)> = None;
-        let close = |slices: &mut Vec<_>, open: &mut Option<(i64, Slice)>| {
-            if let Some((_, slice)) = open.take() {
-                slices.push(((!slice.is_sample, 0, scatter(slice.low)), slice));
+        for (start, rows) in counts.range(from..to) {
+            if rows.iter().sum::<i64>() > 0 {
+                slots.entry(*start).or_default().expected = expected(*start, rows, gone_before);
             }
-        };
-        let mut start = from;
-        while start < to {
-            let rows = counts.get(&start).copied().unwrap_or_default();
-            let number: i64 = rows.iter().sum();
-            let is_sample = gone_before.is_none_or(|gone| start >= gone);
-            let expected = match is_sample {
-                true => rows.map(|rows| rows as f64),
-                false => Classes::default(),
-            };
-            if number > 0 {
-                slots.entry(start).or_default().expected = expected;
-            }
-            let parts = ((number + most - 1) / most).clamp(1, (length / SHORTEST).max(1));
-            let fits = |(had, slice): &(i64, Slice)| {
-                had + number <= most && slice.is_sample == is_sample && parts == 1
-            };
-            if !open.as_ref().is_some_and(fits) {
-                close(&mut slices, &mut open);
-            }
-            match &mut open {
-                Some((had, slice)) => {
-                    *had += number;
-                    slice.high = start + length;
-                    add(&mut slice.expected, &expected);
-                }
-                None if parts == 1 => {
-                    let slice = Slice { low: start, high: start + length, expected, is_sample };
-                    open = Some((number, slice));
-                }
-                None => {
-                    let mut own: Vec<Slice> = (0..parts)
-                        .map(|nth| Slice {
-                            low: start + length * nth / parts,
-                            high: start + length * (nth + 1) / parts,
-                            expected: expected.map(|rows| rows / parts as f64),
-                            is_sample,
-                        })
-                        .collect();
-                    own.sort_by_key(|slice| scatter(slice.low));
-                    slices.extend(own.into_iter().zip(0..).map(|(slice, round)| {
-                        // Another key than that which has chosen the first of each slot.
-                        ((!slice.is_sample, round, scatter(slice.high)), slice)
-                    }));
-                }
-            }
-            start += length;
         }
-        close(&mut slices, &mut open);
-        slices.sort_by_key(|(key, _)| *key);
-        let slices: Vec<Slice> = slices.into_iter().map(|(_, slice)| slice).collect();
+        let slices = slices((from, to), length, counts, gone_before, ROWS);
         Sample { length, slots, slices, matching: Vec::new() }
     }
 
@@ -265,18 +211,88 @@ impl Sample {
     }
 }
 
+/// Cuts a range into slices of `rows` rows, or of more if there would be too many slices, and returns them in the order in
+/// which they are read. See [`Sample::new`].
+pub(super) fn slices(
+    (from, to): (Micros, Micros),
+    length: Micros,
+    counts: &BTreeMap<Micros, [i64; CLASSES]>,
+    gone_before: Option<Micros>,
+    rows: i64,
+) -> Vec<Slice> {
+    let all: i64 = counts.values().flatten().sum();
+    let most = rows.max(all / MOST + 1);
+    // Each with the key by which it is ordered.
+    let mut slices: Vec<((bool, i64, u64), Slice)> = Vec::new();
+    let mut open: Option<(i64, Slice)> = None;
+    let close = |slices: &mut Vec<_>, open: &mut Option<(i64, Slice)>| {
+        if let Some((_, slice)) = open.take() {
+            slices.push(((!slice.is_sample, 0, scatter(slice.low)), slice));
+        }
+    };
+    let mut start = from;
+    while start < to {
+        let rows = counts.get(&start).copied().unwrap_or_default();
+        let number: i64 = rows.iter().sum();
+        let is_sample = is_sample(start, gone_before);
+        let expected = expected(start, &rows, gone_before);
+        let parts = ((number + most - 1) / most).clamp(1, (length / SHORTEST).max(1));
+        let fits = |(had, slice): &(i64, Slice)| {
+            had + number <= most && slice.is_sample == is_sample && parts == 1
+        };
+        if !open.as_ref().is_some_and(fits) {
+            close(&mut slices, &mut open);
+        }
+        match &mut open {
+            Some((had, slice)) => {
+                *had += number;
+                slice.high = start + length;
+                add(&mut slice.expected, &expected);
+            }
+            None if parts == 1 => {
+                let slice = Slice { low: start, high: start + length, expected, is_sample };
+                open = Some((number, slice));
+            }
+            None => {
+                let mut own: Vec<Slice> = (0..parts)
+                    .map(|nth| Slice {
+                        low: start + length * nth / parts,
+                        high: start + length * (nth + 1) / parts,
+                        expected: expected.map(|rows| rows / parts as f64),
+                        is_sample,
+                    })
+                    .collect();
+                own.sort_by_key(|slice| scatter(slice.low));
+                slices.extend(own.into_iter().zip(0..).map(|(slice, round)| {
+                    // Another key than that which has chosen the first of each slot.
+                    ((!slice.is_sample, round, scatter(slice.high)), slice)
+                }));
+            }
+        }
+        start += length;
+    }
+    close(&mut slices, &mut open);
+    slices.sort_by_key(|(key, _)| *key);
+    slices.into_iter().map(|(_, slice)| slice).collect()
+}
+
+/// Returns whether rows of a slot say anything of others: none of them may have been removed.
+fn is_sample(start: Micros, gone_before: Option<Micros>) -> bool {
+    gone_before.is_none_or(|gone| start >= gone)
+}
+
+/// Returns how many rows a slot is taken to have.
+fn expected(start: Micros, rows: &[i64; CLASSES], gone_before: Option<Micros>) -> Classes {
+    match is_sample(start, gone_before) {
+        true => rows.map(|rows| rows as f64),
+        false => Classes::default(),
+    }
+}
+
 fn add(sum: &mut Classes, more: &Classes) {
     for (sum, more) in sum.iter_mut().zip(more) {
         *sum += more;
     }
-}
-
-/// Returns a number that looks random, the same one for the same time (SplitMix64).
-fn scatter(time: Micros) -> u64 {
-    let mut bits = (time as u64).wrapping_add(0x9e37_79b9_7f4a_7c15);
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
 }
 
 #[cfg(test)]

@@ -1,26 +1,13 @@
 //! Counts of what meets the filter, for tiles and charts, and values for a filter.
 
-use std::io;
-use std::time::{Duration, Instant};
-
-use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::header;
-use axum::response::IntoResponse;
-use futures_util::{StreamExt, stream};
 use serde_json::{Value, json};
 
+use super::steps::{FIRST, NEXT, Steps, in_steps};
 use super::{ApiError, ApiResult, QueryString, json_answer};
 use crate::model::{Filter, RejectCode, histogram, moment};
-use crate::store::{Counting, Event, FileMark, Point, RejectMark, Suggested, chain};
+use crate::store::{Counting, Event, FileMark, Point, RejectMark, StoreError, Suggested};
 use crate::web::PageState;
-
-/// How long the first answer takes. What is not counted by then is an estimate.
-const FIRST: Duration = Duration::from_millis(300);
-/// How long each further answer takes.
-const NEXT: Duration = Duration::from_millis(700);
-/// How long the counting goes on. A person does not wait longer.
-const LONGEST: Duration = Duration::from_secs(60);
 
 /// The longest step of a chart: a week, in seconds.
 const LONGEST_STEP: i64 = 604_800;
@@ -35,42 +22,26 @@ pub(super) async fn overview(State(state): State<PageState>, query: QueryString)
     json_answer(counted(&state.reader.count(&filter, FIRST).await?))
 }
 
-/// Answers `/api/overview/progress`: the same, in a line of JSON for each step of the counting. The last line has
-/// the share 1, or it has `stopped`, the reason why the numbers stay estimates.
-///
-/// A step begins about when the line before it was sent, so that a client which is gone is not counted for.
+/// Answers `/api/overview/progress`: the same, in [`steps`](super::steps).
 pub(super) async fn progress(State(state): State<PageState>, query: QueryString) -> ApiResult {
     let filter = query.filter(&state.reader, &[])?;
-    let end = Instant::now() + LONGEST;
     // The first line is awaited here: its error has a status.
     let counting = state.reader.count(&filter, FIRST).await?;
-    let first = line(&counted(&counting));
-    let next = (!counting.is_done()).then_some(counting);
-    let more = stream::unfold(next, move |counting| async move {
-        let mut counting = counting?;
-        if Instant::now() >= end {
-            let why = format!("counting stopped after {} s", LONGEST.as_secs());
-            return Some((stopped(&counting, &why), None));
-        }
-        if let Err(error) = counting.go_on(NEXT).await {
-            return Some((stopped(&counting, &chain(&error)), None));
-        }
-        let step = line(&counted(&counting));
-        Some((step, (!counting.is_done()).then_some(counting)))
-    });
-    let lines = stream::once(async move { first }).chain(more).take_until(state.closing());
-    let body = Body::from_stream(lines.map(Ok::<Bytes, io::Error>));
-    Ok(([(header::CONTENT_TYPE, "application/x-ndjson")], body).into_response())
+    Ok(in_steps(counting, state.closing()))
 }
 
-fn line(value: &Value) -> Bytes {
-    Bytes::from(format!("{value}\n"))
-}
+impl Steps for Counting {
+    fn is_done(&self) -> bool {
+        Counting::is_done(self)
+    }
 
-fn stopped(counting: &Counting, why: &str) -> Bytes {
-    let mut answer = counted(counting);
-    answer["stopped"] = json!(why);
-    line(&answer)
+    async fn go_on(&mut self) -> Result<(), StoreError> {
+        Counting::go_on(self, NEXT).await
+    }
+
+    fn answer(&self) -> Value {
+        counted(self)
+    }
 }
 
 fn counted(counting: &Counting) -> Value {

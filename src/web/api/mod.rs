@@ -2,10 +2,13 @@
 //!
 //! Files, in reading order: this one (routes, reading of query strings, errors), [`rows`] (pages of
 //! rows, one row), [`streams`] (new rows as events, all rows as a download), [`counts`] (counts of what meets the
-//! filter, and values for a filter), [`summary`] (lists of frequent values, files and rejects).
+//! filter, and values for a filter), [`changes`] (what distinguishes a stretch of time), [`steps`] (answers that become
+//! better step by step), [`summary`] (lists of frequent values, files and rejects).
 
+mod changes;
 mod counts;
 mod rows;
+mod steps;
 mod streams;
 mod summary;
 
@@ -29,6 +32,8 @@ pub(super) fn routes() -> Router<PageState> {
     Router::new()
         .route("/overview", get(counts::overview))
         .route("/overview/progress", get(counts::progress))
+        .route("/changes", get(changes::changes))
+        .route("/changes/progress", get(changes::progress))
         .route("/marks", get(counts::marks))
         .route("/suggest", get(counts::suggest))
         .route("/top", get(summary::top))

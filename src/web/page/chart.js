@@ -64,11 +64,12 @@ export class Chart {
     const highest = Math.max(0, ...data.list.map((point) => (point ? top(spec, point) : 0)), ...prior);
     const values = spec.kind === 'heat' ? valuesOfHeat(data) : data.list.flatMap((point) => (point ? spec.series.map((series) => series.value(point)) : []));
     this.grid = spec.log ? decades([...values, ...prior].filter((n) => n > 0)) : ticks(highest, spec.whole);
+    const kept = data.selected && svg('rect', { class: 'band kept', x: this.x(data.selected.from), y: TOP, height: this.bottom - TOP, width: this.x(data.selected.to) - this.x(data.selected.from) });
     this.line = svg('path', { class: 'cursor' });
     this.band = svg('rect', { class: 'band', y: TOP, height: this.bottom - TOP, width: 0 });
     replace(this.plot, svg('svg', { width, height, 'aria-hidden': 'true', focusable: 'false' },
       this.axes(), spec.kind === 'heat' ? cells(this) : null, prior.length ? line(this, prior, 'before') : null,
-      spec.kind === 'bars' ? bars(this) : spec.kind === 'lines' ? lines(this) : null, drawMarks(this, data.marks ?? [], TOP), this.band, this.line));
+      spec.kind === 'bars' ? bars(this) : spec.kind === 'lines' ? lines(this) : null, drawMarks(this, data.marks ?? [], TOP), kept, this.band, this.line));
   }
 
   axes() {

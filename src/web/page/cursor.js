@@ -4,7 +4,10 @@
 // A second click within this time makes it a double-click.
 const DOUBLE_MS = 300;
 
-/** `on`: zoom(from, to), out(), open(at) and moved(at, anchor), with numbers of slots. */
+/**
+ * `on`: zoom(from, to), out(), open(at), ask(from, to, chart) and moved(at, anchor), with numbers of slots; asking() returns
+ * whether a selection is for `ask`, as it is with Alt.
+ */
 export function connect(charts, on) {
   let at = null;
   let time = null; // where the cursor is, which new data must not move
@@ -31,7 +34,13 @@ export function connect(charts, on) {
     on.zoom(from, to);
   }
 
-  function key(event) {
+  function ask(chart) {
+    const [from, to] = [Math.min(anchor ?? at, at), Math.max(anchor ?? at, at)];
+    select(null);
+    on.ask(from, to, chart);
+  }
+
+  function key(chart, event) {
     if (!length() || event.ctrlKey || event.metaKey || event.altKey) return;
     const last = length() - 1;
     const from = at ?? (event.key === 'ArrowRight' ? -1 : last + 1);
@@ -43,6 +52,8 @@ export function connect(charts, on) {
       move(steps[event.key]);
       select(event.shiftKey ? anchor : null);
       on.moved(at, anchor);
+    } else if ((event.key === 'w' || (event.key === 'Enter' && on.asking())) && at !== null) {
+      ask(chart);
     } else if (event.key === 'Enter' && at !== null) {
       if (anchor === null) on.open(at);
       else zoom();
@@ -60,12 +71,12 @@ export function connect(charts, on) {
   for (const chart of charts) {
     const { plot } = chart;
     const slot = (event) => chart.slotAt(event.clientX - plot.getBoundingClientRect().left);
-    plot.addEventListener('keydown', key);
+    plot.addEventListener('keydown', (event) => key(chart, event));
     plot.addEventListener('blur', () => { move(null); select(null); });
     plot.addEventListener('pointerdown', (event) => {
       if (!length() || event.button !== 0) return;
       plot.setPointerCapture(event.pointerId);
-      drag = { x: event.clientX };
+      drag = { x: event.clientX, ask: event.altKey || on.asking() };
       move(slot(event));
     });
     plot.addEventListener('pointermove', (event) => {
@@ -77,7 +88,8 @@ export function connect(charts, on) {
       }
     });
     plot.addEventListener('pointerup', () => {
-      if (drag && anchor !== null) zoom();
+      if (drag?.ask) ask(chart);
+      else if (drag && anchor !== null) zoom();
       else if (drag && chart.data.list[at]) {
         const there = at;
         clearTimeout(click);

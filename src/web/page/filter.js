@@ -6,7 +6,8 @@ export const RANGES = ['15m', '1h', '6h', '24h', '7d', '30d', '120d'];
 
 const RANGE = ['from', 'to'];
 const PLACE = ['before', 'after', 'row'];
-const KEYS = ['view', ...RANGE, ...FIELDS, 'not', ...PLACE, 'sort', 'columns', 'file', 'reason', 'tz', 'live'];
+const CHANGED = ['stretch', 'baseline', 'compare'];
+const KEYS = ['view', ...RANGE, ...FIELDS, 'not', ...PLACE, 'sort', 'columns', 'file', 'reason', 'tz', 'live', ...CHANGED];
 const DEFAULTS = { view: 'overview', from: '1h' };
 // Filters of which a part finds the same rows and more; a value may be longer than an address or the server takes.
 const PARTS = ['url', 'agent', 'text'];
@@ -33,6 +34,7 @@ export function address(state, changes = {}) {
   const changed = (keys) => keys.some((key) => key in changes && String(changes[key] ?? '') !== String(state[key] ?? ''));
   // A position in one list is not valid in another.
   if (changed(['view', ...RANGE, ...FIELDS, 'not', 'sort', 'file', 'reason', 'live'])) drop(PLACE);
+  if (changed(['view', ...RANGE])) drop(CHANGED);
   if (changed(['view'])) drop(['sort', 'columns', 'file', 'reason', 'live']);
   if (changed(['before', 'after'])) drop(['before', 'after', 'row', 'live']);
   const query = new URLSearchParams();
@@ -116,6 +118,15 @@ const at = (ms) => new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 
 /** Returns the changes that show a time range. */
 export const stretch = (from, to) => ({ from: at(from), to: at(to) });
+
+/** Returns the changes that ask what is different in a stretch of the range. */
+export const selection = (from, to) => ({ stretch: `${at(from)}/${at(to)}` });
+
+/** Returns that stretch in milliseconds, or null if the address has no valid one. */
+export function selected({ stretch: text = '' }) {
+  const [from, to] = text.split('/').map(Date.parse);
+  return from < to ? { from, to } : null;
+}
 
 /** Returns the changes that extend the range by its length on both sides, but not into the future. */
 export function wider(state, now = Date.now()) {

@@ -1,5 +1,6 @@
 // The requests of the range above their list, by the filter of the list.
 
+import * as changed from './changed.js';
 import { Chart } from './chart.js';
 import { counted } from './counted.js';
 import { connect } from './cursor.js';
@@ -20,11 +21,14 @@ export function start(section) {
   trouble = el('div', { class: 'trouble' });
   section.append(trouble, figure);
   chart = new Chart(figure, { title: 'Requests over time', kind: 'bars', whole: true, empty: 0, series: CLASSES, format: brief });
-  const range = (from, to) => go(stretch(chart.timeOf(Math.min(from, to)) - chart.data.step / 2, chart.timeOf(Math.max(from, to)) + chart.data.step / 2));
+  const times = (from, to) => [chart.timeOf(Math.min(from, to)) - chart.data.step / 2, chart.timeOf(Math.max(from, to)) + chart.data.step / 2];
+  const range = (from, to) => go(stretch(...times(from, to)));
   cursor = connect([chart], {
     zoom: range,
     out: () => go(wider(read())),
     open: (at) => range(at, at),
+    ask: (from, to) => changed.ask(...times(from, to), 'requests'),
+    asking: () => false,
     moved: (at) => announce(`${moment(chart.data.start + at * chart.data.step)}: ${count(sum(chart.data.list[at]?.rows ?? []))} requests`),
   });
 }

@@ -2,6 +2,7 @@
 // an estimate: it is marked as one, and replaced as the counting goes on.
 
 import { nothing } from './api.js';
+import * as changed from './changed.js';
 import { Chart } from './chart.js';
 import { counted } from './counted.js';
 import { connect } from './cursor.js';
@@ -34,10 +35,10 @@ const TIMES = [
 const SENT = [{ name: 'bytes', style: 'c2', value: (point) => point.bytes }];
 const SPECS = {
   rows: { title: 'Requests', kind: 'bars', whole: true, empty: 0, series: CLASSES, format: brief, before: { name: 'before', value: (point) => sum(point.rows) } },
-  heat: { title: 'How long requests took', kind: 'heat', log: true, series: HEAT, format: duration, formatOfSeries: (part) => took(part), before: { name: 'median before', value: (point) => point.p50 } },
-  times: { title: 'Response time', kind: 'lines', log: true, series: TIMES, format: duration, before: { name: 'p95 before', value: (point) => point.p95 } },
-  failures: { title: 'Server errors', kind: 'lines', series: FAILURES, format: percent, before: { name: 'before', value: share(4) } },
-  errors: { title: 'Client errors', kind: 'lines', series: ERRORS, format: percent, before: { name: 'before', value: share(3) } },
+  heat: { title: 'How long requests took', compare: 'slow', kind: 'heat', log: true, series: HEAT, format: duration, formatOfSeries: (part) => took(part), before: { name: 'median before', value: (point) => point.p50 } },
+  times: { title: 'Response time', compare: 'slow', kind: 'lines', log: true, series: TIMES, format: duration, before: { name: 'p95 before', value: (point) => point.p95 } },
+  failures: { title: 'Server errors', compare: '5xx', kind: 'lines', series: FAILURES, format: percent, before: { name: 'before', value: share(4) } },
+  errors: { title: 'Client errors', compare: '4xx', kind: 'lines', series: ERRORS, format: percent, before: { name: 'before', value: share(3) } },
   bytes: { title: 'Sent', kind: 'bars', empty: 0, series: SENT, format: bytes, before: { name: 'before', value: (point) => point.bytes } },
 };
 const COLUMNS = [
@@ -56,13 +57,20 @@ const previous = new Previous();
 export function start(place) {
   section = place;
   charts = Object.entries(SPECS).map(([name, spec]) => new Chart(place.querySelector(`[data-chart=${name}]`), spec));
-  const times = (from, to) => stretch(data.start + Math.min(from, to) * data.step, data.start + (Math.max(from, to) + 1) * data.step);
+  const span = (from, to) => [data.start + Math.min(from, to) * data.step, data.start + (Math.max(from, to) + 1) * data.step];
+  const times = (from, to) => stretch(...span(from, to));
   cursor = connect(charts, {
     zoom: (from, to) => go(times(from, to)),
     out: () => go(wider(read())),
     open: (at) => go({ view: 'log', ...times(at, at) }),
+    ask: (from, to, chart) => changed.ask(...span(from, to), chart.spec.compare),
+    asking: () => changed.asking(),
     moved: (at, anchor) => announce(sentence(at, anchor)),
   });
+  changed.start(place);
+  for (const button of place.querySelectorAll('[data-compare]')) {
+    button.addEventListener('click', () => { if (data) changed.ask(data.from, data.to, button.dataset.compare, 'before'); });
+  }
   tops.start(place.querySelector('.tops'));
 }
 
@@ -71,6 +79,7 @@ export async function show(state, signal) {
   found = [];
   missing = [];
   link(section, state);
+  changed.show(state, signal);
   const beside = () => tops.show(state, signal);
   await counted({ place: section, trouble: section.querySelector('.trouble'), state, signal, beside }, (now, took) => {
     answer = now;
@@ -112,7 +121,7 @@ function explain({ total, share }, state, signal) {
 }
 
 function draw() {
-  data = { ...slots(answer), bounds: answer.heat, marks: found, prior: previous.list(), priorTotal: previous.answer?.total };
+  data = { ...slots(answer), bounds: answer.heat, marks: found, selected: changed.shown(), prior: previous.list(), priorTotal: previous.answer?.total };
   const total = { ...answer.total, heat: heat.total(data.list) };
   const compared = previous.answer ? differences(answer, previous.answer) : {};
   for (const place of section.querySelectorAll('[data-diff]')) {

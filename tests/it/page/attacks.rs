@@ -131,7 +131,7 @@ async fn live_tails_leave_places_for_all_else() {
     let expected = "32 live tails, downloads and counts are open, which is the most: close one";
     assert_eq!(one_more.body, format!("{{\"error\":\"{expected}\"}}"));
     all_is_there(&site, &[]);
-    for long in ["/api/export", "/api/overview/progress"] {
+    for long in ["/api/export", "/api/overview/progress", "/api/changes/progress"] {
         assert_eq!(site.get(long).status, 503);
     }
     assert_eq!(site.get("/api/overview").status, 200);

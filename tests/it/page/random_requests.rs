@@ -72,16 +72,31 @@ const PARTS: [&str; 45] = [
 ];
 
 /// Names of other parameters, and of none.
-const OTHERS: [&str; 11] =
-    ["limit", "before", "after", "by", "format", "table", "file", "part", "field", "", "x"];
+const OTHERS: [&str; 13] = [
+    "limit",
+    "before",
+    "after",
+    "by",
+    "format",
+    "table",
+    "file",
+    "part",
+    "field",
+    "bound",
+    "selected_from",
+    "",
+    "x",
+];
 
-const PATHS: [&str; 23] = [
+const PATHS: [&str; 25] = [
     "/",
     "/healthz",
     "/readyz",
     "/metrics",
     "/api/overview",
     "/api/overview/progress",
+    "/api/changes",
+    "/api/changes/progress",
     "/api/suggest",
     "/api/top",
     "/api/log",
