@@ -39,9 +39,10 @@ def test_rejected_lines_show_reason_and_bytes(browser, site):
     # The first reason is open; the others are opened by the keyboard, too.
     groups = browser.all(".rejects summary")
     assert [group.get_attribute("open") is not None for group in browser.all(".rejects details")] == [True] + [False] * (len(groups) - 1)
-    for group in groups[1:]:
+    filled = "return [...document.querySelectorAll('.rejects details')].filter((it) => it.querySelector('li')).length"
+    for nth, group in enumerate(groups[1:], 2):
         group.send_keys(KEYS.ENTER)
-        browser.settle()
+        browser.until(lambda nth=nth: browser.run(filled) == nth, "the lines of the reason")
     lines = browser.run("""return [...document.querySelectorAll('.rejects li')].map((it) =>
         [it.closest('details').dataset.reason, it.querySelector('.reason').textContent, it.querySelector('pre').textContent])""")
     stored = site.ask("SELECT code, reason FROM rejected_line")

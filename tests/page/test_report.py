@@ -45,7 +45,7 @@ def opened(chromium, site, report, request):
     chromium.show()
 
 
-TILES = "return [...document.querySelectorAll('.tiles > div')].slice(0, 7).map((it) => [...it.querySelectorAll(':scope > :not([data-diff])')].map((cell) => cell.textContent))"
+TILES = "return [...document.querySelectorAll('.tiles > div')].slice(0, 7).map((it) => [...it.querySelectorAll(':scope > :not([data-diff])')].map((cell) => [...cell.childNodes].filter((it) => it.nodeName !== 'BUTTON').map((it) => it.textContent).join('').trim()))"
 LEGENDS = "return [...document.querySelectorAll('.legend li')].map((it) => it.textContent)"
 LISTS = """return Object.fromEntries([...document.querySelectorAll('.tops .panel')].map((panel) => [
     panel.querySelector('h2').textContent,
