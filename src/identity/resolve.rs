@@ -373,12 +373,12 @@ impl Resolver<'_> {
         self.here.in_place.contains(&known.file)
     }
 
-    /// Returns whether the content is older than the object that is known, so that it cannot be a copy of it.
+    /// Returns whether the age of the content says that it is not a copy of the object that is known: it is older.
     ///
     /// Of two files that were made within one tick of the file system's clock, nothing says which one was first. It
     /// does not matter where lines have times. Elsewhere such a file is not left alone as a copy, since it may be a
     /// log that was rotated at once.
-    fn is_older_than(&self, key: Option<FileKey>) -> bool {
+    fn cannot_be_copy_of(&self, key: Option<FileKey>) -> bool {
         let birth = |key: Option<FileKey>| key.and_then(|key| key.birth_us);
         let this = self.content.key();
         let is_other = || this.zip(key).is_some_and(|(this, key)| !same_object(this, key));
@@ -477,7 +477,7 @@ impl Resolver<'_> {
     /// directories hold two logs, unless the copy's name says that it is one.
     fn may_be_copy_of(&self, followed: &FollowedFile<'_>, other: &dyn Content) -> bool {
         let (path, other_path) = (self.content.path(), other.path());
-        if self.is_older_than(other.key()) {
+        if self.cannot_be_copy_of(other.key()) {
             return false;
         }
         let proves = self.proves_itself();
@@ -538,7 +538,7 @@ impl Resolver<'_> {
         if is_renamed_away && self.content.is_unlinked() {
             return self.proves(known.committed) || is_all && known.closed;
         }
-        if self.is_older_than(known.key) {
+        if self.cannot_be_copy_of(known.key) {
             return false;
         }
         // Of one of which nothing is stored, only the first line is known. Another daemon may be about to
@@ -673,7 +673,7 @@ impl Resolver<'_> {
             && self.compared.with(ContentMatch::Shorter).any(|known| {
                 !is_object(known, self.content.key())
                     && known.kept_to.is_none()
-                    && !self.is_older_than(known.key)
+                    && !self.cannot_be_copy_of(known.key)
                     && related_names(&path, &known.path)
                     && (is_derived_name(&path, &known.path)
                         || (is_rotated_name(&path) && !self.is_in_place(known)))

@@ -393,7 +393,7 @@ async fn a_flood_stands_out_by_its_number(place: Place) {
     let reader = incident.store(&place).await;
     let found = ranked(&exact(&reader, &question(Asked::Requests)).await);
     assert_eq!(first_of(&found), Some((Dimension::Address, "198.51.100.7".into())), "{found:#?}");
-    // The network has no other address, so it is no other difference.
+    // The network has no other address, so it is not a difference of its own.
     assert!(found[0].same.contains(&(Dimension::Network, "198.51.100.0/24".into())), "{found:#?}");
     assert_eq!((found[0].here.rows, found[0].there.rows), (400, 0));
 }

@@ -201,3 +201,12 @@ def test_an_estimate_says_so(troubled, troubled_site):
         "Estimates, from 50% of the selection’s requests and 25% of the others, until all are read.")
     stopped = value(troubled, "changed", f"words({answer % ('0.25', repr('too long'))}, 'requests', 'rest')")
     assert stopped.endswith("25% of the others: too long.")
+
+
+def test_values_that_are_too_many_to_be_counted_are_named(troubled, troubled_site):
+    troubled.open(**troubled_site.range)
+    answer = "{selection: {rows: 10, read: 1, share: 1}, baseline: {rows: 90, read: 1, share: 1}, share: 1, gone_before: null, forgetful: %s}"
+    about = [value(troubled, "changed", f"words({answer % names}, 'requests', 'rest')") for names in ("[]", "['url', 'user']")]
+    assert about[0] == "From all 10 requests of the selection and 90 others."
+    assert about[1] == (
+        f"{about[0]} There are too many values of URL, User to count them all: rare ones are left out, or their numbers are too low.")

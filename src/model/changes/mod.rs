@@ -247,13 +247,22 @@ pub struct Comparison {
     totals: [Sums; 2],
     /// Rows of each slice so far.
     slices: [Vec<i64>; 2],
+    /// Dimensions of which values were forgotten.
+    forgetful: [bool; Dimension::ALL.len()],
 }
 
 impl Comparison {
     /// Begins without any request.
     pub fn new(compare: Compare) -> Comparison {
-        let (values, totals, slices) = Default::default();
-        Comparison { compare, values, totals, slices }
+        let (values, totals, slices, forgetful) = Default::default();
+        Comparison { compare, values, totals, slices, forgetful }
+    }
+
+    /// Returns the dimensions with more values than are counted at the same time. Rare ones were forgotten: those that came
+    /// again have numbers that are too low.
+    pub fn forgetful(&self) -> impl Iterator<Item = Dimension> {
+        let all = Dimension::ALL.into_iter().zip(self.forgetful);
+        all.filter(|(_, forgetful)| *forgetful).map(|((dimension, _), _)| dimension)
     }
 
     /// Returns what is compared.
@@ -297,7 +306,7 @@ impl Comparison {
             Side::Baseline => 1,
         };
         let is_code = matches!(self.compare, Compare::Codes(_));
-        let all = &mut self.values;
+        let (all, forgetful) = (&mut self.values, &mut self.forgetful);
         row.each_value(|dimension, value| {
             // The status is what is compared, and explains nothing.
             let is_compared = is_code && dimension == Dimension::Status;
@@ -310,6 +319,7 @@ impl Comparison {
                 None => {
                     if values.len() >= MOST_VALUES {
                         forget_the_rarest(values);
+                        forgetful[dimension as usize] = true;
                     }
                     values.entry(value.into()).or_default()
                 }

@@ -13,7 +13,7 @@
 //! nothing new. A lower one is not used: it would reward values that nothing is known of but that they are rare.
 //!
 //! A value is listed only if its rate differs from that of the other rows of the selection as well: if all rows have become
-//! bad alike, that is no matter of any value.
+//! bad alike, that says nothing of any value.
 //!
 //! Where numbers are compared, the score is the logarithm of the likelihood ratio of the value's two shares against one
 //! common share (a G-test, halved), for the same reason.
@@ -109,17 +109,9 @@ impl Comparison {
         });
         let mut differences: Vec<(u64, Difference)> = Vec::new();
         for (score, dimension, value, tally) in found {
-            let key = if self.compare == Compare::Requests {
-                tally.sides[0].rows
-            } else {
-                tally.sides[0].bad
-            };
+            let key = self.compared(tally.sides[0].rows, tally.sides[0].bad);
             let same = differences.iter_mut().find(|(print, first)| {
-                let first = if self.compare == Compare::Requests {
-                    first.here.rows
-                } else {
-                    first.here.bad
-                };
+                let first = self.compared(first.here.rows, first.here.bad);
                 *print == tally.print && first == key && key > 0
             });
             if let Some((_, first)) = same {
@@ -142,6 +134,14 @@ impl Comparison {
             }
         }
         differences.into_iter().map(|(_, it)| it).collect()
+    }
+
+    /// Returns that of both numbers which is compared.
+    fn compared(&self, rows: i64, bad: i64) -> i64 {
+        match self.compare {
+            Compare::Requests => rows,
+            Compare::Codes(_) | Compare::Slow(_) => bad,
+        }
     }
 
     /// Returns what a side has of all values. Its share is that of its bad rows.
@@ -411,5 +411,6 @@ mod tests {
         let users = &comparison.values[Dimension::User as usize];
         assert!(users.len() <= super::super::MOST_VALUES);
         assert_eq!(users["jo"].sides[0].rows, 300);
+        assert_eq!(comparison.forgetful().collect::<Vec<_>>(), [Dimension::User]);
     }
 }

@@ -121,6 +121,7 @@ impl Steps for Answer {
             "items": items.iter().map(item).collect::<Vec<_>>(),
             "share": shares[0].min(shares[1]),
             "gone_before": changes.gone_before().map(moment),
+            "forgetful": comparison.forgetful().map(Dimension::name).collect::<Vec<_>>(),
         })
     }
 }

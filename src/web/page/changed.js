@@ -98,7 +98,7 @@ function none({ selection: here, baseline: there, bound, share }, compared) {
 }
 
 /** Returns what is compared, how much of it is read, and what is missing, as sentences. */
-export function words({ selection: here, baseline: there, share, stopped, bound, gone_before: gone }, compare, baseline) {
+export function words({ selection: here, baseline: there, share, stopped, bound, gone_before: gone, forgetful }, compare, baseline) {
   const said = [];
   const of = (part) => `${share < 1 ? '≈\u00a0' : ''}${percent(part.share)}`;
   if (compare !== 'requests' && here.rows) {
@@ -112,6 +112,7 @@ export function words({ selection: here, baseline: there, share, stopped, bound,
     said.push(`From all ${count(here.rows)} requests of the selection and ${count(there.rows)} others.`);
   }
   if (gone) said.push(`Rows before ${stamp(gone)} were removed from the log, and are missing here.`);
+  if (forgetful?.length) said.push(`There are too many values of ${forgetful.map((it) => DIMENSIONS[it] ?? it).join(', ')} to count them all: rare ones are left out, or their numbers are too low.`);
   return said.join(' ');
 }
 
