@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, SocketType};
 
-use crate::daemon::{Bench, Daemon};
+use crate::daemon::{Bench, Daemon, PATIENCE};
 
 /// How long an answer may take.
 const SOON: Duration = Duration::from_secs(20);
@@ -126,10 +126,20 @@ pub(crate) fn status(stream: &mut TcpStream) -> u16 {
 
 /// Reads to the end of the connection, however it ends, and returns what came.
 pub(crate) fn rest(stream: &mut TcpStream) -> String {
-    let mut bytes = Vec::new();
-    if let Err(error) = stream.read_to_end(&mut bytes) {
-        let is_late = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
-        assert!(!is_late, "the connection does not end");
+    let (mut bytes, mut buffer) = (Vec::new(), [0; 16 << 10]);
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match stream.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(read) => bytes.extend_from_slice(&buffer[..read]),
+            Err(error) => {
+                let is_late = matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut);
+                assert!(!is_late, "the connection does not end");
+                break;
+            }
+        }
+        // One that brings something again and again would never be late.
+        assert!(Instant::now() < end, "the connection does not end: {} bytes", bytes.len());
     }
     String::from_utf8_lossy(&bytes).into_owned()
 }
