@@ -5,12 +5,12 @@ use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, lchown, symlink};
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::daemon::{Bench, Daemon, for_each_store, line, lines, rename, urls};
+use crate::daemon::{Bench, Daemon, ends_within, for_each_store, line, lines, rename, urls};
 use crate::page::client::Site;
 use crate::place::{Place, until};
 use crate::supervisor::lease;
@@ -417,10 +417,20 @@ struct Hanging {
     below: PathBuf,
     said: PathBuf,
     server: Child,
+    /// Reads that waited before the daemon began.
+    readers: usize,
 }
 
+/// How long the system may take for what the tests build on.
+const SHOWN: Duration = Duration::from_secs(20);
+
 impl Hanging {
-    async fn mount(bench: &Bench) -> Self {
+    /// `None` where the system does not mount it.
+    async fn mount(bench: &Bench) -> Option<Self> {
+        if !is_root() || !std::path::Path::new("/dev/fuse").exists() {
+            println!("not shown: this system has no FUSE");
+            return None;
+        }
         let (place, said) = (bench.aside("hanging"), bench.aside("hanging.said"));
         let (below, empty) = (bench.aside("hanging.below"), bench.aside("hanging.empty"));
         for directory in [&place, &below, &empty] {
@@ -429,40 +439,75 @@ impl Hanging {
         let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/hostile_files/hanging.py");
         let stdout = fs::File::create(&said).unwrap();
         let server = Command::new("python3").arg(program).arg(&below).stdout(stdout).spawn();
-        let hanging = Self { place, below, said, server: server.unwrap() };
-        hanging.says("mounted").await;
+        let mut hanging = Self { place, below, said, server: server.unwrap(), readers: 0 };
+        until("it is mounted", async || {
+            hanging.has_said("mounted") || hanging.server.try_wait().unwrap().is_some()
+        })
+        .await;
+        if !hanging.has_said("mounted") {
+            println!("not shown: this system mounts no FUSE");
+            return None;
+        }
         let layers = format!("lowerdir={}:{}", hanging.below.display(), empty.display());
-        let mount = ["-t", "overlay", "overlay", "-o", &layers];
-        assert!(Command::new("mount").args(mount).arg(&hanging.place).status().unwrap().success());
-        hanging
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "overlay", "overlay", "-o", &layers]).arg(&hanging.place);
+        // Of some systems the mount itself waits for an answer.
+        let mounted = ends_within(&mut mount.spawn().unwrap(), SHOWN);
+        if !mounted.is_some_and(|status| status.success()) {
+            println!("not shown: this system mounts no overlay over FUSE");
+            return None;
+        }
+        if !hanging.ends_with_its_reader().await {
+            println!("not shown: SIGKILL ends no read of a file system that hangs");
+            return None;
+        }
+        Some(hanging)
     }
 
-    /// Waits until the server says so.
-    async fn says(&self, words: &str) {
-        until(words, async || fs::read_to_string(&self.said).unwrap().contains(words)).await;
+    /// Returns whether the system ends a read that hangs when its process is killed.
+    async fn ends_with_its_reader(&mut self) -> bool {
+        let file = self.place.join("access.log");
+        let mut reader = Command::new("cat").arg(file).stdout(Stdio::null()).spawn().unwrap();
+        self.waits().await;
+        reader.kill().unwrap();
+        let has_ended = ends_within(&mut reader, SHOWN).is_some();
+        self.readers = self.reads();
+        has_ended
+    }
+
+    /// Waits until more reads wait for an answer than those of `readers`.
+    async fn waits(&self) {
+        until("a read waits", async || self.reads() > self.readers).await;
+    }
+
+    fn reads(&self) -> usize {
+        fs::read_to_string(&self.said).unwrap().matches("waiting").count()
+    }
+
+    fn has_said(&self, words: &str) -> bool {
+        fs::read_to_string(&self.said).unwrap().contains(words)
     }
 }
 
 impl Drop for Hanging {
     fn drop(&mut self) {
         let _ = self.server.kill();
-        let _ = self.server.wait();
-        let _ = Command::new("umount").arg("-l").args([&self.place, &self.below]).status();
+        ends_within(&mut self.server, SHOWN);
+        let mut unmount = Command::new("umount");
+        if let Ok(mut unmount) = unmount.arg("-l").args([&self.place, &self.below]).spawn() {
+            ends_within(&mut unmount, SHOWN);
+        }
     }
 }
 
 /// As a network file system does whose server is gone: only the end of the process ends a read.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_never_ends_does_not_keep_a_stop_from_ending() {
-    if !is_root() || !std::path::Path::new("/dev/fuse").exists() {
-        println!("not shown: this system has no FUSE");
-        return;
-    }
     let bench = Bench::new(Place::sqlite().await).await;
-    let hanging = Hanging::mount(&bench).await;
+    let Some(hanging) = Hanging::mount(&bench).await else { return };
     let arguments = ["--watch", hanging.place.to_str().unwrap()];
     let mut daemon = Daemon::start(bench.command(&arguments), bench.aside("stderr"));
-    hanging.says("waiting").await;
+    hanging.waits().await;
     let began = Instant::now();
     daemon.signal("TERM");
     assert_eq!(daemon.ends().await.code(), Some(1), "{}", daemon.said());
@@ -473,17 +518,13 @@ async fn a_read_that_never_ends_does_not_keep_a_stop_from_ending() {
 /// Other files wait for it, and it is said which file that is: in the log, by `/readyz` and to the supervisor.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_read_that_never_ends_is_named() {
-    if !is_root() || !std::path::Path::new("/dev/fuse").exists() {
-        println!("not shown: this system has no FUSE");
-        return;
-    }
     let bench = Bench::new(Place::sqlite().await).await;
-    let hanging = Hanging::mount(&bench).await;
+    let Some(hanging) = Hanging::mount(&bench).await else { return };
     let place = hanging.place.display().to_string();
     let arguments = ["--watch", &place, "--listen", "127.0.0.1:0"];
     let daemon = Daemon::start(bench.command(&arguments), bench.aside("stderr"));
     let mut site = Site::of(daemon).await;
-    hanging.says("waiting").await;
+    hanging.waits().await;
     site.daemon.says("reading this file does not end").await;
     let file = hanging.place.join("access.log").display().to_string();
     let warned = site.daemon.said();
