@@ -7,10 +7,10 @@ mod people;
 
 use std::fs;
 use std::net::TcpListener;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use crate::daemon::{Bench, lines};
+use crate::daemon::{Bench, ToEnd, lines};
 use crate::place::Place;
 use crate::ports::Port;
 use crate::postgres;
@@ -41,7 +41,7 @@ impl Answer {
     }
 
     fn to_command(mut command: Command) -> Self {
-        Self::of(&command.stdin(Stdio::null()).output().unwrap())
+        Self::of(&command.to_end())
     }
 
     /// Exit code, and one sentence with all of these in it.

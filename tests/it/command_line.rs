@@ -1,11 +1,11 @@
 //! Flags, help and times on the command line: the same for every command.
 
 use std::fs;
-use std::process::{Output, Stdio};
+use std::process::Output;
 
 use serde_json::Value;
 
-use crate::daemon::{Bench, Daemon, for_each_store, line, line_at, lines, urls};
+use crate::daemon::{Bench, Daemon, ToEnd, for_each_store, line, line_at, lines, urls};
 use crate::place::{DAY, NOW, Place};
 use crate::ports::Port;
 
@@ -93,7 +93,7 @@ async fn settings_stand_before_or_after_the_command_and_the_later_one_counts() {
         (vec!["--listen", &one, "healthcheck"], &one),
         (vec!["--listen", &two, "healthcheck", "--listen", &one, "--ready"], &one),
     ] {
-        let output = bench.command(&typed).env("LOG_INGESTD_LISTEN", &two).output().unwrap();
+        let output = bench.command(&typed).env("LOG_INGESTD_LISTEN", &two).to_end();
         assert_eq!(output.status.code(), Some(1));
         assert!(
             said(&output).contains(&format!("no answer from http://{asked}/")),
@@ -102,7 +102,7 @@ async fn settings_stand_before_or_after_the_command_and_the_later_one_counts() {
         );
     }
     let mut of_environment = bench.command(&["healthcheck"]);
-    let output = of_environment.env("LOG_INGESTD_LISTEN", &two).output().unwrap();
+    let output = of_environment.env("LOG_INGESTD_LISTEN", &two).to_end();
     assert!(said(&output).contains(&format!("no answer from http://{two}/")), "{}", said(&output));
 }
 
@@ -192,7 +192,7 @@ for_each_store! {
         bench.succeed(&["import", bench.log("access.log").to_str().unwrap()]);
         let there = |arguments: &[&str]| {
             let mut command = bench.command(arguments);
-            let output = command.env("TZ", "EST5").stdin(Stdio::null()).output().unwrap();
+            let output = command.env("TZ", "EST5").to_end();
             assert!(output.status.success(), "{}", said(&output));
             said(&output)
         };
@@ -230,12 +230,12 @@ for_each_store! {
         assert_eq!(bench.place.number(owners).await, 0);
         assert!(site.daemon.stop().await.success());
 
-        let off = serve(&["--listen", "off"]).output().unwrap();
+        let off = serve(&["--listen", "off"]).to_end();
         assert_eq!(off.status.code(), Some(2));
         assert!(said(&off).contains("nothing to serve"), "{}", said(&off));
         let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = taken.local_addr().unwrap().to_string();
-        let refused = serve(&["--listen", &address]).output().unwrap();
+        let refused = serve(&["--listen", &address]).to_end();
         assert_eq!(refused.status.code(), Some(1));
         assert!(said(&refused).contains(&format!("cannot listen on {address}")), "{}", said(&refused));
     }

@@ -10,7 +10,7 @@ use log_ingestd::store::{COPY_TABLES, CopySource, NOT_COPIED, Store};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 
-use crate::daemon::{Bench, Daemon, for_each_store, line_at, lines, rename, urls};
+use crate::daemon::{Bench, Daemon, ToEnd, for_each_store, line_at, lines, rename, urls};
 use crate::place::{DAY, NOW, Place, until};
 
 for_every_store!(each_table_and_column_is_copied_or_has_a_reason);
@@ -241,7 +241,7 @@ for_each_store! {
         let there = half.expect("a copy was killed in the middle");
         // Nothing uses half of the rows.
         for arguments in [&["status"][..], &["query"], &["verify"], &["import", "x"], &["migrate"], &["cleanup"]] {
-            let output = bench.command(arguments).env("DATABASE_URL", &there.url).output().unwrap();
+            let output = bench.command(arguments).env("DATABASE_URL", &there.url).to_end();
             assert_eq!(output.status.code(), Some(1), "{arguments:?}");
             assert!(said(&output).contains("holds half of a copy"), "{}", said(&output));
         }

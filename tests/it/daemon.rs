@@ -105,7 +105,7 @@ impl Bench {
 
     /// Runs a command to its end.
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
-        self.command(arguments).stdin(Stdio::null()).output().unwrap()
+        self.command(arguments).to_end()
     }
 
     /// Runs a command that must succeed; its standard output.
@@ -284,7 +284,7 @@ impl Daemon {
     /// Kills it where it stands.
     pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        assert!(ends_within(&mut self.child, PATIENCE).is_some(), "it lives on: {}", self.said());
     }
 
     /// SIGTERM, and the end that it leads to.
@@ -308,9 +308,58 @@ impl Daemon {
 
 impl Drop for Daemon {
     fn drop(&mut self) {
-        // It may have ended already.
+        // It may have ended already. In a read that hangs in the kernel it does not end: what lets it go on may be
+        // dropped after this.
         let _ = self.child.kill();
-        let _ = self.child.wait();
+        ends_within(&mut self.child, PATIENCE / 6);
+    }
+}
+
+/// How long a command may take. The longest ones import gigabytes.
+const COMMAND: Duration = Duration::from_secs(540);
+
+/// Runs commands to their ends.
+pub(crate) trait ToEnd {
+    /// Returns what it said, without a standard input. One that does not end is killed, and its test fails.
+    fn to_end(&mut self) -> Output;
+}
+
+impl ToEnd for Command {
+    fn to_end(&mut self) -> Output {
+        self.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.spawn().unwrap();
+        let (stdout, stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        let (stdout, stderr) = (read_all(stdout), read_all(stderr));
+        let ended = ends_within(&mut child, COMMAND);
+        let _ = child.kill(); // it may have ended
+        let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+        let said = String::from_utf8_lossy(&stderr);
+        let status = ended.unwrap_or_else(|| panic!("{self:?} does not end: {said}"));
+        Output { status, stdout, stderr }
+    }
+}
+
+fn read_all(mut pipe: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).unwrap();
+        bytes
+    })
+}
+
+/// Waits for the end of a process; `None` if it does not end in time.
+pub(crate) fn ends_within(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+    let end = Instant::now() + patience;
+    let mut pause = Duration::from_micros(500);
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return Some(status);
+        }
+        if Instant::now() >= end {
+            return None;
+        }
+        std::thread::sleep(pause);
+        pause = (pause * 2).min(Duration::from_millis(10));
     }
 }
 

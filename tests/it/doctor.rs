@@ -1,12 +1,12 @@
 //! `doctor`: each finding, made real, with what to do about it.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use serde_json::Value;
 
 use crate::bad_input::disk::Disk;
-use crate::daemon::{Bench, for_each_store, lines};
+use crate::daemon::{Bench, ToEnd, for_each_store, lines};
 use crate::place::Place;
 use crate::ports::Port;
 use crate::postgres::Cluster;
@@ -20,7 +20,7 @@ struct Answer {
 
 impl Answer {
     fn of(mut command: Command) -> Self {
-        let output = command.arg("--json").stdin(Stdio::null()).output().unwrap();
+        let output = command.arg("--json").to_end();
         let text = String::from_utf8(output.stdout).unwrap();
         let answer: Value = serde_json::from_str(&text)
             .unwrap_or_else(|_| panic!("{text}{}", String::from_utf8_lossy(&output.stderr)));

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, Connection};
 
-use crate::daemon::{Bench, Daemon, PATIENCE, line_at, lines};
+use crate::daemon::{Bench, Daemon, PATIENCE, ToEnd, line_at, lines};
 use crate::place::{DAY, Place, counted, until};
 use crate::postgres::shared;
 
@@ -33,7 +33,7 @@ impl Host {
 
     fn run(&self, arguments: &[&str]) -> String {
         let mut command = self.bench.command(arguments);
-        let output = command.env("LOG_INGESTD_HOST", &self.name).output().unwrap();
+        let output = command.env("LOG_INGESTD_HOST", &self.name).to_end();
         let said = String::from_utf8_lossy(&output.stderr);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{}: {arguments:?}: {said} {text}", self.name);

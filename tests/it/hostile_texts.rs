@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use log_ingestd::model::is_printable;
 use serde_json::Value;
 
-use crate::daemon::{Bench, for_each_store, line};
+use crate::daemon::{Bench, ToEnd, for_each_store, line};
 use crate::page::client::Site;
 use crate::place::{Place, until};
 use crate::terminal::on_terminal;
@@ -271,7 +271,7 @@ for_each_store! {
         let told = bench.verified(&[]);
         assert_eq!((told.sum("rows"), told.sum("differences")), (4, 0));
         let name = bench.logs().join(OsStr::from_bytes(b"access-\xff.log"));
-        let output = bench.command(&["forget", "--yes"]).arg(&name).output().unwrap();
+        let output = bench.command(&["forget", "--yes"]).arg(&name).to_end();
         let said = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && said.contains("access-\\xff.log': 1 row"), "{said}");
         assert_eq!(bench.place.texts("SELECT url FROM gunicorn_log ORDER BY url").await, ["/1", "/2", "/3"]);

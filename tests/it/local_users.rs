@@ -1,13 +1,13 @@
 //! Other users of the machine: what they can read of the daemon's.
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use crate::daemon::{Bench, Daemon, lines};
 use crate::place::{Place, until};
-use crate::streams::make_fifo;
+use crate::streams::{make_fifo, writer_of};
 
 /// All files and directories below one, and itself.
 fn all_below(path: &Path) -> Vec<PathBuf> {
@@ -30,7 +30,7 @@ async fn what_the_daemon_makes_is_for_its_owner_alone() {
     bench.append("access.log", lines("a", 0..10));
     let daemon = Daemon::start(command, bench.aside("stderr"));
     let state = bench.aside(".local/state/log-ingestd");
-    let mut writer = OpenOptions::new().write(true).open(&fifo).unwrap();
+    let mut writer = writer_of(&fifo).await;
     writer.write_all(lines("b", 0..10).as_bytes()).unwrap();
     let spool = state.join("spool");
     until("the spool has a file", async || all_below(&spool).len() > 1).await;

@@ -1,5 +1,6 @@
 //! An empty database of either kind, and small batches to put there.
 
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use log_ingestd::model::{
@@ -436,6 +437,11 @@ pub(crate) fn advanced(at: &Checkpoint, batch: &Batch) -> Checkpoint {
 }
 
 /// Asks again until the answer is yes; a test that waits in vain fails.
+pub(crate) async fn joined<T>(thread: JoinHandle<T>) -> T {
+    until("a thread has ended", async || thread.is_finished()).await;
+    thread.join().unwrap()
+}
+
 pub(crate) async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !condition().await {

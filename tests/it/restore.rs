@@ -4,7 +4,7 @@
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command};
 use std::time::Duration;
 
 use chrono::Utc;
@@ -13,7 +13,7 @@ use log_ingestd::store::{Committed, LostClaim, StoreError};
 use sqlx::{Connection, SqliteConnection};
 
 use crate::archives::compress;
-use crate::daemon::{Bench, Daemon, for_each_store, line_at, lines, rename, urls};
+use crate::daemon::{Bench, Daemon, ToEnd, for_each_store, line_at, lines, rename, urls};
 use crate::place::{LINE, Lines, NOW, OF_FILES, Place, claimed, sighting, until};
 use crate::postgres::shared;
 use crate::traffic::a_moment;
@@ -36,7 +36,7 @@ enum Way {
 }
 
 fn succeeds(command: &mut Command) {
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.to_end();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?}: {said}");
 }
@@ -64,7 +64,7 @@ impl Place {
     fn pg_restore_clean(&self, backup: &Path) {
         let mut restore = Command::new(shared().program("pg_restore"));
         restore.args(["-d", &self.url, "--clean", "--if-exists"]).arg(backup);
-        let output = restore.stdin(Stdio::null()).output().unwrap();
+        let output = restore.to_end();
         let said = String::from_utf8_lossy(&output.stderr);
         // Keys of partitions go with their tables.
         for error in said.lines().filter(|line| line.contains("ERROR")) {
@@ -303,7 +303,7 @@ async fn a_restore_that_is_under_way_is_waited_for() {
     all.extend(urls("late", 0..10));
     until("it found no table", async || daemon.said().contains("the store is unavailable")).await;
     bench.place.pg_restore(&backup, &["--section=pre-data"]);
-    let ready = bench.command(&["status"]).output().unwrap();
+    let ready = bench.command(&["status"]).to_end();
     assert!(!ready.status.success(), "there are no rows yet");
     bench.place.pg_restore(&backup, &["--section=data"]);
     // Its tries are 15 s apart at most; the next one finds the rows, and no key.

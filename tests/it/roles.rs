@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use log_ingestd::model::Micros;
 
-use crate::daemon::{Bench, Daemon, line_at, urls};
+use crate::daemon::{Bench, Daemon, ToEnd, line_at, urls};
 use crate::place::{DAY, Place};
 use crate::postgres::{Cluster, shared};
 use crate::upgrade::KNOWN;
@@ -24,7 +24,7 @@ fn url(bench: &Bench, user: &str) -> String {
 
 fn run_as(bench: &Bench, user: &str, arguments: &[&str]) -> Output {
     let mut command: Command = bench.command(arguments);
-    command.env("DATABASE_URL", url(bench, user)).output().unwrap()
+    command.env("DATABASE_URL", url(bench, user)).to_end()
 }
 
 fn succeed_as(bench: &Bench, user: &str, arguments: &[&str]) -> String {

@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::daemon::{Bench, Daemon, for_each_store, lines, urls};
+use crate::daemon::{Bench, Daemon, ToEnd, for_each_store, lines, urls};
 use crate::place::Place;
 
 const OFF: &[&str] = &[];
@@ -129,7 +129,7 @@ async fn the_setting_has_a_flag_a_variable_and_a_key() {
         fs::write(&config, toml).unwrap();
         let mut command = bench.command(&with(&check, flags));
         command.envs(variable.map(|value| (VARIABLE, value)));
-        let output = command.output().unwrap();
+        let output = command.to_end();
         (String::from_utf8_lossy(&output.stdout).contains("2 left out"), output)
     };
     let key = "exclude-server-log = true";

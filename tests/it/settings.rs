@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use rustix::fs::inotify;
 
-use crate::daemon::{Bench, Daemon, lines, urls};
+use crate::daemon::{Bench, Daemon, ToEnd, lines, urls};
 use crate::place::Place;
 use crate::streams::make_fifo;
 
@@ -40,7 +40,7 @@ async fn a_command_takes_its_settings_from_a_pipe() {
         format!("exclude-path = ['/health/']\ndatabase-url = '{database}'\nlog-level = 'warn'");
     let run = |arguments: &[&str]| {
         let mut command = through_a_pipe(&bench, arguments, &toml);
-        said(&command.env_remove("DATABASE_URL").output().unwrap())
+        said(&command.env_remove("DATABASE_URL").to_end())
     };
     let checked = run(&["check", log]);
     assert!(checked.contains("15 lines: 10 would be stored, 0 rejected, 5 left out"), "{checked}");
@@ -170,7 +170,7 @@ fn names_both_slips_once(stderr: &str) {
 async fn an_unknown_variable_is_a_warning_that_names_the_nearest_setting() {
     let bench = Bench::new(Place::sqlite().await).await;
     bench.append("access.log", lines("a", 0..10));
-    let status = bench.command(&["status"]).envs(VARIABLES).output().unwrap();
+    let status = bench.command(&["status"]).envs(VARIABLES).to_end();
     assert!(status.status.success());
     names_both_slips_once(&String::from_utf8_lossy(&status.stderr));
 
@@ -188,6 +188,6 @@ async fn an_unknown_variable_is_a_warning_that_names_the_nearest_setting() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_variables_of_kubernetes_are_no_slips() {
     let bench = Bench::new(Place::sqlite().await).await;
-    let status = bench.command(&["status"]).envs(VARIABLES.into_iter().skip(2)).output().unwrap();
+    let status = bench.command(&["status"]).envs(VARIABLES.into_iter().skip(2)).to_end();
     assert!(status.status.success() && status.stderr.is_empty(), "{status:?}");
 }

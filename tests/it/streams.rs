@@ -6,8 +6,11 @@ mod people;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{PipeWriter, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+
+use rustix::fs::{OFlags, fcntl_setfl};
 
 use crate::bounds::assert_idle;
 use crate::daemon::{Bench, Daemon, for_each_store, line, lines, urls};
@@ -33,6 +36,21 @@ pub(crate) fn make_fifo(path: &Path) {
 /// Opened for both: there is always a reader, and always a writer.
 pub(crate) fn hold_open(fifo: &Path) -> File {
     OpenOptions::new().read(true).write(true).open(fifo).unwrap()
+}
+
+/// Opened for writing, as soon as there is a reader.
+pub(crate) async fn writer_of(fifo: &Path) -> File {
+    let mut options = OpenOptions::new();
+    options.write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed());
+    let mut opened = None;
+    until("the FIFO has a reader", async || {
+        opened = options.open(fifo).ok();
+        opened.is_some()
+    })
+    .await;
+    let file = opened.unwrap();
+    fcntl_setfl(&file, OFlags::WRONLY).unwrap();
+    file
 }
 
 /// The daemon on what is given, looking ten times a second; its standard input is a pipe, and this is
@@ -87,7 +105,7 @@ for_each_store! {
         let (mut daemon, _input) = watch(&bench, &[fifo.to_str().unwrap()], "stderr");
         daemon.says("reading a FIFO").await;
         for round in 0..5u32 {
-            let mut writer = OpenOptions::new().write(true).open(&fifo).unwrap();
+            let mut writer = writer_of(&fifo).await;
             writer.write_all(lines("a", round * 10..(round + 1) * 10).as_bytes()).unwrap();
             if round % 2 == 0 {
                 drop(writer);
@@ -95,7 +113,7 @@ for_each_store! {
             }
         }
         // Two at a time.
-        let mut writers = [(); 2].map(|()| OpenOptions::new().write(true).open(&fifo).unwrap());
+        let mut writers = [writer_of(&fifo).await, writer_of(&fifo).await];
         for number in 0..100 {
             writers[number as usize % 2].write_all(lines("b", number..number + 1).as_bytes()).unwrap();
         }
@@ -163,7 +181,7 @@ async fn quiet_streams_cost_next_to_nothing() {
     open.write_all(lines("b", 0..10).as_bytes()).unwrap();
     daemon.says("reading a FIFO").await;
     // One whose writers are gone again: its end is there to be read, for ever.
-    fs::write(&shut, lines("c", 0..10)).unwrap();
+    writer_of(&shut).await.write_all(lines("c", 0..10).as_bytes()).unwrap();
     bench.rows(30).await;
     assert_idle(&daemon).await;
     open.write_all(lines("b", 10..11).as_bytes()).unwrap();

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use chrono::Utc;
 use serde_json::Value;
 
-use crate::daemon::{Bench, for_each_store, line, line_at, lines};
+use crate::daemon::{Bench, ToEnd, for_each_store, line, line_at, lines};
 use crate::place::{Place, until};
 use crate::postgres::Cluster;
 
@@ -29,7 +29,7 @@ pub(crate) fn on_terminal(
     command.args(["--quiet", "--return", "--command", &typed, "/dev/null"]).env_clear();
     command.envs(real.get_envs().filter_map(|(name, value)| Some((name, value?))));
     command.envs(environment.iter().copied());
-    let output = command.stdin(Stdio::null()).output().unwrap();
+    let output = command.to_end();
     let text = String::from_utf8(output.stdout).unwrap().replace("\r\n", "\n");
     assert!(output.status.success(), "{text}");
     text
@@ -100,7 +100,7 @@ async fn a_pipe_gets_plain_text_of_any_width() {
     for command in
         [&["query", "--since", SINCE][..], &["top", "urls", "--since", SINCE], &["doctor"]]
     {
-        let output = bench.command(command).env("TERM", "xterm-256color").output().unwrap();
+        let output = bench.command(command).env("TERM", "xterm-256color").to_end();
         let text = String::from_utf8(output.stdout).unwrap();
         assert!(!text.contains('\u{1b}') && !text.contains('…'), "{text}");
         assert!(command[0] == "doctor" || text.contains(&long), "{text}");

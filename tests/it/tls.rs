@@ -10,7 +10,7 @@ use std::process::Output;
 
 use authority::{Authority, Issued};
 
-use crate::daemon::{Bench, lines, urls};
+use crate::daemon::{Bench, ToEnd, lines, urls};
 use crate::place::{Place, until};
 use crate::postgres::Cluster;
 
@@ -79,7 +79,7 @@ impl Secure {
     /// `status` by this URL and environment.
     fn status(&self, url: &str, environment: &[(&str, &str)]) -> Output {
         let mut command = self.bench.command(&["status", "--connect-timeout", "20s"]);
-        command.env("DATABASE_URL", url).envs(environment.iter().copied()).output().unwrap()
+        command.env("DATABASE_URL", url).envs(environment.iter().copied()).to_end()
     }
 
     fn works(&self, url: &str, environment: &[(&str, &str)]) {
@@ -189,7 +189,7 @@ async fn a_daemon_with_a_certificate_stores_every_line_over_tls() {
     assert_eq!(bench.place.number(&locks).await, 1, "the lock of the file is held over TLS");
     let mut query =
         bench.command(&["query", "--since", "2000-01-01", "--limit", "7", "--output", "log"]);
-    let found = query.env("DATABASE_URL", &url).output().unwrap();
+    let found = query.env("DATABASE_URL", &url).to_end();
     assert_eq!(String::from_utf8(found.stdout).unwrap().lines().count(), 7, "those who look");
     assert!(!daemon.said().contains("pa55"), "a password in its log");
     assert!(daemon.stop().await.success());

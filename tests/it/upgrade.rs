@@ -10,7 +10,7 @@ use log_ingestd::store::{RejectKey, Store, StoreError};
 use sqlx::{AssertSqlSafe, Connection};
 
 use crate::daemon::{Bench, for_each_store, lines, urls};
-use crate::place::{Lines, NOW, Place, claimed, sighting, until};
+use crate::place::{Lines, NOW, Place, claimed, joined, sighting, until};
 
 /// Where this program's schema leads to.
 pub(crate) const KNOWN: i64 = 11;
@@ -50,7 +50,7 @@ for_each_store! {
             written += 1;
             let before = state(&bench.place).await;
             assert_eq!(daemon.ends().await.code(), Some(1), "{}", daemon.said());
-            writing.join().unwrap();
+            joined(writing).await;
             let said = daemon.said();
             assert!(said.contains(TOLD), "{said}");
             assert!(!said.contains("took this file over"), "{said}");

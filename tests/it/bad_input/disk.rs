@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::bad_input::Answer;
-use crate::daemon::{Bench, Daemon, lines, urls};
+use crate::daemon::{Bench, Daemon, ToEnd, lines, urls};
 use crate::place::{Place, until};
 
 /// Takes more room than there is.
@@ -53,6 +53,7 @@ async fn an_import_onto_a_full_disk_says_so_and_can_be_repeated() {
             let mut shell = Command::new("sh");
             shell.args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\""]);
             shell.arg(real.get_program()).args(real.get_args()).env_clear();
+            shell.env("LOG_INGESTD_HOST", "web");
             shell
         }
     };
@@ -62,7 +63,7 @@ async fn an_import_onto_a_full_disk_says_so_and_can_be_repeated() {
     if let Some(disk) = &disk {
         disk.grow();
     }
-    let again = bench.command(&arguments).env("DATABASE_URL", &url).output().unwrap();
+    let again = bench.command(&arguments).env("DATABASE_URL", &url).to_end();
     assert!(again.status.success(), "{}", String::from_utf8_lossy(&again.stderr));
     let count = Place::at(url).number("SELECT count(*) FROM gunicorn_log").await;
     assert_eq!(count, i64::from(LINES));

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::bad_input::Answer;
-use crate::daemon::{Bench, Daemon, lines, urls};
+use crate::daemon::{Bench, Daemon, ToEnd, lines, urls};
 use crate::place::Place;
 
 /// Debian's `nobody` and `nogroup`.
@@ -177,7 +177,7 @@ async fn a_database_that_may_not_be_written_is_named() {
     home.bench.append("access.log", lines("a", 0..3));
     let log = home.bench.log("access.log");
     let answer = Answer::to_command(home.command(&["import", log.to_str().unwrap()]));
-    let doctor = home.command(&["doctor"]).output().unwrap();
+    let doctor = home.command(&["doctor"]).to_end();
     allow(&state, 0o755);
     answer.is(1, &["state/log.sqlite3", "ermission denied"]);
     let said = String::from_utf8(doctor.stdout).unwrap();

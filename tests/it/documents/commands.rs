@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use tempfile::TempDir;
 
 use super::{Block, blocks, pages};
-use crate::daemon::line_at;
+use crate::daemon::{ToEnd, line_at};
 use crate::place::until;
 use crate::postgres::Cluster;
 
@@ -145,7 +145,7 @@ impl World {
             host.and_then(|rest| rest.split_whitespace().next())
                 .map(|host| ("LOG_INGESTD_HOST", host)),
         );
-        let output = status.arg("status").output().unwrap();
+        let output = status.arg("status").to_end();
         let status = String::from_utf8_lossy(&output.stdout);
         output.status.success() && status.contains("caught up") && !status.contains("behind")
     }

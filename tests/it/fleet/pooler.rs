@@ -4,7 +4,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use crate::daemon::{Bench, Daemon, lines, urls};
+use crate::daemon::{Bench, Daemon, ToEnd, lines, urls};
 use crate::place::{Place, until};
 use crate::ports::Port;
 use crate::postgres::{Cluster, as_server};
@@ -82,7 +82,7 @@ async fn one_that_pools_sessions_changes_nothing() {
     let query = |url: String| {
         let mut command =
             bench.command(&["query", "--since", "2000-01-01", "--output", "jsonl", "--limit", "7"]);
-        command.env("DATABASE_URL", url).output().unwrap()
+        command.env("DATABASE_URL", url).to_end()
     };
     let found = query(bouncer.url(&bench));
     assert!(found.status.success(), "{}", String::from_utf8_lossy(&found.stderr));
@@ -108,7 +108,7 @@ async fn one_that_pools_transactions_or_statements_is_refused() {
         let (logs, log) = (logs.to_str().unwrap(), log.to_str().unwrap());
         for arguments in [&["--watch", logs][..], &["status"], &["import", log]] {
             let mut command = bench.command(arguments);
-            let output = command.env("DATABASE_URL", bouncer.url(&bench)).output().unwrap();
+            let output = command.env("DATABASE_URL", bouncer.url(&bench)).to_end();
             let said = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(1), "{said}");
             assert!(said.contains("pools transactions"), "{said}");

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 
 use crate::daemon::{for_each_store, line, lines, urls};
-use crate::place::until;
+use crate::place::{joined, until};
 use crate::torture::{asked, seed};
 
 use super::{hold_open, make_fifo, spool, spooled, watch};
@@ -66,7 +66,7 @@ for_each_store! {
         let (mut daemon, _input) = watch(&bench, &[fifo.to_str().unwrap()], "stderr");
         daemon.says("reading a FIFO").await;
         enough.store(true, Ordering::Relaxed);
-        let (_writer, written) = tokio::task::spawn_blocking(|| writing.join().unwrap()).await.unwrap();
+        let (_writer, written) = joined(writing).await;
         let files = bench.place.number("SELECT count(*) FROM log_file").await;
         println!("{written} lines in {files} files");
         bench.exactly(urls("a", 0..written)).await;

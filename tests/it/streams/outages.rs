@@ -7,7 +7,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use crate::bad_input::disk::Disk;
 use crate::daemon::{Bench, lines, urls};
-use crate::place::{Place, until};
+use crate::place::{Place, joined, until};
 use crate::postgres::Cluster;
 
 use super::{hold_open, make_fifo, spooled, watch};
@@ -95,7 +95,7 @@ for_each_outage! {
         assert!(kept.ends_with('\n') && !daemon.has_ended());
         outage.end().await;
         bench.exactly([urls("first", 0..10), urls("a", 0..40_000)].concat()).await;
-        writing.join().unwrap();
+        joined(writing).await;
         assert!(daemon.ends().await.success(), "{}", daemon.said());
         assert_eq!(spooled(&bench), Vec::<String>::new());
         assert!(daemon.said().contains("there is room in the spool"), "{}", daemon.said());
@@ -178,7 +178,7 @@ for_each_outage! {
         daemon.says("the spool is full").await;
         outage.end().await;
         bench.exactly([urls("quiet", 0..500), urls("a", 0..10_000)].concat()).await;
-        writing.join().unwrap();
+        joined(writing).await;
         until("nothing is left", async || spooled(&bench).is_empty()).await;
         quiet.write_all(lines("quiet", 500..510).as_bytes()).unwrap();
         bench.exactly([urls("quiet", 0..510), urls("a", 0..10_000)].concat()).await;
@@ -228,7 +228,7 @@ async fn a_full_disk_under_the_spool_makes_the_writer_wait() {
     assert!(!writing.is_finished() && !daemon.has_ended());
     disk.grow();
     bench.exactly(urls("a", 0..40_000)).await;
-    writing.join().unwrap();
+    joined(writing).await;
     assert!(daemon.ends().await.success());
     assert_eq!(std::fs::read_dir(&spool).unwrap().count(), 0);
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::symlink;
 use crate::daemon::{Bench, Daemon, lines, urls};
 use crate::place::{Place, until};
 
-use super::{hold_open, make_fifo, spooled, watch};
+use super::{hold_open, make_fifo, spooled, watch, writer_of};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fifo_in_a_watched_directory_is_left_alone_and_that_is_said_once() {
@@ -33,9 +33,9 @@ async fn fifos_that_match_a_pattern_are_followed_also_those_that_come_later() {
     let pattern = bench.log("*.fifo");
     let (mut daemon, _input) = watch(&bench, &[pattern.to_str().unwrap()], "stderr");
     daemon.says("one.fifo").await;
-    fs::write(bench.log("one.fifo"), lines("one", 0..10)).unwrap();
+    writer_of(&bench.log("one.fifo")).await.write_all(lines("one", 0..10).as_bytes()).unwrap();
     make_fifo(&bench.log("two.fifo"));
-    fs::write(bench.log("two.fifo"), lines("two", 0..10)).unwrap(); // waits for its reader
+    writer_of(&bench.log("two.fifo")).await.write_all(lines("two", 0..10).as_bytes()).unwrap();
     bench.exactly([urls("one", 0..10), urls("two", 0..10)].concat()).await;
     assert!(daemon.stop().await.success());
 }
@@ -48,12 +48,12 @@ async fn a_fifo_that_is_replaced_is_read_on_and_the_new_one_too() {
     make_fifo(&fifo);
     let (mut daemon, _input) = watch(&bench, &[fifo.to_str().unwrap()], "stderr");
     daemon.says("reading a FIFO").await;
-    let mut old = File::options().write(true).open(&fifo).unwrap();
+    let mut old = writer_of(&fifo).await;
     old.write_all(lines("old", 0..10).as_bytes()).unwrap();
     fs::remove_file(&fifo).unwrap();
     daemon.says("has no name any more").await;
     make_fifo(&fifo);
-    let mut new = File::options().write(true).open(&fifo).unwrap(); // waits for its reader
+    let mut new = writer_of(&fifo).await;
     new.write_all(lines("new", 0..10).as_bytes()).unwrap();
     old.write_all(lines("old", 10..20).as_bytes()).unwrap();
     bench.exactly([urls("old", 0..20), urls("new", 0..10)].concat()).await;

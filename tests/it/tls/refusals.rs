@@ -73,7 +73,7 @@ async fn a_server_without_tls_is_refused_when_tls_is_asked_for_and_never_spoken_
             "{}?sslmode={mode}",
             bench.place.url.replace("postgres@", "tempted:right-pa55@")
         );
-        let output = bench.command(&["status"]).env("DATABASE_URL", url).output().unwrap();
+        let output = bench.command(&["status"]).env("DATABASE_URL", url).to_end();
         let said = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(1), "{said}");
         let words = format!("the server has no TLS, and sslmode is {mode}: set ssl = on there");
