@@ -446,7 +446,7 @@ impl Template {
             if match_greedily(self, line, |field, value| builder.set(field, text, value)) {
                 builder.finish();
                 let may_be_escaped = may_hold_special && self.escaping() == Escaping::Backslashes;
-                if !self.is_simple || may_be_escaped {
+                if !self.is_simple || may_be_escaped || self.would_escape(line) {
                     record.written.likeness = Likeness::Unknown;
                 }
                 return if may_hold_special { check_no_nul(line) } else { Ok(()) };

@@ -181,6 +181,23 @@ fn plain_lines_have_neither_patches_nor_forms() {
     assert_eq!((trip.rows, trip.patched, trip.forms), (100, 0, 1));
 }
 
+/// nginx and Apache escape them, so their lines are patched if another program has written them.
+#[test]
+fn bytes_that_a_server_escapes_may_stand_there_as_they_are() {
+    let nginx = r#"$remote_addr - $remote_user [$time_local] "$request" $status $body_bytes_sent "$http_referer" "$http_user_agent""#;
+    for (format, patched) in [(nginx, 3), (DEFAULT, 0)] {
+        let log = format!(
+            "{}\n{}\n{}\n{}\n",
+            line("a"),
+            line("\u{65e5}"),
+            line("\u{18}"),
+            line("\u{7f}")
+        );
+        let trip = is_exact(format, log.as_bytes());
+        assert_eq!((trip.rows, trip.patched), (4, patched), "{format}");
+    }
+}
+
 #[test]
 fn a_new_zone_is_a_new_form() {
     let day = |zone: &str| {

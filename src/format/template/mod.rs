@@ -255,6 +255,12 @@ impl Template {
         }
     }
 
+    /// Returns whether a line holds bytes that its server escapes: something else has written it.
+    pub(super) fn would_escape(&self, line: &[u8]) -> bool {
+        self.escaping() == Escaping::Backslashes
+            && !line.iter().all(|byte| (0x20..0x7f).contains(byte))
+    }
+
     /// Returns how values are written.
     pub(super) fn writing(&self) -> Writing {
         match self.dialect {
