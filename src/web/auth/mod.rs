@@ -31,7 +31,7 @@ use super::places::peer_of;
 use super::probes;
 use super::requests::refusal;
 use credentials::Claim;
-use sessions::{Scope, Sessions};
+use sessions::{Scope, Sessions, Shown};
 use turns::Turns;
 
 /// Name of the session cookie.
@@ -73,7 +73,7 @@ impl Authenticator {
 
     /// Checks an Authorization header of this peer.
     async fn check(&self, credentials: &Credentials, peer: IpAddr, header: &str) -> Verdict {
-        if let Some(scope) = self.sessions().scope(header) {
+        if let Some(scope) = self.sessions().scope(Shown::Header(header, peer)) {
             return Verdict::Accepted(scope, None); // a program without cookies
         }
         let Some(claim) = Claim::from_header(header) else { return Verdict::Refused };
@@ -82,7 +82,7 @@ impl Authenticator {
         }
         let mut sessions = self.sessions();
         let scope = if claim.is_password() { Scope::All } else { Scope::Probes };
-        sessions.remember(header, scope);
+        sessions.remember(Shown::Header(header, peer), scope);
         Verdict::Accepted(scope, if claim.is_password() { sessions.begin() } else { None })
     }
 }
@@ -106,7 +106,8 @@ pub(super) async fn require(
     };
     // A supervisor has no password. It learns whether the process is alive, and nothing else.
     let is_open = request.uri().path() == probes::ALIVE;
-    let session = cookies(headers).any(|it| authenticator.sessions().scope(it) == Some(Scope::All));
+    let session = cookies(headers)
+        .any(|it| authenticator.sessions().scope(Shown::Cookie(it)) == Some(Scope::All));
     if is_open || session {
         client.set_known(session);
         return next.run(request).await;

@@ -1,6 +1,7 @@
 //! Secrets that were checked before: session cookies and Authorization headers.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use base64ct::{Base64UrlUnpadded, Encoding};
@@ -23,6 +24,17 @@ pub(super) enum Scope {
     Probes,
 }
 
+/// What a client shows. Each kind is known as that kind only: a cookie that holds a header is not checked as slowly as
+/// the header would be, and would let anyone guess passwords.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Shown<'a> {
+    /// The value of the session cookie.
+    Cookie(&'a str),
+    /// An Authorization header, of the peer who has sent it: for another peer the quick answer to a right one would say
+    /// that it is right.
+    Header(&'a str, IpAddr),
+}
+
 /// The SHA-256 of each accepted secret. A client cannot choose a hash byte by byte, so the time of a
 /// comparison reveals nothing. No secret stays in memory.
 #[derive(Debug, Default)]
@@ -32,13 +44,13 @@ pub(super) struct Sessions {
 
 impl Sessions {
     /// Returns what this cookie or header opens, if it was accepted within [`LIFETIME`].
-    pub(super) fn scope(&self, secret: &str) -> Option<Scope> {
-        let (since, scope) = self.since.get(&fingerprint(secret))?;
+    pub(super) fn scope(&self, shown: Shown<'_>) -> Option<Scope> {
+        let (since, scope) = self.since.get(&fingerprint(shown))?;
         (since.elapsed() < LIFETIME).then_some(*scope)
     }
 
     /// Remembers an accepted cookie or header.
-    pub(super) fn remember(&mut self, secret: &str, scope: Scope) {
+    pub(super) fn remember(&mut self, shown: Shown<'_>, scope: Scope) {
         if self.since.len() >= MAX_SESSIONS {
             self.since.retain(|_, (since, _)| since.elapsed() < LIFETIME);
         }
@@ -46,7 +58,7 @@ impl Sessions {
             let oldest = self.since.iter().min_by_key(|(_, (since, _))| *since).map(|(it, _)| *it);
             oldest.map(|oldest| self.since.remove(&oldest));
         }
-        self.since.insert(fingerprint(secret), (Instant::now(), scope));
+        self.since.insert(fingerprint(shown), (Instant::now(), scope));
     }
 
     /// Starts a person's session and returns its cookie. Returns `None` if the system provides no random
@@ -55,13 +67,17 @@ impl Sessions {
         let mut random = [0; 32];
         getrandom::fill(&mut random).ok()?;
         let cookie = Base64UrlUnpadded::encode_string(&random);
-        self.remember(&cookie, Scope::All);
+        self.remember(Shown::Cookie(&cookie), Scope::All);
         Some(cookie)
     }
 }
 
-fn fingerprint(secret: &str) -> ShortHash {
-    Sha256::digest(secret.as_bytes()).into()
+fn fingerprint(shown: Shown<'_>) -> ShortHash {
+    let text = match shown {
+        Shown::Cookie(cookie) => format!("cookie {cookie}"),
+        Shown::Header(header, peer) => format!("header {peer} {header}"),
+    };
+    Sha256::digest(text).into()
 }
 
 #[cfg(test)]
@@ -72,12 +88,25 @@ mod tests {
     fn the_number_of_sessions_is_bounded() {
         let mut sessions = Sessions::default();
         let first = sessions.begin().unwrap();
-        assert_eq!(sessions.scope(&first), Some(Scope::All));
-        assert_eq!((sessions.scope(""), sessions.scope(&first[1..])), (None, None));
+        let scope = |sessions: &Sessions, text: &str| sessions.scope(Shown::Cookie(text));
+        assert_eq!(scope(&sessions, &first), Some(Scope::All));
+        assert_eq!((scope(&sessions, ""), scope(&sessions, &first[1..])), (None, None));
         for _ in 0..MAX_SESSIONS {
             sessions.begin().unwrap();
         }
         assert_eq!(sessions.since.len(), MAX_SESSIONS);
-        assert_eq!(sessions.scope(&first), None, "the oldest is replaced");
+        assert_eq!(scope(&sessions, &first), None, "the oldest is replaced");
+    }
+
+    #[test]
+    fn a_header_is_known_as_a_header_and_of_its_peer_alone() {
+        let mut sessions = Sessions::default();
+        let [peer, other] = [1, 2].map(|last| IpAddr::from([203, 0, 113, last]));
+        sessions.remember(Shown::Header("Basic am86", peer), Scope::All);
+        assert_eq!(sessions.scope(Shown::Header("Basic am86", peer)), Some(Scope::All));
+        assert_eq!(sessions.scope(Shown::Header("Basic am86", other)), None);
+        assert_eq!(sessions.scope(Shown::Cookie("Basic am86")), None);
+        let cookie = sessions.begin().unwrap();
+        assert_eq!(sessions.scope(Shown::Header(&cookie, peer)), None);
     }
 }
