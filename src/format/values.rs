@@ -723,8 +723,9 @@ fn read_whole_time(text: &[u8; TIME_LENGTH]) -> Option<Micros> {
         _ => return None,
     };
     let clock = i64::from(hour * 3_600 + minute * 60 + second);
-    let seconds = i64::from(date.to_epoch_days()) * 86_400 + clock;
-    Some((seconds - east) * 1_000_000)
+    let seconds = i64::from(date.to_epoch_days()) * 86_400 + clock - east;
+    // An offset may lead out of the years that both databases have.
+    (0..253_402_300_800).contains(&seconds).then_some(seconds * 1_000_000)
 }
 
 /// Parses an address: `10.0.0.7`, `10.0.0.7:1234`, `2001:db8::7`, `[2001:db8::7]`,
@@ -868,6 +869,8 @@ mod tests {
         }
         assert_eq!(read("[01/Jan/1970:00:00:00 +0000]"), Some(0));
         assert_eq!(read("[31/Dec/9999:23:59:59 +0000]"), Some(253_402_300_799_000_000));
+        assert_eq!(read("[31/Dec/9999:23:59:59 -0001]"), None);
+        assert_eq!(read("[01/Jan/1970:00:00:00 +0001]"), None);
     }
 
     #[test]

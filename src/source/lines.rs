@@ -386,13 +386,15 @@ impl Lines {
             if !self.skip_nuls() {
                 return None;
             }
-            if let Some(length) = self.search() {
+            // However the bytes come, the same lines are too long.
+            let length = self.search();
+            if let Some(length) = length.filter(|length| *length <= MAX_LINE) {
                 let unread = &self.buffer[self.start..self.start + length];
                 let bytes = unread.strip_suffix(b"\r").unwrap_or(unread);
                 let end = self.offset + length as u64 + 1;
                 return Some(Line { offset: self.offset, bytes, end, too_long: false });
             }
-            if self.partial().len() <= MAX_LINE {
+            if length.is_none() && self.partial().len() <= MAX_LINE {
                 return None;
             }
             let kept = self.partial()[..TOO_LONG_KEPT].to_vec();
@@ -789,6 +791,30 @@ mod tests {
         assert_eq!((seen[0].0, seen[0].1.len(), seen[0].2), (0, TOO_LONG_KEPT, true));
         assert_eq!(seen[1], (3 * MAX_LINE as u64 + 1, "after".into(), false));
         assert!(lines.buffer.len() < MAX_LINE + 4 * READ_SIZE);
+    }
+
+    /// A line is as long as it is, whether its end comes with the last of its bytes or later.
+    #[test]
+    fn what_is_too_long_does_not_depend_on_how_bytes_come() {
+        for (length, is_too_long) in [(MAX_LINE, false), (MAX_LINE + 1, true)] {
+            let mut source = vec![b'x'; length];
+            source.extend_from_slice(b"\nafter\n");
+            for piece in [source.len(), 50_000] {
+                let mut lines = Lines::default();
+                lines.reset(&Position::default(), b"");
+                let mut seen = Vec::new();
+                for mut piece in source.chunks(piece) {
+                    while lines.fill(&mut piece).unwrap() > 0 {}
+                    while let Some(line) = lines.peek() {
+                        let (end, too_long) = (line.end, line.too_long);
+                        seen.push((end, too_long));
+                        lines.take(end);
+                    }
+                }
+                let end = length as u64 + 1;
+                assert_eq!(seen, [(end, is_too_long), (end + 6, false)], "{length} by {piece}");
+            }
+        }
     }
 
     #[test]
