@@ -616,6 +616,14 @@ async fn register(
             log_look_alike(files, log);
             return Ok(Registered::New);
         }
+        Decision::Replaces(file) => {
+            if files.replacements.insert(tail.path().to_path_buf()) {
+                info!(path = %tail.path().display(), of = file.0,
+                    "a copy of a followed file that was replaced by it: goes on as that file when nothing more comes \
+                     to the old one");
+            }
+            return Ok(Registered::Undecided);
+        }
         // The others are decisions for other policies.
         Decision::Wait
         | Decision::Held
@@ -719,7 +727,7 @@ async fn of_other_host(
     let found = found.ok().flatten();
     let same = known.origin.may_be(&seen.origin) && stored.is_some() && stored == found;
     if !same {
-        if files.look_alikes.insert(tail.path().to_path_buf()) {
+        if files.look_alikes.insert(tail.key()) {
             warn!(
                 path,
                 from,
@@ -765,12 +773,12 @@ async fn of_other_host(
     }
 }
 
-/// Says once of a new log that it begins like one that is stored.
+/// Says of each new log that it begins like one that is stored.
 fn log_look_alike(files: &mut FollowedFiles, log: &NewLog) {
     let path = log.tail.path();
     let alike = log.compared.same().next();
     if let Some(known) = alike.filter(|known| known.committed > 0)
-        && files.look_alikes.insert(path.to_path_buf())
+        && files.look_alikes.insert(log.tail.key())
     {
         warn!(path = %path.display(), like = known.file.0, of = known.path,
             "this log begins like one that is stored, and is none that was seen to become it: stored as a \

@@ -59,9 +59,7 @@ pub(crate) trait Content {
     fn grows(&self) -> bool;
 
     /// Returns whether its object has no name any more, so that it is not at the path where it was found.
-    fn is_unlinked(&self) -> bool {
-        false
-    }
+    fn is_unlinked(&self) -> bool;
 }
 
 /// A file that may grow, and was just opened.
@@ -209,5 +207,9 @@ impl Content for WholeFile<'_> {
 
     fn grows(&self) -> bool {
         false
+    }
+
+    fn is_unlinked(&self) -> bool {
+        false // of one that was opened by its name it does not matter
     }
 }

@@ -94,6 +94,9 @@ pub(crate) enum Decision {
     Adopt(FileId),
     /// It is a copy of this file: left alone for as long as that file is followed.
     CopyOf(FileId),
+    /// It lies where this followed file lay, which has no name any more, and holds all that is stored of it: it
+    /// takes over its identity when nothing more comes to that one.
+    Replaces(FileId),
     /// It is a file that the process is already storing.
     Held,
     /// It is this open file, whose last bytes are not those that were stored: a power cut took them. It goes
@@ -355,6 +358,7 @@ impl Resolver<'_> {
                     false => Decision::Cut(known.file),
                 })
                 .or_else(|| self.copy_of_followed())
+                .or_else(|| self.replaces_followed())
                 .or_else(|| self.copy_of_stored()),
             Policy::Verify => self.compared.same().next().map(|it| Decision::Resume(it.file)),
             Policy::Import | Policy::Archive => self.same_as_stored(),
@@ -470,6 +474,28 @@ impl Resolver<'_> {
             }
         }
         None
+    }
+
+    /// A log that was replaced under its name by a copy of itself, as rsync and `sed -i` do. A writer may still have the
+    /// old one open. A copy that is still being made may get that name in a moment.
+    fn replaces_followed(&self) -> Option<Decision> {
+        let path = self.content.path();
+        let mut proven = self.compared.same().filter(|known| self.proves(known.committed));
+        proven.find_map(|known| {
+            let followed = self.here.followed.iter().find(|it| it.file == known.file)?;
+            let Some(other) = followed.content else {
+                // It was claimed in this round, or an archive of it is read.
+                return (known.path == path).then_some(Decision::Wait);
+            };
+            if self.cannot_be_copy_of(other.key()) || !same_directory(&path, &other.path()) {
+                return None;
+            }
+            if other.path() == path && (followed.nameless || other.is_unlinked()) {
+                return Some(Decision::Replaces(known.file));
+            }
+            let may_be_made = self.content.may_be_half_a_copy() && !self.content.is_unlinked();
+            may_be_made.then_some(Decision::Wait)
+        })
     }
 
     /// Returns whether directory, name, age and growth allow that the content is a copy of a followed

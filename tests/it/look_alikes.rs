@@ -5,8 +5,8 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::process::Command;
 
-use crate::daemon::{Bench, for_each_store, line, lines, rename, urls};
-use crate::place::{OF_FILES, until};
+use crate::daemon::{Bench, PATIENCE, for_each_store, line, lines, rename, urls};
+use crate::place::{OF_FILES, Place, until};
 
 /// What uvicorn logs of a probe: no time, and each line like the one before.
 const PROBE: &str = "INFO:     10.0.0.1:0 - \"GET /health HTTP/1.1\" 200 OK\n";
@@ -253,4 +253,34 @@ async fn clear(bench: &Bench) {
     for table in OF_FILES {
         bench.place.execute(&format!("DELETE FROM {table}")).await;
     }
+}
+
+/// As rsync does, and `sed -i`: a copy, which is longer or becomes it, takes the name. The old one may still have a writer,
+/// for which the daemon waits a minute.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_is_replaced_by_a_longer_copy_of_itself_goes_on() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    for name in ["rsync", "sed"] {
+        bench.append(&format!("{name}.log"), lines(name, 0..100));
+    }
+    let mut daemon = bench.watch();
+    bench.rows(200).await;
+    let replace = |name: &str, by: &str, more: std::ops::Range<u32>| {
+        let text = fs::read_to_string(bench.log(name)).unwrap();
+        fs::write(bench.log(by), text + &lines(name.trim_end_matches(".log"), more)).unwrap();
+        fs::rename(bench.log(by), bench.log(name)).unwrap();
+    };
+    replace("rsync.log", ".rsync.log.aB3xYz", 100..150);
+    replace("sed.log", "sedAbCdEf", 100..100);
+    daemon.says("a copy of a followed file that was replaced by it").await;
+    // The next transfer comes before the first one is stored.
+    replace("rsync.log", ".rsync.log.bC4yZa", 150..200);
+    bench.append("sed.log", lines("sed", 100..200));
+    let end = std::time::Instant::now() + 4 * PATIENCE;
+    while bench.stored().await < 400 && std::time::Instant::now() < end {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    bench.exactly([urls("rsync", 0..200), urls("sed", 0..200)].concat()).await;
+    assert!(!daemon.said().contains("its lines are stored twice"), "{}", daemon.said());
+    assert!(daemon.stop().await.success());
 }

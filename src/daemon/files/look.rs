@@ -62,6 +62,7 @@ impl FollowedFiles {
         self.list_unanswered(unanswered);
         self.growth.retain(|key, _| seen.contains(key));
         self.examinations.retain(|key, _| seen.contains(key));
+        self.look_alikes.retain(|key| seen.contains(key));
         self.ignored.retain(|file| match &file.reason {
             // Where its file system is mounted again, it is found again.
             IgnoredReason::Undecided(tail) => !tail.is_cut_off(),

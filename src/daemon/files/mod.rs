@@ -159,6 +159,10 @@ impl Content for FollowedFile {
     fn grows(&self) -> bool {
         true
     }
+
+    fn is_unlinked(&self) -> bool {
+        self.tail.is_unlinked()
+    }
 }
 
 /// A file that was truncated or replaced while it was followed. It is closed in the store when all
@@ -243,7 +247,9 @@ pub(crate) struct FollowedFiles {
     /// How files that are copies so far have grown.
     growth: HashMap<FileKey, Growth>,
     /// Files that begin like another log and are a log of their own, which was logged once.
-    pub(crate) look_alikes: HashSet<PathBuf>,
+    pub(crate) look_alikes: HashSet<FileKey>,
+    /// Paths of files that wait for the end of the one that they have replaced, which was logged once.
+    pub(crate) replacements: HashSet<PathBuf>,
     /// Whether it was logged what the lines of a file lack that Gunicorn could write.
     pub(crate) lack_is_logged: bool,
     /// Hosts that were renamed, each with a directory of which all logs were looked at.
@@ -296,6 +302,7 @@ impl FollowedFiles {
             examinations: HashMap::new(),
             growth: HashMap::new(),
             look_alikes: HashSet::new(),
+            replacements: HashSet::new(),
             lack_is_logged: false,
             renamed_hosts: HashSet::new(),
             containers: HashSet::new(),

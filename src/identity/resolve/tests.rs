@@ -241,6 +241,7 @@ fn words(decision: &Decision) -> String {
         Decision::Resume(file) => format!("resume {}", file.0),
         Decision::Adopt(file) => format!("adopt {}", file.0),
         Decision::CopyOf(file) => format!("copy of {}", file.0),
+        Decision::Replaces(file) => format!("replaces {}", file.0),
         Decision::Held => "held".into(),
         Decision::Changed(file) => format!("changed {}", file.0),
         Decision::New => "new".into(),
@@ -313,6 +314,34 @@ fn situations() -> Vec<Situation> {
             vec![known(1, LOG, 1, "a\nb\nc\n"), known(2, "/log/access.log.2", 2, "a\nb\n")],
         )
         .gives(["cut 1", "resume 2", "resume 2", "resume 2"]),
+        Situation::new(
+            "a followed log that was replaced by a longer copy",
+            content(LOG, 2, "a\nb\nc\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, unlinked(content(LOG, 1, "a\nb\n")))
+        .gives(["replaces 1", "held", "held", "resume 1"]),
+        Situation::new(
+            "a followed log that was replaced by an equal copy",
+            content(LOG, 2, "a\nb\n"),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, unlinked(content(LOG, 1, "a\nb\n")))
+        .gives(["copy of 1", "held", "held", "resume 1"]),
+        Situation::new(
+            "a followed log that was replaced by a longer log without times that begins alike",
+            untimed(content(LOG, 2, "a\nb\nc\n")),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, unlinked(untimed(content(LOG, 1, "a\nb\n"))))
+        .gives(["new", "unproven 1", "held", "resume 1"]),
+        Situation::new(
+            "a longer copy that is still being made beside a followed log",
+            half(content("/log/sedAbCdEf", 2, "a\nb\nc\n")),
+            vec![known(1, LOG, 1, "a\nb\n")],
+        )
+        .following(1, 4, content(LOG, 1, "a\nb\n"))
+        .gives(["wait", "held", "held", "resume 1"]),
         Situation::new(
             "a new log that begins like the one that was renamed away from it and is gone",
             content(LOG, 2, "a\nb\nc\n"),
