@@ -24,7 +24,7 @@ use super::file::{FileId, Fingerprint, NulRun, Position};
 use super::line_form::FormChange;
 use super::reason::{RejectCode, RejectReason};
 use super::record::{GunicornLogModel, JsonRecord, Micros};
-use super::rollup::Rollup;
+use super::rollup::{CountedRow, Rollup};
 
 const DAY_US: i64 = 86_400_000_000;
 
@@ -301,7 +301,9 @@ impl Batch {
             self.note_far(file, offset, timestamp);
         }
         let GunicornLogModel { code, response_bytes, duration, .. } = *record;
-        self.rollup.count(file, timestamp, code, response_bytes, duration);
+        let (route, url) = (record.route.as_deref(), record.url.as_deref());
+        let counted = CountedRow { timestamp, code, response_bytes, duration, route, url };
+        self.rollup.count(file, &counted);
         let has_name =
             record.route.is_some() || record.request_id.is_some() || record.trace_id.is_some();
         let row = &mut self.gunicorn_log;
@@ -449,7 +451,9 @@ impl Batch {
             replace(GUNICORN_LOG, &mut row, "timestamp", time.as_ref());
             let Ok(stored) = StoredRow::read(&Encoded::new(GUNICORN_LOG, &row)) else { continue };
             let StoredRow { timestamp, code, response_bytes, duration, .. } = stored;
-            self.rollup.count(file, timestamp, code, response_bytes, duration);
+            let (route, url) = (stored.route.as_deref(), stored.url.as_deref());
+            let counted = CountedRow { timestamp, code, response_bytes, duration, route, url };
+            self.rollup.count(file, &counted);
             self.days.insert(day(timestamp));
             self.gunicorn_log.push(&row);
         }

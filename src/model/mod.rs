@@ -6,6 +6,7 @@ pub mod columns;
 mod excerpt;
 mod file;
 mod filter;
+mod folding;
 #[cfg(test)]
 pub(crate) mod fuzz;
 pub mod histogram;
@@ -16,6 +17,7 @@ mod printable;
 mod reason;
 mod record;
 mod rollup;
+mod routes;
 mod scatter;
 mod text;
 
@@ -41,7 +43,11 @@ pub use record::{
     Captured, Extra, Extras, GunicornJson, GunicornLogModel, JsonRecord, Likeness, Micros, Written,
     moment, now,
 };
-pub use rollup::{CLASSES, Counts, Period, Rollup};
+pub use rollup::{CLASSES, CountedRow, Counts, Period, Rollup};
+pub use routes::{
+    MOST_ROUTES, NO_URL, OTHER_ROUTES, Replacement, RouteBook, RouteCounts, RoutePeriod,
+    RouteTally, replaced,
+};
 pub(crate) use scatter::scatter;
 pub(crate) use text::hex;
 pub use text::{counted, grouped};

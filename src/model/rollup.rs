@@ -1,4 +1,4 @@
-//! Counts of rows by minute and by hour, which charts read instead of the rows.
+//! Counts of rows by minute and by hour, which charts read instead of the rows. Those by route are in `routes`.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -6,6 +6,7 @@ use std::collections::btree_map::Entry;
 use super::file::FileId;
 use super::histogram;
 use super::record::Micros;
+use super::routes::RouteTally;
 
 /// Classes of a status (RFC 9110, 15): 1xx to 5xx, and one for all others.
 pub const CLASSES: usize = 6;
@@ -52,7 +53,7 @@ pub struct Counts {
 
 impl Counts {
     /// Adds counts of the same file and period.
-    fn add(&mut self, more: &Counts) {
+    pub(super) fn add(&mut self, more: &Counts) {
         for (rows, more) in self.rows.iter_mut().zip(more.rows) {
             *rows += more;
         }
@@ -93,9 +94,28 @@ struct Run {
     buckets: usize,
 }
 
+/// What is counted of a row.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct CountedRow<'a> {
+    /// Its time.
+    pub timestamp: Micros,
+    /// Its status.
+    pub code: Option<i32>,
+    /// Bytes of its response.
+    pub response_bytes: Option<i64>,
+    /// Its duration, in microseconds.
+    pub duration: Option<i64>,
+    /// Its route, as the application logged it.
+    pub route: Option<&'a str>,
+    /// Its URL, whose pattern stands for a route that was not logged.
+    pub url: Option<&'a str>,
+}
+
 /// Counts of the rows of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Rollup {
+    /// The same by route.
+    pub routes: RouteTally,
     runs: Vec<Run>,
     /// One for each row. A byte is cheaper than a histogram: each line may be of another minute.
     buckets: Vec<u8>,
@@ -103,22 +123,19 @@ pub struct Rollup {
 
 impl Rollup {
     /// Counts a row. The next one is nearly always of the same file and minute.
-    pub fn count(
-        &mut self,
-        file: FileId,
-        timestamp: Micros,
-        code: Option<i32>,
-        response_bytes: Option<i64>,
-        duration: Option<i64>,
-    ) {
+    pub fn count(&mut self, file: FileId, row: &CountedRow<'_>) {
+        let CountedRow { timestamp, code, response_bytes, duration, .. } = *row;
         let start = timestamp - timestamp.rem_euclid(Period::Minute.micros());
         if self.runs.last().is_none_or(|last| last.file != file || last.start != start) {
             let buckets = self.buckets.len();
             self.runs.push(Run { file, start, rows: [0; CLASSES], response_bytes: 0, buckets });
         }
-        self.buckets.push(duration.map_or(UNTIMED, histogram::bucket));
+        let bucket = duration.map(histogram::bucket);
+        self.buckets.push(bucket.unwrap_or(UNTIMED));
+        let class = class(code);
+        self.routes.count(file, row, class, bucket);
         let Some(run) = self.runs.last_mut() else { return };
-        run.rows[class(code)] += 1;
+        run.rows[class] += 1;
         run.response_bytes = run.response_bytes.saturating_add(response_bytes.unwrap_or(0));
     }
 
@@ -128,11 +145,13 @@ impl Rollup {
         self.buckets.extend_from_slice(&others.buckets);
         let moved = |run: &Run| Run { buckets: run.buckets + before, ..*run };
         self.runs.extend(others.runs.iter().map(moved));
+        self.routes.extend(&others.routes);
     }
 
     pub(super) fn clear(&mut self) {
         self.runs.clear();
         self.buckets.clear();
+        self.routes.clear();
     }
 
     /// Returns each file and period once, in order. They are made one at a time: there may be as many as
@@ -212,8 +231,10 @@ mod tests {
 
     fn rollup(rows: &[Row]) -> Rollup {
         let mut rollup = Rollup::default();
-        for &(file, at, code, bytes, duration) in rows {
-            rollup.count(FileId(file), at, code, bytes, duration);
+        for &(file, timestamp, code, response_bytes, duration) in rows {
+            let (route, url) = (None, None);
+            let row = CountedRow { timestamp, code, response_bytes, duration, route, url };
+            rollup.count(FileId(file), &row);
         }
         rollup
     }

@@ -67,7 +67,8 @@ const LOCKS_OF_DAY: u64 = 10;
 const MISSING_RIGHTS: &str = "
     SELECT kind || ' on ' || name
       FROM unnest(ARRAY['log_file', 'gunicorn_log', 'request_log', 'rejected_line', 'gunicorn_minute',
-                        'gunicorn_hour', 'ignored_file', 'sweep']) AS name,
+                        'gunicorn_hour', 'gunicorn_route_hour', 'gunicorn_route_day', 'ignored_file',
+                        'sweep']) AS name,
            unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS kind
      WHERE to_regclass(name) IS NOT NULL AND NOT has_table_privilege(name, kind)
      ORDER BY name, kind";

@@ -16,8 +16,8 @@ use super::sqlite::{self, clock};
 use super::sweeper::OldFile;
 use crate::model::columns::{File, Kind, RowId, Source, Time, Unsigned, Words, required};
 use crate::model::{
-    CLASSES, Checkpoint, Counts, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET, Micros, Origin,
-    Rollup, Row, ShortHash, StoredRequest, StoredRow,
+    CLASSES, Checkpoint, CountedRow, Counts, Digest, FileId, FileKey, Fingerprint, MAX_OFFSET,
+    Micros, Origin, Rollup, RouteCounts, Row, ShortHash, StoredRequest, StoredRow,
 };
 
 /// A row of any table, whose columns are read by name. Integers may be 32 or 64 bits wide.
@@ -217,6 +217,15 @@ pub(super) fn period(file: FileId, row: &impl Columns) -> Result<Counts, sqlx::E
     Ok(Counts { file, start, rows, response_bytes: int("response_bytes")?, durations })
 }
 
+/// Reads the counts of a route in a period, whose histogram is JSON.
+pub(super) fn route(file: FileId, row: &impl Columns) -> Result<RouteCounts, sqlx::Error> {
+    Ok(RouteCounts {
+        route: row.text("route")?.unwrap_or_default().into(),
+        counts: period(file, row)?,
+        duration: row.int("duration_sum")?.unwrap_or_default(),
+    })
+}
+
 /// Counts a row of `gunicorn_log`.
 pub(super) fn count(
     rollup: &mut Rollup,
@@ -225,7 +234,10 @@ pub(super) fn count(
 ) -> Result<(), sqlx::Error> {
     let timestamp = Time::read(row, "timestamp")?;
     let code = row.int("code")?.and_then(|code| i32::try_from(code).ok());
-    rollup.count(file, timestamp, code, row.int("response_bytes")?, row.int("duration")?);
+    let (response_bytes, duration) = (row.int("response_bytes")?, row.int("duration")?);
+    let (route, url) = (row.text("route")?, row.text("url")?);
+    let (route, url) = (route.as_deref(), url.as_deref());
+    rollup.count(file, &CountedRow { timestamp, code, response_bytes, duration, route, url });
     Ok(())
 }
 

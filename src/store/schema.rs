@@ -21,7 +21,7 @@ const NO_TABLES: &str = "it has no tables of log-ingestd any more: restore a bac
                          which makes new ones";
 
 /// The newest migration.
-pub(super) const KNOWN: i64 = 11;
+pub(super) const KNOWN: i64 = 12;
 
 /// The number that the target of a copy has until the copy is complete: no program knows such a schema, so
 /// that none of any version reads or writes half of the rows. It stands in the table of the migrations, with
@@ -31,7 +31,7 @@ pub(super) const COPYING: i64 = 1_000_000;
 /// SQL: the epoch of a file that is registered; `$number` is the parameter with a [`claim_number`].
 macro_rules! first_epoch {
     ($number:literal) => {
-        concat!($number, " * 1000 + 11")
+        concat!($number, " * 1000 + 12")
     };
 }
 /// SQL: the epoch of a file that is claimed, from the one before it; the same parameter.
@@ -42,7 +42,7 @@ macro_rules! next_epoch {
             $number,
             " THEN ",
             $number,
-            " ELSE epoch / 1000 + 1 END * 1000 + 11"
+            " ELSE epoch / 1000 + 1 END * 1000 + 12"
         )
     };
 }
@@ -50,7 +50,7 @@ macro_rules! next_epoch {
 /// was never claimed.
 macro_rules! is_our_epoch {
     () => {
-        "epoch % 1000 IN (0, 11)"
+        "epoch % 1000 IN (0, 12)"
     };
 }
 pub(super) use {first_epoch, is_our_epoch, next_epoch};

@@ -5,8 +5,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use crate::model::Period;
 use crate::model::columns::{Column, Encoding, GUNICORN_LOG, REJECTED_LINE, REQUEST_LOG};
+use crate::model::{Period, RoutePeriod};
 
 /// What [`checkpoint`](super::rows::checkpoint) reads.
 macro_rules! checkpoint_columns {
@@ -388,10 +388,12 @@ pub(super) const COUNT_REJECTS: &str =
     "SELECT CAST(coalesce(sum(repeats), 0) AS bigint) AS n FROM rejected_line WHERE log_file = $1";
 
 /// Deletes the rejects and the counts of the file `$1`.
-pub(super) const FORGET_REJECTS_AND_COUNTS: [&str; 3] = [
+pub(super) const FORGET_REJECTS_AND_COUNTS: [&str; 5] = [
     "DELETE FROM rejected_line WHERE log_file = $1",
     "DELETE FROM gunicorn_minute WHERE log_file = $1",
     "DELETE FROM gunicorn_hour WHERE log_file = $1",
+    "DELETE FROM gunicorn_route_hour WHERE log_file = $1",
+    "DELETE FROM gunicorn_route_day WHERE log_file = $1",
 ];
 
 /// Deletes the file `$1`, which was claimed under the epoch `$2`.
@@ -478,6 +480,10 @@ pub(super) const RECORD_SWEEP: &str = "
 pub(super) const CLASS_COLUMNS: &str =
     "informational, successful, redirection, client_error, server_error, other";
 
+/// What the tables of routes count, and the route.
+pub(super) const ROUTE_COLUMNS: &str = "informational, successful, redirection, client_error, \
+     server_error, other, response_bytes, duration_sum, durations, route";
+
 /// Returns the statement that adds counts of a period to those that are stored. `new` are the rows
 /// with the new counts; `response_bytes` and `durations` say how to add to the row `c` that is there.
 pub(super) fn add_counts(
@@ -506,6 +512,32 @@ pub(super) fn counts_of(period: Period, are: &str, durations: &str) -> [Arc<str>
         "SELECT {column} AS start, {CLASS_COLUMNS}, response_bytes, {durations} AS durations {chosen}"
     );
     [read.into(), format!("DELETE {chosen}").into()]
+}
+
+/// Returns the statement that adds counts of routes in a period to those that are stored. `new` are the rows with
+/// the new counts; `response_bytes`, `duration_sum` and `durations` say how to add to the row `c` that is there.
+pub(super) fn add_routes(
+    period: RoutePeriod,
+    new: &str,
+    [response_bytes, duration_sum, durations]: [&str; 3],
+) -> Arc<str> {
+    let (table, column) = route_table_of(period);
+    let classes = CLASS_COLUMNS.split(", ");
+    let classes: String = classes.map(|it| format!("{it} = c.{it} + excluded.{it}, ")).collect();
+    format!(
+        "INSERT INTO {table} AS c ({column}, log_file, {ROUTE_COLUMNS})
+         {new} ON CONFLICT ({column}, log_file, route) DO UPDATE SET {classes}
+             response_bytes = {response_bytes}, duration_sum = {duration_sum}, durations = {durations}"
+    )
+    .into()
+}
+
+/// Returns the table of the counts of routes in a period, and the column of its first moment.
+pub(super) fn route_table_of(period: RoutePeriod) -> (&'static str, &'static str) {
+    match period {
+        RoutePeriod::Hour => ("gunicorn_route_hour", "hour"),
+        RoutePeriod::Day => ("gunicorn_route_day", "day"),
+    }
 }
 
 /// Returns the table of the counts of a period, and the column of its first moment.

@@ -10,7 +10,7 @@ use super::postgres::PgSweeper;
 use super::sqlite::SqliteSweeper;
 use super::time::Time;
 use super::{Backend, either, on_connection, rows, sql};
-use crate::model::{FileId, Micros, Period};
+use crate::model::{FileId, Micros, Period, RoutePeriod};
 
 /// The lock for sweeping. [`Sweeper::end`] releases it at once; after a drop, or when its process ends,
 /// PostgreSQL needs a moment to notice.
@@ -89,14 +89,16 @@ impl Sweeper {
         either!(&mut self.backend, it => it.delete(table, cutoff, limit).await)
     }
 
-    /// Deletes up to `limit` counts of minutes and as many of hours that ended before `cutoff`, in
-    /// a transaction each. Returns their number: 0 if none is left.
+    /// Deletes up to `limit` counts of minutes, as many of hours, and as many of routes by hour and by day, which
+    /// ended before `cutoff`, in a transaction each. Returns their number: 0 if none is left.
     pub async fn delete_counts(&mut self, cutoff: Micros, limit: u32) -> Result<u64, StoreError> {
         let mut deleted = 0;
-        for period in Period::ALL {
+        let of_all = Period::ALL.map(|period| (sql::table_of(period), period.micros()));
+        let of_routes =
+            RoutePeriod::ALL.map(|period| (sql::route_table_of(period), period.micros()));
+        for ((table, column), length) in of_all.into_iter().chain(of_routes) {
             // A period that ends at the cutoff has ended.
-            let until = cutoff.saturating_sub(period.micros()).saturating_add(1);
-            let (table, column) = sql::table_of(period);
+            let until = cutoff.saturating_sub(length).saturating_add(1);
             deleted += either!(&mut self.backend, it => {
                 it.delete_before(table, column, until, limit).await
             })?;

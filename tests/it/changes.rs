@@ -342,7 +342,13 @@ async fn the_cause_of_an_incident_is_first(place: Place) {
             format!("SELECT count(*) FROM gunicorn_log WHERE id = {} AND {column}", first.example);
         assert_eq!(place.number(&sql).await, 1);
         place.execute("DELETE FROM gunicorn_log").await;
-        for table in ["gunicorn_minute", "gunicorn_hour", "log_file"] {
+        for table in [
+            "gunicorn_minute",
+            "gunicorn_hour",
+            "gunicorn_route_hour",
+            "gunicorn_route_day",
+            "log_file",
+        ] {
             place.execute(&format!("DELETE FROM {table}")).await;
         }
     }

@@ -101,8 +101,8 @@ impl Citus {
         let daemon = bench.watch_with(&["--retention", "off"]);
         bench.rows(300).await;
         let told = bench.succeed(&["migrate", "--citus"]);
-        let tables =
-            "log_file, gunicorn_log, request_log, rejected_line, gunicorn_minute, gunicorn_hour";
+        let tables = "log_file, gunicorn_log, request_log, rejected_line, gunicorn_minute, \
+                      gunicorn_hour, gunicorn_route_hour, gunicorn_route_day";
         assert_eq!(told, format!("schema {KNOWN}, nothing to do\ndistributed: {tables}\n"));
         bench.append("access.log", lines("b", 0..300));
         bench.rows(600).await;

@@ -145,7 +145,7 @@ async fn rights_that_are_missing_are_listed() {
         .execute(
             "GRANT SELECT ON ALL TABLES IN SCHEMA public TO reader;
          GRANT SELECT, INSERT, UPDATE, DELETE ON log_file, gunicorn_log, request_log, rejected_line,
-             gunicorn_minute, gunicorn_hour, ignored_file, sweep TO rows_only;
+             gunicorn_minute, gunicorn_hour, gunicorn_route_hour, gunicorn_route_day, ignored_file, sweep TO rows_only;
          GRANT SELECT ON _sqlx_migrations TO rows_only",
         )
         .await;

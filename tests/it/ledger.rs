@@ -10,7 +10,7 @@ use sqlx::Connection;
 
 use crate::archives::compress;
 use crate::daemon::{for_each_store, lines, urls};
-use crate::place::{DAY, Lines, Place, advanced, claimed, sighting, until};
+use crate::place::{DAY, Lines, OF_FILES, Place, advanced, claimed, sighting, until};
 
 /// Retention of counts in these tests.
 const KEPT: Micros = 400 * DAY;
@@ -300,7 +300,7 @@ for_each_store! {
         // Long ago: its lines and counts are swept, and no daemon has said yet that it is there.
         let then = sql_time(&bench.place, now() - KEPT - 2 * DAY);
         let old = "(SELECT id FROM log_file WHERE closed_at IS NOT NULL)";
-        for table in ["gunicorn_log", "gunicorn_minute", "gunicorn_hour"] {
+        for table in OF_FILES.into_iter().filter(|table| *table != "log_file") {
             bench.place.execute(&format!("DELETE FROM {table} WHERE log_file IN {old}")).await;
         }
         let aged = format!("UPDATE log_file SET closed_at = {then}, last_seen_at = NULL WHERE closed_at IS NOT NULL");

@@ -105,6 +105,7 @@ mod restore;
 mod roles;
 mod rollups;
 mod rotation;
+mod routes;
 mod scenarios;
 mod search;
 mod server_log;

@@ -17,12 +17,14 @@ use crate::daemon::PATIENCE;
 use crate::postgres;
 
 /// The tables that have something of a file.
-pub(crate) const OF_FILES: [&str; 6] = [
+pub(crate) const OF_FILES: [&str; 8] = [
     "gunicorn_log",
     "request_log",
     "rejected_line",
     "gunicorn_minute",
     "gunicorn_hour",
+    "gunicorn_route_hour",
+    "gunicorn_route_day",
     "log_file",
 ];
 
@@ -203,7 +205,7 @@ impl Place {
     }
 }
 
-/// Checks that the counts by minute are those of the rows.
+/// Checks that the counts by minute are those of the rows, and all others those by minute.
 pub(crate) async fn counted(place: &Place) {
     let (minute, timed, never, hour) = if place.is_postgres() {
         (
@@ -252,6 +254,40 @@ pub(crate) async fn counted(place: &Place) {
     for (one, two) in [(&rows, &counts), (&counts, &rows), (&by_hour, &hours), (&hours, &by_hour)] {
         let differ = format!("SELECT count(*) FROM ({one} EXCEPT {two}) AS differ");
         assert_eq!(place.number(&differ).await, 0, "counts are not those of the rows: {differ}");
+    }
+    counted_by_route(place).await;
+}
+
+/// Checks that the counts by route have each row that the counts by hour have, once.
+async fn counted_by_route(place: &Place) {
+    let (timed, day) = match place.is_postgres() {
+        true => {
+            ("(SELECT coalesce(sum(n), 0) FROM unnest(durations) AS n)", "date_trunc('day', hour)")
+        }
+        false => (
+            "(SELECT coalesce(sum(value), 0) FROM json_each(durations))",
+            "substr(hour, 1, 10) || ' 00:00:00'",
+        ),
+    };
+    let sums =
+        "informational successful redirection client_error server_error other response_bytes"
+            .split(' ')
+            .map(|column| format!("CAST(sum({column}) AS bigint), "));
+    let sums = sums.collect::<String>() + &format!("CAST(sum({timed}) AS bigint)");
+    let by = |columns: &str, table: &str| {
+        // Lines that were there before an upgrade have no counts by route.
+        format!(
+            "SELECT {columns}, log_file, {sums} FROM {table}
+              WHERE log_file NOT IN (SELECT id FROM log_file WHERE patched_from > 0) GROUP BY 1, 2"
+        )
+    };
+    let all = by("hour", "gunicorn_hour");
+    let routes = by("hour", "gunicorn_route_hour");
+    let hours = by(&format!("{day} || ' ' || route"), "gunicorn_route_hour");
+    let days = by("day || ' ' || route", "gunicorn_route_day");
+    for (one, two) in [(&all, &routes), (&routes, &all), (&hours, &days), (&days, &hours)] {
+        let differ = format!("SELECT count(*) FROM ({one} EXCEPT {two}) AS differ");
+        assert_eq!(place.number(&differ).await, 0, "rows are not counted by route: {differ}");
     }
 }
 

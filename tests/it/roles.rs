@@ -79,7 +79,8 @@ async fn a_daemon_with_the_right_to_rows_only_finds_partitions_that_were_made_ah
         .place
         .execute(
             "GRANT SELECT, INSERT, UPDATE, DELETE ON log_file, gunicorn_log, request_log,
-                 rejected_line, gunicorn_minute, gunicorn_hour, ignored_file, sweep TO rows_only;
+                 rejected_line, gunicorn_minute, gunicorn_hour, gunicorn_route_hour, gunicorn_route_day,
+                 ignored_file, sweep TO rows_only;
              GRANT SELECT ON _sqlx_migrations TO rows_only",
         )
         .await;

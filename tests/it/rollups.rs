@@ -1,6 +1,6 @@
 //! Counts by minute and by hour, in the tables.
 
-use log_ingestd::model::{GunicornLogModel, Period, Rollup};
+use log_ingestd::model::{CountedRow, GunicornLogModel, Period, Rollup};
 
 use crate::place::{Lines, NOW, Place, advanced, claimed, counted};
 
@@ -22,7 +22,8 @@ async fn histograms_of_several_commits_add_up(place: Place) {
         for duration in durations {
             let timestamp = Some(NOW);
             lines = lines.record(&GunicornLogModel { timestamp, duration, ..Default::default() });
-            expected.count(at.file, NOW, None, None, duration);
+            let row = CountedRow { timestamp: NOW, duration, ..CountedRow::default() };
+            expected.count(at.file, &row);
         }
         let batch = lines.batch();
         writer.commit(&batch).await.unwrap();

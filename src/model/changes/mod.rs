@@ -3,7 +3,6 @@
 //!
 //! Rows come slice by slice, since all of them may be too many: then shares have an error (`ranking`).
 
-mod folding;
 mod ranking;
 
 use std::borrow::Cow;
@@ -12,10 +11,10 @@ use std::collections::HashMap;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-pub use folding::{agent_family, agent_part, url_path, url_pattern};
 pub use ranking::{Difference, Part};
 
 use super::filter::{Codes, Network};
+pub use super::folding::{agent_family, agent_part, url_path, url_pattern};
 use super::scatter::scatter;
 
 /// Most values of a dimension that are counted at the same time. When there are more, the rarest half is forgotten: what

@@ -36,7 +36,7 @@ impl CopyTable {
 
 /// The tables, in the order in which they are copied. The ledger is the last one: without it no daemon
 /// finds a file that it knows.
-pub static COPY_TABLES: [CopyTable; 8] = [
+pub static COPY_TABLES: [CopyTable; 10] = [
     CopyTable {
         name: "gunicorn_log",
         columns: GUNICORN_LOG,
@@ -72,6 +72,20 @@ pub static COPY_TABLES: [CopyTable; 8] = [
         order: "hour, log_file",
         lines: None,
     },
+    CopyTable {
+        name: "gunicorn_route_hour",
+        columns: &counts_of_routes("hour"),
+        time: Some("hour"),
+        order: "hour, log_file, route",
+        lines: None,
+    },
+    CopyTable {
+        name: "gunicorn_route_day",
+        columns: &counts_of_routes("day"),
+        time: Some("day"),
+        order: "day, log_file, route",
+        lines: None,
+    },
     CopyTable { name: "sweep", columns: SWEEP, time: None, order: "id", lines: None },
     CopyTable { name: "ignored_file", columns: IGNORED_FILE, time: None, order: "id", lines: None },
     CopyTable { name: "log_file", columns: LOG_FILE, time: None, order: "id", lines: None },
@@ -101,6 +115,25 @@ const fn counts(period: &'static str) -> [Column; 10] {
         Column::new("other", Int8),
         Column::new("response_bytes", Int8),
         Column::new("durations", Int8s),
+    ]
+}
+
+/// The columns of counts of routes by this period.
+const fn counts_of_routes(period: &'static str) -> [Column; 12] {
+    use Encoding::{Int4, Int8, Int8s, Text, Time};
+    [
+        Column::new(period, Time),
+        Column::new("log_file", Int4),
+        Column::new("informational", Int8),
+        Column::new("successful", Int8),
+        Column::new("redirection", Int8),
+        Column::new("client_error", Int8),
+        Column::new("server_error", Int8),
+        Column::new("other", Int8),
+        Column::new("response_bytes", Int8),
+        Column::new("duration_sum", Int8),
+        Column::new("durations", Int8s),
+        Column::new("route", Text),
     ]
 }
 
@@ -311,7 +344,7 @@ mod tests {
         assert_eq!(before.to_string(), "gunicorn_log before 2000-01-01");
         let after = CopyPart::around(lines, i64::MAX);
         assert_eq!(after.to_string(), "gunicorn_log from 2100-01-01");
-        assert_eq!(CopyPart::whole(&COPY_TABLES[7]).among(Dialect::Postgres), "");
+        assert_eq!(CopyPart::whole(&COPY_TABLES[9]).among(Dialect::Postgres), "");
     }
 
     #[test]

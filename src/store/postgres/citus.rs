@@ -18,13 +18,15 @@ use crate::store::error::{self, Explanation, Kind, StoreError, failed};
 use crate::store::foreign_text::violates_constraint;
 
 /// The tables, in the order in which they are distributed, and by which column.
-const TABLES: [(&str, &str); 6] = [
+const TABLES: [(&str, &str); 8] = [
     ("log_file", "id"),
     ("gunicorn_log", "log_file"),
     ("request_log", "log_file"),
     ("rejected_line", "log_file"),
     ("gunicorn_minute", "log_file"),
     ("gunicorn_hour", "log_file"),
+    ("gunicorn_route_hour", "log_file"),
+    ("gunicorn_route_day", "log_file"),
 ];
 
 /// Where the tables are.

@@ -11,7 +11,7 @@ use super::citus::{self, Placement};
 use super::lane::take;
 use super::literal::{array, bytes, fill, line_forms, nul_runs, number, print, quoted};
 use super::wire::{Answer, Wire};
-use super::{PgLane, PgWriter, Postgres, days, rollup};
+use super::{PgLane, PgWriter, Postgres, days, rollup, routes};
 use crate::model::{Batch, FileId, Span, Tuples};
 use crate::store::answers::Table;
 use crate::store::error::{self, Explanation, Kind, StoreError};
@@ -115,11 +115,13 @@ impl PgWriter {
             return Ok(());
         }
         self.ensure_days(batch).await?;
+        self.ensure_routes(&batch.rollup).await?;
         let statements = format!(
-            "BEGIN;{}{}{}COMMIT",
+            "BEGIN;{}{}{}{}COMMIT",
             moves(&batch.spans, self.backend.placement()),
             copies(batch),
             rollup::adds(&batch.rollup),
+            routes::adds(&self.backend, &batch.rollup),
         );
         let mut done = transact(&mut self.wire, &statements, batch).await;
         if let Err(trouble) = &done
@@ -153,13 +155,15 @@ impl PgLane {
         after: Option<Turn>,
     ) -> Result<(), StoreError> {
         self.ensure_days(batch).await?;
+        self.ensure_routes(&batch.rollup).await?;
         let next = Turn::new()?;
         let wait = after.map_or_else(String::new, |turn| fill(WAIT_FOR, &[turn.0.to_string()]));
         let statements = format!(
-            "BEGIN;{}{wait}{}{}COMMIT;SELECT pg_advisory_unlock({}), {}",
+            "BEGIN;{}{wait}{}{}{}COMMIT;SELECT pg_advisory_unlock({}), {}",
             copies(batch),
             moves(&batch.spans, self.backend.placement()),
             rollup::adds(&batch.rollup),
+            routes::adds(&self.backend, &batch.rollup),
             self.turn.0,
             take(next),
         );

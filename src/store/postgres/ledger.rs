@@ -92,7 +92,8 @@ impl PgSweeper {
     /// Returns the tables that may hold something of a file, and how each is asked. A day whose DETACH was
     /// cut short is among them: a late line may take it back.
     async fn parts(&mut self) -> Result<Vec<(String, By)>, sqlx::Error> {
-        let mut parts = vec![("gunicorn_hour".to_owned(), By::File)];
+        let counts = ["gunicorn_hour", "gunicorn_route_day"];
+        let mut parts: Vec<_> = counts.map(|table| (table.to_owned(), By::File)).into();
         for table in [Table::RejectedLine, Table::GunicornLog, Table::RequestLog] {
             for (part, by_line) in partitions(&mut self.connection, table).await? {
                 let by = match (table, by_line) {

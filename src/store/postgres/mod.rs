@@ -19,6 +19,7 @@ mod literal;
 mod readers;
 mod reparse;
 mod rollup;
+mod routes;
 mod side;
 mod sweeper;
 mod wire;
@@ -40,6 +41,7 @@ use super::location::Server;
 use super::schema::{self, OlderSchema, Schema};
 use super::sql::NEWEST_SCHEMA;
 use super::tls::Tls;
+use crate::model::RouteBook;
 use days::KnownDays;
 use layout::Layout;
 use wire::{Row as TextRow, Wire};
@@ -67,6 +69,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (9, "far times", include_str!("../../../migrations/postgres/0009_far_times.sql")),
         (10, "repeats", include_str!("../../../migrations/postgres/0010_repeats.sql")),
         (11, "line patches", include_str!("../../../migrations/postgres/0011_line_patches.sql")),
+        (12, "routes", include_str!("../../../migrations/postgres/0012_routes.sql")),
     ])
 });
 
@@ -267,6 +270,8 @@ pub(super) struct Postgres {
     /// Partitions that were attached. If a sweep has dropped one since, COPY finds it missing, and it is made
     /// again.
     days: Mutex<KnownDays>,
+    /// Routes that are counted by themselves.
+    routes: Mutex<RouteBook>,
     /// How many days in the past have a partition each; see `layout`.
     by_day: AtomicI32,
     /// Whether Citus had distributed the tables when a session was made last.
@@ -299,6 +304,7 @@ impl Postgres {
             tls,
             name,
             days: Mutex::default(),
+            routes: Mutex::default(),
             by_day: AtomicI32::new(layout::LONGEST_BY_DAY),
             distributed: AtomicBool::new(false),
             fresh: Mutex::default(),
@@ -611,6 +617,11 @@ impl Postgres {
     /// Returns the cache of partitions. A panic in another thread does not make its entries wrong.
     fn known_days(&self) -> MutexGuard<'_, KnownDays> {
         self.days.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the routes that are counted by themselves. A panic in another thread does not make them wrong.
+    fn known_routes(&self) -> MutexGuard<'_, RouteBook> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes note of how long rows stay; `None` is for ever.

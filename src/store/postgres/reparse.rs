@@ -1,13 +1,13 @@
 //! Stores what lines are that were read again: one transaction for some lines of one file.
 //!
-//! The rejects alone that become rows take one round trip. Rows that are replaced take three, because their
+//! The rejects alone that become rows take one round trip. Rows that are replaced take five, because their
 //! counts are taken out of histograms: they are read from what was removed and from what is counted.
 
 use super::commit::{Trouble, copies, guarded, transact};
 use super::literal::{array, array_of_texts, fill, quoted, time};
 use super::wire::{Row, Wire};
-use super::{PgWriter, days, rollup};
-use crate::model::{Micros, Reparsed, Rollup, TakenReject};
+use super::{PgWriter, Postgres, days, rollup, routes};
+use crate::model::{CountedRow, Reparsed, Rollup, TakenReject};
 use crate::store::error::StoreError;
 use crate::store::sql;
 
@@ -49,19 +49,21 @@ const TAKE_ROWS: &str = "
     DELETE FROM gunicorn_log
      WHERE log_file = $1 AND id = ANY ($2::int8[]) AND id >= $3 AND id <= $4
        AND timestamp >= $5 AND timestamp <= $6
-    RETURNING (extract(epoch FROM timestamp) * 1000000)::int8, code, response_bytes, duration;";
+    RETURNING (extract(epoch FROM timestamp) * 1000000)::int8, code, response_bytes, duration, route, url;";
 
 impl PgWriter {
     pub(in crate::store) async fn reparse(&mut self, lines: &Reparsed) -> Result<bool, StoreError> {
         self.ensure_days(&lines.new).await?;
+        self.ensure_routes(&lines.new.rollup).await?;
         let done = match lines.rows.is_empty() {
             true => {
                 let counts = rollup::adds(&lines.new.rollup);
+                let routes = routes::adds(&self.backend, &lines.new.rollup);
                 let statements =
-                    format!("BEGIN;{}{}{counts}COMMIT", takes(lines), copies(&lines.new));
+                    format!("BEGIN;{}{}{counts}{routes}COMMIT", takes(lines), copies(&lines.new));
                 transact(&mut self.wire, &statements, &lines.new).await
             }
-            false => replace(&mut self.wire, lines).await,
+            false => replace(&self.backend, &mut self.wire, lines).await,
         };
         match done {
             Ok(()) => Ok(true),
@@ -75,7 +77,7 @@ impl PgWriter {
     }
 }
 
-async fn replace(wire: &mut Wire, lines: &Reparsed) -> Result<(), Trouble> {
+async fn replace(backend: &Postgres, wire: &mut Wire, lines: &Reparsed) -> Result<(), Trouble> {
     let [ids, first, last, from, to] = places(lines, &lines.rows);
     let take = fill(TAKE_ROWS, &[lines.file.0.to_string(), ids, first, last, from, to]);
     let taken = wire.query(&format!("BEGIN;{}{take}", takes(lines))).await?;
@@ -88,7 +90,8 @@ async fn replace(wire: &mut Wire, lines: &Reparsed) -> Result<(), Trouble> {
         count(&mut removed, lines, row)?;
     }
     let counts = rollup::change(wire, lines.file, &removed, &lines.new.rollup).await?;
-    let statements = format!("{counts}{}COMMIT", copies(&lines.new));
+    let routes = routes::change((backend, wire), lines.file, &removed, &lines.new.rollup).await?;
+    let statements = format!("{counts}{routes}{}COMMIT", copies(&lines.new));
     Ok(wire.commit(&statements, &lines.new.tables()).await?)
 }
 
@@ -96,8 +99,16 @@ async fn replace(wire: &mut Wire, lines: &Reparsed) -> Result<(), Trouble> {
 fn count(removed: &mut Rollup, lines: &Reparsed, row: &Row) -> Result<(), sqlx::Error> {
     let int = |nth| rollup::int(row, nth);
     let code = int(1)?.and_then(|code| i32::try_from(code).ok());
-    let time: Micros = int(0)?.unwrap_or_default();
-    removed.count(lines.file, time, code, int(2)?, int(3)?);
+    let text = |nth: usize| row.get(nth).and_then(Option::as_deref);
+    let counted = CountedRow {
+        timestamp: int(0)?.unwrap_or_default(),
+        code,
+        response_bytes: int(2)?,
+        duration: int(3)?,
+        route: text(4),
+        url: text(5),
+    };
+    removed.count(lines.file, &counted);
     Ok(())
 }
 

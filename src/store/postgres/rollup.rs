@@ -9,7 +9,7 @@ use crate::store::sql::{CLASS_COLUMNS, add_counts, table_of};
 use crate::store::sqlite;
 
 /// Counts that one statement adds.
-const AT_ONCE: usize = 256;
+pub(super) const AT_ONCE: usize = 256;
 
 const NEW: &str = "
     SELECT n, f, i, s, r, c, e, o, b, d::int8[]
@@ -18,11 +18,11 @@ const NEW: &str = "
         AS new (n, f, i, s, r, c, e, o, b, d)";
 
 /// A sum that a `bigint` cannot hold stays at the largest one.
-const RESPONSE_BYTES: &str =
+pub(super) const RESPONSE_BYTES: &str =
     "least(9223372036854775807, c.response_bytes::numeric + excluded.response_bytes)";
 
 /// Histograms are as long as their last bucket that counts something.
-const DURATIONS: &str = "
+pub(super) const DURATIONS: &str = "
     CASE WHEN excluded.durations = '{}' THEN c.durations ELSE ARRAY(
         SELECT coalesce(had, 0) + coalesce(more, 0)
           FROM unnest(c.durations, excluded.durations)
@@ -140,7 +140,7 @@ fn values(all: &[Counts]) -> [String; 10] {
 }
 
 /// Writes an array as PostgreSQL does: an array of arrays of several lengths exists as text only.
-fn durations(counts: &[i64]) -> String {
+pub(super) fn durations(counts: &[i64]) -> String {
     let counts: Vec<String> = counts.iter().map(i64::to_string).collect();
     format!("{{{}}}", counts.join(","))
 }

@@ -35,7 +35,7 @@ impl SqliteWriter {
             return Err(StoreError::Conflict { store: name.clone(), files: moved });
         }
         // An error drops the transaction, and that rolls it back.
-        insert(&mut tx, batch, name).await?;
+        insert(&self.backend, &mut tx, batch).await?;
         tx.commit().await.map_err(failed(name))?;
         // In a file that was replaced meanwhile it is lost.
         self.check_place()

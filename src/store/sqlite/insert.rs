@@ -10,7 +10,7 @@ use std::sync::{Arc, LazyLock};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
 
-use super::{clock, rollup};
+use super::{Sqlite, clock, rollup, routes};
 use crate::model::columns::{Column, Encoding, NARROW};
 use crate::model::{Batch, Field, Tuples};
 use crate::store::answers::Table;
@@ -31,12 +31,14 @@ static INSERTS: LazyLock<[[Insert; 2]; 3]> = LazyLock::new(|| {
 
 /// Inserts the rows of a batch, and adds their counts.
 pub(super) async fn insert(
+    backend: &Sqlite,
     connection: &mut SqliteConnection,
     batch: &Batch,
-    store: &str,
 ) -> Result<(), StoreError> {
+    let store = &backend.name;
     insert_rows(connection, batch, store).await?;
-    rollup::add(connection, &batch.rollup).await.map_err(failed(store))
+    rollup::add(connection, &batch.rollup).await.map_err(failed(store))?;
+    routes::add(backend, connection, &batch.rollup).await.map_err(failed(store))
 }
 
 /// Inserts the rows of a batch, and leaves their counts to the caller.

@@ -15,13 +15,14 @@ mod place;
 mod readers;
 mod reparse;
 mod rollup;
+mod routes;
 mod sweeper;
 mod writer;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read};
 use std::path::{Path, PathBuf};
-use std::sync::{LazyLock, Mutex};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::migrate::Migrator;
@@ -33,7 +34,7 @@ use sqlx::{ConnectOptions, Connection};
 use super::error::{StoreError, failed, from_io, from_migrate};
 use super::schema::{self, OlderSchema, Schema};
 use super::sql::NEWEST_SCHEMA;
-use crate::model::FileKey;
+use crate::model::{FileKey, RouteBook};
 use owners::Locks;
 use place::Opened;
 
@@ -57,6 +58,7 @@ pub(super) static MIGRATIONS: LazyLock<Migrator> = LazyLock::new(|| {
         (9, "far times", include_str!("../../../migrations/sqlite/0009_far_times.sql")),
         (10, "repeats", include_str!("../../../migrations/sqlite/0010_repeats.sql")),
         (11, "line patches", include_str!("../../../migrations/sqlite/0011_line_patches.sql")),
+        (12, "routes", include_str!("../../../migrations/sqlite/0012_routes.sql")),
     ])
 });
 
@@ -91,6 +93,8 @@ pub(super) struct Sqlite {
     locks: Locks,
     /// The file that was opened last.
     last: Mutex<Option<Opened>>,
+    /// Routes that are counted by themselves.
+    routes: Mutex<RouteBook>,
 }
 
 impl Sqlite {
@@ -118,7 +122,13 @@ impl Sqlite {
     /// Opens a file, or makes one, without a look at its tables.
     pub(super) fn at(path: &Path, name: String) -> Result<Sqlite, StoreError> {
         let locks = create(path).map_err(|error| from_io(&name, error))?;
-        Ok(Sqlite { path: path.to_owned(), name, locks, last: Mutex::default() })
+        Ok(Sqlite {
+            path: path.to_owned(),
+            name,
+            locks,
+            last: Mutex::default(),
+            routes: Mutex::default(),
+        })
     }
 
     pub(super) async fn schema(path: &Path, name: String) -> Result<Schema, StoreError> {
@@ -133,6 +143,11 @@ impl Sqlite {
         let found = found(&mut connection).await.map_err(failed(&name))?;
         let _ = connection.close().await; // as above
         Ok(Schema::of(found))
+    }
+
+    /// Returns the routes that are counted by themselves. A panic in another thread does not make them wrong.
+    fn known_routes(&self) -> MutexGuard<'_, RouteBook> {
+        self.routes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn connect(&self) -> Result<SqliteConnection, StoreError> {

@@ -4,7 +4,7 @@ use sqlx::{Connection, SqliteConnection};
 
 use super::insert::insert_rows;
 use super::writer::BEGIN;
-use super::{SqliteWriter, rollup};
+use super::{SqliteWriter, rollup, routes};
 use crate::model::{FileId, Reparsed, Rollup, TakenReject};
 use crate::store::error::{StoreError, failed};
 use crate::store::time::Time;
@@ -23,7 +23,7 @@ const TAKE_LINES: &str = sql::keep_lines!();
 
 const TAKE_ROWS: &str = "
     DELETE FROM gunicorn_log WHERE id IN (SELECT value FROM json_each(?1))
-    RETURNING timestamp, code, response_bytes, duration";
+    RETURNING timestamp, code, response_bytes, duration, route, url";
 
 const TAKE_REQUESTS: &str = "DELETE FROM request_log WHERE id IN (SELECT value FROM json_each(?1))";
 
@@ -38,6 +38,9 @@ impl SqliteWriter {
         // An error drops the transaction, and that rolls it back.
         insert_rows(&mut tx, &lines.new, name).await?;
         let changed = rollup::change(&mut tx, lines.file, &removed, &lines.new.rollup).await;
+        changed.map_err(failed(name))?;
+        let of = (&*self.backend, &mut *tx);
+        let changed = routes::change(of, lines.file, &removed, &lines.new.rollup).await;
         changed.map_err(failed(name))?;
         tx.commit().await.map_err(failed(name))?;
         Ok(true)

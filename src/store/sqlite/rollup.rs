@@ -12,7 +12,8 @@ use crate::store::time::Time;
 const NEW: &str = "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
 
 /// A sum that an integer cannot hold becomes a float in SQLite: it stays at the largest one.
-const RESPONSE_BYTES: &str = "min(c.response_bytes + excluded.response_bytes, 9223372036854775807)";
+pub(super) const RESPONSE_BYTES: &str =
+    "min(c.response_bytes + excluded.response_bytes, 9223372036854775807)";
 
 /// Adds to the counts. The transaction is the only one that writes, so a histogram may be read, added to
 /// here and written back.

@@ -102,6 +102,7 @@ impl SqliteSweeper {
                 "DELETE FROM log_file WHERE id IN (SELECT value FROM json_each($1)) AND ",
                 sql::may_leave!("$2"),
                 " AND NOT EXISTS (SELECT 1 FROM gunicorn_hour h WHERE h.log_file = log_file.id)
+                    AND NOT EXISTS (SELECT 1 FROM gunicorn_route_day d WHERE d.log_file = log_file.id)
                     AND NOT EXISTS (SELECT 1 FROM rejected_line r WHERE r.log_file = log_file.id)
                     AND NOT EXISTS (SELECT 1 FROM gunicorn_log g
                                      WHERE g.id >= log_file.id << 38

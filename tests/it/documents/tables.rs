@@ -21,7 +21,10 @@ fn described() -> BTreeSet<String> {
                 let of_table = |column: &&str| {
                     !matches!(
                         (table, *column),
-                        ("gunicorn_minute", "hour") | ("gunicorn_hour", "minute")
+                        ("gunicorn_minute", "hour")
+                            | ("gunicorn_hour", "minute")
+                            | ("gunicorn_route_hour", "day")
+                            | ("gunicorn_route_day", "hour")
                     )
                 };
                 columns.extend(quoted(cell).filter(of_table).map(|it| format!("{table}.{it}")));

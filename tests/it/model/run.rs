@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use sqlx::{Connection, SqliteConnection};
 
 use crate::daemon::{Bench, Daemon};
-use crate::place::Place;
+use crate::place::{OF_FILES, Place};
 use crate::postgres::Cluster;
 use crate::proxy::{Plan, Proxy};
 
@@ -392,8 +392,7 @@ impl Actor {
         if !self.disk.has_stored(name) {
             return;
         }
-        let tables =
-            ["gunicorn_log", "request_log", "rejected_line", "gunicorn_minute", "gunicorn_hour"];
+        let tables = OF_FILES.into_iter().filter(|table| *table != "log_file").collect::<Vec<_>>();
         let all = || tables.iter().chain(&["log_file"]);
         let keep = all().map(|table| {
             format!(

@@ -14,6 +14,9 @@ const SHORTEST_HASH: usize = 8;
 /// Letters and digits from which on a mixture of them is taken for a token.
 const SHORTEST_TOKEN: usize = 20;
 
+/// The form of a UUID; see [`has_form`].
+const UUID: &[u8] = b"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
 /// Products whose agents name others as well, the most particular first.
 const BROWSERS: [&str; 9] = [
     "Edg",
@@ -29,15 +32,21 @@ const BROWSERS: [&str; 9] = [
 
 /// Returns the path of a URL, without its query.
 pub fn url_path(url: &str) -> &str {
-    let end = url.find(['?', '#']).unwrap_or(url.len());
+    let end = memchr::memchr2(b'?', b'#', url.as_bytes()).unwrap_or(url.len());
     start_of(&url[..end], MOST_BYTES)
 }
 
 /// Returns the path of a URL with `{n}`, `{uuid}`, `{date}`, `{hash}` and `{token}` in the places of numbers, UUIDs,
 /// dates, hashes and other names that a person would not choose. It stands for a route where the log has none.
 pub fn url_pattern(url: &str) -> String {
+    let mut pattern = String::with_capacity(url.len().min(MOST_BYTES));
+    push_url_pattern(&mut pattern, url);
+    pattern
+}
+
+/// Appends what [`url_pattern`] returns.
+pub(super) fn push_url_pattern(pattern: &mut String, url: &str) {
     let path = url_path(url);
-    let mut pattern = String::with_capacity(path.len());
     for (nth, segment) in path.split('/').enumerate() {
         if nth > 0 {
             pattern.push('/');
@@ -46,13 +55,18 @@ pub fn url_pattern(url: &str) -> String {
             pattern.push('…');
             break;
         }
-        fold(&mut pattern, segment);
+        fold(pattern, segment);
     }
-    pattern
 }
 
 /// Appends a part of a path, folded. Of a file, such as `app.3f2a9c11.js`, each word between dots is folded.
 fn fold(pattern: &mut String, segment: &str) {
+    let digits = segment.bytes().filter(u8::is_ascii_digit).count();
+    // The URL of each row is folded before it is stored. Without a digit, only a UUID is folded.
+    if digits == 0 && segment.len() < UUID.len() {
+        pattern.push_str(segment);
+        return;
+    }
     if let Some(kind) = kind(segment) {
         pattern.push_str(kind);
         return;
@@ -91,7 +105,7 @@ fn kind(word: &str) -> Option<&'static str> {
     if is_all(u8::is_ascii_digit) {
         return Some("{n}");
     }
-    if has_form(bytes, b"xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx") {
+    if has_form(bytes, UUID) {
         return Some("{uuid}");
     }
     if has_form(bytes, b"dddd-dd-dd") || has_form(bytes, b"dddd-dd") {
@@ -186,6 +200,8 @@ mod tests {
             ("/order-12/x_7", "/order-{n}/x_{n}"),
             ("/-1/a-/_", "/-{n}/a-/_"),
             ("/é/ü-1", "/é/ü-{n}"),
+            ("/u/abcdefab-cdef-abcd-efab-cdefabcdefab", "/u/{uuid}"),
+            ("/u/abcdefab-cdef-abcd-efab-cdefabcdefab.json", "/u/{uuid}.json"),
         ] {
             assert_eq!(url_pattern(url), expected, "{url}");
         }
