@@ -44,29 +44,46 @@ pub fn url_pattern(url: &str) -> String {
     pattern
 }
 
-/// Appends what [`url_pattern`] returns.
+/// Appends what [`url_pattern`] returns. The URL of each row is folded before it is stored, so a path is read once, and
+/// what stays as it is is copied in few pieces.
 pub(super) fn push_url_pattern(pattern: &mut String, url: &str) {
     let path = url_path(url);
-    for (nth, segment) in path.split('/').enumerate() {
-        if nth > 0 {
-            pattern.push('/');
-        }
+    let bytes = path.as_bytes();
+    let (mut start, mut copied) = (0, 0);
+    for nth in 0.. {
         if nth > MOST_SEGMENTS {
+            pattern.push_str(&path[copied..start]);
             pattern.push('…');
+            return;
+        }
+        let (mut end, mut digits, mut separators) = (start, 0, 0);
+        while end < bytes.len() && bytes[end] != b'/' {
+            digits += usize::from(bytes[end].is_ascii_digit());
+            separators += usize::from(matches!(bytes[end], b'.' | b'-' | b'_'));
+            end += 1;
+        }
+        let length = end - start;
+        let is_number = digits == length && length > 0;
+        let stays =
+            (digits == 0 && length < UUID.len()) || (separators == 0 && length < SHORTEST_HASH);
+        if is_number || !stays {
+            pattern.push_str(&path[copied..start]);
+            match is_number {
+                true => pattern.push_str("{n}"),
+                false => fold(pattern, &path[start..end]),
+            }
+            copied = end;
+        }
+        if end == bytes.len() {
             break;
         }
-        fold(pattern, segment);
+        start = end + 1;
     }
+    pattern.push_str(&path[copied..]);
 }
 
 /// Appends a part of a path, folded. Of a file, such as `app.3f2a9c11.js`, each word between dots is folded.
 fn fold(pattern: &mut String, segment: &str) {
-    let digits = segment.bytes().filter(u8::is_ascii_digit).count();
-    // The URL of each row is folded before it is stored. Without a digit, only a UUID is folded.
-    if digits == 0 && segment.len() < UUID.len() {
-        pattern.push_str(segment);
-        return;
-    }
     if let Some(kind) = kind(segment) {
         pattern.push_str(kind);
         return;
@@ -111,9 +128,15 @@ fn kind(word: &str) -> Option<&'static str> {
     if has_form(bytes, b"dddd-dd-dd") || has_form(bytes, b"dddd-dd") {
         return Some("{date}");
     }
+    if bytes.len() < SHORTEST_HASH {
+        return None;
+    }
     let is_mixed = has(u8::is_ascii_digit) && has(u8::is_ascii_alphabetic);
     if is_mixed && bytes.len() >= SHORTEST_HASH && is_all(u8::is_ascii_hexdigit) {
         return Some("{hash}");
+    }
+    if bytes.len() < SHORTEST_TOKEN {
+        return None;
     }
     let is_of_token =
         |it: &u8| it.is_ascii_alphanumeric() || matches!(it, b'-' | b'_' | b'=' | b'+' | b'~');
@@ -201,6 +224,11 @@ mod tests {
             ("/-1/a-/_", "/-{n}/a-/_"),
             ("/é/ü-1", "/é/ü-{n}"),
             ("/u/abcdefab-cdef-abcd-efab-cdefabcdefab", "/u/{uuid}"),
+            ("17", "{n}"),
+            ("/x1/17", "/x1/{n}"),
+            ("//17//", "//{n}//"),
+            ("/a1b2c3d/a1b2c3d4", "/a1b2c3d/{hash}"),
+            ("/2026-11/é1", "/{date}/é1"),
             ("/u/abcdefab-cdef-abcd-efab-cdefabcdefab.json", "/u/{uuid}.json"),
         ] {
             assert_eq!(url_pattern(url), expected, "{url}");

@@ -23,10 +23,14 @@ pub const MOST_ROUTES: usize = 1000;
 /// How many of these may be routes that had nothing but client errors when they were admitted: what a scanner
 /// asks for must not take the places of all others.
 const MOST_FAILING: usize = MOST_ROUTES / 2;
+/// How many routes of a day a process admits before it reads what is stored.
+const MOST_UNREAD: usize = MOST_ROUTES / 10;
 /// Bytes of a route. The rest of a longer one is left out.
 const MOST_BYTES: usize = 200;
 /// Days whose routes a [`RouteBook`] keeps, unless a batch has more.
 const MOST_DAYS: usize = 16;
+/// Slots for routes that were counted last.
+const RECENT: usize = 256;
 /// The class of client errors.
 const CLIENT_ERRORS: usize = 3;
 
@@ -130,6 +134,8 @@ pub struct RouteTally {
     places_of_hours: HashMap<(FileId, Micros), u32>,
     places_of_routes: HashMap<Arc<str>, u32>,
     places_of_entries: HashMap<(u32, u32), u32>,
+    /// Places of routes, by [`slot`] of their names; what is not there any more is found to be another one.
+    recent: Vec<u32>,
     /// The route that is looked for; kept for its memory.
     name: String,
 }
@@ -147,13 +153,15 @@ impl RouteTally {
         let mut name = std::mem::take(&mut self.name);
         name.clear();
         push_name(&mut name, row);
-        let route = self.place_of_route(&name);
+        let route = self.recent_route(&name);
         self.name = name;
         let Some(entry) = self.entry(hour, route) else { return };
         entry.rows[class] += 1;
         entry.response_bytes = entry.response_bytes.saturating_add(row.response_bytes.unwrap_or(0));
         entry.duration = entry.duration.saturating_add(row.duration.unwrap_or(0).max(0));
-        entry.buckets.extend(bucket);
+        if let Some(bucket) = bucket {
+            entry.buckets.push(bucket);
+        }
     }
 
     /// Adds the counts of another batch.
@@ -182,9 +190,16 @@ impl RouteTally {
         self.places_of_entries.clear();
     }
 
-    /// Returns the UTC days of its rows, in days since 1970.
-    pub fn days(&self) -> BTreeSet<i32> {
-        self.hours.iter().map(|(_, start)| day(*start)).collect()
+    /// Returns the routes of each UTC day, in days since 1970.
+    fn routes_by_day(&self) -> BTreeMap<i32, HashSet<&Arc<str>>> {
+        let mut days: BTreeMap<i32, HashSet<&Arc<str>>> = BTreeMap::new();
+        for entry in &self.entries {
+            let hour = self.hours.get(entry.hour as usize);
+            if let Some(((_, start), route)) = hour.zip(self.routes.get(entry.route as usize)) {
+                days.entry(day(*start)).or_default().insert(&route.name);
+            }
+        }
+        days
     }
 
     /// Returns the counts by hour and by day, each in the order of file, period and route, as far as `book` admits
@@ -232,12 +247,28 @@ impl RouteTally {
         self.hour
     }
 
+    /// Returns the place of a route, nearly always without its hash in the map.
+    fn recent_route(&mut self, name: &str) -> u32 {
+        if self.recent.is_empty() {
+            self.recent.resize(RECENT, 0);
+        }
+        let slot = slot(name);
+        let place = self.recent[slot];
+        if self.routes.get(place as usize).is_some_and(|route| *route.name == *name) {
+            return place;
+        }
+        let place = self.place_of_route(name);
+        self.recent[slot] = place;
+        place
+    }
+
     fn place_of_route(&mut self, name: &str) -> u32 {
         if let Some(place) = self.places_of_routes.get(name) {
             return *place;
         }
         let place = self.routes.len() as u32;
-        let name: Arc<str> = name.into();
+        // A NUL ends a text where that is part of a statement.
+        let name: Arc<str> = name.replace('\0', "\u{fffd}").into();
         self.routes.push(Route { name: Arc::clone(&name), last: (u32::MAX, 0) });
         self.places_of_routes.insert(name, place);
         place
@@ -292,9 +323,19 @@ fn push_name(name: &mut String, row: &CountedRow<'_>) {
         end -= 1;
     }
     name.truncate(end);
-    if memchr::memchr(0, name.as_bytes()).is_some() {
-        *name = name.replace('\0', "\u{fffd}"); // which ends a text where it is part of a statement
+}
+
+/// Returns where a name is in [`RouteTally::recent`]. Names that share a slot cost time, and nothing else.
+fn slot(name: &str) -> usize {
+    let mix =
+        |hash: u64, word: u64| (hash.rotate_left(5) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mut words = name.as_bytes().chunks_exact(8);
+    let mut hash = name.len() as u64;
+    for word in words.by_ref() {
+        hash = mix(hash, u64::from_le_bytes(word.try_into().unwrap_or_default()));
     }
+    let rest = words.remainder().iter().fold(0, |rest, byte| rest << 8 | u64::from(*byte));
+    (mix(hash, rest) >> 32) as usize % RECENT
 }
 
 fn day(at: Micros) -> i32 {
@@ -306,15 +347,18 @@ fn day(at: Micros) -> i32 {
 struct AdmittedRoutes {
     names: HashSet<Arc<str>>,
     failing: usize,
+    /// Whether those that were stored before are among them.
+    is_read: bool,
     /// When a batch last had rows of the day, in batches.
     used: u64,
 }
 
 /// The routes of each day that have counts of their own, as far as this process knows.
 ///
-/// Several processes may store rows of a day at the same time. Each reads the routes that are stored when it
-/// meets the day first, and admits its own up to the bound: then a day may have more of them, and each row
-/// is still counted once.
+/// Several processes may store rows of a day, and a daemon begins anew. To most of them a few routes are all that there
+/// are: up to 100 are admitted without a question, so that no commit waits for one. Then what is
+/// stored is read once. So a day may have more routes than the bound, by a few for each process, and each row is still
+/// counted once.
 #[derive(Debug, Default)]
 pub struct RouteBook {
     days: BTreeMap<i32, AdmittedRoutes>,
@@ -324,11 +368,15 @@ pub struct RouteBook {
 impl RouteBook {
     /// Returns those of the days of a batch whose routes are to be read from the store. Forgets days that no batch
     /// had for long.
-    pub fn unknown(&mut self, days: &BTreeSet<i32>) -> Vec<i32> {
+    pub fn unknown(&mut self, tally: &RouteTally) -> Vec<i32> {
         self.batches += 1;
-        for day in days {
-            if let Some(known) = self.days.get_mut(day) {
-                known.used = self.batches;
+        let mut unknown = Vec::new();
+        for (day, routes) in tally.routes_by_day() {
+            let known = self.days.entry(day).or_default();
+            known.used = self.batches;
+            if !known.is_read {
+                let new = routes.into_iter().filter(|route| !known.names.contains(*route)).count();
+                unknown.extend((known.names.len() + new > MOST_UNREAD).then_some(day));
             }
         }
         while self.days.len() > MOST_DAYS {
@@ -338,12 +386,12 @@ impl RouteBook {
                 None => break,
             };
         }
-        days.iter().filter(|day| !self.days.contains_key(day)).copied().collect()
+        unknown
     }
 
     /// Takes note that the routes of a day were read.
     pub fn knows(&mut self, day: i32) {
-        self.days.entry(day).or_default().used = self.batches;
+        self.days.entry(day).or_default().is_read = true;
     }
 
     /// Adds a stored route of a day. `failing` says that all of its rows are client errors.
@@ -417,4 +465,109 @@ pub fn replaced(
     let has_changed = |(key, counts): &(_, RouteCounts)| before.get(key) != Some(counts);
     let changed = now.into_iter().filter(has_changed);
     changed.map(|(key, counts)| (key, Some(counts).filter(|it| !it.is_empty()))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(rows: &[(i32, Micros, &str)]) -> RouteTally {
+        let mut tally = RouteTally::default();
+        for &(file, timestamp, url) in rows {
+            let row = CountedRow {
+                timestamp,
+                url: Some(url),
+                response_bytes: Some(7),
+                duration: Some(70),
+                ..CountedRow::default()
+            };
+            tally.count(FileId(file), &row, 1, Some(1));
+        }
+        tally
+    }
+
+    fn flat(counts: &[RouteCounts]) -> Vec<(i32, Micros, &str, i64, i64, i64)> {
+        let flat = |it| {
+            let RouteCounts { route, counts, duration } = it;
+            assert_eq!(counts.durations, [0, counts.rows[1]]);
+            (
+                counts.file.0,
+                counts.start,
+                &**route,
+                counts.rows[1],
+                counts.response_bytes,
+                *duration,
+            )
+        };
+        counts.iter().map(flat).collect()
+    }
+
+    #[test]
+    fn rows_are_counted_by_file_period_and_route() {
+        let mut one = tally(&[(1, 5, "/a/1"), (1, HOUR_US, "/b"), (1, 6, "/a/2"), (2, 7, "/b")]);
+        one.extend(&tally(&[(2, 8, "/b?x"), (1, -1, ""), (1, 9, "/a/3#x")]));
+        assert_eq!(
+            flat(&one.by(RoutePeriod::Hour)),
+            [
+                (1, -HOUR_US, NO_URL, 1, 7, 70),
+                (1, 0, "/a/{n}", 3, 21, 210),
+                (1, HOUR_US, "/b", 1, 7, 70),
+                (2, 0, "/b", 2, 14, 140),
+            ]
+        );
+        assert_eq!(
+            flat(&one.by(RoutePeriod::Day)),
+            [
+                (1, -DAY_US, NO_URL, 1, 7, 70),
+                (1, 0, "/a/{n}", 3, 21, 210),
+                (1, 0, "/b", 1, 7, 70),
+                (2, 0, "/b", 2, 14, 140),
+            ]
+        );
+        one.clear();
+        assert!(one.by(RoutePeriod::Day).is_empty());
+    }
+
+    #[test]
+    fn a_name_has_few_bytes_and_no_nul() {
+        for (url, expected) in [
+            ("/a\0b".to_owned(), "/a\u{fffd}b".to_owned()),
+            (format!("/{}", "é".repeat(200)), format!("/{}", "é".repeat(99))),
+            ("/x".repeat(150), "/x".repeat(16) + "/…"),
+        ] {
+            assert_eq!(&*tally(&[(1, 0, &url)]).by(RoutePeriod::Day)[0].route, expected);
+        }
+    }
+
+    #[test]
+    fn routes_are_read_when_there_are_many_and_days_are_forgotten() {
+        let urls: Vec<String> = (0..=MOST_UNREAD).map(|nth| format!("/r{nth}x")).collect();
+        let rows: Vec<_> = urls.iter().map(|url| (1, 0, &**url)).collect();
+        let mut book = RouteBook::default();
+        let few = tally(&rows[..MOST_UNREAD]);
+        assert_eq!(book.unknown(&few), []);
+        few.admitted(&mut book);
+        assert_eq!(book.unknown(&few), []);
+        assert_eq!(book.unknown(&tally(&rows)), [0]);
+        book.knows(0);
+        assert_eq!(book.unknown(&tally(&rows)), []);
+        for day in 1..100 {
+            assert_eq!(book.unknown(&tally(&[(1, day * DAY_US, "/")])), []);
+        }
+        assert!(book.days.len() <= MOST_DAYS && !book.days.contains_key(&0));
+    }
+
+    #[test]
+    fn what_a_route_does_not_have_is_taken_from_the_others() {
+        let counts = |rows: &[(i32, Micros, &str)]| tally(rows).by(RoutePeriod::Hour);
+        let stored = counts(&[(1, 0, "/a"), (1, 0, "/a"), (1, 0, OTHER_ROUTES), (1, 0, "/b")]);
+        let removed = counts(&[(1, 0, "/a"), (1, 0, "/a"), (1, 0, "/a"), (1, HOUR_US, "/a")]);
+        let added = counts(&[(1, 0, "/b"), (1, HOUR_US, "/b")]);
+        let changes = replaced(stored, removed, added);
+        let [(a, None), (other, None), (b, Some(left))] = &changes[..] else {
+            panic!("{changes:?}")
+        };
+        assert_eq!((&*a.1, &*other.1, &*b.1), ("/a", OTHER_ROUTES, "/b"));
+        assert_eq!(flat(std::slice::from_ref(left)), [(1, 0, "/b", 2, 14, 140)]);
+    }
 }

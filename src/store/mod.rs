@@ -80,8 +80,8 @@ pub use schema::{Schema, Step};
 pub use search::{
     Asked, Attention, Baseline, By, Changes, ChangesQuestion, CodeCount, Counted, Counting, Cursor,
     Direction, Event, FileMark, FilesPage, FoundRow, MOST_COUNTED, Marks, Order, Overview, Point,
-    Reader, RecentRows, RejectList, RejectMark, RowPage, RowPages, SearchedRow, SortBy, SortedRows,
-    Story, Suggested, Suggestion, Suggestions, Top, TopItem,
+    Reader, RecentRows, RejectList, RejectMark, RouteItem, RouteOrder, Routes, RowPage, RowPages,
+    SearchedRow, SortBy, SortedRows, Story, Suggested, Suggestion, Suggestions, Top, TopItem,
 };
 pub use sweeper::{DayRemoved, OldFile, Sweeper};
 pub(crate) use tls::AnyCertificate;

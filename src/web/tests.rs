@@ -25,13 +25,14 @@ use crate::store::{Location, Store};
 /// Most bytes of an answer that are read: those of streams have no end.
 const MOST: usize = 1 << 20;
 
-const PATHS: [&str; 20] = [
+const PATHS: [&str; 21] = [
     "/",
     "/healthz",
     "/readyz",
     "/metrics",
     "/api/overview",
     "/api/top",
+    "/api/routes",
     "/api/log",
     "/api/requests",
     "/api/log/",

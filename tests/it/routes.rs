@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use log_ingestd::model::{
-    Checkpoint, GunicornLogModel, MOST_ROUTES, Micros, NO_URL, OTHER_ROUTES, Reparsed,
+    Checkpoint, Codes, Filter, GunicornLogModel, MOST_ROUTES, Micros, NO_URL, OTHER_ROUTES,
+    Reparsed,
 };
-use log_ingestd::store::{Store, StoreError, Writer};
+use log_ingestd::store::{RouteOrder, Routes, StoreError, Writer};
 
 use crate::place::{DAY, Lines, NOW, Place, advanced, claimed, counted};
 
@@ -18,6 +19,9 @@ for_every_store!(
     rows_beyond_the_bound_that_are_read_again_stay_counted,
     rows_of_hours_that_have_no_counts_by_route_change_none,
     the_routes_of_hostile_texts_are_stored,
+    lists_of_routes_have_all_rows_of_any_range,
+    lists_of_routes_say_what_they_do_not_have,
+    counts_by_route_leave_with_the_others,
 );
 
 /// Deterministic random numbers (Steele, Lea and Flood: SplitMix64).
@@ -184,14 +188,14 @@ async fn random_rows_are_counted_by_the_route_that_they_have(place: Place) {
         if nth == 7 {
             // Another process goes on.
             drop(writer);
-            writer = again(&place, &store_of, &mut files).await;
+            writer = again(&place, &mut files).await;
         }
     }
     agrees(&place, &all).await;
 }
 
 /// Another writer of a store that was opened anew, which has claimed these files.
-async fn again(place: &Place, _before: &Store, files: &mut [Checkpoint]) -> Writer {
+async fn again(place: &Place, files: &mut [Checkpoint]) -> Writer {
     let mut writer = place.open().await.writer("web:2").await.unwrap();
     for (inode, file) in (1..).zip(files) {
         let seen = crate::place::sighting(inode, None);
@@ -221,7 +225,7 @@ async fn a_day_has_a_bounded_number_of_routes_and_each_row_is_counted(place: Pla
     assert_eq!(place.number(routes).await, most as i64 + 1);
     drop(writer);
     // A process that begins later finds what is there.
-    let mut writer = again(&place, &store_of, &mut files).await;
+    let mut writer = again(&place, &mut files).await;
     let mut more = rows(0, 5);
     more.extend(rows(most + 100, most + 200));
     more.extend([Row::at(NO_URL, NOW), Row::at("/new", NOW), Row::at("/new", NOW + DAY)]);
@@ -368,4 +372,110 @@ async fn the_routes_of_hostile_texts_are_stored(place: Place) {
     found.sort();
     wanted.sort_unstable();
     assert_eq!(found, wanted);
+}
+
+/// Rows by route, in the order of lists.
+fn listed(rows: &[Row], range: std::ops::Range<Micros>) -> Vec<(String, i64, i64, i64)> {
+    let mut sums: BTreeMap<&str, (i64, i64, i64)> = BTreeMap::new();
+    for row in rows.iter().filter(|row| range.contains(&row.timestamp)) {
+        let (requests, errors, took) = sums.entry(&row.route).or_default();
+        *requests += 1;
+        *errors += i64::from(row.code.is_some_and(|code| (400..600).contains(&code)));
+        *took += row.duration.unwrap_or(0);
+    }
+    let mut all: Vec<_> = sums
+        .into_iter()
+        .map(|(route, (n, errors, took))| (route.to_owned(), n, errors, took))
+        .collect();
+    all.sort_by(|one, two| two.1.cmp(&one.1).then_with(|| one.0.cmp(&two.0)));
+    all
+}
+
+async fn lists_of_routes_have_all_rows_of_any_range(place: Place) {
+    const HOUR: Micros = 3_600_000_000;
+    let store_of = place.open().await;
+    let mut writer = store_of.writer("web:1").await.unwrap();
+    let mut at = claimed(&mut writer, 1).await;
+    let mut random = Random(11);
+    let mut all = Vec::new();
+    for day in 0..6 {
+        let rows = (0..60).map(|_| Row::random(&mut random));
+        let rows = rows.map(|row| Row { timestamp: row.timestamp - day * DAY, ..row });
+        let rows: Vec<Row> = rows.collect();
+        at = store(&mut writer, &at, &rows).await;
+        all.extend(rows);
+    }
+    let reader = store_of.reader();
+    let list = async |filter: &Filter, order| reader.routes(filter, order, 2000).await.unwrap();
+    let flat = |routes: &Routes| -> Vec<(String, i64, i64, i64)> {
+        let items = routes.items.iter();
+        items
+            .map(|it| (it.route.to_string(), it.counts.number(), it.errors(), it.duration))
+            .collect()
+    };
+    for (from, to) in [
+        (NOW - 8 * DAY, NOW),
+        (NOW - 5 * DAY, NOW - DAY),
+        (NOW - 7 * HOUR, NOW + 1),
+        (NOW - 3 * DAY, NOW - 12 * HOUR),
+        (NOW - 2 * HOUR, NOW),
+        (NOW - 49 * HOUR, NOW),
+    ] {
+        let filter = Filter { from, to, ..Filter::default() };
+        let found = list(&filter, RouteOrder::Rows).await;
+        assert!(found.from <= from && found.to >= to && found.is_whole, "{found:?}");
+        assert!(from - found.from < HOUR && found.to - to < HOUR, "{found:?}");
+        assert_eq!(flat(&found), listed(&all, found.from..found.to));
+        let servers = Filter { server: Some("web".into()), ..filter.clone() };
+        assert_eq!(list(&servers, RouteOrder::Rows).await, found);
+        let elsewhere = Filter { server: Some("elsewhere".into()), ..filter.clone() };
+        assert_eq!(list(&elsewhere, RouteOrder::Rows).await.counted, 0);
+        // The slowest ones first, and those without durations never.
+        let slow = list(&filter, RouteOrder::P95).await;
+        let p95: Vec<i64> = slow.items.iter().filter_map(|it| it.counts.quantile(0.95)).collect();
+        assert_eq!(p95.len(), slow.items.len());
+        assert!(p95.is_sorted_by(|one, two| one >= two), "{p95:?}");
+        // What the counts cannot tell is read from rows.
+        let failed = Filter { codes: vec![Codes { first: 500, last: 599 }], ..filter };
+        let found = list(&failed, RouteOrder::Errors).await;
+        let fail = |row: &&Row| row.code.is_some_and(|code| (500..600).contains(&code));
+        let rows: Vec<Row> = all.iter().filter(fail).cloned().collect();
+        assert_eq!((found.is_whole, flat(&found)), (true, listed(&rows, from..to)));
+    }
+}
+
+/// As after an upgrade, which does not read all rows.
+async fn lists_of_routes_say_what_they_do_not_have(place: Place) {
+    let store_of = place.open().await;
+    let mut writer = store_of.writer("web:1").await.unwrap();
+    let at = claimed(&mut writer, 1).await;
+    let rows: Vec<Row> = (0..8).map(|day| Row::at("/a", NOW - day * DAY)).collect();
+    store(&mut writer, &at, &rows).await;
+    let utc = if place.is_postgres() { "+00" } else { "" };
+    let old = format!("< '2026-11-20 00:00:00{utc}'");
+    place.execute(&format!("DELETE FROM gunicorn_route_hour WHERE hour {old}")).await;
+    place.execute(&format!("DELETE FROM gunicorn_route_day WHERE day {old}")).await;
+    let filter = Filter { from: NOW - 9 * DAY, to: NOW + 1, ..Filter::default() };
+    let found = store_of.reader().routes(&filter, RouteOrder::Rows, 10).await.unwrap();
+    assert_eq!((found.counted, found.uncounted, found.is_whole), (4, 4, false));
+    let first = NOW - NOW.rem_euclid(DAY) - 3 * DAY; // 2026-11-20
+    assert_eq!(found.counted_from, Some(first));
+    let later = Filter { from: first, ..filter };
+    let found = store_of.reader().routes(&later, RouteOrder::Rows, 10).await.unwrap();
+    assert_eq!((found.counted, found.uncounted, found.counted_from), (4, 0, None));
+}
+
+async fn counts_by_route_leave_with_the_others(place: Place) {
+    let store_of = place.open().await;
+    let mut writer = store_of.writer("web:1").await.unwrap();
+    let at = claimed(&mut writer, 1).await;
+    store(&mut writer, &at, &[Row::at("/a", NOW), Row::at("/a", NOW - 2 * DAY)]).await;
+    let mut sweeper = store_of.sweeper().await.unwrap().unwrap();
+    let count = async |table: &str| place.number(&format!("SELECT count(*) FROM {table}")).await;
+    // The hour that ended an hour ago leaves, and its day has not ended.
+    while sweeper.delete_counts(NOW - 2 * DAY + 2 * 3_600_000_000, 1).await.unwrap() > 0 {}
+    assert_eq!((count("gunicorn_route_hour").await, count("gunicorn_route_day").await), (1, 2));
+    while sweeper.delete_counts(NOW - DAY, 1).await.unwrap() > 0 {}
+    assert_eq!((count("gunicorn_route_hour").await, count("gunicorn_route_day").await), (1, 1));
+    sweeper.end().await;
 }

@@ -680,7 +680,7 @@ async fn marks_tell_what_happened_to_files_and_when(place: Place) {
     let other = claimed(&mut writer, 2).await.file;
     let new = claimed(&mut writer, 3).await.file;
     drop(writer);
-    let claimed_at = |minutes: Micros| (NOW - minutes * MINUTE) * 1000 + 11;
+    let claimed_at = |minutes: Micros| (NOW - minutes * MINUTE) * 1000 + 12;
     // The old file was rotated away, and ended with a loss; a daemon had taken it over before. The new one, in its place,
     // has another format.
     place

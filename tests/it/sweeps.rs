@@ -265,7 +265,7 @@ async fn a_swept_sqlite_file_gets_smaller() {
     let store = place.open().await;
     let mut writer = store.writer("web:1").await.unwrap();
     let at = claimed(&mut writer, 1).await;
-    writer.commit(&Lines::after(&at).rows(20_000, 0).batch()).await.unwrap();
+    writer.commit(&Lines::after(&at).rows(40_000, 0).batch()).await.unwrap();
     let pages = "SELECT page_count FROM pragma_page_count";
     let before = place.number(pages).await;
     swept(&store, &options(CUTOFF)).await;

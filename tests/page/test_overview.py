@@ -163,6 +163,31 @@ def test_an_entry_of_a_list_becomes_the_filter(browser, site):
         browser.until(lambda: field not in browser.query, "the way back")
 
 
+def test_routes_are_listed_with_all_their_requests(browser, site):
+    def cells(by):
+        link = browser.one(f".panel[data-by={by}] tbody a[data-key='/shop/{{n}}']")
+        return [cell.text for cell in link.find_elements("xpath", "ancestor::tr/td")]
+
+    # A short range is counted from its rows, to the second.
+    browser.open(**site.range)
+    shop = "url LIKE '/shop/%'"
+    requests = count(site, shop)
+    assert whole(cells("route")[0]) == requests
+    assert browser.text(".panel[data-by=route] .note") == ""
+    failed = count(site, f"{shop} AND code >= 400")
+    assert cells("route")[1] == f"{failed / requests:.0%}"
+    assert whole(cells("route-p95")[2]) == requests
+    assert whole(cells("route-total")[2]) == requests
+    # A longer one is moved outward to hours, and says so.
+    browser.open(**{"from": "24h"})
+    assert "whole hours from" in browser.text(".panel[data-by=route] .note")
+    assert whole(cells("route")[0]) == count(site, shop, within="true")
+    browser.one(".panel[data-by=route] tbody a[data-key='/shop/{n}']").click()
+    browser.until_query(url="/shop/")
+    # Of a filter, the newest requests.
+    assert whole(browser.one("[data-tile=requests]").get_attribute("title")) == count(site, shop, within="true")
+
+
 def test_a_class_of_the_legend_becomes_the_filter(browser, site):
     browser.open(**site.range)
     browser.click("[data-chart=rows] [data-filter='5xx']")

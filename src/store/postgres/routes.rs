@@ -48,7 +48,7 @@ async fn ensure(
     wire: &mut Wire,
     routes: &RouteTally,
 ) -> Result<(), StoreError> {
-    let unknown = backend.known_routes().unknown(&routes.days());
+    let unknown = backend.known_routes().unknown(routes);
     if unknown.is_empty() {
         return Ok(());
     }

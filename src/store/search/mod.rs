@@ -10,7 +10,7 @@
 //!
 //! Files, in reading order: [`condition`] (a filter as SQL),
 //! [`rows`] (pages of rows), [`sorted`] (rows in another order), [`story`] (rows around a request), [`recent`] (rows that
-//! are new), [`counts`] (charts and most frequent values),
+//! are new), [`counts`] (charts and most frequent values), [`routes`] (lists of routes),
 //! [`counting`] (charts of what meets a filter, from the rows in the order of [`sample`]), [`changes`] (what distinguishes a
 //! stretch of time, from the same order), [`suggest`] (values for a
 //! filter), [`lists`] (files and rejects), [`marks`] (what happened to files, for charts).
@@ -22,6 +22,7 @@ mod counts;
 mod lists;
 mod marks;
 mod recent;
+mod routes;
 mod rows;
 mod sample;
 mod sorted;
@@ -45,6 +46,7 @@ pub(super) use lists::files_of;
 pub use lists::{Attention, CodeCount, FilesPage, MOST_COUNTED, RejectList};
 pub use marks::{Event, FileMark, Marks, RejectMark};
 pub use recent::RecentRows;
+pub use routes::{RouteItem, RouteOrder, Routes};
 pub use rows::{Cursor, Direction, FoundRow, RowPage, RowPages, SearchedRow};
 pub use sorted::{Order, SortBy, SortedRows};
 pub use story::Story;

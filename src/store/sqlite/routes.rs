@@ -114,7 +114,7 @@ async fn ensure(
     connection: &mut SqliteConnection,
     routes: &RouteTally,
 ) -> Result<(), sqlx::Error> {
-    let unknown = backend.known_routes().unknown(&routes.days());
+    let unknown = backend.known_routes().unknown(routes);
     for day in unknown {
         let start = Time(Micros::from(day) * DAY_US);
         let query = sqlx::query_as(ROUTES_OF_DAY).bind(start);

@@ -37,6 +37,7 @@ pub(super) fn routes() -> Router<PageState> {
         .route("/marks", get(counts::marks))
         .route("/suggest", get(counts::suggest))
         .route("/top", get(summary::top))
+        .route("/routes", get(summary::routes))
         .route("/log", get(rows::log))
         .route("/log/{id}", get(rows::log_row))
         .route("/log/{id}/story", get(rows::log_story))

@@ -4,9 +4,11 @@ use axum::extract::State;
 use serde_json::{Value, json};
 
 use super::{ApiError, ApiResult, QueryString, json_answer};
-use crate::model::{FileId, IgnoredCode, RejectCode, moment};
+use crate::model::changes::Dimension;
+use crate::model::{FileId, IgnoredCode, MOST_ROUTES, RejectCode, moment};
 use crate::store::{
-    By, CodeCount, FileReport, IgnoredReport, MOST_COUNTED, RejectKey, SweepReport,
+    By, CodeCount, FileReport, IgnoredReport, MOST_COUNTED, RejectKey, RouteItem, RouteOrder,
+    SweepReport,
 };
 use crate::web::PageState;
 
@@ -27,6 +29,51 @@ pub(super) async fn top(State(state): State<PageState>, query: QueryString) -> A
         "from": moment(top.from),
         "items": top.items,
     }))
+}
+
+/// Answers `/api/routes?sort=…`: the first routes of the whole range. `from` and `to` are what is counted: whole hours, unless
+/// the rows were read.
+pub(super) async fn routes(State(state): State<PageState>, query: QueryString) -> ApiResult {
+    let filter = query.filter(&state.reader, &["sort", "limit"])?;
+    let limit = query.limit(10, MOST_ROUTES + 2)?;
+    let name = query.get("sort").unwrap_or("requests");
+    let known = RouteOrder::ALL.into_iter().find(|(known, _)| *known == name);
+    let Some((_, order)) = known else {
+        let names: Vec<&str> = RouteOrder::ALL.iter().map(|(name, _)| *name).collect();
+        return Err(ApiError::invalid_choice("sort", name, &names.join(", ")));
+    };
+    let routes = state.reader.routes(&filter, order, limit).await?;
+    json_answer(json!({
+        "sort": name,
+        "from": moment(routes.from),
+        "to": moment(routes.to),
+        "routes": routes.number,
+        "counted": routes.counted,
+        "uncounted": routes.uncounted,
+        "counted_from": routes.counted_from.map(moment),
+        "complete": routes.is_whole,
+        "items": routes.items.iter().map(route).collect::<Vec<_>>(),
+    }))
+}
+
+/// Returns a route; its `route` is NULL for rows without a URL, and for those of all other routes.
+fn route(item: &RouteItem) -> Value {
+    let name = Some(&*item.route).filter(|_| !item.is_other() && !item.has_no_url());
+    let filter = name.and_then(|name| Dimension::Route.condition(name));
+    json!({
+        "route": name,
+        "other": item.is_other(),
+        "filter": filter.map(|(field, value)| json!([field, value])),
+        "rows": item.counts.number(),
+        "classes": item.counts.rows,
+        "errors": item.errors(),
+        "bytes": item.counts.bytes,
+        "total": item.duration,
+        "mean": item.mean(),
+        "p50": item.counts.quantile(0.5),
+        "p95": item.counts.quantile(0.95),
+        "p99": item.counts.quantile(0.99),
+    })
 }
 
 /// Most files of one answer. A list of more is of no use on a page.

@@ -86,6 +86,20 @@ async fn counts_lists_and_details_agree_with_the_tables(place: Place) {
     assert_eq!((&top["sampled"], &top["complete"]), (&100.into(), &true.into()));
     assert_eq!(top["items"][0]["errors"], top["items"][0]["rows"]);
 
+    let routes = json(&site, "/api/routes?from=4d&sort=total");
+    assert_eq!((&routes["counted"], &routes["uncounted"]), (&300.into(), &0.into()));
+    assert_eq!((&routes["complete"], &routes["routes"]), (&true.into(), &1.into()));
+    assert!(routes["from"].as_str().unwrap().ends_with(":00:00Z"), "{routes}");
+    let route = &routes["items"][0];
+    assert_eq!(
+        (&route["route"], &route["rows"], &route["errors"]),
+        (&"/a/{n}".into(), &300.into(), &200.into())
+    );
+    assert_eq!((&route["total"], &route["mean"]), (&450_000.into(), &1500.into()));
+    assert_eq!(route["filter"], serde_json::json!(["url", "/a/"]));
+    let failed = json(&site, "/api/routes?from=1h&code=5xx");
+    assert_eq!((&failed["counted"], &failed["items"][0]["rows"]), (&100.into(), &100.into()));
+
     // Older to the end, and newer all the way back.
     let (mut ids, mut path) = (Vec::new(), "/api/log?limit=70&from=1h".to_owned());
     let mut last = Value::Null;
@@ -286,6 +300,8 @@ async fn what_makes_no_sense_is_quoted(place: Place) {
         ("/api/log?before=x", 400, "invalid before 'x': expected a cursor"),
         ("/api/log?usr=jo", 400, "usr 'jo' is not a filter"),
         ("/api/top?by=shoe", 400, "invalid by 'shoe': expected"),
+        ("/api/routes?sort=shoe", 400, "invalid sort 'shoe': expected requests, errors"),
+        ("/api/routes?limit=9999", 400, "invalid limit '9999': expected a number from 1 to 1002"),
         ("/api/overview?not=404", 400, "not '404' is not a name and a value"),
         ("/api/overview/progress?not=code:4", 400, "not code '4' is not a code"),
         ("/api/suggest?field=shoe", 400, "invalid field 'shoe': expected one of url, route"),

@@ -88,7 +88,7 @@ const OTHERS: [&str; 13] = [
     "x",
 ];
 
-const PATHS: [&str; 25] = [
+const PATHS: [&str; 26] = [
     "/",
     "/healthz",
     "/readyz",
@@ -99,6 +99,7 @@ const PATHS: [&str; 25] = [
     "/api/changes/progress",
     "/api/suggest",
     "/api/top",
+    "/api/routes",
     "/api/log",
     "/api/requests",
     "/api/log/",
