@@ -114,8 +114,8 @@ pub struct CountedRow<'a> {
 /// Counts of the rows of a batch.
 #[derive(Clone, Debug, Default)]
 pub struct Rollup {
-    /// The same by route.
-    pub routes: RouteTally,
+    /// The same by route. In a box, since futures hold batches.
+    pub routes: Box<RouteTally>,
     runs: Vec<Run>,
     /// One for each row. A byte is cheaper than a histogram: each line may be of another minute.
     buckets: Vec<u8>,

@@ -299,16 +299,22 @@ impl RouteTally {
 
 /// Sums counts of hours into those of a period, in the order of file, period and route.
 fn by(period: RoutePeriod, hours: impl Iterator<Item = RouteCounts>) -> Vec<RouteCounts> {
-    let mut sums: BTreeMap<(FileId, Micros, Arc<str>), RouteCounts> = BTreeMap::new();
-    for mut counts in hours {
+    let mut all: Vec<RouteCounts> = hours.collect();
+    for counts in &mut all {
         counts.counts.start = period.start(counts.counts.start);
-        let key = (counts.counts.file, counts.counts.start, Arc::clone(&counts.route));
-        match sums.get_mut(&key) {
-            Some(sum) => sum.add(&counts),
-            None => drop(sums.insert(key, counts)),
-        }
     }
-    sums.into_values().collect()
+    let key = |it: &RouteCounts| (it.counts.file, it.counts.start);
+    all.sort_unstable_by(|one, two| {
+        key(one).cmp(&key(two)).then_with(|| one.route.cmp(&two.route))
+    });
+    all.dedup_by(|next, kept| {
+        let is_same = key(next) == key(kept) && next.route == kept.route;
+        if is_same {
+            kept.add(next);
+        }
+        is_same
+    });
+    all
 }
 
 /// Appends the name by which a row is counted.
@@ -486,20 +492,18 @@ mod tests {
         tally
     }
 
-    fn flat(counts: &[RouteCounts]) -> Vec<(i32, Micros, &str, i64, i64, i64)> {
-        let flat = |it| {
-            let RouteCounts { route, counts, duration } = it;
-            assert_eq!(counts.durations, [0, counts.rows[1]]);
-            (
-                counts.file.0,
-                counts.start,
-                &**route,
-                counts.rows[1],
-                counts.response_bytes,
-                *duration,
-            )
-        };
-        counts.iter().map(flat).collect()
+    /// File, start, route, rows, bytes, sum of durations.
+    type Flat<'a> = (i32, Micros, &'a str, i64, i64, i64);
+
+    fn flat(counts: &[RouteCounts]) -> Vec<Flat<'_>> {
+        counts
+            .iter()
+            .map(|RouteCounts { route, counts, duration }| {
+                assert_eq!(counts.durations, [0, counts.rows[1]]);
+                let (rows, bytes) = (counts.rows[1], counts.response_bytes);
+                (counts.file.0, counts.start, &**route, rows, bytes, *duration)
+            })
+            .collect()
     }
 
     #[test]
@@ -545,14 +549,14 @@ mod tests {
         let rows: Vec<_> = urls.iter().map(|url| (1, 0, &**url)).collect();
         let mut book = RouteBook::default();
         let few = tally(&rows[..MOST_UNREAD]);
-        assert_eq!(book.unknown(&few), []);
+        assert!(book.unknown(&few).is_empty());
         few.admitted(&mut book);
-        assert_eq!(book.unknown(&few), []);
+        assert!(book.unknown(&few).is_empty());
         assert_eq!(book.unknown(&tally(&rows)), [0]);
         book.knows(0);
-        assert_eq!(book.unknown(&tally(&rows)), []);
+        assert!(book.unknown(&tally(&rows)).is_empty());
         for day in 1..100 {
-            assert_eq!(book.unknown(&tally(&[(1, day * DAY_US, "/")])), []);
+            assert!(book.unknown(&tally(&[(1, day * DAY_US, "/")])).is_empty());
         }
         assert!(book.days.len() <= MOST_DAYS && !book.days.contains_key(&0));
     }

@@ -123,7 +123,8 @@ class StoreCase(SimpleTestCase):
 
     def setUp(self):
         super().setUp()
-        for table in ("request_log", "gunicorn_log", "gunicorn_minute", "gunicorn_hour", "sweep"):
+        counts = ("gunicorn_minute", "gunicorn_hour", "gunicorn_route_hour", "gunicorn_route_day")
+        for table in ("request_log", "gunicorn_log", *counts, "sweep"):
             self.execute(f"DELETE FROM {table}")
 
     def execute(self, sql, *values):

@@ -90,7 +90,8 @@ async fn replace(backend: &Postgres, wire: &mut Wire, lines: &Reparsed) -> Resul
         count(&mut removed, lines, row)?;
     }
     let counts = rollup::change(wire, lines.file, &removed, &lines.new.rollup).await?;
-    let routes = routes::change((backend, wire), lines.file, &removed, &lines.new.rollup).await?;
+    let routes = routes::change((backend, wire), lines.file, &removed, &lines.new.rollup);
+    let routes = Box::pin(routes).await?;
     let statements = format!("{counts}{routes}{}COMMIT", copies(&lines.new));
     Ok(wire.commit(&statements, &lines.new.tables()).await?)
 }

@@ -140,7 +140,7 @@ fn values(all: &[Counts]) -> [String; 10] {
 }
 
 /// Writes an array as PostgreSQL does: an array of arrays of several lengths exists as text only.
-pub(super) fn durations(counts: &[i64]) -> String {
+fn durations(counts: &[i64]) -> String {
     let counts: Vec<String> = counts.iter().map(i64::to_string).collect();
     format!("{{{}}}", counts.join(","))
 }

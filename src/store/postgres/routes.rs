@@ -1,12 +1,12 @@
 //! Counts of rows by route, written in the transaction that stores the rows.
 
+use std::fmt::Write as _;
+
 use super::literal::{array, array_of_texts, fill, quoted, time};
-use super::rollup::{AT_ONCE, DURATIONS, RESPONSE_BYTES, durations, int};
+use super::rollup::{AT_ONCE, DURATIONS, RESPONSE_BYTES, int};
 use super::wire::{Row, Wire};
 use super::{PgLane, PgWriter, Postgres};
-use crate::model::{
-    CLASSES, Counts, FileId, Micros, Rollup, RouteCounts, RoutePeriod, RouteTally, replaced,
-};
+use crate::model::{CLASSES, Counts, FileId, Micros, Rollup, RouteCounts, RoutePeriod, replaced};
 use crate::store::error::StoreError;
 use crate::store::sql::{ROUTE_COLUMNS, add_routes, route_table_of};
 use crate::store::sqlite;
@@ -32,26 +32,27 @@ const ROUTES_OF_DAYS: &str = "
 impl PgWriter {
     /// Reads which routes the days of these rows have, unless that is known.
     pub(super) async fn ensure_routes(&mut self, rollup: &Rollup) -> Result<(), StoreError> {
-        ensure(&self.backend, &mut self.wire, &rollup.routes).await
+        let unknown = self.backend.known_routes().unknown(&rollup.routes);
+        match unknown.is_empty() {
+            true => Ok(()),
+            false => Box::pin(read(&self.backend, &mut self.wire, &unknown)).await,
+        }
     }
 }
 
 impl PgLane {
     /// Reads which routes the days of these rows have, unless that is known.
     pub(super) async fn ensure_routes(&mut self, rollup: &Rollup) -> Result<(), StoreError> {
-        ensure(&self.backend, &mut self.wire, &rollup.routes).await
+        let unknown = self.backend.known_routes().unknown(&rollup.routes);
+        match unknown.is_empty() {
+            true => Ok(()),
+            false => Box::pin(read(&self.backend, &mut self.wire, &unknown)).await,
+        }
     }
 }
 
-async fn ensure(
-    backend: &Postgres,
-    wire: &mut Wire,
-    routes: &RouteTally,
-) -> Result<(), StoreError> {
-    let unknown = backend.known_routes().unknown(routes);
-    if unknown.is_empty() {
-        return Ok(());
-    }
+/// Reads the routes of these days.
+async fn read(backend: &Postgres, wire: &mut Wire, unknown: &[i32]) -> Result<(), StoreError> {
     let days = array_of_texts(unknown.iter().map(|day| time(Micros::from(*day) * DAY_US)));
     let read = wire.query(&fill(ROUTES_OF_DAYS, &[days])).await;
     let rows = read.map_err(|error| backend.classify(error))?;
@@ -145,22 +146,43 @@ fn counts(file: FileId, row: &Row) -> Result<RouteCounts, sqlx::Error> {
     })
 }
 
-/// The values of [`NEW`].
+/// The values of [`NEW`]. A batch may have many routes, so each list is written in one piece.
 fn values(all: &[RouteCounts]) -> [String; 12] {
-    let each = |field: &dyn Fn(&RouteCounts) -> String| array_of_texts(all.iter().map(field));
-    let class = |class: usize| each(&|it| it.counts.rows[class].to_string());
-    [
-        each(&|it| time(it.counts.start)),
-        each(&|it| it.counts.file.0.to_string()),
-        class(0),
-        class(1),
-        class(2),
-        class(3),
-        class(4),
-        class(5),
-        each(&|it| it.counts.response_bytes.to_string()),
-        each(&|it| it.duration.to_string()),
-        each(&|it| durations(&it.counts.durations)),
-        array(all.iter().map(|it| quoted(&it.route))),
-    ]
+    const NUMBERS: usize = CLASSES + 2;
+    let mut starts = String::from("'{");
+    let mut files = String::from("'{");
+    let mut numbers: [String; NUMBERS] = std::array::from_fn(|_| String::from("'{"));
+    let mut durations = String::from("'{");
+    let mut start = (None, String::new());
+    for RouteCounts { counts, duration, .. } in all {
+        if start.0 != Some(counts.start) {
+            start = (Some(counts.start), format!("\"{}\",", time(counts.start)));
+        }
+        starts.push_str(&start.1);
+        // Writing to a String cannot fail.
+        let _ = write!(files, "{},", counts.file.0);
+        let each = counts.rows.iter().chain([&counts.response_bytes, duration]);
+        for (list, number) in numbers.iter_mut().zip(each) {
+            let _ = write!(list, "{number},");
+        }
+        durations.push_str("\"{");
+        for rows in &counts.durations {
+            let _ = write!(durations, "{rows},");
+        }
+        end(&mut durations, "}\",");
+    }
+    for list in numbers.iter_mut().chain([&mut starts, &mut files, &mut durations]) {
+        end(list, "}'");
+    }
+    let [i, s, r, c, e, o, bytes, sums] = numbers;
+    let routes = array(all.iter().map(|it| quoted(&it.route)));
+    [starts, files, i, s, r, c, e, o, bytes, sums, durations, routes]
+}
+
+/// Ends a list whose last item may have a comma after it.
+fn end(list: &mut String, with: &str) {
+    if list.ends_with(',') {
+        list.pop();
+    }
+    list.push_str(with);
 }

@@ -38,7 +38,7 @@ pub(super) async fn insert(
     let store = &backend.name;
     insert_rows(connection, batch, store).await?;
     rollup::add(connection, &batch.rollup).await.map_err(failed(store))?;
-    routes::add(backend, connection, &batch.rollup).await.map_err(failed(store))
+    Box::pin(routes::add(backend, connection, &batch.rollup)).await.map_err(failed(store))
 }
 
 /// Inserts the rows of a batch, and leaves their counts to the caller.

@@ -40,8 +40,8 @@ impl SqliteWriter {
         let changed = rollup::change(&mut tx, lines.file, &removed, &lines.new.rollup).await;
         changed.map_err(failed(name))?;
         let of = (&*self.backend, &mut *tx);
-        let changed = routes::change(of, lines.file, &removed, &lines.new.rollup).await;
-        changed.map_err(failed(name))?;
+        let changed = routes::change(of, lines.file, &removed, &lines.new.rollup);
+        Box::pin(changed).await.map_err(failed(name))?;
         tx.commit().await.map_err(failed(name))?;
         Ok(true)
     }
