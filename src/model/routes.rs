@@ -568,10 +568,10 @@ mod tests {
         let removed = counts(&[(1, 0, "/a"), (1, 0, "/a"), (1, 0, "/a"), (1, HOUR_US, "/a")]);
         let added = counts(&[(1, 0, "/b"), (1, HOUR_US, "/b")]);
         let changes = replaced(stored, removed, added);
-        let [(a, None), (other, None), (b, Some(left))] = &changes[..] else {
+        let [(other, None), (a, None), (b, Some(left))] = &changes[..] else {
             panic!("{changes:?}")
         };
-        assert_eq!((&*a.1, &*other.1, &*b.1), ("/a", OTHER_ROUTES, "/b"));
+        assert_eq!((&*other.1, &*a.1, &*b.1), (OTHER_ROUTES, "/a", "/b"));
         assert_eq!(flat(std::slice::from_ref(left)), [(1, 0, "/b", 2, 14, 140)]);
     }
 }
