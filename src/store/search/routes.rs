@@ -23,6 +23,8 @@ use crate::store::statement::Statement;
 const LONG: Micros = 48 * 3_600_000_000;
 /// Ranges up to this length are counted from their rows, if these are few: hours at their ends would be much of them.
 const SHORT: Micros = 2 * 3_600_000_000;
+/// How few they are: those that are read within a tenth of a second.
+const FEW: i64 = 10_000;
 /// Rows that are counted where the counts by route do not tell. Each is read, since their URLs are folded here.
 const SAMPLE: i64 = 50_000;
 /// The classes of errors.
@@ -138,7 +140,8 @@ impl Reader {
             *filter == Filter { from: filter.from, to: filter.to, ..servers.clone() };
         let is_short = filter.to - filter.from <= SHORT;
         if !is_of_servers || is_short {
-            let from = self.start_of_sample(filter, SAMPLE).await?;
+            let rows = if is_of_servers { FEW } else { SAMPLE };
+            let from = self.start_of_sample(filter, rows).await?;
             if !is_of_servers || from <= filter.from {
                 return self.routes_of_rows(from, filter, order, limit).await;
             }
