@@ -40,7 +40,7 @@ use crate::source::{Envelope, Tail};
 use crate::store::{StoreError, Writer};
 
 use crate::daemon::files::{
-    FollowedFile, FollowedFiles, IgnoredFile, IgnoredReason, Round, Waiting,
+    FollowedFile, FollowedFiles, IgnoredFile, IgnoredReason, Round, TruncatedFile, Waiting,
 };
 
 /// The waits between two requests for a file that another writer holds. The first is short: the
@@ -783,6 +783,18 @@ fn log_look_alike(files: &mut FollowedFiles, log: &NewLog) {
         warn!(path = %path.display(), like = known.file.0, of = known.path,
             "this log begins like one that is stored, and is none that was seen to become it: stored as a \
              log of its own; if it is a copy, its lines are stored twice");
+        return;
+    }
+    // copytruncate leaves nothing, and lines with times do not come again.
+    let was_cut = |file: &TruncatedFile| {
+        file.head == Some(log.head) && file.path == path && log.detected.format.has_time
+    };
+    if let Some(file) = files.truncated.iter().find(|file| was_cut(file))
+        && files.look_alikes.insert(log.tail.key())
+    {
+        warn!(path = %path.display(), like = file.file().0,
+            "this log was cut short while it was followed, and begins as before: stored as a log of its own; what \
+             was stored of it before is stored twice");
     }
 }
 

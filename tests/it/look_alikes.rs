@@ -284,3 +284,18 @@ async fn a_log_that_is_replaced_by_a_longer_copy_of_itself_goes_on() {
     assert!(!daemon.said().contains("its lines are stored twice"), "{}", daemon.said());
     assert!(daemon.stop().await.success());
 }
+
+/// A file server that lost its power, or `truncate -s`. It cannot be told from a log that was truncated and written anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_loses_its_end_while_it_is_followed_is_stored_again_and_that_is_said() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", lines("a", 0..100));
+    let mut daemon = bench.watch();
+    bench.rows(100).await;
+    let file = OpenOptions::new().write(true).open(bench.log("access.log")).unwrap();
+    file.set_len(lines("a", 0..50).len() as u64).unwrap();
+    daemon.says("was cut short while it was followed, and begins as before").await;
+    bench.append("access.log", lines("b", 0..10));
+    bench.exactly([urls("a", 0..100), urls("a", 0..50), urls("b", 0..10)].concat()).await;
+    assert!(daemon.stop().await.success());
+}
