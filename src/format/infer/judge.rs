@@ -74,6 +74,18 @@ pub(super) fn is_read(template: &Template, lines: &[&str], torn: Torn) -> bool {
     right > 0 && is_whole && odd <= right && is_clear && judge.is_plausible()
 }
 
+/// Returns whether a status is none that servers and proxies answer with: perhaps a number of bytes. Those of HTTP are in
+/// the registry of IANA, the others are those of nginx, of AWS and of Cloudflare.
+fn is_no_code(status: &str) -> bool {
+    let code = status.get(..3).unwrap_or(status).parse().unwrap_or_default();
+    let is_code = matches!(
+        code,
+        100..=104 | 200..=208 | 226 | 300..=308 | 400..=418 | 420..=431 | 440 | 444 | 449..=451 | 460 | 463 | 464
+            | 494..=499 | 500..=511 | 520..=530 | 561 | 598 | 599
+    );
+    status != "-" && !is_code
+}
+
 /// The values of some atoms in all lines that were read.
 pub(super) struct Judge<'t> {
     template: &'t Template,
@@ -302,6 +314,8 @@ impl<'t> Judge<'t> {
             && !most(&self.remotes, is_name)
             && (!bare_queries || has_query_atom)
             && !self.bodies.iter().any(bodiless)
+            && 2 * self.bodies.iter().filter(|(status, _)| is_no_code(status)).count()
+                <= self.bodies.len()
             && !self.counts_seconds()
     }
 

@@ -451,6 +451,24 @@ mod tests {
         r#"127.0.0.1 - - [23/Nov/2026:14:23:17 +0530] "GET / HTTP/1.1" 200 2 "-" "curl""#;
     const FORMAT: &str = r#"%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(b)s "%(f)s" "%(a)s""#;
 
+    /// Bytes of three digits look like a status, but hardly any of them is one.
+    #[test]
+    fn bytes_before_the_status_are_not_taken_for_it() {
+        let lines: Vec<String> = (0..60)
+            .map(|nth| {
+                let (bytes, status) = (100 + nth * 37 % 900, [200, 304, 404][nth % 3]);
+                DEFAULT.replace(" 200 2 ", &format!(" {bytes} {status} "))
+            })
+            .collect();
+        let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+        let found = detected(&lines);
+        // It may be a number of anything.
+        assert_eq!(found, FORMAT.replace("%(s)s %(b)s", "%({number_6}n)s %(s)s"));
+        // Codes of proxies are codes.
+        let of_proxies = DEFAULT.replace(" 200 2 ", " 499 2 ");
+        assert_eq!(detected(&[&of_proxies]), "gunicorn");
+    }
+
     #[test]
     fn each_format_is_detected_by_its_own_lines() {
         let default = DEFAULT;
