@@ -430,7 +430,10 @@ impl Secrets<'_> {
     }
 
     fn hides(&self, name: &str) -> bool {
-        self.mask.hides_header(name)
+        match self.mask.newest() {
+            Some(meaning) => meaning.hides_variable(name),
+            None => self.mask.hides_header(name),
+        }
     }
 
     fn hide_in_value(&self, value: &mut Value) {

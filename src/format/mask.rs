@@ -303,6 +303,8 @@ impl Meaning {
                         break;
                     }
                     is_suspect = true;
+                    // What follows a `?` within a value may be encoded, its `=` too.
+                    is_encoded |= whole != usize::MAX && self.edition == Edition::Second;
                 }
                 key = Triples::next(key, class);
                 is_suspect |= self.names.triples.has(key);
@@ -335,6 +337,8 @@ impl Meaning {
                     is_encoded |= class == OTHER;
                     end += 1;
                 }
+                // A URL may lack its scheme.
+                is_encoded |= whole == usize::MAX && bytes[value..].starts_with(b"//");
                 whole = whole.min(value);
                 let has_secret = || {
                     is_suspect && self.names.has(&decoded(&bytes[start..at]))
@@ -350,7 +354,6 @@ impl Meaning {
             }
             is_first = bytes.get(end).is_none_or(|byte| *byte == b'&');
             if is_first {
-                is_encoded |= bytes.get(whole..).is_some_and(|value| value.starts_with(b"//"));
                 if is_encoded
                     && end != known_to
                     && self.is_secret_within(&bytes[whole..end], nested)

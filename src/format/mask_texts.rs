@@ -43,7 +43,8 @@ impl Mask {
 }
 
 impl Meaning {
-    fn hides_variable(&self, name: &str) -> bool {
+    /// Returns whether a header, a key of JSON or a variable of nginx or Apache is masked by its name.
+    pub(super) fn hides_variable(&self, name: &str) -> bool {
         let rest = KINDS.iter().find_map(|kind| name.strip_prefix(kind));
         self.hides(name) || rest.is_some_and(|rest| self.hides(rest))
     }

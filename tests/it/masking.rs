@@ -257,6 +257,11 @@ fn values_without_a_column_are_masked_by_their_names() {
         let line = r#"10.0.0.1 [23/Nov/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 "hush""#;
         assert_eq!(tail(&format, line), json!({name: "hush"}));
     }
+    let line =
+        json!({"extra_data": {"cookie_sid": "hush", "arg_sid": "hush", "cookie_lang": "de"}});
+    let line = request(&by_meaning(), &line);
+    let expected = json!({"cookie_sid": STARS, "arg_sid": STARS, "cookie_lang": "de"});
+    assert_eq!(line.extra_data.unwrap(), expected);
     let apache = r#"%h %t \"%r\" %>s \"%{sid}C\" \"%{JSESSIONID}C\" \"%{token}n\" \"%{lang}C\""#;
     let line =
         r#"10.0.0.1 [23/Nov/2026:08:00:00 +0000] "GET / HTTP/1.1" 200 "hush" "hush" "hush" "de""#;

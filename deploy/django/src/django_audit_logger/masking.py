@@ -248,6 +248,14 @@ class Mask:
                 yield piece.start() + len(name) + 1
 
     def _parameter(self, parameter: str, nested: int = 0, is_known: bool = False) -> str:
+        # A parameter without a name. Known is that nothing is within its value.
+        if (
+            self._secrets is not None
+            and not is_known
+            and _LIKE_JSON.match(parameter)
+            and self._is_secret_within(parameter, nested)
+        ):
+            return STARS
         # Some parameters are separated by other characters, which a secret may also contain. So
         # everything after the first secret's name is masked.
         for piece in _PIECE.finditer(parameter):
@@ -257,10 +265,7 @@ class Mask:
                 continue
             if self.knows(unquote_plus(name)) or self._is_secret(piece.group()[len(name) + 1 :]):
                 return parameter[:value] + STARS
-        # Unless it is known that nothing is within its value.
         if self._secrets is not None and not is_known:
-            if _LIKE_JSON.match(parameter) and self._is_secret_within(parameter, nested):
-                return STARS
             name, _, whole = parameter.partition("=")
             if self._is_secret_within(whole, nested):
                 return f"{name}={STARS}"
