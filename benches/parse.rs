@@ -37,6 +37,14 @@ fn ordinary() -> Vec<u8> {
     (0..10_000).map(line).collect::<String>().into_bytes()
 }
 
+/// The same lines with two captured headers and a value without a column.
+fn with_headers() -> Vec<u8> {
+    let headers = "\"text/html,application/xhtml+xml;q=0.9,*/*;q=0.8\" \"/api/orders?sort=-created&page=2\" \
+                   tail=HIT";
+    let log = String::from_utf8_lossy(&ordinary()).into_owned();
+    log.lines().map(|line| format!("{line} {headers}\n")).collect::<String>().into_bytes()
+}
+
 fn bench(criterion: &mut Criterion, name: &str, format: &str, log: &[u8]) {
     let template = Template::compile(format).expect("a format");
     let lines: Vec<&[u8]> = log.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()).collect();
@@ -97,13 +105,13 @@ fn encode_contained(criterion: &mut Criterion, format: &str, bare: &[u8], envelo
 }
 
 /// Finds the lines of `log`, reads them and encodes their rows, as the daemon does.
-fn encode(criterion: &mut Criterion, format: &str, log: &[u8]) {
+fn encode(criterion: &mut Criterion, name: &str, format: &str, log: &[u8], mask: Mask) {
     let template = Template::compile(format).expect("a format");
-    let parser = LineParser::new(template, Mask::default(), Exclusions::default());
+    let parser = LineParser::new(template, mask, Exclusions::default());
     let mut batch = Batch::default();
     let mut group = criterion.benchmark_group("encode");
     group.sample_size(20).throughput(Throughput::Bytes(log.len() as u64));
-    group.bench_function("default", |bencher| {
+    group.bench_function(name, |bencher| {
         bencher.iter(|| {
             batch.clear();
             let mut at = 0;
@@ -122,7 +130,12 @@ fn encode(criterion: &mut Criterion, format: &str, log: &[u8]) {
 }
 
 fn parse(criterion: &mut Criterion) {
-    encode(criterion, DEFAULT, &ordinary());
+    encode(criterion, "default", DEFAULT, &ordinary(), Mask::default());
+    let mask = || Mask::by_meaning(&["password".to_owned()]);
+    encode(criterion, "masked", DEFAULT, &ordinary(), mask());
+    let captured =
+        format!(r#"{DEFAULT} "%({{accept}}i)s" "%({{x-original-uri}}i)s" tail=%(other)s"#);
+    encode(criterion, "masked, with captured headers", &captured, &with_headers(), mask());
     for envelope in Envelope::ALL {
         encode_contained(criterion, DEFAULT, &ordinary(), envelope);
     }

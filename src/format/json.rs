@@ -430,7 +430,10 @@ impl Secrets<'_> {
     }
 
     fn hides(&self, name: &str) -> bool {
-        self.mask.hides_header(name)
+        match self.mask.newest() {
+            Some(meaning) => meaning.hides_variable(name),
+            None => self.mask.hides_header(name),
+        }
     }
 
     fn hide_in_value(&self, value: &mut Value) {
@@ -460,6 +463,9 @@ impl Secrets<'_> {
     /// Hides secrets in JSON, or in names and values like those of a form or a URL. Other text
     /// stays as it is.
     fn hide_in_text(&self, text: &mut String) {
+        if self.mask.newest().is_some() {
+            return edit(text, |text| self.mask.apply_to_text(text));
+        }
         if text.trim_start().starts_with(['{', '[']) {
             let hides = |name: &str| self.hides(name);
             let mask = |text: &mut Cow<'_, str>| self.mask.apply_to_form(text);
@@ -495,7 +501,7 @@ pub(super) fn hide_in_json(
         at = end;
         let colon = skip_blanks(bytes, end);
         if bytes.get(colon) != Some(&b':') {
-            let within = text[start + 1..end].strip_suffix('"').unwrap_or(&text[start + 1..end]);
+            let within = content(&text[start..end]);
             let mut masked = Cow::Borrowed(within);
             mask(&mut masked);
             if let Cow::Owned(masked) = masked {
@@ -525,6 +531,14 @@ pub(super) fn hide_in_json(
     }
 }
 
+/// Returns what is between the quotation marks of a string literal, of which the second may be missing.
+fn content(literal: &str) -> &str {
+    let content = &literal[1..];
+    let Some(whole) = content.strip_suffix('"') else { return content };
+    let escapes = whole.bytes().rev().take_while(|byte| *byte == b'\\').count();
+    if escapes % 2 == 0 { whole } else { content }
+}
+
 /// Returns the text of a string literal, or the literal itself if it is invalid.
 fn unquoted(literal: &str) -> Cow<'_, str> {
     serde_json::from_str::<String>(literal)
@@ -538,7 +552,7 @@ fn skip_blanks(bytes: &[u8], at: usize) -> usize {
 
 /// Returns the position after the value that begins at `start`, or the end if the value was cut
 /// off.
-fn value_end(bytes: &[u8], start: usize) -> usize {
+pub(super) fn value_end(bytes: &[u8], start: usize) -> usize {
     let mut depth = 0_usize;
     let mut at = start;
     while let Some(byte) = bytes.get(at) {

@@ -6,6 +6,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::json::hide_in_json;
+use super::mask_texts::{begins_like_json, plain_json_end};
 use super::secrets::{
     END, EQUALS, OTHER, SHORTEST_VALUE, SecretNames, Triples, class, find_tokens, find_values,
     may_have_token, may_have_value,
@@ -56,13 +57,23 @@ enum Extent {
 }
 
 /// How often a value within a value is decoded: more would let a client choose the time that a line takes.
-const MOST_NESTED: u32 = 4;
+pub(super) const MOST_NESTED: u32 = 4;
+
+/// Which texts are looked at. Rows that an older version stored are told by its rule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Edition {
+    /// Parameters of URLs, and captured values by their names.
+    First,
+    /// All texts, and texts within them however they are encoded.
+    Second,
+}
 
 #[derive(Debug)]
-struct Meaning {
+pub(super) struct Meaning {
     names: SecretNames,
     /// The names that the user gave.
     fields: Vec<String>,
+    edition: Edition,
 }
 
 impl Mask {
@@ -72,8 +83,12 @@ impl Mask {
         if fields.iter().all(|field| field.trim().is_empty()) {
             return Mask::default();
         }
+        Mask::of_edition(fields, Edition::Second)
+    }
+
+    fn of_edition(fields: &[String], edition: Edition) -> Mask {
         let names = SecretNames::new(fields);
-        let rule = Rule::Meaning(Arc::new(Meaning { names, fields: fields.to_vec() }));
+        let rule = Rule::Meaning(Arc::new(Meaning { names, fields: fields.to_vec(), edition }));
         Mask { rule, ..Mask::default() }
     }
 
@@ -102,10 +117,14 @@ impl Mask {
     /// Returns the masks by which lines may have been stored before with the same names: rejects kept otherwise,
     /// then older rules, the newest first.
     pub(crate) fn older(&self) -> Vec<Mask> {
-        let exact = match &self.rule {
+        let (first, exact) = match &self.rule {
             Rule::Nothing => return Vec::new(),
-            Rule::Meaning(meaning) => Some(Mask::exact(&meaning.fields)),
-            Rule::Exact(..) => None,
+            Rule::Meaning(meaning) => (
+                (meaning.edition == Edition::Second)
+                    .then(|| Mask::of_edition(&meaning.fields, Edition::First)),
+                Some(Mask::exact(&meaning.fields)),
+            ),
+            Rule::Exact(..) => (None, None),
         };
         let names = match exact.as_ref().map_or(&self.rule, |exact| &exact.rule) {
             Rule::Exact(names, Extent::Parameter) => Some(names.clone()),
@@ -114,9 +133,19 @@ impl Mask {
         let pieces = names.map(|names| Mask::of_names(names, Extent::Piece));
         let keeps_raw_rejects = !self.keeps_raw_rejects;
         std::iter::once(Mask { keeps_raw_rejects, ..self.clone() })
+            .chain(first)
             .chain(exact)
             .chain(pieces)
             .collect()
+    }
+
+    /// Returns the newest rule, if it applies.
+    #[inline]
+    pub(super) fn newest(&self) -> Option<&Meaning> {
+        match &self.rule {
+            Rule::Meaning(meaning) if meaning.edition == Edition::Second => Some(meaning),
+            _ => None,
+        }
     }
 
     /// Returns whether nothing is masked.
@@ -208,7 +237,7 @@ impl Mask {
 }
 
 /// Replaces these parts of a text by stars.
-fn hide(found: Vec<Range<usize>>, text: &mut Cow<'_, str>) {
+pub(super) fn hide(found: Vec<Range<usize>>, text: &mut Cow<'_, str>) {
     let Some(last) = found.last() else { return };
     let mut masked = String::with_capacity(text.len());
     let (mut copied, mut strings) = (0, 0);
@@ -229,19 +258,41 @@ fn hide(found: Vec<Range<usize>>, text: &mut Cow<'_, str>) {
 }
 
 impl Meaning {
-    fn matches(&self, name: &[u8]) -> bool {
+    pub(super) fn matches(&self, name: &[u8]) -> bool {
         let is_suspect =
             name.iter().any(|byte| class(*byte) >= END) || self.names.triples.is_in(name);
         is_suspect && self.names.has(&decoded(name))
     }
 
-    fn apply_from(&self, mut start: usize, url: &mut Cow<'_, str>, nested: u32) {
+    /// Masks the parameters from `start` on.
+    pub(super) fn apply_from(&self, mut start: usize, url: &mut Cow<'_, str>, nested: u32) {
         let bytes = url.as_bytes();
         let mut masked = String::new();
         let mut copied = 0;
+        // Up to where JSON that stands as it is was looked at, and the end of the last parameter with some.
+        let (mut json_to, mut known_to) = (0, 0);
+        let mut is_first = true;
         // Where the parameter's value begins, and whether it may have to be decoded.
         let (mut whole, mut is_encoded) = (usize::MAX, false);
         while start < bytes.len() {
+            if is_first && self.edition == Edition::Second {
+                // A parameter without a name.
+                if class(bytes[start]) == OTHER
+                    && start >= json_to
+                    && begins_like_json(&bytes[start..])
+                {
+                    let json = plain_json_end(bytes, start);
+                    json_to = json.unwrap_or(start);
+                    let end = parameter_end(bytes, json.unwrap_or(start));
+                    if self.has_secret_within(&bytes[start..end], nested) {
+                        masked.push_str(&url[copied..start]);
+                        masked.push_str(STARS);
+                        (copied, start) = (end, end + 1);
+                        continue;
+                    }
+                    known_to = end;
+                }
+            }
             let (mut key, mut is_suspect, mut at) = (0, false, start);
             let mut end_class = END;
             while at < bytes.len() {
@@ -252,6 +303,8 @@ impl Meaning {
                         break;
                     }
                     is_suspect = true;
+                    // What follows a `?` within a value may be encoded, its `=` too.
+                    is_encoded |= whole != usize::MAX && self.edition == Edition::Second;
                 }
                 key = Triples::next(key, class);
                 is_suspect |= self.names.triples.has(key);
@@ -260,6 +313,21 @@ impl Meaning {
             let mut end = at;
             if end_class == EQUALS && at < bytes.len() {
                 let value = at + 1;
+                if value >= json_to
+                    && self.edition == Edition::Second
+                    && let Some(json) = plain_json_end(bytes, value)
+                {
+                    json_to = json;
+                    let end = parameter_end(bytes, json);
+                    if self.has_secret_within(&bytes[value..end], nested) {
+                        masked.push_str(&url[copied..value]);
+                        masked.push_str(STARS);
+                        (copied, start) = (end, end + 1);
+                        (whole, is_encoded, is_first) = (usize::MAX, false, true);
+                        continue;
+                    }
+                    known_to = if whole == usize::MAX { end } else { known_to };
+                }
                 end = value;
                 while end < bytes.len() {
                     let class = class(bytes[end]);
@@ -269,6 +337,8 @@ impl Meaning {
                     is_encoded |= class == OTHER;
                     end += 1;
                 }
+                // A URL may lack its scheme.
+                is_encoded |= whole == usize::MAX && bytes[value..].starts_with(b"//");
                 whole = whole.min(value);
                 let has_secret = || {
                     is_suspect && self.names.has(&decoded(&bytes[start..at]))
@@ -282,8 +352,12 @@ impl Meaning {
                     is_encoded = false;
                 }
             }
-            if bytes.get(end).is_none_or(|byte| *byte == b'&') {
-                if is_encoded && self.is_secret_within(&bytes[whole..end], nested) {
+            is_first = bytes.get(end).is_none_or(|byte| *byte == b'&');
+            if is_first {
+                if is_encoded
+                    && end != known_to
+                    && self.is_secret_within(&bytes[whole..end], nested)
+                {
                     masked.push_str(&url[copied..whole]);
                     masked.push_str(STARS);
                     copied = end;
@@ -302,6 +376,9 @@ impl Meaning {
     /// by its form.
     #[cold]
     fn is_secret_within(&self, value: &[u8], nested: u32) -> bool {
+        if self.edition == Edition::Second {
+            return self.has_secret_within(value, nested);
+        }
         if nested == MOST_NESTED || !may_nest(value) {
             return false;
         }
@@ -343,9 +420,16 @@ fn parameter_end(bytes: &[u8], from: usize) -> usize {
 
 /// Returns whether a header holds a secret: `Authorization`, or `HTTP_AUTHORIZATION` as in the
 /// WSGI environment.
-fn is_secret_header(name: &str) -> bool {
-    let name = name.trim().to_ascii_lowercase().replace('_', "-");
-    HEADERS.contains(&name.strip_prefix("http-").unwrap_or(&name))
+pub(super) fn is_secret_header(name: &str) -> bool {
+    let name = name.trim().as_bytes();
+    let name = match name {
+        [b'h' | b'H', b't' | b'T', b't' | b'T', b'p' | b'P', b'-' | b'_', rest @ ..] => rest,
+        _ => name,
+    };
+    let plain = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    HEADERS
+        .iter()
+        .any(|known| name.len() == known.len() && name.iter().map(plain).eq(known.bytes()))
 }
 
 /// Returns whether the value of a parameter has a part that looks like a secret.
@@ -429,7 +513,7 @@ fn is_plain(byte: &u8) -> bool {
 }
 
 /// Decodes a percent-encoded text.
-fn decoded(name: &[u8]) -> String {
+pub(super) fn decoded(name: &[u8]) -> String {
     let mut plain = Vec::with_capacity(name.len());
     let mut rest = name;
     while let Some((&byte, after)) = rest.split_first() {
@@ -506,6 +590,22 @@ mod tests {
     }
 
     #[test]
+    fn an_older_rule_looks_at_fewer_texts() {
+        let mask = Mask::by_meaning(&["token".into()]);
+        let by = |mask: &Mask, url: &'static str| {
+            let mut url = Cow::Borrowed(url);
+            mask.apply(&mut url);
+            url
+        };
+        let older = mask.older();
+        let first = older.iter().find(|it| it.is_by_meaning() && it.newest().is_none()).unwrap();
+        assert_eq!(by(&mask, "/?next=%2Fx%3Ftoken=a"), "/?next=********");
+        assert_eq!(by(first, "/?next=%2Fx%3Ftoken=a"), "/?next=%2Fx%3Ftoken=a");
+        assert_eq!(by(first, "/?next=%2Fx%3Ftoken%3Da"), "/?next=********");
+        assert!(first.older().iter().all(|it| it.newest().is_none()));
+    }
+
+    #[test]
     fn values_within_values_take_time_in_proportion_to_their_length() {
         let mask = Mask::by_meaning(&["token".into()]);
         for part in [
@@ -519,12 +619,31 @@ mod tests {
             "eyJaaaaaaa.b ",
             "://@/",
             ";a=%40",
+            "a={\"&",
+            "a=+{\"b\":\"&\"}&",
+            "{\"a\":",
+            "[\"a=%3D\\\\\",",
+            "=[",
+            "{ \"",
+            "\\\\u0025",
+            "&%7B\"",
+            "[token\"",
+            "\\x22{",
         ] {
-            let mut url = Cow::Owned(format!("/?{}", part.repeat(20_000)));
+            let mut url: Cow<'_, str> = Cow::Owned(format!("/?{}", part.repeat(20_000)));
             let began = std::time::Instant::now();
             mask.apply(&mut url);
+            mask.apply_to_text(&mut url);
+            mask.masked(url.as_bytes());
             mask.apply_to_tokens(&mut url);
             mask.apply_to_values(&mut url);
+            assert!(began.elapsed().as_secs() < 20, "{part}");
+        }
+        for part in ["{\"a\":", "[\"", "a={\"&", "\\\\u0025", "{ ", "\\x22{"] {
+            let mut text: Cow<'_, str> = Cow::Owned(part.repeat(20_000));
+            let began = std::time::Instant::now();
+            mask.masked(text.as_bytes());
+            mask.apply_to_text(&mut text);
             assert!(began.elapsed().as_secs() < 20, "{part}");
         }
         let mut deep = "token%3Dabc".to_owned();

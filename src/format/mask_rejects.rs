@@ -2,9 +2,13 @@
 //! values are looked for in all of them.
 
 use std::borrow::Cow;
+use std::fmt::Write as _;
 
+use super::escapes::unescape_backslashes;
 use super::json::hide_in_json;
 use super::mask::{Mask, STARS};
+use super::mask_texts::{OfParameters, json_start, may_have_name};
+use super::secrets::may_have_value;
 
 /// How often JSON within a string of JSON is decoded.
 const MOST_NESTED: u32 = 3;
@@ -49,9 +53,30 @@ impl Mask {
         }
     }
 
+    /// Masks what stood around a line, or a whole line.
+    pub(super) fn apply_to_line(&self, text: &mut Cow<'_, str>) {
+        if self.newest().is_none() {
+            self.apply(text);
+            return self.apply_to_tokens(text);
+        }
+        // Nearly every line has the same few words before it.
+        if !may_have_name(text.as_bytes()) && !may_have_value(text.as_bytes()) {
+            return;
+        }
+        let masked = match self.text(text, 0) {
+            Cow::Owned(masked) if masked != **text => masked,
+            _ => return,
+        };
+        *text = Cow::Owned(masked);
+    }
+
     fn text<'t>(&self, text: &'t str, nested: u32) -> Cow<'t, str> {
         let mut masked = Cow::Borrowed(text);
-        if let Some(start) = text.find("{\"") {
+        let start = match self.newest() {
+            Some(_) => json_start(text.as_bytes(), 0, OfParameters::Found),
+            None => text.find("{\""),
+        };
+        if let Some(start) = start {
             let mut json = Cow::Borrowed(&text[start..]);
             let hides = |name: &str| self.hides_header(name);
             hide_in_json(&mut json, hides, |string| self.apply_to_string(string, nested));
@@ -60,8 +85,30 @@ impl Mask {
             }
         }
         self.apply_to_prose(&mut masked);
+        if self.newest().is_some() && nested < MOST_NESTED && masked.contains("\\x22") {
+            self.apply_to_escaped(&mut masked, nested);
+        }
         self.apply_to_values(&mut masked);
         masked
+    }
+
+    /// Masks JSON whose quotation marks nginx has written as `\x22`, between those that stand as they are.
+    #[cold]
+    fn apply_to_escaped(&self, text: &mut Cow<'_, str>, nested: u32) {
+        let parts = text.split('"').map(|part| {
+            let plain = match part.contains("\\x22") {
+                true => unescape_backslashes(part),
+                false => return Cow::Borrowed(part),
+            };
+            match self.text(&plain, nested + 1) {
+                Cow::Owned(masked) if masked != plain => Cow::Owned(escaped(&masked)),
+                _ => Cow::Borrowed(part),
+            }
+        });
+        let parts: Vec<_> = parts.collect();
+        if parts.iter().any(|part| matches!(part, Cow::Owned(_))) {
+            *text = Cow::Owned(parts.join("\""));
+        }
     }
 
     /// Masks what is between the quotation marks of a string of JSON, which may be a line itself.
@@ -94,7 +141,7 @@ impl Mask {
                 until(start, &|byte| matches!(byte, b'"' | b'\\') || byte.is_ascii_whitespace());
             let word = &text[start..end];
             let mut hidden = Cow::Borrowed(word);
-            if word.contains('=') {
+            if word.contains('=') || self.newest().is_some() && word.contains('%') {
                 self.apply_to_form(&mut hidden);
             }
             if let Cow::Owned(hidden) = hidden {
@@ -116,6 +163,19 @@ impl Mask {
             *text = Cow::Owned(masked);
         }
     }
+}
+
+/// Writes a text as nginx does.
+fn escaped(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
+        match byte {
+            b'"' | b'\\' | 0..0x20 | 0x7f.. => {
+                let _ = write!(out, "\\x{byte:02X}");
+            }
+            byte => out.push(byte.into()),
+        }
+        out
+    })
 }
 
 #[cfg(test)]
@@ -147,6 +207,23 @@ mod tests {
                 r#"{"log":"\"GET /?token=******** HTTP/1.1\" 200\n"}"#,
             ),
             (r#"a "GET /?page=2&sort=-id HTTP/1.1" \"x\" author=b"#, ""),
+            (r#"junk { "password": "a b" }"#, r#"junk { "password": "********" }"#),
+            (
+                r#"{ "log":"request", "password":"a", "status_code":"x"}"#,
+                r#"{ "log":"request", "password":"********", "status_code":"x"}"#,
+            ),
+            (r#"[ "a", { "password" : "b" } ]"#, r#"[ "a", { "password" : "********" } ]"#),
+            ("{\n  \"password\": \"a b\"\n}", "{\n  \"password\": \"********\"\n}"),
+            (
+                r#"{"body":"{\n  \"password\": \"a\"\n}","b":1}"#,
+                r#"{"body":"{\n  \"password\": \"********\"\n}","b":1}"#,
+            ),
+            (
+                r#"x "{\x22password\x22:\x22a b\x22,\x22c\x22:\x22d\x22}" 400"#,
+                r#"x "{\x22password\x22:\x22********\x22,\x22c\x22:\x22d\x22}" 400"#,
+            ),
+            ("x %7B%22password%22:%22a%22%7D y", "x ******** y"),
+            (r#"x %7B%22page%22:2%7D "{\x22page\x22:\x22a b\x22}" { "c" : "d" }"#, ""),
             ("one\ntoken=a\rb\nc", "one\ntoken=********\rb\nc"),
         ] {
             let expected = if expected.is_empty() { line } else { expected };

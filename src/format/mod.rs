@@ -18,8 +18,8 @@
 //! - `template`: compiles a format string, in one of three dialects, to fields and the literal text around
 //!   them.
 //! - `parser`: the entry. Reads one line, excludes requests and masks secrets.
-//! - `mask`: replaces secrets by stars, `mask_rejects` in lines that could not be read; `secrets`: which names
-//!   and values are secret.
+//! - `mask`: replaces secrets by stars, `mask_texts` in texts of any kind, `mask_rejects` in lines that could not
+//!   be read; `secrets`: which names and values are secret.
 //! - `matching`: finds where each field of a line begins and ends; `shapes`: what a value must look like.
 //! - `values`: turns the matched fields into columns; `times` and `escapes` help it; `identifiers`: which
 //!   values name the request and its view.
@@ -44,6 +44,7 @@ mod key_names;
 mod layout;
 mod mask;
 mod mask_rejects;
+mod mask_texts;
 mod matching;
 mod parser;
 mod prefix;

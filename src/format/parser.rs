@@ -225,7 +225,7 @@ impl LineParser {
                 }
                 record.timestamp = record.timestamp.or(time);
                 record.pid = record.pid.or(pid);
-                put_prefix(record, prefix);
+                put_prefix(record, self.masked_prefix(prefix));
                 let parts = [
                     ("suffix", suffix.map(Cow::Borrowed)),
                     ("container", container),
@@ -233,8 +233,7 @@ impl LineParser {
                 ];
                 for (key, text) in parts {
                     if let Some(mut text) = text.filter(|text| !text.contains('\0')) {
-                        self.mask.apply(&mut text);
-                        self.mask.apply_to_tokens(&mut text);
+                        self.mask.apply_to_line(&mut text);
                         record.extras.push((Extra::Around(key), text));
                     }
                 }
@@ -245,12 +244,21 @@ impl LineParser {
                     && let Some(serde_json::Value::Object(request)) =
                         Some(line.request.get_or_insert_with(|| serde_json::json!({})))
                 {
-                    request.insert("prefix".to_owned(), prefix.into());
+                    request.insert("prefix".to_owned(), self.masked_prefix(prefix).into());
                 }
             }
             Parsed::Excluded | Parsed::Reject(_) => {}
         }
         parsed
+    }
+
+    /// Masks what stood before a line; older rules did not.
+    fn masked_prefix<'a>(&self, prefix: &'a str) -> Cow<'a, str> {
+        let mut prefix = Cow::Borrowed(prefix);
+        if self.mask.newest().is_some() {
+            self.mask.apply_to_line(&mut prefix);
+        }
+        prefix
     }
 
     fn hide_secrets(&self, record: &mut GunicornLogModel<'_>, line: TextLine<'_>) {
@@ -261,8 +269,11 @@ impl LineParser {
         for (_, referer) in record.headers.iter_mut().filter(|(name, _)| *name == "referer") {
             is_masked |= is_changed(referer, |referer| self.mask.apply(referer));
         }
-        for (_, text) in &mut record.extras {
-            is_masked |= is_changed(text, |text| self.mask.apply(text));
+        for (key, text) in &mut record.extras {
+            is_masked |= is_changed(text, |text| match key {
+                Extra::Tail(name) => self.mask.apply_to_named(name, text),
+                Extra::Around(_) => self.mask.apply(text),
+            });
         }
         is_masked |= self.hide_captured(record);
         if line.may_hold_token && self.mask.may_have_token(line.text.as_bytes()) {
@@ -283,7 +294,7 @@ impl LineParser {
         for (name, text) in captured.into_iter().flatten() {
             is_masked |= is_changed(text, |text| match self.mask.hides_captured(name) {
                 true => *text = Cow::Borrowed(STARS),
-                false => self.mask.apply_to_values(text),
+                false => self.mask.apply_to_text(text),
             });
         }
         self.mask.remove_secret(&mut record.route);
@@ -315,14 +326,14 @@ fn rejected<'a>(line: TextLine<'_>, reject: RejectReason) -> Parsed<'a> {
 }
 
 /// Puts a prefix before the one that was taken off after it.
-fn put_prefix<'a>(record: &mut GunicornLogModel<'a>, prefix: &'a str) {
+fn put_prefix<'a>(record: &mut GunicornLogModel<'a>, prefix: Cow<'a, str>) {
     if prefix.is_empty() {
         return;
     }
     let key = Extra::Around("prefix");
     match record.extras.iter_mut().find(|(known, _)| *known == key) {
         Some((_, inner)) => *inner = Cow::Owned(format!("{prefix}{inner}")),
-        None => record.extras.push((key, Cow::Borrowed(prefix))),
+        None => record.extras.push((key, prefix)),
     }
 }
 

@@ -80,11 +80,23 @@ class Json(TestCase):
             "a=" + "%25" * 30_000 + "3Dx",
             "eyJ." * 20_000,
             "eyJaaaaaaa.b " * 20_000,
+            'a={"&' * 20_000,
+            'a=+{"b":"&"}&' * 10_000,
+            '{"a":' * 20_000,
+            '["a=%3D\\\\",' * 10_000,
+            "=[" * 20_000,
+            '{ "' * 20_000,
+            "{" + " " * 100_000,
+            '["' + "\\\\u0025" * 20_000 + '3D"]',
+            '%22{"' * 20_000,
+            "//a:" * 20_000,
+            '&%7B"' * 20_000,
         ):
             for mask in (MASK, BY_MEANING):
                 began = time.process_time()
                 mask.json(text)
                 mask.query(text)
+                mask.text(text)
                 self.assertLess(time.process_time() - began, 2.0, text[:20])
 
 
@@ -237,6 +249,18 @@ class Meaning(TestCase):
             self.assertEqual(BY_MEANING.query(case["query"]), case["masked"])
         for case in CASES["urls"]:
             self.assertEqual(BY_MEANING.url(case["url"]), case["masked"])
+
+    def test_what_is_within_the_values_of_headers_is_masked(self):
+        for case in CASES["header_values"]:
+            for headers in (
+                BY_MEANING.headers([("X-Note", case["value"])]),
+                BY_MEANING.request_headers({"HTTP_X_NOTE": case["value"]}),
+            ):
+                self.assertEqual(json.loads(headers), {"x-note": case["masked"]})
+            self.assertEqual(BY_MEANING.text(case["masked"]), case["masked"])
+            self.assertEqual(BY_MEANING.masked("a", [case["value"]]), [case["masked"]])
+            exact = Mask(FIELDS, exact=True).headers([("X-Note", case["value"])])
+            self.assertEqual(json.loads(exact), {"x-note": case["value"]})
 
     def test_tokens_are_masked_in_any_text(self):
         token = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiI0MiJ9.c2ln"

@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
 from .conf import Config
-from .masking import Mask
+from .masking import Mask, begins_like_json
 
 CUT = "... [truncated]"
 
@@ -134,7 +134,7 @@ def masked_text(text: str, kind: str, mask: Mask) -> str:
         return mask.query(text)
     text = mask.json(text)
     # A form with another type. In an HTML page a match would be chance.
-    if "=" in text and not text.lstrip().startswith(("{", "[", "<")):
+    if "=" in text and not begins_like_json(text) and not text.lstrip("\ufeff\n\r\t ").startswith("<"):
         text = mask.query(text)
     return text
 

@@ -55,13 +55,33 @@ _SHORTEST_TEXT = 8
 _MOST_NESTED = 4
 
 _PIECE = re.compile("[^;?#]+")
-# A value that may be a URL, a form or JSON after it is decoded.
-_MAY_NEST = re.compile(r"[\t\n\x0c\r ]*[{[]|.*?%(?:3d|40|7b|5b|25)", re.DOTALL | re.IGNORECASE)
+# What is percent-encoded in a value that may be a URL, a form or JSON: " # % & . ; = ? @ [ {
+_MAY_NEST = re.compile("%(?:2[2356e]|3[bdf]|40|[57]b)", re.IGNORECASE)
+# JSON at the beginning of a parameter or of its value.
+_BLANKS = r"(?:[+ \t\n\r\ufeff]|%20|%0[9AaDd])*"
+_LIKE_JSON = re.compile(rf'{_BLANKS}(?:[{{\["]|%(?:22|25|[57][Bb]))')
+_PLAIN_JSON = re.compile(rf"{_BLANKS}(?=[{{\[])")
+# JSON at the beginning of a text, or a string, which may be JSON itself.
+_BEGIN_JSON = re.compile(
+    r'[\s\x00-\x1f\x7f-\x9f\ufeff]*(?:(?P<json>\{[\t\n\x0c\r ]*"|\[[\t\n\x0c\r ]*[{\["])|(?P<string>"))'
+)
+# Where JSON may begin within a text, and what shows that it is an object with a key, or a key.
+_JSON_SIGN = re.compile(r'[{\["]')
+_STRING_NEXT = re.compile(r'[\t\n\x0c\r ]*"')
+_COLON_NEXT = re.compile(r"[\t\n\x0c\r ]*:")
+_IS_VALUE = re.compile(r"=[ +]{0,3}\Z")
+# What of a string of JSON may be a name and its value, or has to be decoded.
+_MAY_HAVE_NAME = re.compile(r"[=\\%]")
+_AUTHORITY = re.compile(r'//([^\s/?#"<>\\]*)@')
+_ESCAPE = re.compile(r"\\(u[0-9A-Fa-f]{4}|.|\Z)", re.DOTALL)
+_ESCAPES = {"n": "\n", "r": "\r", "t": "\t", "b": "\b", "f": "\f"}
 _URL_QUERY = re.compile("[?#]")
 _BRACKETS = re.compile(r"[\[\]]")
 # A JSON string whose end may be missing. It then extends to the text's end, so that no search for the
 # next string begins inside it: the time is linear in the text's length.
 _STRING = r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)'
+# A string that has its end.
+_CLOSED = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 _VALUE = re.compile(rf"{_STRING}|[^\s,}}\]]+", re.DOTALL)
 _TOKEN = re.compile(rf"{_STRING}|[\[\]{{}}]", re.DOTALL)
 _ANY_STRING = re.compile(_STRING, re.DOTALL)
@@ -123,7 +143,7 @@ class Mask:
         self._secrets = Names(fields) if self.names and not exact else None
         changes = {**dict.fromkeys(_URL_HEADERS, self.url), **changes}
         # Values of headers, masked and encoded; by the names of headers that are changed before.
-        self._encoded = _Encoded(self.values)
+        self._encoded = _Encoded(self.text)
         self._changed = {name: self._encoded_after(change) for name, change in changes.items()}
         # Patterns whose groups are masked in paths.
         self._paths = tuple(paths) if self.names else ()
@@ -141,7 +161,7 @@ class Mask:
         )
 
     def _encoded_after(self, change: Callable[[str], str]) -> _Encoded:
-        return _Encoded(lambda value: self.values(change(value)))
+        return _Encoded(lambda value: self.text(change(value)))
 
     def knows(self, name: str) -> bool:
         if self._secrets is not None:
@@ -160,8 +180,10 @@ class Mask:
         return "[" in name and any(part in self.names for part in _BRACKETS.split(name))
 
     def masked(self, name: str, values: list[str]) -> list[str] | str:
-        """Masks the values of a parsed field, and JSON in them."""
-        return STARS if self.knows(name) else [self.json(value) for value in values]
+        """Masks the values of a parsed field, or what is in them: URLs, forms and JSON."""
+        if self.knows(name):
+            return STARS
+        return [self.json(value) if self._secrets is None else self.text(value) for value in values]
 
     def query(self, query: str) -> str:
         """Masks a query or a form: ``a=b&password=********``."""
@@ -188,9 +210,52 @@ class Mask:
             lowered = query.lower()
             if not self._has_sign(lowered) and not may_have_value(lowered):
                 return query
-        return self.values("&".join(map(self._parameter, query.split("&"))))
+        return self._values_and_user(self._parameters(query, 0))
 
-    def _parameter(self, parameter: str, nested: int = 0) -> str:
+    def _parameters(self, text: str, nested: int) -> str:
+        """Masks the parameters of a query or a form. JSON that stands in it as it is may hold a ``&``."""
+        if '"' not in text or self._secrets is None:
+            return "&".join([self._parameter(parameter, nested) for parameter in text.split("&")])
+        parts, start, looked = [], 0, 0
+        while start <= len(text):
+            end = text.find("&", start)
+            end = len(text) if end < 0 else end
+            masked, known = None, False
+            for begin in self._value_begins(text[start:end]):
+                json_begin = _PLAIN_JSON.match(text, start + begin) if start + begin >= looked else None
+                if json_begin is None:
+                    continue
+                looked = _value_end(text, json_begin.end())
+                stop = text.find("&", looked)
+                stop = len(text) if stop < 0 else stop
+                if self._is_secret_within(text[start + begin : stop], nested):
+                    masked, end = text[start : start + begin] + STARS, stop
+                    break
+                is_whole = begin == 0 or "=" not in text[start : start + begin - 1]
+                known = known or stop == end and is_whole
+            parts.append(self._parameter(text[start:end], nested, known) if masked is None else masked)
+            start = end + 1
+        return "&".join(parts)
+
+    def _value_begins(self, parameter: str) -> Iterator[int]:
+        """Returns where JSON may begin in a parameter, up to the first name of a secret."""
+        yield 0
+        for piece in _PIECE.finditer(parameter):
+            name, equals, _ = piece.group().partition("=")
+            if equals:
+                if self.knows(unquote_plus(name)):
+                    return
+                yield piece.start() + len(name) + 1
+
+    def _parameter(self, parameter: str, nested: int = 0, is_known: bool = False) -> str:
+        # A parameter without a name. Known is that nothing is within its value.
+        if (
+            self._secrets is not None
+            and not is_known
+            and _LIKE_JSON.match(parameter)
+            and self._is_secret_within(parameter, nested)
+        ):
+            return STARS
         # Some parameters are separated by other characters, which a secret may also contain. So
         # everything after the first secret's name is masked.
         for piece in _PIECE.finditer(parameter):
@@ -200,23 +265,85 @@ class Mask:
                 continue
             if self.knows(unquote_plus(name)) or self._is_secret(piece.group()[len(name) + 1 :]):
                 return parameter[:value] + STARS
-        if self._secrets is not None:
+        if self._secrets is not None and not is_known:
             name, _, whole = parameter.partition("=")
             if self._is_secret_within(whole, nested):
                 return f"{name}={STARS}"
         return parameter
 
     def _is_secret_within(self, value: str, nested: int) -> bool:
-        """Returns whether a parameter's value holds a secret when it is decoded: in a URL or a form, in JSON,
-        or by its form."""
-        if nested == _MOST_NESTED or not _MAY_NEST.match(value):
+        """Returns whether a parameter, or its value, holds a secret when it is decoded: in a URL or a form, in
+        JSON, or by its form."""
+        if nested == _MOST_NESTED or not _may_nest(value):
             return False
         text = unquote_plus(value)
-        if text.lstrip()[:1] in ("{", "[") and self.json(text) != text:
-            return True
-        if any(part != self._parameter(part, nested + 1) for part in text.split("&")):
-            return True
-        return any(True for _ in find_values(text)) or self._is_secret_within(text, nested + 1)
+        if text == value:
+            # The words of it are looked at where it stands.
+            return self._values_and_user(self._by_names(text, nested + 1, False)) != text
+        return self._text(text, nested + 1) != text or self._is_secret_within(text, nested + 1)
+
+    def text(self, text: str) -> str:
+        """Masks names and values, and what looks like a secret, in a text that may be a URL, a query, a form or
+        JSON."""
+        return text if self._secrets is None else self._text(text, 0)
+
+    def _text(self, text: str, nested: int) -> str:
+        return self._values_and_user(self._by_names(text, nested))
+
+    def _values_and_user(self, text: str) -> str:
+        if text.startswith("//"):
+            user = _AUTHORITY.match(text)
+            if user is not None and ":" in user[1]:
+                text = f"//{STARS}{text[user.end() - 1 :]}"
+        return self.values(text)
+
+    def _by_names(self, text: str, nested: int, has_words: bool = True) -> str:
+        """Masks the values of names, in JSON and, if it has words, outside of it."""
+        if "=" not in text and '"' not in text and "%" not in text:
+            return text
+        parts, at = [], 0
+        while at < len(text):
+            found = _json_within(text, at)
+            start, end = (len(text), len(text)) if found is None else found
+            if start > at:
+                words = text[at:start]
+                parts.append(self._parameters(words, nested) if has_words else words)
+            if end > start:
+                parts.append(self._all_json(text[start:end], nested))
+            at = end
+        return "".join(parts)
+
+    def _all_json(self, text: str, nested: int) -> str:
+        assert self._secrets is not None
+        words, _ = self._secrets.suspects(text)
+        text = self._json(text, self._secret_keys(text, words) if words else [])
+        return self._strings(text, nested)
+
+    def _strings(self, text: str, nested: int) -> str:
+        """Masks what is in the strings of JSON that are no keys. One with escapes is decoded, and written anew if it
+        has a secret."""
+        parts, copied = [], 0
+        for string in _ANY_STRING.finditer(text):
+            if _COLON_NEXT.match(text, string.end()):
+                continue
+            start, end = string.start() + 1, string.end()
+            if _CLOSED.fullmatch(string.group()):
+                end -= 1
+            within = text[start:end]
+            masked = self._string(within, nested) if _MAY_HAVE_NAME.search(within) else within
+            if masked != within:
+                parts += [text[copied:start], masked]
+                copied = end
+        return "".join([*parts, text[copied:]]) if copied else text
+
+    def _string(self, string: str, nested: int) -> str:
+        if nested == _MOST_NESTED:
+            return string
+        if "\\" not in string:
+            return self._by_names(string, nested)
+        plain = _plain(string)
+        masked = self._text(plain, nested + 1)
+        return encode_basestring(masked)[1:-1] if masked != plain else string
 
     def _is_secret(self, value: str) -> bool:
         """Returns whether a part of a parameter's value looks like a secret."""
@@ -351,6 +478,11 @@ class Mask:
             words, has_value = self._secrets.suspects(text)
             if has_colon:
                 text = self._json(text, self._secret_keys(text, words) if words else [])
+            # A name may be written with escapes.
+            if (words or "%" in text or "\\" in text) and _MAY_HAVE_NAME.search(text):
+                begin = _BEGIN_JSON.match(text)
+                if begin is not None and begin["json"] is not None:
+                    text = self._strings(text, 0)
             return self._without_values(text) if has_value or may_have_user(text) else text
         return self._json(text, self._plain_keys(text)) if ":" in text else text
 
@@ -431,6 +563,56 @@ def _without_groups(found: re.Match[str]) -> str:
         if begin >= 0:
             text = text[: begin - start] + STARS + text[end - start :]
     return text
+
+
+def _may_nest(value: str) -> bool:
+    """Returns whether a value may hold a text within it: one that is percent-encoded in a place that matters, JSON,
+    or a URL without its scheme."""
+    if "%" in value:
+        return "@" in value or '"' in value or value.startswith("//") or _MAY_NEST.search(value) is not None
+    return '"' in value or value.startswith("//")
+
+
+def _json_within(text: str, at: int) -> Optional[tuple[int, int]]:
+    """Returns where the next JSON stands in a text: an object with a key, a list or a string at the beginning of the
+    text, or from a key without an object to the end. JSON that is a parameter's value belongs to the parameter."""
+    if at == 0:
+        begin = _BEGIN_JSON.match(text)
+        if begin is not None:
+            start = begin.start(str(begin.lastgroup))
+            end = _value_end(text, start)
+            if begin["string"] and _COLON_NEXT.match(text, end):
+                end = len(text)
+            return start, end
+    opening = -1
+    while (sign := _JSON_SIGN.search(text, at)) is not None:
+        found, at = sign.start(), sign.end()
+        if sign.group() != '"':
+            if _IS_VALUE.search(text[max(found - 4, 0) : found]):
+                at, opening = _value_end(text, found), -1
+            elif sign.group() == "{" and _STRING_NEXT.match(text, at):
+                return found, _value_end(text, found)
+        elif opening >= 0 and _COLON_NEXT.match(text, at):
+            return opening, len(text)
+        else:
+            opening = found
+    return None
+
+
+def _plain(string: str) -> str:
+    """Returns the text of a JSON string, given without its quotation marks, also if it is cut off or invalid."""
+    plain = _ESCAPE.sub(_unescape, string)
+    return plain.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _unescape(escape: re.Match[str]) -> str:
+    kind = escape[1]
+    return chr(int(kind[1:], 16)) if len(kind) > 1 else _ESCAPES.get(kind, kind)
+
+
+def begins_like_json(text: str) -> bool:
+    """Returns whether a text is JSON, as far as its beginning says."""
+    return text.lstrip("\ufeff\t\n\x0c\r ").startswith(("{", "["))
 
 
 def _begins_key(text: str, at: int) -> bool:

@@ -50,14 +50,15 @@ ENDINGS = (
 DESCRIPTIONS = (
     "address", "age", "alg", "algorithm", "at", "backend", "brand", "budget", "by", "category",
     "class", "color", "cost", "count", "counts", "country", "date", "days", "decimals", "details",
-    "disabled", "duration", "enabled", "end", "ended", "exp", "expiration", "expired", "expires",
-    "expiry", "fail", "fee", "format", "four", "holder", "hours", "in", "index", "invalid",
-    "issuer", "last", "layout", "len", "length", "level", "lifetime", "limit", "limits", "mark",
-    "method", "methods", "minutes", "mode", "name", "network", "optional", "percentage", "policy",
-    "position", "price", "provider", "rate", "realm", "remaining", "required", "scheme", "seconds",
-    "size", "standard", "start", "started", "status", "strength", "style", "supported", "symbol",
-    "threshold", "through", "time", "timeout", "timestamp", "title", "ttl", "type", "types",
-    "usage", "used", "user", "username", "valid", "validated", "verified", "version",
+    "disabled", "duration", "enabled", "end", "ended", "error", "errors", "exp", "expiration",
+    "expired", "expires", "expiry", "fail", "fee", "format", "four", "holder", "hours", "in",
+    "index", "invalid", "issuer", "last", "layout", "len", "length", "level", "lifetime", "limit",
+    "limits", "mark", "method", "methods", "minutes", "mode", "name", "network", "optional",
+    "percentage", "policy", "position", "price", "provider", "rate", "realm", "remaining",
+    "required", "resumed", "reused", "scheme", "seconds", "size", "standard", "start", "started",
+    "status", "strength", "style", "supported", "symbol", "threshold", "through", "time", "timeout",
+    "timestamp", "title", "ttl", "type", "types", "usage", "used", "user", "username", "valid",
+    "validated", "verified", "version",
 )  # fmt: skip
 # A name that begins with one of these parts asks about a secret or counts some: "has_password".
 QUESTIONS = (
