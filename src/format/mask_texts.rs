@@ -321,3 +321,82 @@ fn unescaped(string: &str) -> String {
     }
     String::from_utf16_lossy(&units)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use proptest::sample::select;
+
+    use super::*;
+
+    /// Pieces that masking looks for, whole and broken.
+    const PIECES: [&str; 40] = [
+        "password",
+        "token",
+        "a",
+        "=",
+        "&",
+        "?",
+        "#",
+        "%3D",
+        "%26",
+        "%3F",
+        "%22",
+        "%5C",
+        "%7B",
+        "%",
+        "%2",
+        "\"",
+        "\\\"",
+        "\\",
+        "\\u0026",
+        "\\u003d",
+        "\\u",
+        "\\x22",
+        "{",
+        "}",
+        "[",
+        "]",
+        ":",
+        ",",
+        " ",
+        "\n",
+        "+",
+        "//u:p@h/",
+        "https://",
+        "é",
+        "\u{feff}",
+        "eyJhbGciOiJIUzI1NiJ9.eyJhIjoxfQ.c2ln",
+        "4111111111111111",
+        ";",
+        "'",
+        "hunter2",
+    ];
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, cases: 3000, ..ProptestConfig::default() })]
+
+        /// Whatever the text is, it is masked or stays as it is.
+        #[test]
+        fn no_text_is_too_much(pieces in proptest::collection::vec(select(&PIECES[..]), 0..40)) {
+            let text = pieces.concat();
+            let mask = Mask::by_meaning(&["password".to_owned(), "token".to_owned()]);
+            let masked = |by: &dyn Fn(&mut Cow<'_, str>)| {
+                let mut masked = Cow::Borrowed(text.as_str());
+                by(&mut masked);
+                masked.into_owned()
+            };
+            for masked in [
+                masked(&|it| mask.apply(it)),
+                masked(&|it| mask.apply_to_form(it)),
+                masked(&|it| mask.apply_to_text(it)),
+                masked(&|it| mask.apply_to_named("x", it)),
+                masked(&|it| mask.apply_to_line(it)),
+                masked(&|it| mask.apply_to_tokens(it)),
+            ] {
+                prop_assert!(masked == text || masked.contains("********"), "{masked}");
+            }
+            prop_assert_eq!(masked(&|it| mask.apply_to_named("password", it)).contains("hunter2"), false);
+        }
+    }
+}
