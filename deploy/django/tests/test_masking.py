@@ -97,7 +97,8 @@ class Json(TestCase):
                 mask.json(text)
                 mask.query(text)
                 mask.text(text)
-                self.assertLess(time.process_time() - began, 2.0, text[:20])
+                # Below a second on an idle machine; work in proportion to the square takes minutes.
+                self.assertLess(time.process_time() - began, 20.0, text[:20])
 
 
 class Queries(TestCase):
