@@ -120,7 +120,7 @@ impl Template {
             match value(self, field, row, form) {
                 Some(Written::Exact(text)) => line.push_str(&text),
                 Some(Written::Escaped(text)) if form.is_verbatim => line.push_str(&text),
-                Some(Written::Escaped(text)) => push(&mut line, &text, self.writing()),
+                Some(Written::Escaped(text)) => push_escaped(&mut line, &text, self.writing()),
                 None => line.push('-'),
             }
             if let Some(padding) = field.padding {
@@ -394,7 +394,7 @@ fn text_in<'r>(object: Option<&'r Value>, keys: &[&str]) -> Option<&'r str> {
 }
 
 /// Appends a text, escaped as its server does.
-fn push(line: &mut String, text: &str, writing: Writing) {
+pub(super) fn push_escaped(line: &mut String, text: &str, writing: Writing) {
     match writing {
         Writing::Gunicorn => {
             let mut parts = text.split('"');

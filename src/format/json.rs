@@ -545,7 +545,7 @@ fn unquoted(literal: &str) -> Cow<'_, str> {
         .map_or_else(|_| literal.trim_matches('"').into(), Cow::Owned)
 }
 
-fn skip_blanks(bytes: &[u8], at: usize) -> usize {
+pub(super) fn skip_blanks(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }

@@ -2,13 +2,14 @@
 //! values are looked for in all of them.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use super::escapes::unescape_backslashes;
+use super::exact::push_escaped;
 use super::json::hide_in_json;
 use super::mask::{Mask, STARS};
 use super::mask_texts::{OfParameters, json_start, may_have_name};
 use super::secrets::may_have_value;
+use super::template::Writing;
 
 /// How often JSON within a string of JSON is decoded.
 const MOST_NESTED: u32 = 3;
@@ -167,15 +168,9 @@ impl Mask {
 
 /// Writes a text as nginx does.
 fn escaped(text: &str) -> String {
-    text.bytes().fold(String::with_capacity(text.len()), |mut out, byte| {
-        match byte {
-            b'"' | b'\\' | 0..0x20 | 0x7f.. => {
-                let _ = write!(out, "\\x{byte:02X}");
-            }
-            byte => out.push(byte.into()),
-        }
-        out
-    })
+    let mut line = String::with_capacity(text.len());
+    push_escaped(&mut line, text, Writing::Nginx);
+    line
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::json::{hide_in_json, value_end};
+use super::json::{hide_in_json, skip_blanks, value_end};
 use super::mask::{MOST_NESTED, Mask, Meaning, STARS, hide, is_secret_header};
 use super::secrets::{find_values, may_have_value};
 
@@ -273,10 +273,6 @@ fn is_value(bytes: &[u8], at: usize) -> bool {
     let before = &bytes[at.saturating_sub(4)..at];
     let before = before.iter().rev().find(|byte| !matches!(byte, b' ' | b'+'));
     before == Some(&b'=')
-}
-
-fn skip_blanks(bytes: &[u8], at: usize) -> usize {
-    at + bytes[at..].iter().take_while(|byte| byte.is_ascii_whitespace()).count()
 }
 
 /// Returns where the user information of a URL without its scheme stands: `//user:password@host/`.

@@ -63,7 +63,7 @@ async fn a_password_a_token_or_a_session_is_wanted() {
     let again = ask("/", "Cookie", &format!("other=1; {cookie}"));
     assert_eq!((again.status, again.header("set-cookie")), (200, ""));
     assert_eq!(ask("/", "Cookie", "log_ingestd=guess").status, 401);
-    // A header that was accepted is no cookie: as one it could be guessed without waiting.
+    // As a cookie, an accepted header opens nothing: it could be guessed there without a wait.
     let as_cookie = format!("log_ingestd={}", basic("jo", "pa:ss wörd"));
     assert_eq!(ask("/", "Cookie", &as_cookie).status, 401);
     let program = ask("/metrics", "Authorization", "Bearer t0ken");
