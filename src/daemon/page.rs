@@ -1,8 +1,8 @@
 //! Starts and ends the page. Its address is bound before anything else starts, and kept through
 //! reloads. Each configuration has its own server on that address.
 //!
-//! The page has a thread of its own: requests from anywhere, however many, occupy one processor at most, and no
-//! line waits in the same queue.
+//! The page has a thread of its own: requests from anywhere, however many, occupy one processor at most, no line waits
+//! in the same queue, and where processors are short, lines come first.
 
 use std::io;
 use std::net::SocketAddr;
@@ -22,7 +22,7 @@ use crate::metrics::Metrics;
 use crate::model::{Micros, moment, now};
 use crate::pipeline::Shutdown;
 use crate::pipeline::connect::is_service;
-use crate::store::Store;
+use crate::store::{Store, lower_priority};
 use crate::web::{self, Authenticator, Credentials, PageState, Tls};
 
 /// How long answers under way may delay a reload or a stop.
@@ -46,6 +46,7 @@ impl PageThreads {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("page")
+            .on_thread_start(lower_priority)
             .enable_all()
             .build()?;
         Ok(Self { handle: runtime.handle().clone(), runtime: Some(runtime) })

@@ -76,6 +76,7 @@ pub use export::{CsvCells, Header, write_csv, write_json_lines};
 pub use lane::{Lane, Turn};
 pub use location::{Location, LocationError, Server};
 pub use postgres::Indexer;
+pub use priority::lower_priority;
 pub use schema::{Schema, Step};
 pub use search::{
     Asked, Attention, Baseline, By, Changes, ChangesQuestion, CodeCount, Counted, Counting, Cursor,

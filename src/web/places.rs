@@ -7,6 +7,10 @@
 //! the page from those who may use it. A connection whose request has arrived and was not read yet keeps its
 //! place for that moment: it may be that of a probe.
 //!
+//! A client whose place was given away tries again as soon as it sees that its connection has ended, and takes the place
+//! of another one that does the same. So its socket stays open for a moment, without a task: many clients that take
+//! places from each other make a few hundred connections a second instead of many thousands.
+//!
 //! Fewer requests are answered at once than there are places. The other places are for the probes, and
 //! for connections whose first request was not read yet.
 
@@ -32,6 +36,12 @@ const MAX_UNKNOWN: usize = 32;
 
 /// Delay of the next search for a place, while every connection is known and busy.
 const RETRY: Duration = Duration::from_millis(100);
+
+/// How long the socket of a connection whose place was given away stays open.
+const LINGER: Duration = Duration::from_millis(200);
+
+/// Most such sockets. Each is a file descriptor.
+const MAX_LINGERING: usize = 64;
 
 /// Orders the beginnings and ends of requests.
 static EVENTS: AtomicU64 = AtomicU64::new(0);
@@ -127,6 +137,8 @@ impl Drop for Busy {
 pub(super) struct Places {
     clients: Mutex<Vec<Arc<Client>>>,
     permits: Arc<Semaphore>,
+    /// For sockets without a place that are not closed yet.
+    lingering: Arc<Semaphore>,
 }
 
 /// The place of a connection, free again when this is dropped.
@@ -146,7 +158,8 @@ impl Drop for Place {
 impl Places {
     pub(super) fn new() -> Arc<Places> {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        Arc::new(Places { clients: Mutex::default(), permits })
+        let lingering = Arc::new(Semaphore::new(MAX_LINGERING));
+        Arc::new(Places { clients: Mutex::default(), permits, lingering })
     }
 
     fn clients(&self) -> MutexGuard<'_, Vec<Arc<Client>>> {
@@ -191,8 +204,22 @@ impl Places {
     fn close_one(&self, may_close: impl Fn(&Client) -> bool) -> bool {
         let mut clients = self.clients();
         let Some(nth) = dispensable(&clients, may_close) else { return false };
-        clients.swap_remove(nth).close();
+        let client = clients.swap_remove(nth);
+        self.linger(client.stream.upgrade());
+        client.close();
         true
+    }
+
+    /// Keeps a socket open for [`LINGER`], if there are not too many.
+    fn linger(&self, socket: Option<Arc<TcpStream>>) {
+        if let (Some(socket), Ok(permit)) =
+            (socket, Arc::clone(&self.lingering).try_acquire_owned())
+        {
+            tokio::spawn(async move {
+                tokio::time::sleep(LINGER).await;
+                drop((socket, permit));
+            });
+        }
     }
 }
 
@@ -288,6 +315,28 @@ mod tests {
         assert!(places.take(other, Weak::new()).await.is_some());
         drop((busy, taken));
         assert!(places.take(one, Weak::new()).await.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_socket_whose_place_was_given_away_stays_open_for_a_moment() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let places = Places::new();
+        let (mut ends, mut sockets) = (Vec::new(), Vec::new());
+        for _ in 0..MAX_LINGERING + 1 {
+            ends.push(TcpStream::connect(address).await.unwrap());
+            let socket = Arc::new(listener.accept().await.unwrap().0);
+            sockets.push(Arc::downgrade(&socket));
+            let client = Client::new([192, 0, 2, 1].into(), Arc::downgrade(&socket));
+            places.clients().push(Arc::new(client));
+            assert!(places.close_one(|_| true));
+        }
+        let open = || sockets.iter().filter(|it| it.strong_count() > 0).count();
+        assert_eq!(open(), MAX_LINGERING);
+        while open() > 0 {
+            tokio::time::sleep(LINGER).await;
+        }
+        assert_eq!(places.lingering.available_permits(), MAX_LINGERING);
     }
 
     /// A probe must not be closed because its request came a moment ago.

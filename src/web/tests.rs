@@ -83,7 +83,7 @@ impl Page {
         let state = PageState::new(&store, metrics, "120d".to_owned(), "off".to_owned(), closed);
         let credentials = auth_file.map(|text| Arc::new(text.parse::<Credentials>().unwrap()));
         let notices = Arc::new(Notices::default());
-        let router = router(Authenticator::new(credentials), notices, state, None);
+        let router = router(Authenticator::without_delays(credentials), notices, state, None);
         let service = any_service(router);
         Page { runtime, service, _closing: closing, _directory: directory }
     }

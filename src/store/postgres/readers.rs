@@ -20,7 +20,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
-use tokio::sync::Semaphore;
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Postgres;
 use super::batch::batch;
@@ -32,6 +33,9 @@ use crate::store::search::{self, ACQUIRE_TIMEOUT, Reader};
 
 /// How much later than the server's own timeout an answer may come.
 const LATE: Duration = Duration::from_secs(5);
+
+/// For how long the place of a dropped search stays taken: until the server has looked for its client, and as long again.
+const AFTER_DROPPED: Duration = Duration::from_millis(200);
 
 /// For how long a session is used. PostgreSQL may have missed, in one session, that a day was attached: a page that
 /// asks all the time would lack it for as long.
@@ -56,11 +60,37 @@ struct Idle {
     since: Instant,
 }
 
+/// A place among the searches. It stays taken for a moment when a search is dropped: the server still works on that, and
+/// who asks and goes away again and again would make a new session each time, which takes more than many a search.
+#[derive(Debug)]
+struct Place {
+    permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Place {
+    /// Gives the place back at once: the server has answered.
+    fn leave(mut self) {
+        self.permit = None;
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let Some(permit) = self.permit.take() else { return };
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move {
+                tokio::time::sleep(AFTER_DROPPED).await;
+                drop(permit);
+            });
+        }
+    }
+}
+
 /// The sessions.
 #[derive(Debug)]
 pub(in crate::store) struct Readers {
     pub(in crate::store) backend: Arc<Postgres>,
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
     /// How long a statement may run.
     timeout: Duration,
@@ -75,7 +105,7 @@ impl Readers {
         most: usize,
         timeout: Duration,
     ) -> Readers {
-        let (backend, permits) = (Arc::clone(backend), Semaphore::new(most));
+        let (backend, permits) = (Arc::clone(backend), Arc::new(Semaphore::new(most)));
         Readers { backend, permits, idle: Mutex::default(), timeout, cuts: Mutex::default() }
     }
 
@@ -117,11 +147,18 @@ impl Readers {
         &self,
         statements: &str,
     ) -> Result<Vec<Vec<PgRow>>, StoreError> {
-        let permit = tokio::time::timeout(ACQUIRE_TIMEOUT, self.permits.acquire()).await;
-        let Ok(Ok(_permit)) = permit else {
+        let permit = Arc::clone(&self.permits).acquire_owned();
+        let Ok(Ok(permit)) = tokio::time::timeout(ACQUIRE_TIMEOUT, permit).await else {
             let why = format!("no connection was free within {} s", ACQUIRE_TIMEOUT.as_secs());
             return Err(self.unavailable(why));
         };
+        let place = Place { permit: Some(permit) };
+        let answer = self.ask_by_session(statements).await;
+        place.leave();
+        answer
+    }
+
+    async fn ask_by_session(&self, statements: &str) -> Result<Vec<Vec<PgRow>>, StoreError> {
         loop {
             let idle = self.take_idle();
             let is_reused = idle.is_some();

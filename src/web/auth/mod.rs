@@ -17,11 +17,13 @@ mod turns;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::time::{Instant, sleep, sleep_until};
 
 pub use credentials::{AuthFileError, Credentials, HashError, SecretKind, auth_line};
 
@@ -37,6 +39,12 @@ use turns::Turns;
 /// Name of the session cookie.
 const COOKIE: &str = "log_ingestd";
 
+/// Time between two answers to requests without a password, so that who asks again and again occupies no processor.
+const CHALLENGE_INTERVAL: Duration = Duration::from_millis(10);
+
+/// The most that such an answer waits for those before it. A person does not notice it.
+const CHALLENGE_DELAY: Duration = Duration::from_millis(100);
+
 /// Body of the answer to a request with another Host.
 const WRONG_HOST: &str = "without --auth-file this page answers to localhost and 127.0.0.1 only, \
      by that name in the Host header\n";
@@ -51,6 +59,10 @@ pub struct Authenticator {
     credentials: Option<Arc<Credentials>>,
     sessions: Mutex<Sessions>,
     turns: Turns,
+    /// When the next request without a password is answered.
+    next_challenge: Mutex<Instant>,
+    /// The most that it waits for those before it.
+    challenge_delay: Duration,
 }
 
 /// Result of a check of a password or token.
@@ -63,7 +75,37 @@ enum Verdict {
 impl Authenticator {
     /// Creates the check. Without credentials only the Host header is checked.
     pub fn new(credentials: Option<Arc<Credentials>>) -> Self {
-        Self { credentials, sessions: Mutex::default(), turns: Turns::new() }
+        Self::with_delays(credentials, turns::DELAY, CHALLENGE_DELAY)
+    }
+
+    /// Creates the check with these delays of an answer to something wrong, and to a request without a password.
+    fn with_delays(
+        credentials: Option<Arc<Credentials>>,
+        of_wrong: Duration,
+        of_challenge: Duration,
+    ) -> Self {
+        let (sessions, next_challenge) = (Mutex::default(), Mutex::new(Instant::now()));
+        let turns = Turns::new(of_wrong);
+        Self { credentials, sessions, turns, next_challenge, challenge_delay: of_challenge }
+    }
+
+    /// Creates the check as one that never lets anyone wait.
+    #[cfg(test)]
+    pub(super) fn without_delays(credentials: Option<Arc<Credentials>>) -> Self {
+        Self::with_delays(credentials, Duration::ZERO, Duration::ZERO)
+    }
+
+    /// Waits until a request without a password may be answered.
+    async fn pace(&self) {
+        let answer = {
+            // Any moment is a usable one.
+            let next = &mut *self.next_challenge.lock().unwrap_or_else(PoisonError::into_inner);
+            let now = Instant::now();
+            let answer = (*next).clamp(now, now + self.challenge_delay);
+            *next = answer + CHALLENGE_INTERVAL;
+            answer
+        };
+        sleep_until(answer).await;
     }
 
     fn sessions(&self) -> std::sync::MutexGuard<'_, Sessions> {
@@ -76,7 +118,10 @@ impl Authenticator {
         if let Some(scope) = self.sessions().scope(Shown::Header(header, peer)) {
             return Verdict::Accepted(scope, None); // a program without cookies
         }
-        let Some(claim) = Claim::from_header(header) else { return Verdict::Refused };
+        let Some(claim) = Claim::from_header(header) else {
+            sleep(self.turns.delay).await;
+            return Verdict::Refused;
+        };
         if !self.turns.check(peer, || credentials.accept(&claim)).await {
             return Verdict::Refused;
         }
@@ -114,6 +159,7 @@ pub(super) async fn require(
     }
     let Some(header) = headers.get(header::AUTHORIZATION).and_then(|it| it.to_str().ok()) else {
         client.set_known(false);
+        authenticator.pace().await;
         return unauthorized();
     };
     match authenticator.check(credentials, queue_of(address.ip(), headers), header).await {

@@ -10,8 +10,12 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
 
-/// Delay of the answer to a wrong password or token. A client that waits for it is not in the queue.
-const DELAY: Duration = Duration::from_secs(1);
+/// Delay of the answer to a wrong password or token, or to what is neither. A client that waits for it is not in the queue.
+pub(super) const DELAY: Duration = Duration::from_secs(1);
+
+/// Pause after the check of a wrong password or token, in times of what the check took: such checks occupy a quarter of
+/// a processor at most.
+const PAUSE: u32 = 3;
 
 #[derive(Debug)]
 pub(super) struct Turns {
@@ -19,14 +23,16 @@ pub(super) struct Turns {
     queues: Mutex<HashMap<IpAddr, Arc<tokio::sync::Mutex<()>>>>,
     /// When the next check may begin. The holder of the lock is the one check at a time.
     next: tokio::sync::Mutex<Instant>,
+    /// Delay of the answer to something wrong: [`DELAY`].
+    pub(super) delay: Duration,
 }
 
 impl Turns {
-    pub(super) fn new() -> Turns {
-        Turns { queues: Mutex::default(), next: tokio::sync::Mutex::new(Instant::now()) }
+    pub(super) fn new(delay: Duration) -> Turns {
+        Turns { queues: Mutex::default(), next: tokio::sync::Mutex::new(Instant::now()), delay }
     }
 
-    /// Runs the check when it is the peer's turn, and returns its result: after [`DELAY`] if it is false.
+    /// Runs the check when it is the peer's turn, and returns its result: after a delay if it is false.
     pub(super) async fn check(&self, peer: IpAddr, check: impl FnOnce() -> bool) -> bool {
         let is_right = {
             let queue = self.queue(peer);
@@ -37,13 +43,12 @@ impl Turns {
             let began = Instant::now();
             let is_right = tokio::task::block_in_place(check);
             if !is_right {
-                // Wrong passwords occupy half a processor at most.
-                *next = Instant::now() + began.elapsed();
+                *next = Instant::now() + began.elapsed() * PAUSE;
             }
             is_right
         };
         if !is_right {
-            sleep(DELAY).await;
+            sleep(self.delay).await;
         }
         is_right
     }
@@ -65,7 +70,7 @@ mod tests {
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_long_queue_of_one_peer_delays_another_by_one_check() {
-        let (turns, order) = (Turns::new(), Mutex::new(Vec::new()));
+        let (turns, order) = (Turns::new(DELAY), Mutex::new(Vec::new()));
         let check = |name: u8, peer: u8| {
             let order = &order;
             turns.check([192, 0, 2, peer].into(), move || {

@@ -71,7 +71,7 @@ fn threads(pid: u32) -> Vec<(String, i64)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn long_searches_of_sqlite_let_the_lines_go_first() {
+async fn searches_of_sqlite_and_the_page_let_the_lines_go_first() {
     let bench = Bench::new(Place::sqlite().await).await;
     let site = Site::open(&bench, &[]).await;
     bench.append("access.log", line_at("/", now()).repeat(1000));
@@ -87,7 +87,7 @@ async fn long_searches_of_sqlite_let_the_lines_go_first() {
     let sqlite = of("sqlx-sqlite");
     assert!(sqlite.contains(&usual) && sqlite.iter().any(|it| *it > usual), "{threads:?}");
     let page = of("page");
-    assert!(!page.is_empty() && page.iter().all(|it| *it == usual), "{threads:?}");
+    assert!(!page.is_empty() && page.iter().all(|it| *it > usual), "{threads:?}");
     assert_eq!(of("main"), [usual], "{threads:?}");
 }
 
@@ -146,9 +146,16 @@ async fn a_client_that_is_refused_often_does_not_fill_the_log() {
     let (site, _) = with_a_password(&bench).await;
     // Two lines, should the test take more than a minute.
     let is_short = |said: String, what| (1..=2).contains(&said.matches(what).count());
-    for _ in 0..300 {
-        assert_eq!(site.get_with("/", &[("Authorization", "x")]).status, 401);
-    }
+    std::thread::scope(|scope| {
+        for _ in 0..16 {
+            scope.spawn(|| {
+                // Each waits for a second.
+                for _ in 0..3 {
+                    assert_eq!(site.get_with("/", &[("Authorization", "x")]).status, 401);
+                }
+            });
+        }
+    });
     assert!(is_short(site.daemon.said(), "refused a wrong password"));
     for _ in 0..300 {
         let elsewhere = [("Sec-Fetch-Site", "cross-site")];
