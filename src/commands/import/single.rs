@@ -53,6 +53,7 @@ impl Import<'_> {
             other_writer: OtherWriter::WaitedFor,
             unproven: self.unproven,
             losses: LossCounter::StoreOnly,
+            has_changed: false,
         };
         let registered = self.register(&file, &terms).await?;
         let UnknownFile { source, format, .. } = file;
@@ -63,7 +64,7 @@ impl Import<'_> {
                 self.skip(&source);
                 return Ok(());
             }
-            Registered::Held | Registered::Unknown(_) => {
+            Registered::Held | Registered::Unknown(_) | Registered::Changed(_) => {
                 let path = source.name;
                 warn!(path, "a running log-ingestd follows this file and stores it");
                 return Ok(());

@@ -398,6 +398,7 @@ impl FollowedFiles {
         let followed = places.into_iter().map(|at| &*self.followed[at]);
         let truncated = self.truncated.iter().filter(|file| may_be(file.file(), file.head));
         FilesOfProcess {
+            has_changed: false,
             followed: followed
                 .map(|file| resolve::FollowedFile {
                     file: file.file(),
