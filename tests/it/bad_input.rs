@@ -6,6 +6,7 @@ pub(crate) mod disk;
 mod people;
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -218,6 +219,26 @@ async fn a_server_that_says_nothing_is_given_up_after_the_timeout() {
     Answer::to(&bench, &["status", "--connect-timeout", "1s", "--database-url", &url])
         .is(1, &[&at, "'logs'", "no answer"]);
     assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+}
+
+/// Any program may listen at the server's address, before the password is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_announces_a_message_of_gigabytes_is_refused_and_named() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = server.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            // Authentication, in 2 GiB; and nothing more of it.
+            let _ = stream.write_all(b"R\x7f\xff\xff\xff\0\0\0\x05");
+            all.push(stream);
+        }
+    });
+    let url = format!("postgres://u:{SECRET}@{at}/logs?sslmode=disable");
+    Answer::to(&bench, &["status", "--connect-timeout", "1s", "--database-url", &url])
+        .is(1, &[&at, "'logs'", "the server sent a message of 2147483647 bytes"]);
 }
 
 async fn newer(bench: Bench) {
