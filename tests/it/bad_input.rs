@@ -221,6 +221,27 @@ async fn a_server_that_says_nothing_is_given_up_after_the_timeout() {
     assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_in_the_place_of_a_file_is_quoted_and_not_waited_for() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let fifo = bench.aside("fifo");
+    crate::streams::make_fifo(&fifo);
+    let (fifo, logs) = (fifo.to_str().unwrap(), bench.logs());
+    let listen = ["--watch", logs.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let quoted = format!("'{fifo}'");
+    for flags in [&["--auth-file", fifo][..], &["--tls-cert", fifo, "--tls-key", fifo]] {
+        Answer::to(&bench, &[&listen[..], flags].concat())
+            .is(2, &[flags[0], &quoted, "not a regular file, but a directory, a FIFO"]);
+    }
+    let url = "postgres://u@127.0.0.1:1/logs";
+    let mut command = bench.command(&["status", "--database-url", url]);
+    command.env("PGPASSFILE", fifo);
+    Answer::to_command(command).is(2, &[url, &quoted, "is a FIFO, expected a regular file"]);
+    let root = format!("{url}?sslmode=verify-full&sslrootcert={fifo}");
+    Answer::to(&bench, &["status", "--connect-timeout", "1s", "--database-url", &root])
+        .is(1, &[&quoted, "not a regular file, but a directory, a FIFO"]);
+}
+
 /// Any program may listen at the server's address, before the password is asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_announces_a_message_of_gigabytes_is_refused_and_named() {

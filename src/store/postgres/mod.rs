@@ -321,7 +321,13 @@ impl Postgres {
         // any length that a server announces: it is given up as soon as the other session has failed.
         let side = this.in_time(PgConnection::connect_with(&this.options));
         // Where the server has room for only one connection, a shared session cannot be proved.
-        let side = Box::pin(async { Ok(side.await.ok()) });
+        let side = Box::pin(async {
+            // The driver opens the same files, and would wait for what comes out of a FIFO.
+            Ok(match this.tls.check_files().await {
+                Ok(()) => side.await.ok(),
+                Err(_) => None,
+            })
+        });
         let (wire, mut side) = futures_util::future::try_join(Box::pin(this.reach()), side).await?;
         reached(&this);
         let Found { wire, session, number, ledger, is_copied } = this.look(wire, older).await?;
