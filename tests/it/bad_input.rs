@@ -242,6 +242,27 @@ async fn a_fifo_in_the_place_of_a_file_is_quoted_and_not_waited_for() {
         .is(1, &[&quoted, "not a regular file, but a directory, a FIFO"]);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_a_fifo_a_directory_or_a_device_is_refused_at_once() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", lines("a", 0..3));
+    let (fifo, log) = (bench.aside("fifo"), bench.log("access.log"));
+    crate::streams::make_fifo(&fifo);
+    let (logs, log) = (bench.logs(), log.to_str().unwrap().to_owned());
+    let logs = logs.to_str().unwrap();
+    for (path, what) in
+        [(fifo.to_str().unwrap(), "a FIFO"), (logs, "a directory"), ("/dev/null", "a device")]
+    {
+        let url = format!("sqlite:{path}");
+        let is = format!("'{path}' is {what}, expected a regular file");
+        for command in [&["status"][..], &["import", &log], &["--watch", logs]] {
+            let mut command = bench.command(&[command, &["--database-url", &url]].concat());
+            command.env("LOG_INGESTD_LOG_LEVEL", "error");
+            Answer::to_command(command).is(1, &["refuses access", &is]);
+        }
+    }
+}
+
 /// Any program may listen at the server's address, before the password is asked for.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_announces_a_message_of_gigabytes_is_refused_and_named() {
