@@ -46,6 +46,7 @@ use crate::source::whole_file::Source;
 use crate::source::{Container, Tail};
 use crate::store::{Store, StoreError};
 
+use crate::daemon::announcements::Announcements;
 use crate::daemon::files::FollowedFiles;
 
 /// The first wait before an archive is tried again.
@@ -166,6 +167,7 @@ pub(crate) struct Archives {
     closed: HashMap<FileKey, Vec<FileId>>,
     /// Archives that hold another one of a kind that is refused, since they were last taken.
     containers: Vec<(FileKey, Container)>,
+    announcements: Announcements,
 }
 
 impl Archives {
@@ -206,6 +208,7 @@ impl Archives {
     /// Begins to read those that are due.
     pub(crate) fn launch(&mut self, files: &FollowedFiles, reader: impl FnOnce() -> ArchiveReader) {
         let now = Instant::now();
+        self.announcements.sum_up(now);
         if self.due().is_none_or(|due| due > now) {
             return;
         }
@@ -258,19 +261,27 @@ impl Archives {
                 }
                 Ok(Outcome::Stored(0)) => {}
                 Ok(Outcome::Stored(lines)) => info!(%path, lines, "finished from its archive"),
-                Ok(Outcome::NotFollowed) => info!(
-                    %path,
-                    "an archive of a log that was not followed here: left alone; \
-                     `log-ingestd import` reads it"
-                ),
+                Ok(Outcome::NotFollowed) => {
+                    if self.announcements.may_name(Instant::now()) {
+                        info!(
+                            %path,
+                            "an archive of a log that was not followed here: left alone; \
+                             `log-ingestd import` reads it"
+                        );
+                    }
+                }
                 Ok(Outcome::Holds(container)) => self.containers.push((archive.key, container)),
-                Ok(Outcome::Changed(file)) => warn!(
-                    %path,
-                    file = file.0,
-                    "this archive was read, and holds something else by now: left alone, because its lines \
-                     may be stored already; `log-ingestd verify` compares it, `log-ingestd import` stores \
-                     it as a log of its own"
-                ),
+                Ok(Outcome::Changed(file)) => {
+                    if self.announcements.may_name(Instant::now()) {
+                        warn!(
+                            %path,
+                            file = file.0,
+                            "this archive was read, and holds something else by now: left alone, because its \
+                             lines may be stored already; `log-ingestd verify` compares it, `log-ingestd \
+                             import` stores it as a log of its own"
+                        );
+                    }
+                }
                 // Deleted, or renamed and found again by the next look.
                 Err(error) if is_io(&error, io::ErrorKind::NotFound) => continue,
                 // Nothing is wrong with the archive: it is tried again, and until then the log that it may be
@@ -283,7 +294,11 @@ impl Archives {
                     debug!(%path, "not read: {error:#}");
                     continue; // the same
                 }
-                Err(error) => warn!(%path, "cannot read this archive: {error:#}"),
+                Err(error) => {
+                    if self.announcements.may_name(Instant::now()) {
+                        warn!(%path, "cannot read this archive: {error:#}");
+                    }
+                }
             }
             self.verdicts.insert(archive.key, verdict);
             // One that has changed meanwhile is read once more.

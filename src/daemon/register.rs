@@ -562,7 +562,8 @@ async fn register(
         Decision::CopyOf(file) => {
             files.copy_seen(tail.key());
             // A copy that is still being made is decided again at each look.
-            if files.copies.insert(tail.path().to_path_buf()) {
+            let is_new = files.copies.insert(tail.path().to_path_buf());
+            if is_new && files.announcements.may_name(Instant::now()) {
                 info!(path = %tail.path().display(), of = file.0,
                     "a copy of a followed file: left alone while it is only that");
             }
