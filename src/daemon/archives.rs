@@ -43,7 +43,7 @@ use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
 use crate::source::names::related_names;
 use crate::source::origin::origin;
 use crate::source::whole_file::Source;
-use crate::source::{Container, Tail};
+use crate::source::{Container, Stopped, Tail};
 use crate::store::{Store, StoreError};
 
 use crate::daemon::announcements::Announcements;
@@ -386,7 +386,10 @@ impl ArchiveReader {
                 head: None,
                 origin: origin(&archive.path),
             };
-            let outcome = self.read(&mut session, &archive, &mut seen).await;
+            let outcome = match self.read(&mut session, &archive, &mut seen).await {
+                Err(error) if is_stopped(&error) => Ok(Outcome::Held),
+                outcome => outcome,
+            };
             // A store that fails here has failed the reading, too, or will fail the next one.
             let closed = session.keep_in_ledger(&seen).await.unwrap_or_default();
             read.push(ReadArchive { archive, outcome, closed });
@@ -403,7 +406,7 @@ impl ArchiveReader {
         archive: &Archive,
         seen: &mut Sighting,
     ) -> anyhow::Result<Outcome> {
-        let source = match Source::open(&archive.path) {
+        let source = match Source::open_until(&archive.path, self.shutdown.stop_request()) {
             Ok(source) => source,
             Err(error) => {
                 let there = Tail::key_and_size(&archive.path).ok().flatten();
@@ -559,6 +562,10 @@ fn incomplete(error: anyhow::Error) -> anyhow::Result<Outcome> {
 
 fn is_unreachable(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(Unreachable::is)
+}
+
+fn is_stopped(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(Stopped::is)
 }
 
 fn is_of_store(error: &anyhow::Error) -> bool {
