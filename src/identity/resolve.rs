@@ -75,8 +75,8 @@ pub(crate) enum Policy {
     /// A file that the user gives to `import`.
     Import,
     /// An archive in a watched directory. One that was read to its end is not decompressed again, unless it was
-    /// written to since. Then it goes on from its committed offset, or it is another content, and left alone:
-    /// it is no new log in any case.
+    /// written to since. Then it goes on from its committed offset, or holds other content, and is left alone:
+    /// it never becomes a new log.
     Archive,
     /// A file that `verify` compares with the store. If an open file's object holds other content,
     /// that is no new file: it differs from what is stored.

@@ -3,11 +3,12 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{FileKey, Fingerprint, Sighting, now, path_text, text_path};
+use crate::model::{FileKey, Fingerprint, Sighting, path_text, text_path};
 use crate::source::devices::{self, OpenFile};
 use crate::source::fingerprint::{
     HEAD_LENGTH, TAIL_FINGERPRINT_LENGTH, older_head_fingerprint, print_of_history,
@@ -37,10 +38,20 @@ pub(crate) struct Source {
     pub(crate) compression: Compression,
     /// Bytes on disk.
     pub(crate) size: u64,
-    /// Last change of the file, in microseconds since 1970: the time of lines that have none.
+    /// Last change of the file, in microseconds since 1970: the time of lines that have none. Not later than that of
+    /// its inode.
     pub(crate) changed_us: i64,
     /// Ends all reads.
     stop: StopRequest,
+}
+
+/// Returns when a file was written to last. Each user who may write to it may set that time, and a file that seems to be
+/// written to in ten years would seem to be incomplete until then. The time of its inode's last change can only be that
+/// of the system's clock.
+fn changed(metadata: &Metadata) -> i64 {
+    let inode =
+        metadata.ctime().saturating_mul(1_000_000).saturating_add(metadata.ctime_nsec() / 1000);
+    metadata.modified().ok().and_then(micros).map_or(inode, |content| content.min(inode))
 }
 
 /// Takes all of standard input into a temporary file.
@@ -110,7 +121,7 @@ impl Source {
         stop: StopRequest,
     ) -> io::Result<Self> {
         let size = metadata.len();
-        let changed_us = metadata.modified().ok().and_then(micros).unwrap_or_else(now);
+        let changed_us = changed(&metadata);
         let path = text_path(&name).into_owned();
         let file = OpenFile::new(file, &metadata);
         let compression = Compression::None;

@@ -236,6 +236,17 @@ for_each_store! {
         bench.exactly(urls("a", 0..10).into_iter().chain(urls("old", 0..50))).await;
     }
 
+    async fn an_archive_whose_time_is_in_the_future_is_read(bench) {
+        bench.append("access.log", lines("a", 0..10));
+        let daemon = bench.watch();
+        bench.rows(10).await;
+        bench.append("access.log.1.gz", compress("gz", lines("old", 0..20).as_bytes()));
+        let archive = fs::File::options().write(true).open(bench.log("access.log.1.gz")).unwrap();
+        archive.set_modified(SystemTime::now() + Duration::from_secs(10 * 365 * 86_400)).unwrap();
+        bench.exactly(urls("a", 0..10).into_iter().chain(urls("old", 0..20))).await;
+        assert!(daemon.stop().await.success());
+    }
+
     async fn an_archive_that_is_rotated_before_it_is_read_is_not_taken_for_the_next_one(bench) {
         bench.append("access.log", lines("a", 0..10));
         let archive = |name: &str, of: &str, count| {
