@@ -158,7 +158,8 @@ async fn run(settings: &Settings, command: Option<Command>) -> anyhow::Result<Ex
                 _ => Unproven::Refuse,
             };
             let (summary, failures) =
-                commands::import(&config, &files, connections, unproven, &progress).await?;
+                Box::pin(commands::import(&config, &files, connections, unproven, &progress))
+                    .await?;
             progress.close();
             let nothing = !failures.is_empty() && summary.bytes == 0;
             match json {

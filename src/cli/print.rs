@@ -160,7 +160,7 @@ fn file_status(out: &mut impl Write, file: &FileStatus, clock: Clock) -> io::Res
     writeln!(out, "{}:{}", visible(host), visible(path))?;
     write!(out, "  offset {}", grouped(stored.checkpoint.committed))?;
     match file.lag {
-        _ if stored.checkpoint.closed => {
+        _ if stored.checkpoint.is_closed() => {
             write!(out, ", closed: {}", stored.closed_reason.as_deref().unwrap_or("no reason"))?;
         }
         Some((0, _)) => write!(out, ", caught up")?,

@@ -17,6 +17,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::format::JsonMapping;
+use crate::source::open::read_text_of_settings;
 
 use super::print::visible;
 use super::settings::{CONFIG, DATABASE_URL, FORMAT, OFF, ON, SETTINGS, Setting, Shape, WATCH};
@@ -323,7 +324,7 @@ struct FileSettings {
 impl FileSettings {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let text = text(path)
-            .with_context(|| format!("cannot read the configuration file '{}'", path.display()))
+            .with_context(|| unreadable(path))
             .map_err(|error| usage(format!("{error:#}")))?;
         Self::of(path, text)
     }
@@ -342,9 +343,18 @@ impl FileSettings {
         Self { is_of_service: true, ..self }
     }
 
+    /// Reads a file that was no pipe again. If it is one by now, that is an error: to wait for what comes out of it
+    /// would hold up everything else.
     fn read_again(&self) -> anyhow::Result<Self> {
-        Ok(Self { is_of_service: self.is_of_service, ..Self::read(&self.path)? })
+        let (text, _) = read_text_of_settings(&self.path)
+            .with_context(|| unreadable(&self.path))
+            .map_err(|error| usage(format!("{error:#}")))?;
+        Ok(Self { is_of_service: self.is_of_service, ..Self::of(&self.path, (text, false))? })
     }
+}
+
+fn unreadable(path: &Path) -> String {
+    format!("cannot read the configuration file '{}'", path.display())
 }
 
 /// Reads a file, and says whether it is a pipe. The open file is asked, so that `/dev/fd/63` is what

@@ -100,7 +100,7 @@ async fn hold(writer: &mut Writer, files: &[FileReport]) -> anyhow::Result<Vec<(
     let mut held = Vec::with_capacity(files.len());
     for file in files {
         let known = &file.checkpoint;
-        if known.closed {
+        if known.is_closed() {
             held.push((known.file, known.epoch));
             continue;
         }

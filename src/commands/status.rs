@@ -56,7 +56,7 @@ pub async fn status(config: &Config, shown: Shown) -> anyhow::Result<Status> {
     let mut formats = Formats::new(config.parsing.clone()).by_path(&config.formats_by_path);
     let files = files.into_iter().map(|stored| {
         let is_here = stored.checkpoint.host == config.host;
-        let is_open = is_here && !stored.checkpoint.closed;
+        let is_open = is_here && !stored.checkpoint.is_closed();
         let lag = if is_open { lag(&stored, &mut formats) } else { None };
         FileStatus { stored, lag, is_here }
     });

@@ -4,7 +4,8 @@
 //! Most of them hold what was stored before they were made. One may hold the rest of a log that was
 //! compressed before all of it was read: while the daemon was down, or because the file was not held
 //! open. It is read from the stored offset on, and its row is closed under the archive's name and
-//! inode, so that no later start decompresses it again.
+//! inode, so that no later start decompresses it again, unless it was written to since: to an archive that
+//! was read, a further member may be appended. It goes on from the stored offset then.
 //!
 //! An archive of a log that was not followed is left to `log-ingestd import`, unless it was written
 //! while its directory was already followed: then it was rotated and compressed between two looks.
@@ -42,9 +43,10 @@ use crate::source::fingerprint::{head_fingerprint, whole_head_fingerprint};
 use crate::source::names::related_names;
 use crate::source::origin::origin;
 use crate::source::whole_file::Source;
-use crate::source::{Container, Tail};
+use crate::source::{Container, Stopped, Tail};
 use crate::store::{Store, StoreError};
 
+use crate::daemon::announcements::Announcements;
 use crate::daemon::files::FollowedFiles;
 
 /// The first wait before an archive is tried again.
@@ -66,6 +68,8 @@ struct Archive {
     key: FileKey,
     /// Whether a path that the user gave names it.
     requested: bool,
+    /// Whether it has changed since it was found.
+    has_changed: bool,
 }
 
 /// What became of an archive.
@@ -81,6 +85,8 @@ enum Outcome {
     Incomplete,
     /// It holds an archive of a kind that is refused.
     Holds(Container),
+    /// This file was read from it, and it holds something else now.
+    Changed(FileId),
 }
 
 /// When to read an archive, and how long to wait after that.
@@ -88,6 +94,10 @@ enum Outcome {
 struct NextTry {
     due: Instant,
     waits: Backoff,
+    /// Whether it has changed since it was found.
+    has_changed: bool,
+    /// Whether it was given to the task that reads, since it was found or has changed.
+    taken: bool,
 }
 
 /// What was found out about an archive so far.
@@ -105,6 +115,8 @@ pub(crate) enum ArchiveVerdict {
     Incomplete,
     /// It holds an archive of a kind that is refused.
     Holds(Container),
+    /// This file was read from it, and it holds something else now.
+    Changed(FileId),
     /// It cannot be read, for this reason.
     Unreadable(String),
 }
@@ -155,13 +167,16 @@ pub(crate) struct Archives {
     closed: HashMap<FileKey, Vec<FileId>>,
     /// Archives that hold another one of a kind that is refused, since they were last taken.
     containers: Vec<(FileKey, Container)>,
+    announcements: Announcements,
 }
 
 impl Archives {
     /// Adds an archive that is new, or has changed.
     pub(crate) fn add(&mut self, key: FileKey) {
         let waits = Backoff::new(FIRST_WAIT, LONGEST_WAIT, Jitter::None);
-        self.waiting.insert(key, NextTry { due: Instant::now(), waits });
+        let has_changed = self.verdicts.contains_key(&key);
+        let next = NextTry { due: Instant::now(), waits, has_changed, taken: false };
+        self.waiting.insert(key, next);
         self.verdicts.entry(key).or_insert(ArchiveVerdict::Unread);
     }
 
@@ -193,6 +208,7 @@ impl Archives {
     /// Begins to read those that are due.
     pub(crate) fn launch(&mut self, files: &FollowedFiles, reader: impl FnOnce() -> ArchiveReader) {
         let now = Instant::now();
+        self.announcements.sum_up(now);
         if self.due().is_none_or(|due| due > now) {
             return;
         }
@@ -202,7 +218,10 @@ impl Archives {
             Some((path, requested)) => {
                 if next.due <= now {
                     next.due = now + next.waits.wait();
-                    archives.push(Archive { path: path.to_path_buf(), key: *key, requested });
+                    next.taken = true;
+                    let has_changed = next.has_changed;
+                    let path = path.to_path_buf();
+                    archives.push(Archive { path, key: *key, requested, has_changed });
                 }
                 true
             }
@@ -231,6 +250,7 @@ impl Archives {
                 Ok(Outcome::Held) => ArchiveVerdict::Held,
                 Ok(Outcome::Incomplete) => ArchiveVerdict::Incomplete,
                 Ok(Outcome::Holds(container)) => ArchiveVerdict::Holds(*container),
+                Ok(Outcome::Changed(file)) => ArchiveVerdict::Changed(*file),
                 Err(error) => ArchiveVerdict::Unreadable(format!("{error:#}")),
             };
             match outcome {
@@ -241,12 +261,27 @@ impl Archives {
                 }
                 Ok(Outcome::Stored(0)) => {}
                 Ok(Outcome::Stored(lines)) => info!(%path, lines, "finished from its archive"),
-                Ok(Outcome::NotFollowed) => info!(
-                    %path,
-                    "an archive of a log that was not followed here: left alone; \
-                     `log-ingestd import` reads it"
-                ),
+                Ok(Outcome::NotFollowed) => {
+                    if self.announcements.may_name(Instant::now()) {
+                        info!(
+                            %path,
+                            "an archive of a log that was not followed here: left alone; \
+                             `log-ingestd import` reads it"
+                        );
+                    }
+                }
                 Ok(Outcome::Holds(container)) => self.containers.push((archive.key, container)),
+                Ok(Outcome::Changed(file)) => {
+                    if self.announcements.may_name(Instant::now()) {
+                        warn!(
+                            %path,
+                            file = file.0,
+                            "this archive was read, and holds something else by now: left alone, because its \
+                             lines may be stored already; `log-ingestd verify` compares it, `log-ingestd \
+                             import` stores it as a log of its own"
+                        );
+                    }
+                }
                 // Deleted, or renamed and found again by the next look.
                 Err(error) if is_io(&error, io::ErrorKind::NotFound) => continue,
                 // Nothing is wrong with the archive: it is tried again, and until then the log that it may be
@@ -259,10 +294,17 @@ impl Archives {
                     debug!(%path, "not read: {error:#}");
                     continue; // the same
                 }
-                Err(error) => warn!(%path, "cannot read this archive: {error:#}"),
+                Err(error) => {
+                    if self.announcements.may_name(Instant::now()) {
+                        warn!(%path, "cannot read this archive: {error:#}");
+                    }
+                }
             }
             self.verdicts.insert(archive.key, verdict);
-            self.waiting.remove(&archive.key);
+            // One that has changed meanwhile is read once more.
+            if self.waiting.get(&archive.key).is_some_and(|next| next.taken) {
+                self.waiting.remove(&archive.key);
+            }
         }
     }
 
@@ -305,7 +347,7 @@ impl Session {
     async fn keep_in_ledger(&mut self, seen: &Sighting) -> anyhow::Result<Vec<FileId>> {
         let writer = self.committer.available_writer().await?;
         let known = writer.candidates(seen).await?;
-        let closed = known.iter().filter(|known| known.closed).map(|known| known.file);
+        let closed = known.iter().filter(|known| known.is_closed()).map(|known| known.file);
         let closed: Vec<FileId> = closed.collect();
         writer.seen_again(&closed).await?;
         Ok(closed)
@@ -344,7 +386,10 @@ impl ArchiveReader {
                 head: None,
                 origin: origin(&archive.path),
             };
-            let outcome = self.read(&mut session, &archive, &mut seen).await;
+            let outcome = match self.read(&mut session, &archive, &mut seen).await {
+                Err(error) if is_stopped(&error) => Ok(Outcome::Held),
+                outcome => outcome,
+            };
             // A store that fails here has failed the reading, too, or will fail the next one.
             let closed = session.keep_in_ledger(&seen).await.unwrap_or_default();
             read.push(ReadArchive { archive, outcome, closed });
@@ -361,7 +406,7 @@ impl ArchiveReader {
         archive: &Archive,
         seen: &mut Sighting,
     ) -> anyhow::Result<Outcome> {
-        let source = match Source::open(&archive.path) {
+        let source = match Source::open_until(&archive.path, self.shutdown.stop_request()) {
             Ok(source) => source,
             Err(error) => {
                 let there = Tail::key_and_size(&archive.path).ok().flatten();
@@ -397,7 +442,7 @@ impl ArchiveReader {
             Sighting { key: Some(archive.key), ..source.sighting(&self.config.host, Some(head)) };
         let mut file =
             UnknownFile { source, seen: seen.clone(), format: Err(Undetected::UnknownFormat) };
-        let mut terms = self.terms();
+        let mut terms = self.terms(archive);
         let mut registered =
             register(&mut session.committer, &mut session.formats, &file, None, &terms).await;
         if let Ok(Registered::Unknown(_)) = registered
@@ -419,12 +464,13 @@ impl ArchiveReader {
             Ok(Registered::Stored) => Ok(Outcome::Stored(0)),
             Ok(Registered::Skipped) => Ok(Outcome::NotFollowed),
             Ok(Registered::Unknown(_)) => Ok(Outcome::NotFollowed),
+            Ok(Registered::Changed(file)) => Ok(Outcome::Changed(file)),
             Ok(Registered::Held) => Ok(Outcome::Held),
             Err(error) => incomplete(error),
         }
     }
 
-    fn terms(&self) -> Terms<'_> {
+    fn terms(&self, archive: &Archive) -> Terms<'_> {
         Terms {
             policy: Policy::Archive,
             held_here: &self.followed,
@@ -432,6 +478,7 @@ impl ArchiveReader {
             other_writer: OtherWriter::WaitedFor,
             unproven: Unproven::Skip,
             losses: LossCounter::Metrics(Arc::clone(&self.metrics)),
+            has_changed: archive.has_changed,
         }
     }
 
@@ -515,6 +562,10 @@ fn incomplete(error: anyhow::Error) -> anyhow::Result<Outcome> {
 
 fn is_unreachable(error: &anyhow::Error) -> bool {
     error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(Unreachable::is)
+}
+
+fn is_stopped(error: &anyhow::Error) -> bool {
+    error.chain().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(Stopped::is)
 }
 
 fn is_of_store(error: &anyhow::Error) -> bool {

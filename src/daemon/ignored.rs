@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
+use crate::daemon::announcements::Announcements;
 use crate::daemon::archives::Archives;
 use crate::daemon::files::{FollowedFiles, Logged, NotFollowed};
 use crate::identity::detect::log_left_alone;
@@ -87,6 +88,7 @@ pub(crate) struct IgnoredFiles {
     confirm_due: Instant,
     /// Whether the store refuses these rows, which was logged.
     refused: bool,
+    announcements: Announcements,
 }
 
 impl IgnoredFiles {
@@ -106,6 +108,7 @@ impl IgnoredFiles {
             changed: Some(Instant::now()),
             confirm_due: Instant::now() + CONFIRMED,
             refused: false,
+            announcements: Announcements::default(),
         }
     }
 
@@ -136,7 +139,8 @@ impl IgnoredFiles {
             }
             // While the store is unavailable nothing is decided, and that is in the log.
             let waits = file.code == IgnoredCode::Undecided && !metrics.health.is_store_up();
-            if is_new && !waits {
+            let is_logged = is_new && !waits && file.logged != Logged::Already;
+            if is_logged && self.announcements.may_name(now) {
                 announce(&file);
             }
             let since = before.take().filter(|_| !is_new).map_or(at, |before| before.since);
@@ -146,6 +150,7 @@ impl IgnoredFiles {
             counts[one.code as usize] += 1;
             said.insert(path, one);
         }
+        self.announcements.sum_up(now);
         (self.said, self.in_grace) = (said, in_grace);
         metrics.ignored.set(&counts);
         if sum != self.sum || self.stored.is_none() {
@@ -341,7 +346,7 @@ impl IgnoredFiles {
     }
 }
 
-/// Says in the log why a file is not followed, unless that was said where it was found out.
+/// Says in the log why a file is not followed, unless that is said where it is found out.
 fn announce(file: &NotFollowed<'_>) {
     let path = file.path.display();
     match (file.logged, file.code) {

@@ -7,10 +7,11 @@
 //! Files, in reading order: `watch` (start, runs, reload, end), `streams` (standard
 //! input and FIFOs), `ingest` (the loop), `files` (the followed files), `register`
 //! (new files), `missing` (deleted files), `archives` (compressed files), `ignored` (which files are
-//! not followed),
+//! not followed), `announcements` (how many of them the log names),
 //! `maintenance` (sweeps and indexes), `notify` (notices for people), `page` (the HTTP server), `serve` (the page alone),
 //! `supervisor` (systemd), `file_limit` (the limit of open files), `slow_calls` (file systems that do not answer).
 
+mod announcements;
 mod archives;
 mod file_limit;
 pub(crate) mod files;

@@ -502,7 +502,7 @@ async fn close_replaced(
         origin: origin(tail.path()),
     };
     for known in writer.candidates(&seen).await? {
-        let was_here = known.host == host && !known.closed && is_object(&known, seen.key);
+        let was_here = known.host == host && !known.is_closed() && is_object(&known, seen.key);
         let found = compare_content(&known, seen.head, |at| tail.tail_fingerprint_at(at));
         let is_other = known.committed > 0 && matches!(found, Ok(it) if it != ContentMatch::Same);
         if was_here && is_other && !files.is_followed(known.file) {
@@ -562,7 +562,8 @@ async fn register(
         Decision::CopyOf(file) => {
             files.copy_seen(tail.key());
             // A copy that is still being made is decided again at each look.
-            if files.copies.insert(tail.path().to_path_buf()) {
+            let is_new = files.copies.insert(tail.path().to_path_buf());
+            if is_new && files.announcements.may_name(Instant::now()) {
                 info!(path = %tail.path().display(), of = file.0,
                     "a copy of a followed file: left alone while it is only that");
             }
@@ -683,7 +684,7 @@ async fn take_over_gone(
         if !same_directory(&other.path, &known.path) || !other.origin.may_be(&seen.origin) {
             continue;
         }
-        if other.closed {
+        if other.is_closed() {
             writer.rename_closed(other.file, &seen.host).await?;
             moved += 1;
             continue;

@@ -67,7 +67,8 @@ pub async fn watch(
         let maintenance = maintenance::start(&session.watch, &session.store, &metrics);
         let notices = notify::start(&session.watch, &session.store, &metrics, &sent);
         let pipeline = session.ingest(handover, page.as_ref(), &metrics);
-        let ended = pipeline.run(&mut shutdown, &session.watch.paths, &supervisor).await;
+        let ended = pipeline.run(&mut shutdown, &session.watch.paths, &supervisor);
+        let ended = Box::pin(ended).await;
         drop((maintenance, notices));
         let next = ended.and_then(|handover| handover_for_reload(handover, &shutdown));
         let reloaded = match &next {

@@ -17,9 +17,10 @@ use chrono::{DateTime, Datelike, Timelike};
 use serde_json::error::Category;
 use serde_json::{Map, Value};
 
+use super::exclusions::Exclusions;
 use super::identifiers::{Columns, Identifier};
 use super::mask::{Mask, STARS, string_end};
-use super::parser::{Exclusions, Parsed, TextLine};
+use super::parser::{Parsed, TextLine};
 use super::values::address;
 use crate::model::{
     FileId, GunicornJson, GunicornLogModel, JsonRecord, MAX_OFFSET, Micros, RejectReason,

@@ -18,6 +18,7 @@
 //! - `template`: compiles a format string, in one of three dialects, to fields and the literal text around
 //!   them.
 //! - `parser`: the entry. Reads one line, excludes requests and masks secrets.
+//! - `exclusions`: which requests are not stored.
 //! - `mask`: replaces secrets by stars, `mask_texts` in texts of any kind, `mask_rejects` in lines that could not
 //!   be read; `secrets`: which names and values are secret.
 //! - `matching`: finds where each field of a line begins and ends; `shapes`: what a value must look like.
@@ -35,6 +36,7 @@
 
 mod escapes;
 mod exact;
+mod exclusions;
 mod identifiers;
 mod infer;
 mod json;
@@ -57,10 +59,11 @@ mod template;
 mod times;
 mod values;
 
+pub use exclusions::Exclusions;
 pub use infer::{Detection, Inferred, detect, explain, find_access, find_mapped, lacks_zone};
 pub use json_mapping::{JsonMapping, MappingError};
 pub use layout::Layout;
 pub use mask::{Mask, STARS};
-pub use parser::{Chunk, Exclusions, LineParser, Parsed, Parsing, TextLine};
+pub use parser::{Chunk, LineParser, Parsed, Parsing, TextLine};
 pub use presets::{Preset, find, name_of, presets};
 pub use template::{FormatError, Template};

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::exclusions::Exclusions;
 use super::identifiers::Columns;
 use super::json;
 use super::json_keys;
@@ -125,7 +126,7 @@ impl LineParser {
     /// the server itself, if these are excluded. [`LineParser::parse`] rejects it all the same, because
     /// whether it is a part of a record is known only with the lines around it.
     pub fn leaves_out(&self, reason: &RejectReason) -> bool {
-        self.exclusions.server_log == ServerLog::Excluded && *reason == RejectReason::ServerLog
+        self.exclusions.cover_server_log() && *reason == RejectReason::ServerLog
     }
 
     /// Reads one line, given without its end. URL and referer are masked, also a referer among the
@@ -603,69 +604,6 @@ impl<'a> Iterator for Chunk<'a> {
     }
 }
 
-/// Which requests are not stored, by the path of their URL. The path has no query, and no scheme and
-/// host of a proxy request.
-#[derive(Clone, Debug, Default)]
-pub struct Exclusions {
-    prefixes: Vec<String>,
-    /// Extensions, each with its dot.
-    extensions: Vec<String>,
-    server_log: ServerLog,
-}
-
-/// Whether lines of the server itself are excluded too.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum ServerLog {
-    #[default]
-    Rejected,
-    Excluded,
-}
-
-impl Exclusions {
-    /// Excludes paths that begin with one of `prefixes`, as written, or end with one of `extensions`, in
-    /// any case; `css` means `.css`. Empty entries are ignored.
-    pub fn new(prefixes: &[String], extensions: &[String]) -> Exclusions {
-        let prefixes = prefixes.iter().filter(|prefix| !prefix.is_empty()).cloned().collect();
-        let dotted = |extension: &String| match extension.starts_with('.') {
-            true => extension.clone(),
-            false => format!(".{extension}"),
-        };
-        let extensions = extensions.iter().filter(|extension| !extension.is_empty()).map(dotted);
-        let server_log = ServerLog::default();
-        Exclusions { prefixes, extensions: extensions.collect(), server_log }
-    }
-
-    /// Excludes lines of the server itself, too.
-    pub fn and_server_log(self) -> Exclusions {
-        Exclusions { server_log: ServerLog::Excluded, ..self }
-    }
-
-    /// Returns whether a request for `url` is excluded.
-    pub(super) fn covers(&self, url: &str) -> bool {
-        if self.prefixes.is_empty() && self.extensions.is_empty() {
-            return false;
-        }
-        let path = path(url);
-        self.prefixes.iter().any(|prefix| path.starts_with(prefix.as_str()))
-            || self.extensions.iter().any(|extension| {
-                let (path, extension) = (path.as_bytes(), extension.as_bytes());
-                path.len() >= extension.len()
-                    && path[path.len() - extension.len()..].eq_ignore_ascii_case(extension)
-            })
-    }
-}
-
-/// Returns the path of a URL.
-fn path(url: &str) -> &str {
-    let path = url.split(['?', '#']).next().unwrap_or_default();
-    match path.split_once("://") {
-        Some((scheme, rest)) if !scheme.contains('/') => {
-            rest.find('/').map_or("/", |slash| &rest[slash..])
-        }
-        _ => path,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -852,22 +790,5 @@ mod tests {
         assert_eq!(template.parse(b"/\xff 200"), Err(RejectReason::NotUtf8));
         assert_eq!(template.parse(b"/\0 200"), Err(RejectReason::HoldsNul(None)));
         assert!(matches!(template.parse(b"/\0 x"), Err(RejectReason::UnlikeFormat(_))));
-    }
-
-    #[test]
-    fn exclusions_match_the_path_only() {
-        let exclusions =
-            Exclusions::new(&["/static/".into(), String::new()], &[".css".into(), "PNG".into()]);
-        for url in
-            ["/static/x", "/a.css", "/a.CSS?v=1", "/b.png", "http://h/static/", "http://h/a.css"]
-        {
-            assert!(exclusions.covers(url), "{url}");
-        }
-        for url in
-            ["/x/static/", "/a.cssx", "/?a=.css", "/apng", "*", "", "/?next=http://h/static/"]
-        {
-            assert!(!exclusions.covers(url), "{url}");
-        }
-        assert!(!Exclusions::default().covers("/static/"));
     }
 }

@@ -73,8 +73,8 @@ impl Compared {
 
 impl From<&Checkpoint> for Compared {
     fn from(known: &Checkpoint) -> Self {
-        let &Checkpoint { file, committed, lost_bytes, closed, .. } = known;
-        Self { file, committed, lost_bytes, closed }
+        let &Checkpoint { file, committed, lost_bytes, .. } = known;
+        Self { file, committed, lost_bytes, closed: known.is_closed() }
     }
 }
 

@@ -6,7 +6,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::model::{FileKey, Fingerprint, path_text};
+use crate::model::{FileKey, Fingerprint, Micros, path_text};
 use crate::source::whole_file::{Source, Walk};
 use crate::source::{ByteSource, Tail};
 
@@ -60,6 +60,11 @@ pub(crate) trait Content {
 
     /// Returns whether its object has no name any more, so that it is not at the path where it was found.
     fn is_unlinked(&self) -> bool;
+
+    /// Returns when it was written to last, if it is complete.
+    fn changed_at(&self) -> Option<Micros> {
+        None
+    }
 }
 
 /// A file that may grow, and was just opened.
@@ -211,5 +216,9 @@ impl Content for WholeFile<'_> {
 
     fn is_unlinked(&self) -> bool {
         false // of one that was opened by its name it does not matter
+    }
+
+    fn changed_at(&self) -> Option<Micros> {
+        Some(self.source.changed_us)
     }
 }

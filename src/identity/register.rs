@@ -39,6 +39,8 @@ pub(crate) enum Registered {
     Stored,
     /// Its content cannot prove that it is a stored file or another one, and the caller skips such files.
     Skipped,
+    /// It is an archive from which this file was read, and does not hold that any more.
+    Changed(FileId),
     /// It is none of these files, which begin like it, and was not registered.
     Unknown(Vec<FileId>),
     /// Another writer, or another task of this process, holds it.
@@ -67,6 +69,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) other_writer: OtherWriter,
     pub(crate) unproven: Unproven,
     pub(crate) losses: LossCounter,
+    /// Whether the process has found that the file has changed since it looked at it before.
+    pub(crate) has_changed: bool,
 }
 
 /// What becomes of a file that is not known.
@@ -171,6 +175,7 @@ pub(crate) async fn register(
             let here = FilesOfProcess {
                 followed: held.collect(),
                 in_place: in_place(&known),
+                has_changed: terms.has_changed,
                 ..FilesOfProcess::default()
             };
             let content = WholeFile::new(source, seen.key, seen.head, format.has_time);
@@ -194,6 +199,7 @@ pub(crate) async fn register(
                 return Err(Refused::OfOtherHost { from, to: seen.host.clone() }.into());
             }
             Some(Decision::Unreadable(error)) => return Err(error.into()),
+            Some(Decision::Changed(file)) => return Ok(Registered::Changed(file)),
             Some(Decision::Held | Decision::Wait) => return Ok(Registered::Held),
             Some(Decision::Resume(file) | Decision::Adopt(file)) => file,
             Some(_) if terms.new_file == NewFileIs::Reported => {

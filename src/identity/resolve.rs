@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
-use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, text_path};
+use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Micros, text_path};
 use crate::source::Tail;
 use crate::source::devices::Unreachable;
 use crate::source::fingerprint::{ContentMatch, compare, same_object};
@@ -24,6 +24,9 @@ use crate::identity::content::Content;
 /// The longest end of a line: a carriage return and a newline.
 const LINE_END: u64 = 2;
 
+/// How far the clocks of a file system and of a database may be apart: ten minutes.
+const CLOCKS_DIFFER_US: Micros = 600_000_000;
+
 /// What the process itself does with files at the time of the decision.
 #[derive(Default)]
 pub(crate) struct FilesOfProcess<'a> {
@@ -33,6 +36,8 @@ pub(crate) struct FilesOfProcess<'a> {
     pub(crate) in_place: Vec<FileId>,
     /// Files whose object lies in a watched place, under whatever name.
     pub(crate) found: Vec<FileId>,
+    /// Whether the process has found that the content has changed since it looked at it before.
+    pub(crate) has_changed: bool,
 }
 
 /// A file that the process follows.
@@ -69,7 +74,9 @@ pub(crate) enum Policy {
     Spool,
     /// A file that the user gives to `import`.
     Import,
-    /// An archive in a watched directory. One that was read to its end is not decompressed again.
+    /// An archive in a watched directory. One that was read to its end is not decompressed again, unless it was
+    /// written to since. Then it goes on from its committed offset, or holds other content, and is left alone:
+    /// it never becomes a new log.
     Archive,
     /// A file that `verify` compares with the store. If an open file's object holds other content,
     /// that is no new file: it differs from what is stored.
@@ -112,7 +119,8 @@ pub(crate) enum Decision {
     AlreadyRead,
     /// If the store holds its last line in one of these files, all of it is stored.
     MayBeContained { files: Vec<FileId>, otherwise: Box<Decision> },
-    /// It lies where this open file was, and holds something else.
+    /// It lies where this open file was, and holds something else; or it is the archive from which this file was
+    /// read, and does not hold that any more.
     Changed(FileId),
     /// Decide again when a commit has ended, or a copy that is being made is complete.
     Wait,
@@ -222,7 +230,7 @@ impl Comparison {
     pub(crate) fn replaced(&self, content: &dyn Content) -> impl Iterator<Item = &Checkpoint> {
         let key = content.key();
         let other = self.matches.iter().filter(|(_, found)| *found != ContentMatch::Same);
-        other.map(|(known, _)| known).filter(move |it| is_object(it, key) && !it.closed)
+        other.map(|(known, _)| known).filter(move |it| is_object(it, key) && !it.is_closed())
     }
 }
 
@@ -292,12 +300,42 @@ pub(crate) fn resolve(
 ) -> Decision {
     use_current_heads(content, &mut known);
     let was_read = |known: &Checkpoint| {
-        known.closed && known.head == content.head() && is_object(known, content.key())
+        known.is_closed() && known.head == content.head() && is_object(known, content.key())
     };
-    if policy == Policy::Archive && known.iter().any(was_read) {
+    let read: Vec<&Checkpoint> = known.iter().filter(|known| was_read(known)).collect();
+    let Some(newest) =
+        read.iter().map(|known| known.file).max().filter(|_| policy == Policy::Archive)
+    else {
+        return decide(content, &mut Comparison::of(content, known, host), here, policy);
+    };
+    let may_have_changed =
+        here.has_changed || !read.iter().any(|known| was_left_alone(content, known));
+    if !may_have_changed {
         return Decision::AlreadyRead;
     }
-    decide(content, &mut Comparison::of(content, known, host), here, policy)
+    decide(content, &mut Comparison::of(content, known, host), here, policy).not_new(newest)
+}
+
+/// Returns whether content was not written to since this file, which was read from it, was closed. What shares
+/// a file system with other hosts may be late, and the database's clock may be ahead.
+fn was_left_alone(content: &dyn Content, known: &Checkpoint) -> bool {
+    let times = content.changed_at().zip(known.closed_at);
+    times.is_some_and(|(changed, closed)| changed.saturating_add(CLOCKS_DIFFER_US) < closed)
+}
+
+impl Decision {
+    /// Returns the decision about an archive from which the file `read` was read: what it holds besides was
+    /// put in the place of stored lines, and with these it would be stored a second time.
+    fn not_new(self, read: FileId) -> Self {
+        match self {
+            Decision::New => Decision::Changed(read),
+            Decision::MayBeContained { files, otherwise } => {
+                let otherwise = Box::new(otherwise.not_new(read));
+                Decision::MayBeContained { files, otherwise }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Decides which of the compared files `content` is.
@@ -418,8 +456,9 @@ impl Resolver<'_> {
         let same = proven().find(is_near).or_else(|| proven().next());
         let same = same.or_else(|| {
             // A file that was compressed is gone, and its archive lies where it was.
-            let is_compressed =
-                |known: &&Checkpoint| is_near(known) && !known.closed && !self.is_in_place(known);
+            let is_compressed = |known: &&Checkpoint| {
+                is_near(known) && !known.is_closed() && !self.is_in_place(known)
+            };
             let mut same = self.compared.same().filter(|_| self.policy == Policy::Archive);
             same.find(is_compressed)
         });
@@ -562,7 +601,7 @@ impl Resolver<'_> {
         let is_renamed_away = near && is_derived_name(&known.path, &path);
         // Compressed and deleted before it was decided about, and stored from its archive, which is younger.
         if is_renamed_away && self.content.is_unlinked() {
-            return self.proves(known.committed) || is_all && known.closed;
+            return self.proves(known.committed) || is_all && known.is_closed();
         }
         if self.cannot_be_copy_of(known.key) {
             return false;
@@ -573,7 +612,7 @@ impl Resolver<'_> {
             return near
                 && is_derived_name(&path, &known.path)
                 && self.is_in_place(known)
-                && !known.closed;
+                && !known.is_closed();
         }
         // At the live path is never the copy of a log that was renamed away from it.
         if is_renamed_away {

@@ -4,8 +4,8 @@
 //! when it is renamed, copied before a truncate, or compressed. Its row in `log_file` has an id,
 //! and a line is named by (file, offset of its first byte) wherever it is read from.
 
-use super::Span;
 use super::line_form::{FormChange, FormTotals};
+use super::{Micros, Span};
 
 /// Bits of a row's id that hold the line's offset; the file's id stands above them.
 const OFFSET_BITS: u32 = 38;
@@ -237,8 +237,8 @@ pub struct Checkpoint {
     pub epoch: i64,
     /// The format its lines were read by.
     pub format: String,
-    /// Whether nothing more will come under this identity (truncated, replaced, deleted).
-    pub closed: bool,
+    /// When it was closed, in microseconds since 1970; `None` while more may come under this identity.
+    pub closed_at: Option<Micros>,
 }
 
 /// A claim of a file, and how far the file is stored under it.
@@ -263,6 +263,11 @@ impl Claim {
 }
 
 impl Checkpoint {
+    /// Returns whether nothing more will come under this identity (truncated, replaced, deleted).
+    pub fn is_closed(&self) -> bool {
+        self.closed_at.is_some()
+    }
+
     /// Returns it as it was last seen.
     pub fn sighting(&self) -> Sighting {
         Sighting {

@@ -38,11 +38,13 @@ pub enum IgnoredCode {
     Undecided,
     /// Its file system does not answer.
     Unreachable,
+    /// An archive that was read, and holds something else now.
+    ChangedArchive,
 }
 
 impl IgnoredCode {
     /// How many there are.
-    pub const COUNT: usize = 15;
+    pub const COUNT: usize = 16;
 
     /// All codes, in the order of their discriminants.
     pub const ALL: [Self; Self::COUNT] = [
@@ -61,6 +63,7 @@ impl IgnoredCode {
         Self::NotRegular,
         Self::Undecided,
         Self::Unreachable,
+        Self::ChangedArchive,
     ];
 
     /// Returns the stable word.
@@ -81,6 +84,7 @@ impl IgnoredCode {
             Self::NotRegular => "not_regular",
             Self::Undecided => "undecided",
             Self::Unreachable => "unreachable",
+            Self::ChangedArchive => "changed_archive",
         }
     }
 
@@ -142,6 +146,10 @@ impl IgnoredCode {
             Self::Unreachable => {
                 "its file system does not answer; it is looked at again, and nothing is lost meanwhile"
             }
+            Self::ChangedArchive => {
+                "an archive that was read, and holds something else by now; its lines may be stored already: \
+                 `log-ingestd verify` compares it, `log-ingestd import` stores it as a log of its own"
+            }
         }
     }
 
@@ -188,6 +196,7 @@ mod tests {
             "not_regular",
             "undecided",
             "unreachable",
+            "changed_archive",
         ];
         assert!(first.iter().all(|name| IgnoredCode::named(name).is_some()));
     }

@@ -13,6 +13,8 @@ use signal_hook::iterator::Signals;
 use tokio::sync::watch;
 use tracing::error;
 
+use crate::source::StopRequest;
+
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Request {
@@ -112,6 +114,12 @@ impl Shutdown {
     /// Returns whether anything is asked for.
     pub fn is_requested(&self) -> bool {
         self.request() != Request::Run
+    }
+
+    /// Returns a request by which reads end as soon as anything is asked for.
+    pub(crate) fn stop_request(&self) -> StopRequest {
+        let request = self.request.clone();
+        StopRequest::when(move || *request.borrow() != Request::Run)
     }
 
     /// Waits until something is asked for. Cancel-safe.

@@ -19,7 +19,7 @@ use crate::pipeline::read_lines::{
     BatchTarget, Completeness, Limits, LineSink, ReadContext, Stop, fill_batch, read_lines,
 };
 use crate::source::whole_file::{Source, Walk};
-use crate::source::{ByteSource, Lines};
+use crate::source::{ByteSource, Lines, Stopped};
 use crate::store::{Committed, StoreError, chain};
 
 /// What a command says of a store that is not what it was.
@@ -146,7 +146,10 @@ impl FileStorer<'_> {
         refused: &mut Option<(u64, String)>,
     ) -> anyhow::Result<Option<End>> {
         let on_disk = Arc::new(AtomicU64::new(0));
-        let (lines, reader) = content.open_at(&claimed.committed, &on_disk)?;
+        let (lines, reader) = match content.open_at(&claimed.committed, &on_disk) {
+            Err(error) if Stopped::is(&error) => return Ok(Some(End::Interrupted)),
+            opened => opened?,
+        };
         let max_lines = Arc::new(AtomicU64::new(bisect.limits().lines));
         let thread = ReadAhead {
             claim: *claimed,
@@ -215,6 +218,7 @@ pub(crate) fn end_of(stop: io::Result<Stop>, lines: &Lines) -> Option<anyhow::Re
             0 => End::Whole,
             rest => End::Rest(rest),
         }),
+        Err(error) if Stopped::is(&error) => Ok(End::Interrupted),
         Err(error) => Err(error).context(format!(
             "unreadable after byte {read_to} of its content; the lines before it are stored"
         )),
@@ -285,7 +289,8 @@ impl ReadAhead {
             let stop = fill_batch(&mut lines, &mut source, &context, &mut batch, &target);
             let end = end_of(stop, &lines);
             let goes_on = end.is_none();
-            if self.claim_at_end == ClaimAtEnd::Released && matches!(end, Some(Ok(_))) {
+            let is_whole = matches!(end, Some(Ok(End::Whole | End::Rest(_))));
+            if self.claim_at_end == ClaimAtEnd::Released && is_whole {
                 batch.spans.iter_mut().for_each(|span| span.releases = true);
             }
             if filled.blocking_send(Filled { batch, end }).is_err() || !goes_on {

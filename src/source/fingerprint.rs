@@ -134,7 +134,7 @@ mod tests {
             lost_bytes: 0,
             epoch: 1,
             format: String::new(),
-            closed: false,
+            closed_at: None,
         }
     }
 

@@ -25,7 +25,7 @@
 //! - `devices`: calls on file systems that may stop answering, each by a thread of its own.
 //! - [`longest_call`]: which of the other file systems does not answer.
 //! - [`ByWatchedPath`]: what the user says of single watched paths, and which of them a file belongs to.
-//! - `whole_file`: a file that is read from its beginning to its end.
+//! - `whole_file`: a file that is read from its beginning to its end; `stop`: or until the process is to stop.
 //!
 //! A line of a file passes `tail` and `lines` only.
 
@@ -43,6 +43,7 @@ pub(crate) mod open;
 pub(crate) mod origin;
 mod pattern;
 pub mod spool;
+mod stop;
 mod tail;
 mod watched;
 pub(crate) mod whole_file;
@@ -59,5 +60,6 @@ pub use lines::{
 };
 pub use nuls::ByteSource;
 pub use spool::{Spool, SpoolChange};
+pub use stop::{StopRequest, Stopped};
 pub use tail::{Tail, TailState};
 pub use watched::ByWatchedPath;

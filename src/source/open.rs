@@ -4,10 +4,12 @@
 //! for a FIFO, or a file for a link to a secret. So nothing is believed that a path said before. What
 //! counts is the descriptor: its kind, its file system, and the owners of the links that led to it.
 //! Opening does not wait, neither for the writer of a FIFO nor for a lease (fcntl(2), `F_SETLEASE`).
+//!
+//! Files that the settings name are opened here, too: they are read again while logs are followed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Metadata};
-use std::io;
+use std::io::{self, Read as _};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -106,6 +108,34 @@ pub(crate) fn open(path: &Path, wanted: Wanted, links: Links<'_>) -> io::Result<
         Some(opened) => Ok(opened),
         None => open_through(path, wanted, links),
     }
+}
+
+/// The most bytes of a file that the settings name (16 MiB).
+const LARGEST_OF_SETTINGS: u64 = 16 << 20;
+
+/// Reads a file that the settings name. A FIFO in its place is an error, and not waited for.
+///
+/// # Errors
+/// Errors of the system, [`Refused`], and a file of more than 16 MiB.
+pub(crate) fn read_of_settings(path: &Path) -> io::Result<(Vec<u8>, Metadata)> {
+    let (file, metadata) = open(path, Wanted::RegularFile, Links::All)?;
+    let mut bytes = Vec::new();
+    file.take(LARGEST_OF_SETTINGS + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > LARGEST_OF_SETTINGS {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB"));
+    }
+    Ok((bytes, metadata))
+}
+
+/// Reads a file of text that the settings name.
+///
+/// # Errors
+/// Those of [`read_of_settings`], and bytes that are not UTF-8.
+pub(crate) fn read_text_of_settings(path: &Path) -> io::Result<(String, Metadata)> {
+    let (bytes, metadata) = read_of_settings(path)?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8"))?;
+    Ok((text, metadata))
 }
 
 /// Opens what a path without links leads to. Returns `None` if there are links.

@@ -3,11 +3,12 @@
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::model::{FileKey, Fingerprint, Sighting, now, path_text, text_path};
+use crate::model::{FileKey, Fingerprint, Sighting, path_text, text_path};
 use crate::source::devices::{self, OpenFile};
 use crate::source::fingerprint::{
     HEAD_LENGTH, TAIL_FINGERPRINT_LENGTH, older_head_fingerprint, print_of_history,
@@ -15,8 +16,9 @@ use crate::source::fingerprint::{
 use crate::source::nuls::first_bytes_after_nuls;
 use crate::source::open::{Links, Wanted, open};
 use crate::source::origin::origin;
+use crate::source::stop::Stoppable;
 use crate::source::tail::{key, micros};
-use crate::source::{ByteSource, Compression, Container, open_archive};
+use crate::source::{ByteSource, Compression, Container, StopRequest, open_archive};
 
 /// Bytes read at a time (256 KiB).
 const READ_SIZE: usize = 256 << 10;
@@ -36,8 +38,20 @@ pub(crate) struct Source {
     pub(crate) compression: Compression,
     /// Bytes on disk.
     pub(crate) size: u64,
-    /// Last change of the file, in microseconds since 1970: the time of lines that have none.
+    /// Last change of the file, in microseconds since 1970: the time of lines that have none. Not later than that of
+    /// its inode.
     pub(crate) changed_us: i64,
+    /// Ends all reads.
+    stop: StopRequest,
+}
+
+/// Returns when a file was written to last. Each user who may write to it may set that time, and a file that seems to be
+/// written to in ten years would seem to be incomplete until then. The time of its inode's last change can only be that
+/// of the system's clock.
+fn changed(metadata: &Metadata) -> i64 {
+    let inode =
+        metadata.ctime().saturating_mul(1_000_000).saturating_add(metadata.ctime_nsec() / 1000);
+    metadata.modified().ok().and_then(micros).map_or(inode, |content| content.min(inode))
 }
 
 /// Takes all of standard input into a temporary file.
@@ -58,11 +72,23 @@ impl Source {
         Self::open_by(path, Links::All)
     }
 
+    /// Opens a file whose reads end when that is requested, with the error [`Stopped`](crate::source::Stopped).
+    ///
+    /// # Errors
+    /// As for [`Source::open`].
+    pub(crate) fn open_until(path: &Path, stop: StopRequest) -> io::Result<Self> {
+        Self::open_with(path, Links::All, stop)
+    }
+
     /// Opens a file that was found in a watched place.
     ///
     /// # Errors
     /// The same, and a link that is not followed.
     pub(crate) fn open_by(path: &Path, links: Links<'_>) -> io::Result<Self> {
+        Self::open_with(path, links, StopRequest::default())
+    }
+
+    fn open_with(path: &Path, links: Links<'_>, stop: StopRequest) -> io::Result<Self> {
         if path.as_os_str() == STANDARD_INPUT {
             let file = standard_input().map_err(|error| {
                 let directory = std::env::temp_dir();
@@ -74,7 +100,7 @@ impl Source {
                 io::Error::new(error.kind(), message)
             })?;
             let metadata = file.metadata()?;
-            return Self::of((file, metadata), "standard input".to_owned(), None);
+            return Self::of((file, metadata), "standard input".to_owned(), None, stop);
         }
         let metadata = devices::metadata(path)?;
         if metadata.is_dir() {
@@ -85,20 +111,21 @@ impl Source {
         }
         let name = path_text(&devices::canonicalize(path)?).into_owned();
         let (file, metadata) = open(path, Wanted::RegularFile, links)?;
-        Self::of((file, metadata.clone()), name, Some(key(&metadata)))
+        Self::of((file, metadata.clone()), name, Some(key(&metadata)), stop)
     }
 
     fn of(
         (file, metadata): (File, Metadata),
         name: String,
         object: Option<FileKey>,
+        stop: StopRequest,
     ) -> io::Result<Self> {
         let size = metadata.len();
-        let changed_us = metadata.modified().ok().and_then(micros).unwrap_or_else(now);
+        let changed_us = changed(&metadata);
         let path = text_path(&name).into_owned();
         let file = OpenFile::new(file, &metadata);
-        let mut source =
-            Self { file, name, path, object, compression: Compression::None, size, changed_us };
+        let compression = Compression::None;
+        let mut source = Self { file, name, path, object, compression, size, changed_us, stop };
         source.compression = Compression::of(&source.first_bytes(Compression::MAGIC_LENGTH)?);
         // What cannot be decompressed yet, or not at all, is an error of the reads that follow.
         let first_bytes = source.sample(Container::MAGIC_LENGTH).unwrap_or_default();
@@ -115,9 +142,13 @@ impl Source {
     pub(crate) fn reader(&self, read: &Arc<AtomicU64>) -> io::Result<Box<dyn ByteSource + Send>> {
         read.store(0, Ordering::Relaxed);
         let counted = Counted { file: Arc::clone(&self.file), at: 0, read: Arc::clone(read) };
+        let stop = || self.stop.clone();
+        let counted = Stoppable { source: counted, stop: stop() };
         Ok(match self.compression {
             Compression::None => Box::new(counted),
-            compression => Box::new(open_archive(compression, counted)?),
+            compression => {
+                Box::new(Stoppable { source: open_archive(compression, counted)?, stop: stop() })
+            }
         })
     }
 

@@ -1,6 +1,7 @@
 //! The database URL: read once, and printed without its password.
 
 use std::fmt;
+use std::os::unix::fs::FileTypeExt;
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -59,6 +60,12 @@ impl Location {
                     };
                     refuse(&format!("{why} (write / ? # @ in a password as %2F %3F %23 %40)"))
                 };
+                if let Some(file) = fifo_of_passwords() {
+                    return Err(refuse(&format!(
+                        "the file of passwords '{}' is a FIFO, expected a regular file",
+                        file.display()
+                    )));
+                }
                 let (base, query) = url.split_once('?').unwrap_or((url, ""));
                 // libpq accepts `user@/database?host=/run/postgresql`; the URL standard does not.
                 let base = match base.rsplit_once("@/") {
@@ -141,6 +148,16 @@ impl fmt::Display for Location {
             }
         }
     }
+}
+
+/// Returns the file of passwords if it is a FIFO: the driver reads it, and would wait there for a writer.
+fn fifo_of_passwords() -> Option<PathBuf> {
+    let given = std::env::var_os("PGPASSFILE").map(PathBuf::from);
+    let default = std::env::home_dir().map(|home| home.join(".pgpass"));
+    let is_fifo = |path: &PathBuf| {
+        std::fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo())
+    };
+    given.into_iter().chain(default).find(is_fifo)
 }
 
 /// Returns a valid URL without its passwords: the user's, and those in parameters.

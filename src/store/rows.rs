@@ -157,7 +157,7 @@ pub(super) fn checkpoint(row: &impl Columns) -> Result<Checkpoint, sqlx::Error> 
         lost_bytes: Unsigned::read(row, "lost_bytes")?,
         epoch: required(row, "epoch", row.int("epoch")?)?,
         format: Words::read(row, "format")?,
-        closed: row.time("closed_at")?.is_some(),
+        closed_at: row.time("closed_at")?,
     })
 }
 

@@ -162,6 +162,65 @@ for_each_store! {
         until("nothing is lost", async || lost_bytes(&bench).await == 0).await;
     }
 
+    async fn what_is_appended_to_an_archive_that_was_read_is_stored_once(bench) {
+        let mut all = Vec::new();
+        for kind in KINDS {
+            bench.append(&format!("{kind}.log"), lines(kind, 0..10));
+            all.extend(urls(kind, 0..10));
+        }
+        let daemon = bench.watch();
+        bench.rows(all.len() as i64).await;
+        assert!(daemon.stop().await.success());
+        for kind in KINDS {
+            let name = format!("{kind}.log");
+            bench.append(&name, lines(kind, 10..20));
+            squeeze(&bench, &name, kind);
+            all.extend(urls(kind, 10..20));
+        }
+        let daemon = bench.watch();
+        bench.exactly(all.clone()).await;
+        until("the archives are done", async || open_files(&bench).await == 0).await;
+        for kind in KINDS {
+            bench.append(&format!("{kind}.log.{kind}"), compress(kind, lines(kind, 20..40).as_bytes()));
+            all.extend(urls(kind, 20..40));
+        }
+        bench.exactly(all.clone()).await;
+        until("the archives are done", async || open_files(&bench).await == 0).await;
+        assert!(daemon.stop().await.success());
+        for kind in KINDS {
+            bench.append(&format!("{kind}.log.{kind}"), compress(kind, lines(kind, 40..45).as_bytes()));
+            all.extend(urls(kind, 40..45));
+        }
+        let daemon = bench.watch();
+        bench.exactly(all.clone()).await;
+        until("the archives are done", async || open_files(&bench).await == 0).await;
+        assert!(daemon.stop().await.success());
+        let daemon = bench.watch();
+        bench.append("last.log", lines("last", 0..1));
+        bench.exactly(all.into_iter().chain(urls("last", 0..1))).await;
+        assert!(daemon.stop().await.success());
+        bench.succeed(&["verify", bench.logs().to_str().unwrap()]);
+    }
+
+    async fn an_archive_that_was_read_and_holds_other_lines_is_announced_and_not_stored_again(bench) {
+        bench.append("access.log", lines("a", 0..100));
+        let daemon = bench.watch();
+        bench.rows(100).await;
+        assert!(daemon.stop().await.success());
+        squeeze(&bench, "access.log", "gz");
+        let daemon = bench.watch();
+        let read = "SELECT count(*) FROM log_file WHERE path LIKE '%.gz' AND closed_at IS NOT NULL";
+        until("the archive is read", async || bench.place.number(read).await == 1).await;
+        assert!(daemon.stop().await.success());
+        // The first line is the same, in the same file.
+        let others = lines("a", 0..1) + &lines("b", 0..500);
+        fs::write(bench.log("access.log.gz"), compress("gz", others.as_bytes())).unwrap();
+        let mut daemon = bench.watch();
+        daemon.says("this archive was read, and holds something else by now").await;
+        until("it is listed", async || bench.succeed(&["status"]).contains("changed_archive")).await;
+        bench.exactly(urls("a", 0..100)).await;
+    }
+
     async fn archives_of_logs_that_were_not_followed_are_read_only_when_asked_for(bench) {
         bench.append("access.log.2.gz", compress("gz", lines("old", 0..50).as_bytes()));
         // The clock of file times is coarse: the archive must be the older one.
@@ -175,6 +234,17 @@ for_each_store! {
         assert!(daemon.stop().await.success());
         let _daemon = bench.watch_with(&["--include", "*.log", "--include", "*.gz"]);
         bench.exactly(urls("a", 0..10).into_iter().chain(urls("old", 0..50))).await;
+    }
+
+    async fn an_archive_whose_time_is_in_the_future_is_read(bench) {
+        bench.append("access.log", lines("a", 0..10));
+        let daemon = bench.watch();
+        bench.rows(10).await;
+        bench.append("access.log.1.gz", compress("gz", lines("old", 0..20).as_bytes()));
+        let archive = fs::File::options().write(true).open(bench.log("access.log.1.gz")).unwrap();
+        archive.set_modified(SystemTime::now() + Duration::from_secs(10 * 365 * 86_400)).unwrap();
+        bench.exactly(urls("a", 0..10).into_iter().chain(urls("old", 0..20))).await;
+        assert!(daemon.stop().await.success());
     }
 
     async fn an_archive_that_is_rotated_before_it_is_read_is_not_taken_for_the_next_one(bench) {

@@ -6,6 +6,7 @@ pub(crate) mod disk;
 mod people;
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
@@ -218,6 +219,68 @@ async fn a_server_that_says_nothing_is_given_up_after_the_timeout() {
     Answer::to(&bench, &["status", "--connect-timeout", "1s", "--database-url", &url])
         .is(1, &[&at, "'logs'", "no answer"]);
     assert!(began.elapsed() < Duration::from_secs(10), "it took {:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fifo_in_the_place_of_a_file_is_quoted_and_not_waited_for() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let fifo = bench.aside("fifo");
+    crate::streams::make_fifo(&fifo);
+    let (fifo, logs) = (fifo.to_str().unwrap(), bench.logs());
+    let listen = ["--watch", logs.to_str().unwrap(), "--listen", "127.0.0.1:0"];
+    let quoted = format!("'{fifo}'");
+    for flags in [&["--auth-file", fifo][..], &["--tls-cert", fifo, "--tls-key", fifo]] {
+        Answer::to(&bench, &[&listen[..], flags].concat())
+            .is(2, &[flags[0], &quoted, "not a regular file, but a directory, a FIFO"]);
+    }
+    let url = "postgres://u@127.0.0.1:1/logs";
+    let mut command = bench.command(&["status", "--database-url", url]);
+    command.env("PGPASSFILE", fifo);
+    Answer::to_command(command).is(2, &[url, &quoted, "is a FIFO, expected a regular file"]);
+    let root = format!("{url}?sslmode=verify-full&sslrootcert={fifo}");
+    Answer::to(&bench, &["status", "--connect-timeout", "1s", "--database-url", &root])
+        .is(1, &[&quoted, "not a regular file, but a directory, a FIFO"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_that_is_a_fifo_a_directory_or_a_device_is_refused_at_once() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", lines("a", 0..3));
+    let (fifo, log) = (bench.aside("fifo"), bench.log("access.log"));
+    crate::streams::make_fifo(&fifo);
+    let (logs, log) = (bench.logs(), log.to_str().unwrap().to_owned());
+    let logs = logs.to_str().unwrap();
+    for (path, what) in
+        [(fifo.to_str().unwrap(), "a FIFO"), (logs, "a directory"), ("/dev/null", "a device")]
+    {
+        let url = format!("sqlite:{path}");
+        let is = format!("'{path}' is {what}, expected a regular file");
+        for command in [&["status"][..], &["import", &log], &["--watch", logs]] {
+            let mut command = bench.command(&[command, &["--database-url", &url]].concat());
+            command.env("LOG_INGESTD_LOG_LEVEL", "error");
+            Answer::to_command(command).is(1, &["refuses access", &is]);
+        }
+    }
+}
+
+/// Any program may listen at the server's address, before the password is asked for.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_announces_a_message_of_gigabytes_is_refused_and_named() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = server.local_addr().unwrap().to_string();
+    std::thread::spawn(move || {
+        let mut all = Vec::new();
+        for stream in server.incoming() {
+            let mut stream = stream.unwrap();
+            // Authentication, in 2 GiB; and nothing more of it.
+            let _ = stream.write_all(b"R\x7f\xff\xff\xff\0\0\0\x05");
+            all.push(stream);
+        }
+    });
+    let url = format!("postgres://u:{SECRET}@{at}/logs?sslmode=disable");
+    Answer::to(&bench, &["status", "--connect-timeout", "1s", "--database-url", &url])
+        .is(1, &[&at, "'logs'", "the server sent a message of 2147483647 bytes"]);
 }
 
 async fn newer(bench: Bench) {

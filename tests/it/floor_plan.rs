@@ -38,7 +38,7 @@ const MAY_NAME: [(&str, &[&str]); 14] = [
     ("identity", &["pipeline", "source", "format", "store", "metrics", "model"]),
     ("pipeline", &["source", "format", "store", "metrics", "model"]),
     ("retain", &["store", "model"]),
-    ("web", &["store", "metrics", "model"]),
+    ("web", &["source", "store", "metrics", "model"]),
     ("source", &["model"]),
     ("format", &["model"]),
     ("store", &["model"]),

@@ -1,6 +1,7 @@
 //! The ledger does not grow for ever, and stays fast with 100,000 closed files.
 
 use std::fs;
+use std::time::{Duration, SystemTime};
 
 use log_ingestd::model::{FileId, Micros};
 use log_ingestd::retain::{LogType, SweepOptions, SweepOutcome, sweep};
@@ -305,6 +306,10 @@ for_each_store! {
         }
         let aged = format!("UPDATE log_file SET closed_at = {then}, last_seen_at = NULL WHERE closed_at IS NOT NULL");
         bench.place.execute(&aged).await;
+        // So is the archive: what was written to after it was read is read again.
+        let archive = fs::File::options().write(true).open(bench.log("access.log.1.gz")).unwrap();
+        let age = Duration::from_micros(u64::try_from(KEPT + 3 * DAY).unwrap());
+        archive.set_modified(SystemTime::now() - age).unwrap();
         let daemon = bench.watch_with(&["--retention", "off"]);
         let seen = "SELECT count(*) FROM log_file WHERE last_seen_at IS NOT NULL";
         until("the archive is seen", async || bench.place.number(seen).await == 1).await;

@@ -1,6 +1,6 @@
 //! The page, as a browser and as a stranger see it.
 
-mod access;
+pub(crate) mod access;
 mod api;
 mod attacks;
 pub(crate) mod client;

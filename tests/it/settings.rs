@@ -81,6 +81,46 @@ async fn sighup_keeps_the_settings_of_a_pipe_and_says_so_once() {
     assert!(daemon.stop().await.success());
 }
 
+/// A FIFO has no end before a writer has come, and there is none.
+#[tokio::test(flavor = "multi_thread")]
+async fn sighup_does_not_wait_for_a_fifo_in_the_place_of_a_file() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    bench.append("access.log", lines("a", 0..10));
+    let (file, auth) = (bench.aside("log-ingestd.toml"), bench.aside("auth"));
+    let text = format!(
+        "watch = [{:?}]\nlisten = '127.0.0.1:0'\nauth-file = {auth:?}\npoll-interval = '100ms'",
+        bench.logs()
+    );
+    fs::write(&file, &text).unwrap();
+    fs::write(&auth, crate::page::access::line(&bench, &["jo"], "pa")).unwrap();
+    let mut command = bench.command(&["--config", file.to_str().unwrap()]);
+    command.env_remove("LOG_INGESTD_LISTEN");
+    let mut daemon = Daemon::start(command, bench.aside("stderr"));
+    bench.rows(10).await;
+    let mut rows = 10;
+    for (path, aside) in [(&auth, "auth.kept"), (&file, "file.kept")] {
+        fs::rename(path, bench.aside(aside)).unwrap();
+        make_fifo(path);
+        daemon.signal("HUP");
+        let quoted = format!("'{}': not a regular file, but a directory, a FIFO", path.display());
+        daemon.says(&quoted).await;
+        // Following goes on.
+        bench.append("access.log", lines("a", rows..rows + 10));
+        rows += 10;
+        bench.exactly(urls("a", 0..rows)).await;
+        fs::rename(bench.aside(aside), path).unwrap();
+    }
+    assert_eq!(
+        daemon.said().matches("keeping the old configuration").count(),
+        2,
+        "{}",
+        daemon.said()
+    );
+    daemon.signal("HUP");
+    daemon.says("configuration read again").await;
+    assert!(daemon.stop().await.success());
+}
+
 /// Counts how many times a file is opened.
 struct Opens(rustix::fd::OwnedFd);
 

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use sqlx::{Connection, SqliteConnection};
 
+use crate::archives::compress;
 use crate::daemon::{Bench, Daemon, lines, urls};
-use crate::place::Place;
+use crate::place::{Place, until};
 use crate::postgres::Cluster;
 
 /// How long an orderly stop may take.
@@ -135,4 +136,31 @@ async fn sighup_keeps_what_a_worker_still_writes_to_a_file_that_is_gone() {
     worker.write_all(lines("a", 10..20).as_bytes()).unwrap();
     bench.exactly(urls("a", 0..20)).await;
     assert!(daemon.stop().await.success());
+}
+
+/// One line without an end, or NULs before the first line: 18 GB in some kilobytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_does_not_wait_for_the_end_of_an_archive() {
+    let bench = Bench::new(Place::sqlite().await).await;
+    for (name, begin, byte) in
+        [("line.bz2", lines("a", 0..3), b'x'), ("nuls.bz2", String::new(), 0)]
+    {
+        let stream = compress("bz2", &vec![byte; 45_000_000]);
+        bench.append(name, [compress("bz2", begin.as_bytes()), stream.repeat(400)].concat());
+        let command = bench.command(&["import", bench.log(name).to_str().unwrap()]);
+        let mut import = Daemon::start(command, bench.aside("stderr"));
+        let pid = import.pid();
+        let ticks = || {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+            let times = stat.split(' ').skip(13).take(2);
+            times.map(|it| it.parse::<u64>().unwrap()).sum::<u64>()
+        };
+        // Two seconds of a processor.
+        until("the archive is being read", async || ticks() > 200).await;
+        import.signal("TERM");
+        import.ends().await;
+        let said = import.said();
+        assert!(said.contains("interrupted; the same command goes on"), "{said}");
+        assert!(!said.contains("the stop takes too long"), "{said}");
+    }
 }

@@ -159,7 +159,7 @@ async fn two_daemons_that_see_a_new_file_at_once_register_it_once(place: Place) 
         // Who has seen the row and knows that it is another file gets a new one.
         let other = two.register(&new, &[first.file]).await.unwrap().unwrap();
         assert_ne!(other.file, first.file);
-        assert_eq!((other.committed, other.closed), (0, false));
+        assert_eq!((other.committed, other.is_closed()), (0, false));
         // A writer's own registrations are known to it: logs may begin alike.
         let third = two.register(&new, &[first.file]).await.unwrap().unwrap();
         assert_ne!(third.file, other.file);
@@ -246,11 +246,11 @@ async fn a_closed_file_says_why_and_what_was_lost_and_opens_with_the_next_claim(
     let at = claimed(&mut writer, 1).await;
     writer.close_file(at.file, at.epoch, 4096, "truncated", None).await.unwrap();
     let file = store.files(None).await.unwrap().remove(0);
-    assert!(file.checkpoint.closed && file.closed_at.is_some());
+    assert!(file.checkpoint.is_closed() && file.closed_at.is_some());
     assert_eq!((file.lost_bytes, file.closed_reason.as_deref()), (4096, Some("truncated")));
     assert_eq!((file.checkpoint.committed, file.checkpoint.size), (0, 4096));
     let again = writer.claim(at.file, &sighting(1, None), "%(r)s").await.unwrap().unwrap();
-    assert!(!again.closed);
+    assert!(!again.is_closed());
     writer.close_file(at.file, again.epoch, 0, "replaced", Some(0)).await.unwrap();
     assert_eq!(store.files(None).await.unwrap()[0].lost_bytes, 0);
 }

@@ -3,6 +3,7 @@
 import asyncio
 import datetime
 import gzip
+import json
 import logging
 import os
 import zlib
@@ -23,6 +24,7 @@ from django_audit_logger.utils import session_digest
 
 from django_audit_logger.warn import warner
 
+from .shared import MASKING
 from .support import LogMixin
 
 KEYS = (
@@ -237,6 +239,20 @@ class Settings(LogMixin, TestCase):
         for path in ("/health/", "/style.css", "/hello"):
             self.client.get(path)
         self.assertEqual(self.row()["path"], "/hello")
+
+    def test_a_path_that_servers_read_in_different_ways_is_left_out_only_if_each_reading_is(self):
+        cases = json.loads(MASKING.read_text())["exclusions"]
+        self.set(EXCLUDE_PATHS=cases["paths"], EXCLUDE_EXTENSIONS=cases["extensions"])
+        for name, excluded in (("excluded", True), ("stored", False)):
+            for path in cases[name]:
+                self.assertIs(get_config().excludes(path), excluded, path)
+        self.set(EXCLUDE_PATTERNS=[r"^/health/"])
+        for path, excluded in (("/health/a", True), ("/health/a/../b", True), ("/health/../x", False)):
+            self.assertIs(get_config().excludes(path), excluded, path)
+        # A path is decoded when Django sees it.
+        self.client.get("/health/../hello")
+        self.client.get("/health/%2e%2e/hello")
+        self.assertEqual([row["path"] for row in self.rows()], ["/health/../hello"] * 2)
 
     def test_a_text_instead_of_a_list_is_a_list_of_one(self):
         self.set(EXCLUDE_PATHS="/health/", EXCLUDE_EXTENSIONS=".css", SENSITIVE_FIELDS="pet, badge")

@@ -69,7 +69,7 @@ fn stored(format: &Format, mut log: &[u8]) -> (FileReport, Vec<(u64, StoredLine)
         lost_bytes: 0,
         epoch: 1,
         format: format.format.clone(),
-        closed: false,
+        closed_at: None,
     };
     let report = FileReport {
         checkpoint,

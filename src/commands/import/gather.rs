@@ -116,7 +116,7 @@ impl Gatherer<'_> {
                 }
                 Ok(Registered::Skipped) => self.import.skip(&opened.source),
                 Ok(Registered::Unknown(known)) => new.push((nth, opened, known)),
-                Ok(Registered::Held) => later.push((nth, opened)),
+                Ok(Registered::Held | Registered::Changed(_)) => later.push((nth, opened)),
                 // The connection may have been lost for reasons of another file.
                 Err(error) if error.is::<StoreError>() => {
                     self.forget_writer(&error);
@@ -166,6 +166,7 @@ impl Gatherer<'_> {
             other_writer: OtherWriter::NotWaitedFor,
             unproven: self.import.unproven,
             losses: LossCounter::StoreOnly,
+            has_changed: false,
         };
         let Import { committer, formats, .. } = &mut self.import;
         register(committer, formats, opened, known, &terms).await

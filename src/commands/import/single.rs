@@ -27,8 +27,9 @@ use crate::commands::import::Import;
 impl Import<'_> {
     /// Opens a file and looks at its beginning; `None` if nothing is in it.
     pub(crate) fn open(&mut self, path: &Path) -> anyhow::Result<Option<UnknownFile>> {
+        let stop = self.shutdown.stop_request();
         let (source, sample) = tokio::task::block_in_place(|| {
-            let source = Source::open(path)?;
+            let source = Source::open_until(path, stop)?;
             let sample = sample(|limit| source.sample(limit))
                 .context("not readable as what its first bytes say")?;
             anyhow::Ok((source, sample))
@@ -53,6 +54,7 @@ impl Import<'_> {
             other_writer: OtherWriter::WaitedFor,
             unproven: self.unproven,
             losses: LossCounter::StoreOnly,
+            has_changed: false,
         };
         let registered = self.register(&file, &terms).await?;
         let UnknownFile { source, format, .. } = file;
@@ -63,7 +65,7 @@ impl Import<'_> {
                 self.skip(&source);
                 return Ok(());
             }
-            Registered::Held | Registered::Unknown(_) => {
+            Registered::Held | Registered::Unknown(_) | Registered::Changed(_) => {
                 let path = source.name;
                 warn!(path, "a running log-ingestd follows this file and stores it");
                 return Ok(());

@@ -376,7 +376,7 @@ impl Reread<'_> {
         let known = &report.checkpoint;
         let writer = self.writer().await?;
         let has_time = format.has_time;
-        if known.closed || known.format == format.format {
+        if known.is_closed() || known.format == format.format {
             writer.read_by(known.file, known.epoch, &format.format, has_time).await?;
             return Ok(None);
         }

@@ -87,6 +87,7 @@ impl FollowedFiles {
         self.looks += 1;
         self.look_at_followed(None);
         self.share_descriptors();
+        self.announcements.sum_up(Instant::now());
     }
 
     /// Lists files that could not be looked at because their file system does not answer, but for those that are
@@ -125,7 +126,8 @@ impl FollowedFiles {
     pub(crate) fn log_foreign_links(&mut self) {
         let links = self.found.foreign_links.iter().chain(&self.foreign_links);
         for link in links.chain(&self.foreign_fifos) {
-            if self.unread_links.insert(link.clone()) {
+            let is_new = self.unread_links.insert(link.clone());
+            if is_new && self.announcements.may_name(Instant::now()) {
                 warn!(path = %link.display(), "a link to a file or directory elsewhere, made by a \
                     user who is neither root, nor the daemon's, nor the owner of what it leads to: not \
                     followed; watch that itself, have its owner make the link, or give \
@@ -137,7 +139,8 @@ impl FollowedFiles {
     /// Says once of each directory below a pattern that cannot be read.
     fn log_unread_directories(&mut self) {
         for (path, error) in &self.found.unreadable {
-            if !Unreachable::is(error) && self.unread_directories.insert(path.clone()) {
+            let is_new = !Unreachable::is(error) && self.unread_directories.insert(path.clone());
+            if is_new && self.announcements.may_name(Instant::now()) {
                 warn!(path = %path.display(), %error, "cannot read this directory");
             }
         }

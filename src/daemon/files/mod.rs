@@ -38,6 +38,7 @@ pub(crate) use crate::daemon::files::look::Written;
 pub(crate) use crate::daemon::files::not_followed::{Logged, NotFollowed};
 pub(crate) use crate::daemon::files::waiting::Waiting;
 
+use crate::daemon::announcements::Announcements;
 use crate::identity::claim::ClaimedFile;
 use crate::identity::content::{AT_REST, Content, LONGEST_COPY, fingerprint_before};
 use crate::identity::resolve::{self, Comparison, FilesOfProcess, in_place, is_object};
@@ -256,6 +257,7 @@ pub(crate) struct FollowedFiles {
     pub(crate) renamed_hosts: HashSet<(String, PathBuf)>,
     /// Archives of a kind that is refused, which was logged once.
     containers: HashSet<FileKey>,
+    pub(crate) announcements: Announcements,
     /// Whether a file was given up that is not held open and has no name in a watched place.
     pub(crate) out_of_reach: bool,
     /// Archives that were found since they were last taken from here; ignored, too.
@@ -306,6 +308,7 @@ impl FollowedFiles {
             lack_is_logged: false,
             renamed_hosts: HashSet::new(),
             containers: HashSet::new(),
+            announcements: Announcements::default(),
             out_of_reach: false,
             new_archives: Vec::new(),
             descriptors,
@@ -372,7 +375,7 @@ impl FollowedFiles {
     pub(crate) fn log_containers(&mut self) {
         for file in &self.ignored {
             let IgnoredReason::Container { container, .. } = file.reason else { continue };
-            if self.containers.insert(file.key) {
+            if self.containers.insert(file.key) && self.announcements.may_name(Instant::now()) {
                 warn!(path = %file.path.display(), kind = container.word(),
                     "this is {}: left alone; unpack it first, or leave it out with --exclude PATTERN",
                     container.name());
@@ -398,6 +401,7 @@ impl FollowedFiles {
         let followed = places.into_iter().map(|at| &*self.followed[at]);
         let truncated = self.truncated.iter().filter(|file| may_be(file.file(), file.head));
         FilesOfProcess {
+            has_changed: false,
             followed: followed
                 .map(|file| resolve::FollowedFile {
                     file: file.file(),

@@ -84,6 +84,11 @@ impl FollowedFiles {
                     described.detail = Some("an archive of a log that is still followed".into());
                 }
                 ArchiveVerdict::Holds(container) => described.holds(*container),
+                ArchiveVerdict::Changed(file) => {
+                    described.code = IgnoredCode::ChangedArchive;
+                    described.detail = Some(format!("of file {}", file.0).into());
+                    described.logged = Logged::Already;
+                }
                 ArchiveVerdict::Incomplete => described.code = IgnoredCode::IncompleteArchive,
                 ArchiveVerdict::Unreadable(error) => {
                     described.code = IgnoredCode::Unreadable;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 
 use tracing::{info, warn};
 
@@ -37,7 +38,8 @@ impl FollowedFiles {
     /// Takes note of the FIFOs that the user named, which are read, and of the others.
     pub(crate) fn meet_fifos(&mut self, asked_for: Vec<PathBuf>, others: Vec<PathBuf>) {
         for path in &others {
-            if !self.unrequested_fifos.contains(path) {
+            let is_new = !self.unrequested_fifos.contains(path);
+            if is_new && self.announcements.may_name(Instant::now()) {
                 info!(path = %path.display(), "a FIFO in a watched directory: left alone, because \
                     what is read from it is gone for its reader; name it with --watch to follow it");
             }

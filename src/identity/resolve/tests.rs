@@ -20,6 +20,8 @@ struct Made {
     grows: bool,
     /// Whether it has no name any more.
     unlinked: bool,
+    /// When it was written to last.
+    changed_at: Micros,
 }
 
 fn print(bytes: &[u8]) -> Fingerprint {
@@ -77,6 +79,10 @@ impl Content for Made {
     fn is_unlinked(&self) -> bool {
         self.unlinked
     }
+
+    fn changed_at(&self) -> Option<Micros> {
+        Some(self.changed_at)
+    }
 }
 
 fn object(inode: u64) -> Option<FileKey> {
@@ -96,6 +102,7 @@ fn content(path: &'static str, inode: u64, bytes: &str) -> Made {
         has_time: true,
         grows: false,
         unlinked: false,
+        changed_at: 0,
     }
 }
 
@@ -121,7 +128,7 @@ fn known(file: i32, path: &str, inode: u64, bytes: &str) -> Checkpoint {
         lost_bytes: 0,
         epoch: 1,
         format: String::new(),
-        closed: false,
+        closed_at: None,
     }
 }
 
@@ -131,7 +138,7 @@ fn unread(file: i32, path: &str, inode: u64, bytes: &str) -> Checkpoint {
 }
 
 fn closed(known: Checkpoint) -> Checkpoint {
-    Checkpoint { closed: true, ..known }
+    Checkpoint { closed_at: Some(CLOSED_AT), ..known }
 }
 
 fn with_birth(key: Option<FileKey>) -> Option<FileKey> {
@@ -208,6 +215,7 @@ impl Situation {
 
     fn decide(&self, policy: Policy) -> String {
         let here = FilesOfProcess {
+            has_changed: false,
             followed: self
                 .followed
                 .iter()
@@ -259,6 +267,8 @@ fn words(decision: &Decision) -> String {
 }
 
 const HOST: &str = "web";
+/// When files were closed.
+const CLOSED_AT: Micros = 3_600_000_000;
 const LOG: &str = "/log/access.log";
 const ROTATED: &str = "/log/access.log.1";
 
@@ -692,6 +702,36 @@ fn each_caller_decides_by_its_policy() {
         }
     }
     assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn an_archive_that_was_read_is_never_a_new_log() {
+    const ARCHIVE: &str = "/log/access.log.1.gz";
+    let read = || vec![closed(known(1, ARCHIVE, 1, "a\nb\n"))];
+    let written = |bytes: &str, changed_at| Made { changed_at, ..content(ARCHIVE, 1, bytes) };
+    let elsewhere = || vec![closed(of_other_host(known(1, ARCHIVE, 1, "a\nb\n")))];
+    let late = CLOSED_AT + 1;
+    for (what, content, known, has_changed, expected) in [
+        ("left alone since", written("a\nb\n", 0), read(), false, "already read"),
+        ("appended to since", written("a\nb\nc\n", late), read(), false, "resume 1"),
+        (
+            "appended to, by a late clock",
+            written("a\nb\nc\n", CLOSED_AT - 1),
+            read(),
+            false,
+            "resume 1",
+        ),
+        ("seen to grow, with an old time", written("a\nb\nc\n", 0), read(), true, "resume 1"),
+        ("touched", written("a\nb\n", late), read(), false, "resume 1"),
+        ("other lines in it", written("a\nx\nc\n", late), read(), false, "changed 1"),
+        ("one line of it", written("a\n", late), read(), false, "changed 1"),
+        ("another first line", written("x\nb\n", late), read(), false, "new"),
+        ("of another host", born(written("a\nb\nc\n", late)), elsewhere(), false, "changed 1"),
+    ] {
+        let here = FilesOfProcess { has_changed, ..FilesOfProcess::default() };
+        let decision = resolve(&content, known, HOST, &here, Policy::Archive);
+        assert_eq!(words(&decision), expected, "{what}");
+    }
 }
 
 #[test]

@@ -317,12 +317,18 @@ impl Postgres {
     ) -> Result<Arc<Self>, StoreError> {
         let (opening, opened) = watch::channel(false);
         let this = Arc::new(Postgres::opened_by(opened, server, name));
-        // At the same time, and kept for the first writer: to connect takes many round trips.
+        // At the same time, and kept for the first writer: to connect takes many round trips. The driver believes
+        // any length that a server announces: it is given up as soon as the other session has failed.
         let side = this.in_time(PgConnection::connect_with(&this.options));
-        let (wire, side) = (Box::pin(this.reach()), Box::pin(side));
-        let (wire, side) = futures_util::future::join(wire, side).await;
         // Where the server has room for only one connection, a shared session cannot be proved.
-        let (wire, mut side) = (wire?, side.ok());
+        let side = Box::pin(async {
+            // The driver opens the same files, and would wait for what comes out of a FIFO.
+            Ok(match this.tls.check_files().await {
+                Ok(()) => side.await.ok(),
+                Err(_) => None,
+            })
+        });
+        let (wire, mut side) = futures_util::future::try_join(Box::pin(this.reach()), side).await?;
         reached(&this);
         let Found { wire, session, number, ledger, is_copied } = this.look(wire, older).await?;
         if let Some(other) = &mut side {

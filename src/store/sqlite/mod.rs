@@ -20,6 +20,7 @@ mod writer;
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Read};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex};
 use std::time::Duration;
@@ -122,6 +123,7 @@ impl Sqlite {
     }
 
     pub(super) async fn schema(path: &Path, name: String) -> Result<Schema, StoreError> {
+        check_kind(path).map_err(|error| from_io(&name, error))?;
         match OpenOptions::new().append(true).open(path) {
             Ok(_) => {}
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Schema::of(None)),
@@ -218,10 +220,32 @@ async fn found(connection: &mut SqliteConnection) -> Result<Option<i64>, sqlx::E
     sqlx::query_scalar(NEWEST_SCHEMA).fetch_one(connection).await
 }
 
+/// Refuses what can hold no database. To open a FIFO waits for ever, and some devices are used by that.
+fn check_kind(path: &Path) -> std::io::Result<()> {
+    let found = match path.metadata() {
+        Ok(metadata) => metadata.file_type(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let what = match () {
+        () if found.is_file() => return Ok(()),
+        () if found.is_dir() => "a directory",
+        () if found.is_fifo() => "a FIFO",
+        () if found.is_socket() => "a socket",
+        () => "a device",
+    };
+    let why = format!(
+        "'{}' is {what}, expected a regular file, or a name for a new one: correct the path of sqlite:/path",
+        path.display()
+    );
+    Err(Error::new(ErrorKind::InvalidData, why))
+}
+
 /// Makes the directories (0700) and the file (0600) where they do not exist: the rows hold
 /// addresses and names. SQLite gives its side files the mode of the main one. Their names are on the
 /// disk before the first row is.
 fn create(path: &Path) -> std::io::Result<Locks> {
+    check_kind(path)?;
     if path.try_exists()? {
         let mut file = OpenOptions::new().read(true).append(true).open(path)?;
         let mut start = Vec::new();

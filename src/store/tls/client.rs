@@ -13,7 +13,7 @@ use rustls::{
 };
 use sqlx::postgres::PgSslMode;
 
-use super::Tls;
+use super::{Tls, files};
 
 impl Tls {
     /// Returns whether the server is asked for TLS.
@@ -36,10 +36,10 @@ impl Tls {
             .with_custom_certificate_verifier(verifier);
         let config = match &self.identity {
             Some((certificate, key)) => {
-                let certificate = tokio::fs::read(&certificate.path).await?;
+                let certificate = files::bytes(&certificate.path).await?;
                 let chain = CertificateDer::pem_slice_iter(&certificate);
                 let chain = chain.collect::<Result<_, _>>().map_err(refused)?;
-                let key = PrivateKeyDer::from_pem_slice(&tokio::fs::read(&key.path).await?);
+                let key = PrivateKeyDer::from_pem_slice(&files::bytes(&key.path).await?);
                 let key = key.map_err(|error| sqlx::Error::Configuration(error.into()))?;
                 config.with_client_auth_cert(chain, key).map_err(refused)?
             }
@@ -61,7 +61,7 @@ impl Tls {
         // Certificates that cannot be read sign nothing; the others may be enough.
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
         if let Some(root) = &self.root {
-            let text = tokio::fs::read(&root.path).await?;
+            let text = files::bytes(&root.path).await?;
             for certificate in CertificateDer::pem_slice_iter(&text) {
                 roots.add(certificate.map_err(refused)?).map_err(refused)?;
             }

@@ -1,7 +1,13 @@
 //! Checks the certificate and key files before each connection, since they may have been renewed.
 
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use tokio::fs::OpenOptions;
+use tokio::io::AsyncReadExt;
 
 use super::{Pem, Tls};
 
@@ -55,8 +61,37 @@ fn mode_instead(key: &Metadata) -> Option<&'static str> {
     (key.mode() & forbidden != 0).then_some(right)
 }
 
+/// The most bytes of a file (16 MiB).
+const LARGEST: u64 = 16 << 20;
+
+/// Reads a file. A FIFO in its place is an error, and not waited for.
+///
+/// # Errors
+/// Errors of the system, and what is not a regular file of at most 16 MiB.
+pub(super) async fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    let other = || {
+        let why = "not a regular file, but a directory, a FIFO, a socket or a device";
+        io::Error::new(io::ErrorKind::Unsupported, why)
+    };
+    // To open some devices is to use them.
+    if !tokio::fs::metadata(path).await?.is_file() {
+        return Err(other());
+    }
+    let flags = OFlags::NONBLOCK.union(OFlags::NOCTTY).bits().cast_signed();
+    let file = OpenOptions::new().read(true).custom_flags(flags).open(path).await?;
+    if !file.metadata().await?.is_file() {
+        return Err(other());
+    }
+    let mut bytes = Vec::new();
+    file.take(LARGEST + 1).read_to_end(&mut bytes).await?;
+    if bytes.len() as u64 > LARGEST {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "larger than 16 MiB"));
+    }
+    Ok(bytes)
+}
+
 async fn read(pem: &Pem, what: &str) -> Result<String, String> {
-    match tokio::fs::read(&pem.path).await {
+    match bytes(&pem.path).await {
         Ok(bytes) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
         Err(error) => Err(format!("{} cannot be read ({what}): {error}", shown(pem))),
     }

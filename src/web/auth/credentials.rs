@@ -19,6 +19,8 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use base64ct::{Base64, Encoding};
 
+use crate::source::open::read_text_of_settings;
+
 /// Most tokens in the file. A request with a token is checked against all of them.
 const MAX_TOKENS: usize = 16;
 
@@ -88,8 +90,8 @@ impl Credentials {
     /// [`AuthFileError`].
     pub fn read(path: &Path) -> Result<Self, AuthFileError> {
         let unreadable = |source| AuthFileError::Unreadable { path: path.to_path_buf(), source };
-        let text = std::fs::read_to_string(path).map_err(unreadable)?;
-        let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
+        let (text, metadata) = read_text_of_settings(path).map_err(unreadable)?;
+        let mode = metadata.permissions().mode();
         Ok(Self { readable_by_all: mode & 0o004 != 0, ..text.parse()? })
     }
 

@@ -12,6 +12,7 @@
 mod any;
 mod stream;
 
+use std::fs::Metadata;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,7 @@ use rustls::{CertificateError, Error as TlsError, RootCertStore, ServerConfig};
 use tokio::net::TcpStream;
 
 use crate::model::{Micros, moment};
+use crate::source::open::read_of_settings;
 
 pub use any::encrypt_for_any;
 pub(super) use stream::{Broken, TlsStream};
@@ -155,13 +157,13 @@ fn unusable_certificate(error: &TlsError) -> String {
     format!("holds a certificate that cannot be used: {error}")
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, CertificateFileError> {
+fn read(path: &Path) -> Result<(Vec<u8>, Metadata), CertificateFileError> {
     let unreadable = |source| CertificateFileError::Unreadable { path: path.to_owned(), source };
-    std::fs::read(path).map_err(unreadable)
+    read_of_settings(path).map_err(unreadable)
 }
 
 fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFileError> {
-    let bytes = read(path)?;
+    let (bytes, _) = read(path)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
     let chain = chain.map_err(|error| content(path, format!("is damaged: {error}")))?;
     if chain.is_empty() {
@@ -173,9 +175,8 @@ fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CertificateFileErr
 
 /// Returns the key, and whether every user of this machine can read its file.
 fn private_key(path: &Path) -> Result<(PrivateKeyDer<'static>, bool), CertificateFileError> {
-    let bytes = read(path)?;
-    let unreadable = |source| CertificateFileError::Unreadable { path: path.to_owned(), source };
-    let mode = std::fs::metadata(path).map_err(unreadable)?.permissions().mode();
+    let (bytes, metadata) = read(path)?;
+    let mode = metadata.permissions().mode();
     if memchr::memmem::find(&bytes, b"ENCRYPTED").is_some() {
         let why = "is encrypted, and a daemon cannot ask for its passphrase: write it without one \
                    (openssl pkey -in KEY -out NEW), readable by the daemon's user only";

@@ -17,7 +17,7 @@ pub(super) fn basic(name: &str, password: &str) -> String {
 }
 
 /// What `hash-password` prints for this password.
-pub(super) fn line(bench: &Bench, arguments: &[&str], password: &str) -> String {
+pub(crate) fn line(bench: &Bench, arguments: &[&str], password: &str) -> String {
     let mut command = bench.command(&[&["hash-password"], arguments].concat());
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     writeln!(child.stdin.take().unwrap(), "{password}").unwrap();

@@ -18,6 +18,7 @@ from django.utils.module_loading import import_string
 from .addresses import ADDRESS_HEADERS, DEFAULT_BITS, DEFAULT_HEADERS, Addresses, Bits
 from .logfile import DEFAULT_BACKUP_COUNT, DEFAULT_MAX_BYTES, LogFile
 from .masking import Mask
+from .paths import is_plain, readings
 from .secrets import OLDER_FIELDS
 from .warn import warner
 
@@ -126,6 +127,21 @@ class Config:
 
     def excludes(self, path: str) -> bool:
         """Returns whether requests for this path are not logged."""
+        if not self._covers(path):
+            return False
+        if is_plain(path):
+            return True
+        # The same rule has to cover it in every reading.
+        read = readings(path)
+        for prefix in self.exclude_paths:
+            if path.startswith(prefix) and all(map(str.startswith, read, readings(prefix))):
+                return True
+        for extension in self.exclude_extensions:
+            if all(one.lower().endswith(extension) for one in (path, *read)):
+                return True
+        return any(all(map(pattern.search, (path, *read))) for pattern in self.exclude_patterns)
+
+    def _covers(self, path: str) -> bool:
         if path.startswith(self.exclude_paths):
             return True
         if self.exclude_extensions and path.lower().endswith(self.exclude_extensions):

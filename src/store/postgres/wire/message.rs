@@ -19,8 +19,14 @@ const COPY_CHUNK: usize = 1024 * 1024; // 1 MiB
 
 const PROTOCOL_3_0: i32 = 196_608;
 
-/// The longest message that is expected: a few values, or an error.
-const LONGEST: usize = 64 << 20; // 64 MiB
+/// The longest message that is taken from a server that has let this user in: a few values, or an error. The
+/// longest text of this program that a server may repeat in an error is that of a batch, which is far shorter.
+pub(super) const LONGEST: usize = 64 << 20; // 64 MiB
+
+/// The longest message that is taken before. Until then, the server may be any program that listens at this
+/// address: what it announces must not make this one take memory. PostgreSQL sends some hundred bytes there, and
+/// its own clients take 30,000 at most.
+pub(super) const LONGEST_BEFORE_LOGIN: usize = 64 << 10; // 64 KiB
 
 /// An error that the server reports.
 #[derive(Debug, Default, thiserror::Error)]
@@ -116,14 +122,19 @@ pub(super) enum Message {
 }
 
 impl Message {
-    /// Reads one message, and returns it with its length; `None` if it is not complete.
-    pub(super) fn read(bytes: &[u8]) -> Result<Option<(Message, usize)>, sqlx::Error> {
+    /// Reads one message of at most `longest` bytes, and returns it with its length; `None` if it is not complete.
+    pub(super) fn read(
+        bytes: &[u8],
+        longest: usize,
+    ) -> Result<Option<(Message, usize)>, sqlx::Error> {
         let Some(([kind, length @ ..], rest)) = bytes.split_first_chunk::<5>() else {
             return Ok(None);
         };
         let length = u32::from_be_bytes(*length) as usize;
-        if !(4..=LONGEST).contains(&length) {
-            return Err(broken("a message of impossible length"));
+        if !(4..=longest).contains(&length) {
+            return Err(broken(&format!(
+                "a message of {length} bytes, expected 4 to {longest}: is it PostgreSQL?"
+            )));
         }
         let Some(body) = rest.get(..length - 4) else { return Ok(None) };
         let message = match kind {
@@ -302,9 +313,10 @@ mod tests {
         let body = b"SERROR\0CLI001\0MConflict\0D3,7\0\0";
         let bytes = message(b'E', body);
         for end in 0..bytes.len() {
-            assert!(Message::read(&bytes[..end]).unwrap().is_none());
+            assert!(Message::read(&bytes[..end], LONGEST).unwrap().is_none());
         }
-        let (read, length) = Message::read(&[&bytes[..], b"more"].concat()).unwrap().unwrap();
+        let (read, length) =
+            Message::read(&[&bytes[..], b"more"].concat(), LONGEST).unwrap().unwrap();
         assert_eq!(length, bytes.len());
         let Message::Error(answer) = read else { panic!("{read:?}") };
         assert_eq!((answer.code.as_str(), answer.detail()), ("LI001", Some("3,7")));
@@ -320,14 +332,28 @@ mod tests {
             vec![b'Z', 0, 0, 0, 3],
             vec![b'Z', 0xff, 0, 0, 3],
         ] {
-            assert!(Message::read(&bytes).is_err(), "{bytes:?}");
+            assert!(Message::read(&bytes, LONGEST).is_err(), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_is_too_long_is_refused_when_it_is_announced() {
+        for (longest, announced) in [
+            (LONGEST_BEFORE_LOGIN, LONGEST_BEFORE_LOGIN + 1),
+            (LONGEST_BEFORE_LOGIN, u32::MAX as usize),
+            (LONGEST, LONGEST + 1),
+        ] {
+            let head = |length: usize| [&b"R"[..], &(length as u32).to_be_bytes()].concat();
+            assert!(Message::read(&head(longest), longest).unwrap().is_none());
+            let error = Message::read(&head(announced), longest).unwrap_err().to_string();
+            assert!(error.contains(&format!("a message of {announced} bytes")), "{error}");
         }
     }
 
     #[test]
     fn values_of_a_row_may_be_null() {
         let bytes = message(b'D', &[0, 2, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 1, b'7']);
-        let (read, _) = Message::read(&bytes).unwrap().unwrap();
+        let (read, _) = Message::read(&bytes, LONGEST).unwrap().unwrap();
         assert!(matches!(read, Message::Row(row) if row == [None, Some("7".to_owned())]));
     }
 

@@ -40,7 +40,7 @@ use crate::model::Tuples;
 use crate::store::tls::Tls;
 use authentication::{MECHANISM, Scram, md5_answer, password};
 pub(super) use message::Answer;
-use message::{Authentication, Message, Outgoing};
+use message::{Authentication, LONGEST, LONGEST_BEFORE_LOGIN, Message, Outgoing};
 use transport::Transport;
 
 /// Bytes that are read at once.
@@ -69,6 +69,8 @@ pub(super) struct Wire {
     busy: bool,
     /// Whether the session is outside of a transaction.
     idle: bool,
+    /// The longest message that is taken from this server so far, in bytes.
+    longest: usize,
 }
 
 impl fmt::Debug for Wire {
@@ -85,7 +87,15 @@ impl Wire {
     ) -> Result<(Wire, Duration), sqlx::Error> {
         let transport = Transport::connect(options, tls).await?;
         let (inbox, taken) = (Vec::new(), 0);
-        let mut this = Wire { transport, inbox, taken, unanswered: 0, busy: false, idle: false };
+        let mut this = Wire {
+            transport,
+            inbox,
+            taken,
+            unanswered: 0,
+            busy: false,
+            idle: false,
+            longest: LONGEST_BEFORE_LOGIN,
+        };
         let user = options.get_username();
         let mut parameters = vec![
             ("user", user),
@@ -142,6 +152,7 @@ impl Wire {
                 }
                 Message::Ready { in_transaction } => {
                     self.idle = !in_transaction;
+                    self.longest = LONGEST;
                     return Ok(());
                 }
                 Message::Error(answer) => return Err(answer.into()),
@@ -247,7 +258,8 @@ impl Wire {
 
     async fn receive(&mut self) -> Result<Message, sqlx::Error> {
         loop {
-            if let Some((message, length)) = Message::read(&self.inbox[self.taken..])? {
+            if let Some((message, length)) = Message::read(&self.inbox[self.taken..], self.longest)?
+            {
                 self.taken += length;
                 return Ok(message);
             }
