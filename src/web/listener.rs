@@ -21,7 +21,7 @@ use axum::extract::connect_info::Connected;
 use axum::serve::{IncomingStream, Listener};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, Sleep};
+use tokio::time::{Instant, Sleep, timeout_at};
 use tracing::debug;
 
 use super::notices::{Notices, Refused};
@@ -96,7 +96,14 @@ impl Listener for PageListener {
 
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         loop {
-            match self.listener.accept().await {
+            let accepted = match self.places.close_lingering() {
+                None => self.listener.accept().await,
+                Some(next) => match timeout_at(next, self.listener.accept()).await {
+                    Ok(accepted) => accepted,
+                    Err(_) => continue,
+                },
+            };
+            match accepted {
                 Ok((stream, address)) => {
                     let socket = Arc::new(stream);
                     match self.places.take(address.ip(), Arc::downgrade(&socket)).await {

@@ -7,14 +7,15 @@
 //! the page from those who may use it. A connection whose request has arrived and was not read yet keeps its
 //! place for that moment: it may be that of a probe.
 //!
-//! A client whose place was given away tries again as soon as it sees that its connection has ended, and takes the place
-//! of another one that does the same. So its socket stays open for a moment, without a task: many clients that take
-//! places from each other make a few hundred connections a second instead of many thousands.
+//! A client whose place was given away tries again as soon as its connection has ended, and takes the place of another
+//! one that does the same. So its socket stays open for a moment, without a task: many clients that take places from each
+//! other make a few hundred connections a second instead of many thousands.
 //!
 //! Fewer requests are answered at once than there are places. The other places are for the probes, and
 //! for connections whose first request was not read yet.
 
 use std::cmp::Reverse;
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -25,6 +26,7 @@ use futures_util::task::AtomicWaker;
 use rustix::io::ioctl_fionread;
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
 
 use super::requests::{MAX_REQUESTS, RESERVED};
 
@@ -137,8 +139,8 @@ impl Drop for Busy {
 pub(super) struct Places {
     clients: Mutex<Vec<Arc<Client>>>,
     permits: Arc<Semaphore>,
-    /// For sockets without a place that are not closed yet.
-    lingering: Arc<Semaphore>,
+    /// Sockets without a place, and when they are closed.
+    lingering: Mutex<VecDeque<(Instant, Arc<TcpStream>)>>,
 }
 
 /// The place of a connection, free again when this is dropped.
@@ -158,8 +160,7 @@ impl Drop for Place {
 impl Places {
     pub(super) fn new() -> Arc<Places> {
         let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-        let lingering = Arc::new(Semaphore::new(MAX_LINGERING));
-        Arc::new(Places { clients: Mutex::default(), permits, lingering })
+        Arc::new(Places { clients: Mutex::default(), permits, lingering: Mutex::default() })
     }
 
     fn clients(&self) -> MutexGuard<'_, Vec<Arc<Client>>> {
@@ -212,14 +213,24 @@ impl Places {
 
     /// Keeps a socket open for [`LINGER`], if there are not too many.
     fn linger(&self, socket: Option<Arc<TcpStream>>) {
-        if let (Some(socket), Ok(permit)) =
-            (socket, Arc::clone(&self.lingering).try_acquire_owned())
-        {
-            tokio::spawn(async move {
-                tokio::time::sleep(LINGER).await;
-                drop((socket, permit));
-            });
+        let mut lingering = self.lingering();
+        if let Some(socket) = socket.filter(|_| lingering.len() < MAX_LINGERING) {
+            lingering.push_back((Instant::now() + LINGER, socket));
         }
+    }
+
+    /// Closes the sockets whose time is over. Returns when the next one has to be closed.
+    pub(super) fn close_lingering(&self) -> Option<Instant> {
+        let mut lingering = self.lingering();
+        let now = Instant::now();
+        while lingering.front().is_some_and(|(end, _)| *end <= now) {
+            lingering.pop_front();
+        }
+        lingering.front().map(|(end, _)| *end)
+    }
+
+    fn lingering(&self) -> MutexGuard<'_, VecDeque<(Instant, Arc<TcpStream>)>> {
+        self.lingering.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -333,10 +344,11 @@ mod tests {
         }
         let open = || sockets.iter().filter(|it| it.strong_count() > 0).count();
         assert_eq!(open(), MAX_LINGERING);
-        while open() > 0 {
-            tokio::time::sleep(LINGER).await;
+        while let Some(next) = places.close_lingering() {
+            assert!(open() > 0);
+            tokio::time::sleep_until(next).await;
         }
-        assert_eq!(places.lingering.available_permits(), MAX_LINGERING);
+        assert_eq!(open(), 0);
     }
 
     /// A probe must not be closed because its request came a moment ago.

@@ -40,8 +40,13 @@ async fn orphaned(bench: &Bench, cluster: &Cluster) -> Daemon {
     bench.append("access.log", lines("before", 0..10));
     let mut daemon = bench.watch();
     bench.rows(10).await;
-    cluster.stop();
+    // It has read the lines, and waits to store them, when the server ends.
+    let mut other = bench.place.postgres_connection().await;
+    sqlx::raw_sql("BEGIN; LOCK TABLE gunicorn_log").execute(&mut other).await.unwrap();
     bench.append("access.log", lines("after", 0..10));
+    let waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    until("the daemon waits", async || bench.place.number(waits).await > 0).await;
+    cluster.stop();
     daemon.says("the store is unavailable").await;
     daemon
 }

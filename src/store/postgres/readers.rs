@@ -15,12 +15,12 @@
 //! here: the driver offers no way to set TCP's keep-alives (`side.rs`).
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::postgres::PgRow;
 use sqlx::{PgConnection, Row};
-use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::Postgres;
@@ -35,6 +35,7 @@ use crate::store::search::{self, ACQUIRE_TIMEOUT, Reader};
 const LATE: Duration = Duration::from_secs(5);
 
 /// For how long the place of a dropped search stays taken: until the server has looked for its client, and as long again.
+/// Who asks and goes away again and again would make a new session each time, which takes more than many a search.
 const AFTER_DROPPED: Duration = Duration::from_millis(200);
 
 /// For how long a session is used. PostgreSQL may have missed, in one session, that a day was attached: a page that
@@ -60,28 +61,24 @@ struct Idle {
     since: Instant,
 }
 
-/// A place among the searches. It stays taken for a moment when a search is dropped: the server still works on that, and
-/// who asks and goes away again and again would make a new session each time, which takes more than many a search.
+/// A place among the searches.
 #[derive(Debug)]
-struct Place {
+struct Place<'r> {
+    readers: &'r Readers,
     permit: Option<OwnedSemaphorePermit>,
 }
 
-impl Place {
+impl Place<'_> {
     /// Gives the place back at once: the server has answered.
     fn leave(mut self) {
         self.permit = None;
     }
 }
 
-impl Drop for Place {
+impl Drop for Place<'_> {
     fn drop(&mut self) {
-        let Some(permit) = self.permit.take() else { return };
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(async move {
-                tokio::time::sleep(AFTER_DROPPED).await;
-                drop(permit);
-            });
+        if let Some(permit) = self.permit.take() {
+            self.readers.dropped().push((Instant::now() + AFTER_DROPPED, permit));
         }
     }
 }
@@ -91,6 +88,8 @@ impl Drop for Place {
 pub(in crate::store) struct Readers {
     pub(in crate::store) backend: Arc<Postgres>,
     permits: Arc<Semaphore>,
+    /// Places of dropped searches, and until when they are taken.
+    dropped: Mutex<Vec<(Instant, OwnedSemaphorePermit)>>,
     idle: Mutex<Vec<Idle>>,
     /// How long a statement may run.
     timeout: Duration,
@@ -106,7 +105,14 @@ impl Readers {
         timeout: Duration,
     ) -> Readers {
         let (backend, permits) = (Arc::clone(backend), Arc::new(Semaphore::new(most)));
-        Readers { backend, permits, idle: Mutex::default(), timeout, cuts: Mutex::default() }
+        Readers {
+            backend,
+            permits,
+            dropped: Mutex::default(),
+            idle: Mutex::default(),
+            timeout,
+            cuts: Mutex::default(),
+        }
     }
 
     /// Returns ranges of time, the newest first, that are all times together, and of which each has a few
@@ -147,15 +153,38 @@ impl Readers {
         &self,
         statements: &str,
     ) -> Result<Vec<Vec<PgRow>>, StoreError> {
-        let permit = Arc::clone(&self.permits).acquire_owned();
-        let Ok(Ok(permit)) = tokio::time::timeout(ACQUIRE_TIMEOUT, permit).await else {
-            let why = format!("no connection was free within {} s", ACQUIRE_TIMEOUT.as_secs());
-            return Err(self.unavailable(why));
-        };
-        let place = Place { permit: Some(permit) };
+        let place = self.place().await?;
         let answer = self.ask_by_session(statements).await;
         place.leave();
         answer
+    }
+
+    /// Waits for a place.
+    async fn place(&self) -> Result<Place<'_>, StoreError> {
+        let end = Instant::now() + ACQUIRE_TIMEOUT;
+        // One future, so that its turn is kept.
+        let mut permit = pin!(Arc::clone(&self.permits).acquire_owned());
+        loop {
+            let next = {
+                let mut dropped = self.dropped();
+                dropped.retain(|(until, _)| *until > Instant::now());
+                dropped.iter().map(|(until, _)| *until).min()
+            };
+            let until = next.map_or(end, |next| next.min(end));
+            match tokio::time::timeout_at(until.into(), permit.as_mut()).await {
+                Ok(Ok(permit)) => return Ok(Place { readers: self, permit: Some(permit) }),
+                Err(_) if until < end => {}
+                _ => {
+                    let seconds = ACQUIRE_TIMEOUT.as_secs();
+                    let why = format!("no connection was free within {seconds} s");
+                    return Err(self.unavailable(why));
+                }
+            }
+        }
+    }
+
+    fn dropped(&self) -> MutexGuard<'_, Vec<(Instant, OwnedSemaphorePermit)>> {
+        self.dropped.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask_by_session(&self, statements: &str) -> Result<Vec<Vec<PgRow>>, StoreError> {
