@@ -23,7 +23,7 @@ use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 pub use credentials::{AuthFileError, Credentials, HashError, SecretKind, auth_line};
 
@@ -97,15 +97,17 @@ impl Authenticator {
 
     /// Waits until a request without a password may be answered.
     async fn pace(&self) {
-        let answer = {
+        let wait = {
             // Any moment is a usable one.
             let next = &mut *self.next_challenge.lock().unwrap_or_else(PoisonError::into_inner);
             let now = Instant::now();
             let answer = (*next).clamp(now, now + self.challenge_delay);
             *next = answer + CHALLENGE_INTERVAL;
-            answer
+            answer - now
         };
-        sleep_until(answer).await;
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
     }
 
     fn sessions(&self) -> std::sync::MutexGuard<'_, Sessions> {
@@ -119,7 +121,7 @@ impl Authenticator {
             return Verdict::Accepted(scope, None); // a program without cookies
         }
         let Some(claim) = Claim::from_header(header) else {
-            sleep(self.turns.delay).await;
+            self.turns.delay_refusal().await;
             return Verdict::Refused;
         };
         if !self.turns.check(peer, || credentials.accept(&claim)).await {

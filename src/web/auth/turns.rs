@@ -24,7 +24,7 @@ pub(super) struct Turns {
     /// When the next check may begin. The holder of the lock is the one check at a time.
     next: tokio::sync::Mutex<Instant>,
     /// Delay of the answer to something wrong: [`DELAY`].
-    pub(super) delay: Duration,
+    delay: Duration,
 }
 
 impl Turns {
@@ -48,9 +48,16 @@ impl Turns {
             is_right
         };
         if !is_right {
-            sleep(self.delay).await;
+            self.delay_refusal().await;
         }
         is_right
+    }
+
+    /// Waits as long as an answer to something wrong waits.
+    pub(super) async fn delay_refusal(&self) {
+        if !self.delay.is_zero() {
+            sleep(self.delay).await;
+        }
     }
 
     fn queue(&self, peer: IpAddr) -> Arc<tokio::sync::Mutex<()>> {
