@@ -240,7 +240,7 @@ fn file_json(file: &FileStatus) -> Value {
         "far_times": stored.far_times,
         "first_seen_at": moment(stored.first_seen_at),
         "committed_at": stored.committed_at.map(moment),
-        "closed_at": stored.closed_at.map(moment),
+        "closed_at": stored.checkpoint.closed_at.map(moment),
         "closed_reason": stored.closed_reason,
         "owner": stored.owner,
     })

@@ -62,9 +62,7 @@ pub(crate) trait Content {
     fn is_unlinked(&self) -> bool;
 
     /// Returns when it was written to last, if it is complete.
-    fn changed_at(&self) -> Option<Micros> {
-        None
-    }
+    fn changed_at(&self) -> Option<Micros>;
 }
 
 /// A file that may grow, and was just opened.
@@ -126,6 +124,10 @@ impl Content for TailedFile<'_> {
 
     fn is_unlinked(&self) -> bool {
         self.tail.is_unlinked()
+    }
+
+    fn changed_at(&self) -> Option<Micros> {
+        None // it may grow
     }
 }
 

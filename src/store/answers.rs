@@ -51,9 +51,7 @@ pub struct FileReport {
     pub first_seen_at: Micros,
     /// When the offset last moved.
     pub committed_at: Option<Micros>,
-    /// When it ended.
-    pub closed_at: Option<Micros>,
-    /// Why it ended.
+    /// Why it was closed.
     pub closed_reason: Option<String>,
 }
 

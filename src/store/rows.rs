@@ -186,7 +186,6 @@ pub(super) fn report(row: &impl Columns) -> Result<FileReport, sqlx::Error> {
         lost_bytes: Unsigned::read(row, "lost_bytes")?,
         first_seen_at: Time::read(row, "first_seen_at")?,
         committed_at: row.time("committed_at")?,
-        closed_at: row.time("closed_at")?,
         closed_reason: row.text("closed_reason")?,
     })
 }

@@ -84,7 +84,6 @@ fn stored(format: &Format, mut log: &[u8]) -> (FileReport, Vec<(u64, StoredLine)
         lost_bytes: 0,
         first_seen_at: 0,
         committed_at: None,
-        closed_at: None,
         closed_reason: None,
     };
     (report, expected(&batch))

@@ -42,7 +42,7 @@ use crate::daemon::announcements::Announcements;
 use crate::identity::claim::ClaimedFile;
 use crate::identity::content::{AT_REST, Content, LONGEST_COPY, fingerprint_before};
 use crate::identity::resolve::{self, Comparison, FilesOfProcess, in_place, is_object};
-use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Span, path_text};
+use crate::model::{Checkpoint, FileId, FileKey, Fingerprint, Micros, Span, path_text};
 use crate::pipeline::backoff::Backoff;
 use crate::pipeline::committer::Claims;
 use crate::pipeline::file_format::Format;
@@ -163,6 +163,10 @@ impl Content for FollowedFile {
 
     fn is_unlinked(&self) -> bool {
         self.tail.is_unlinked()
+    }
+
+    fn changed_at(&self) -> Option<Micros> {
+        None // it may grow
     }
 }
 

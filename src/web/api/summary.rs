@@ -69,7 +69,7 @@ fn file(file: &FileReport) -> Value {
         "far_times": file.far_times,
         "first_seen_at": moment(file.first_seen_at),
         "committed_at": file.committed_at.map(moment),
-        "closed_at": file.closed_at.map(moment),
+        "closed_at": file.checkpoint.closed_at.map(moment),
         "closed_reason": file.closed_reason,
         "owner": file.owner,
     })

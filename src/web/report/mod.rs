@@ -411,7 +411,7 @@ impl Report {
 
     /// Adds files of which something is lost, or is not stored yet.
     fn losses(&self, to: &mut Markup) {
-        let lag = |file: &FileReport| match file.closed_at {
+        let lag = |file: &FileReport| match file.checkpoint.closed_at {
             None => file.checkpoint.size.saturating_sub(file.checkpoint.committed),
             Some(_) => 0,
         };
